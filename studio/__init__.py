@@ -1,0 +1,28 @@
+"""GAN Studio: explore, mix and train generative models of pictures.
+
+>>> import studio
+>>> model = studio.load("lpc-characters")            # a name, a model folder, or a foreign checkpoint
+>>> image = studio.Engine().render(studio.Recipe(model="lpc-characters"))   # uint8, (H, W, 3)
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Names are fetched when first used, so that `studio --help` need not load torch.
+_HOMES = {
+    "Engine": "studio.engine.engine",
+    "Recipe": "studio.engine.recipe",
+    "StudioError": "studio.errors",
+    "Plan": "studio.training.plan",
+    "train": "studio.training.trainer",
+    "load": "studio.models.loaded",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'studio' has no attribute {name!r}")

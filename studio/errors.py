@@ -1,0 +1,18 @@
+"""The one exception people are meant to read."""
+
+
+class StudioError(Exception):
+    """An expected failure, told in words for the person at the screen.
+
+    message: one clear sentence that says what is wrong.
+    hint: one sentence that says what to do about it (may be empty).
+    The browser shows both as a toast, the command line prints them and exits 2.
+    """
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(f"{message} {hint}".strip())
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self):
+        return (type(self), (self.message, self.hint))

@@ -1,0 +1,59 @@
+"""The families of networks. Each registers once; every layer above asks here what it can do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from studio.errors import StudioError
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the studio must know of a family of networks.
+
+    name: the key kept in config.json.     title: the name people read.
+    sentence: one plain sentence for the page where an artist chooses.
+    config: a frozen dataclass of hyper-parameters.
+    generator, discriminator: make the module from a config.
+    has_w: has an intermediate latent w with one row a layer (mapping, synthesis, num_ws).
+    classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
+    """
+
+    name: str
+    title: str
+    sentence: str
+    config: type
+    generator: Callable[[Any], nn.Module]
+    discriminator: Callable[[Any], nn.Module]
+    has_w: bool = False
+    classes: bool = False
+    translate: bool = False
+    upscale: bool = False
+
+
+_families: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Add a family. Raises ValueError when the name is taken."""
+    if family.name in _families:
+        raise ValueError(f"family {family.name!r} is registered already")
+    _families[family.name] = family
+    return family
+
+
+def get_family(name: str) -> Family:
+    """The family called `name`. Raises StudioError when there is none."""
+    if name not in _families:
+        raise StudioError(
+            f"This studio has no family of models called '{name}'.",
+            f"It knows: {', '.join(sorted(_families))}. A newer studio may open it.",
+        )
+    return _families[name]
+
+
+def families() -> list[Family]:
+    """All families in the order in which they were registered."""
+    return list(_families.values())

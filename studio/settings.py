@@ -1,0 +1,125 @@
+"""Where things are kept, and how they are written so that no half-written file is ever seen."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The folders of one studio.
+
+    home: the artist's own folder (environment STUDIO_HOME, otherwise ~/gan-studio).
+    shipped: the read-only folder of models that come with the studio.
+    """
+
+    home: Path
+    shipped: Path
+
+    def _folder(self, name: str) -> Path:
+        path = self.home / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def models(self) -> Path:
+        """Model folders that the artist trained, imported or downloaded."""
+        return self._folder("models")
+
+    @property
+    def outputs(self) -> Path:
+        """Pictures that the artist saved."""
+        return self._folder("outputs")
+
+    @property
+    def runs(self) -> Path:
+        """One folder a training: its plan, events, sheets and snapshots."""
+        return self._folder("runs")
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again and may be deleted at any time."""
+        return self._folder("cache")
+
+    @property
+    def datasets(self) -> Path:
+        """Image sets, each in a folder named by its content hash."""
+        return self._folder("datasets")
+
+
+def get_settings() -> Settings:
+    """Settings as the environment has them now (read anew at each call)."""
+    home = os.environ.get("STUDIO_HOME")
+    installed = _PACKAGE / "_checkpoints"  # in a wheel; a source tree has checkpoints/ beside studio/
+    return Settings(
+        home=Path(home).expanduser() if home else Path.home() / "gan-studio",
+        shipped=installed if installed.is_dir() else _PACKAGE.parent / "checkpoints",
+    )
+
+
+def fsync_path(path: Path) -> None:
+    """Force a file or folder to disk. Folders cannot be opened on Windows; there it is skipped."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except (PermissionError, IsADirectoryError):
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some file systems refuse it on folders; the rename below is still atomic
+    finally:
+        os.close(handle)
+
+
+def _beside(path: Path) -> Path:
+    # The dot keeps half-written things out of every listing of ours.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = _beside(path)
+    try:
+        with open(part, "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    fsync_path(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder beside `path` to fill; on a clean exit it takes the name `path`.
+
+    An existing folder of that name is replaced whole. On an error nothing of the new one is left.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = _beside(path)
+    part.mkdir()
+    try:
+        yield part
+        for file in part.rglob("*"):
+            fsync_path(file)
+        fsync_path(part)
+        old = None
+        if path.exists():
+            old = _beside(path)
+            os.replace(path, old)
+        os.replace(part, path)
+        fsync_path(path.parent)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
