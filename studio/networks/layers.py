@@ -1,0 +1,161 @@
+"""Pieces that several families share: equalised layers, resampling with a FIR filter, biased activations.
+
+All of it is plain PyTorch: no compiled extension, every operation differentiable twice (R1 needs that).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def fir_filter(taps: tuple[float, ...] | list[float]) -> torch.Tensor:
+    """A separable 2-D low-pass filter (k, k) with unit sum from its 1-D taps (StyleGAN uses 1, 3, 3, 1)."""
+    f = torch.as_tensor(taps, dtype=torch.float32)
+    f = f.outer(f)
+    return f / f.sum()
+
+
+def fir(x: torch.Tensor, f: torch.Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0):
+    """Insert zeros by `up`, pad, convolve each channel with `f`, keep every `down`-th pixel.
+
+    x: (N, C, H, W).  f: (kh, kw).  pad: (before, after) on both axes; negative values crop.
+    Returns (N, C, (H*up + sum(pad) - kh) // down + 1, ...). Karras 2019, Sec. 3 (bilinear filtering).
+    """
+    n, c, h, w = x.shape
+    if up > 1:
+        # A pixel followed by up-1 zeros, on both axes.
+        x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
+    if any(pad):
+        x = F.pad(x, (pad[0], pad[1], pad[0], pad[1]))
+    weight = (f * gain).flip([0, 1]).to(x.dtype)[None, None].expand(c, 1, -1, -1)
+    return F.conv2d(x, weight, stride=down, groups=c)
+
+
+def upsample(x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+    """Twice the size, (N, C, H, W) -> (N, C, 2H, 2W)."""
+    k = f.shape[0]
+    return fir(x, f, up=2, pad=((k + 1) // 2, (k - 2) // 2), gain=4)
+
+
+def downsample(x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+    """Half the size, (N, C, H, W) -> (N, C, H/2, W/2)."""
+    k = f.shape[0]
+    return fir(x, f, down=2, pad=((k - 1) // 2, (k - 2) // 2))
+
+
+def conv_resample(x: torch.Tensor, weight: torch.Tensor, f: torch.Tensor, up: int = 1, down: int = 1) -> torch.Tensor:
+    """A 'same' convolution, with a doubling before it or a halving after it, low-passed by `f`.
+
+    x: (N, in, H, W).  weight: (out, in, k, k), k odd.  up, down: 1 or 2, not both 2.
+    The doubling is a transposed convolution followed by the filter, the halving the filter followed by a
+    strided convolution (Karras 2020, StyleGAN2, App. B).
+    """
+    k, taps = weight.shape[-1], f.shape[0]
+    p = k // 2
+    if up == 2:
+        before, after = p + (taps + 1) // 2, p + (taps - 2) // 2
+        if k == 1:
+            return fir(F.conv2d(x, weight), f, up=2, pad=(before, after), gain=4)
+        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        return fir(x, f, pad=(before - (k - 1), after - (k - 2)), gain=4)
+    if down == 2:
+        before, after = p + (taps - 1) // 2, p + (taps - 2) // 2
+        if k == 1:
+            return F.conv2d(fir(x, f, down=2, pad=(before, after)), weight)
+        return F.conv2d(fir(x, f, pad=(before, after)), weight, stride=2)
+    return F.conv2d(x, weight, padding=p)
+
+
+def activate(x: torch.Tensor, bias: torch.Tensor | None, act: str, gain: float = 1.0, clamp: float | None = None):
+    """Add the bias of each channel, apply the activation, scale it to unit variance times `gain`, clamp.
+
+    act: 'linear' or 'lrelu' (slope 0.2, whose own gain is sqrt 2).
+    """
+    if bias is not None:
+        x = x + bias.to(x.dtype).reshape([1, -1] + [1] * (x.ndim - 2))
+    if act == "lrelu":
+        x = F.leaky_relu(x, 0.2)
+        gain = gain * math.sqrt(2)
+    if gain != 1:
+        x = x * gain
+    if clamp is not None:
+        x = x.clamp(-clamp, clamp)
+    return x
+
+
+class Linear(nn.Module):
+    """Fully connected layer with equalised learning rate (Karras 2018, ProGAN, Sec. 4.1)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias_init: float = 0.0,
+        act: str = "linear",
+        lr_multiplier: float = 1.0,  # weights are stored divided by it and used times it
+    ):
+        super().__init__()
+        self.act = act
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
+        self.weight_gain = lr_multiplier / math.sqrt(in_features)
+        self.bias_gain = lr_multiplier
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.linear(x, self.weight * self.weight_gain)
+        return activate(x, self.bias * self.bias_gain, self.act)
+
+
+class Conv(nn.Module):
+    """Convolution with equalised learning rate, optional doubling or halving, bias and activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        bias: bool = True,
+        act: str = "linear",
+        up: int = 1,
+        down: int = 1,
+        resample_filter: tuple[float, ...] = (1, 3, 3, 1),
+        clamp: float | None = None,
+    ):
+        super().__init__()
+        self.up, self.down, self.act, self.clamp = up, down, act, clamp
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.register_buffer("resample_filter", fir_filter(resample_filter))
+
+    def forward(self, x: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        x = conv_resample(x, weight, self.resample_filter, self.up, self.down)
+        return activate(x, self.bias, self.act, gain, None if self.clamp is None else self.clamp * gain)
+
+
+class MinibatchStd(nn.Module):
+    """Append the standard deviation over groups of the batch as channels (ProGAN, Sec. 3)."""
+
+    def __init__(self, group_size: int | None = 4, num_channels: int = 1):
+        super().__init__()
+        self.group_size, self.num_channels = group_size, num_channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        g = min(self.group_size, n) if self.group_size else n
+        if n % g:
+            raise ValueError(f"a batch of {n} does not split into groups of {g} for the minibatch deviation")
+        f = self.num_channels
+        y = x.reshape(g, n // g, f, c // f, h, w).float()
+        y = (y.var(dim=0, correction=0) + 1e-8).sqrt()  # (n/g, f, c/f, h, w)
+        y = y.mean(dim=[2, 3, 4])  # one number a group and channel
+        y = y.reshape(-1, f, 1, 1).repeat(g, 1, h, w)
+        return torch.cat([x, y.to(x.dtype)], dim=1)
+
+
+def normalize_2nd_moment(x: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
+    """Scale each row of (N, d) to unit root mean square."""
+    return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()

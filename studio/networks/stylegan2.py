@@ -1,0 +1,455 @@
+"""StyleGAN2 (Karras 2020, "Analyzing and Improving the Image Quality of StyleGAN").
+
+Mapping, synthesis and discriminator, with the class conditioning of StyleGAN2-ADA (Karras 2020,
+"Training Generative Adversarial Networks with Limited Data"). Names of parameters are the ones that
+public checkpoints use, so that their tensors can be copied by name.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from studio.networks.layers import (
+    Conv,
+    Linear,
+    MinibatchStd,
+    activate,
+    conv_resample,
+    downsample,
+    fir_filter,
+    normalize_2nd_moment,
+    upsample,
+)
+from studio.networks.registry import Family, register
+
+State = tuple[torch.Tensor | None, torch.Tensor | None]  # (features x, picture so far)
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Hyper-parameters of both players; the defaults are those of the paper."""
+
+    resolution: int = 256  # side of the picture in pixels, a power of two >= 8
+    z_dim: int = 512  # input latent
+    c_dim: int = 0  # number of classes, 0 = unconditional
+    w_dim: int = 512  # intermediate latent
+    img_channels: int = 3
+    channel_base: int = 32768  # channels at resolution r are min(channel_base // r, channel_max)
+    channel_max: int = 512
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    embed_features: int | None = None  # width of the class embedding, None = w_dim
+    mapping_layer_features: int | None = None  # width of the hidden layers, None = w_dim
+    w_avg_beta: float = 0.998  # decay of the running mean of w
+    architecture: str = "skip"  # of the generator: 'orig', 'skip' or 'resnet'
+    d_architecture: str = "resnet"  # of the discriminator, likewise
+    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
+    conv_clamp: float | None = None  # activations are clamped to +-this (needed for fp16), None = off
+    use_noise: bool = True
+    mbstd_group_size: int | None = 4  # pictures a group in the minibatch deviation, None = whole batch
+    mbstd_num_channels: int = 1  # 0 = off
+    d_mapping_layers: int = 8  # layers of the discriminator's class mapping
+    d_channel_base: int | None = None  # None = as the generator
+    d_channel_max: int | None = None
+
+    def __post_init__(self):
+        r = self.resolution
+        if not (isinstance(r, int) and 8 <= r <= 4096 and r & (r - 1) == 0):
+            raise ValueError(f"resolution must be a power of two from 8 to 4096, not {r}")
+        for name in ("architecture", "d_architecture"):
+            if getattr(self, name) not in ("orig", "skip", "resnet"):
+                raise ValueError(f"{name} must be 'orig', 'skip' or 'resnet', not {getattr(self, name)!r}")
+        object.__setattr__(self, "resample_filter", tuple(self.resample_filter))  # JSON has lists
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        """[4, 8, ..., resolution]"""
+        return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
+
+    def channels(self, resolution: int) -> int:
+        """Feature channels of the generator at a resolution."""
+        return min(self.channel_base // resolution, self.channel_max)
+
+    def d_channels(self, resolution: int) -> int:
+        """Feature channels of the discriminator at a resolution."""
+        return min((self.d_channel_base or self.channel_base) // resolution, self.d_channel_max or self.channel_max)
+
+
+class Mapping(nn.Module):
+    """z and class -> w, repeated for each layer of the synthesis. Sec. 2 of StyleGAN (Karras 2019)."""
+
+    def __init__(
+        self,
+        z_dim: int,  # 0 = no latent, only the class
+        c_dim: int,
+        w_dim: int,
+        num_ws: int | None,  # rows to repeat w to, None = give (N, w_dim)
+        num_layers: int = 8,
+        embed_features: int | None = None,
+        layer_features: int | None = None,
+        lr_multiplier: float = 0.01,
+        w_avg_beta: float | None = 0.998,  # None = keep no mean
+    ):
+        super().__init__()
+        self.z_dim, self.c_dim, self.w_dim, self.num_ws = z_dim, c_dim, w_dim, num_ws
+        self.num_layers, self.w_avg_beta = num_layers, w_avg_beta
+        embed_features = (embed_features or w_dim) if c_dim else 0
+        widths = [z_dim + embed_features] + [layer_features or w_dim] * (num_layers - 1) + [w_dim]
+        if c_dim:
+            self.embed = Linear(c_dim, embed_features)
+        for i in range(num_layers):
+            setattr(self, f"fc{i}", Linear(widths[i], widths[i + 1], act="lrelu", lr_multiplier=lr_multiplier))
+        if num_ws is not None and w_avg_beta is not None:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self,
+        z: torch.Tensor | None,
+        c: torch.Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        update_w_avg: bool = False,
+    ) -> torch.Tensor:
+        """z: (N, z_dim), N(0, 1).  c: (N, c_dim), one-hot or weights.  Returns ws (N, num_ws, w_dim).
+
+        truncation_psi moves w towards its mean (1 = off), only in the first `truncation_cutoff` rows when
+        given (StyleGAN, App. B).
+        """
+        parts = []
+        if self.z_dim:
+            assert z is not None and z.shape[1] == self.z_dim
+            parts.append(normalize_2nd_moment(z.float()))
+        if self.c_dim:
+            assert c is not None and c.shape[1] == self.c_dim
+            parts.append(normalize_2nd_moment(self.embed(c.float())))
+        x = torch.cat(parts, dim=1)
+        for i in range(self.num_layers):
+            x = getattr(self, f"fc{i}")(x)
+        if update_w_avg:
+            self.w_avg.copy_(x.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
+        if self.num_ws is None:
+            return x
+        return self.truncate(x.unsqueeze(1).repeat(1, self.num_ws, 1), truncation_psi, truncation_cutoff)
+
+    def truncate(self, ws: torch.Tensor, psi: float = 1.0, cutoff: int | None = None) -> torch.Tensor:
+        """Move rows [0, cutoff) of ws (N, num_ws, w_dim) towards the mean of w."""
+        if psi == 1:
+            return ws
+        if cutoff is None:
+            return self.w_avg.lerp(ws, psi)
+        ws = ws.clone()
+        ws[:, :cutoff] = self.w_avg.lerp(ws[:, :cutoff], psi)
+        return ws
+
+
+class StyledConv(nn.Module):
+    """Modulated convolution, noise, bias, activation (StyleGAN2, Sec. 2.2 and Fig. 2d)."""
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int, cfg: StyleGAN2Config, up: int = 1):
+        super().__init__()
+        self.up, self.resolution, self.clamp, self.use_noise = up, resolution, cfg.conv_clamp, cfg.use_noise
+        self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
+        self.affine = Linear(cfg.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        if cfg.use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None, gain: float = 1.0) -> torch.Tensor:
+        """x: (N, in, H, W).  w: (N, w_dim).  noise: broadcastable to (N, 1, res, res), strength included."""
+        styles = self.affine(w)
+        # Scaling the input by the style, convolving with shared weights and scaling the output gives the same
+        # as convolving each sample with weights of its own (Eqs. 1 and 3), and keeps the convolution dense.
+        # Weights and styles are first scaled to about one, which cancels in the demodulation (its epsilon is
+        # scaled alike) and keeps half precision in range.
+        fan_in = self.weight[0].numel()
+        weight = self.weight * (1 / math.sqrt(fan_in))
+        scale = styles.square().mean(dim=1, keepdim=True).add(1e-20).rsqrt()
+        styles = styles * scale
+        power = styles.square() @ weight.square().sum(dim=[2, 3]).t()
+        demod = (power + 1e-8 / fan_in * scale.square()).rsqrt()
+        x = x * styles.to(x.dtype)[:, :, None, None]
+        x = conv_resample(x, weight.to(x.dtype), self.resample_filter, self.up)
+        x = x * demod.to(x.dtype)[:, :, None, None]
+        if noise is not None:
+            x = x + noise.to(x.dtype)
+        return activate(x, self.bias, "lrelu", gain, None if self.clamp is None else self.clamp * gain)
+
+
+class ToRGB(nn.Module):
+    """Features -> picture by a modulated 1x1 convolution without demodulation."""
+
+    def __init__(self, in_channels: int, cfg: StyleGAN2Config):
+        super().__init__()
+        self.clamp = cfg.conv_clamp
+        self.affine = Linear(cfg.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(cfg.img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(cfg.img_channels))
+        self.weight_gain = 1 / math.sqrt(in_channels)
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        styles = self.affine(w) * self.weight_gain
+        x = F.conv2d(x * styles.to(x.dtype)[:, :, None, None], self.weight.to(x.dtype))
+        return activate(x, self.bias, "linear", clamp=self.clamp)
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one resolution."""
+
+    def __init__(self, resolution: int, cfg: StyleGAN2Config):
+        super().__init__()
+        out = cfg.channels(resolution)
+        self.resolution, self.is_first = resolution, resolution == 4
+        self.architecture = cfg.architecture
+        self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
+        if self.is_first:
+            self.const = nn.Parameter(torch.randn(out, resolution, resolution))
+        else:
+            in_channels = cfg.channels(resolution // 2)
+            self.conv0 = StyledConv(in_channels, out, resolution, cfg, up=2)
+            if cfg.architecture == "resnet":
+                self.skip = Conv(in_channels, out, 1, bias=False, up=2, resample_filter=cfg.resample_filter)
+        self.conv1 = StyledConv(out, out, resolution, cfg)
+        self.has_rgb = cfg.architecture == "skip" or resolution == cfg.resolution
+        if self.has_rgb:
+            self.torgb = ToRGB(out, cfg)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of the synthesis that reads one row of ws. Going on from a step needs only the state before it."""
+
+    name: str
+    resolution: int
+    w_index: int
+    run: Callable[[torch.Tensor, State, Callable], State]  # (w (N, w_dim), state, noise of a layer) -> state
+
+
+class Synthesis(nn.Module):
+    """ws -> picture (StyleGAN2, Fig. 2 and Fig. 7b)."""
+
+    def __init__(self, cfg: StyleGAN2Config):
+        super().__init__()
+        self.w_dim, self.resolution, self.architecture = cfg.w_dim, cfg.resolution, cfg.architecture
+        self.block_resolutions = cfg.block_resolutions
+        self.num_ws = 2 * len(self.block_resolutions)
+        for r in self.block_resolutions:
+            setattr(self, f"b{r}", SynthesisBlock(r, cfg))
+
+    @property
+    def steps(self) -> list[Step]:
+        """The synthesis in order. `w_index` never falls, so that a change in row i of ws leaves every step
+        with a smaller `w_index` as it was."""
+        out, index = [], 0
+        for r in self.block_resolutions:
+            block = getattr(self, f"b{r}")
+            gain = math.sqrt(0.5) if self.architecture == "resnet" and not block.is_first else 1.0
+
+            def conv0(w, state, noise, block=block):
+                x, img = state
+                y = block.conv0(x, w, noise(block.conv0))
+                if self.architecture == "resnet":
+                    # conv1 needs the shortcut as well; it travels with x along the channels.
+                    y = torch.cat([y, block.skip(x, gain=math.sqrt(0.5))], dim=1)
+                return y, img
+
+            def conv1(w, state, noise, block=block, gain=gain):
+                x, img = state
+                shortcut = None
+                if block.is_first:
+                    x = block.const.to(w.dtype).unsqueeze(0).repeat(len(w), 1, 1, 1)
+                elif self.architecture == "resnet":
+                    x, shortcut = x.chunk(2, dim=1)
+                x = block.conv1(x, w, noise(block.conv1), gain)
+                return (x if shortcut is None else x + shortcut), img
+
+            def torgb(w, state, noise, block=block):
+                x, img = state
+                rgb = block.torgb(x, w).float()
+                return x, rgb if img is None else upsample(img, block.resample_filter) + rgb
+
+            if not block.is_first:
+                out.append(Step(f"b{r}.conv0", r, index, conv0))
+                index += 1
+            out.append(Step(f"b{r}.conv1", r, index, conv1))
+            index += 1
+            if block.has_rgb:
+                out.append(Step(f"b{r}.torgb", r, index, torgb))
+        return out
+
+    def forward(
+        self,
+        ws: torch.Tensor,
+        noise_mode: str = "const",
+        noise_strength: float = 1.0,
+        generator: torch.Generator | None = None,
+        start: tuple[int, State] | None = None,
+        trace: list[State] | None = None,
+        max_resolution: int | None = None,
+    ) -> torch.Tensor:
+        """ws: (N, num_ws, w_dim).  Returns (N, img_channels, H, W) float32, about [-1, 1], not clamped.
+
+        noise_mode: 'const' (the buffers), 'random' (drawn from `generator`) or 'none'.
+        noise_strength multiplies the learned strengths.
+        trace: a list that is filled with the state before each step.
+        start: (index of a step, state before it): go on from there.
+        max_resolution: stop there and give the picture as it is so far (architecture 'skip' only).
+        """
+        assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.w_dim), tuple(ws.shape)
+        assert noise_mode in ("const", "random", "none")
+        if max_resolution is not None and self.architecture != "skip":
+            max_resolution = None
+
+        def noise(layer: StyledConv) -> torch.Tensor | None:
+            if noise_mode == "none" or not layer.use_noise or noise_strength == 0:
+                return None
+            value = layer.noise_const
+            if noise_mode == "random":
+                # Drawn where the generator lives, so that a CPU generator gives the same noise on every device.
+                where = value.device if generator is None else generator.device
+                shape = (len(ws), 1, layer.resolution, layer.resolution)
+                value = torch.randn(shape, generator=generator, device=where).to(value.device)
+            return value * (layer.noise_strength * noise_strength)
+
+        ws = ws.float()
+        first, state = start if start is not None else (0, (None, None))
+        for step in self.steps[first:]:
+            if max_resolution is not None and step.resolution > max(max_resolution, 4):
+                break
+            if trace is not None:
+                trace.append(state)
+            state = step.run(ws[:, step.w_index], state, noise)
+        return state[1]
+
+
+class Generator(nn.Module):
+    """z, class -> picture. `mapping` and `synthesis` are used apart by the studio."""
+
+    def __init__(self, cfg: StyleGAN2Config):
+        super().__init__()
+        self.config = cfg
+        self.z_dim, self.c_dim, self.w_dim, self.resolution = cfg.z_dim, cfg.c_dim, cfg.w_dim, cfg.resolution
+        self.synthesis = Synthesis(cfg)
+        self.num_ws = self.synthesis.num_ws
+        self.mapping = Mapping(
+            cfg.z_dim,
+            cfg.c_dim,
+            cfg.w_dim,
+            self.num_ws,
+            cfg.mapping_layers,
+            cfg.embed_features,
+            cfg.mapping_layer_features,
+            cfg.mapping_lr_multiplier,
+            cfg.w_avg_beta,
+        )
+
+    def forward(
+        self,
+        z: torch.Tensor,
+        c: torch.Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        **synthesis_kwargs,
+    ) -> torch.Tensor:
+        """z: (N, z_dim), c: (N, c_dim) -> (N, img_channels, resolution, resolution)."""
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), **synthesis_kwargs)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Two convolutions and a halving (StyleGAN2, Fig. 7)."""
+
+    def __init__(self, resolution: int, cfg: StyleGAN2Config):
+        super().__init__()
+        tmp, out = cfg.d_channels(resolution), cfg.d_channels(resolution // 2)
+        self.architecture = cfg.d_architecture
+        self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
+        options = dict(resample_filter=cfg.resample_filter, clamp=cfg.conv_clamp)
+        self.has_rgb = resolution == cfg.resolution or cfg.d_architecture == "skip"
+        if self.has_rgb:
+            self.fromrgb = Conv(cfg.img_channels, tmp, 1, act="lrelu", **options)
+        self.conv0 = Conv(tmp, tmp, 3, act="lrelu", **options)
+        self.conv1 = Conv(tmp, out, 3, act="lrelu", down=2, **options)
+        if cfg.d_architecture == "resnet":
+            self.skip = Conv(tmp, out, 1, bias=False, down=2, resample_filter=cfg.resample_filter)
+
+    def forward(self, x: torch.Tensor | None, img: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if self.has_rgb:
+            y = self.fromrgb(img)
+            x = y if x is None else x + y
+            img = downsample(img, self.resample_filter) if self.architecture == "skip" else None
+        if self.architecture == "resnet":
+            shortcut = self.skip(x, gain=math.sqrt(0.5))
+            x = shortcut + self.conv1(self.conv0(x), gain=math.sqrt(0.5))
+        else:
+            x = self.conv1(self.conv0(x))
+        return x, img
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """The 4x4 block: minibatch deviation, convolution, two linear layers, projection on the class."""
+
+    def __init__(self, cmap_dim: int, cfg: StyleGAN2Config):
+        super().__init__()
+        channels = cfg.d_channels(4)
+        self.cmap_dim = cmap_dim
+        if cfg.d_architecture == "skip":
+            self.fromrgb = Conv(cfg.img_channels, channels, 1, act="lrelu")
+        extra = cfg.mbstd_num_channels
+        self.mbstd = MinibatchStd(cfg.mbstd_group_size, extra) if extra else nn.Identity()
+        self.conv = Conv(channels + extra, channels, 3, act="lrelu", clamp=cfg.conv_clamp)
+        self.fc = Linear(channels * 16, channels, act="lrelu")
+        self.out = Linear(channels, cmap_dim or 1)
+
+    def forward(self, x: torch.Tensor, img: torch.Tensor | None, cmap: torch.Tensor | None) -> torch.Tensor:
+        if hasattr(self, "fromrgb"):
+            x = x + self.fromrgb(img)
+        x = self.conv(self.mbstd(x))
+        x = self.out(self.fc(x.float().flatten(1)))
+        if self.cmap_dim:
+            # Projection discriminator (Miyato 2018), scaled to unit variance.
+            x = (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
+        return x
+
+
+class Discriminator(nn.Module):
+    """picture, class -> how real it looks, (N, 1) logits."""
+
+    def __init__(self, cfg: StyleGAN2Config):
+        super().__init__()
+        self.config = cfg
+        self.block_resolutions = cfg.block_resolutions[:0:-1]
+        cmap_dim = cfg.d_channels(4) if cfg.c_dim else 0
+        for r in self.block_resolutions:
+            setattr(self, f"b{r}", DiscriminatorBlock(r, cfg))
+        if cfg.c_dim:
+            self.mapping = Mapping(
+                0, cfg.c_dim, cmap_dim, None, num_layers=cfg.d_mapping_layers, w_avg_beta=None
+            )
+        self.b4 = DiscriminatorEpilogue(cmap_dim, cfg)
+
+    def forward(self, img: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
+        """img: (N, img_channels, H, W) in [-1, 1].  c: (N, c_dim).  Returns (N, 1)."""
+        x = None
+        for r in self.block_resolutions:
+            x, img = getattr(self, f"b{r}")(x, img)
+        cmap = self.mapping(None, c) if self.config.c_dim else None
+        return self.b4(x, img, cmap)
+
+
+register(
+    Family(
+        name="stylegan2",
+        title="StyleGAN2",
+        sentence="The all-rounder: sharp pictures, smooth walks and style mixing; pick it when in doubt.",
+        config=StyleGAN2Config,
+        generator=Generator,
+        discriminator=Discriminator,
+        has_w=True,
+        classes=True,
+    )
+)
