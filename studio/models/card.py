@@ -1,0 +1,62 @@
+"""The model card: README.md of a model folder, in Hugging Face's form, in words for people."""
+
+import json
+from typing import Any
+
+
+def front_matter(title: str, licence: str, family: str) -> str:
+    """The YAML head that model hubs read."""
+    # JSON strings are valid YAML strings, whatever they contain.
+    lines = ["---"]
+    if licence:
+        lines += ["license: other", f"license_name: {json.dumps(licence)}"]
+    lines += [
+        "library_name: gan-studio",
+        "pipeline_tag: unconditional-image-generation",
+        f"tags: [gan, {json.dumps(family)}]",
+        f"model_name: {json.dumps(title)}",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def model_card(title: str, family: str, licence: str = "", body: str = "") -> str:
+    """README.md of a model. `body` is Markdown with the sections that are known."""
+    parts = [
+        front_matter(title, licence, family),
+        f"# {title}",
+        body.strip(),
+        "## Made by AI\nEvery picture that comes out of this model is made by a machine. Say so where you show it.",
+    ]
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash: str) -> str:
+    """The body for a model that was trained here.
+
+    card: the plan's words (description, attribution, licence).  training: numbers of the run.
+    """
+    hours = training["seconds"] / 3600
+    rows = [
+        ("Pictures to learn from", f"{pictures:,} (content hash `{data_hash[:16]}`)"),
+        ("Pictures seen in training", f"{training['images_seen']:,}"),
+        ("Time", f"{hours:.2f} hours"),
+        ("Hardware", f"{training['hardware']}, {training['precision']}"),
+    ]
+    if "kid" in training:
+        rows.append(
+            (
+                "KID on EfficientNet-Lite0 features",
+                f"{training['kid']:.5f} ± {training['kid_sd']:.5f} "
+                f"({training['kid_images']:,} generated pictures; lower is better; not comparable with published "
+                "figures on Inception features)",
+            )
+        )
+    table = "\n".join(["| What | Value |", "|---|---|"] + [f"| {a} | {b} |" for a, b in rows])
+    sections = [card.description]
+    if card.attribution:
+        sections.append(f"## Data and attribution\n{card.attribution}")
+    if card.licence:
+        sections.append(f"Licence: {card.licence}")
+    sections.append(f"## How it was trained\n{table}\n\nThe file `plan.toml` beside this card trains it again.")
+    return "\n\n".join(s for s in sections if s)

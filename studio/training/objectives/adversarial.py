@@ -1,0 +1,272 @@
+"""Generator against discriminator: the step of every family that makes pictures from noise."""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from studio.errors import StudioError
+from studio.networks import get_family
+
+from studio.training.losses import get_loss, path_lengths, r1_penalty
+from studio.training.plan import Plan
+from studio.training.randomness import generator
+
+_FIXED_STREAM = "fixed latents"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real pictures of one micro-batch: images (n, C, H, W) in [-1, 1], c (n, c_dim).
+
+    index: its place among the micro-batches of all processes; randomness hangs on it.
+    """
+
+    index: int
+    images: torch.Tensor
+    c: torch.Tensor
+
+
+class Adversarial:
+    """Both players, their optimisers, the generator's running average and the augmentation.
+
+    plan: what to do.  config: of the family.  label_counts: pictures a class, so that latents are paired with
+    classes as often as the data has them.  accelerator: device and processes.
+    """
+
+    def __init__(self, plan: Plan, config, label_counts: list[int], accelerator: Accelerator, precision: str):
+        family = get_family(plan.family)
+        self.plan, self.config, self.accelerator, self.precision = plan, config, accelerator, precision
+        self.device = accelerator.device
+        self.loss = get_loss(plan.objective.loss)
+        self.label_weights = torch.tensor(label_counts or [1], dtype=torch.float32)
+
+        # Weights are drawn on the CPU from the plan's seed: the same on every device and every process.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator(plan.seed, "weights").initial_seed())
+            self.G = family.generator(config)
+            self.D = family.discriminator(config)
+        self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
+        from studio.training.augment import AdaController, make_augment
+        self.augment = make_augment(plan.augment.kind, plan.augment.policy)
+        for module in (self.G, self.D, self.ema, self.augment):
+            # channels_last is the faster layout of convolutions on CPUs and on tensor cores alike.
+            module.to(self.device, memory_format=torch.channels_last)
+        self.ada = None
+        if plan.augment.kind == "ada":
+            self.augment.p.fill_(plan.augment.p)
+            if plan.augment.target > 0:
+                self.ada = AdaController(p=plan.augment.p, target=plan.augment.target, kimg=plan.augment.kimg)
+        self.opt_g = self._adam(self.G, plan.optimizer.lr_g, plan.objective.pl_interval, plan.objective.pl_weight)
+        self.opt_d = self._adam(self.D, plan.optimizer.lr_d, plan.objective.r1_interval, plan.objective.r1_gamma)
+        self.pl_mean = torch.zeros([], device=self.device)
+
+    def _adam(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Adam:
+        # A lazy regulariser adds a step every `interval`; rate and decay are corrected (StyleGAN2, App. B).
+        ratio = interval / (interval + 1) if weight > 0 else 1.0
+        betas = (self.plan.optimizer.beta1**ratio, self.plan.optimizer.beta2**ratio)
+        return torch.optim.Adam(module.parameters(), lr=lr * ratio, betas=betas, eps=1e-8)
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict:
+        """Everything that a later step depends on."""
+        return {
+            "G": self.G.state_dict(),
+            "D": self.D.state_dict(),
+            "ema": self.ema.state_dict(),
+            "augment": self.augment.state_dict(),
+            "opt_g": self.opt_g.state_dict(),
+            "opt_d": self.opt_d.state_dict(),
+            "pl_mean": self.pl_mean,
+            "ada": self.ada.state_dict() if self.ada else {},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go back to a state that `state_dict` gave."""
+        for name in ("G", "D", "ema", "augment", "opt_g", "opt_d"):
+            getattr(self, name).load_state_dict(state[name])
+        self.pl_mean = state["pl_mean"].to(self.device)
+        if self.ada:
+            self.ada.load_state_dict(state["ada"])
+
+    def start_from(self, g_state: dict, d_state: dict | None) -> None:
+        """Begin with the weights of another model of the same config."""
+        self.G.load_state_dict(g_state)
+        self.ema.load_state_dict(g_state)
+        if d_state is not None:
+            self.D.load_state_dict(d_state)
+
+    def networks(self) -> tuple[dict, dict]:
+        """Tensors of the generator's average, and of the discriminator, as a model folder keeps them."""
+        return self.ema.state_dict(), self.D.state_dict()
+
+    # -- pictures ------------------------------------------------------------------------------------------------
+
+    def classes_like_data(self, count: int, rng: torch.Generator) -> torch.Tensor:
+        """One-hot classes (count, c_dim) as frequent as in the data."""
+        if not self.config.c_dim:
+            return torch.zeros(count, 0)
+        labels = torch.multinomial(self.label_weights, count, replacement=True, generator=rng)
+        return nn.functional.one_hot(labels, self.config.c_dim).float()
+
+    @torch.no_grad()
+    def fixed_samples(self, count: int, stream: str = _FIXED_STREAM, batch: int = 32) -> Iterator[torch.Tensor]:
+        """Pictures (n, C, H, W) float32 of the averaged generator, always of the same latents."""
+        rng = generator(self.plan.seed, stream)
+        z = torch.randn(count, self.config.z_dim, generator=rng)
+        c = self.classes_like_data(count, rng)
+        for i in range(0, count, batch):
+            zb, cb = z[i : i + batch].to(self.device), c[i : i + batch].to(self.device)
+            with self._autocast():
+                yield self.ema(zb, cb, noise_mode="const").float()
+
+    # -- one step ------------------------------------------------------------------------------------------------
+
+    def step(self, step: int, micro: list[Batch], images_seen: int) -> dict[str, float]:
+        """One step of both players on the micro-batches of this process.
+
+        images_seen: real pictures shown before this step.  Returns numbers for the curves, means over all processes.
+        Raises StudioError when a loss is no longer a finite number.
+        """
+        plan, objective = self.plan, self.plan.objective
+        share = 1 / len(micro)
+        stats: dict[str, torch.Tensor] = {}
+
+        def add(name: str, value: torch.Tensor) -> None:
+            stats[name] = stats.get(name, 0) + value.detach().float() * share
+
+        # Generator.
+        self.G.requires_grad_(True)
+        self.D.requires_grad_(False)
+        w_mean = torch.zeros(self.G.w_dim, device=self.device)
+        for batch in micro:
+            rng = self._generators(step, "g", batch.index)
+            with self._autocast():
+                fake, c, w = self._fake(len(batch.images), rng, objective.style_mixing)
+                logits = self.D(self.augment(fake, generator=rng), c).float()
+                loss = self.loss.g(logits).mean()
+            (loss * share).backward()
+            w_mean += w.detach().mean(dim=0) * share
+            add("loss_g", loss)
+            add("fake_sign", logits.sign().mean())
+        self._optimise(self.opt_g, self.G)
+        if objective.pl_weight > 0 and step % objective.pl_interval == 0:
+            for batch in micro:
+                lengths = self._path_length_backward(step, batch, share)
+                add("path_length", lengths)
+            self.pl_mean.lerp_(self._mean_over_processes([stats["path_length"]])[0], objective.pl_decay)
+            self._optimise(self.opt_g, self.G)
+        self._average(w_mean, images_seen)
+
+        # Discriminator.
+        self.G.requires_grad_(False)
+        self.D.requires_grad_(True)
+        for batch in micro:
+            rng = self._generators(step, "d", batch.index)
+            with self._autocast():
+                with torch.no_grad():
+                    fake, c, _ = self._fake(len(batch.images), rng, objective.style_mixing)
+                fake_logits = self.D(self.augment(fake, generator=rng), c).float()
+                real_logits = self.D(self.augment(batch.images, generator=rng), batch.c).float()
+                loss = (self.loss.d_fake(fake_logits) + self.loss.d_real(real_logits)).mean()
+            (loss * share).backward()
+            add("loss_d", loss)
+            add("real_sign", real_logits.sign().mean())
+        self._optimise(self.opt_d, self.D)
+        if objective.r1_gamma > 0 and step % objective.r1_interval == 0:
+            for batch in micro:
+                rng = self._generators(step, "r1", batch.index)
+                real = batch.images.detach().requires_grad_(True)
+                penalty = r1_penalty(self.D(self.augment(real, generator=rng), batch.c), real).mean()
+                (penalty * (objective.r1_gamma / 2 * objective.r1_interval * share)).backward()
+                add("r1", penalty)
+            self._optimise(self.opt_d, self.D)
+
+        values = self._mean_over_processes(list(stats.values()))
+        out = {name: float(value) for name, value in zip(stats, values, strict=True)}
+        if self.ada is not None:
+            batch_size = plan.optimizer.batch
+            self.augment.p.fill_(self.ada.update(out["real_sign"] * batch_size, batch_size, batch_size))
+        if plan.augment.kind == "ada":
+            out["ada_p"] = float(self.augment.p)
+        if not all(math.isfinite(value) for value in out.values()):
+            raise StudioError(
+                f"The training left the range of numbers after {images_seen} pictures.",
+                "Raise r1_gamma or lower the learning rates; the snapshots made so far are kept.",
+            )
+        return out
+
+    def _generators(self, step: int, phase: str, index: int) -> torch.Generator:
+        # On the CPU also when training on a GPU: the draws do not depend on the device.
+        return generator(self.plan.seed, phase, step, index)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
+
+    def _fake(self, n: int, rng: torch.Generator, style_mixing: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pictures of the generator, their classes, and the w (n, w_dim) they began from."""
+        z = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
+        c = self.classes_like_data(n, rng).to(self.device)
+        ws = self.G.mapping(z, c)
+        w = ws[:, 0]
+        if torch.rand([], generator=rng) < style_mixing:
+            cutoff = int(torch.randint(1, ws.shape[1], [], generator=rng))
+            other = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
+            ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
+        return self.G.synthesis(ws, noise_mode="random", generator=rng), c, w
+
+    def _path_length_backward(self, step: int, batch: Batch, share: float) -> torch.Tensor:
+        """Gradient of the path length penalty on half of the micro-batch (it is costly). Returns the mean length."""
+        objective = self.plan.objective
+        rng = self._generators(step, "pl", batch.index)
+        n = max(1, len(batch.images) // 2)
+        z = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
+        ws = self.G.mapping(z, self.classes_like_data(n, rng).to(self.device))
+        lengths = path_lengths(self.G.synthesis(ws, noise_mode="random", generator=rng), ws, rng)
+        penalty = (lengths - self.pl_mean.lerp(lengths.detach().mean(), objective.pl_decay)).square().mean()
+        (penalty * (objective.pl_weight * objective.pl_interval * share)).backward()
+        return lengths.mean()
+
+    def _optimise(self, optimizer: torch.optim.Adam, module: nn.Module) -> None:
+        params = [p for p in module.parameters() if p.grad is not None]
+        flat = torch.cat([p.grad.flatten() for p in params])
+        flat = self.accelerator.reduce(flat, "mean")
+        # Half precision overflows now and then in single elements; one of them must not end the training.
+        flat = torch.nan_to_num(flat, nan=0.0, posinf=1e5, neginf=-1e5)
+        for p, grad in zip(params, flat.split([p.numel() for p in params]), strict=True):
+            p.grad = grad.reshape(p.shape).to(memory_format=_layout(p))
+        if self.plan.optimizer.grad_clip > 0:
+            nn.utils.clip_grad_norm_(params, self.plan.optimizer.grad_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _average(self, w_mean: torch.Tensor, images_seen: int) -> None:
+        """The generator's mean of w, and its running average with warm-up (ProGAN, Sec. 4.1; ADA's schedule)."""
+        optimizer = self.plan.optimizer
+        w_mean = self.accelerator.reduce(w_mean, "mean")
+        w_avg = self.G.mapping.w_avg
+        w_avg.copy_(w_mean.lerp(w_avg, self.G.mapping.w_avg_beta))
+        half_life = optimizer.ema_kimg * 1000
+        if optimizer.ema_rampup > 0:
+            half_life = min(half_life, images_seen * optimizer.ema_rampup)
+        beta = 0.5 ** (optimizer.batch / max(half_life, 1e-8))
+        for averaged, now in zip(self.ema.parameters(), self.G.parameters(), strict=True):
+            averaged.copy_(now.lerp(averaged, beta))
+        for averaged, now in zip(self.ema.buffers(), self.G.buffers(), strict=True):
+            averaged.copy_(now)
+
+    def _mean_over_processes(self, values: list[torch.Tensor]) -> torch.Tensor:
+        return self.accelerator.reduce(torch.stack([v.to(self.device) for v in values]), "mean")
+
+
+def _layout(p: torch.Tensor) -> torch.memory_format:
+    if p.ndim == 4 and p.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format

@@ -1,0 +1,185 @@
+"""Plan: everything needed to train one model again. It round-trips through TOML and travels with the model."""
+
+import dataclasses
+import math
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from studio.errors import StudioError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Data:
+    """The pictures to learn from."""
+
+    path: str = ""  # a folder or a zip; relative paths count from the plan's own folder
+    hash: str = ""  # content hash; checked when given, filled in by the trainer
+    resolution: int = 64  # side in pixels
+    conditional: bool = False  # learn the classes (sub-folders) as well
+    mirror: bool = False  # also show each picture flipped left-right
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What both players are asked to do."""
+
+    loss: str = "non_saturating"
+    r1_gamma: float = 1.0  # weight of R1 (Mescheder 2018), 0 = off
+    r1_interval: int = 16  # steps between R1 (StyleGAN2, App. B, "lazy")
+    pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
+    pl_interval: int = 4
+    pl_decay: float = 0.01
+    style_mixing: float = 0.9  # probability that two latents share a picture (StyleGAN, Sec. 3.1)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Adam for both players, and the running average of the generator."""
+
+    batch: int = 32  # pictures a step, over all processes
+    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory, same result
+    lr_g: float = 0.0025
+    lr_d: float = 0.0025
+    beta1: float = 0.0
+    beta2: float = 0.99
+    grad_clip: float = 0.0  # largest norm of a gradient, 0 = off
+    ema_kimg: float = 10.0  # half-life of the generator's average, in thousands of pictures
+    ema_rampup: float = 0.05  # shorter in the beginning: at most this fraction of what was seen, 0 = off
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Changes made to what the discriminator sees, against learning few pictures by heart."""
+
+    kind: str = "none"  # 'none', 'diffaugment' or 'ada'
+    policy: str = ""  # empty = the kind's own ('color,translation,cutout' or 'bgc')
+    p: float = 0.0  # ADA: strength to begin with
+    target: float = 0.6  # ADA: wanted sign of D(real); 0 = keep p as it is
+    kimg: float = 500.0  # ADA: thousands of pictures for p to go from 0 to 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long, and how often to look."""
+
+    kimg: float = 1000.0  # thousands of real pictures to show
+    log_kimg: float = 0.25  # between two points of the curves
+    sample_kimg: float = 4.0  # between two sheets of samples
+    snapshot_kimg: float = 20.0  # between two models to choose from
+    state_kimg: float = 4.0  # between two points to resume from
+    metric_images: int = 0  # generated pictures for KID at each snapshot, 0 = do not measure
+
+
+@dataclass(frozen=True)
+class Card:
+    """Words for the model card."""
+
+    title: str = ""
+    licence: str = ""
+    attribution: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Family, base model, data, network, objective, budget, seed and precision of one training."""
+
+    family: str = "stylegan2"
+    base: str = ""  # id or folder of a model to start from, empty = from nothing
+    seed: int = 0
+    precision: str = "auto"  # 'fp32', 'bf16', 'fp16' or 'auto': what the device does well
+    data: Data = field(default_factory=Data)
+    network: dict[str, Any] = field(default_factory=dict)  # overrides of the family's config
+    objective: Objective = field(default_factory=Objective)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    augment: Augment = field(default_factory=Augment)
+    budget: Budget = field(default_factory=Budget)
+    card: Card = field(default_factory=Card)
+
+    def __post_init__(self):
+        o, b = self.optimizer, self.budget
+        _need(self.precision in ("auto", "fp32", "bf16", "fp16"), "precision", self.precision, "auto, fp32, bf16 or fp16")
+        _need(self.augment.kind in ("none", "diffaugment", "ada"), "augment.kind", self.augment.kind, "none, diffaugment or ada")
+        _need(0 <= self.augment.p <= 1, "augment.p", self.augment.p, "0 to 1")
+        _need(o.batch >= 1, "optimizer.batch", o.batch, "1 or more")
+        _need(
+            o.micro_batch >= 0 and (o.micro_batch == 0 or o.batch % o.micro_batch == 0),
+            "optimizer.micro_batch", o.micro_batch, f"0, or a number that divides the batch of {o.batch}",
+        )
+        _need(o.lr_g > 0 and o.lr_d > 0, "optimizer.lr_g and lr_d", (o.lr_g, o.lr_d), "above 0")
+        _need(b.kimg > 0, "budget.kimg", b.kimg, "above 0")
+        for name in ("log_kimg", "sample_kimg", "snapshot_kimg", "state_kimg"):
+            _need(getattr(b, name) > 0, f"budget.{name}", getattr(b, name), "above 0")
+        _need(self.objective.r1_interval >= 1 and self.objective.pl_interval >= 1, "intervals", "", "1 or more")
+        _need(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+
+    def to_toml(self) -> str:
+        """The plan as TOML. `Plan.from_toml(plan.to_toml()) == plan`."""
+        return tomli_w.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_toml(cls, text: str, folder: Path | None = None) -> "Plan":
+        """Read a plan. A relative data path is taken from `folder`.
+
+        Raises StudioError for bad TOML, unknown keys and wrong types.
+        """
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as e:
+            raise StudioError(f"The plan is not valid TOML: {e}.", "Compare it with the example in README.md.") from None
+        plan = _build(cls, raw, "")
+        if folder is not None and plan.data.path and not Path(plan.data.path).expanduser().is_absolute():
+            path = str((Path(folder) / plan.data.path).resolve())
+            plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, path=path))
+        return plan
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Plan":
+        """Read plan.toml. Raises StudioError when it cannot be read."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            raise StudioError(f"The plan {path} cannot be read: {e}.", "Check the path of the file.") from None
+        return cls.from_toml(text, Path(path).resolve().parent)
+
+
+def _need(ok: bool, name: str, value, allowed: str) -> None:
+    if not ok:
+        raise StudioError(f"The plan's {name} is {value}.", f"It must be {allowed}.")
+
+
+def _build(cls: type, raw: Any, where: str):
+    if not isinstance(raw, dict):
+        raise StudioError(f"[{where}] of the plan must be a table.", "Compare it with the example in README.md.")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(raw) - set(hints))
+    if unknown:
+        known = ", ".join(hints)
+        raise StudioError(f"The plan has '{where + '.' if where else ''}{unknown[0]}', which is no setting.", f"Known here: {known}.")
+    return cls(**{k: _value(hints[k], v, f"{where}.{k}" if where else k) for k, v in raw.items()})
+
+
+def _value(hint, value, name: str):
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, name)
+    kind = typing.get_origin(hint) or hint
+    if isinstance(kind, types.UnionType):
+        kind = object
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise StudioError(f"The plan's {name} is {value!r}.", f"It must be of the kind '{kind.__name__}'.")
+    if kind is float and not math.isfinite(value):
+        raise StudioError(f"The plan's {name} is {value}.", "It must be a finite number.")
+    return value

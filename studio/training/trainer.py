@@ -1,0 +1,386 @@
+"""The training loop: data, steps, events, sheets, snapshots, exact resume. One path for CPU, GPU and several GPUs."""
+
+import dataclasses
+import io
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+
+from studio.datasets.images import ImageSet
+from studio.errors import StudioError
+from studio.metrics.quality import KidMeter
+from studio.models.card import training_card
+from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
+from studio.models.library import default_library
+from studio.networks import get_family
+from studio.settings import atomic_write, get_settings
+from studio.training.events import EventLog
+from studio.training.objectives.adversarial import Adversarial, Batch
+from studio.training.plan import Plan
+from studio.training.randomness import DataOrder, generator
+
+_STATE_FORMAT = 1
+_SHEET_SIDE = 8  # pictures a row of the sample sheet
+
+
+def train(
+    plan: Plan,
+    run_dir: str | Path,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    device: str | None = None,
+) -> Path:
+    """Train as `plan` says, in the folder `run_dir`; go on from its state when it holds one.
+
+    A run that was killed at any moment and is started again goes through the same numbers, and ends with the
+    same weights, as one that was not (same machine, same number of threads).
+
+    on_event: called with each event that is also appended to run_dir/events.jsonl.
+    should_stop: asked once a step; when true the state is saved and the function returns.
+    clock: seconds, for speed and time left only.  device: 'cpu', or None = a GPU when there is one.
+    Returns the folder of the newest snapshot (a model folder).
+    Raises StudioError for a bad plan, unusable data, a folder of another plan, or a diverged training.
+    """
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(cpu=device == "cpu")
+    lock = filelock.FileLock(run_dir / ".lock")
+    if accelerator.is_main_process:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise StudioError(f"Another training is at work in {run_dir}.", "Wait for it, or choose another folder.") from None
+    try:
+        return _Run(plan, run_dir, on_event, should_stop, clock, accelerator).go()
+    finally:
+        lock.release()
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """'fp32', 'bf16' or 'fp16': what was wanted, or for 'auto' what multiplies fastest on the device."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return "bf16"  # matrix units made for it; without them bf16 is slower than fp32 on a CPU
+    return "fp32"
+
+
+class _Run:
+    """One call of `train`."""
+
+    def __init__(self, plan, run_dir, on_event, should_stop, clock, accelerator):
+        self.run_dir, self.clock, self.accelerator = run_dir, clock, accelerator
+        self.on_event = on_event or (lambda event: None)
+        self.should_stop = should_stop or (lambda: False)
+        self.main = accelerator.is_main_process
+
+        self.images = ImageSet.open(plan.data.path, plan.data.resolution, get_settings().cache)
+        if plan.data.hash and plan.data.hash != self.images.hash:
+            raise StudioError(
+                f"The pictures in {plan.data.path} are not the ones the plan was made for.",
+                "Bring the first set back, or remove data.hash from the plan to train on these.",
+            )
+        plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, hash=self.images.hash))
+        if plan.data.conditional and self.images.labels is None:
+            raise StudioError(
+                "The plan asks for classes, but the pictures are all in one folder.",
+                "Put each class in a sub-folder of its own, or set data.conditional = false.",
+            )
+        base = self._base(plan)
+        self.classes = self.images.classes if plan.data.conditional else ()
+        self.config = _family_config(plan, base, len(self.classes))
+        self.plan = self._agree_with_run(plan)
+        self.precision = choose_precision(plan.precision, accelerator.device)
+
+        counts = np.bincount(self.images.labels, minlength=len(self.classes)).tolist() if self.classes else []
+        self.objective = Adversarial(self.plan, self.config, counts, accelerator, self.precision)
+        self.order = DataOrder(len(self.images), plan.seed)
+        self.micro = self._micro_batch()
+        self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
+        self.last_snapshot: Path | None = None
+        self.kid: KidMeter | None = None
+        events_length = 0
+        state = self._load_state()
+        if state is not None:
+            events_length = state["events_length"]
+        elif base is not None:
+            discriminator = base.path / "discriminator.safetensors"
+            d_state = read_tensors(discriminator) if discriminator.is_file() else None
+            self.objective.start_from(build_network(base).state_dict(), d_state)
+        self.events = EventLog(run_dir / "events.jsonl", events_length) if self.main else None
+
+    # -- setting up ----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _base(plan: Plan) -> ModelInfo | None:
+        if not plan.base:
+            return None
+        return open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
+
+    def _agree_with_run(self, plan: Plan) -> Plan:
+        """A run folder belongs to one plan; only its budget and the words of its card may change later."""
+        path = self.run_dir / "plan.toml"
+        if path.exists():
+            old = Plan.load(path)
+            free = dict(budget=plan.budget, card=plan.card, data=dataclasses.replace(old.data, path=plan.data.path))
+            if dataclasses.replace(old, **free) != plan:
+                raise StudioError(
+                    f"The folder {self.run_dir} holds a training with another plan.",
+                    "Choose a new folder, or change only the budget and the card.",
+                )
+        if self.main:
+            atomic_write(path, plan.to_toml().encode())
+        return plan
+
+    def _micro_batch(self) -> int:
+        batch, processes = self.plan.optimizer.batch, self.accelerator.num_processes
+        micro = self.plan.optimizer.micro_batch or batch // processes
+        if micro == 0 or batch % (micro * processes):
+            raise StudioError(
+                f"A batch of {batch} does not split evenly over {processes} processes.",
+                f"Choose a batch that is a multiple of {processes} times micro_batch.",
+            )
+        return micro
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def _load_state(self) -> dict | None:
+        path = self.run_dir / "state.pt"
+        if not path.exists():
+            return None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state.get("format") != _STATE_FORMAT:
+            raise StudioError(f"{path} was written by another version of the studio.", "Train with that version, or start anew.")
+        self.objective.load_state_dict(state["objective"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.log_sums, self.log_count = state["log_sums"], state["log_count"]
+        self.last_snapshot = self.run_dir / state["last_snapshot"] if state["last_snapshot"] else None
+        return state
+
+    def _save_state(self) -> None:
+        if not self.main:
+            return
+        state = {
+            "format": _STATE_FORMAT,
+            "objective": self.objective.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "log_sums": self.log_sums,
+            "log_count": self.log_count,
+            "last_snapshot": str(self.last_snapshot.relative_to(self.run_dir)) if self.last_snapshot else "",
+            "events_length": self.events.sync(),  # what was told is on disk before the state that counts on it
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        atomic_write(self.run_dir / "state.pt", buffer.getvalue())
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    @property
+    def images_seen(self) -> int:
+        """Real pictures shown so far."""
+        return self.step * self.plan.optimizer.batch
+
+    def go(self) -> Path:
+        budget = self.plan.budget
+        total_steps = math.ceil(budget.kimg * 1000 / self.plan.optimizer.batch)
+        if self.step == 0:
+            self._tell("start", total_images=total_steps * self.plan.optimizer.batch, pictures=len(self.images),
+                       precision=self.precision, device=str(self.accelerator.device),
+                       processes=self.accelerator.num_processes)
+            self._save_reals()
+            self._sheet()
+        mark = self.clock()
+        stopped = False
+        while self.step < total_steps:
+            if self.should_stop():
+                stopped = True
+                break
+            stats = self.objective.step(self.step, self._batches(), self.images_seen)
+            self.step += 1
+            now = self.clock()
+            self.seconds, mark = self.seconds + now - mark, now
+            self._log(stats)
+            last = self.step == total_steps
+            if last or self._due(budget.sample_kimg):
+                self._sheet()
+            if last or self._due(budget.snapshot_kimg):
+                self._snapshot()
+            if last or self._due(budget.state_kimg):
+                self._save_state()
+        if stopped:
+            self._save_state()
+        elif self.main and self.events is not None:
+            self._tell("done", snapshot=str(self.last_snapshot.relative_to(self.run_dir)))
+        if self.last_snapshot is None:
+            self._snapshot()
+            self._save_state()
+        if self.events is not None:
+            self.events.sync()
+            self.events.close()
+        return self.last_snapshot
+
+    def _due(self, kimg: float) -> bool:
+        """Whether this step is the first to reach another multiple of `kimg`."""
+        every = kimg * 1000
+        return self.images_seen // every > (self.images_seen - self.plan.optimizer.batch) // every
+
+    def _batches(self) -> list[Batch]:
+        """This process's micro-batches of real pictures. Which pictures, and which are flipped, hangs on the
+        step and the micro-batch alone."""
+        plan, process = self.plan, self.accelerator.process_index
+        per_process = plan.optimizer.batch // self.micro // self.accelerator.num_processes
+        out = []
+        for index in range(process * per_process, (process + 1) * per_process):
+            rows = self.order.indices(self.images_seen + index * self.micro, self.micro)
+            pixels = torch.from_numpy(np.ascontiguousarray(self.images.array[rows]))
+            if plan.data.mirror:
+                flip = torch.rand(self.micro, generator=generator(plan.seed, "mirror", self.step, index)) < 0.5
+                pixels = torch.where(flip[:, None, None, None], pixels.flip(2), pixels)
+            # NHWC seen as NCHW is channels_last already.
+            images = pixels.to(self.accelerator.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            c = torch.zeros(self.micro, self.config.c_dim)
+            if self.config.c_dim:
+                c[torch.arange(self.micro), torch.from_numpy(self.images.labels[rows])] = 1
+            out.append(Batch(index, images, c.to(self.accelerator.device)))
+        return out
+
+    # -- what people see -----------------------------------------------------------------------------------------
+
+    def _tell(self, kind: str, **values) -> None:
+        if not self.main:
+            return
+        event = {"type": kind, "step": self.step, "images": self.images_seen, **values}
+        self.events.write(event)
+        self.on_event(event)
+
+    def _log(self, stats: dict[str, float]) -> None:
+        for name, value in stats.items():
+            total, count = self.log_sums.get(name, (0.0, 0))
+            self.log_sums[name] = (total + value, count + 1)
+        self.log_count += 1
+        if self._due(self.plan.budget.log_kimg):
+            means = {name: total / count for name, (total, count) in self.log_sums.items()}
+            memory = torch.cuda.max_memory_allocated() if self.accelerator.device.type == "cuda" else 0
+            self._tell("step", seconds=round(self.seconds, 3), memory=memory, **means)
+            self.log_sums, self.log_count = {}, 0
+
+    def _pictures(self, count: int, stream: str = "fixed latents") -> np.ndarray:
+        """uint8 (count, H, W, 3) of fixed latents."""
+        return np.concatenate([_to_uint8(x) for x in self.objective.fixed_samples(count, stream)])
+
+    def _save_reals(self) -> None:
+        if self.main:
+            rows = DataOrder(len(self.images), self.plan.seed + 1).indices(0, _SHEET_SIDE**2)
+            atomic_write(self.run_dir / "reals.webp", _webp(_grid(self.images.array[rows], _SHEET_SIDE)))
+
+    def _sheet(self) -> None:
+        """Pictures of the same latents as time goes by."""
+        if self.main:
+            path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
+            atomic_write(path, _webp(_grid(self._pictures(_SHEET_SIDE**2), _SHEET_SIDE)))
+            self._tell("sample", path=str(path.relative_to(self.run_dir)))
+
+    def _snapshot(self) -> None:
+        """A model folder of the generator's running average."""
+        if not self.main:
+            return
+        plan = self.plan
+        metrics: dict[str, Any] = {}
+        if plan.budget.metric_images:
+            self.kid = self.kid or KidMeter(self.images.array, seed=plan.seed)
+            mean, deviation = self.kid.measure(self._pictures(plan.budget.metric_images, "metric"))
+            metrics = {"kid": mean, "kid_sd": deviation, "kid_images": plan.budget.metric_images}
+        g_state, d_state = self.objective.networks()
+        path = self.run_dir / "snapshots" / _name(self.images_seen)
+        training = {
+            "images_seen": self.images_seen,
+            "seconds": round(self.seconds, 1),
+            "precision": self.precision,
+            "hardware": _hardware(self.accelerator),
+            **metrics,
+        }
+        save_folder(
+            path,
+            plan.family,
+            dataclasses.asdict(self.config),
+            g_state,
+            title=plan.card.title or self.run_dir.name,
+            classes=self.classes,
+            licence=plan.card.licence,
+            card=training_card(plan.card, training, pictures=len(self.images), data_hash=self.images.hash),
+            thumbnail=Image.fromarray(_grid(self._pictures(16), 4)),
+            plan=plan.to_toml(),
+            discriminator=d_state,
+            dtype="float16",
+            extra={"training": training},
+        )
+        self.last_snapshot = path
+        self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
+
+
+def _family_config(plan: Plan, base: ModelInfo | None, c_dim: int):
+    """The network's hyper-parameters: the base's, or the family's defaults with the plan's overrides."""
+    family = get_family(plan.family)
+    if base is not None:
+        if plan.network or base.family != plan.family:
+            raise StudioError(
+                "A training that starts from a model keeps that model's family and network.",
+                "Remove [network] from the plan, or set its family to the model's.",
+            )
+        config = family.config(**base.config)
+        if (config.resolution, config.c_dim) != (plan.data.resolution, c_dim):
+            raise StudioError(
+                f"The model '{base.id}' makes {config.resolution} px pictures with {config.c_dim} classes, "
+                f"the plan asks for {plan.data.resolution} px with {c_dim}.",
+                "Set the plan's data section to the model's.",
+            )
+        return config
+    known = {f.name for f in dataclasses.fields(family.config)} - {"resolution", "c_dim"}
+    unknown = sorted(set(plan.network) - known)
+    if unknown:
+        raise StudioError(f"[network] of the plan has '{unknown[0]}', which is no setting of {family.title}.",
+                          f"Known: {', '.join(sorted(known))}.")
+    try:
+        return family.config(resolution=plan.data.resolution, c_dim=c_dim, **plan.network)
+    except (TypeError, ValueError) as e:
+        raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
+
+
+def _name(images: int) -> str:
+    return f"img{images:09d}"
+
+
+def _to_uint8(x: torch.Tensor) -> np.ndarray:
+    """(N, 3, H, W) in [-1, 1] -> (N, H, W, 3)."""
+    x = (x * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+    return x.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _grid(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """(N, H, W, 3) -> one picture, row by row."""
+    n, h, w, c = pictures.shape
+    return pictures.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
+
+
+def _webp(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()
+
+
+def _hardware(accelerator: Accelerator) -> str:
+    if accelerator.device.type == "cuda":
+        return f"{accelerator.num_processes} x {torch.cuda.get_device_name()}"
+    return f"{accelerator.num_processes} x CPU with {torch.get_num_threads()} threads"
