@@ -1,0 +1,1 @@
+"""From a Recipe to a picture."""

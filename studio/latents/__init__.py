@@ -1,0 +1,1 @@
+"""Pure maths of latent spaces: no models, no files."""

@@ -1,0 +1,86 @@
+"""Pictures on disk with their Recipe inside, as XMP: the same place in PNG and in WebP, kept by most tools."""
+
+import io
+import re
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import numpy as np
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from studio.engine.recipe import Recipe
+from studio.errors import StudioError
+from studio.settings import atomic_write
+
+_XMP_KEY = "XML:com.adobe.xmp"
+_MAX_XMP = 4 << 20
+_MAX_FILE = 512 << 20
+# https://cv.iptc.org/newscodes/digitalsourcetype: pictures made by a trained algorithm
+_AI_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+
+def _xmp(recipe: Recipe) -> str:
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:gs="urn:gan-studio:1" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
+        "<xmp:CreatorTool>GAN Studio</xmp:CreatorTool>"
+        f"<Iptc4xmpExt:DigitalSourceType>{_AI_SOURCE}</Iptc4xmpExt:DigitalSourceType>"
+        f"<gs:model>{escape(recipe.model)}</gs:model>"
+        f"<gs:recipe>{recipe.to_link()}</gs:recipe>"
+        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )
+
+
+def encode(picture: np.ndarray, recipe: Recipe | None, kind: str = "png", quality: int | None = None) -> bytes:
+    """uint8 (H, W, 3) -> bytes of a PNG or WebP with the recipe inside.
+
+    kind: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
+    """
+    image, buffer = Image.fromarray(picture), io.BytesIO()
+    xmp = _xmp(recipe) if recipe is not None else None
+    if kind == "png":
+        info = PngImagePlugin.PngInfo()
+        if xmp:
+            info.add_itxt(_XMP_KEY, xmp)
+        image.save(buffer, "PNG", pnginfo=info)
+    elif kind == "webp":
+        options = {"lossless": True} if quality is None else {"quality": quality}
+        image.save(buffer, "WEBP", xmp=xmp.encode() if xmp else b"", **options)
+    else:
+        raise StudioError(f"Pictures cannot be saved as '{kind}'.", "Choose png or webp.")
+    return buffer.getvalue()
+
+
+def save_picture(picture: np.ndarray, recipe: Recipe | None, path: str | Path) -> Path:
+    """Write a .png or .webp; it appears whole or not at all. Raises StudioError for another ending or a full disk."""
+    path = Path(path)
+    data = encode(picture, recipe, path.suffix.lower().lstrip("."))
+    try:
+        atomic_write(path, data)
+    except OSError as e:
+        raise StudioError(f"The picture could not be saved: {e}.", "Free some space or choose another folder.") from None
+    return path
+
+
+def read_recipe(source: str | Path | bytes) -> Recipe:
+    """The recipe inside a saved picture (path or bytes). Raises StudioError when there is none."""
+    try:
+        if isinstance(source, bytes):
+            image = Image.open(io.BytesIO(source))
+        else:
+            if Path(source).stat().st_size > _MAX_FILE:
+                raise StudioError("The file is larger than 512 MB.", "Drop a picture that the studio saved.")
+            image = Image.open(source)
+        with image:
+            xmp = image.info.get("xmp") or image.info.get(_XMP_KEY) or ""
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
+    if isinstance(xmp, bytes):
+        xmp = xmp.decode("utf-8", "replace")
+    # Searched as text: an XML parser is more than is needed for a file from anywhere.
+    found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", xmp) if len(xmp) <= _MAX_XMP else None
+    if not found:
+        raise StudioError("This picture has no recipe inside.", "Drop a picture that was saved by the studio, not a copy that lost it.")
+    return Recipe.from_link(found[1])

@@ -1,0 +1,265 @@
+"""Recipe: everything needed to make one picture again."""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from studio.errors import StudioError
+from studio.latents.sampling import check_seed
+
+VERSION = 1
+_MAX_JSON = 8 << 20
+
+
+def _number(value: Any, low: float, high: float, what: str) -> float:
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    if not ok:
+        raise StudioError(f"{what} is {value!r}.", f"It must be a number from {low:g} to {high:g}.")
+    return float(value)
+
+
+def _layers(value: Any, what: str) -> tuple[int, int]:
+    ok = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(v) is int for v in value)
+    if not ok or not 0 <= value[0] < value[1] <= 64:
+        raise StudioError(f"{what} names the layers {value!r}.", "They are two numbers (first, end), first below end.")
+    return value[0], value[1]
+
+
+@dataclass(frozen=True)
+class SeedWeight:
+    """A seed and its share in the blend of w."""
+
+    seed: int
+    weight: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "weight", _number(self.weight, 0, 1e6, "The weight of a seed"))
+
+
+@dataclass(frozen=True)
+class ClassWeight:
+    """A class (counted from 0) and its share."""
+
+    index: int
+    weight: float = 1.0
+
+    def __post_init__(self):
+        if type(self.index) is not int or self.index < 0:
+            raise StudioError(f"The class is {self.index!r}.", "Classes are counted 0, 1, 2, ...")
+        object.__setattr__(self, "weight", _number(self.weight, 0, 1e6, "The weight of a class"))
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A step of `strength` (in standard deviations) along a named direction, in all layers or in rows [lo, hi)."""
+
+    direction: str
+    strength: float
+    layers: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.direction, str) or not 0 < len(self.direction) <= 200:
+            raise StudioError(f"The direction is {self.direction!r}.", "It must be the name of a direction.")
+        object.__setattr__(self, "strength", _number(self.strength, -100, 100, f"The slider '{self.direction}'"))
+        if self.layers is not None:
+            object.__setattr__(self, "layers", _layers(self.layers, f"The slider '{self.direction}'"))
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Rows [lo, hi) taken from another seed, with a weight from 0 (not at all) to 1 (wholly)."""
+
+    seed: int
+    layers: tuple[int, int]
+    weight: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "layers", _layers(self.layers, "The mix"))
+        object.__setattr__(self, "weight", _number(self.weight, 0, 1, "The weight of a mix"))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The fine grain. mode: 'const' (the model's own), 'random' (drawn from `seed`), 'none'; strength 1 = as learned."""
+
+    mode: str = "const"
+    seed: int = 0
+    strength: float = 1.0
+
+    def __post_init__(self):
+        if self.mode not in ("const", "random", "none"):
+            raise StudioError(f"The noise is {self.mode!r}.", "It must be const, random or none.")
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "strength", _number(self.strength, 0, 10, "The strength of the noise"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `Engine.render` needs to make one picture, and to make it again.
+
+    In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
+    place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added.
+
+    model: id in the library.  model_hash: SHA-256 of its weights, "" = whichever are there.
+    seeds: blended by weight.  latent: base64 of little-endian float32 (num_ws, w_dim), None = from the seeds.
+    psi: truncation, 1 = off.  cutoff: rows that are truncated, None = all.
+    Raises StudioError when a value is out of range.
+    """
+
+    model: str
+    model_hash: str = ""
+    seeds: tuple[SeedWeight, ...] = (SeedWeight(0),)
+    latent: str | None = None
+    psi: float = 1.0
+    cutoff: int | None = None
+    classes: tuple[ClassWeight, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    mixes: tuple[Mix, ...] = ()
+    noise: Noise = Noise()
+
+    def __post_init__(self):
+        if not isinstance(self.model, str) or not 0 < len(self.model) <= 200:
+            raise StudioError("The recipe names no model.", "Choose a model.")
+        object.__setattr__(self, "psi", _number(self.psi, -2, 2, "The truncation psi"))
+        if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
+            raise StudioError(f"The truncation cutoff is {self.cutoff!r}.", "It must be a number of layers, or nothing.")
+        for name, kind, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
+            values = tuple(getattr(self, name))
+            if len(values) > most or not all(isinstance(v, kind) for v in values):
+                raise StudioError(f"The recipe's {name} cannot be used.", f"They must be at most {most} entries of their kind.")
+            object.__setattr__(self, name, values)
+        if not self.seeds or sum(s.weight for s in self.seeds) <= 0:
+            raise StudioError("The recipe has no seed with a weight.", "Give at least one seed a weight above 0.")
+        if self.classes and sum(c.weight for c in self.classes) <= 0:
+            raise StudioError("All classes have the weight 0.", "Give at least one class a weight above 0.")
+
+    @property
+    def seed(self) -> int:
+        """The first seed."""
+        return self.seeds[0].seed
+
+    def replace(self, **changes) -> "Recipe":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    # -- forms ---------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; fields that have their default are left out."""
+        out: dict[str, Any] = {"version": VERSION, "model": self.model}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if f.name != "model" and value != f.default:
+                out[f.name] = _plain(value)
+        return out
+
+    def to_json(self) -> str:
+        """JSON with a stable order of keys. `Recipe.from_json(r.to_json()) == r`."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, raw: Any) -> "Recipe":
+        """From plain data. Raises StudioError when it is no recipe this studio can read."""
+        if not isinstance(raw, dict):
+            raise StudioError("This is no recipe.", "A recipe is a table of settings, as the studio saves it.")
+        version = raw.get("version", VERSION)
+        if version != VERSION:
+            raise StudioError(f"The recipe has version {version!r}.", f"This studio reads version {VERSION}; update it.")
+        return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"}, "recipe")
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Recipe":
+        """From JSON. Raises StudioError."""
+        if len(text) > _MAX_JSON:
+            raise StudioError("The recipe is longer than 8 MB.", "It was not made by the studio.")
+        try:
+            return cls.from_dict(json.loads(text))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            raise StudioError("The recipe is not valid JSON.", "Use a file that the studio saved.") from None
+
+    def to_link(self) -> str:
+        """A short form of letters that are safe in a web address."""
+        return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode().rstrip("=")
+
+    @classmethod
+    def from_link(cls, text: str) -> "Recipe":
+        """From the form of `to_link`. Raises StudioError."""
+        try:
+            packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            data = zlib.decompressobj().decompress(packed, _MAX_JSON)
+        except (binascii.Error, ValueError, zlib.error):
+            raise StudioError("The link does not hold a recipe.", "Copy the whole link again.") from None
+        return cls.from_json(data)
+
+    def key(self) -> str:
+        """16 hex digits that name this recipe."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+def pack_latent(ws: np.ndarray) -> str:
+    """w+ (num_ws, w_dim) -> the text form kept in `Recipe.latent`."""
+    return base64.b64encode(np.ascontiguousarray(ws, dtype="<f4").tobytes()).decode()
+
+
+def unpack_latent(text: str, num_ws: int, w_dim: int) -> np.ndarray:
+    """The text form -> w+ (num_ws, w_dim) float32. Raises StudioError when it does not fit the model."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise StudioError("The recipe's latent cannot be read.", "Use a file that the studio saved.") from None
+    if len(data) != num_ws * w_dim * 4:
+        raise StudioError("The recipe's latent belongs to another model.", "Open the model with which it was made.")
+    values = np.frombuffer(data, dtype="<f4").reshape(num_ws, w_dim)
+    if not np.isfinite(values).all():
+        raise StudioError("The recipe's latent has values that are no numbers.", "Use a file that the studio saved.")
+    return values.copy()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if getattr(value, f.name) is not None}
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _from_plain(cls: type, raw: Any, what: str):
+    hints = typing.get_type_hints(cls)
+    if not isinstance(raw, dict):
+        raise StudioError(f"A part of the recipe ({what}) is not what it should be.", "Use a file that the studio saved.")
+    unknown = sorted(set(raw) - set(hints))
+    if unknown:
+        raise StudioError(f"The recipe has a setting '{str(unknown[0])[:40]}' unknown here.", "It was made by a newer studio; update this one.")
+    values = {}
+    for name, value in raw.items():
+        inner = _inner_dataclass(hints[name])
+        if inner and typing.get_origin(hints[name]) is tuple:
+            if not isinstance(value, (list, tuple)):
+                raise StudioError(f"The recipe's {name} must be a list.", "Use a file that the studio saved.")
+            value = tuple(_from_plain(inner, v, name) for v in value)
+        elif inner:
+            value = _from_plain(inner, value, name)
+        elif str in (hints[name], *typing.get_args(hints[name])) and not isinstance(value, (str, types.NoneType)):
+            raise StudioError(f"The recipe's {name} must be text.", "Use a file that the studio saved.")
+        values[name] = value
+    try:
+        return cls(**values)
+    except TypeError:
+        raise StudioError(f"A part of the recipe ({what}) is incomplete.", "Use a file that the studio saved.") from None
+
+
+def _inner_dataclass(hint) -> type | None:
+    if dataclasses.is_dataclass(hint):
+        return hint
+    inner = [a for a in typing.get_args(hint) if dataclasses.is_dataclass(a)]
+    return inner[0] if inner else None

@@ -1,0 +1,128 @@
+"""A model in memory: the object of the Python API, and what the engine renders with."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo, build_network, load_network, open_folder
+from studio.models.importers import import_file
+from studio.models.library import default_library
+from studio.networks import get_family
+
+ArrayLike = np.ndarray | torch.Tensor
+
+
+class Model:
+    """A generator with its facts.
+
+    z_dim, c_dim, w_dim: sizes of the latents and of the class vector.  num_ws: rows of w+.
+    resolution: side of the picture.  classes: names, one for each entry of c (numbers when it has no names).
+    """
+
+    def __init__(self, network: torch.nn.Module, family: str, id: str, classes: tuple[str, ...] = (), info: ModelInfo | None = None):
+        self.network, self.id, self.info = network, id, info
+        self.family = get_family(family)
+        self.z_dim, self.c_dim, self.w_dim = network.z_dim, network.c_dim, network.w_dim
+        self.num_ws, self.resolution = network.num_ws, network.resolution
+        self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
+
+    def __repr__(self) -> str:
+        return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {len(self.classes) or 'no'} classes>"
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next(self.network.parameters()).device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        return sum(t.nbytes for t in self.network.state_dict().values())
+
+    @property
+    def w_avg(self) -> torch.Tensor:
+        """The mean of w, (w_dim,)."""
+        return self.network.mapping.w_avg
+
+    @torch.inference_mode()
+    def mapping(
+        self, z: ArrayLike, c: ArrayLike | None = None, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+    ) -> torch.Tensor:
+        """z: (N, z_dim), c: (N, c_dim) float, both numpy or torch -> ws (N, num_ws, w_dim) float32.
+
+        Raises StudioError when a shape does not fit or a class is due and not given.
+        """
+        z = self._input(z, "z", (None, self.z_dim))
+        if self.c_dim:
+            if c is None:
+                raise StudioError(f"The model '{self.id}' wants a class.", f"Give c of shape (N, {self.c_dim}), one-hot.")
+            c = self._input(c, "c", (len(z), self.c_dim))
+        elif c is not None and np.prod(np.shape(c)) > 0:
+            raise StudioError(f"The model '{self.id}' has no classes.", "Leave c out.")
+        else:
+            c = None
+        if not np.isfinite(truncation_psi):
+            raise StudioError(f"truncation_psi is {truncation_psi}.", "It must be a finite number; 1 = off.")
+        return self.network.mapping(z, c, truncation_psi, truncation_cutoff)
+
+    @torch.inference_mode()
+    def synthesis(self, ws: ArrayLike, noise_mode: str = "const") -> torch.Tensor:
+        """ws: (N, num_ws, w_dim) -> (N, 3, H, W) float32, about [-1, 1], not clamped.
+
+        noise_mode: 'const', 'random' or 'none'.  Raises StudioError for another shape or mode.
+        """
+        if noise_mode not in ("const", "random", "none"):
+            raise StudioError(f"noise_mode is {noise_mode!r}.", "It must be const, random or none.")
+        return self.network.synthesis(self._input(ws, "ws", (None, self.num_ws, self.w_dim)), noise_mode=noise_mode)
+
+    def _input(self, value: Any, name: str, shape: tuple[int | None, ...]) -> torch.Tensor:
+        try:
+            tensor = torch.as_tensor(value).to(self.device, torch.float32)
+        except (TypeError, ValueError, RuntimeError):
+            raise StudioError(f"{name} is not an array of numbers.", "Give a numpy array or a torch tensor.") from None
+        fits = tensor.ndim == len(shape) and all(s is None or s == t for s, t in zip(shape, tensor.shape, strict=False))
+        if not fits:
+            want = ", ".join("N" if s is None else str(s) for s in shape)
+            raise StudioError(f"{name} has the shape {tuple(tensor.shape)}.", f"The model '{self.id}' wants ({want}).")
+        if not torch.isfinite(tensor).all():
+            raise StudioError(f"{name} holds values that are no numbers (NaN or infinity).", "Check where it comes from.")
+        return tensor
+
+
+def choose_device(wanted: str | None = None) -> torch.device:
+    """The wanted device, or the best there is: CUDA, Apple's MPS, CPU. Raises StudioError when it is not there."""
+    if wanted is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as e:
+        first = str(e).splitlines()[0]
+        raise StudioError(f"The device '{wanted}' cannot be used: {first}.", "Leave the choice to the studio, or say cpu.") from None
+    return device
+
+
+def load_info(info: ModelInfo, device: str | torch.device | None = None) -> Model:
+    """A model of the library -> in memory."""
+    network = build_network(info, choose_device(str(device) if device is not None else None))
+    return Model(network, info.family, info.id, info.classes, info)
+
+
+def load(source: str | Path, device: str | None = None) -> Model:
+    """A model by its name in the library, from a model folder, or from a foreign checkpoint file.
+
+    device: 'cpu', 'cuda', ... ; None = the best there is.  Raises StudioError when it is not there or cannot be read.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        found = import_file(path)
+        network = load_network(found.family, found.config, found.state_dict, path.name, choose_device(device))
+        return Model(network, found.family, found.title)
+    if path.is_dir() and (path / "config.json").exists():
+        return load_info(open_folder(path), device)
+    return load_info(default_library().get(str(source)), device)
