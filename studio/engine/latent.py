@@ -1,0 +1,160 @@
+"""Recipe -> w+ of one model: seeds, classes, mixes, truncation, edits."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from studio.engine.recipe import Recipe, unpack_latent
+from studio.errors import StudioError
+from studio.latents.directions import Whitening
+from studio.latents.mixing import mix_rows
+from studio.latents.sampling import z_from_seed
+from studio.models.folder import read_tensors
+from studio.models.loaded import Model
+
+_SAMPLES = 4096  # of w, to learn the shape of its distribution
+_MAPPING_CACHE = 4096  # rows of w kept, a few KB each
+_NAME = re.compile(r"(random|pad):(\d{1,10}):(\d{1,3}|x|y)")
+
+
+@dataclass(frozen=True)
+class DirectionSet:
+    """Directions that belong together on a page. names: as used in `Edit.direction`; labels: for people."""
+
+    id: str
+    title: str
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+class LatentSpace:
+    """What the engine knows of the latent space of one model in memory."""
+
+    def __init__(self, model: Model):
+        self.model = model
+        self._w: dict[tuple[int, int], torch.Tensor] = {}
+        self._whitening: Whitening | None = None
+        self._directions: dict[str, torch.Tensor] = {}
+        self._found: dict[str, torch.Tensor] | None = None
+
+    def ws(self, recipe: Recipe) -> torch.Tensor:
+        """w+ (num_ws, w_dim) of a recipe. Raises StudioError when the recipe does not fit the model."""
+        model = self.model
+        classes = self._class_weights(recipe)
+        if recipe.latent is not None:
+            ws = torch.from_numpy(unpack_latent(recipe.latent, model.num_ws, model.w_dim)).to(model.device)
+        else:
+            total = sum(s.weight for s in recipe.seeds)
+            parts = [(self.w(s.seed, classes), s.weight / total) for s in recipe.seeds if s.weight > 0]
+            w = parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
+            ws = w.unsqueeze(0).repeat(model.num_ws, 1)
+        if recipe.mixes:
+            sources = []
+            for mix in recipe.mixes:
+                low, high = self._rows(mix.layers)
+                sources.append((self.w(mix.seed, classes).unsqueeze(0).repeat(model.num_ws, 1), (low, high), mix.weight))
+            ws = mix_rows(ws, sources)
+        ws = model.network.mapping.truncate(ws.unsqueeze(0), recipe.psi, recipe.cutoff)[0]
+        if recipe.edits:
+            ws = ws.clone()
+            for edit in recipe.edits:
+                low, high = self._rows(edit.layers) if edit.layers else (0, model.num_ws)
+                if edit.strength:
+                    ws[low:high] += edit.strength * self.direction(edit.direction)[low:high]
+        return ws
+
+    def w(self, seed: int, classes: list[tuple[int, float]]) -> torch.Tensor:
+        """w (w_dim,) of a seed, blended over classes."""
+        parts = [(self._mapped(seed, index), weight) for index, weight in classes]
+        return parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
+
+    def _mapped(self, seed: int, index: int) -> torch.Tensor:
+        key = (seed, index)
+        if key not in self._w:
+            if len(self._w) >= _MAPPING_CACHE:
+                self._w.pop(next(iter(self._w)))
+            c = np.eye(self.model.c_dim, dtype=np.float32)[index : index + 1] if self.model.c_dim else None
+            # Always one at a time: the same seed gives the same w to the bit, whatever else is drawn.
+            self._w[key] = self.model.mapping(z_from_seed(seed, self.model.z_dim), c)[0, 0]
+        return self._w[key]
+
+    def _class_weights(self, recipe: Recipe) -> list[tuple[int, float]]:
+        """(index, share) of each class; the first class when the recipe names none."""
+        if not self.model.c_dim:
+            return [(0, 1.0)]
+        chosen = [(c.index, c.weight) for c in recipe.classes if c.weight > 0] or [(0, 1.0)]
+        for index, _ in chosen:
+            if index >= self.model.c_dim:
+                raise StudioError(f"The model '{self.model.id}' has no class {index}.", f"Its classes are 0 to {self.model.c_dim - 1}.")
+        total = sum(weight for _, weight in chosen)
+        return [(index, weight / total) for index, weight in chosen]
+
+    def _rows(self, layers: tuple[int, int]) -> tuple[int, int]:
+        low, high = layers
+        if low >= self.model.num_ws:
+            raise StudioError(f"The model '{self.model.id}' has {self.model.num_ws} layers, not {high}.", "Choose lower layers.")
+        return low, min(high, self.model.num_ws)
+
+    # -- directions ----------------------------------------------------------------------------------------------
+
+    def direction_sets(self) -> list[DirectionSet]:
+        """What sliders can be offered: directions that came with the model first, then random ones."""
+        sets = []
+        found = self._found_directions()
+        if found:
+            names = tuple(f"model:{name}" for name in found)
+            sets.append(DirectionSet("model", "Found in this model", names, tuple(found)))
+        count = min(8, self.model.w_dim)
+        names = tuple(f"random:0:{i}" for i in range(count))
+        sets.append(DirectionSet("random", "Random directions", names, tuple(f"Direction {i + 1}" for i in range(count))))
+        return sets
+
+    def direction(self, name: str) -> torch.Tensor:
+        """A direction by name as (num_ws, w_dim); strength 1 is one standard deviation of w.
+
+        'random:SEED:INDEX', 'pad:SEED:x', 'pad:SEED:y', or 'model:NAME' from directions.safetensors.
+        Raises StudioError when there is none of that name.
+        """
+        if name not in self._directions:
+            if len(self._directions) > 512:
+                self._directions.clear()
+            found = _NAME.fullmatch(name)
+            if name.startswith("model:") and name[6:] in self._found_directions():
+                vector = self._found_directions()[name[6:]]
+            elif found and found[1] == "random" and found[3].isdigit() and int(found[3]) < self.model.w_dim:
+                vector = self._random(int(found[2]), int(found[3]) + 1)[-1]
+            elif found and found[1] == "pad" and not found[3].isdigit():
+                vector = self._random(int(found[2]) + 2**33, 2)["xy".index(found[3])]
+            else:
+                raise StudioError(f"The model '{self.model.id}' has no direction '{name}'.", "Reset the sliders, or open the model it was made with.")
+            vector = torch.as_tensor(vector, dtype=torch.float32).to(self.model.device)
+            self._directions[name] = vector.expand(self.model.num_ws, -1) if vector.ndim == 1 else vector
+        return self._directions[name]
+
+    def _random(self, seed: int, count: int) -> np.ndarray:
+        if self._whitening is None:
+            rng = np.random.RandomState(0)
+            z = rng.randn(_SAMPLES, self.model.z_dim).astype(np.float32)
+            c = None
+            if self.model.c_dim:
+                c = np.eye(self.model.c_dim, dtype=np.float32)[rng.randint(self.model.c_dim, size=_SAMPLES)]
+            self._whitening = Whitening(self.model.mapping(z, c)[:, 0].cpu().numpy())
+        # All that may be asked for are drawn, so that the i-th direction of a seed is always the same one.
+        return self._whitening.orthonormal(seed, max(count, min(64, self.model.w_dim)))[:count]
+
+    def _found_directions(self) -> dict[str, torch.Tensor]:
+        if self._found is None:
+            self._found = {}
+            info = self.model.info
+            file = info.path / "directions.safetensors" if info else None
+            if file is not None and file.is_file():
+                try:
+                    tensors = read_tensors(file)
+                except (StudioError, SafetensorError):
+                    tensors = {}  # sliders are an extra: the model works without them
+                shapes = ((self.model.w_dim,), (self.model.num_ws, self.model.w_dim))
+                self._found = {k: v for k, v in tensors.items() if tuple(v.shape) in shapes}
+        return self._found

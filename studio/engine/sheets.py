@@ -1,0 +1,56 @@
+"""Recipes in groups - variations, style-mixing grids, walks - and the sheets they are shown on."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from studio.engine.engine import Engine
+from studio.engine.recipe import Edit, Mix, Noise, Recipe, SeedWeight, pack_latent
+from studio.errors import StudioError
+from studio.latents.interpolation import walk as latent_walk
+
+
+def variations(recipe: Recipe, count: int = 9, spread: float = 1.0, seed: int = 0) -> list[Recipe]:
+    """`count` recipes around one: itself in the middle, the others a step of length `spread` away, each another way."""
+    middle, out = count // 2, []
+    for i in range(count):
+        step = Edit(f"random:{(seed * 101 + 7) % 2**32}:{i}", spread)
+        out.append(recipe if i == middle else recipe.replace(edits=(*recipe.edits, step)))
+    return out
+
+
+def mix_grid(model: str, rows: list[int], columns: list[int], layers: tuple[int, int], psi: float = 1.0,
+             noise: Noise = Noise(), classes: tuple = ()) -> list[list[Recipe]]:
+    """Style mixing: the cell (r, c) is row seed r with its `layers` taken from column seed c."""
+    return [
+        [
+            Recipe(model=model, seeds=(SeedWeight(r),), psi=psi, noise=noise, classes=classes, mixes=(Mix(c, layers),))
+            for c in columns
+        ]
+        for r in rows
+    ]
+
+
+def walk_recipes(engine: Engine, keyframes: list[Recipe], frames: int, closed: bool = False, smooth: bool = True) -> list[Recipe]:
+    """`frames` recipes on the way through `keyframes` (recipes of one model). Raises StudioError for two models."""
+    if not keyframes or len({k.model for k in keyframes}) > 1:
+        raise StudioError("A walk needs pictures of one model.", "Pin pictures of the same model.")
+    first = keyframes[0]
+    ws = latent_walk([engine.ws(k) for k in keyframes], frames, closed, smooth)
+    return [Recipe(model=first.model, noise=first.noise, seeds=first.seeds, latent=pack_latent(w.numpy())) for w in ws]
+
+
+def contact_sheet(
+    pictures: list[np.ndarray], columns: int, labels: list[str] | None = None, gap: int = 4, ground: tuple[int, int, int] = (20, 20, 23)
+) -> np.ndarray:
+    """Equal pictures (H, W, 3) uint8 in rows of `columns`, each with a label below when given."""
+    h, w, _ = pictures[0].shape
+    text = 18 if labels else 0
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * (w + gap) + gap, rows * (h + gap + text) + gap), ground)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for i, picture in enumerate(pictures):
+        x, y = gap + (i % columns) * (w + gap), gap + (i // columns) * (h + gap + text)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        if labels:
+            draw.text((x + 2, y + h + 2), labels[i], fill=(200, 200, 205), font=font)
+    return np.asarray(sheet)
