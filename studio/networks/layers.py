@@ -104,8 +104,10 @@ class Linear(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.linear(x, self.weight * self.weight_gain)
-        return activate(x, self.bias * self.bias_gain, self.act)
+        # Latents, styles and logits stay in full precision: they are small, and every pixel hangs on them.
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.linear(x.float(), self.weight * self.weight_gain)
+            return activate(x, self.bias * self.bias_gain, self.act)
 
 
 class Conv(nn.Module):

@@ -171,7 +171,8 @@ class StyledConv(nn.Module):
         weight = self.weight * (1 / math.sqrt(fan_in))
         scale = styles.square().mean(dim=1, keepdim=True).add(1e-20).rsqrt()
         styles = styles * scale
-        power = styles.square() @ weight.square().sum(dim=[2, 3]).t()
+        with torch.autocast(x.device.type, enabled=False):
+            power = styles.square() @ weight.square().sum(dim=[2, 3]).t()
         demod = (power + 1e-8 / fan_in * scale.square()).rsqrt()
         x = x * styles.to(x.dtype)[:, :, None, None]
         x = conv_resample(x, weight.to(x.dtype), self.resample_filter, self.up)
