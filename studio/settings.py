@@ -1,6 +1,8 @@
 """Where things are kept, and how they are written so that no half-written file is ever seen."""
 
 import contextlib
+import logging
+import logging.handlers
 import os
 import secrets
 import shutil
@@ -123,3 +125,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def start_log() -> Path:
+    """Send the studio's log, with its stack traces, to home/studio.log (of bounded size). Returns its path."""
+    path = get_settings().home / "studio.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("studio")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=2 << 20, backupCount=2, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.propagate = False
+    return path

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from studio.errors import StudioError
-from studio.models.folder import ModelInfo, build_network, load_network, open_folder
+from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
-from studio.models.library import default_library
+from studio.models.library import Library, default_library
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor
@@ -126,3 +127,37 @@ def load(source: str | Path, device: str | None = None) -> Model:
     if path.is_dir() and (path / "config.json").exists():
         return load_info(open_folder(path), device)
     return load_info(default_library().get(str(source)), device)
+
+
+def import_into(library: Library, path: str | Path, name: str | None = None) -> ModelInfo:
+    """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
+
+    The weights stay float32, so that pictures equal those of the original.  name: wanted name of the model.
+    Raises StudioError when the file cannot be read or the name is odd.
+    """
+    path = Path(path).expanduser()
+    found = import_file(path)
+    if name is not None and safe_name(name) != name.lower():
+        raise StudioError(f"'{name}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
+    network = load_network(found.family, found.config, found.state_dict, path.name)
+    model = Model(network, found.family, found.title)
+    z = np.random.RandomState(0).randn(1, model.z_dim)  # seed 0, at a psi that suits most models
+    c = np.eye(model.c_dim)[:1] if model.c_dim else None
+    picture = model.synthesis(model.mapping(z, c, 0.7))[0]
+    if len(picture) == 1:
+        picture = picture.expand(3, -1, -1)
+    pixels = (picture * 127.5 + 128).clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    thumbnail = Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)
+    card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join(found.notes)
+    return save_folder(
+        library.roots[0] / library.free_name(name or safe_name(found.title)),
+        found.family,
+        found.config,
+        found.state_dict,
+        title=found.title,
+        card=card,
+        thumbnail=thumbnail,
+        discriminator=found.discriminator_state,
+        dtype="float32",
+        extra={"imported_from": path.name},
+    )

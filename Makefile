@@ -1,0 +1,45 @@
+# make run   opens the studio          make test   runs every test
+# make bench prints the benchmarks     make clean  removes the virtual environment
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: run test bench clean
+
+run: $(STAMP)
+	@$(BIN)/studio $(STUDIO_ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python tests/get_chromium.py
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.benchmarks.engine
+
+# Made anew when pyproject.toml changes. The stamp comes last, so an interrupted installation goes on next time.
+$(STAMP): pyproject.toml
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: make PY=/path/to/python"; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory venv
+	@echo "Installing torch and torchvision (some GB the first time, a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.11" "torchvision>=0.26"
+	@$(BIN)/python -c "import torchvision" || { echo "torch and torchvision do not belong together; remove .venv and try again"; exit 1; }
+	@echo "Installing the studio and its tests ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $(STAMP)
+	@echo "Installed."
+
+.PHONY: venv
+venv:
+	@echo "Making a virtual environment in $(VENV) ..."
+	@rm -rf $(VENV)
+	@$(PY) -m venv $(VENV) 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null && \
+	    rm -rf $(VENV) && $(PY) -m venv $(VENV); \
+	  else \
+	    rm -rf $(VENV); echo "This Python cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; \
+	  fi; }
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,262 @@
+"""The studio without a browser: the same verbs on the command line."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from studio import __version__
+from studio.errors import StudioError
+
+_EPILOG = """examples:
+  studio                                   open the studio in the browser
+  studio models                            list the models that are here
+  studio seeds 1-25 --sheet sheet.png      pictures of 25 seeds, and one sheet of them
+  studio mix --rows 1-4 --columns 11-14 --layers middle
+  studio render picture.png -o again.png   make a saved picture again, from the recipe inside
+  studio import network.pkl                take over a checkpoint by NVIDIA's code
+  studio train plan.toml --out runs/cats   train a model
+
+`studio VERB --help` tells more of each. Your models and pictures are kept in ~/gan-studio (or in $STUDIO_HOME).
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="studio", description="Explore, mix and train generative models of pictures.", epilog=_EPILOG, formatter_class=plain
+    )
+    parser.add_argument("--version", action="version", version=f"GAN Studio {__version__}")
+    parser.add_argument("--home", type=Path, help="folder for your models and pictures (default: $STUDIO_HOME or ~/gan-studio)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    page = parser.add_argument_group("opening the studio in a browser")
+    page.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 = everyone)")
+    page.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    page.add_argument("--share", action="store_true", help="also open a temporary public link (Gradio's)")
+    page.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
+    page.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs (none: open the studio)")
+
+    def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text, epilog=f"example:\n  {example}", formatter_class=plain)
+        # Given again here, so that it may stand behind the verb as well.
+        sub.add_argument("--device", default=argparse.SUPPRESS, help="cpu, cuda, ... (default: the best there is)")
+        return sub
+
+    p = verb("render", "Make the picture of a recipe: a JSON file, or a picture that was saved here.", "studio render picture.png -o again.png")
+    p.add_argument("recipe", type=Path, help="recipe.json, or a PNG or WebP with a recipe inside")
+    p.add_argument("-o", "--out", type=Path, default=Path("picture.png"), help="file to write, .png or .webp (default: picture.png)")
+
+    p = verb("seeds", "Make pictures of many seeds.", "studio seeds 1-25,40 --psi 0.7 --outdir pictures --sheet sheet.png")
+    p.add_argument("seeds", help="numbers and ranges, such as 1-25,40")
+    p.add_argument("--model", help="name of a model (default: the first)")
+    p.add_argument("--psi", type=float, default=0.7, help="truncation: low = near the average, 1 = as trained (default: 0.7)")
+    p.add_argument("--class", dest="class_name", help="name or number of a class, for models that have them")
+    p.add_argument("--outdir", type=Path, help="folder for one PNG a seed (default: pictures, unless --sheet is given)")
+    p.add_argument("--sheet", type=Path, help="also write all of them on one picture")
+
+    p = verb("mix", "Make a style-mixing grid.", "studio mix --rows 1-4 --columns 11-14 --layers coarse -o mix.png")
+    p.add_argument("--rows", required=True, help="seeds that give the rest")
+    p.add_argument("--columns", "--cols", required=True, help="seeds that give the style")
+    p.add_argument("--layers", default="middle", help="coarse, middle, fine, or numbers such as 0-3 (default: middle)")
+    p.add_argument("--model", help="name of a model (default: the first)")
+    p.add_argument("--psi", type=float, default=0.7, help="truncation (default: 0.7)")
+    p.add_argument("-o", "--out", type=Path, default=Path("mix.png"), help="file to write (default: mix.png)")
+
+    p = verb("import", "Take over a foreign checkpoint into the library; nothing in it is executed.", "studio import network.pkl --name cats")
+    p.add_argument("file", type=Path, help="an NVIDIA network .pkl (StyleGAN2)")
+    p.add_argument("--name", help="name in the library (default: from the file's name)")
+
+    verb("models", "List the models that are here, and the folders that are broken.", "studio models")
+
+    p = verb("train", "Train a model; the same command again goes on where it stopped.", "studio train plan.toml --out runs/cats")
+    p.add_argument("plan", type=Path, help="plan.toml (README.md has one to begin with)")
+    p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns the exit status: 0 done, 1 a fault of the studio, 2 something you can mend, 130 stopped."""
+    args = _parser().parse_args(argv)
+    if args.home is not None:
+        os.environ["STUDIO_HOME"] = str(args.home)
+    try:
+        _VERBS[args.verb](args)
+    except StudioError as e:
+        print(f"studio: {e}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        import logging
+
+        from studio.settings import start_log
+
+        path = start_log()
+        logging.getLogger("studio").exception("the command failed")
+        print(f"studio: something went wrong that should not; the details are in {path}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(args) -> None:
+    print("Starting the studio ...", flush=True)
+    from studio.ui.app import launch
+
+    launch(args.host, args.port, args.share, args.auth, not args.no_browser, args.device)
+
+
+def _engine(args):
+    from studio.engine.engine import Engine
+
+    return Engine(device=args.device)
+
+
+def _model_name(engine, wanted: str | None) -> str:
+    if wanted:
+        return engine.library.get(wanted).id
+    found, _ = engine.library.scan()
+    if not found:
+        raise StudioError("There is no model yet.", "Import one with 'studio import FILE', or train one.")
+    return found[0].id
+
+
+def _render(args) -> None:
+    from studio.engine.picture import read_recipe, save_picture
+    from studio.engine.recipe import Recipe
+
+    if not args.recipe.is_file():
+        raise StudioError(f"There is no file {args.recipe}.", "Give a recipe.json or a saved picture.")
+    is_json = args.recipe.suffix.lower() == ".json"
+    recipe = Recipe.from_json(args.recipe.read_bytes()) if is_json else read_recipe(args.recipe)
+    with _engine(args) as engine:
+        warning = engine.check(recipe)
+        if warning:
+            print(f"studio: {warning}", file=sys.stderr)
+        save_picture(engine.render(recipe), engine.stamped(recipe), args.out)
+    print(args.out)
+
+
+def _seeds(args) -> None:
+    from studio.engine.picture import save_picture
+    from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+    from studio.engine.sheets import contact_sheet
+    from studio.latents.seeds import parse_seeds
+
+    seeds = parse_seeds(args.seeds)
+    with _engine(args) as engine:
+        model = engine.model(_model_name(engine, args.model))
+        classes = ()
+        if args.class_name is not None:
+            classes = (ClassWeight(_class_index(model, args.class_name)),)
+        recipes = [engine.stamped(Recipe(model=model.id, seeds=(SeedWeight(s),), psi=args.psi, classes=classes)) for s in seeds]
+        outdir = args.outdir or (None if args.sheet else Path("pictures"))
+        pictures = []
+        for seed, recipe in zip(seeds, recipes, strict=True):
+            pictures.append(engine.render(recipe))
+            if outdir:
+                print(save_picture(pictures[-1], recipe, outdir / f"seed{seed:04d}.png"))
+        if args.sheet:
+            columns = max(1, round(len(seeds) ** 0.5))
+            sheet = contact_sheet(pictures, columns, [str(s) for s in seeds])
+            print(save_picture(sheet, None, args.sheet))
+
+
+def _class_index(model, text: str) -> int:
+    if text in model.classes:
+        return model.classes.index(text)
+    if text.isdigit() and int(text) < model.c_dim:
+        return int(text)
+    known = ", ".join(model.classes) or "none"
+    raise StudioError(f"The model '{model.id}' has no class '{text}'.", f"Its classes: {known}.")
+
+
+def _mix(args) -> None:
+    from studio.engine.picture import save_picture
+    from studio.engine.sheets import contact_sheet, mix_grid
+    from studio.latents.mixing import parse_layers
+    from studio.latents.seeds import parse_seeds
+
+    rows, columns = parse_seeds(args.rows, 64), parse_seeds(args.columns, 64)
+    with _engine(args) as engine:
+        model = engine.model(_model_name(engine, args.model))
+        cells = mix_grid(model.id, rows, columns, parse_layers(args.layers, model.num_ws), args.psi)
+        pictures = engine.render_many([cell for row in cells for cell in row])
+    labels = [f"{r} + {c}" for r in rows for c in columns]
+    print(save_picture(contact_sheet(pictures, len(columns), labels), None, args.out))
+
+
+def _import(args) -> None:
+    from studio.models.library import default_library
+    from studio.models.loaded import import_into
+
+    info = import_into(default_library(), args.file, args.name)
+    print(f"Imported as '{info.id}' ({info.resolution} px, {len(info.classes) or 'no'} classes): {info.path}")
+
+
+def _models(args) -> None:
+    from studio.models.library import default_library
+    from studio.networks import get_family
+
+    found, broken = default_library().scan()
+    width = max([len(m.id) for m in found], default=4)
+    for m in found:
+        kind = get_family(m.family).title
+        print(f"{m.id:<{width}}  {kind}  {m.resolution} px  {len(m.classes) or 'no'} classes  {m.licence}".rstrip())
+    for b in broken:
+        print(f"broken: {b.path}: {b.reason}", file=sys.stderr)
+    if not found:
+        print("There is no model yet. Import one with 'studio import FILE', or train one.")
+
+
+def _train(args) -> None:
+    from studio.training.plan import Plan
+    from studio.training.trainer import train
+
+    stop = []
+
+    def ask_to_stop(*_):
+        if stop:
+            raise KeyboardInterrupt  # a second Ctrl-C does not wait for the state to be saved
+        stop.append(True)
+        print("\nStopping after this step; the same command goes on from here.", flush=True)
+
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), ask_to_stop)
+    plan = Plan.load(args.plan)
+    goal, began = plan.budget.kimg * 1000, []
+
+    def show(event: dict) -> None:
+        if event["type"] == "start":
+            print(f"{event['pictures']:,} pictures; training on {event['device']} in {event['precision']}", flush=True)
+        elif event["type"] == "step":
+            if not began:
+                began.extend((event["images"], event["seconds"]))
+            speed = (event["images"] - began[0]) / max(event["seconds"] - began[1], 1e-9)
+            numbers = "  ".join(f"{k} {v:.3f}" for k, v in event.items() if k in ("loss_g", "loss_d", "r1", "ada_p"))
+            left = _duration((goal - event["images"]) / speed) if speed > 0 else "..."
+            print(f"{event['images'] / 1000:8.1f} kimg  {numbers}  {speed:5.1f} images/s  {left} left", flush=True)
+        elif event["type"] == "snapshot":
+            kid = f"  KID {event['kid']:.4f}" if "kid" in event else ""
+            print(f"          snapshot {event['path']}{kid}", flush=True)
+
+    snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)
+    print(f"{'Stopped' if stop else 'Done'}: {snapshot}")
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+_VERBS = {
+    None: _run,
+    "render": _render,
+    "seeds": _seeds,
+    "mix": _mix,
+    "import": _import,
+    "models": _models,
+    "train": _train,
+}

@@ -1,0 +1,111 @@
+"""The studio in the browser: tabs joined over one engine."""
+
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from studio.engine.engine import Engine
+from studio.engine.picture import save_picture
+from studio.engine.recipe import Recipe
+from studio.errors import StudioError
+from studio.settings import get_settings, start_log
+from studio.ui.components import QUIET, friendly, note
+from studio.ui.explore import ExploreTab, recipe_from_api
+from studio.ui.mix import MixTab
+from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
+
+_MASTHEAD = f"""
+<div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
+<span class="gs-note keys">space: surprise · ← →: neighbours · z / y: undo, redo</span>
+<button type="button" onclick="{THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
+"""
+
+
+def build(engine: Engine) -> gr.Blocks:
+    """The app. Its public API has one verb, `render`: a recipe (JSON) -> a PNG with the recipe inside."""
+    with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False) as app:
+        gr.HTML(_MASTHEAD, padding=False)
+        session = gr.State()
+        with gr.Tabs(selected="explore") as tabs:
+            with gr.Tab("Explore", id="explore"):
+                explore = ExploreTab(engine, session)
+            with gr.Tab("Mix", id="mix") as mix_tab:
+                mix = MixTab(engine, session, explore, tabs)
+        status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
+
+        def describe() -> str:
+            now = engine.status()
+            parts = [f"model <b>{now['model'] or 'none'}</b>", f"device <b>{now['device']}</b> ({now['precision']})"]
+            if now["last_ms"]:
+                parts.append(f"<b>{now['last_ms']:.0f} ms</b> a picture")
+            if now["steps_all"] and now["steps_run"] < now["steps_all"]:
+                parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
+            return note(" · ".join(parts))
+
+        for stage in (explore.stage, mix.stage):
+            stage.change(describe, None, status, **QUIET)
+        app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET)
+        mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
+
+        with gr.Row(visible=False):
+            api_recipe = gr.JSON()
+            api_picture = gr.Image(type="filepath", format="png")
+            api_button = gr.Button()
+
+        def render(recipe: dict) -> str:
+            """A recipe -> PNG with the recipe inside."""
+            wanted: Recipe = engine.stamped(recipe_from_api(recipe))
+            folder = Path(tempfile.mkdtemp(prefix="studio-render-"))
+            return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
+
+        api_button.click(friendly(render), api_recipe, api_picture, api_name="render", concurrency_limit=None)
+    return app
+
+
+def parse_auth(auth: str | None) -> tuple[str, str] | None:
+    """'user:password' -> both. Raises StudioError for another form."""
+    if auth is None:
+        return None
+    user, colon, password = auth.partition(":")
+    if not (user and colon and password):
+        raise StudioError("--auth has no user and password.", "Write --auth user:password.")
+    return user, password
+
+
+def launch(
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    auth: str | None = None,
+    inbrowser: bool = True,
+    device: str | None = None,
+    block: bool = True,
+):
+    """Open the studio. block=False returns (app, local URL, engine) at once, for tests and notebooks."""
+    start_log()
+    engine = Engine(device=device)
+    app = build(engine)
+    app.queue(default_concurrency_limit=None)
+    _, url, _ = app.launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        auth=parse_auth(auth),
+        inbrowser=inbrowser,
+        theme=make_theme(),
+        css=CSS,
+        head=HEAD,
+        quiet=True,
+        show_error=True,
+        prevent_thread_lock=True,
+        allowed_paths=[str(get_settings().outputs)],
+        footer_links=[],
+    )
+    if not block:
+        return app, url, engine
+    print(f"GAN Studio is open at {url} (Ctrl-C closes it)", flush=True)
+    try:
+        app.block_thread()
+    finally:
+        engine.close()

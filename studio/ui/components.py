@@ -1,0 +1,144 @@
+"""Small parts that tabs share: the stage, grids of pictures to press, the pad, and how errors reach people."""
+
+import base64
+import functools
+import html
+import inspect
+import logging
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from studio.engine.picture import encode
+from studio.errors import StudioError
+
+log = logging.getLogger(__name__)
+
+# A handler of ours is no part of the public API, shows no spinner over the picture, and only the newest waits.
+QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+LIVE = {**QUIET, "trigger_mode": "always_last"}
+
+_PRESS = """
+element.addEventListener('click', (e) => {
+  const b = e.target.closest('[data-i]');
+  if (b && element.contains(b)) trigger('select', { index: Number(b.dataset.i) });
+});
+"""
+
+_PAD_JS = """
+let held = false, waiting = false;
+const place = (e) => {
+  const r = element.querySelector('.gs-pad').getBoundingClientRect();
+  const at = (v) => Math.max(-1, Math.min(1, v));
+  const x = at((e.clientX - r.left) / r.width * 2 - 1), y = at(1 - (e.clientY - r.top) / r.height * 2);
+  const dot = element.querySelector('.gs-pad i');
+  dot.style.left = (x + 1) * 50 + '%'; dot.style.top = (1 - y) * 50 + '%';
+  return { x, y };
+};
+let last = null;
+const tell = (kind) => { if (last) trigger(kind, last); };
+element.addEventListener('pointerdown', (e) => {
+  if (!e.target.closest('.gs-pad')) return;
+  held = true; e.preventDefault(); last = place(e); tell('input');
+});
+window.addEventListener('pointermove', (e) => {
+  if (!held) return;
+  last = place(e);
+  if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; if (held) tell('input'); }); }
+});
+window.addEventListener('pointerup', () => { if (held) { held = false; tell('release'); } });
+"""
+
+
+def friendly(fn: Callable) -> Callable:
+    """Tell an expected failure as a toast; anything else goes to the log, with a short sentence on the screen.
+
+    A picture that was overtaken by a newer wish changes nothing.
+    """
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        try:
+            return fn(*args, **kwargs)
+        except CancelledError:
+            return gr.skip()
+        except StudioError as e:
+            raise gr.Error(str(e), print_exception=False) from None
+        except gr.Error:
+            raise
+        except Exception:
+            log.exception("%s failed", fn.__name__)
+            raise gr.Error("Something went wrong that should not. The studio's log has the details; your work is kept.",
+                           print_exception=False) from None
+
+    wrapper.__signature__ = inspect.signature(fn)  # Gradio looks for parameters such as gr.Request
+    return wrapper
+
+
+def data_url(picture: np.ndarray) -> str:
+    """uint8 (H, W, 3) as a lossless WebP inside a URL; small pictures travel fastest that way."""
+    return "data:image/webp;base64," + base64.b64encode(encode(picture, None, "webp", None if len(picture) <= 256 else 90)).decode()
+
+
+def file_url(path: Path | None) -> str:
+    """A picture file inside a URL, empty when there is none."""
+    if path is None:
+        return ""
+    return f"data:image/{path.suffix[1:]};base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def stage_html(picture: np.ndarray, alt: str) -> str:
+    """The big picture. Pixels of small ones stay crisp squares."""
+    small = "small" if len(picture) <= 128 else ""
+    return f'<div class="gs-stage"><img class="{small}" alt="{html.escape(alt, quote=True)}" src="{data_url(picture)}"></div>'
+
+
+def empty_html(text: str) -> str:
+    """A calm sentence where a picture will be."""
+    return f'<div class="gs-stage"><div class="gs-empty">{text}</div></div>'
+
+
+def note(text: str) -> str:
+    """A line of explanation; `text` is HTML of our own."""
+    return f'<div class="gs-note">{text}</div>'
+
+
+def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected: int | None = None) -> str:
+    """Pictures to press, in a grid of `columns` or, without it, in a strip.
+
+    cells: {"src": URL, "label": text, "small": crisp pixels, "head": not to be pressed}.
+    """
+    parts = []
+    for i, cell in enumerate(cells):
+        label = html.escape(cell.get("label", ""))
+        small = "small" if cell.get("small") else ""
+        alt = html.escape(cell.get("alt") or cell.get("label") or f"picture {i + 1}", quote=True)
+        image = f'<img class="{small}" src="{cell["src"]}" alt="{alt}" loading="lazy">' if cell.get("src") else ""
+        inside = image + (f"<span>{label}</span>" if label else "")
+        if cell.get("head"):
+            parts.append(f'<div class="head">{inside}</div>')
+        else:
+            on = ' class="on"' if i == selected else ""
+            parts.append(f'<button type="button"{on} data-i="{i}" title="{alt}">{inside}</button>')
+    if columns is None:
+        return f'<div class="gs-grid gs-strip">{"".join(parts)}</div>'
+    return f'<div class="gs-grid" style="grid-template-columns:repeat({columns},minmax(0,1fr))">{"".join(parts)}</div>'
+
+
+def press_grid(**kwargs) -> gr.HTML:
+    """An HTML component whose cells (`cells_html`) can be pressed: `.select` gives the index."""
+    return gr.HTML(js_on_load=_PRESS, padding=False, **kwargs)
+
+
+def pad(**kwargs) -> gr.HTML:
+    """A square to wander in. Value: HTML of `pad_html`; `.input` while dragging and `.release` give x and y in [-1, 1]."""
+    return gr.HTML(pad_html(0, 0), js_on_load=_PAD_JS, padding=False, **kwargs)
+
+
+def pad_html(x: float, y: float) -> str:
+    """The pad with its dot at (x, y), each in [-1, 1]."""
+    return f'<div class="gs-pad" role="img" aria-label="wander pad"><i style="left:{(x + 1) * 50}%;top:{(1 - y) * 50}%"></i></div>'

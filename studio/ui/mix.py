@@ -1,0 +1,169 @@
+"""Mix: styles of some seeds on the bodies of others, and a mixer of up to four."""
+
+import gradio as gr
+
+from studio.engine.engine import Engine
+from studio.engine.recipe import Mix, Recipe, SeedWeight
+from studio.engine.sheets import mix_grid
+from studio.errors import StudioError
+from studio.latents.mixing import BAND_NAMES, bands
+from studio.latents.sampling import MAX_SEED, check_seed
+from studio.latents.seeds import parse_seeds
+from studio.ui.components import LIVE, QUIET, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html
+from studio.ui.explore import ExploreTab
+from studio.ui.session import Session
+
+SOURCES = 4
+_MOST = 12  # seeds a side of the grid
+_BANDS = [("Coarse: pose, shape", "coarse"), ("Middle: features", "middle"), ("Fine: colour, texture", "fine"), ("My own range", "own")]
+
+
+class MixTab:
+    """Builds the tab and wires it. explore: where cells open.  tabs: to change over to it."""
+
+    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab, tabs: gr.Tabs):
+        self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
+        self._build()
+        self._wire()
+
+    def _build(self) -> None:
+        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
+                     "Press a cell to open it in Explore."), padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self.rows = gr.Textbox("1-4", label="Rows: seeds that give the rest", elem_id="mix-rows")
+                self.columns = gr.Textbox("11-14", label="Columns: seeds that give the style", elem_id="mix-columns")
+                self.band = gr.Radio(_BANDS, value="middle", label="Layers taken from the column", elem_id="mix-band")
+                with gr.Row(visible=False) as self.range_box:
+                    self.low = gr.Slider(0, 17, 0, step=1, label="First layer")
+                    self.high = gr.Slider(0, 17, 3, step=1, label="Last layer")
+                self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)")
+                with gr.Row(elem_classes="gs-tools"):
+                    self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
+                    self.stop = gr.Button("Stop", visible=False)
+            with gr.Column(scale=6, min_width=320):
+                self.grid = press_grid(value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid")
+        gr.HTML(note("<b>Mixer.</b> Up to four pictures, each with a weight in each band. Weights count against each other: "
+                     "1 and 1 is half and half; all at 0 leaves the first."), padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=6, min_width=320):
+                self.seeds, self.weights, self.faces = [], [], []
+                with gr.Row(equal_height=False):
+                    for i in range(SOURCES):
+                        with gr.Column(min_width=150):
+                            self.faces.append(gr.HTML(padding=False))
+                            self.seeds.append(gr.Number(i + 1, label=f"Seed {i + 1}", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"mixer-seed-{i}"))
+                            for band in BAND_NAMES:
+                                first = 1.0 if i == 0 else 0.0
+                                self.weights.append(gr.Slider(0, 1, first, step=0.05, label=band.capitalize(), elem_id=f"mixer-{band}-{i}"))
+            with gr.Column(scale=4, min_width=300):
+                self.stage = gr.HTML(empty_html("Move a weight to begin."), padding=False, elem_id="mixer-stage")
+                self.open = gr.Button("Open in Explore", elem_id="mixer-open")
+
+    def _wire(self) -> None:
+        s = self.session
+        self.band.input(lambda band: gr.update(visible=band == "own"), self.band, self.range_box, **QUIET)
+        making = self.make.click(lambda: gr.update(visible=True), None, self.stop, **QUIET).then(
+            friendly(self._grid), [s, self.rows, self.columns, self.band, self.low, self.high, self.psi], self.grid,
+            show_progress="full", api_visibility="private", concurrency_limit=None,
+        )  # fmt: skip
+        making.then(lambda: gr.update(visible=False), None, self.stop, **QUIET)
+        self.stop.click(lambda: gr.update(visible=False), None, self.stop, cancels=[making], **QUIET)
+        self.grid.select(friendly(self._open_cell), s, [self.tabs, *self.explore.outputs], **QUIET)
+        inputs = [s, self.psi, *self.seeds, *self.weights]
+        for slider in [*self.weights, self.psi]:
+            slider.input(friendly(self._mixer), inputs, self.stage, **LIVE)
+        for number in self.seeds:
+            for trigger in (number.submit, number.blur):
+                trigger(friendly(self._faces), inputs, [*self.faces, self.stage], **QUIET)
+        self.open.click(friendly(self._open_mixer), s, [self.tabs, *self.explore.outputs], **QUIET)
+
+    def enter(self, session: Session, *values) -> list:
+        """When the tab is opened: pictures of the sources, and the mix."""
+        return self._faces(session, *values)
+
+    @property
+    def enter_inputs(self) -> list:
+        """Inputs of `enter` after the session."""
+        return [self.psi, *self.seeds, *self.weights]
+
+    @property
+    def enter_outputs(self) -> list:
+        """Outputs of `enter`."""
+        return [*self.faces, self.stage]
+
+    # -- the grid ------------------------------------------------------------------------------------------------
+
+    def _grid(self, session: Session, rows: str, columns: str, band: str, low: float, high: float, psi: float,
+              progress: gr.Progress = gr.Progress()) -> str:
+        now = session.open()
+        model = self.engine.model(now.model)
+        row_seeds, column_seeds = parse_seeds(rows, _MOST), parse_seeds(columns, _MOST)
+        if band == "own":
+            if not 0 <= low <= high < model.num_ws:
+                raise StudioError(f"Layers {low:g} to {high:g} are no range of this model.", f"It has the layers 0 to {model.num_ws - 1}.")
+            layers = (int(low), int(high) + 1)
+        else:
+            layers = bands(model.num_ws)[band]
+        cells = mix_grid(now.model, row_seeds, column_seeds, layers, psi, now.noise, now.classes)
+        plain = {seed: Recipe(model=now.model, seeds=(SeedWeight(seed),), psi=psi, noise=now.noise, classes=now.classes)
+                 for seed in {*row_seeds, *column_seeds}}
+        recipes = [*plain.values(), *(c for row in cells for c in row)]
+        pictures = self.engine.render_many(recipes, preview=True, progress=lambda done, all_: progress((done, all_), unit="pictures"))
+        faces = dict(zip(plain, pictures, strict=False))
+        inner = iter(pictures[len(plain):])
+        small = len(pictures[0]) <= 128
+        out, session.mix_cells = [{"head": True, "label": "row ↓ column →"}], [None]
+        for seed in column_seeds:
+            out.append({"src": data_url(faces[seed]), "label": f"seed {seed}", "small": small, "head": True})
+            session.mix_cells.append(None)
+        for seed, row in zip(row_seeds, cells, strict=True):
+            out.append({"src": data_url(faces[seed]), "label": f"seed {seed}", "small": small, "head": True})
+            session.mix_cells.append(None)
+            for column, recipe in zip(column_seeds, row, strict=True):
+                out.append({"src": data_url(next(inner)), "small": small, "alt": f"{seed} with the style of {column}"})
+                session.mix_cells.append(recipe)
+        return cells_html(out, columns=len(column_seeds) + 1)
+
+    def _open_cell(self, session: Session, event: gr.EventData) -> list:
+        index = event._data.get("index")
+        recipe = session.mix_cells[index] if isinstance(index, int) and 0 <= index < len(session.mix_cells) else None
+        if recipe is None:
+            raise StudioError("That cell is no longer here.", "Make the grid again.")
+        return self._open_in_explore(session, recipe)
+
+    def _open_in_explore(self, session: Session, recipe: Recipe) -> list:
+        session.recipe = recipe
+        return [gr.update(selected="explore"), *self.explore.show(session)]
+
+    # -- the mixer -----------------------------------------------------------------------------------------------
+
+    def _recipe(self, session: Session, psi: float, values: tuple) -> Recipe:
+        now = session.open()
+        seeds = [check_seed(v) for v in values[:SOURCES]]
+        weights = [values[SOURCES + 3 * i : SOURCES + 3 * i + 3] for i in range(SOURCES)]
+        mixes = []
+        for b, layers in enumerate(bands(self.engine.model(now.model).num_ws).values()):
+            shares = [float(w[b]) for w in weights]
+            total = sum(shares)
+            for seed, share in zip(seeds[1:], shares[1:], strict=True):
+                if share > 0:
+                    mixes.append(Mix(seed, layers, share / total))
+        return Recipe(model=now.model, seeds=(SeedWeight(seeds[0]),), psi=psi, mixes=tuple(mixes), noise=now.noise, classes=now.classes)
+
+    def _mixer(self, session: Session, psi: float, *values) -> str:
+        session.mixer = self._recipe(session, psi, values)
+        picture = self.engine.submit(f"{session.id}/mixer", session.mixer).result()
+        return stage_html(picture, "The mix of the sources")
+
+    def _faces(self, session: Session, psi: float, *values) -> list:
+        now = session.open()
+        seeds = [check_seed(v) for v in values[:SOURCES]]
+        recipes = [Recipe(model=now.model, seeds=(SeedWeight(s),), psi=psi, noise=now.noise, classes=now.classes) for s in seeds]
+        faces = [stage_html(p, f"Seed {s}") for s, p in zip(seeds, self.engine.render_many(recipes, preview=True), strict=True)]
+        return [*faces, self._mixer(session, psi, *values)]
+
+    def _open_mixer(self, session: Session) -> list:
+        if session.mixer is None:
+            raise StudioError("There is no mix yet.", "Move a weight first.")
+        return self._open_in_explore(session, session.mixer)

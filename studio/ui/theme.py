@@ -1,0 +1,143 @@
+"""Look of the studio: quiet greys, one warm accent, the picture first. Dark and light, wide and narrow."""
+
+import gradio as gr
+
+_SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
+
+_ACCENT = gr.themes.Color(
+    c50="#fdf6ef", c100="#fae8d5", c200="#f4cfa9", c300="#ecb076", c400="#e28f45", c500="#d97326",
+    c600="#c45a1a", c700="#a24418", c800="#82381b", c900="#6a3019", c950="#39160a", name="ember",
+)  # fmt: skip
+_GREY = gr.themes.Color(
+    c50="#fafaf9", c100="#f3f2f0", c200="#e6e4e1", c300="#d2cfcb", c400="#a19d98", c500="#75716c",
+    c600="#575450", c700="#3b3936", c800="#262523", c900="#1b1a19", c950="#121211", name="slate",
+)  # fmt: skip
+
+
+def make_theme() -> gr.themes.Base:
+    """The Gradio theme; fonts are the system's own, nothing is fetched from elsewhere."""
+    theme = gr.themes.Base(
+        primary_hue=_ACCENT,
+        secondary_hue=_ACCENT,
+        neutral_hue=_GREY,
+        radius_size=gr.themes.sizes.radius_md,
+        spacing_size=gr.themes.sizes.spacing_sm,
+        text_size=gr.themes.sizes.text_md,
+        font=_SANS,
+        font_mono=_MONO,
+    )
+    return theme.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_shadow="none",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_400",
+        block_title_text_weight="500",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_300",
+        block_info_text_color="*neutral_500",
+        block_info_text_color_dark="*neutral_400",
+        block_padding="6px 2px",
+        panel_background_fill="*neutral_100",
+        panel_background_fill_dark="*neutral_900",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_900",
+        input_border_width="1px",
+        button_secondary_background_fill="*neutral_200",
+        button_secondary_background_fill_hover="*neutral_300",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        slider_color="*primary_500",
+    )
+
+
+CSS = """
+.gradio-container { max-width: 1360px !important; margin: 0 auto !important; padding: 0 18px 40px !important; }
+footer { display: none !important; }
+#masthead { display: flex; align-items: center; gap: 12px; padding: 14px 2px 6px; }
+#masthead b { font-size: 19px; letter-spacing: .2px; }
+#masthead .mark { width: 22px; height: 22px; border-radius: 6px;
+  background: conic-gradient(from 210deg, #d97326, #f4cfa9, #6a3019, #d97326); }
+#masthead .grow { flex: 1; }
+#masthead button { border: 0; border-radius: 8px; padding: 8px 12px; cursor: pointer; font-size: 13px; min-height: 36px;
+  background: var(--neutral-200); color: var(--neutral-800); }
+.dark #masthead button { background: var(--neutral-800); color: var(--neutral-200); }
+.gs-stage { display: flex; justify-content: center; background: var(--neutral-100); border-radius: 14px; padding: 10px; }
+.dark .gs-stage { background: #000; }
+.gs-stage img { width: min(100%, 68vh); aspect-ratio: 1; object-fit: contain; border-radius: 8px; display: block; }
+.gs-stage img.small { image-rendering: pixelated; }
+.gs-empty { padding: 34px 22px; text-align: center; color: var(--neutral-600); line-height: 1.6; width: 100%; }
+.dark .gs-empty { color: var(--neutral-400); }
+.gs-note { color: var(--neutral-600); font-size: 13px; line-height: 1.5; padding: 2px; }
+.dark .gs-note { color: var(--neutral-400); }
+.gs-note b { font-weight: 600; }
+.gs-grid { display: grid; gap: 6px; }
+.gs-grid button { padding: 0; border: 2px solid transparent; border-radius: 8px; overflow: hidden; cursor: pointer;
+  background: var(--neutral-100); color: inherit; position: relative; min-width: 0; }
+.dark .gs-grid button { background: var(--neutral-900); }
+.gs-grid button:hover, .gs-grid button:focus-visible { border-color: var(--primary-400); outline: none; }
+.gs-grid button.on { border-color: var(--primary-500); }
+.gs-grid img { width: 100%; display: block; aspect-ratio: 1; object-fit: cover; }
+.gs-grid img.small { image-rendering: pixelated; }
+.gs-grid span { display: block; font-size: 12px; padding: 3px 6px 4px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.gs-grid .head { background: transparent; cursor: default; opacity: .92; }
+.gs-grid .head:hover { border-color: transparent; }
+.gs-strip { display: flex; gap: 8px; overflow-x: auto; padding-bottom: 4px; }
+.gs-strip button { flex: 0 0 92px; }
+.gs-pad { position: relative; aspect-ratio: 1; width: 100%; max-width: 260px; border-radius: 12px; cursor: crosshair; touch-action: none;
+  background: radial-gradient(circle at center, var(--neutral-200), var(--neutral-100)); }
+.dark .gs-pad { background: radial-gradient(circle at center, var(--neutral-800), var(--neutral-900)); }
+.gs-pad::before, .gs-pad::after { content: ""; position: absolute; background: var(--neutral-300); }
+.dark .gs-pad::before, .dark .gs-pad::after { background: var(--neutral-700); }
+.gs-pad::before { left: 50%; top: 8%; bottom: 8%; width: 1px; }
+.gs-pad::after { top: 50%; left: 8%; right: 8%; height: 1px; }
+.gs-pad i { position: absolute; width: 18px; height: 18px; margin: -9px; border-radius: 50%; background: var(--primary-500);
+  box-shadow: 0 1px 6px #0006; z-index: 1; pointer-events: none; }
+#status { border-top: 1px solid var(--neutral-200); padding-top: 8px; margin-top: 8px; }
+.dark #status { border-color: var(--neutral-800); }
+.gs-tools { gap: 6px !important; flex-wrap: wrap !important; }
+.gs-tools button { min-width: 0 !important; flex: 1 1 auto; min-height: 40px; }
+.gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
+.gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
+@media (max-width: 640px) {
+  .gradio-container { padding: 0 10px 40px !important; }
+  #explore-stage { position: sticky; top: 0; z-index: 20; }
+  .gs-stage img { width: min(100%, 42vh); }
+  .gs-stage { border-radius: 0 0 14px 14px; }
+  #masthead .keys { display: none; }
+}
+"""
+
+# Keys work wherever no text is being typed; each presses the button that a mouse would.
+HEAD = """
+<script>
+(() => {
+  const keys = { " ": "dice", ArrowLeft: "previous", ArrowRight: "next", z: "undo", y: "redo" };
+  document.addEventListener("keydown", (e) => {
+    const id = keys[e.key];
+    if (!id || e.ctrlKey || e.metaKey || e.altKey) return;
+    const t = e.target;
+    if (t.closest("textarea, select, [contenteditable], [role=slider], [role=tab], [role=listbox]")) return;
+    if (t.tagName === "INPUT" && !(t.type === "range" && (e.key === " " || e.key === "z" || e.key === "y"))) return;
+    if (t.tagName === "BUTTON" && e.key === " ") t.blur();
+    const host = document.getElementById(id);
+    if (!host || host.offsetParent === null) return;
+    e.preventDefault();
+    (host.tagName === "BUTTON" ? host : host.querySelector("button")).click();
+  });
+})();
+</script>
+"""
+
+THEME_TOGGLE_JS = "document.body.classList.toggle('dark')"
