@@ -127,7 +127,7 @@ class FeatureNet:
 
     def prepare(self, images: np.ndarray) -> torch.Tensor:
         """uint8 (N, H, W, 3) -> (N, 3, size, size) in [-1, 1] (mean and standard deviation 0.5)."""
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2).float()
+        x = torch.from_numpy(np.array(images)).to(self.device).permute(0, 3, 1, 2).float()
         x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
         return (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 

@@ -52,7 +52,7 @@ class Library:
         for root in self.roots:
             path = root / id
             # Only a plain name reaches the disk: an id comes from links and pictures of strangers.
-            if id and path.parent == root and not id.startswith(".") and path.is_dir():
+            if id and Path(id).name == id and not id.startswith(".") and path.is_dir():
                 return open_folder(path)
         names = [m.id for m in self.scan()[0]]
         near = difflib.get_close_matches(id, names, n=3) or names[:5]

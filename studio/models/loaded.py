@@ -155,6 +155,7 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         found.config,
         found.state_dict,
         title=found.title,
+        classes=model.classes,
         card=card,
         thumbnail=thumbnail,
         discriminator=found.discriminator_state,

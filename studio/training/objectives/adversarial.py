@@ -11,7 +11,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks import get_family
-
+from studio.training.augment import AdaController, make_augment
 from studio.training.losses import get_loss, path_lengths, r1_penalty
 from studio.training.plan import Plan
 from studio.training.randomness import generator
@@ -51,7 +51,6 @@ class Adversarial:
             self.G = family.generator(config)
             self.D = family.discriminator(config)
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
-        from studio.training.augment import AdaController, make_augment
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
             # channels_last is the faster layout of convolutions on CPUs and on tensor cores alike.

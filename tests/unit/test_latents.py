@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+
+from studio.errors import StudioError
+from studio.latents.directions import Whitening
+from studio.latents.interpolation import lerp, slerp, walk
+from studio.latents.mixing import bands, mix_rows, parse_layers
+from studio.latents.sampling import check_seed, z_from_seed
+from studio.latents.seeds import parse_seeds
+
+
+def test_seed_is_the_fields_convention():
+    np.testing.assert_array_equal(z_from_seed(85, 512)[0], np.random.RandomState(85).randn(512).astype(np.float32))
+
+
+@pytest.mark.parametrize("bad", [-1, 2**32, 1.5, float("nan"), float("inf"), None, "7", True, [1]])
+def test_bad_seeds_are_told(bad):
+    with pytest.raises(StudioError, match="A seed is a whole number"):
+        check_seed(bad)
+
+
+def test_seed_lists():
+    assert parse_seeds("1-3, 40;7") == [1, 2, 3, 40, 7]
+    for bad in ("", "a", "3-1", "1-99999999", "1,,2", "-4", "99999999999"):
+        with pytest.raises(StudioError):
+            parse_seeds(bad, 100)
+
+
+@pytest.mark.parametrize("num_ws", [4, 6, 8, 10, 14, 18])
+def test_bands_cover_all_layers_once(num_ws):
+    ranges = list(bands(num_ws).values())
+    assert [i for low, high in ranges for i in range(low, high)] == list(range(num_ws))
+    assert all(low < high for low, high in ranges)
+
+
+def test_layers_as_people_write_them():
+    assert parse_layers("coarse", 10) == (0, 4)
+    assert parse_layers("2-5", 10) == (2, 6)
+    assert parse_layers("all", 10) == (0, 10)
+    for bad in ("what", "5-2", "3-10", ""):
+        with pytest.raises(StudioError):
+            parse_layers(bad, 10)
+
+
+def test_mix_rows_by_hand():
+    base, a, b = torch.zeros(4, 1), torch.full((4, 1), 1.0), torch.full((4, 1), 10.0)
+    got = mix_rows(base, [(a, (0, 2), 0.25), (b, (1, 3), 0.5)])
+    torch.testing.assert_close(got[:, 0], torch.tensor([0.25, 5.25, 5.0, 0.0]))
+    got = mix_rows(base + 7, [(a, (0, 4), 1.0), (b, (0, 4), 1.0)])
+    torch.testing.assert_close(got[:, 0], torch.full((4,), 5.5))
+    assert torch.equal(mix_rows(base + 7, [(b, (2, 3), 1.0)])[:, 0], torch.tensor([7.0, 7.0, 10.0, 7.0]))
+
+
+def test_slerp_keeps_the_length():
+    a, b = torch.tensor([[1.0, 0]]), torch.tensor([[0.0, 1]])
+    torch.testing.assert_close(slerp(a, b, 0.5), torch.tensor([[0.5**0.5, 0.5**0.5]]))
+    torch.testing.assert_close(slerp(a, a, 0.3), a)
+    torch.testing.assert_close(lerp(a, b, 0.25), torch.tensor([[0.75, 0.25]]))
+
+
+def test_walk_meets_its_keyframes():
+    keys = [torch.tensor([float(v)]) for v in (0, 1, 4)]
+    assert [float(v) for v in walk(keys, 5)] == [0, 0.5, 1, 2.5, 4]
+    closed = [float(v) for v in walk(keys, 6, closed=True)]
+    assert closed == [0, 0.5, 1, 2.5, 4, 2]
+    assert [float(v) for v in walk(keys, 3, smooth=True)] == [0, 1, 4]
+
+
+def test_directions_are_orthonormal_in_the_metric_of_w():
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((8, 8))
+    ws = rng.standard_normal((5000, 8)) @ mixing.T
+    directions = Whitening(ws).orthonormal(seed=3, count=5)
+    precision = np.linalg.inv(np.cov(ws, rowvar=False))
+    np.testing.assert_allclose(directions @ precision @ directions.T, np.eye(5), atol=1e-3)
+    assert not np.allclose(directions, Whitening(ws).orthonormal(seed=4, count=5))
