@@ -17,6 +17,7 @@ from studio.models.loaded import Model
 
 _SAMPLES = 4096  # of w, to learn the shape of its distribution
 _MAPPING_CACHE = 4096  # rows of w kept, a few KB each
+_BASES = 4  # seeds whose random directions are kept, about 1 MB each
 _NAME = re.compile(r"(random|pad):(\d{1,10}):(\d{1,3}|x|y)")
 
 
@@ -38,6 +39,7 @@ class LatentSpace:
         self._w: dict[tuple[int, int], torch.Tensor] = {}
         self._whitening: Whitening | None = None
         self._directions: dict[str, torch.Tensor] = {}
+        self._bases: dict[int, np.ndarray] = {}
         self._found: dict[str, torch.Tensor] | None = None
 
     def ws(self, recipe: Recipe) -> torch.Tensor:
@@ -125,16 +127,24 @@ class LatentSpace:
             if name.startswith("model:") and name[6:] in self._found_directions():
                 vector = self._found_directions()[name[6:]]
             elif found and found[1] == "random" and found[3].isdigit() and int(found[3]) < self.model.w_dim:
-                vector = self._random(int(found[2]), int(found[3]) + 1)[-1]
+                vector = self._random(int(found[2]))[int(found[3])]
             elif found and found[1] == "pad" and not found[3].isdigit():
-                vector = self._random(int(found[2]) + 2**33, 2)["xy".index(found[3])]
+                vector = self._random(int(found[2]) + 2**34)["xy".index(found[3])]  # other ones than 'random:SEED'
             else:
                 raise StudioError(f"The model '{self.model.id}' has no direction '{name}'.", "Reset the sliders, or open the model it was made with.")
             vector = torch.as_tensor(vector, dtype=torch.float32).to(self.model.device)
             self._directions[name] = vector.expand(self.model.num_ws, -1) if vector.ndim == 1 else vector
         return self._directions[name]
 
-    def _random(self, seed: int, count: int) -> np.ndarray:
+    def _random(self, seed: int) -> np.ndarray:
+        """All random directions of a seed, (w_dim, w_dim); those of the last few seeds are kept."""
+        if seed not in self._bases:
+            if len(self._bases) >= _BASES:
+                self._bases.pop(next(iter(self._bases)))
+            self._bases[seed] = self._shape().orthonormal(seed, self.model.w_dim)
+        return self._bases[seed]
+
+    def _shape(self) -> Whitening:
         if self._whitening is None:
             rng = np.random.RandomState(0)
             z = rng.randn(_SAMPLES, self.model.z_dim).astype(np.float32)
@@ -142,8 +152,7 @@ class LatentSpace:
             if self.model.c_dim:
                 c = np.eye(self.model.c_dim, dtype=np.float32)[rng.randint(self.model.c_dim, size=_SAMPLES)]
             self._whitening = Whitening(self.model.mapping(z, c)[:, 0].cpu().numpy())
-        # All that may be asked for are drawn, so that the i-th direction of a seed is always the same one.
-        return self._whitening.orthonormal(seed, max(count, min(64, self.model.w_dim)))[:count]
+        return self._whitening
 
     def _found_directions(self) -> dict[str, torch.Tensor]:
         if self._found is None:
@@ -156,5 +165,5 @@ class LatentSpace:
                 except (StudioError, SafetensorError):
                     tensors = {}  # sliders are an extra: the model works without them
                 shapes = ((self.model.w_dim,), (self.model.num_ws, self.model.w_dim))
-                self._found = {k: v for k, v in tensors.items() if tuple(v.shape) in shapes}
+                self._found = {k: v for k, v in tensors.items() if tuple(v.shape) in shapes and torch.isfinite(v).all()}
         return self._found

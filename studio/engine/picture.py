@@ -1,4 +1,8 @@
-"""Pictures on disk with their Recipe inside, as XMP: the same place in PNG and in WebP, kept by most tools."""
+"""Pictures on disk with their Recipe inside.
+
+XMP holds it in PNG and in WebP, and most tools keep that. A PNG has it a second time as plain JSON, beside a line of
+words ("parameters") that other tools show to people.
+"""
 
 import io
 import re
@@ -6,14 +10,17 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.settings import atomic_write
 
 _XMP_KEY = "XML:com.adobe.xmp"
+_JSON_KEY = "gan-studio-recipe"
+_WORDS_KEY = "parameters"
 _MAX_XMP = 4 << 20
+_MAX_WEBP_SIDE = 16383
 _MAX_FILE = 512 << 20
 # https://cv.iptc.org/newscodes/digitalsourcetype: pictures made by a trained algorithm
 _AI_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -33,19 +40,36 @@ def _xmp(recipe: Recipe) -> str:
     )
 
 
+def _words(recipe: Recipe) -> str:
+    parts = [f"model: {recipe.model}"]
+    if recipe.latent is None:
+        parts.append("seed: " + ", ".join(f"{s.seed} x {s.weight:g}" if len(recipe.seeds) > 1 else str(s.seed) for s in recipe.seeds))
+    parts.append(f"truncation psi: {recipe.psi:g}")
+    parts += [f"class: {c.index} x {c.weight:g}" for c in recipe.classes]
+    parts += [f"mix: seed {m.seed} in layers {m.layers[0]}-{m.layers[1] - 1} x {m.weight:g}" for m in recipe.mixes]
+    parts += [f"edit: {e.direction} x {e.strength:g}" for e in recipe.edits]
+    parts.append(f"noise: {recipe.noise.mode}")
+    return "\n".join([*parts, "Made with GAN Studio"])
+
+
 def encode(picture: np.ndarray, recipe: Recipe | None, kind: str = "png", quality: int | None = None) -> bytes:
     """uint8 (H, W, 3) -> bytes of a PNG or WebP with the recipe inside.
 
     kind: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
+    Raises StudioError for another kind, or a WebP of more than 16383 px a side.
     """
     image, buffer = Image.fromarray(picture), io.BytesIO()
     xmp = _xmp(recipe) if recipe is not None else None
     if kind == "png":
         info = PngImagePlugin.PngInfo()
         if xmp:
+            info.add_itxt(_JSON_KEY, recipe.to_json())
+            info.add_itxt(_WORDS_KEY, _words(recipe))
             info.add_itxt(_XMP_KEY, xmp)
         image.save(buffer, "PNG", pnginfo=info)
     elif kind == "webp":
+        if max(image.size) > _MAX_WEBP_SIDE:
+            raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True} if quality is None else {"quality": quality}
         image.save(buffer, "WEBP", xmp=xmp.encode() if xmp else b"", **options)
     else:
@@ -55,7 +79,7 @@ def encode(picture: np.ndarray, recipe: Recipe | None, kind: str = "png", qualit
 
 def save_picture(picture: np.ndarray, recipe: Recipe | None, path: str | Path) -> Path:
     """Write a .png or .webp; it appears whole or not at all. Raises StudioError for another ending or a full disk."""
-    path = Path(path)
+    path = Path(path).expanduser()
     data = encode(picture, recipe, path.suffix.lower().lstrip("."))
     try:
         atomic_write(path, data)
@@ -64,19 +88,27 @@ def save_picture(picture: np.ndarray, recipe: Recipe | None, path: str | Path) -
     return path
 
 
-def read_recipe(source: str | Path | bytes) -> Recipe:
-    """The recipe inside a saved picture (path or bytes). Raises StudioError when there is none."""
+def _texts(source: str | Path | bytes | Image.Image) -> dict:
+    if isinstance(source, Image.Image):
+        return source.info
+    if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) > _MAX_FILE:
+        raise StudioError("The file is larger than 512 MB.", "Drop a picture that the studio saved.")
+    # Only the header is read, no pixel; and by the parsers of these formats alone.
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "WEBP", "JPEG")) as image:
+        return image.info
+
+
+def read_recipe(source: str | Path | bytes | Image.Image) -> Recipe:
+    """The recipe inside a saved picture (path, bytes, or opened by Pillow). Raises StudioError when there is none."""
     try:
-        if isinstance(source, bytes):
-            image = Image.open(io.BytesIO(source))
-        else:
-            if Path(source).stat().st_size > _MAX_FILE:
-                raise StudioError("The file is larger than 512 MB.", "Drop a picture that the studio saved.")
-            image = Image.open(source)
-        with image:
-            xmp = image.info.get("xmp") or image.info.get(_XMP_KEY) or ""
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        texts = _texts(source)
+    except StudioError:
+        raise
+    except Exception:  # a file from anywhere: Pillow's parsers raise whatever its bytes lead them to
         raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
+    if isinstance(texts.get(_JSON_KEY), str):
+        return Recipe.from_json(texts[_JSON_KEY])
+    xmp = texts.get("xmp") or texts.get(_XMP_KEY) or ""
     if isinstance(xmp, bytes):
         xmp = xmp.decode("utf-8", "replace")
     # Searched as text: an XML parser is more than is needed for a file from anywhere.

@@ -5,7 +5,7 @@ import binascii
 import dataclasses
 import hashlib
 import json
-import math
+import re
 import types
 import typing
 import zlib
@@ -15,23 +15,30 @@ from typing import Any
 import numpy as np
 
 from studio.errors import StudioError
-from studio.latents.sampling import check_seed
+from studio.latents.sampling import brief, check_seed
 
 VERSION = 1
 _MAX_JSON = 8 << 20
 
 
 def _number(value: Any, low: float, high: float, what: str) -> float:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    # The range alone turns NaN, infinity and integers too long for a float away.
+    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and low <= value <= high
     if not ok:
-        raise StudioError(f"{what} is {value!r}.", f"It must be a number from {low:g} to {high:g}.")
-    return float(value)
+        raise StudioError(f"{what} is {brief(value)}.", f"It must be a number from {low:g} to {high:g}.")
+    return float(value) + 0.0  # -0.0 becomes 0.0: equal recipes have equal JSON
+
+
+def _name(value: Any, what: str, hint: str) -> None:
+    # Printable: it goes into JSON, XML and file names.
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
+        raise StudioError(f"{what} is {brief(value)}.", hint)
 
 
 def _layers(value: Any, what: str) -> tuple[int, int]:
     ok = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(v) is int for v in value)
     if not ok or not 0 <= value[0] < value[1] <= 64:
-        raise StudioError(f"{what} names the layers {value!r}.", "They are two numbers (first, end), first below end.")
+        raise StudioError(f"{what} names the layers {brief(value)}.", "They are two numbers (first, end), first below end.")
     return value[0], value[1]
 
 
@@ -55,8 +62,8 @@ class ClassWeight:
     weight: float = 1.0
 
     def __post_init__(self):
-        if type(self.index) is not int or self.index < 0:
-            raise StudioError(f"The class is {self.index!r}.", "Classes are counted 0, 1, 2, ...")
+        if type(self.index) is not int or not 0 <= self.index < 2**31:
+            raise StudioError(f"The class is {brief(self.index)}.", "Classes are counted 0, 1, 2, ...")
         object.__setattr__(self, "weight", _number(self.weight, 0, 1e6, "The weight of a class"))
 
 
@@ -69,8 +76,7 @@ class Edit:
     layers: tuple[int, int] | None = None
 
     def __post_init__(self):
-        if not isinstance(self.direction, str) or not 0 < len(self.direction) <= 200:
-            raise StudioError(f"The direction is {self.direction!r}.", "It must be the name of a direction.")
+        _name(self.direction, "The direction", "It must be the name of a direction.")
         object.__setattr__(self, "strength", _number(self.strength, -100, 100, f"The slider '{self.direction}'"))
         if self.layers is not None:
             object.__setattr__(self, "layers", _layers(self.layers, f"The slider '{self.direction}'"))
@@ -100,7 +106,7 @@ class Noise:
 
     def __post_init__(self):
         if self.mode not in ("const", "random", "none"):
-            raise StudioError(f"The noise is {self.mode!r}.", "It must be const, random or none.")
+            raise StudioError(f"The noise is {brief(self.mode)}.", "It must be const, random or none.")
         object.__setattr__(self, "seed", check_seed(self.seed))
         object.__setattr__(self, "strength", _number(self.strength, 0, 10, "The strength of the noise"))
 
@@ -130,13 +136,17 @@ class Recipe:
     noise: Noise = Noise()
 
     def __post_init__(self):
-        if not isinstance(self.model, str) or not 0 < len(self.model) <= 200:
-            raise StudioError("The recipe names no model.", "Choose a model.")
+        _name(self.model, "The recipe's model", "Choose a model by its name.")
+        if not isinstance(self.model_hash, str) or not re.fullmatch("[0-9a-f]{0,64}", self.model_hash):
+            raise StudioError(f"The recipe's model hash is {brief(self.model_hash)}.", "It is up to 64 hex digits, or nothing.")
+        if self.latent is not None:
+            _latent_values(self.latent)
         object.__setattr__(self, "psi", _number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
-            raise StudioError(f"The truncation cutoff is {self.cutoff!r}.", "It must be a number of layers, or nothing.")
+            raise StudioError(f"The truncation cutoff is {brief(self.cutoff)}.", "It must be a number of layers, or nothing.")
         for name, kind, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
-            values = tuple(getattr(self, name))
+            values = getattr(self, name)
+            values = tuple(values) if isinstance(values, (tuple, list)) else (None,)
             if len(values) > most or not all(isinstance(v, kind) for v in values):
                 raise StudioError(f"The recipe's {name} cannot be used.", f"They must be at most {most} entries of their kind.")
             object.__setattr__(self, name, values)
@@ -176,7 +186,7 @@ class Recipe:
             raise StudioError("This is no recipe.", "A recipe is a table of settings, as the studio saves it.")
         version = raw.get("version", VERSION)
         if version != VERSION:
-            raise StudioError(f"The recipe has version {version!r}.", f"This studio reads version {VERSION}; update it.")
+            raise StudioError(f"The recipe has version {brief(version)}.", f"This studio reads version {VERSION}; update it.")
         return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"}, "recipe")
 
     @classmethod
@@ -186,7 +196,7 @@ class Recipe:
             raise StudioError("The recipe is longer than 8 MB.", "It was not made by the studio.")
         try:
             return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits
             raise StudioError("The recipe is not valid JSON.", "Use a file that the studio saved.") from None
 
     def to_link(self) -> str:
@@ -215,16 +225,20 @@ def pack_latent(ws: np.ndarray) -> str:
 
 def unpack_latent(text: str, num_ws: int, w_dim: int) -> np.ndarray:
     """The text form -> w+ (num_ws, w_dim) float32. Raises StudioError when it does not fit the model."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise StudioError("The recipe's latent cannot be read.", "Use a file that the studio saved.") from None
-    if len(data) != num_ws * w_dim * 4:
+    values = _latent_values(text)
+    if len(values) != num_ws * w_dim:
         raise StudioError("The recipe's latent belongs to another model.", "Open the model with which it was made.")
-    values = np.frombuffer(data, dtype="<f4").reshape(num_ws, w_dim)
-    if not np.isfinite(values).all():
+    return values.reshape(num_ws, w_dim).astype(np.float32)
+
+
+def _latent_values(text: Any) -> np.ndarray:
+    try:
+        values = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
+    except (binascii.Error, ValueError, TypeError):
+        raise StudioError("The recipe's latent cannot be read.", "Use a file that the studio saved.") from None
+    if not len(values) or not np.isfinite(values).all():
         raise StudioError("The recipe's latent has values that are no numbers.", "Use a file that the studio saved.")
-    return values.copy()
+    return values
 
 
 def _plain(value: Any) -> Any:
@@ -237,9 +251,9 @@ def _from_plain(cls: type, raw: Any, what: str):
     hints = typing.get_type_hints(cls)
     if not isinstance(raw, dict):
         raise StudioError(f"A part of the recipe ({what}) is not what it should be.", "Use a file that the studio saved.")
-    unknown = sorted(set(raw) - set(hints))
+    unknown = sorted(set(raw) - set(hints), key=str)
     if unknown:
-        raise StudioError(f"The recipe has a setting '{str(unknown[0])[:40]}' unknown here.", "It was made by a newer studio; update this one.")
+        raise StudioError(f"The recipe has a setting {brief(unknown[0])} unknown here.", "It was made by a newer studio; update this one.")
     values = {}
     for name, value in raw.items():
         inner = _inner_dataclass(hints[name])

@@ -10,11 +10,12 @@ from studio.latents.interpolation import walk as latent_walk
 
 
 def variations(recipe: Recipe, count: int = 9, spread: float = 1.0, seed: int = 0) -> list[Recipe]:
-    """`count` recipes around one: itself in the middle, the others a step of length `spread` away, each another way."""
-    middle, out = count // 2, []
-    for i in range(count):
-        step = Edit(f"random:{(seed * 101 + 7) % 2**32}:{i}", spread)
-        out.append(recipe if i == middle else recipe.replace(edits=(*recipe.edits, step)))
+    """`count` recipes around one: itself in the middle, the others a step of `spread` standard deviations away, each
+    another way, at right angles to the rest. count: at most the model's w_dim + 1.
+    """
+    source = (seed * 101 + 7) % 2**32
+    out = [recipe.replace(edits=(*recipe.edits, Edit(f"random:{source}:{i}", spread))) for i in range(count - 1)]
+    out.insert(count // 2, recipe)
     return out
 
 
@@ -31,18 +32,23 @@ def mix_grid(model: str, rows: list[int], columns: list[int], layers: tuple[int,
 
 
 def walk_recipes(engine: Engine, keyframes: list[Recipe], frames: int, closed: bool = False, smooth: bool = True) -> list[Recipe]:
-    """`frames` recipes on the way through `keyframes` (recipes of one model). Raises StudioError for two models."""
+    """`frames` recipes on the way through `keyframes` (recipes of one model); see `walk` of the latents.
+
+    The noise is that of the first. Raises StudioError for two models, or none.
+    """
     if not keyframes or len({k.model for k in keyframes}) > 1:
         raise StudioError("A walk needs pictures of one model.", "Pin pictures of the same model.")
     first = keyframes[0]
     ws = latent_walk([engine.ws(k) for k in keyframes], frames, closed, smooth)
-    return [Recipe(model=first.model, noise=first.noise, seeds=first.seeds, latent=pack_latent(w.numpy())) for w in ws]
+    return [first.replace(latent=pack_latent(w.numpy()), psi=1.0, cutoff=None, classes=(), edits=(), mixes=()) for w in ws]
 
 
 def contact_sheet(
     pictures: list[np.ndarray], columns: int, labels: list[str] | None = None, gap: int = 4, ground: tuple[int, int, int] = (20, 20, 23)
 ) -> np.ndarray:
     """Equal pictures (H, W, 3) uint8 in rows of `columns`, each with a label below when given."""
+    if not pictures:
+        raise StudioError("There are no pictures for the sheet.", "Ask for one or more.")
     h, w, _ = pictures[0].shape
     text = 18 if labels else 0
     rows = -(-len(pictures) // columns)

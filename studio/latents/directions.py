@@ -20,5 +20,6 @@ class Whitening:
         (the Mahalanobis metric): a step of strength 1 is one standard deviation. count <= w_dim.
         """
         d = len(self.factor)
-        q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, min(count, d))))
-        return (self.factor @ q).T.astype(np.float32)
+        # All d are drawn whatever is asked for, so that the i-th direction of a seed is always the same one.
+        q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))
+        return (self.factor @ q[:, :count]).T.astype(np.float32)

@@ -25,18 +25,45 @@ def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
 
 def walk(keyframes: list[torch.Tensor], frames: int, closed: bool = False, smooth: bool = False) -> list[torch.Tensor]:
     """`frames` latents along `keyframes` (equal shapes), first and last included; `closed` returns to the first
-    without repeating it. `smooth` eases in and out of each keyframe.
+    without repeating it. smooth: along a curve (see `spline`), else along straight lines, with corners.
     """
+    last = len(keyframes) if closed else len(keyframes) - 1
+    way = spline if smooth else polyline
+    return [way(keyframes, i * last / (frames if closed else max(1, frames - 1)), closed) for i in range(frames)]
+
+
+def _stretch(count: int, position: float, closed: bool) -> tuple[int, float]:
+    """Keyframe before `position`, and how far on from it, in [0, 1]."""
+    last = count if closed else count - 1
+    k = max(0, min(math.floor(position), last - 1))
+    return k, min(1.0, max(0.0, position - k))
+
+
+def polyline(keyframes: list[torch.Tensor], position: float, closed: bool = False) -> torch.Tensor:
+    """The point at `position` (keyframe i lies at i) on straight lines through the keyframes."""
     if len(keyframes) == 1:
-        return [keyframes[0]] * frames
-    stops = [*keyframes, keyframes[0]] if closed else keyframes
-    last = len(stops) - 1
-    out = []
-    for i in range(frames):
-        position = i * last / (frames if closed else max(1, frames - 1))
-        k = min(int(position), last - 1)
-        t = position - k
-        if smooth:
-            t = (1 - math.cos(math.pi * t)) / 2
-        out.append(lerp(stops[k], stops[k + 1], t))
-    return out
+        return keyframes[0]
+    k, t = _stretch(len(keyframes), position, closed)
+    return lerp(keyframes[k], keyframes[(k + 1) % len(keyframes)], t)
+
+
+def spline(keyframes: list[torch.Tensor], position: float, closed: bool = False) -> torch.Tensor:
+    """The point at `position` on a cubic through the keyframes that has no corners, nor a jump where it closes.
+
+    Uniform Catmull-Rom (Catmull & Rom 1974): the tangent at a keyframe is half the way from its left to its right
+    neighbour. An open curve goes on straight beyond its ends, so that two keyframes give a straight line.
+    """
+    count = len(keyframes)
+    if count == 1:
+        return keyframes[0]
+    k, t = _stretch(count, position, closed)
+
+    def at(i: int) -> torch.Tensor:
+        if closed or 0 <= i < count:
+            return keyframes[i % count]
+        return 2 * keyframes[0] - keyframes[1] if i < 0 else 2 * keyframes[-1] - keyframes[-2]
+
+    a, b, c, d = (at(k + i) for i in (-1, 0, 1, 2))
+    if t in (0.0, 1.0):  # a keyframe itself, to the bit
+        return c if t else b
+    return b + 0.5 * t * ((c - a) + t * ((2 * a - 5 * b + 4 * c - d) + t * (3 * (b - c) + d - a)))

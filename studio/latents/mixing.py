@@ -13,7 +13,7 @@ def bands(num_ws: int) -> dict[str, tuple[int, int]]:
     """Half-open row ranges of the three bands.
 
     coarse: pose and outline (4-8 px), middle: features (16-32 px), fine: colour and texture (above).
-    Small networks have their rows shared out in the same proportion.
+    Small networks have their rows shared out in the same proportion. num_ws: at least 3, for no band is empty.
     """
     a, b = (4, 8) if num_ws >= 10 else (max(1, num_ws * 2 // 5), max(2, num_ws * 4 // 5))
     return {"coarse": (0, a), "middle": (a, b), "fine": (b, num_ws)}
