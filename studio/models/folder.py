@@ -8,7 +8,11 @@ import functools
 import hashlib
 import io
 import json
+import math
+import os
 import re
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +26,19 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.models.card import model_card
-from studio.networks import get_family
+from studio.networks import Family, get_family
 from studio.settings import atomic_folder
 
 FORMAT = 1
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_NAME = 100
+# Names that Windows keeps for devices, and a dot at the end, which it drops, could not be copied there.
+_SAFE_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+_FILES = ("config.json", "model.safetensors", "README.md", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
 _MAX_CONFIG_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 64 << 20
+_MAX_WHOLE = 1 << 24  # of any number in a config: no size of a real network is larger
+_MAX_LAYERS = 256  # each layer is a module made in Python, so this one costs time before any shape is compared
+_MAX_ITEMS = 256  # of a list in a config
 
 
 @dataclass(frozen=True)
@@ -57,34 +68,47 @@ class ModelInfo:
     @property
     def resolution(self) -> int:
         """Side of its pictures in pixels."""
-        return self.config["resolution"]
+        return get_family(self.family).config(**self.config).resolution
+
+    @property
+    def readonly(self) -> bool:
+        """Whether its folder may not be changed, as that of a model which came with the studio."""
+        return not os.access(self.path, os.W_OK)
 
 
 def safe_name(text: str) -> str:
     """A folder name made from a title: letters, digits, '.', '_' and '-'."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._").lower()[:100]
-    return name or "model"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._").lower()[: MAX_NAME - 10].rstrip("-._") or "model"
+    return name if is_safe_name(name) else f"model-{name}"
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether `name` can be the folder of a model on every system, and stays inside its library."""
+    return bool(_SAFE_NAME.fullmatch(name))
 
 
 def open_folder(path: str | Path) -> ModelInfo:
     """Read and check a model folder. Raises StudioError that names what is broken."""
-    path = Path(path)
+    path = Path(os.path.abspath(path))  # "." and "x/.." have a name as well
     where = f"The model folder '{path.name}'"
     if not path.is_dir():
         raise StudioError(f"There is no model folder {path}.", "Check the path.")
-    if not _SAFE_NAME.fullmatch(path.name):
+    if not is_safe_name(path.name):
         raise StudioError(f"{where} has a name with odd characters.", "Rename it to letters, digits, '.', '_' and '-'.")
+    home = os.path.realpath(path)
+    for name in _FILES:
+        # A folder from elsewhere must not make the studio show or share a file of this machine.
+        if (path / name).is_symlink() and os.path.dirname(os.path.realpath(path / name)) != home:
+            raise StudioError(f"{where} has a {name} that points outside of it.", "Copy the file itself into the folder.")
     raw = _read_config(path, where)
-    family = get_family(raw["family"])
-    try:
-        family.config(**raw["config"])
-    except (TypeError, ValueError) as e:
-        raise StudioError(f"{where} has a config.json that {family.title} cannot use: {e}.", "Get the folder again.") from None
+    check_config(get_family(raw["family"]), raw["config"], f"{where} has a config.json")
     weights = path / "model.safetensors"
-    if weights.is_symlink() and path.resolve() not in weights.resolve().parents:
-        raise StudioError(f"{where} points to weights outside of itself.", "Copy the file into the folder.")
-    _check_tensors(weights, where)
-    stat = weights.stat()
+    try:
+        _check_tensors(weights, where)
+        stat = weights.stat()
+        digest = _sha256(str(weights), stat.st_mtime_ns, stat.st_size)
+    except OSError as e:
+        raise StudioError(f"{where} has a model.safetensors that cannot be read: {e.strerror or e}.", "Check its permissions.") from None
     return ModelInfo(
         id=path.name,
         path=path,
@@ -94,7 +118,7 @@ def open_folder(path: str | Path) -> ModelInfo:
         classes=tuple(raw.get("classes", ())),
         licence=raw.get("licence", ""),
         extra=raw.get("extra", {}),
-        hash=_sha256(str(weights), stat.st_mtime_ns, stat.st_size),
+        hash=digest,
     )
 
 
@@ -106,7 +130,7 @@ def _read_config(path: Path, where: str) -> dict[str, Any]:
         raw = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudioError(f"{where} has no config.json.", "Finish copying it, or delete it.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise StudioError(f"{where} has a config.json that cannot be read: {e}.", "Get the folder again.") from None
     kinds = {"family": str, "config": dict, "title": str, "classes": list, "licence": str, "extra": dict, "format": int}
     if not isinstance(raw, dict):
@@ -124,15 +148,79 @@ def _read_config(path: Path, where: str) -> dict[str, Any]:
     return raw
 
 
+def check_config(family: Family, config: Mapping[str, Any], what: str) -> None:
+    """Hold a config from a file against the family's dataclass, before anything is built or allocated.
+
+    Every value must have the kind that the dataclass says and a size that a network can have; then the dataclass
+    itself has its say.  Raises StudioError, whose sentence begins with `what`.
+    """
+    hints = _hints(family.config)
+    for key, value in config.items():
+        if key not in hints:
+            raise StudioError(f"{what} with the setting '{key}', which {family.title} does not know.", "A newer studio may know it.")
+        limit = _MAX_LAYERS if key.endswith("layers") else _MAX_WHOLE
+        if not _fits(value, hints[key], limit):
+            raise StudioError(f"{what} whose '{key}' is {value!r:.60}, which {family.title} cannot use.", "Get the folder again.")
+    try:
+        family.config(**config)
+    except (TypeError, ValueError) as e:
+        raise StudioError(f"{what} that {family.title} cannot use: {e}.", "Get the folder again.") from None
+
+
+@functools.cache
+def _hints(config: type) -> dict[str, Any]:
+    return typing.get_type_hints(config)
+
+
+def _fits(value: Any, hint: Any, limit: int) -> bool:
+    """Whether a value read from JSON has the annotated kind. Kinds that JSON has no word for are left to the dataclass."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, part, limit) for part in parts)
+    if typing.get_origin(hint) is tuple:
+        return (
+            isinstance(value, list | tuple)
+            and len(value) <= _MAX_ITEMS
+            and (parts[-1] is not ... or all(_fits(v, parts[0], limit) for v in value))
+        )
+    if hint in (bool, str, types.NoneType):
+        return isinstance(value, hint)
+    if hint is int:
+        return type(value) is int and 0 <= value <= limit
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return True
+
+
 def _check_tensors(file: Path, where: str) -> None:
+    """Raises StudioError when a safetensors file is missing, cut short or damaged; the tensors are not read."""
     if not file.is_file():
         raise StudioError(f"{where} has no {file.name}.", "Finish copying it, or delete it.")
+    size, due = file.stat().st_size, _due_bytes(file)
+    if due > size:
+        raise StudioError(f"{where} has a {file.name} that is cut short: {size:,} bytes of {due:,}.", "Copy or download it again.")
     try:
-        # The library compares the header with the file's size, so a torn copy is found here.
         with safe_open(file, framework="pt"):
             pass
     except (SafetensorError, OSError, ValueError) as e:
         raise StudioError(f"{where} has a damaged {file.name}: {e}.", "Copy or download it again.") from None
+
+
+def _due_bytes(file: Path) -> int:
+    """How long a safetensors file must be by its own head, as far as that can be read (8 bytes: length of the header)."""
+    with open(file, "rb") as f:
+        head = f.read(8)
+        length = int.from_bytes(head, "little")
+        if len(head) < 8:
+            return 8
+        header = f.read(length) if length <= _MAX_HEADER_BYTES else b""
+    if len(header) < length:
+        return 8 + length if length <= _MAX_HEADER_BYTES else 0  # an absurd length is damage, not a torn copy
+    try:
+        ends = [v["data_offsets"][1] for k, v in json.loads(header).items() if k != "__metadata__"]
+        return 8 + length + max(ends, default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return 0  # what is wrong with it is told by the library
 
 
 @functools.lru_cache(maxsize=256)
@@ -154,9 +242,11 @@ def read_tensors(file: str | Path) -> dict[str, torch.Tensor]:
     try:
         with safe_open(file, framework="pt") as f:
             tensors = {name: f.get_tensor(name) for name in f.keys()}
+            # These are views of the mapped file: without a copy, a later write to the file would change the model
+            # in memory, and shortening it would end the program.
+            return {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in tensors.items()}
     except (SafetensorError, OSError, ValueError) as e:
         raise StudioError(f"The file {file} is damaged: {e}.", "Copy or download it again.") from None
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def build_network(info: ModelInfo, device: str | torch.device = "cpu") -> nn.Module:
@@ -172,9 +262,20 @@ def load_network(
     family: str, config: Mapping[str, Any], tensors: dict[str, torch.Tensor], what: str, device: str | torch.device = "cpu"
 ) -> nn.Module:
     """A generator from its config and its tensors; see `build_network`."""
-    entry = get_family(family)
-    with torch.device("meta"):  # nothing is allocated for a config that the tensors do not bear out
-        network = entry.generator(entry.config(**config))
+    network = _blank(get_family(family), config, tensors, what)
+    network.load_state_dict(tensors, assign=True)
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _blank(entry: Family, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], what: str) -> nn.Module:
+    """A generator without memory of its own, which fits `tensors`. Raises StudioError when none does."""
+    check_config(entry, config, f"{what} has a config")
+    try:
+        with torch.device("meta"):  # nothing is allocated for a config that the tensors do not bear out
+            network = entry.generator(entry.config(**config))
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as e:
+        reason = str(e).partition("\n")[0]
+        raise StudioError(f"{what} has a config of which no {entry.title} can be built: {reason:.200}.", "Get it again.") from None
     wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     for name, shape in wanted.items():
         if name not in tensors:
@@ -187,8 +288,7 @@ def load_network(
     extra = sorted(set(tensors) - set(wanted))
     if extra:
         raise StudioError(f"{what} has the tensor '{extra[0]}', which {entry.title} does not know.", "Its config is wrong.")
-    network.load_state_dict(tensors, assign=True)
-    return network.to(device).eval().requires_grad_(False)
+    return network
 
 
 def save_folder(
@@ -208,14 +308,18 @@ def save_folder(
     dtype: str = "float16",
     extra: Mapping[str, Any] | None = None,
 ) -> ModelInfo:
-    """Write a model folder; it appears whole or not at all.
+    """Write a model folder; it appears whole or not at all, and replaces another of its name only when it is sound.
 
     dtype: of the weights on disk. 'float16' halves the size; single numbers, vectors (biases, the mean of w) and
     whatever would overflow stay float32.  card: Markdown body of the model card.
+    Raises StudioError when the name is odd, or config and tensors do not make a model.
     """
-    path = Path(path)
-    if not _SAFE_NAME.fullmatch(path.name):
+    path = Path(os.path.abspath(path))
+    if not is_safe_name(path.name):
         raise StudioError(f"'{path.name}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
+    if dtype not in ("float16", "float32"):
+        raise ValueError(f"dtype must be 'float16' or 'float32', not {dtype!r}")
+    _blank(get_family(family), config, state_dict, f"The model '{path.name}'")
     config_json = {
         "format": FORMAT,
         "family": family,
@@ -245,8 +349,9 @@ def save_folder(
 def _pack(tensors: Mapping[str, torch.Tensor], dtype: str) -> bytes:
     def prepare(t: torch.Tensor) -> torch.Tensor:
         t = t.detach().cpu()
-        if dtype == "float16" and t.dtype == torch.float32 and t.ndim >= 2 and t.abs().max() < 65504:
-            t = t.half()
+        if dtype == "float16" and t.dtype == torch.float32 and t.ndim >= 2 and t.numel():
+            # An overflow becomes infinite; what was not finite before is kept as it is for the eye to find.
+            t = t.half() if t.half().isfinite().all() else t
         return t.contiguous()
 
     return safetensors_bytes({k: prepare(v) for k, v in tensors.items()})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import StudioError
-from studio.models.folder import ModelInfo, open_folder
+from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
 from studio.settings import get_settings
 
 
@@ -31,15 +31,21 @@ class Library:
         models: dict[str, ModelInfo] = {}
         broken: list[Broken] = []
         for root in self.roots:
-            if not root.is_dir():
+            try:
+                folders = sorted(p for p in root.iterdir() if not p.name.startswith(".") and p.is_dir())
+            except FileNotFoundError:
                 continue
-            for path in sorted(root.iterdir()):
-                if path.name.startswith(".") or not path.is_dir():
-                    continue
+            except OSError as e:
+                broken.append(Broken(root, f"The folder {root} cannot be listed: {e.strerror or e}."))
+                continue
+            for path in folders:
                 try:
                     info = open_folder(path)
                 except StudioError as e:
                     broken.append(Broken(path, str(e)))
+                    continue
+                except OSError as e:  # it went away, or its disk did, while it was looked at
+                    broken.append(Broken(path, f"The model folder '{path.name}' cannot be read: {e.strerror or e}."))
                     continue
                 if info.id in models:
                     broken.append(Broken(path, f"Another model named '{info.id}' comes first: {models[info.id].path}."))
@@ -48,23 +54,33 @@ class Library:
         return list(models.values()), broken
 
     def get(self, id: str) -> ModelInfo:
-        """The model called `id`. Raises StudioError, with the nearest names, when it is not here."""
-        for root in self.roots:
-            path = root / id
-            # Only a plain name reaches the disk: an id comes from links and pictures of strangers.
-            if id and Path(id).name == id and not id.startswith(".") and path.is_dir():
-                return open_folder(path)
-        names = [m.id for m in self.scan()[0]]
-        near = difflib.get_close_matches(id, names, n=3) or names[:5]
+        """The model called `id`, the same one that `scan` lists under this name.
+
+        Raises StudioError: what is broken when only a broken one is here, otherwise with the nearest names.
+        """
+        reason = None
+        # Only a plain name reaches the disk: an id comes from links and pictures of strangers.
+        for root in self.roots if is_safe_name(id) else []:
+            try:
+                if (root / id).is_dir():
+                    return open_folder(root / id)
+            except StudioError as e:
+                reason = reason or e
+            except OSError as e:
+                reason = reason or StudioError(f"The model folder '{id}' cannot be read: {e.strerror or e}.", "Check its permissions.")
+        if reason:
+            raise reason
+        names = {m.id.lower(): m.id for m in self.scan()[0]}
+        near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]
         hint = f"Here are: {', '.join(near)}." if near else "The library is empty: import or train a model first."
-        raise StudioError(f"The model '{id}' is not in this studio.", hint)
+        raise StudioError(f"The model '{id:.100}' is not in this studio.", hint)
 
     def free_name(self, wanted: str) -> str:
         """`wanted`, or wanted-2, wanted-3, ... when it is taken."""
         name, n = wanted, 1
         while any((root / name).exists() for root in self.roots):
             n += 1
-            name = f"{wanted}-{n}"
+            name = f"{wanted[: MAX_NAME - 8]}-{n}"
         return name
 
 
