@@ -30,9 +30,17 @@ class ByteLRU(Generic[V]):
         """Keep a value of `size` bytes; the oldest others leave until all fit. One value larger than the whole
         budget is kept alone, for it is in use."""
         self._items.pop(key, None)
+        self.make_room(size)
+        self._items[key] = (value, size)
+
+    def make_room(self, size: int) -> None:
+        """Let the oldest go until `size` more bytes fit, or nothing is left."""
         while self._items and self.nbytes + size > self.budget:
             self._items.popitem(last=False)
-        self._items[key] = (value, size)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
 
     def drop(self, key: Hashable) -> None:
         """Forget a value, if it is kept."""

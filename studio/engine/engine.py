@@ -1,34 +1,37 @@
 """The engine: models in memory, one thread that owns the device, the newest wish of a session first."""
 
-import logging
-import threading
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from safetensors import safe_open
 
 from studio.engine.cache import ByteLRU
 from studio.engine.latent import DirectionSet, LatentSpace
 from studio.engine.recipe import Recipe, pack_latent
+from studio.engine.trace import Trace, steps_within
+from studio.engine.worker import Superseded, Worker
 from studio.errors import StudioError
+from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
 from studio.models.loaded import Model, choose_device, load_info
 
-log = logging.getLogger(__name__)
+__all__ = ["Engine", "Superseded", "to_uint8"]
 
 PREVIEW_RESOLUTION = 256
-_TRACE_BUDGET = 512 << 20
-_BATCH_PIXELS = 1 << 20  # pictures rendered together in a sheet hold about this many pixels
-
-
-class Superseded(CancelledError):
-    """A newer wish of the same session took this one's place."""
+_PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_FP16_CLAMP = 256.0
+# Pictures of a sheet are rendered together up to about so many pixels. Measured on two cores: up to 128 px a batch
+# takes 20 to 50 % less time a picture, from 256 px on it falls out of the cache and may take more.
+_BATCH_PIXELS_CPU = 1 << 17
+_BATCH_PIXELS = 1 << 22
+_BATCH_MOST = 32
 
 
 @dataclass
@@ -37,40 +40,17 @@ class _Loaded:
     space: LatentSpace
 
 
-@dataclass
-class _Trace:
-    """The last synthesis of a session: enough to go on from the first layer that changed."""
-
-    model_hash: str
-    ws: torch.Tensor
-    noise: tuple
-    max_resolution: int | None
-    states: list = field(default_factory=list)
-
-    @property
-    def nbytes(self) -> int:
-        tensors = {id(t): t for state in self.states for t in state if t is not None}
-        return sum(t.nbytes for t in tensors.values())
-
-
-@dataclass
-class _Job:
-    """Work for the device thread. session: None = never superseded."""
-
-    run: Callable[[], Any]
-    future: Future
-    session: Hashable | None = None
-
-
 class Engine:
     """Renders recipes.
 
     library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best there is.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
     memory_budget: bytes for models in memory; None = half of the GPU's memory, or a quarter of the machine's.
+    A model larger than that is still loaded, alone. Raises StudioError for a device or precision that is not there.
 
-    All tensors are touched by one thread. The same recipe gives the same bytes again on one device: `render` always
-    makes one picture at a time, and cached layers hold the very numbers that a full run would compute.
+    All tensors are touched by one thread. The same recipe gives the same bytes again on one device: `render` and
+    `submit` make one picture at a time (the sums inside a batch are rounded otherwise than those of one picture, on
+    CPUs too), and cached layers hold the very numbers that a full run would compute.
     """
 
     def __init__(
@@ -83,16 +63,15 @@ class Engine:
         self.library = library or default_library()
         self.device = choose_device(device)
         self.precision = precision or self._best_precision()
-        self._models: ByteLRU[_Loaded] = ByteLRU(memory_budget or self._default_budget())
-        self._traces: ByteLRU[_Trace] = ByteLRU(_TRACE_BUDGET)
-        self._jobs: OrderedDict[int, _Job] = OrderedDict()
-        self._waiting: dict[Hashable, int] = {}  # session -> key of its waiting job
-        self._count = 0
-        self._wake = threading.Condition()
-        self._closed = False
-        self._last = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0}
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-        self._thread.start()
+        if self.precision not in _PRECISIONS:
+            raise StudioError(f"There is no precision '{self.precision}'.", f"Choose one of {', '.join(_PRECISIONS)}.")
+        memory = self._memory()
+        share = 2 if self.device.type == "cuda" else 4
+        self._models: ByteLRU[_Loaded] = ByteLRU(memory_budget or memory // share)
+        self._traces: ByteLRU[Trace] = ByteLRU(max(512 << 20, memory // 8))
+        # Replaced as a whole by the device thread, so that others may read it at any time.
+        self._status: dict[str, Any] = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0, "loaded": [], "bytes": 0}
+        self._worker = Worker(self._rescue)
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
@@ -101,10 +80,10 @@ class Engine:
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         return "fp32"
 
-    def _default_budget(self) -> int:
+    def _memory(self) -> int:
         if self.device.type == "cuda":
-            return torch.cuda.get_device_properties(self.device).total_memory // 2
-        return psutil.virtual_memory().total // 4
+            return torch.cuda.get_device_properties(self.device).total_memory
+        return psutil.virtual_memory().total
 
     # -- asking --------------------------------------------------------------------------------------------------
 
@@ -122,7 +101,7 @@ class Engine:
         progress: Callable[[int, int], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> list[np.ndarray]:
-        """Pictures for a sheet, several at a time: quick, but a level may differ by one from `render`'s.
+        """Pictures for a sheet, small ones several at a time: quicker, but a level may differ by one from `render`'s.
 
         progress: called with (done, all).  cancel: asked between batches; when true CancelledError is raised.
         """
@@ -133,7 +112,8 @@ class Engine:
         done = 0
         for rows in groups.values():
             side = self.library.get(recipes[rows[0]].model).resolution
-            size = max(1, min(32, _BATCH_PIXELS // min(side, PREVIEW_RESOLUTION if preview else side) ** 2))
+            pixels = _BATCH_PIXELS_CPU if self.device.type == "cpu" else _BATCH_PIXELS
+            size = max(1, min(_BATCH_MOST, pixels // min(side, PREVIEW_RESOLUTION if preview else side) ** 2))
             for start in range(0, len(rows), size):
                 if cancel is not None and cancel():
                     raise CancelledError()
@@ -154,9 +134,9 @@ class Engine:
 
     def cancel(self, session: Hashable) -> None:
         """Drop what the session still waits for, and forget its cached layers."""
-        with self._wake:
-            self._drop_waiting(session)
-        self._ask(lambda: self._traces.drop(session))
+        self._worker.drop(session)
+        if not self._worker.closed:
+            self._ask(lambda: self._traces.drop(session))
 
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
@@ -191,27 +171,17 @@ class Engine:
 
     def status(self) -> dict[str, Any]:
         """model, device, precision, last_ms (of the last picture), loaded (ids in memory), bytes (of them)."""
-        with self._wake:
-            return {
-                **self._last,
-                "device": self._device_name(),
-                "precision": self.precision,
-                "loaded": [key for key in self._models.keys()],
-                "bytes": self._models.nbytes,
-            }
+        return {**self._status, "device": self._device_name(), "precision": self.precision}
 
     def _device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type.upper()
 
     def close(self) -> None:
-        """Stop the thread; what still waits is cancelled."""
-        with self._wake:
-            self._closed = True
-            for job in self._jobs.values():
-                job.future.cancel()
-            self._jobs.clear()
-            self._wake.notify_all()
-        self._thread.join()
+        """Stop the thread, cancel what still waits, let models and caches go. May be called again."""
+        self._worker.close()
+        self._models.clear()
+        self._traces.clear()
+        self._free_unused()
 
     def __enter__(self) -> "Engine":
         return self
@@ -222,44 +192,17 @@ class Engine:
     # -- the queue -----------------------------------------------------------------------------------------------
 
     def _ask(self, run: Callable[[], Any], session: Hashable | None = None) -> Future:
-        future: Future = Future()
-        with self._wake:
-            if self._closed:
-                raise StudioError("The engine is closed.", "Start the studio again.")
-            if session is not None:
-                self._drop_waiting(session)
-                self._waiting[session] = self._count
-            self._jobs[self._count] = _Job(run, future, session)
-            self._count += 1
-            self._wake.notify()
-        return future
+        return self._worker.ask(run, session)
 
-    def _drop_waiting(self, session: Hashable) -> None:
-        job = self._jobs.pop(self._waiting.pop(session, -1), None)
-        if job is not None:
-            job.future.set_exception(Superseded("a newer picture was asked for"))
+    def _rescue(self) -> None:
+        """On the device thread, when memory ran out: the next try loads what it needs, and nothing else is there."""
+        self._traces.clear()
+        self._models.clear()
+        self._free_unused()
 
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not self._jobs and not self._closed:
-                    self._wake.wait()
-                if self._closed:
-                    return
-                _, job = self._jobs.popitem(last=False)
-                self._waiting.pop(job.session, None)
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            try:
-                with torch.inference_mode():
-                    job.future.set_result(job.run())
-            except StudioError as e:
-                job.future.set_exception(e)
-            except torch.OutOfMemoryError:
-                job.future.set_exception(StudioError("The device ran out of memory.", "Close other programs, or start with --device cpu."))
-            except Exception as e:  # the thread must outlive any single picture
-                log.exception("rendering failed")
-                job.future.set_exception(e)
+    def _free_unused(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     # -- on the device thread ------------------------------------------------------------------------------------
 
@@ -269,13 +212,22 @@ class Engine:
         if found is not None and found.model.info.hash == info.hash:
             return found
         self._models.drop(id)
+        # Others leave before it comes, so that both are never in memory at once.
+        self._models.make_room(_float32_bytes(info))
         model = load_info(info, self.device)
         if not model.family.has_w:
             raise StudioError(f"The model '{id}' has no latent w to explore.", "Choose another model.")
-        # Measured: the faster layout of convolutions on CPUs and on tensor cores alike.
-        model.network.to(memory_format=torch.channels_last)
+        # Measured: the faster layout of convolutions on CPUs, but for wide networks at 64 px and below.
+        if self.device.type == "cpu" or self.precision != "fp32":
+            model.network.to(memory_format=torch.channels_last)
+        if self.precision == "fp16":
+            # A model that was trained without a bound might leave the range of half precision.
+            for layer in model.network.modules():
+                if getattr(layer, "clamp", 0) is None:
+                    layer.clamp = _FP16_CLAMP
         loaded = _Loaded(model, LatentSpace(model))
         self._models.put(id, loaded, model.nbytes)
+        self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
 
     def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
@@ -284,38 +236,29 @@ class Engine:
         synthesis = loaded.model.network.synthesis
         ws = loaded.space.ws(recipe).unsqueeze(0)
         limit = PREVIEW_RESOLUTION if preview and loaded.model.resolution > PREVIEW_RESOLUTION else None
-        noise = (recipe.noise.mode, recipe.noise.strength, recipe.noise.seed)
-        steps = synthesis.steps
-        start, states = None, []
-        if session is not None:
-            old = self._traces.get(session)
-            here = (loaded.model.info.hash, noise, limit)
-            # Random noise is drawn layer after layer from one generator, so it must be drawn from the beginning.
-            if old and (old.model_hash, old.noise, old.max_resolution) == here and noise[0] != "random":
-                changed = (old.ws != ws).any(dim=2)[0].nonzero()
-                first = int(changed[0]) if len(changed) else synthesis.num_ws
-                same = sum(step.w_index < first for step in steps)
-                same = min(same, len(old.states) - 1)
-                if same > 0:
-                    start, states = (same, old.states[same]), old.states[:same]
-        new_states: list = []
-        img = self._synthesise(synthesis, ws, recipe, limit, start, new_states if session is not None else None)
-        if session is not None:
-            # The state after the last step is kept too: a recipe that changed nothing costs nothing.
-            kept = [*states, *new_states, (None, img)]
-            trace = _Trace(loaded.model.info.hash, ws.clone(), noise, limit, kept)
-            size = trace.nbytes
-            if size <= _TRACE_BUDGET:
-                self._traces.put(session, trace, size)
-        picture = to_uint8(img)[0]
-        run = len(steps) - (start[0] if start else 0)
-        with self._wake:
-            self._last = {
-                "model": recipe.model,
-                "last_ms": (time.perf_counter() - began) * 1000,
-                "steps_run": run,
-                "steps_all": len(steps),
-            }
+        end = steps_within(synthesis, limit)
+        trace, start, same = None, None, 0
+        if session is not None and recipe.noise.mode != "random":
+            here = (loaded.model.info.hash, (recipe.noise.mode, recipe.noise.strength, recipe.noise.seed))
+            trace = self._traces.get(session)
+            if trace is None or not trace.fits(*here):
+                trace = Trace(*here, ws)
+            else:
+                same = trace.unchanged(ws, synthesis)
+                start = trace.start(same, end)
+        states: list = []
+        begin = start[0] if start else 0
+        if begin == end:
+            img = start[1][1]
+        else:
+            img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
+        if trace is not None:
+            trace = trace.followed(ws, same, begin, states, end, img)
+            trace.shrink(self._traces.budget // 2)
+            self._traces.put(session, trace, trace.nbytes)
+        picture = to_uint8(fit(img, limit))[0]
+        ms = (time.perf_counter() - began) * 1000
+        self._status = {**self._status, "model": recipe.model, "last_ms": ms, "steps_run": end - begin, "steps_all": end}
         return picture
 
     def _render_batch(self, recipes: list[Recipe], preview: bool) -> list[np.ndarray]:
@@ -324,18 +267,16 @@ class Engine:
         limit = PREVIEW_RESOLUTION if preview and loaded.model.resolution > PREVIEW_RESOLUTION else None
         if recipes[0].noise.mode == "random":
             # Each picture draws its own noise, so that it is the same in a sheet and alone.
-            imgs = [self._synthesise(loaded.model.network.synthesis, w[None], recipes[0], limit, None, None) for w in ws]
-            return [to_uint8(img)[0] for img in imgs]
-        return list(to_uint8(self._synthesise(loaded.model.network.synthesis, ws, recipes[0], limit, None, None)))
+            imgs = [self._synthesise(loaded.model.network.synthesis, w[None], recipes[0], limit) for w in ws]
+            return [to_uint8(fit(img, limit))[0] for img in imgs]
+        return list(to_uint8(fit(self._synthesise(loaded.model.network.synthesis, ws, recipes[0], limit), limit)))
 
-    def _synthesise(self, synthesis, ws, recipe: Recipe, limit, start, trace) -> torch.Tensor:
-        if start is not None and start[0] == len(synthesis.steps):
-            return start[1][1]
+    def _synthesise(self, synthesis, ws, recipe: Recipe, limit, start=None, trace=None) -> torch.Tensor:
         generator = None
         if recipe.noise.mode == "random":
             generator = torch.Generator().manual_seed(recipe.noise.seed)
-        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
+        dtype = _PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return synthesis(
                 ws,
                 noise_mode=recipe.noise.mode,
@@ -345,6 +286,19 @@ class Engine:
                 trace=trace,
                 max_resolution=limit,
             )
+
+
+def _float32_bytes(info: ModelInfo) -> int:
+    """Bytes of a model in memory, from the header of its file."""
+    with safe_open(info.path / "model.safetensors", framework="pt") as f:
+        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f.keys())
+
+
+def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:
+    """(N, C, H, W) averaged down to `limit` px, for networks that have no picture before their last layer."""
+    if limit is None or img.shape[-1] <= limit:
+        return img
+    return torch.nn.functional.adaptive_avg_pool2d(img, limit)
 
 
 def to_uint8(img: torch.Tensor) -> np.ndarray:

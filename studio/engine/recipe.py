@@ -140,7 +140,7 @@ class Recipe:
         if not isinstance(self.model_hash, str) or not re.fullmatch("[0-9a-f]{0,64}", self.model_hash):
             raise StudioError(f"The recipe's model hash is {brief(self.model_hash)}.", "It is up to 64 hex digits, or nothing.")
         if self.latent is not None:
-            _latent_values(self.latent)
+            _latent_bytes(self.latent)
         object.__setattr__(self, "psi", _number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
             raise StudioError(f"The truncation cutoff is {brief(self.cutoff)}.", "It must be a number of layers, or nothing.")
@@ -225,20 +225,20 @@ def pack_latent(ws: np.ndarray) -> str:
 
 def unpack_latent(text: str, num_ws: int, w_dim: int) -> np.ndarray:
     """The text form -> w+ (num_ws, w_dim) float32. Raises StudioError when it does not fit the model."""
-    values = _latent_values(text)
-    if len(values) != num_ws * w_dim:
+    data = _latent_bytes(text)
+    if len(data) != num_ws * w_dim * 4:
         raise StudioError("The recipe's latent belongs to another model.", "Open the model with which it was made.")
-    return values.reshape(num_ws, w_dim).astype(np.float32)
+    return np.frombuffer(data, dtype="<f4").reshape(num_ws, w_dim).astype(np.float32)
 
 
-def _latent_values(text: Any) -> np.ndarray:
+def _latent_bytes(text: Any) -> bytes:
     try:
-        values = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise StudioError("The recipe's latent cannot be read.", "Use a file that the studio saved.") from None
-    if not len(values) or not np.isfinite(values).all():
+    if not np.isfinite(np.frombuffer(data, dtype="<f4", count=len(data) // 4)).all():
         raise StudioError("The recipe's latent has values that are no numbers.", "Use a file that the studio saved.")
-    return values
+    return data
 
 
 def _plain(value: Any) -> Any:

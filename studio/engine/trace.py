@@ -1,0 +1,81 @@
+"""The layers of a picture, kept so that the next picture starts at the first layer that changed."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from studio.networks.stylegan2 import State, Synthesis
+
+Noise = tuple[str, float, int]  # mode, strength, seed
+
+
+def steps_within(synthesis: Synthesis, limit: int | None) -> int:
+    """How many steps a synthesis takes that stops at `limit` pixels (None = does not stop)."""
+    if limit is None or synthesis.architecture != "skip":  # the others have a picture only at the very end
+        return len(synthesis.steps)
+    return sum(step.resolution <= max(limit, 4) for step in synthesis.steps)
+
+
+@dataclass
+class Trace:
+    """What is known of the last synthesis of a session.
+
+    states[i]: the state before step i, None where it was given up.  ends: picture after so many steps.
+    A preview is the beginning of the full run, so the two serve each other. Pictures with random noise have no
+    trace: it is drawn layer after layer from one generator, so that it must be drawn from the beginning.
+    """
+
+    model_hash: str
+    noise: Noise
+    ws: torch.Tensor  # (1, num_ws, w_dim)
+    states: list[State | None] = field(default_factory=list)
+    ends: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def fits(self, model_hash: str, noise: Noise) -> bool:
+        """Whether layers may be taken over at all."""
+        return self.model_hash == model_hash and self.noise == noise
+
+    def unchanged(self, ws: torch.Tensor, synthesis: Synthesis) -> int:
+        """How many of the first steps give for `ws` what they gave here."""
+        changed = (self.ws != ws).any(dim=2)[0].nonzero()
+        first = int(changed[0]) if len(changed) else synthesis.num_ws
+        return sum(step.w_index < first for step in synthesis.steps)
+
+    def start(self, same: int, end: int) -> tuple[int, State] | None:
+        """The last step <= `end` from which to go on when `same` steps are unchanged, and the state before it.
+
+        For the step `end` itself the state is (None, picture): nothing is left to do.
+        """
+        if same >= end:
+            if end in self.ends:
+                return end, (None, self.ends[end])
+            if end < len(self.states) and self.states[end] is not None:
+                return end, (None, self.states[end][1])
+        for i in range(min(same, end - 1, len(self.states) - 1), 0, -1):
+            if self.states[i] is not None:
+                return i, self.states[i]
+        return None
+
+    def followed(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "Trace":
+        """The trace after steps `begin` to `end` were run for `ws` through `states`; what is still true is kept."""
+        kept = [*self.states[:begin], *states]
+        if same >= end:
+            kept += self.states[end : same + 1]
+        ends = {n: picture for n, picture in self.ends.items() if n <= same}
+        return Trace(self.model_hash, self.noise, ws, kept, {**ends, end: img})
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors; neighbouring states share some."""
+        tensors = {id(t): t for state in self.states if state is not None for t in state if t is not None}
+        tensors.update({id(t): t for t in self.ends.values()})
+        return sum(t.nbytes for t in tensors.values())
+
+    def shrink(self, budget: int) -> None:
+        """Give up the largest states until the rest fits in `budget` bytes; later ones first among equals."""
+        while self.nbytes > budget:
+            sizes = [(sum(t.nbytes for t in s if t is not None), i) for i, s in enumerate(self.states) if s is not None]
+            if not sizes or max(sizes)[0] == 0:
+                self.ends.clear()
+                return
+            self.states[max(sizes)[1]] = None

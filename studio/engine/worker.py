@@ -1,0 +1,140 @@
+"""One thread that owns the device, and the queue before it."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from studio.errors import StudioError
+
+log = logging.getLogger(__name__)
+
+
+class Superseded(CancelledError):
+    """A newer wish of the same session took this one's place."""
+
+
+@dataclass
+class _Job:
+    run: Callable[[], Any]
+    future: Future
+    session: Hashable | None  # None = never superseded
+
+
+class Worker:
+    """Runs what it is asked for, in turn. Of a session only the newest wish that has not begun is kept.
+
+    rescue: called, on the thread, when a job ran out of memory; the job is then tried once more.
+    """
+
+    def __init__(self, rescue: Callable[[], None]):
+        self._rescue = rescue
+        self._jobs: OrderedDict[int, _Job] = OrderedDict()
+        self._waiting: dict[Hashable, int] = {}  # session -> key of its waiting job
+        self._count = 0
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def ask(self, run: Callable[[], Any], session: Hashable | None = None) -> Future:
+        """Have `run` called on the thread. Raises StudioError when closed."""
+        future: Future = Future()
+        if threading.current_thread() is self._thread:
+            # From a callback of a future: waiting for a later turn of this very thread would never end.
+            self._do(_Job(run, future, None))
+            return future
+        with self._wake:
+            if self._closed:
+                raise StudioError("The engine is closed.", "Start the studio again.")
+            old = None
+            if session is not None:
+                old = self._jobs.pop(self._waiting.pop(session, -1), None)
+                self._waiting[session] = self._count
+            self._jobs[self._count] = _Job(run, future, session)
+            self._count += 1
+            self._wake.notify()
+        _supersede(old)  # outside of the lock, for it runs callbacks of others
+        return future
+
+    def drop(self, session: Hashable) -> None:
+        """Forget what the session still waits for; its future raises Superseded."""
+        with self._wake:
+            old = self._jobs.pop(self._waiting.pop(session, -1), None)
+        _supersede(old)
+
+    def close(self) -> None:
+        """Cancel what waits, let the running job end, stop the thread. May be called again."""
+        with self._wake:
+            self._closed = True
+            left = list(self._jobs.values())
+            self._jobs.clear()
+            self._waiting.clear()
+            self._wake.notify_all()
+        for job in left:
+            job.future.cancel()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not self._jobs and not self._closed:
+                    self._wake.wait()
+                if self._closed:
+                    return
+                _, job = self._jobs.popitem(last=False)
+                self._waiting.pop(job.session, None)
+            self._do(job)
+
+    def _do(self, job: _Job) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
+        try:
+            with torch.inference_mode():
+                result = self._twice(job.run)
+        except StudioError as e:
+            job.future.set_exception(e)
+        except Exception as e:  # the thread must outlive any single picture
+            log.exception("rendering failed")
+            job.future.set_exception(e)
+        else:
+            job.future.set_result(result)
+
+    def _twice(self, run: Callable[[], Any]) -> Any:
+        try:
+            return run()
+        except Exception as e:
+            if not _out_of_memory(e):
+                raise
+            log.warning("out of memory; caches are emptied", exc_info=True)
+        # Out here, for the handler above holds on to the frames of the failed run and to their tensors.
+        self._rescue()
+        try:
+            return run()
+        except Exception as e:
+            if not _out_of_memory(e):
+                raise
+            log.exception("out of memory again")
+        raise StudioError("The device ran out of memory.", "Close other programs, or start with --device cpu.")
+
+
+def _supersede(job: _Job | None) -> None:
+    # Whoever asked may have cancelled the future meanwhile; then there is nobody left to tell.
+    if job is not None and job.future.set_running_or_notify_cancel():
+        job.future.set_exception(Superseded("a newer picture was asked for"))
+
+
+def _out_of_memory(e: Exception) -> bool:
+    # On the CPU it is a RuntimeError, known by its text alone.
+    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))
