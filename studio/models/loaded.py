@@ -1,5 +1,8 @@
 """A model in memory: the object of the Python API, and what the engine renders with."""
 
+import math
+import operator
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +55,10 @@ class Model:
     def mapping(
         self, z: ArrayLike, c: ArrayLike | None = None, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
     ) -> torch.Tensor:
-        """z: (N, z_dim), c: (N, c_dim) float, both numpy or torch -> ws (N, num_ws, w_dim) float32.
+        """z: (N, z_dim), c: (N, c_dim), both numpy, torch or nested lists -> ws (N, num_ws, w_dim) float32.
 
-        Raises StudioError when a shape does not fit or a class is due and not given.
+        truncation_psi moves w towards its mean (1 = off), in the first `truncation_cutoff` rows when given.
+        Raises StudioError when a shape does not fit, a value is no number, or a class is due and not given.
         """
         z = self._input(z, "z", (None, self.z_dim))
         if self.c_dim:
@@ -65,9 +69,19 @@ class Model:
             raise StudioError(f"The model '{self.id}' has no classes.", "Leave c out.")
         else:
             c = None
-        if not np.isfinite(truncation_psi):
-            raise StudioError(f"truncation_psi is {truncation_psi}.", "It must be a finite number; 1 = off.")
-        return self.network.mapping(z, c, truncation_psi, truncation_cutoff)
+        try:
+            psi = float(truncation_psi)
+        except (TypeError, ValueError):
+            psi = math.nan
+        if not math.isfinite(psi):
+            raise StudioError(f"truncation_psi is {truncation_psi!r:.40}.", "It must be a finite number; 1 = off.")
+        try:
+            cutoff = None if truncation_cutoff is None else operator.index(truncation_cutoff)
+        except TypeError:
+            cutoff = -1
+        if cutoff is not None and cutoff < 0:
+            raise StudioError(f"truncation_cutoff is {truncation_cutoff!r:.40}.", f"It counts rows of ws: 0 to {self.num_ws}, or None = all.")
+        return self.network.mapping(z, c, psi, cutoff)
 
     @torch.inference_mode()
     def synthesis(self, ws: ArrayLike, noise_mode: str = "const") -> torch.Tensor:
@@ -81,7 +95,16 @@ class Model:
 
     def _input(self, value: Any, name: str, shape: tuple[int | None, ...]) -> torch.Tensor:
         try:
-            tensor = torch.as_tensor(value).to(self.device, torch.float32)
+            if not isinstance(value, torch.Tensor):
+                array = np.asarray(value)
+                if array.dtype.kind not in "fiub":
+                    raise TypeError
+                # A copy of our own: torch takes neither reversed views nor, silently, arrays that are read-only.
+                with np.errstate(over="ignore"):  # what overflows is found below
+                    value = torch.from_numpy(np.array(array, np.float32, order="C"))
+            if value.is_complex():
+                raise TypeError
+            tensor = value.detach().to(torch.float32).to(self.device)  # in this order: not every device knows float64
         except (TypeError, ValueError, RuntimeError):
             raise StudioError(f"{name} is not an array of numbers.", "Give a numpy array or a torch tensor.") from None
         fits = tensor.ndim == len(shape) and all(s is None or s == t for s, t in zip(shape, tensor.shape, strict=False))
@@ -120,12 +143,16 @@ def load(source: str | Path, device: str | None = None) -> Model:
     device: 'cpu', 'cuda', ... ; None = the best there is.  Raises StudioError when it is not there or cannot be read.
     """
     path = Path(source).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, it takes a name that is too long for a file as one that is not there
         found = import_file(path)
         network = load_network(found.family, found.config, found.state_dict, path.name, choose_device(device))
         return Model(network, found.family, found.title)
-    if path.is_dir() and (path / "config.json").exists():
+    # What is written as a path is meant as one, so that a folder which lacks something is told as that.
+    is_path = isinstance(source, Path) or len(path.parts) != 1 or str(source).startswith(".")
+    if os.path.isdir(path) and (is_path or (path / "config.json").exists()):
         return load_info(open_folder(path), device)
+    if is_path:
+        raise StudioError(f"There is no model at {str(source)!r:.200}.", "Give a name of the library, a model folder or a checkpoint file.")
     return load_info(default_library().get(str(source)), device)
 
 
