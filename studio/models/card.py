@@ -4,27 +4,42 @@ import json
 from typing import Any
 
 
+# Licences that model hubs know by these words; any other is given by its own name.
+_KNOWN_LICENCES = {
+    "apache-2.0", "mit", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "bsd-2-clause", "bsd-3-clause", "openrail",
+}  # fmt: skip
+
+
 def front_matter(title: str, licence: str, family: str) -> str:
     """The YAML head that model hubs read."""
-    # JSON strings are valid YAML strings, whatever they contain.
     lines = ["---"]
-    if licence:
-        lines += ["license: other", f"license_name: {json.dumps(licence)}"]
+    known = licence.strip().lower().replace(" ", "-")
+    if known in _KNOWN_LICENCES:
+        lines.append(f"license: {known}")
+    elif licence:
+        lines += ["license: other", f"license_name: {_quoted(licence)}"]
     lines += [
         "library_name: gan-studio",
         "pipeline_tag: unconditional-image-generation",
-        f"tags: [gan, {json.dumps(family)}]",
-        f"model_name: {json.dumps(title)}",
+        f"tags: [gan, {_quoted(family)}]",
+        f"model_name: {_quoted(title)}",
         "---",
     ]
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a YAML string; but YAML does not join the two halves that JSON escapes a character like an
+    # emoji into, so these stay as they are.
+    return json.dumps(" ".join(text.split()), ensure_ascii=False)
 
 
 def model_card(title: str, family: str, licence: str = "", body: str = "") -> str:
     """README.md of a model. `body` is Markdown with the sections that are known."""
     parts = [
         front_matter(title, licence, family),
-        f"# {title}",
+        f"# {' '.join(title.split())}",
         body.strip(),
         "## Made by AI\nEvery picture that comes out of this model is made by a machine. Say so where you show it.",
     ]
@@ -59,4 +74,8 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
     if card.licence:
         sections.append(f"Licence: {card.licence}")
     sections.append(f"## How it was trained\n{table}\n\nThe file `plan.toml` beside this card trains it again.")
+    sections.append(
+        "## Limits\nIt knows only the kind of pictures that it was trained on, and shares their one-sidedness. Some of what it "
+        "makes is malformed. Whether it repeats pictures of its data was not measured."
+    )
     return "\n\n".join(s for s in sections if s)
