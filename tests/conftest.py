@@ -17,7 +17,7 @@ from studio.networks.stylegan2 import Discriminator, Generator, StyleGAN2Config
 
 ROOT = Path(__file__).resolve().parent.parent
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tiny networks: threads cost more than they give
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Adversarial losses by name, and the two regularisers of StyleGAN2.
 
-A loss is a pair of functions of logits (N, 1): the discriminator's, of its logits for real and for generated
-pictures, and the generator's, of the logits for its own. Both return one number a picture.
+A loss has three functions of logits: the discriminator's for real and for generated pictures, and the generator's for
+its own. Each gives one number a logit.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from studio.errors import StudioError
 
 @dataclass(frozen=True)
 class Loss:
-    """discriminator(real logits) + discriminator(fake logits), generator(fake logits); all (N, 1) -> (N, 1)."""
+    """discriminator(real logits) + discriminator(fake logits), generator(fake logits); all (N, L) -> (N, L)."""
 
     d_real: Callable[[torch.Tensor], torch.Tensor]
     d_fake: Callable[[torch.Tensor], torch.Tensor]
@@ -25,6 +25,8 @@ class Loss:
 LOSSES: dict[str, Loss] = {
     # -log sigmoid(D(x)), -log(1 - sigmoid(D(G(z)))), -log sigmoid(D(G(z))): Goodfellow 2014, Sec. 3.
     "non_saturating": Loss(lambda x: F.softplus(-x), F.softplus, lambda x: F.softplus(-x)),
+    # max(0, 1 - D(x)), max(0, 1 + D(G(z))), -D(G(z)): Lim 2017, Eqs. 13 and 14.
+    "hinge": Loss(lambda x: F.relu(1 - x), lambda x: F.relu(1 + x), lambda x: -x),
 }
 
 

@@ -34,7 +34,8 @@ class Data:
 class Objective:
     """What both players are asked to do."""
 
-    loss: str = "non_saturating"
+    loss: str = "non_saturating"  # or 'hinge'
+    discriminator: str = "own"  # 'own': the family's; 'projected': on frozen ImageNet features, for few pictures or little time
     r1_gamma: float = 1.0  # weight of R1 (Mescheder 2018), 0 = off
     r1_interval: int = 16  # steps between R1 (StyleGAN2, App. B, "lazy")
     pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
@@ -112,6 +113,7 @@ class Plan:
         _need(self.precision in ("auto", "fp32", "bf16", "fp16"), "precision", self.precision, "auto, fp32, bf16 or fp16")
         _need(self.augment.kind in ("none", "diffaugment", "ada"), "augment.kind", self.augment.kind, "none, diffaugment or ada")
         _need(0 <= self.augment.p <= 1, "augment.p", self.augment.p, "0 to 1")
+        _need(self.objective.discriminator in ("own", "projected"), "objective.discriminator", self.objective.discriminator, "own or projected")
         _need(o.batch >= 1, "optimizer.batch", o.batch, "1 or more")
         _need(
             o.micro_batch >= 0 and (o.micro_batch == 0 or o.batch % o.micro_batch == 0),

@@ -97,6 +97,8 @@ class _Run:
                 "The plan asks for classes, but the pictures are all in one folder.",
                 "Put each class in a sub-folder of its own, or set data.conditional = false.",
             )
+        if plan.data.conditional and plan.objective.discriminator == "projected":
+            raise StudioError("The projected discriminator does not know classes.", 'Set data.conditional = false, or objective.discriminator = "own".')
         base = self._base(plan)
         self.classes = self.images.classes if plan.data.conditional else ()
         self.config = _family_config(plan, base, len(self.classes))

@@ -316,8 +316,9 @@ class ExploreTab:
 
     # -- single controls -----------------------------------------------------------------------------------------
 
-    def _try(self, session: Session, recipe: Recipe) -> list:
-        """Draw a recipe; when it cannot be drawn the old one stays."""
+    def _try(self, session: Session, recipe: Recipe, control: str) -> list:
+        """Draw a recipe that `control` changed; when it cannot be drawn the old one stays."""
+        session.touch(control)
         old, session.recipe = session.recipe, recipe
         try:
             return self.draw(session)
@@ -326,14 +327,14 @@ class ExploreTab:
             raise
 
     def _set_psi(self, session: Session, psi) -> list:
-        return self._try(session, session.open().replace(psi=psi))
+        return self._try(session, session.open().replace(psi=psi), "psi")
 
     def _slider(self, i: int):
         def set_slider(session: Session, value, layers_choice):
             recipe = session.open()
             names, _ = self._directions(recipe.model)
             layers = chosen_layers(layers_choice, self.engine.model(recipe.model).num_ws)
-            return self._try(session, with_edit(recipe, names[i], layers, value))
+            return self._try(session, with_edit(recipe, names[i], layers, value), f"{names[i]} {layers}")
 
         return set_slider
 
@@ -343,12 +344,12 @@ class ExploreTab:
             value = event._data.get(axis)
             value = value * PAD_REACH if isinstance(value, (int, float)) else value
             recipe = with_edit(recipe, f"pad:{recipe.seed}:{axis}", None, value)
-        return self._try(session, recipe)
+        return self._try(session, recipe, "pad")
 
     def _set_noise(self, session: Session, **changes) -> list:
         recipe = session.open()
         now = {"mode": recipe.noise.mode, "seed": recipe.noise.seed, "strength": recipe.noise.strength}
-        return self._try(session, recipe.replace(noise=Noise(**{**now, **changes})))
+        return self._try(session, recipe.replace(noise=Noise(**{**now, **changes})), "noise")
 
     def _set_noise_strength(self, session: Session, value) -> list:
         return self._set_noise(session, strength=value)
@@ -364,7 +365,7 @@ class ExploreTab:
         return drawn
 
     def _set_class(self, session: Session, index) -> list:
-        drawn = self._try(session, session.open().replace(classes=(ClassWeight(index),)))
+        drawn = self._try(session, session.open().replace(classes=(ClassWeight(index),)), "class")
         session.commit()
         return drawn
 
@@ -477,7 +478,7 @@ class ExploreTab:
     def _walk(self, session: Session, position: float) -> list:
         steps = 100
         place = round(max(0.0, min(1.0, float(position))) * steps)
-        return self._try(session, walk_recipes(self.engine, session.pins, steps + 1)[place])
+        return self._try(session, walk_recipes(self.engine, session.pins, steps + 1)[place], "walk")
 
     def _clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> list:
         recipes = walk_recipes(self.engine, session.pins, int(frames), closed=True)

@@ -19,6 +19,7 @@ class Session:
     past: list[Recipe] = field(default_factory=list)
     future: list[Recipe] = field(default_factory=list)
     committed: Recipe | None = None  # what undo goes back to
+    touched: str = ""  # the control that was moved last; its moves until it is let go are one step
     pins: list[Recipe] = field(default_factory=list)
     sheet: list[Recipe] = field(default_factory=list)
     sheet_seed: int = 0
@@ -32,8 +33,15 @@ class Session:
             raise StudioError("There is no picture yet.", "Choose a model first.")
         return self.recipe
 
+    def touch(self, control: str) -> None:
+        """A control is about to change the recipe: what another one did before is a step of its own."""
+        if control != self.touched:
+            self.commit()
+        self.touched = control
+
     def commit(self) -> None:
         """Remember the present recipe as a step of the history."""
+        self.touched = ""
         if self.recipe is None or self.recipe == self.committed:
             return
         if self.committed is not None:

@@ -127,7 +127,7 @@ def test_killed_at_random_moments_it_ends_the_same(pictures, tmp_path):
     """SIGKILL to a real process, several times; the events and every tensor equal those of a run left alone."""
     plan = tmp_path / "plan.toml"
     plan.write_text(tiny_plan(pictures).to_toml())
-    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
     def start(run):
         command = [sys.executable, "-m", "studio", "train", str(plan), "--out", str(run), "--device", "cpu"]

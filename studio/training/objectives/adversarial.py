@@ -13,6 +13,7 @@ from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.augment import AdaController, make_augment
 from studio.training.losses import get_loss, path_lengths, r1_penalty
+from studio.training.objectives.projected import ProjectedDiscriminator
 from studio.training.plan import Plan
 from studio.training.randomness import generator
 
@@ -49,7 +50,8 @@ class Adversarial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(plan.seed, "weights").initial_seed())
             self.G = family.generator(config)
-            self.D = family.discriminator(config)
+            projected = plan.objective.discriminator == "projected"
+            self.D = ProjectedDiscriminator(config) if projected else family.discriminator(config)
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
@@ -97,7 +99,8 @@ class Adversarial:
         """Begin with the weights of another model of the same config."""
         self.G.load_state_dict(g_state)
         self.ema.load_state_dict(g_state)
-        if d_state is not None:
+        # A discriminator of another kind cannot be carried over; then it begins anew.
+        if d_state is not None and d_state.keys() == self.D.state_dict().keys():
             self.D.load_state_dict(d_state)
 
     def networks(self) -> tuple[dict, dict]:

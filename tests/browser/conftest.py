@@ -1,0 +1,64 @@
+"""A real studio on a free port and a real Chromium in front of it."""
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.conftest import save_tiny
+from tests.get_chromium import find
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find()
+    if path is None:
+        pytest.fail("there is no Chromium; `make test` gets one")
+    with sync_playwright() as p:
+        instance = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield instance
+        instance.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with models of 32 px, one of them with classes, and a broken one."""
+    folder = tmp_path_factory.mktemp("home")
+    save_tiny(folder / "models", "anna")
+    save_tiny(folder / "models", "berta", seed=1)
+    save_tiny(folder / "models", "clara", seed=2, c_dim=3)
+    (folder / "models" / "broken").mkdir()
+    (folder / "models" / "broken" / "config.json").write_text("{")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(home):
+    """(URL, engine) of a running studio."""
+    from studio.ui.app import launch
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("STUDIO_HOME", str(home))
+    app, url, engine = launch(inbrowser=False, device="cpu", block=False)
+    yield url, engine
+    app.close()
+    engine.close()
+    patch.undo()
+
+
+@pytest.fixture
+def page(browser, studio):
+    """A new visitor on the first screen, whose picture has appeared. Errors of the page fail the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors = []
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.goto(studio[0])
+    page.wait_for_selector("#explore-stage img")
+    yield page
+    context.close()
+    assert not errors, errors
