@@ -167,9 +167,7 @@ def test_a_model_does_not_change_when_its_file_is_written_over(tiny):
     network = build_network(open_folder(tiny))
     before = {k: v.clone() for k, v in tiny_generator().state_dict().items()}
     with open(tiny / "model.safetensors", "r+b") as f:
-        f.write(bytes(os.fstat(f.fileno()).st_size))
-    with open(tiny / "model.safetensors", "r+b") as f:
-        f.truncate(10)
+        f.write(bytes(os.fstat(f.fileno()).st_size))  # (shortening it would kill a program that still maps it)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
 
 
