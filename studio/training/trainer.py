@@ -305,6 +305,8 @@ class _Run:
             mean, deviation = self.kid.measure(self._pictures(plan.budget.metric_images, "metric"))
             metrics = {"kid": mean, "kid_sd": deviation, "kid_images": plan.budget.metric_images}
         g_state, d_state = self.objective.networks()
+        # A model may be given away: where the pictures lie on this machine is nobody's business.
+        shared = dataclasses.replace(plan, data=dataclasses.replace(plan.data, path=Path(plan.data.path).name))
         path = self.run_dir / "snapshots" / _name(self.images_seen)
         training = {
             "images_seen": self.images_seen,
@@ -323,7 +325,7 @@ class _Run:
             licence=plan.card.licence,
             card=training_card(plan.card, training, pictures=len(self.images), data_hash=self.images.hash),
             thumbnail=Image.fromarray(_grid(self._pictures(16), 4)),
-            plan=plan.to_toml(),
+            plan=shared.to_toml(),
             discriminator=d_state,
             dtype="float16",
             extra={"training": training},

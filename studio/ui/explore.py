@@ -267,12 +267,15 @@ class ExploreTab:
         def commit(session: Session):
             session.commit()
 
-        for component, fn in ((self.psi, self._set_psi), (self.noise_strength, self._set_noise_strength)):
-            change(component.input, fn, [component], live=True)
-            component.release(commit, s, None, **QUIET)
+        def slide(slider, fn, inputs):
+            """Follow the handle live; a release, or the little reset button, ends the step."""
+            change(slider.input, fn, inputs, live=True)
+            change(slider.release, _then_commit(fn), inputs)
+
+        slide(self.psi, self._set_psi, [self.psi])
+        slide(self.noise_strength, self._set_noise_strength, [self.noise_strength])
         for i, slider in enumerate(self.sliders):
-            change(slider.input, self._slider(i), [slider, self.layers], live=True)
-            slider.release(commit, s, None, **QUIET)
+            slide(slider, self._slider(i), [slider, self.layers])
         change(self.noise_mode.input, self._set_noise_mode, [self.noise_mode])
         change(self.noise_seed.submit, self._set_noise_seed, [self.noise_seed])
         change(self.noise_seed.blur, self._set_noise_seed, [self.noise_seed])
@@ -303,8 +306,7 @@ class ExploreTab:
         pins = [self.pin_box, self.strip, self.walk, self.frames, self.clip]
         self.pin.click(friendly(self._pin), s, pins, **QUIET)
         self.unpin.click(friendly(self._unpin), s, pins, **QUIET)
-        change(self.walk.input, self._walk, [self.walk], live=True)
-        self.walk.release(commit, s, None, **QUIET)
+        slide(self.walk, self._walk, [self.walk])
         making = self.clip.click(
             lambda: [gr.update(visible=True), gr.update(value="", visible=True)], None, [self.clip_stop, self.clip_view], **QUIET
         ).then(
@@ -490,6 +492,17 @@ class ExploreTab:
         path = save_clip(pictures, get_settings().outputs / "explore" / f"{moment}-walk.webp")
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'
         return [gr.update(value=view, visible=True), gr.update(value=str(path), visible=True)]
+
+
+def _then_commit(fn):
+    """A handler that also ends the step of the history."""
+
+    def set_and_commit(session: Session, *values):
+        drawn = fn(session, *values)
+        session.commit()
+        return drawn
+
+    return set_and_commit
 
 
 def _pick(recipes: list[Recipe], event: gr.EventData) -> Recipe:

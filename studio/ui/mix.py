@@ -50,13 +50,13 @@ class MixTab:
                 self.seeds, self.weights, self.faces = [], [], []
                 with gr.Row(equal_height=False):
                     for i in range(SOURCES):
-                        with gr.Column(min_width=150):
+                        with gr.Column(min_width=130):
                             self.faces.append(gr.HTML(padding=False))
                             self.seeds.append(gr.Number(i + 1, label=f"Seed {i + 1}", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"mixer-seed-{i}"))
                             for band in BAND_NAMES:
                                 first = 1.0 if i == 0 else 0.0
                                 self.weights.append(gr.Slider(0, 1, first, step=0.05, label=band.capitalize(), elem_id=f"mixer-{band}-{i}"))
-            with gr.Column(scale=4, min_width=300):
+            with gr.Column(scale=4, min_width=300, elem_id="mixer-result"):
                 self.stage = gr.HTML(empty_html("Move a weight to begin."), padding=False, elem_id="mixer-stage")
                 self.open = gr.Button("Open in Explore", elem_id="mixer-open")
 

@@ -106,6 +106,8 @@ footer { display: none !important; }
   box-shadow: 0 1px 6px #0006; z-index: 1; pointer-events: none; }
 #status { border-top: 1px solid var(--neutral-200); padding-top: 8px; margin-top: 8px; }
 .dark #status { border-color: var(--neutral-800); }
+#drop { border: 1.5px dashed var(--neutral-300) !important; border-radius: 12px; }
+.dark #drop { border-color: var(--neutral-700) !important; }
 .gs-tools { gap: 6px !important; flex-wrap: wrap !important; }
 .gs-tools button { min-width: 0 !important; flex: 1 1 auto; min-height: 40px; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
@@ -116,6 +118,9 @@ footer { display: none !important; }
   .gs-stage img { width: min(100%, 42vh); }
   .gs-stage { border-radius: 0 0 14px 14px; }
   #masthead .keys { display: none; }
+  #mixer-result { order: -1; position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
+  #mixer-result .gs-stage img { width: min(100%, 34vh); }
+  .gs-grid span { font-size: 10px; padding: 2px; }
 }
 """
 

@@ -69,6 +69,8 @@ def test_a_slider_changes_the_picture_and_undo_brings_it_back(page):
     becomes(page, lambda: page.keyboard.press("y"), moved)
     assert page.locator("#direction-0 input[type=number]").input_value() == "2"
     becomes(page, lambda: page.click("#reset"), first)
+    changes(page, lambda: slide(page, "direction-4", 1))
+    becomes(page, lambda: page.locator("#direction-4 button").first.click(), first)
 
 
 def test_dragging_the_handle_follows_live(page):
