@@ -72,10 +72,12 @@ class Trace:
         return sum(t.nbytes for t in tensors.values())
 
     def shrink(self, budget: int) -> None:
-        """Give up the largest states until the rest fits in `budget` bytes; later ones first among equals."""
+        """Give up the largest states and pictures until the rest fits in `budget` bytes; later ones first among equals."""
         while self.nbytes > budget:
             sizes = [(sum(t.nbytes for t in s if t is not None), i) for i, s in enumerate(self.states) if s is not None]
-            if not sizes or max(sizes)[0] == 0:
-                self.ends.clear()
-                return
-            self.states[max(sizes)[1]] = None
+            state = max(sizes, default=(0, 0))
+            end = max(((t.nbytes, n) for n, t in self.ends.items()), default=(0, 0))
+            if end > state:
+                del self.ends[end[1]]
+            else:
+                self.states[state[1]] = None

@@ -4,7 +4,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.latents.directions import Whitening
-from studio.latents.interpolation import lerp, slerp, walk
+from studio.latents.interpolation import lerp, slerp, spline, walk
 from studio.latents.mixing import bands, mix_rows, parse_layers
 from studio.latents.sampling import check_seed, z_from_seed
 from studio.latents.seeds import parse_seeds
@@ -14,7 +14,7 @@ def test_seed_is_the_fields_convention():
     np.testing.assert_array_equal(z_from_seed(85, 512)[0], np.random.RandomState(85).randn(512).astype(np.float32))
 
 
-@pytest.mark.parametrize("bad", [-1, 2**32, 1.5, float("nan"), float("inf"), None, "7", True, [1]])
+@pytest.mark.parametrize("bad", [-1, 2**32, 2**70, 1.5, float("nan"), float("inf"), None, "7", True, [1]])
 def test_bad_seeds_are_told(bad):
     with pytest.raises(StudioError, match="A seed is a whole number"):
         check_seed(bad)
@@ -65,6 +65,29 @@ def test_walk_meets_its_keyframes():
     closed = [float(v) for v in walk(keys, 6, closed=True)]
     assert closed == [0, 0.5, 1, 2.5, 4, 2]
     assert [float(v) for v in walk(keys, 3, smooth=True)] == [0, 1, 4]
+    assert [float(v) for v in walk(keys, 6, closed=True, smooth=True)][::2] == [0, 1, 4]
+    assert [float(v) for v in walk(keys[:1], 2, closed=True, smooth=True)] == [0, 0]
+    assert [float(v) for v in walk(keys[:2], 5, smooth=True)] == [0, 0.25, 0.5, 0.75, 1], "two keyframes: a straight line"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_closed_smooth_walk_has_no_corners(count):
+    keys = list(torch.randn(count, 7, generator=torch.Generator().manual_seed(count), dtype=torch.float64))
+    step = 1e-5
+    for place in range(count):  # the last place is where it closes
+        here = spline(keys, float(place), closed=True)
+        before = spline(keys, (place - step) % count, closed=True)
+        after = spline(keys, place + step, closed=True)
+        torch.testing.assert_close((here - before) / step, (after - here) / step, atol=1e-3, rtol=0)
+        tangent = (keys[(place + 1) % count] - keys[place - 1]) / 2
+        torch.testing.assert_close((after - before) / (2 * step), tangent, atol=1e-3, rtol=0)
+
+
+def test_a_smooth_walk_follows_a_parabola_inside():
+    # Central differences are exact on a parabola, so the cubic is the parabola itself.
+    keys = [torch.tensor([float(i * i)], dtype=torch.float64) for i in range(5)]
+    for place in (1.0, 1.3, 2.5, 2.99):
+        assert float(spline(keys, place)) == pytest.approx(place**2)
 
 
 def test_directions_are_orthonormal_in_the_metric_of_w():
@@ -75,3 +98,17 @@ def test_directions_are_orthonormal_in_the_metric_of_w():
     precision = np.linalg.inv(np.cov(ws, rowvar=False))
     np.testing.assert_allclose(directions @ precision @ directions.T, np.eye(5), atol=1e-3)
     assert not np.allclose(directions, Whitening(ws).orthonormal(seed=4, count=5))
+    np.testing.assert_allclose(Whitening(ws).orthonormal(seed=3, count=2), directions[:2], atol=1e-6)
+
+
+def test_directions_of_a_flat_distribution_are_finite():
+    ws = np.zeros((100, 4))
+    ws[:, 0] = np.random.default_rng(0).standard_normal(100)  # w never leaves one line
+    directions = Whitening(ws).orthonormal(seed=0, count=4)
+    assert np.isfinite(directions).all() and abs(directions[:, 1:]).max() < 0.01
+
+
+def test_a_seed_of_thousands_of_digits_is_told_briefly():
+    with pytest.raises(StudioError) as e:
+        check_seed(10**5000)  # Python itself refuses to write this number out
+    assert len(str(e.value)) < 200

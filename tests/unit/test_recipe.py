@@ -41,6 +41,25 @@ def test_every_form_gives_the_recipe_back(recipe, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.png", "p.webp"], "nothing half-written is left"
 
 
+def test_equal_recipes_have_one_key_and_others_another():
+    assert Recipe(model="m", psi=0.0).key() == Recipe(model="m", psi=-0.0).key()
+    assert PLAIN.key() != PLAIN.replace(psi=0.5).key() and len(PLAIN.key()) == 16
+    assert Recipe(model="m", psi=np.float32(0.5)) == Recipe(model="m", psi=0.5)
+
+
+def test_the_order_of_keys_is_fixed():
+    assert list(json.loads(FULL.to_json())) == [
+        "version", "model", "model_hash", "seeds", "latent", "psi", "cutoff", "classes", "edits", "mixes", "noise",
+    ]  # fmt: skip
+    shuffled = dict(reversed(json.loads(FULL.to_json()).items()))
+    assert Recipe.from_dict(shuffled).to_json() == FULL.to_json()
+
+
+def test_a_newer_studio_is_told():
+    with pytest.raises(StudioError, match="newer studio"):
+        Recipe.from_json('{"model": "m", "sparkle": 1}')
+
+
 def test_a_short_recipe_is_short():
     assert json.loads(PLAIN.to_json()) == {"version": 1, "model": "tiny"}
 
@@ -62,6 +81,18 @@ def test_a_short_recipe_is_short():
         lambda: Recipe(model=""),
         lambda: Recipe(model="m", psi=math.nan),
         lambda: Recipe(model="m", psi=5),
+        lambda: Recipe(model="m", psi=10**400),
+        lambda: Recipe(model="m\x00"),
+        lambda: Recipe(model="\ud800"),
+        lambda: Recipe(model="m", model_hash="../.."),
+        lambda: Recipe(model="m", model_hash=None),
+        lambda: Recipe(model="m", latent="%%%"),
+        lambda: Recipe(model="m", latent=pack_latent(np.full((2, 3), np.inf))),
+        lambda: Recipe(model="m", seeds=None),
+        lambda: Recipe(model="m", edits=(1,)),
+        lambda: Recipe(model="m", cutoff=True),
+        lambda: SeedWeight(2**70),
+        lambda: Edit("a\nb", 1),
         lambda: Recipe(model="m", psi="high"),
         lambda: Recipe(model="m", seeds=()),
         lambda: Recipe(model="m", seeds=(SeedWeight(1, 0),)),
@@ -78,7 +109,8 @@ def test_bad_values_are_told_in_a_sentence(make):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "null", "[]", "{", '{"model": 3}', '{"version": 2, "model": "m"}', '{"model": "m", "colour": 1}',
+        "", "null", '{"model": "m", "psi": ' + "9" * 5000 + "}", '{"model": "\\ud800"}', b"\xff\xfe\x00", '{"model": "m", "psi": 1e999}',
+         "[]", "{", '{"model": 3}', '{"version": 2, "model": "m"}', '{"model": "m", "colour": 1}',
         '{"model": "m", "seeds": 3}', '{"model": "m", "seeds": [{"sed": 1}]}', '{"model": "m", "seeds": [3]}',
         '{"model": "m", "latent": 7}', '{"model": "m", "psi": NaN}', '{"model": "m", "noise": []}', '{"model":' + "[" * 100_000,
     ],
