@@ -183,6 +183,15 @@ def test_any_order_of_edits_and_previews_gives_the_bits_of_a_full_run(large, mod
     assert run < all_
 
 
+def test_layers_of_one_model_are_not_used_for_another(engine):
+    recipe = engine.frozen(PLAIN)  # the very same w+ in both models
+    first = engine.submit("s", recipe).result()
+    second = engine.submit("s", recipe.replace(model="tiny-classes")).result()
+    assert engine.status()["steps_run"] == engine.status()["steps_all"]
+    assert not np.array_equal(first, second)
+    assert np.array_equal(second, engine.render(recipe.replace(model="tiny-classes")))
+
+
 def test_a_trace_gives_up_its_largest_layers_first():
     network = tiny_generator(resolution=64)
     synthesis = network.synthesis
