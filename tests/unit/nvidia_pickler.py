@@ -4,7 +4,6 @@ The objects go through Python's pickle and PyTorch's own __reduce__; only the pe
 module becomes a call of torch_utils.persistence._reconstruct_persistent_obj with its source text, name and state.
 """
 
-import io
 import math
 import pickle
 import sys
@@ -51,7 +50,6 @@ def _reconstruct_persistent_obj(meta):
     raise AssertionError("the importer must not get here")
 
 
-EasyDict.__module__ = EasyDict.__qualname__ = EasyDict.__name__ = "EasyDict"
 EasyDict.__module__ = "dnnlib.util"
 _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 
@@ -107,9 +105,7 @@ def persist(network, style="ada", source="# source text of the networks\n"):
         ),
         sg2.ToRGB: lambda m: dict(conv_clamp=clamp, weight_gain=np.float64(m.weight_gain)),
         Linear: lambda m: dict(activation=m.act, bias_gain=m.bias_gain, weight_gain=np.float64(m.weight_gain)),
-        Conv: lambda m: dict(
-            activation=m.act, up=m.up, down=m.down, conv_clamp=m.clamp, weight_gain=np.float64(m.weight_gain)
-        ),
+        Conv: lambda m: dict(activation=m.act, up=m.up, down=m.down, conv_clamp=m.clamp, weight_gain=np.float64(m.weight_gain)),
         sg2.DiscriminatorBlock: lambda m: dict(architecture=cfg.d_architecture),
         sg2.DiscriminatorEpilogue: lambda m: dict(architecture=cfg.d_architecture),
         MinibatchStd: lambda m: dict(group_size=m.group_size, num_channels=m.num_channels),
@@ -179,6 +175,5 @@ def network_pickle(protocol=4, style="ada", **options):
 
 def legacy_storage(tensor):
     """The bytes in which PyTorch hands the storage of a tensor to a pickle."""
-    buffer = io.BytesIO()
-    torch.save(tensor.storage(), buffer, _use_new_zipfile_serialization=False)
-    return buffer.getvalue()
+    storage = tensor.__reduce_ex__(2)[1][0]
+    return storage.__reduce__()[1][0]

@@ -4,6 +4,7 @@ Every import here runs under an audit hook. Python reports imports, compiled and
 opened sockets and files opened for writing; none of that may happen, whether the import is refused or not.
 """
 
+import importlib
 import io
 import os
 import pickle
@@ -19,11 +20,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from nvidia_pickler import EasyDict, Persistent, dumps, legacy_storage, network_pickle, networks, persist
 from safetensors.torch import save as safetensors_bytes
 
 from studio.errors import StudioError
 from studio.models.importers import import_file
+from tests.unit.nvidia_pickler import EasyDict, Persistent, dumps, legacy_storage, network_pickle, networks, persist
 
 # -- the watch ------------------------------------------------------------------------------------------------------
 
@@ -115,16 +116,16 @@ def payloads(target):
         "exec": ("builtins.exec", Call(exec, make)),
         "eval": ("builtins.eval", Call(eval, f"__import__('os').mkdir({str(target)!r})")),
         "__import__": ("builtins.__import__", Call(__import__, "os")),
-        "getattr": ("builtins.getattr", Call(getattr, os, "mkdir") if False else Call(getattr, "", "upper")),
+        "getattr": ("builtins.getattr", Call(getattr, "", "upper")),
         "open": ("open", Call(open, str(target), "w")),
         "Popen": ("subprocess.Popen", Call(subprocess.Popen, ["mkdir", str(target)])),
         "compile": ("builtins.compile", Call(compile, make, "x", "exec")),
         "torch.load": ("torch.serialization.load", Call(torch.load, str(target))),
         "np.load": ("numpy.load", Call(np.load, str(target))),
         "torch.hub": ("torch.hub.load", Call(torch.hub.load, "a/b", "c")),
-        "import_module": ("importlib.import_module", Call(__import__("importlib").import_module, "this")),
-        "ModuleType": ("types.ModuleType", Call(types.SimpleNamespace)),
-    } | {"ModuleType": ("types.SimpleNamespace", Call(types.SimpleNamespace))}
+        "import_module": ("importlib.import_module", Call(importlib.import_module, "this")),
+        "SimpleNamespace": ("types.SimpleNamespace", Call(types.SimpleNamespace)),
+    }
 
 
 PAYLOADS = sorted(payloads("x"))
@@ -249,14 +250,14 @@ def test_names_are_shown_without_their_tricks(refused):
 # -- hidden in the bytes of tensors -------------------------------------------------------------------------------------
 
 
-def storage_bytes(kind="FloatStorage", claimed=4, header=None, data=bytes(16), keys='["0"]', view=None, what="storage", tail=b""):
+def storage_bytes(kind="FloatStorage", claimed=4, header=None, data=bytes(16), keys=("0",), view=None, what="storage", tail=b""):
     """PyTorch's older format, each part of which can be told to lie."""
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
     parts = [pickle.dumps(v, 2) for v in (0x1950A86A20F9469CFC6C, 1001, system)]
     number = pickle.LONG1 + b"\x09" + int(claimed).to_bytes(9, "little", signed=True)
     reference = pickle.MARK + text(what) + f"ctorch\n{kind}\n".encode() + text("0") + text("cpu") + number
     reference += (pickle.NONE if view is None else pickle.dumps(view, 2)[2:-1]) + pickle.TUPLE + pickle.BINPERSID
-    parts += [b"\x80\x02" + reference + pickle.STOP, pickle.dumps(eval(keys), 2)]
+    parts += [b"\x80\x02" + reference + pickle.STOP, keys if isinstance(keys, bytes) else pickle.dumps(list(keys), 2)]
     return b"".join(parts) + struct.pack("<q", claimed if header is None else header) + data + tail
 
 
@@ -279,7 +280,8 @@ def test_payload_in_nested_bytes(tmp_path, refused):
     torch.save({"x": Call(os.system, f"mkdir {target}")}, zipped)
     refused(with_storage(evil), system)
     refused(with_storage(honest[: start - 2] + evil), system)  # in place of the storage
-    refused(with_storage(storage_bytes()[:-24] + evil), "unknown format")
+    refused(with_storage(storage_bytes(keys=evil)), system)  # in place of the list of keys
+    refused(with_storage(storage_bytes(tail=evil)), "as long as")
     refused(with_storage(storage_bytes(kind="load")), "torch.load")
     refused(with_storage(zipped.getvalue()), "unknown format")
     refused(with_storage(b""), "unknown format")
@@ -289,7 +291,7 @@ def test_payload_in_nested_bytes(tmp_path, refused):
 def test_nested_zip_is_refused(refused):
     """Weights in a zip may be compressed a thousandfold; network pickles never hold them."""
     packed = io.BytesIO()
-    torch.save(torch.zeros(4).storage(), packed)
+    torch.save(torch.zeros(4), packed)
     refused(with_storage(packed.getvalue()), "unknown format")
 
 
@@ -299,9 +301,9 @@ LIES = {
     "claims less than nothing": dict(claimed=-4),
     "header only": dict(header=1 << 60),
     "more data than said": dict(tail=b"\0" * 8),
-    "no key, so no data is read": dict(keys="[]"),
-    "another key": dict(keys='["1"]'),
-    "the key twice": dict(keys='["0", "0"]'),
+    "no key, so no data is read": dict(keys=()),
+    "another key": dict(keys=("1",)),
+    "the key twice": dict(keys=("0", "0")),
     "a view": dict(view=("1", 0, 4)),
     "source of a module": dict(what="module"),
     "no type of numbers": dict(kind="ComplexFloatStorage"),
@@ -309,9 +311,10 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+@pytest.mark.parametrize("lie", LIES)
 def test_storage_that_lies(refused, lie):
-    refused(with_storage(storage_bytes(**lie)), "it holds")
+    named = {"claims less than nothing": "absurd shape", "no type of numbers": "ComplexFloatStorage"}
+    refused(with_storage(storage_bytes(**LIES[lie])), named.get(lie, "tensor data"))
 
 
 SHAPES = {
@@ -338,20 +341,15 @@ def test_absurd_shapes(refused, offset, size, stride):
 
 
 def test_tensors_that_share_their_data_cannot_ask_for_a_giant(refused):
-    """A few kilobytes that describe a network of hundreds of megabytes."""
+    """Tensors may lie over each other in a storage, so a small file could describe a large network."""
     root = persist(networks(resolution=64, channel_base=4096, channel_max=64)[0])
-    shared = torch.zeros(64 * 64 * 9)
-    for path in ("b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1", "b64.conv0", "b64.conv1"):
-        state = root.child(f"synthesis.{path}").state
-        del state["_parameters"]["weight"]
-        state["_buffers"]["weight"] = SHARED = shared.reshape(64, 64, 3, 3)
-    again = dumps({"G_ema": root})
-    assert SHARED.shape and len(again) > 1_000_000  # pickled apart, as PyTorch does
-    # Replace the tensors by one: the pickler's memo makes references of the same object.
-    one = Call(torch._utils._rebuild_tensor_v2, Call(torch.storage._load_from_bytes, legacy_storage(shared)), 0,
-               (64, 64, 3, 3), (576, 9, 3, 1), False, OrderedDict())  # fmt: skip
-    for path in ("b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1", "b64.conv0", "b64.conv1"):
-        root.child(f"synthesis.{path}").state["_buffers"]["weight"] = one
+    numbers = Call(torch.storage._load_from_bytes, legacy_storage(torch.zeros(64 * 64 * 9)))
+    shared = Call(torch._utils._rebuild_tensor_v2, numbers, 0, (64, 64, 3, 3), (576, 9, 3, 1), False, OrderedDict())
+    for block in ("b8", "b16", "b32", "b64"):
+        for conv in ("conv0", "conv1"):
+            state = root.child(f"synthesis.{block}.{conv}").state
+            del state["_parameters"]["weight"]
+            state["_buffers"]["weight"] = shared  # the same object, so the pickle holds it once
     refused(dumps({"G_ema": root}), "larger than the file")
 
 
@@ -384,49 +382,53 @@ def test_claimed_sizes_are_not_allocated(refused, claim):
 
 
 FLOODS = {
-    "marks": pickle.MARK * 100_000,
-    "copies of the top": pickle.NONE + pickle.DUP * 100_000,
-    "nothing to pop": pickle.POP * 100_000,
-    "sets": pickle.EMPTY_SET * 500_000,
-    "memo": pickle.NONE + pickle.MEMOIZE * 500_000,
+    "marks": ("depth", pickle.MARK * 100_000),
+    "copies of the top": ("DUP", pickle.NONE + pickle.DUP * 100_000),
+    "nothing to pop": ("damaged", pickle.POP * 100_000),
+    "sets": ("more instructions", pickle.EMPTY_SET * 500_000),
+    "memo": ("more instructions", pickle.NONE + pickle.MEMOIZE * 500_000),
     "sets made of a long list": (
-        pickle.EMPTY_LIST + pickle.MARK + pickle.BININT1 * 2 * 5_000 + pickle.APPENDS + pickle.MEMOIZE
-        + (SET + pickle.BINGET + b"\0" + pickle.TUPLE1 + pickle.REDUCE) * 50_000
+        "more instructions",
+        pickle.EMPTY_LIST + pickle.MARK + (pickle.BININT1 + b"1") * 5_000 + pickle.APPENDS + pickle.MEMOIZE
+        + (SET + pickle.BINGET + b"\0" + pickle.TUPLE1 + pickle.REDUCE) * 1_000,
     ),
     "the same tensor data again and again": (
+        "more instructions",
         name("torch.storage", "_load_from_bytes") + pickle.BINPUT + b"\0"
         + pickle.SHORT_BINBYTES + bytes([len(storage_bytes())]) + storage_bytes() + pickle.TUPLE1 + pickle.BINPUT + b"\1"
-        + (pickle.BINGET + b"\0" + pickle.BINGET + b"\1" + pickle.REDUCE) * 20_000
+        + (pickle.BINGET + b"\0" + pickle.BINGET + b"\1" + pickle.REDUCE) * 20_000,
     ),
     "text turned into bytes again and again": (
+        "more data than fits",
         name("_codecs", "encode") + pickle.BINPUT + b"\0"
         + pickle.BINUNICODE + struct.pack("<I", 1 << 20) + b"x" * (1 << 20) + text("latin1") + pickle.TUPLE2
-        + pickle.BINPUT + b"\1" + (pickle.BINGET + b"\0" + pickle.BINGET + b"\1" + pickle.REDUCE) * 10_000
+        + pickle.BINPUT + b"\1" + (pickle.BINGET + b"\0" + pickle.BINGET + b"\1" + pickle.REDUCE) * 10_000,
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
-def test_floods_end(refused, flood):
-    refused(program(flood))
+@pytest.mark.parametrize(("named", "flood"), FLOODS.values(), ids=FLOODS.keys())
+def test_floods_end(refused, named, flood):
+    refused(program(flood), named)
 
 
 DEEP = 190_000
+TUPLES = pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP
 NESTS = {
-    "tuples": pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP,
-    "lists": pickle.EMPTY_LIST * DEEP + pickle.APPEND * (DEEP - 1),
-    "dicts": (pickle.EMPTY_DICT + text("a")) * (DEEP // 2) + pickle.NONE + pickle.SETITEM * (DEEP // 2),
-    "tuples as a key": pickle.EMPTY_DICT + pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP + pickle.NONE + pickle.SETITEM,
-    "tuples in a set": pickle.EMPTY_SET + pickle.MARK + pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP + pickle.ADDITEMS,
-    "tuples as a set": SET + pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP + pickle.TUPLE1 + pickle.REDUCE,
-    "tuples as a device": name("torch", "device") + pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP + pickle.REDUCE,
-    "tuples as a shape": name("torch", "Size") + pickle.EMPTY_TUPLE + pickle.TUPLE1 * DEEP + pickle.REDUCE,
+    "tuples": ("a single tuple", TUPLES),
+    "lists": ("a single list", pickle.EMPTY_LIST * DEEP + pickle.APPEND * (DEEP - 1)),
+    "dicts": ("no generator", (pickle.EMPTY_DICT + text("a")) * (DEEP // 2) + pickle.NONE + pickle.SETITEM * (DEEP // 2)),
+    "tuples as a key": ("as a key", pickle.EMPTY_DICT + TUPLES + pickle.NONE + pickle.SETITEM),
+    "tuples in a set": ("as a key", pickle.EMPTY_SET + pickle.MARK + TUPLES + pickle.ADDITEMS),
+    "tuples as a set": ("as a key", SET + TUPLES + pickle.TUPLE1 + pickle.REDUCE),
+    "tuples as a device": ("a single str", name("torch", "device") + TUPLES + pickle.REDUCE),
+    "tuples as a shape": ("absurd shape", name("torch", "Size") + TUPLES + pickle.REDUCE),
 }
 
 
-@pytest.mark.parametrize("nest", NESTS.values(), ids=NESTS.keys())
-def test_deep_nests(refused, nest):
-    refused(program(nest))
+@pytest.mark.parametrize(("named", "nest"), NESTS.values(), ids=NESTS.keys())
+def test_deep_nests(refused, named, nest):
+    refused(program(nest), named)
 
 
 def module(**parts):
@@ -436,20 +438,20 @@ def module(**parts):
 def test_deep_modules(refused):
     root = module()
     for _ in range(80):
-        root = module(a=root)
-    refused(dumps({"G_ema": root}), "Generator")
+        root = module(much_too_deep=root)
+    refused(dumps({"G_ema": root}), "odd structure")
     # Deeper than Python's own pickler would go, by hand.
     begin = PERSISTENT + pickle.EMPTY_DICT + pickle.MARK + text("type") + text("class") + text("class_name") + text("A")
     begin += text("state") + pickle.EMPTY_DICT + pickle.MARK
     begin += text("_parameters") + pickle.EMPTY_DICT + text("_buffers") + pickle.EMPTY_DICT + text("_modules")
     end = pickle.SETITEMS + pickle.SETITEMS + pickle.TUPLE1 + pickle.REDUCE
     inside = (begin + pickle.EMPTY_DICT + text("a")) * 400 + pickle.NONE + (pickle.SETITEM + end) * 400
-    refused(program(inside), "class")
+    refused(program(inside), "odd structure")
     refused(program((begin + pickle.EMPTY_DICT + text("a")) * 5000), "depth")
 
 
 def test_modules_shared_in_ever_more_ways(refused):
-    """60 levels, each with the next one twice: 2**60 paths."""
+    """60 levels, each with the next one twice: 2**60 modules to walk through, of one path or another."""
     root = module()
     for _ in range(60):
         root = module(a=root, b=root)
@@ -561,6 +563,14 @@ def test_tensorflow_networks_are_named(refused):
     network = name("dnnlib.tflib.network", "Network") + pickle.EMPTY_TUPLE + pickle.NEWOBJ
     e = refused(program(network * 3, pickle.TUPLE3), "TensorFlow")
     assert "dnnlib.tflib.network.Network" in e.message and "Convert" in e.hint
+
+
+def test_notes_are_shown_without_tricks(tmp_path):
+    content = {"G_ema": persist(networks(resolution=8, channel_base=32)[0]), "training_set_kwargs": {"path": "a/<b>\x1b[1m](x)\n#"}}
+    path = tmp_path / "net.pkl"
+    path.write_bytes(dumps(content))
+    (note,) = watched_import(path).notes
+    assert "training data" in note and not set(note) & set("<>[]#\x1b\n")
 
 
 def test_what_is_no_file(tmp_path):

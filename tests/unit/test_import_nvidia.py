@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nvidia_pickler import EasyDict, Persistent, dumps, network_pickle, networks, persist
 
 from studio.errors import StudioError
 from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.networks.stylegan2 import Discriminator, StyleGAN2Config
+from tests.unit.nvidia_pickler import EasyDict, Persistent, dumps, network_pickle, networks, persist
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
@@ -143,9 +143,7 @@ def test_what_cannot_be_derived_has_nvidias_defaults(tmp_path):
     generator, _, data = network_pickle(style="bare", channel_base=250, channel_max=50)
     config = import_file(write(tmp_path, data)).config
     assert (config["mapping_lr_multiplier"], config["w_avg_beta"], config["conv_clamp"]) == (0.01, 0.995, None)
-    assert all(
-        min(config["channel_base"] // r, config["channel_max"]) == generator.config.channels(r) for r in (4, 8, 16)
-    )
+    assert all(min(config["channel_base"] // r, config["channel_max"]) == generator.config.channels(r) for r in (4, 8, 16))
 
 
 def test_the_numpy_of_older_files(tmp_path):
@@ -265,11 +263,19 @@ def tensor(path, name, value):
     return apply
 
 
+def clamped(root):
+    """The states of all modules that record a clamp."""
+    found = [root.state] if "conv_clamp" in root.state else []
+    return found + [s for child in root.state["_modules"].values() for s in clamped(child)]
+
+
 UNSUPPORTED = {
     "activation": (change("synthesis.b8.conv1", activation="swish"), "'swish' in 'synthesis.b8.conv1'"),
     "activation of the mapping": (change("mapping.fc0", activation="relu"), "'relu'"),
     "unknown option": (option(magnitude_ema=0.5), "magnitude_ema"),
     "clamp differs": (change("synthesis.b8.conv1", conv_clamp=1), "differ in conv_clamp"),
+    "clamp of a giant": (lambda r: [p.update(conv_clamp=1 << 2000) for p in clamped(r)], "odd conv_clamp"),
+    "clamp of no number": (lambda r: [p.update(conv_clamp=float("nan")) for p in clamped(r)], "conv_clamp"),
     "odd clamp": (change("synthesis.b8.conv1", conv_clamp=[1]), "odd conv_clamp"),
     "gain": (change("mapping.fc0", weight_gain=9.0), "weight_gain"),
     "bias gain": (change("synthesis.b8.conv1.affine", bias_gain=0.5), "lr_multiplier"),

@@ -1,5 +1,7 @@
 """Foreign checkpoints -> our own config and tensors, one file a format. Nothing above this floor knows the formats."""
 
+import codecs
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,20 +11,38 @@ import torch
 from studio.errors import StudioError
 
 _MAX_BYTES = 4 << 30
+_HINT = "NVIDIA network pickles (.pkl) of StyleGAN2 can be imported."
+_SIGNATURES = (  # first bytes, what they tell
+    (b"\x89HDF\r\n", "is an HDF5 file, as Keras writes it"),
+    (b"\x93NUMPY", "is a numpy array"),
+    (b"\x89PNG\r\n", "is a PNG picture"),
+    (b"\xff\xd8\xff", "is a JPEG picture"),
+    (b"GIF8", "is a GIF picture"),
+    (b"RIFF", "is a picture, sound or film (RIFF)"),
+    (b"GGUF", "is a GGUF file of a language model"),
+    (b"\x1f\x8b", "is compressed (gzip); unpack it first"),
+    (b"BZh", "is compressed (bzip2); unpack it first"),
+    (b"\xfd7zXZ", "is compressed (xz); unpack it first"),
+    (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it first"),
+    (b"Rar!", "is a RAR archive; unpack it first"),
+    (b"%PDF", "is a PDF document"),
+    (b"version https://git-lfs", "is a placeholder of Git LFS, not the checkpoint itself"),
+)
 
 
 @dataclass(frozen=True)
 class Imported:
     """A checkpoint in our terms.
 
-    family, config, state_dict: of the generator, float32.  title: made from the file's name.
-    source: what the file was.  notes: sentences for the model card.
-    discriminator_state: tensors of the discriminator when the file has one that fits the config.
+    family, config, state_dict: of the generator; float32 tensors, exactly those that the family's network has.
+    title: made from the file's name.  source: what the file was.  notes: sentences for the model card.
+    discriminator_state: tensors of the discriminator for further training, when the file has one that fits;
+    `config` describes it too. None otherwise, and a note says why.
     """
 
     family: str
     config: dict[str, Any]
-    state_dict: dict[str, torch.Tensor]
+    state_dict: dict[str, torch.Tensor] = field(repr=False)
     title: str
     source: str
     notes: tuple[str, ...] = ()
@@ -30,40 +50,47 @@ class Imported:
 
 
 def import_file(path: str | Path) -> Imported:
-    """Read a foreign checkpoint; its format is told from the content, not from the name.
+    """Read a foreign checkpoint; its format is told from the content, not from the name. Nothing in it is run.
 
-    Raises StudioError, which says what the file seems to be, when it cannot be read.
+    Raises StudioError, which says what the file seems to be or what in it stands in the way.
     """
-    from studio.models.importers import nvidia
+    from studio.models.importers import nvidia  # it needs Imported from here
 
     path = Path(path)
     try:
-        size = path.stat().st_size
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait forever
+            raise StudioError(f"{path.name} is not a file.", "Choose a checkpoint file.")
         with open(path, "rb") as f:
-            head = f.read(512)
-    except OSError as e:
-        raise StudioError(f"The file {path.name} cannot be read: {e.strerror or e}.", "Check the path.") from None
-    if size == 0:
-        raise StudioError(f"The file {path.name} is empty.", "Download it again.")
-    if size > _MAX_BYTES:
-        raise StudioError(f"The file {path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
+            head = f.read(1024)
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise StudioError(f"{path.name} cannot be read: {reason}.", "Check the path.") from None
+    if not head:
+        raise StudioError(f"{path.name} is empty (0 bytes).", "Download it again.")
+    if facts.st_size > _MAX_BYTES:
+        raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
-    raise StudioError(f"The file {path.name} {_seems(head)}.", "NVIDIA network .pkl files (StyleGAN2) can be imported.")
+    raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
 
 
 def _seems(head: bytes) -> str:
-    start = head.lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+    """What a file of another format is, from its first bytes."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
         return "is a web page, not a checkpoint: the download went wrong"
     if head.startswith(b"PK\x03\x04"):
-        return "is a zip archive or a newer PyTorch file, of no kind known here"
-    if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")):
-        return "is a picture or a sound, not a checkpoint"
-    if head.startswith(b"\x89HDF"):
-        return "is an HDF5 file, as Keras writes it; it cannot be imported"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
-        return "is a safetensors file without the config.json of a model folder"
-    if head.startswith(b"version https://git-lfs"):
-        return "is a placeholder of Git LFS, not the checkpoint itself"
-    return "is of no kind known here"
+        if b"data.pkl" in head[:200] or b"archive/" in head[:60]:
+            return "holds PyTorch weights (.pt, .pth), which are not a network pickle"
+        return "is a zip archive"
+    for signature, what in _SIGNATURES:
+        if head.startswith(signature):
+            return what
+    if head[8:10] in (b'{"', b"{ ") and int.from_bytes(head[:8], "little") < 1 << 27:
+        return "holds bare weights (safetensors); without the config.json of a model folder they cannot be used"
+    try:
+        codecs.utf_8_decode(head, "strict", False)  # a character may be cut at the end
+    except UnicodeDecodeError:
+        return "is of no kind known here"
+    return "is of no kind known here" if b"\0" in head else "is text, not a checkpoint"

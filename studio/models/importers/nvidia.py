@@ -1,499 +1,419 @@
-"""NVIDIA's network pickles (stylegan2-ada-pytorch, and StyleGAN2 from the stylegan3 code), read without running them.
+"""NVIDIA's network pickles: StyleGAN2 as stylegan2-ada-pytorch and stylegan3 write it -> our config and tensors.
 
-Such a file carries Python source that NVIDIA's loader executes, and torch pickles inside its pickle. Here a pickle
-is only ever turned into plain records: a name from the file picks an entry of a short list of our own data
-constructors and is never looked up, imported or called. What is not on the list ends the import.
-
-The unpickler is Python's own (pickle._Unpickler), not the C one: it can be limited step by step, its stack is a list
-that a hostile file cannot overrun, and each instruction can be replaced.
+`records` reads the file without running it. Here the tree of records becomes tensors by the names of torch's
+state_dict, and the config is taken from the shapes of the tensors, which cannot lie, with what the file says about
+itself held against it. An option that our StyleGAN2 does not have ends the import: the pictures would be wrong.
 """
 
 import dataclasses
-import io
 import math
-import pickle
-from collections import OrderedDict
+import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from studio.errors import StudioError
 from studio.models.importers import Imported
+from studio.models.importers.records import Damaged, Record, Refused, StoredTensor, plain, read_pickle
+from studio.networks.layers import fir_filter
 from studio.networks.stylegan2 import Discriminator, Generator, StyleGAN2Config
 
-_MAX_OPCODES = 5_000_000
-_MAX_DEPTH = 100
-_MAX_ELEMENTS = 1 << 30  # of one tensor
-
-
-class _Refused(Exception):
-    """What the file asked for, in a few words."""
-
-
-@dataclasses.dataclass
-class Record:
-    """An object of a class that the file describes: its name and what it held. Nothing of the class itself."""
-
-    class_name: str
-    state: dict[str, Any]
-
-
-class _EasyDict(dict):
-    """Stands for dnnlib's EasyDict: a dict."""
-
-
-class _Storage:
-    """The numbers of tensors, flat."""
-
-    def __init__(self, values: torch.Tensor):
-        self.values = values
-
-
-# -- the only callables a file can reach -----------------------------------------------------------------------------
-
-
-def _persistent(meta) -> Record:
-    if not isinstance(meta, dict) or meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
-        raise _Refused("a persistent object of an unknown kind")
-    return Record(str(meta.get("class_name")), meta["state"])
-
-
-def _load_from_bytes(data) -> _Storage:
-    if not isinstance(data, bytes):
-        raise _Refused("tensor data that are no bytes")
-    try:
-        storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as e:  # torch raises many kinds for a file that is not what it should be
-        raise _Refused(f"tensor data that torch's weights-only reader does not accept ({type(e).__name__})") from None
-    untyped = getattr(storage, "_untyped_storage", None)
-    if untyped is None or isinstance(storage, torch.Tensor):
-        raise _Refused("tensor data that are no storage")
-    if untyped.nbytes() > len(data):
-        raise _Refused("tensor data that claim to be larger than they are")
-    return _Storage(torch.empty(0, dtype=storage.dtype).set_(untyped, 0, (untyped.nbytes() // storage.dtype.itemsize,)))
-
-
-def _whole(values) -> tuple[int, ...]:
-    if not isinstance(values, tuple) or len(values) > 8 or not all(type(v) is int and 0 <= v < 1 << 40 for v in values):
-        raise _Refused("a tensor with an absurd shape")
-    return values
-
-
-def _rebuild_tensor(storage, offset, size, stride, *_ignored) -> torch.Tensor:
-    size, stride, (offset,) = _whole(size), _whole(stride), _whole((offset,))
-    if not isinstance(storage, _Storage) or len(size) != len(stride) or math.prod(size) > _MAX_ELEMENTS:
-        raise _Refused("a tensor with an absurd shape")
-    # A stride of 0 would make a giant of one number; all real files are dense.
-    end = offset + (sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1 if math.prod(size) else 0)
-    if end > len(storage.values) or math.prod(size) > len(storage.values):
-        raise _Refused("a tensor that reaches beyond its data")
-    return torch.as_strided(storage.values, size, stride, offset).clone()
-
-
-def _rebuild_parameter(data, *_ignored) -> torch.Tensor:
-    if not isinstance(data, torch.Tensor):
-        raise _Refused("a parameter that is no tensor")
-    return data
-
-
-def _numpy_dtype(name, *_ignored) -> np.dtype:
-    if not isinstance(name, str) or name.lstrip("<>|=") not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
-        raise _Refused(f"a numpy array of kind {name!r:.40}")
-    return np.dtype(name)
-
-
-def _numpy_scalar(dtype, data=b"") -> Any:
-    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes) or len(data) != dtype.itemsize:
-        raise _Refused("a damaged numpy number")
-    return np.frombuffer(data, dtype)[0].item()
-
-
-class _ArrayShell:
-    """A numpy array whose content comes later, by BUILD."""
-
-    value: np.ndarray | None = None
-
-
-def _numpy_reconstruct(*_ignored) -> _ArrayShell:
-    return _ArrayShell()
-
-
-def _encode(text, encoding) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise _Refused("text in an odd encoding")
-    return text.encode("latin1")
-
-
-def _ordered_dict(*items) -> OrderedDict:
-    return OrderedDict(*items)
-
-
-def _easy_dict(*items) -> _EasyDict:
-    return _EasyDict(*items)
-
-
-def _set(items=()) -> set:
-    return set(items)
-
-
-def _size(items=()) -> tuple[int, ...]:
-    return _whole(tuple(items))
-
-
-def _text(*parts) -> str:
-    return ":".join(str(p)[:20] for p in parts)  # a device; it is of no use here
-
-
-class _Name:
-    """A name of the file's that stands for a constructor of ours."""
-
-    def __init__(self, name: str, make):
-        self.name, self.make = name, make
-
-
-def _unreachable(*_ignored):
-    raise _Refused("a class used in the wrong place")
-
-
-_ALLOWED = {
-    "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
-    "torch.storage._load_from_bytes": _load_from_bytes,
-    "torch.Size": _size,
-    "torch.device": _text,
-    "collections.OrderedDict": _ordered_dict,
-    "dnnlib.util.EasyDict": _easy_dict,
-    "dnnlib.EasyDict": _easy_dict,
-    "builtins.set": _set,
-    "__builtin__.set": _set,
-    "_codecs.encode": _encode,
-    "numpy.dtype": _numpy_dtype,
-    "numpy.ndarray": _unreachable,
-    "numpy.core.multiarray.scalar": _numpy_scalar,
-    "numpy._core.multiarray.scalar": _numpy_scalar,
-    "numpy.core.multiarray._reconstruct": _numpy_reconstruct,
-    "numpy._core.multiarray._reconstruct": _numpy_reconstruct,
-}
-_CONSTANTS = {f"torch.{n}" for n in ("float16", "float32", "float64", "bfloat16", "int32", "int64", "uint8", "bool")}
-
-
-class _Reader(pickle._Unpickler):
-    """Turns a pickle into records, tensors, numbers, text, lists, tuples, sets and dicts; nothing else."""
-
-    dispatch = dict(pickle._Unpickler.dispatch)
-
-    def __init__(self, file: io.BufferedReader, size: int):
-        super().__init__(file)
-        self._left = size
-
-    def load(self):
-        # The loop of the base class, with a count of instructions and a limit on what one read may take.
-        self._unframer = pickle._Unframer(self._read, self._readline)
-        self.read, self.readinto = self._unframer.read, self._unframer.readinto
-        self.readline = self._unframer.readline
-        self.metastack, self.stack, self.proto = [], [], 0
-        self.append = self.stack.append
-        for _ in range(_MAX_OPCODES):
-            key = self.read(1)
-            if not key:
-                raise EOFError
-            handler = self.dispatch.get(key[0])
-            if handler is None:
-                raise _Refused(f"the instruction {key!r}")
-            try:
-                handler(self)
-            except pickle._Stop as stop:
-                return stop.value
-        raise _Refused("more instructions than a checkpoint has")
-
-    def _read(self, n: int) -> bytes:
-        # A claimed length beyond the file's own is refused before anything of that length is allocated.
-        if n > self._left:
-            raise EOFError
-        data = self._file_read(n)
-        self._left -= len(data)
-        return data
-
-    def _readline(self) -> bytes:
-        data = self._file_readline(1 << 16)
-        self._left -= len(data)
-        return data
-
-    def find_class(self, module, name):
-        full = f"{module}.{name}"
-        if full in _CONSTANTS:
-            return full
-        if full.startswith(("dnnlib.tflib.", "dnnlib.tflib")):
-            raise _Refused("a network of the old TensorFlow StyleGAN (convert it with NVIDIA's legacy.py first)")
-        if full not in _ALLOWED:
-            raise _Refused(f"'{full:.120}'")
-        return _Name(full, _ALLOWED[full])
-
-    def _call(self, target, args):
-        if not isinstance(target, _Name):
-            raise _Refused(f"a call of a {type(target).__name__}")
-        if not isinstance(args, tuple):
-            raise _Refused("a call with odd arguments")
-        try:
-            return target.make(*args)
-        except (TypeError, ValueError, RuntimeError, OverflowError) as e:
-            raise _Refused(f"a damaged '{target.name}' ({e!s:.80})") from None
-
-    def load_reduce(self):
-        args, target = self.stack.pop(), self.stack.pop()
-        self.append(self._call(target, args))
-
-    def load_newobj(self):
-        self.load_reduce()
-
-    def load_newobj_ex(self):
-        kwargs = self.stack.pop()
-        if kwargs:
-            raise _Refused("an object made with keywords")
-        self.load_reduce()
-
-    def load_build(self):
-        state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, _ArrayShell):
-            if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[2], np.dtype) and isinstance(state[4], bytes)):
-                raise _Refused("a damaged numpy array")
-            shape = _whole(state[1])
-            if math.prod(shape) * state[2].itemsize != len(state[4]):
-                raise _Refused("a damaged numpy array")
-            target.value = np.frombuffer(state[4], state[2]).reshape(shape, order="F" if state[3] else "C")
-        elif isinstance(target, dict) and isinstance(state, dict):
-            target.update(state)  # EasyDict keeps its items as attributes
-        elif isinstance(target, np.dtype) or (isinstance(target, dict) and not state):
-            pass  # byte order and flags, which the name of the dtype already told
-        else:
-            raise _Refused(f"a state for a {type(target).__name__}")
-
-    def load_refused(self):
-        raise _Refused("an instruction that no checkpoint needs")
-
-
-def _replace_dispatch() -> None:
-    d = _Reader.dispatch
-    d[pickle.REDUCE[0]] = _Reader.load_reduce
-    d[pickle.NEWOBJ[0]] = _Reader.load_newobj
-    d[pickle.NEWOBJ_EX[0]] = _Reader.load_newobj_ex
-    d[pickle.BUILD[0]] = _Reader.load_build
-    for op in (
-        pickle.INST, pickle.OBJ, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.PERSID, pickle.BINPERSID,
-        pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.BYTEARRAY8,
-    ):
-        d[op[0]] = _Reader.load_refused
-
-
-_replace_dispatch()
+_MAX_MODULES = 5_000  # real networks have about 200
+_MAX_PATH = 200  # characters of 'synthesis.b8.conv0'
+_HINT = "Only StyleGAN2 network pickles by NVIDIA's PyTorch code are read."
+_AGAIN = "Download it again and compare its size."
+# The classes that a StyleGAN2 pickle is made of. Another one computes something else.
+_CLASSES = {
+    "Generator", "MappingNetwork", "SynthesisNetwork", "SynthesisBlock", "SynthesisLayer", "ToRGBLayer",
+    "FullyConnectedLayer", "Conv2dLayer", "Discriminator", "DiscriminatorBlock", "DiscriminatorEpilogue",
+    "MinibatchStdLayer",
+}  # fmt: skip
+# Constructor arguments of those classes: what they set is read below, or has no effect on float32 results.
+_OPTIONS = {
+    "z_dim", "c_dim", "w_dim", "cmap_dim", "num_ws", "img_resolution", "img_channels", "resolution", "is_last",
+    "mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs", "num_layers", "embed_features",
+    "layer_features", "activation", "lr_multiplier", "w_avg_beta", "channel_base", "channel_max", "num_fp16_res",
+    "use_fp16", "fp16_channels_last", "channels_last", "conv_clamp", "architecture", "resample_filter", "use_noise",
+    "kernel_size", "up", "down", "bias", "bias_init", "trainable", "freeze_layers", "freeze_embed",
+    "first_layer_idx", "mbstd_group_size", "mbstd_num_channels", "group_size", "num_channels", "in_channels",
+    "out_channels", "tmp_channels", "in_features", "out_features", "fused_modconv_default",
+}  # fmt: skip
 
 
 def looks_like_pickle(head: bytes) -> bool:
-    """Whether a file that begins like this may be a pickle of protocol 2 or newer."""
-    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5
-
-
-def read_records(path: Path) -> Any:
-    """The content of a pickle as plain records. Raises StudioError, naming what was found, for anything else."""
-    name = Path(path).name
-    try:
-        with open(path, "rb") as f:
-            return _Reader(f, Path(path).stat().st_size).load()
-    except _Refused as e:
-        raise StudioError(f"{name} was not opened: it holds {e}.", "Only network pickles by NVIDIA's PyTorch code are read.") from None
-    except (EOFError, IndexError, KeyError, ValueError, TypeError, AttributeError, AssertionError, OverflowError,
-            UnicodeDecodeError, MemoryError, RecursionError, pickle.UnpicklingError):
-        raise StudioError(f"{name} is damaged or cut short.", "Download it again and compare its size.") from None
-
-
-# -- records -> our network ------------------------------------------------------------------------------------------
-
-
-def _flatten(record: Any, prefix: str = "", depth: int = 0) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by the names that torch's state_dict gives them."""
-    if not isinstance(record, Record) or depth > _MAX_DEPTH:
-        raise _Refused("a network with an odd structure")
-    out = {}
-    for part in ("_parameters", "_buffers"):
-        for name, value in (record.state.get(part) or {}).items():
-            if isinstance(value, torch.Tensor):
-                out[f"{prefix}{name}"] = value.float() if value.is_floating_point() else value
-            elif value is not None:
-                raise _Refused(f"'{prefix}{name}', which is no tensor")
-    for name, child in (record.state.get("_modules") or {}).items():
-        if child is not None:
-            out.update(_flatten(child, f"{prefix}{name}.", depth + 1))
-    return out
-
-
-def _child(record: Record, *path: str) -> Record | None:
-    for name in path:
-        record = (record.state.get("_modules") or {}).get(name)
-        if not isinstance(record, Record):
-            return None
-    return record
-
-
-def _fact(record: Record | None, name: str, default: Any = None) -> Any:
-    """A constructor's argument, or an attribute, of a recorded module."""
-    if record is None:
-        return default
-    kwargs = record.state.get("_init_kwargs")
-    if isinstance(kwargs, dict) and name in kwargs:
-        return kwargs[name]
-    return record.state.get(name, default)
+    """Whether a file that begins like this is a pickle that `read` can read or at least name."""
+    if len(head) > 1 and head[0] == 0x80:
+        return True
+    return re.match(rb"c[\w.]+\n[\w.]+\n(p\d+\n|[q()])", head) is not None  # protocols 0 and 1 can begin with a name
 
 
 def read(path: str | Path) -> Imported:
-    """A StyleGAN2 network pickle -> config and tensors of its G_ema (or G).
+    """A StyleGAN2 network pickle -> config and tensors of its G_ema (or G, when there is no mean of it).
 
     Raises StudioError that names what was found when it is anything else.
     """
     path = Path(path)
-    content = read_records(path)
-    what = path.name
+    try:
+        return _import(path)
+    except Refused as e:
+        raise StudioError(f"{path.name} was not imported: it holds {e}.", e.hint or _HINT) from None
+    except Damaged:
+        raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
+    except OSError as e:
+        raise StudioError(f"{path.name} cannot be read: {e.strerror or e}.", _AGAIN) from None
+    except MemoryError:
+        raise StudioError(f"{path.name} does not fit into memory.", "Close other programs and try again.") from None
+
+
+def _import(path: Path) -> Imported:
+    size = path.stat().st_size
+    content = read_pickle(path)
     if isinstance(content, Record):
         content = {"G_ema": content}
     if not isinstance(content, dict):
-        raise StudioError(f"{what} is a pickle of a {type(content).__name__}, not of networks.", "Choose a network .pkl.")
-    record = content.get("G_ema") or content.get("G")
-    if not isinstance(record, Record):
-        keys = ", ".join(str(k)[:30] for k in list(content)[:8]) or "nothing"
-        raise StudioError(f"{what} holds no generator; it holds: {keys}.", "Choose a network .pkl (network-snapshot-*.pkl).")
-    try:
-        tensors = _flatten(record)
-        config = _config(record, tensors)
-        _check(Generator, config, tensors)
-    except (_Refused, ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
-        raise StudioError(f"{what} was not opened: it holds {e}.", "Only StyleGAN2 generators by NVIDIA's PyTorch code are read.") from None
-    d_state = None
+        raise Refused(f"a single {type(content).__name__}, not networks")
+    key = "G_ema" if content.get("G_ema") is not None else "G"
+    if not isinstance(content.get(key), Record):
+        found = ", ".join(f"'{plain(str(k), 30)}'" for k in list(content)[:8]) or "nothing"
+        raise Refused(f"no generator, but {found}")
+    notes = ["It has no mean of its generator (G_ema); the last state (G) was taken."] if key == "G" else []
+
+    generator = _Network(content[key])
+    config = _generator_config(generator)
+    state = generator.load(_expected(Generator, config), size)
+
+    discriminator_state = None
     if isinstance(content.get("D"), Record):
         try:
-            d_tensors = _flatten(content["D"])
-            d_config = _discriminator_config(config, content["D"], d_tensors)
-            _check(Discriminator, d_config, d_tensors)
-        except (_Refused, ValueError, TypeError, KeyError, AttributeError):
-            pass  # it only serves fine-tuning, and the generator is whole without it
-        else:
-            config, d_state = d_config, d_tensors
+            discriminator = _Network(content["D"])
+            both, clamp = _discriminator_config(discriminator, config)
+            discriminator_state = discriminator.load(_expected(Discriminator, both), size)
+            config = both
+            if clamp != config.conv_clamp:
+                notes.append(f"Its discriminator had conv_clamp {clamp}; here it gets the generator's {config.conv_clamp}.")
+        except Refused as e:
+            # It only serves further training; the generator is whole without it.
+            notes.append(f"Its discriminator was left out: it holds {e}.")
     return Imported(
         family="stylegan2",
         config=dataclasses.asdict(config),
-        state_dict=tensors,
+        state_dict=state,
         title=path.stem,
-        source="NVIDIA network pickle",
-        notes=_notes(content),
-        discriminator_state=d_state,
+        source=f"NVIDIA network pickle, {key}",
+        notes=tuple(notes + _training_data(content)),
+        discriminator_state=discriminator_state,
     )
 
 
-def _config(record: Record, tensors: dict[str, torch.Tensor]) -> StyleGAN2Config:
-    if record.class_name != "Generator":
-        raise _Refused(f"a network of the class {record.class_name!r:.60}")
-    synthesis, mapping = _child(record, "synthesis"), _child(record, "mapping")
-    if synthesis is not None and "synthesis.input.weight" in tensors:
-        raise _Refused("a StyleGAN3 generator, which this studio cannot run yet")
-    if synthesis is None or mapping is None or "synthesis.b4.const" not in tensors:
-        raise _Refused("a generator that is not StyleGAN2")
-    resolutions = sorted(int(n[1:]) for n in synthesis.state["_modules"] if n[1:].isdigit())
-    if resolutions != [2**i for i in range(2, 2 + len(resolutions))] or resolutions[-1] != _fact(record, "img_resolution"):
-        raise _Refused("a synthesis network with odd resolutions")
-    # Widths are read off the tensors: min(base // r, max) is a fact of each tensor's shape. Base and max are
-    # recorded too, but other makers' files may leave them out.
-    widths = {r: tensors[f"synthesis.b{r}.conv1.bias"].shape[0] for r in resolutions}
-    top = resolutions[-1]
-    layers = len([n for n in mapping.state["_modules"] if n.startswith("fc")])
-    b_top = _child(synthesis, f"b{top}")
-    conv = _child(b_top, "conv1")
-    activation = _fact(conv, "activation", "lrelu")
-    if activation != "lrelu":
-        raise _Refused(f"the activation {activation!r:.40}, which is not supported")
-    c_dim = int(_fact(record, "c_dim", 0))
-    hidden = tensors["mapping.fc0.weight"].shape[0] if layers > 1 else None
-    w_dim = int(_fact(record, "w_dim"))
-    embed = tensors["mapping.embed.weight"].shape[0] if c_dim else None
-    architecture = _fact(b_top, "architecture", "skip")
-    taps = _fact(_child(synthesis, f"b{resolutions[1]}", "conv0"), "resample_filter", None)
-    base, most = widths[top] * top, max(widths.values())
-    kwargs = _fact(record, "synthesis_kwargs") or {}
-    if isinstance(kwargs, dict) and all(
-        min(kwargs.get("channel_base", 32768) // r, kwargs.get("channel_max", 512)) == w for r, w in widths.items()
-    ):
-        base, most = kwargs.get("channel_base", 32768), kwargs.get("channel_max", 512)
-    first_fc = _child(mapping, "fc0")
-    gain = first_fc.state.get("bias_gain") if first_fc else None
-    clamp = _fact(conv, "conv_clamp", None)
-    return StyleGAN2Config(
-        resolution=int(top),
-        z_dim=int(_fact(record, "z_dim")),
-        c_dim=c_dim,
-        w_dim=w_dim,
-        img_channels=int(_fact(record, "img_channels", 3)),
-        channel_base=int(base),
-        channel_max=int(most),
-        mapping_layers=layers,
-        mapping_lr_multiplier=float(gain if gain is not None else _fact(mapping, "lr_multiplier", 0.01)),
-        embed_features=None if embed in (None, w_dim) else int(embed),
-        mapping_layer_features=None if hidden in (None, w_dim) else int(hidden),
-        w_avg_beta=float(_fact(mapping, "w_avg_beta", 0.995) or 0.995),
-        architecture=str(architecture),
-        resample_filter=_taps(taps, tensors),
-        conv_clamp=None if clamp is None else float(clamp),
-        use_noise=f"synthesis.b{top}.conv1.noise_const" in tensors,
-    )
-
-
-def _taps(recorded: Any, tensors: dict[str, torch.Tensor]) -> tuple[float, ...]:
-    if isinstance(recorded, (list, tuple)) and recorded and all(isinstance(v, (int, float)) for v in recorded):
-        return tuple(float(v) for v in recorded)
-    kernel = tensors["synthesis.b4.resample_filter"]
-    row = kernel.sum(dim=0) if kernel.ndim == 2 else kernel
-    return tuple(float(v) for v in row)  # scaled otherwise, but fir_filter brings the sum back to one
-
-
-def _discriminator_config(config: StyleGAN2Config, record: Record, tensors: dict[str, torch.Tensor]) -> StyleGAN2Config:
-    top = config.resolution
-    widths = {r: tensors[f"b{r}.conv0.bias"].shape[0] for r in config.block_resolutions[1:]}
-    widths[4] = tensors["b4.conv.bias"].shape[0]
-    extra = tensors["b4.conv.weight"].shape[1] - widths[4]
-    mapping = _child(record, "mapping")
-    epilogue = _child(record, "b4", "mbstd")
-    group = _fact(epilogue, "group_size", 4)
-    return dataclasses.replace(
-        config,
-        d_architecture=str(_fact(_child(record, f"b{top}"), "architecture", "resnet")),
-        d_channel_base=int(widths[top] * top),
-        d_channel_max=int(max(widths.values())),
-        mbstd_num_channels=int(extra),
-        mbstd_group_size=None if group is None else int(group),
-        d_mapping_layers=len([n for n in mapping.state["_modules"] if n.startswith("fc")]) if mapping else 8,
-    )
-
-
-def _check(network: type, config: StyleGAN2Config, tensors: dict[str, torch.Tensor]) -> None:
-    """Every tensor is there, none is left over, all have the shape that the config gives them."""
-    # Before anything is built: the widths of a hostile config cannot exceed the tensors that bear them out.
-    if config.channel_max > 8192 or config.mapping_layers > 64 or config.z_dim > 65536 or config.w_dim > 65536:
-        raise _Refused("a network of absurd size")
-    with torch.device("meta"):
-        wanted = {k: tuple(v.shape) for k, v in network(config).state_dict().items()}
-    for name in sorted(set(wanted) | set(tensors)):
-        if name not in tensors:
-            raise _Refused(f"no tensor '{name}'")
-        if name not in wanted:
-            raise _Refused(f"a tensor '{name}' that StyleGAN2 does not have")
-        if tuple(tensors[name].shape) != wanted[name]:
-            raise _Refused(f"'{name}' of shape {tuple(tensors[name].shape)} where {wanted[name]} is due")
-
-
-def _notes(content: dict) -> tuple[str, ...]:
+def _training_data(content: dict) -> list[str]:
     kwargs = content.get("training_set_kwargs")
     path = kwargs.get("path") if isinstance(kwargs, dict) else None
-    if isinstance(path, str):
-        name = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-        return (f"The file names its training data '{name[:80]}'.",)
-    return ()
+    if not isinstance(path, str):
+        return []
+    # The last part only: the rest of the path tells about somebody's computer.
+    name = path[-500:].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return [f"The file names its training data: {plain(name)}."]
+
+
+# -- a recorded network -----------------------------------------------------------------------------------------------
+
+_MISSING = object()
+
+
+class _Network:
+    """A recorded network: its modules by path ('' is the network itself) and its tensors by state_dict's names."""
+
+    def __init__(self, root: Record):
+        self.modules: dict[str, Record] = {}
+        self.tensors: dict[str, StoredTensor] = {}
+        waiting: list[tuple[str, Any]] = [("", root)]
+        while waiting:
+            path, record = waiting.pop()
+            # A network may contain itself, or share parts in ever more ways: depth and count end both.
+            if not isinstance(record, Record) or len(path) > _MAX_PATH or len(self.modules) >= _MAX_MODULES:
+                raise Refused("a network with an odd structure")
+            self.modules[path] = record
+            prefix = f"{path}." if path else ""
+            skipped = record.state.get("_non_persistent_buffers_set")
+            for part in ("_parameters", "_buffers"):
+                for name, value in _members(record, part):
+                    if value is None or (part == "_buffers" and isinstance(skipped, set) and name in skipped):
+                        continue
+                    if not isinstance(value, StoredTensor):
+                        raise Refused(f"'{prefix}{name}', which is no tensor")
+                    self.tensors[prefix + name] = value
+            waiting += [(prefix + name, child) for name, child in _members(record, "_modules") if child is not None]
+
+    def size(self, name: str, ndim: int) -> tuple[int, ...]:
+        """The shape of a tensor that must be there. Raises Refused."""
+        if name not in self.tensors:
+            raise Refused(f"no tensor '{name}'")
+        size = self.tensors[name].size
+        if len(size) != ndim or 0 in size:
+            raise Refused(f"'{name}' of the shape {size}")
+        return size
+
+    def children(self, path: str, pattern: str) -> list[int]:
+        """The numbers in the names of the modules below a path, in order: 'fc(number)' -> [0, 1, 2]."""
+        full = re.compile(re.escape(f"{path}." if path else "") + pattern)
+        return sorted(int(m.group(1)) for m in map(full.fullmatch, self.modules) if m)
+
+    def fact(self, path: str, name: str) -> Any:
+        """What a module recorded about itself, as attribute or as constructor argument, or _MISSING."""
+        record = self.modules.get(path)
+        if record is None:
+            return _MISSING
+        return record.state.get(name, record.kwargs().get(name, _MISSING))
+
+    def one(self, paths: list[str], name: str, default: Any) -> Any:
+        """A fact on which all modules that record it agree; `default` when none does. Raises Refused."""
+        values = [v for v in (self.fact(p, name) for p in paths) if v is not _MISSING]
+        if not all(v is None or type(v) in (int, float, bool, str) for v in values):
+            raise Refused(f"an odd {name}")
+        if any(v != values[0] for v in values):
+            raise Refused(f"layers that differ in {name}")
+        return values[0] if values else default
+
+    def agree(self, path: str, name: str, value: Any) -> None:
+        """Refuse a file that says something else about itself than its tensors do."""
+        said = self.one([path], name, value)
+        if said != value:
+            raise Refused(f"a network with {name} {plain(str(said), 20)}, where {value} is due" + (f" ('{path}')" if path else ""))
+
+    def of_class(self, *names: str) -> list[str]:
+        """Paths of the modules of these classes."""
+        return [path for path, record in self.modules.items() if record.class_name in names]
+
+    def load(self, expected: dict[str, tuple[int, ...]], file_size: int) -> dict[str, torch.Tensor]:
+        """All tensors as float32, when they are exactly the expected ones. Raises Refused."""
+        for name in sorted(expected.keys() | self.tensors.keys()):
+            if name not in self.tensors:
+                raise Refused(f"no tensor '{name}'")
+            if name not in expected:
+                raise Refused(f"a tensor '{name}', which StyleGAN2 does not have")
+            if self.tensors[name].size != expected[name]:
+                raise Refused(f"'{name}' of the shape {self.tensors[name].size}, where {expected[name]} is due")
+            if not self.tensors[name].storage.dtype.is_floating_point:
+                raise Refused(f"'{name}' in whole numbers")
+        # Tensors may share data, so a small file could ask for a large network.
+        if sum(t.nbytes for t in self.tensors.values()) > file_size:
+            raise Refused("tensors that are larger than the file")
+        state = {}
+        for name, tensor in self.tensors.items():
+            try:
+                state[name] = tensor.build().float()
+            except RuntimeError:  # what PyTorch raises when memory is short
+                raise MemoryError from None
+            if not torch.isfinite(state[name]).all():
+                raise Refused(f"'{name}' with numbers that are not finite, as after a failed training")
+        return state
+
+
+def _members(record: Record, part: str) -> list[tuple[str, Any]]:
+    members = record.state.get(part)
+    if not isinstance(members, dict):
+        raise Refused("a network with an odd structure")
+    if not all(isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) for name in members):
+        raise Refused("a network with odd names")
+    return list(members.items())
+
+
+def _expected(network: type, config: StyleGAN2Config) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a network, without making them."""
+    try:
+        with torch.device("meta"):
+            return {k: tuple(v.shape) for k, v in network(config).state_dict().items()}
+    except (RuntimeError, ValueError, TypeError, OverflowError):
+        raise Refused("a network of impossible size") from None
+
+
+# -- StyleGAN2 --------------------------------------------------------------------------------------------------------
+
+
+def _generator_config(net: _Network) -> StyleGAN2Config:
+    if "synthesis.input" in net.modules:
+        # Its synthesis begins with Fourier features (a module 'input') where StyleGAN2 has a constant.
+        raise Refused("a StyleGAN3 generator, of a family that is not imported yet")
+    if net.modules[""].class_name != "Generator" or "synthesis.b4.const" not in net.tensors:
+        raise Refused(f"a network of the class '{plain(net.modules[''].class_name)}' that is no StyleGAN2 generator")
+    _check_options(net)
+    resolutions = net.children("synthesis", r"b(\d{1,5})")
+    top = resolutions[-1]
+    if resolutions != [2**i for i in range(2, 2 + len(resolutions))] or not 8 <= top <= 4096:
+        raise Refused("a synthesis with odd resolutions")
+
+    (w_dim,) = net.size("mapping.w_avg", 1)
+    layers = len(net.children("mapping", r"fc(\d{1,3})"))
+    hidden, z_and_class = net.size("mapping.fc0.weight", 2)
+    embed, c_dim = net.size("mapping.embed.weight", 2) if "mapping.embed" in net.modules else (0, 0)
+    (img_channels,) = net.size(f"synthesis.b{top}.torgb.bias", 1)
+    if img_channels != 3:
+        raise Refused(f"a generator with img_channels {img_channels}; only 3, pictures in colour, can be shown")
+    if "synthesis.b8.skip" in net.modules:
+        architecture = "resnet"
+    else:
+        architecture = "skip" if "synthesis.b4.torgb" in net.modules else "orig"
+    if z_and_class <= embed:
+        raise Refused("a mapping without a latent z")
+    convs = net.of_class("SynthesisLayer")
+    widths = {r: net.size(f"synthesis.b{r}.conv1.bias", 1)[0] for r in resolutions}
+    base, most = _channel_rule(widths, _options(net, "", "synthesis"))
+    config = StyleGAN2Config(
+        resolution=top,
+        z_dim=z_and_class - embed,
+        c_dim=c_dim,
+        w_dim=w_dim,
+        img_channels=img_channels,
+        channel_base=base,
+        channel_max=most,
+        mapping_layers=layers,
+        mapping_lr_multiplier=_number(_lr_multiplier(net), "lr_multiplier"),
+        embed_features=None if embed in (0, w_dim) else embed,
+        mapping_layer_features=None if layers == 1 or hidden == w_dim else hidden,
+        w_avg_beta=_number(net.one(["mapping"], "w_avg_beta", 0.995), "w_avg_beta"),
+        architecture=architecture,
+        resample_filter=_taps(net),
+        conv_clamp=_clamp(net.one(convs + net.of_class("ToRGBLayer"), "conv_clamp", None)),
+        use_noise="synthesis.b4.conv1.noise_const" in net.tensors,
+    )
+    for name, value in (("z_dim", config.z_dim), ("c_dim", c_dim), ("w_dim", w_dim)):
+        net.agree("", name, value)
+        net.agree("mapping", name, value)
+    for path in ("", "synthesis"):
+        net.agree(path, "img_resolution", top)
+        net.agree(path, "img_channels", img_channels)
+    net.agree("mapping", "num_layers", layers)
+    for path in net.of_class("SynthesisBlock"):
+        net.agree(path, "architecture", architecture)
+    for path in convs:
+        net.agree(path, "use_noise", config.use_noise)
+        net.agree(path, "up", 2 if path.endswith(".conv0") else 1)
+    return config
+
+
+def _discriminator_config(net: _Network, config: StyleGAN2Config) -> tuple[StyleGAN2Config, float | None]:
+    """The config of both players, and the discriminator's own conv_clamp."""
+    if net.modules[""].class_name != "Discriminator":
+        raise Refused(f"a network of the class '{plain(net.modules[''].class_name)}'")
+    _check_options(net)
+    net.agree("", "img_resolution", config.resolution)
+    net.agree("", "c_dim", config.c_dim)
+    if net.children("", r"b(\d{1,5})") != config.block_resolutions:
+        raise Refused("blocks of other resolutions than the generator")
+    widths = {r: net.size(f"b{r}.conv0.bias", 1)[0] for r in config.block_resolutions[1:]}
+    widths[4], joined = net.size("b4.conv.weight", 4)[:2]
+    base, most = _channel_rule(widths, _options(net, ""))
+    blocks = net.of_class("DiscriminatorBlock", "DiscriminatorEpilogue")
+    if "b8.skip" in net.modules:
+        architecture = "resnet"
+    else:
+        architecture = "skip" if "b4.fromrgb" in net.modules else "orig"
+    if net.one(blocks, "architecture", architecture) != architecture:
+        raise Refused("blocks of another architecture than they say")
+    layers = len(net.children("mapping", r"fc(\d{1,3})"))
+    if layers and _lr_multiplier(net) != 0.01:
+        raise Refused("a class mapping with another lr_multiplier than 0.01")
+    group = net.one(["b4.mbstd"], "group_size", 4)
+    if group is not None and (type(group) is not int or group < 1):
+        raise Refused("an odd group_size")
+    same = all(config.channels(r) == w for r, w in widths.items())
+    clamped = [p for p in net.of_class("Conv2dLayer") if not p.endswith(".skip") and p != "b4.fromrgb"]
+    both = dataclasses.replace(
+        config,
+        d_architecture=architecture,
+        d_channel_base=None if same else base,
+        d_channel_max=None if same else most,
+        mbstd_group_size=group,
+        mbstd_num_channels=joined - widths[4],
+        d_mapping_layers=layers if config.c_dim else 8,
+    )
+    return both, _clamp(net.one(clamped, "conv_clamp", None))
+
+
+def _options(net: _Network, *paths: str) -> dict[str, Any]:
+    """Constructor arguments of modules, with what they pass on to their parts."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        for name, value in net.modules[path].kwargs().items() if path in net.modules else ():
+            if isinstance(name, str) and name.endswith("_kwargs") and isinstance(value, dict):
+                found |= value
+            else:
+                found[name] = value
+    return found
+
+
+def _check_options(net: _Network) -> None:
+    """Refuse what would make other pictures here than there."""
+    for path, record in net.modules.items():
+        if record.class_name not in _CLASSES:
+            raise Refused(f"a module of the class '{plain(record.class_name)}' ('{path}')")
+        for name, value in _options(net, path).items():
+            if name not in _OPTIONS and value is not None and value is not False:
+                raise Refused(f"the option '{plain(name)}' of a {record.class_name}, which is not known here")
+        if record.class_name not in ("SynthesisLayer", "ToRGBLayer", "FullyConnectedLayer", "Conv2dLayer"):
+            continue
+        linear = path.rsplit(".", 1)[-1] in ("affine", "embed", "skip", "out", "torgb")
+        activation = net.one([path], "activation", "linear" if linear else "lrelu")
+        if activation != ("linear" if linear else "lrelu"):
+            shown = plain(activation) if isinstance(activation, str) else "an odd one"
+            raise Refused(f"the activation '{shown}' in '{path}', which is not supported")
+        _check_gain(net, path, "act_gain", 1 if linear else math.sqrt(2))
+        rate = 1.0
+        if record.class_name == "FullyConnectedLayer":
+            rate = _number(net.one([path], "bias_gain", 1), "bias_gain")
+            if rate != 1 and not re.fullmatch(r"mapping\.fc\d+", path):
+                raise Refused(f"an lr_multiplier of {rate} in '{path}', which is not supported")
+        weight = net.tensors.get(f"{path}.weight")
+        if weight is not None and weight.numel:
+            _check_gain(net, path, "weight_gain", rate / math.sqrt(math.prod(weight.size[1:])))
+
+
+def _check_gain(net: _Network, path: str, name: str, due: float) -> None:
+    said = net.one([path], name, due)
+    if not math.isclose(_number(said, name), due, rel_tol=1e-3):
+        raise Refused(f"another {name} in '{path}' than StyleGAN2 has")
+
+
+def _lr_multiplier(net: _Network) -> Any:
+    layers = [f"mapping.fc{i}" for i in net.children("mapping", r"fc(\d{1,3})")]
+    said = net.one(["mapping"], "lr_multiplier", 0.01)
+    return net.one(layers, "bias_gain", net.one(layers, "lr_multiplier", said))
+
+
+def _channel_rule(widths: dict[int, int], options: dict[str, Any]) -> tuple[int, int]:
+    """channel_base and channel_max, such that min(base // r, max) are the widths of all resolutions r."""
+    most = max(widths.values())
+    # base // r == width says r * width <= base < r * (width + 1), for all that the maximum did not cut.
+    derived = max((r * w for r, w in widths.items() if w < most), default=max(widths) * most)
+    for base, top in ((options.get("channel_base", 32768), options.get("channel_max", 512)), (derived, most)):
+        if type(base) is int and type(top) is int and all(min(base // r, top) == w for r, w in widths.items()):
+            return base, top
+    raise Refused("channels that follow no rule of StyleGAN2")
+
+
+def _taps(net: _Network) -> tuple[float, ...]:
+    """The 1-D filter whose 2-D form the network carries."""
+    if len(net.tensors["synthesis.b4.const"].size) != 3 or "synthesis.b4.resample_filter" not in net.tensors:
+        raise Refused("a synthesis with an odd structure")
+    rows, columns = net.size("synthesis.b4.resample_filter", 2)
+    if rows != columns or rows > 16:
+        raise Refused(f"a resample_filter of the shape {(rows, columns)}, which is not supported")
+    kernel = net.tensors["synthesis.b4.resample_filter"].build().float()
+    said = _options(net, "", "synthesis").get("resample_filter")
+    candidates = [(1, 3, 3, 1), tuple(said) if isinstance(said, list) and len(said) == rows else (), kernel.sum(0).tolist()]
+    for taps in candidates:
+        sound = len(taps) == rows and all(type(t) in (int, float) and abs(t) < 1e6 for t in taps) and sum(taps)
+        if sound and torch.allclose(fir_filter(tuple(taps)), kernel, atol=1e-6):
+            return tuple(float(t) for t in taps)
+    raise Refused("a resample_filter that is not separable, which is not supported")
+
+
+def _number(value: Any, name: str) -> float:
+    if type(value) not in (int, float) or not 0 < value < 1e9:  # not so for NaN
+        raise Refused(f"an odd {name}")
+    return float(value)
+
+
+def _clamp(value: Any) -> float | None:
+    return None if value is None else _number(value, "conv_clamp")
