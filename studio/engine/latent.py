@@ -131,7 +131,8 @@ class LatentSpace:
             elif found and found[1] == "pad" and not found[3].isdigit():
                 vector = self._random(int(found[2]) + 2**34)["xy".index(found[3])]  # other ones than 'random:SEED'
             else:
-                raise StudioError(f"The model '{self.model.id}' has no direction '{name}'.", "Reset the sliders, or open the model it was made with.")
+                hint = "Reset the sliders, or open the model it was made with."
+                raise StudioError(f"The model '{self.model.id}' has no direction '{name}'.", hint)
             vector = torch.as_tensor(vector, dtype=torch.float32).to(self.model.device)
             self._directions[name] = vector.expand(self.model.num_ws, -1) if vector.ndim == 1 else vector
         return self._directions[name]
