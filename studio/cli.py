@@ -243,7 +243,8 @@ def _train(args) -> None:
             print(f"          snapshot {event['path']}{kid}", flush=True)
 
     snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)
-    print(f"{'Stopped' if stop else 'Done'}: {snapshot}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(f"{'Stopped' if stop else 'Done'}: {snapshot}")
 
 
 def _duration(seconds: float) -> str:

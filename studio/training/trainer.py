@@ -296,6 +296,7 @@ class _Run:
 
     def _snapshot(self) -> None:
         """A model folder of the generator's running average."""
+        path = self.last_snapshot = self.run_dir / "snapshots" / _name(self.images_seen)
         if not self.main:
             return
         plan = self.plan
@@ -307,7 +308,6 @@ class _Run:
         g_state, d_state = self.objective.networks()
         # A model may be given away: where the pictures lie on this machine is nobody's business.
         shared = dataclasses.replace(plan, data=dataclasses.replace(plan.data, path=Path(plan.data.path).name))
-        path = self.run_dir / "snapshots" / _name(self.images_seen)
         training = {
             "images_seen": self.images_seen,
             "seconds": round(self.seconds, 1),
@@ -330,7 +330,6 @@ class _Run:
             dtype="float16",
             extra={"training": training},
         )
-        self.last_snapshot = path
         self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
 
 

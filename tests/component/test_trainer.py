@@ -155,6 +155,43 @@ def test_killed_at_random_moments_it_ends_the_same(pictures, tmp_path):
         assert not list((tmp_path / run).rglob("*.part")) or run == "killed"
 
 
+def test_two_processes_train_as_one(pictures, tmp_path):
+    """Randomness hangs on the micro-batch, so sharing micro-batches out changes rounding at most."""
+    plan = tiny_plan(pictures, optimizer=Optimizer(batch=8, micro_batch=4), budget=Budget(kimg=0.04, log_kimg=0.008))
+    (tmp_path / "plan.toml").write_text(plan.to_toml())
+    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    for processes, run in ((1, "one"), (2, "two")):
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+        command = [sys.executable, *launcher, "studio", "train", str(tmp_path / "plan.toml"), "--out", str(tmp_path / run), "--device", "cpu"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert numbers(tmp_path / run)[0]["processes"] == processes
+    one, two = ([e for e in numbers(tmp_path / run) if e.pop("type") == "step"] for run in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-4, abs=1e-5)
+    states = [torch.load(tmp_path / run / "state.pt", weights_only=True)["objective"]["ema"] for run in ("one", "two")]
+    assert max(float((states[0][k] - states[1][k]).abs().max()) for k in states[0]) < 1e-3
+
+
+def test_the_projected_discriminator_trains_stops_and_goes_on(pictures, studio_home, tmp_path):
+    plan = tiny_plan(
+        pictures,
+        objective=Objective(loss="hinge", discriminator="projected", r1_gamma=0),
+        augment=Augment("diffaugment", "color"),
+        optimizer=Optimizer(batch=4),
+        budget=Budget(kimg=0.016, log_kimg=0.004),
+    )
+    train(plan, tmp_path / "whole", device="cpu")
+    asked = iter([False, False, True])
+    train(plan, tmp_path / "parts", should_stop=lambda: next(asked), device="cpu")
+    train(plan, tmp_path / "parts", device="cpu")
+    assert [e for e in numbers(tmp_path / "whole") if e["type"] == "step"] == [e for e in numbers(tmp_path / "parts") if e["type"] == "step"]
+    state = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["objective"]
+    assert not any("stages" in k for k in state["D"]), "the feature network is no part of the state"
+    with pytest.raises(StudioError, match="does not know classes"):
+        train(dataclasses.replace(plan, data=dataclasses.replace(plan.data, conditional=True)), tmp_path / "bad", device="cpu")
+
+
 def test_micro_batches_are_gradient_accumulation(pictures, studio_home, tmp_path):
     """With the minibatch deviation off, a batch in two halves has the gradients of the whole, up to its own draws."""
     plan = tiny_plan(pictures, network={**NETWORK, "mbstd_num_channels": 0}, budget=Budget(kimg=0.016, log_kimg=0.008))
