@@ -1,11 +1,13 @@
 """Recipes in groups - variations, style-mixing grids, walks - and the sheets they are shown on."""
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from studio.engine.engine import Engine
 from studio.engine.recipe import Edit, Mix, Noise, Recipe, SeedWeight, pack_latent
 from studio.errors import StudioError
+from studio.latents.interpolation import spline
 from studio.latents.interpolation import walk as latent_walk
 
 
@@ -36,11 +38,24 @@ def walk_recipes(engine: Engine, keyframes: list[Recipe], frames: int, closed: b
 
     The noise is that of the first. Raises StudioError for two models, or none.
     """
+    ws = latent_walk(_stations(engine, keyframes), frames, closed, smooth)
+    return [_with_ws(keyframes[0], w) for w in ws]
+
+
+def walk_at(engine: Engine, keyframes: list[Recipe], position: float) -> Recipe:
+    """One recipe of the open, smooth walk; position in [0, 1], ends included. Raises as `walk_recipes`."""
+    stations = _stations(engine, keyframes)
+    return _with_ws(keyframes[0], spline(stations, max(0.0, min(1.0, position)) * (len(stations) - 1)))
+
+
+def _stations(engine: Engine, keyframes: list[Recipe]) -> list[torch.Tensor]:
     if not keyframes or len({k.model for k in keyframes}) > 1:
         raise StudioError("A walk needs pictures of one model.", "Pin pictures of the same model.")
-    first = keyframes[0]
-    ws = latent_walk([engine.ws(k) for k in keyframes], frames, closed, smooth)
-    return [first.replace(latent=pack_latent(w.numpy()), psi=1.0, cutoff=None, classes=(), edits=(), mixes=()) for w in ws]
+    return [engine.ws(k) for k in keyframes]
+
+
+def _with_ws(recipe: Recipe, ws: torch.Tensor) -> Recipe:
+    return recipe.replace(latent=pack_latent(ws.numpy()), psi=1.0, cutoff=None, classes=(), edits=(), mixes=())
 
 
 def contact_sheet(

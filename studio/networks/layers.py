@@ -5,6 +5,7 @@ All of it is plain PyTorch: no compiled extension, every operation differentiabl
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,9 +13,18 @@ from torch import nn
 
 def fir_filter(taps: tuple[float, ...] | list[float]) -> torch.Tensor:
     """A separable 2-D low-pass filter (k, k) with unit sum from its 1-D taps (StyleGAN uses 1, 3, 3, 1)."""
-    f = torch.as_tensor(taps, dtype=torch.float32)
-    f = f.outer(f)
-    return f / f.sum()
+    # Not with torch, for the same reason as in `normal`.
+    f = np.outer(taps, taps).astype(np.float32)
+    return torch.tensor((f / f.sum()).tolist())
+
+
+def normal(*shape: int, std: float = 1.0) -> torch.Tensor:
+    """Draws of N(0, std^2) to begin a parameter with; on the meta device only a shape.
+
+    There torch would import its decompositions to draw nothing, more than a second of the start of a program.
+    """
+    blank = torch.empty(shape)
+    return blank if blank.is_meta else blank.normal_(0, std)
 
 
 def fir(x: torch.Tensor, f: torch.Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0):
@@ -98,7 +108,7 @@ class Linear(nn.Module):
     ):
         super().__init__()
         self.act = act
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(normal(out_features, in_features, std=1 / lr_multiplier))
         self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
         self.bias_gain = lr_multiplier
@@ -127,7 +137,7 @@ class Conv(nn.Module):
     ):
         super().__init__()
         self.up, self.down, self.act, self.clamp = up, down, act, clamp
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = nn.Parameter(normal(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
         self.register_buffer("resample_filter", fir_filter(resample_filter))

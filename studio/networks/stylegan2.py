@@ -21,6 +21,7 @@ from studio.networks.layers import (
     conv_resample,
     downsample,
     fir_filter,
+    normal,
     normalize_2nd_moment,
     upsample,
 )
@@ -154,9 +155,9 @@ class StyledConv(nn.Module):
         self.up, self.resolution, self.clamp, self.use_noise = up, resolution, cfg.conv_clamp, cfg.use_noise
         self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
         self.affine = Linear(cfg.w_dim, in_channels, bias_init=1)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.weight = nn.Parameter(normal(out_channels, in_channels, 3, 3))
         if cfg.use_noise:
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.register_buffer("noise_const", normal(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
@@ -189,7 +190,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.clamp = cfg.conv_clamp
         self.affine = Linear(cfg.w_dim, in_channels, bias_init=1)
-        self.weight = nn.Parameter(torch.randn(cfg.img_channels, in_channels, 1, 1))
+        self.weight = nn.Parameter(normal(cfg.img_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(cfg.img_channels))
         self.weight_gain = 1 / math.sqrt(in_channels)
 
@@ -209,7 +210,7 @@ class SynthesisBlock(nn.Module):
         self.architecture = cfg.architecture
         self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
         if self.is_first:
-            self.const = nn.Parameter(torch.randn(out, resolution, resolution))
+            self.const = nn.Parameter(normal(out, resolution, resolution))
         else:
             in_channels = cfg.channels(resolution // 2)
             self.conv0 = StyledConv(in_channels, out, resolution, cfg, up=2)

@@ -11,7 +11,7 @@ import gradio as gr
 from studio.engine.engine import Engine
 from studio.engine.picture import read_recipe, save_picture
 from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight
-from studio.engine.sheets import variations, walk_recipes
+from studio.engine.sheets import variations, walk_at, walk_recipes
 from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.latents.sampling import MAX_SEED, check_seed
@@ -478,9 +478,7 @@ class ExploreTab:
         return [gr.update(visible=bool(cells)), cells_html(cells), gr.update(value=0, visible=can_walk), visible, visible]
 
     def _walk(self, session: Session, position: float) -> list:
-        steps = 100
-        place = round(max(0.0, min(1.0, float(position))) * steps)
-        return self._try(session, walk_recipes(self.engine, session.pins, steps + 1)[place], "walk")
+        return self._try(session, walk_at(self.engine, session.pins, float(position)), "walk")
 
     def _clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> list:
         recipes = walk_recipes(self.engine, session.pins, int(frames), closed=True)
