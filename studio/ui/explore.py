@@ -268,9 +268,9 @@ class ExploreTab:
             session.commit()
 
         def slide(slider, fn, inputs):
-            """Follow the handle live; a release, or the little reset button, ends the step."""
+            """Follow the handle live; letting go of it ends the step."""
             change(slider.input, fn, inputs, live=True)
-            change(slider.release, _then_commit(fn), inputs)
+            change(slider.release, _let_go(fn, slider.value), inputs)
 
         slide(self.psi, self._set_psi, [self.psi])
         slide(self.noise_strength, self._set_noise_strength, [self.noise_strength])
@@ -492,15 +492,18 @@ class ExploreTab:
         return [gr.update(value=view, visible=True), gr.update(value=str(path), visible=True)]
 
 
-def _then_commit(fn):
-    """A handler that also ends the step of the history."""
+def _let_go(fn, reset_to: float):
+    """A handler for the release of a slider, which is also all that its little reset button sends.
 
-    def set_and_commit(session: Session, *values):
-        drawn = fn(session, *values)
+    Only the reset draws: a release that arrives late, after an undo, must not bring back what was undone.
+    """
+
+    def let_go(session: Session, value, *rest):
+        drawn = fn(session, value, *rest) if value == reset_to else gr.skip()
         session.commit()
         return drawn
 
-    return set_and_commit
+    return let_go
 
 
 def _pick(recipes: list[Recipe], event: gr.EventData) -> Recipe:

@@ -118,16 +118,10 @@ def test_a_bad_seed_is_told_and_nothing_is_lost(page):
 
 
 def test_the_pad_wanders(page):
-    page.locator("#pad .gs-pad").scroll_into_view_if_needed()
-    box = page.locator("#pad .gs-pad").bounding_box()
-
-    def drag():
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3, steps=6)
-        page.mouse.up()
-
-    changes(page, drag)
+    pad = page.locator("#pad .gs-pad")
+    side = pad.bounding_box()["width"]
+    middle, corner = {"x": side / 2, "y": side / 2}, {"x": side * 0.8, "y": side * 0.3}
+    changes(page, lambda: pad.drag_to(pad, source_position=middle, target_position=corner))
 
 
 def test_save_and_drop_back_in(page, studio, home, tmp_path):
