@@ -41,6 +41,7 @@ class Objective:
     pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
     pl_interval: int = 4
     pl_decay: float = 0.01
+    freeze_d: int = 0  # blocks of the own discriminator, from the pixels on, that stay as the base has them (FreezeD, Mo 2020)
     style_mixing: float = 0.9  # probability that two latents share a picture (StyleGAN, Sec. 3.1)
 
 
@@ -114,6 +115,10 @@ class Plan:
         _need(self.augment.kind in ("none", "diffaugment", "ada"), "augment.kind", self.augment.kind, "none, diffaugment or ada")
         _need(0 <= self.augment.p <= 1, "augment.p", self.augment.p, "0 to 1")
         _need(self.objective.discriminator in ("own", "projected"), "objective.discriminator", self.objective.discriminator, "own or projected")
+        _need(
+            self.objective.freeze_d == 0 or (self.objective.freeze_d > 0 and bool(self.base) and self.objective.discriminator == "own"),
+            "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
+        )
         _need(o.batch >= 1, "optimizer.batch", o.batch, "1 or more")
         _need(
             o.micro_batch >= 0 and (o.micro_batch == 0 or o.batch % o.micro_batch == 0),

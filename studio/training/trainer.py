@@ -112,6 +112,7 @@ class _Run:
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
         self.last_snapshot: Path | None = None
         self.kid: KidMeter | None = None
+        self.transferred: dict[str, Any] = {}
         events_length = 0
         state = self._load_state()
         if state is not None:
@@ -119,7 +120,8 @@ class _Run:
         elif base is not None:
             discriminator = base.path / "discriminator.safetensors"
             d_state = read_tensors(discriminator) if discriminator.is_file() else None
-            self.objective.start_from(build_network(base).state_dict(), d_state)
+            told = self.objective.start_from(build_network(base).state_dict(), d_state)
+            self.transferred = {who: {"copied": len(t.copied) + len(t.partly), "new": list(t.new)} for who, t in told.items()}
         self.events = EventLog(run_dir / "events.jsonl", events_length) if self.main else None
 
     # -- setting up ----------------------------------------------------------------------------------------------
@@ -200,7 +202,7 @@ class _Run:
         if self.step == 0:
             self._tell("start", total_images=total_steps * self.plan.optimizer.batch, pictures=len(self.images),
                        precision=self.precision, device=str(self.accelerator.device),
-                       processes=self.accelerator.num_processes)
+                       processes=self.accelerator.num_processes, transferred=self.transferred)
             self._save_reals()
             self._sheet()
         mark = self.clock()
@@ -336,27 +338,20 @@ class _Run:
 def _family_config(plan: Plan, base: ModelInfo | None, c_dim: int):
     """The network's hyper-parameters: the base's, or the family's defaults with the plan's overrides."""
     family = get_family(plan.family)
-    if base is not None:
-        if plan.network or base.family != plan.family:
-            raise StudioError(
-                "A training that starts from a model keeps that model's family and network.",
-                "Remove [network] from the plan, or set its family to the model's.",
-            )
-        config = family.config(**base.config)
-        if (config.resolution, config.c_dim) != (plan.data.resolution, c_dim):
-            raise StudioError(
-                f"The model '{base.id}' makes {config.resolution} px pictures with {config.c_dim} classes, "
-                f"the plan asks for {plan.data.resolution} px with {c_dim}.",
-                "Set the plan's data section to the model's.",
-            )
-        return config
+    if base is not None and (plan.network or base.family != plan.family):
+        raise StudioError(
+            "A training that starts from a model keeps that model's family and network.",
+            "Remove [network] from the plan, or set its family to the model's.",
+        )
     known = {f.name for f in dataclasses.fields(family.config)} - {"resolution", "c_dim"}
     unknown = sorted(set(plan.network) - known)
     if unknown:
         raise StudioError(f"[network] of the plan has '{unknown[0]}', which is no setting of {family.title}.",
                           f"Known: {', '.join(sorted(known))}.")
+    # A base of another size or number of classes is welcome: what fits is copied (see transfer.py).
+    settings = plan.network if base is None else base.config
     try:
-        return family.config(resolution=plan.data.resolution, c_dim=c_dim, **plan.network)
+        return family.config(**{**settings, "resolution": plan.data.resolution, "c_dim": c_dim})
     except (TypeError, ValueError) as e:
         raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
 

@@ -14,7 +14,7 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
-from studio.models.folder import open_folder
+from studio.models.folder import open_folder, read_tensors
 from studio.models.library import Library
 from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
@@ -225,12 +225,40 @@ def test_starting_from_a_model(pictures, studio_home, tmp_path):
     tuned = dataclasses.replace(plan, base=str(base), network={}, optimizer=Optimizer(batch=8, lr_g=1e-12, lr_d=1e-12))
     again = train(tuned, tmp_path / "tuned", device="cpu")
     a, b = (open_folder(p) for p in (base, again))
-    from studio.models.folder import read_tensors
-
     one, two = read_tensors(a.path / "model.safetensors"), read_tensors(b.path / "model.safetensors")
     assert max(float((one[k] - two[k]).abs().max()) for k in one if "w_avg" not in k) < 1e-3
-    with pytest.raises(StudioError, match="32 px"):
-        train(dataclasses.replace(tuned, data=dataclasses.replace(tuned.data, resolution=32)), tmp_path / "bad", device="cpu")
+    with pytest.raises(StudioError, match="keeps that model's family"):
+        train(dataclasses.replace(tuned, network=NETWORK), tmp_path / "bad", device="cpu")
+
+
+def test_starting_from_a_model_of_another_size_without_classes(pictures, studio_home, tmp_path):
+    plan = tiny_plan(pictures, budget=Budget(kimg=0.016, log_kimg=0.008))
+    base = train(plan, tmp_path / "base", device="cpu")
+    told = []
+    larger = dataclasses.replace(
+        plan, base=str(base), network={}, data=Data(path=str(pictures), resolution=32, conditional=True),
+        optimizer=Optimizer(batch=8, lr_g=1e-12, lr_d=1e-12),
+    )  # fmt: skip
+    model = open_folder(train(larger, tmp_path / "larger", on_event=told.append, device="cpu"))
+    assert model.resolution == 32 and len(model.classes) == 2
+    parts = told[0]["transferred"]
+    assert all("b32" in n or "embed" in n for n in parts["generator"]["new"])
+    assert {n for n in parts["discriminator"]["new"] if n.startswith(("b16", "b8"))} == set()
+    old, new = (read_tensors(p / "model.safetensors") for p in (base, model.path))
+    assert torch.allclose(old["synthesis.b16.conv1.weight"], new["synthesis.b16.conv1.weight"], atol=1e-3)
+
+
+def test_freeze_d_keeps_the_layers_next_to_the_pixels(pictures, studio_home, tmp_path):
+    plan = tiny_plan(pictures, budget=Budget(kimg=0.064, log_kimg=0.008))
+    base = train(plan, tmp_path / "base", device="cpu")
+    tuned = dataclasses.replace(plan, base=str(base), network={}, objective=Objective(r1_interval=3, freeze_d=1))
+    again = train(tuned, tmp_path / "tuned", device="cpu")
+    one, two = (read_tensors(p / "discriminator.safetensors") for p in (base, again))
+    kept = {k for k in one if torch.equal(one[k], two[k])}
+    assert {k for k in one if k.startswith("b16.")} <= kept
+    assert not {k for k in one if k.startswith(("b8.", "b4.")) and k.endswith("weight")} & kept
+    with pytest.raises(StudioError, match="freeze_d"):
+        dataclasses.replace(plan, objective=Objective(freeze_d=1))
 
 
 def test_what_cannot_be_trained_is_told(pictures, studio_home, tmp_path):

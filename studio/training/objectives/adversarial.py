@@ -16,6 +16,7 @@ from studio.training.losses import get_loss, path_lengths, r1_penalty
 from studio.training.objectives.projected import ProjectedDiscriminator
 from studio.training.plan import Plan
 from studio.training.randomness import generator
+from studio.training.transfer import Transfer, copy_what_fits
 
 _FIXED_STREAM = "fixed latents"
 
@@ -57,6 +58,9 @@ class Adversarial:
         for module in (self.G, self.D, self.ema, self.augment):
             # channels_last is the faster layout of convolutions on CPUs and on tensor cores alike.
             module.to(self.device, memory_format=torch.channels_last)
+        # FreezeD (Mo 2020, Sec. 3): the layers nearest to the pixels stay as the base has them.
+        names = [f"b{r}." for r in getattr(self.D, "block_resolutions", [])[: plan.objective.freeze_d]]
+        self.frozen_d = [p for n, p in self.D.named_parameters() if n.startswith(tuple(names))] if names else []
         self.ada = None
         if plan.augment.kind == "ada":
             self.augment.p.fill_(plan.augment.p)
@@ -95,13 +99,17 @@ class Adversarial:
         if self.ada:
             self.ada.load_state_dict(state["ada"])
 
-    def start_from(self, g_state: dict, d_state: dict | None) -> None:
-        """Begin with the weights of another model of the same config."""
+    def start_from(self, g_state: dict, d_state: dict | None) -> dict[str, Transfer]:
+        """Begin with the weights of another model, as far as they fit. Returns what became of each player."""
+        g_state, told = copy_what_fits(self.G.state_dict(), g_state)
         self.G.load_state_dict(g_state)
         self.ema.load_state_dict(g_state)
+        out = {"generator": told}
         # A discriminator of another kind cannot be carried over; then it begins anew.
-        if d_state is not None and d_state.keys() == self.D.state_dict().keys():
+        if d_state is not None and self.plan.objective.discriminator == "own":
+            d_state, out["discriminator"] = copy_what_fits(self.D.state_dict(), d_state)
             self.D.load_state_dict(d_state)
+        return out
 
     def networks(self) -> tuple[dict, dict]:
         """Tensors of the generator's average, and of the discriminator, as a model folder keeps them."""
@@ -168,6 +176,8 @@ class Adversarial:
         # Discriminator.
         self.G.requires_grad_(False)
         self.D.requires_grad_(True)
+        for p in self.frozen_d:
+            p.requires_grad_(False)
         for batch in micro:
             rng = self._generators(step, "d", batch.index)
             with self._autocast():

@@ -1,0 +1,32 @@
+import torch
+
+from studio.networks.stylegan2 import Generator
+from studio.training.transfer import copy_what_fits
+from tests.conftest import tiny_config, tiny_generator
+
+
+def test_equal_networks_are_copied_whole():
+    old, new = tiny_generator(1), tiny_generator(2)
+    tensors, told = copy_what_fits(new.state_dict(), old.state_dict())
+    assert all(torch.equal(tensors[k], v) for k, v in old.state_dict().items())
+    assert told.share == 1 and not told.partly and not told.new
+
+
+def test_a_network_with_classes_begins_as_the_one_without():
+    old, new = tiny_generator(1), Generator(tiny_config(c_dim=3)).eval()
+    tensors, told = copy_what_fits(new.state_dict(), old.state_dict())
+    new.load_state_dict(tensors)
+    assert told.partly == ("mapping.fc0.weight",) and all("embed" in n for n in told.new)
+    z = torch.randn(4, 16)
+    with torch.no_grad():
+        c = torch.eye(3)[[0, 1, 2, 0]]
+        assert torch.allclose(new(z, c, noise_mode="const"), old(z, noise_mode="const"), atol=1e-5)
+
+
+def test_a_larger_network_takes_the_lower_layers():
+    old, new = tiny_generator(1), Generator(tiny_config(resolution=64))
+    before = {k: v.clone() for k, v in new.state_dict().items()}
+    tensors, told = copy_what_fits(new.state_dict(), old.state_dict())
+    assert told.new and all(".b64." in n for n in told.new)
+    assert torch.equal(tensors["synthesis.b32.conv1.weight"], old.state_dict()["synthesis.b32.conv1.weight"])
+    assert all(torch.equal(v, before[k]) for k, v in new.state_dict().items()), "the target itself is not touched"
