@@ -18,6 +18,7 @@ from studio.errors import StudioError
 from studio.settings import atomic_folder
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # whatever its name: EPS, say, would start another program
 _MAX_FILE_BYTES = 256 << 20
 _MAX_FILES = 2_000_000
 _CACHE_VERSION = 1  # part of the hash of a set; a change makes every plan of old a plan for other pictures
@@ -213,7 +214,7 @@ def _with_header(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
 
 def _square(data: bytes, resolution: int, ground: tuple[int, int, int]) -> np.ndarray:
     """One picture file -> (resolution, resolution, 3) uint8."""
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16") or image.mode == "I":
             image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))

@@ -308,8 +308,10 @@ class _Run:
             mean, deviation = self.kid.measure(self._pictures(plan.budget.metric_images, "metric"))
             metrics = {"kid": mean, "kid_sd": deviation, "kid_images": plan.budget.metric_images}
         g_state, d_state = self.objective.networks()
-        # A model may be given away: where the pictures lie on this machine is nobody's business.
-        shared = dataclasses.replace(plan, data=dataclasses.replace(plan.data, path=Path(plan.data.path).name))
+        # A model may be given away: where things lie on this machine is nobody's business.
+        shared = dataclasses.replace(
+            plan, base=Path(plan.base).name, data=dataclasses.replace(plan.data, path=Path(plan.data.path).name)
+        )
         training = {
             "images_seen": self.images_seen,
             "seconds": round(self.seconds, 1),

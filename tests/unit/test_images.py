@@ -58,6 +58,15 @@ def test_odd_pictures(tmp_path):
     assert (s.array[4][:4] == 0).all() and (s.array[4][4:] == 255).all(), "turned upright"
 
 
+def test_a_disguised_postscript_file_is_never_run(tmp_path):
+    folder = tmp_path / "p"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png", format="EPS")
+    Image.new("RGB", (8, 8)).save(folder / "b.png")
+    s = ImageSet.open(folder, 8, tmp_path / "cache")
+    assert len(s) == 1 and s.skipped == (("a.png", "not a picture, or a damaged one"),)
+
+
 def test_nothing_usable(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "not.zip").write_bytes(b"not a zip")
