@@ -113,7 +113,7 @@ class MixTab:
         faces = dict(zip(plain, pictures, strict=False))
         inner = iter(pictures[len(plain):])
         small = len(pictures[0]) <= 128
-        out, session.mix_cells = [{"head": True, "label": "row ↓ column →"}], [None]
+        out, session.mix_cells = [{"head": True, "label": "↓ with →"}], [None]
         for seed in column_seeds:
             out.append({"src": data_url(faces[seed]), "label": f"seed {seed}", "small": small, "head": True})
             session.mix_cells.append(None)

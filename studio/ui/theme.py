@@ -110,6 +110,9 @@ footer { display: none !important; }
 .dark #drop { border-color: var(--neutral-700) !important; }
 .gs-tools { gap: 6px !important; flex-wrap: wrap !important; }
 .gs-tools button { min-width: 0 !important; flex: 1 1 auto; min-height: 40px; }
+.gs-tools > .block { flex: 3 1 230px; }
+.gradio-container input[type=range]::-webkit-slider-thumb { background: var(--primary-500); box-shadow: 0 0 0 2px var(--body-background-fill), 0 1px 4px #0007; }
+.gradio-container input[type=range]::-moz-range-thumb { background: var(--primary-500); box-shadow: 0 0 0 2px var(--body-background-fill), 0 1px 4px #0007; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
 @media (max-width: 640px) {
