@@ -48,7 +48,8 @@ def decode(
 ) -> np.ndarray:
     """Decode a picture file, given as bytes or by path -> (H, W, 3) uint8 RGB.
 
-    Turned upright by its EXIF orientation (HEIC and AVIF: by their own properties, as their standard says), laid over `ground` where transparent, the first frame of an animation.
+    Turned upright by its EXIF orientation (HEIC and AVIF: by their own properties, as their standard says), laid over
+    `ground` where transparent, the first frame of an animation.
     16-bit grey is scaled to 8 bits. CMYK is turned into RGB by the plain formula; colour profiles are not applied.
     Raises what `open_picture` and Pillow's decoders raise; `reason` puts it into words.
     """

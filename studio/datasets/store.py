@@ -97,7 +97,8 @@ class DataSets:
         """
         if not report.accepted:
             why = "".join(f" {name}: {text}." for name, text in report.rejected[:1])
-            raise StudioError(f"There is no picture that can be used.{why}", "Give PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC or AVIF files, or a video.")
+            formats = "PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
+            raise StudioError(f"There is no picture that can be used.{why}", f"Give {formats} files, or a video.")
         if not (report.staged / "pictures").is_dir():
             raise StudioError("The pictures of this intake are gone.", "Take them in again.")
         card = {
