@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio import __version__
+from studio import __version__, cli_datasets
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     p = verb("train", "Train a model; the same command again goes on where it stopped.", "studio train plan.toml --out runs/cats")
     p.add_argument("plan", type=Path, help="plan.toml (README.md has one to begin with)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
+
+    cli_datasets.add_verb(verb)
     return parser
 
 
@@ -260,4 +262,5 @@ _VERBS = {
     "import": _import,
     "models": _models,
     "train": _train,
+    "dataset": cli_datasets.run,
 }

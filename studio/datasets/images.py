@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -12,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from studio.datasets.crop import check_mode, colour_text, crop as crop_square
+from studio.datasets.decode import Colour, decode, reason
 from studio.errors import StudioError
 from studio.settings import atomic_folder
 
@@ -30,7 +30,7 @@ class ImageSet:
     """Pictures ready for training.
 
     array: (N, H, W, 3) uint8, memory-mapped.  labels: (N,) int64, or None when there is one class.
-    classes: names of the classes.  hash: SHA-256 of names and contents (and of `ground`).  skipped: (file, reason) of what was left out.
+    classes: names of the classes.  hash: SHA-256 of names and contents.  skipped: (file, reason) of what was left out.
     """
 
     array: np.ndarray
@@ -49,36 +49,37 @@ class ImageSet:
         resolution: int,
         cache: Path,
         progress: Callable[[int, int], None] | None = None,
-        ground: tuple[int, int, int] = (255, 255, 255),
+        ground: Colour = (255, 255, 255),
+        crop: str = "centre",
     ) -> "ImageSet":
-        """Read a zip or a folder.
+        """Read a zip, a folder of pictures, or the folder of a stored set (`store.StoredSet.path`).
 
         Classes are the sub-folders that hold the pictures, when there is more than one, named by their path below
         the folder that all have in common. Pictures are turned upright (EXIF), laid over `ground` where transparent,
-        cut to the centre square and resized (Lanczos, pixel art included) unless they have the wanted size already.
+        made square as `crop` says ('centre', 'smart' or 'fit', see `crop.crop`) and resized (Lanczos, pixel art
+        included) unless they have the wanted size already. Neither `ground` nor `crop` is part of the hash.
         Files that cannot be read or decoded are left out and told in `skipped`. Sorted by name, so that the same
         files always give the same set, from a zip or a folder.
         cache: the decoded set is kept below it.  progress: called with (done, all).
         Raises StudioError when the path cannot be read or holds no usable picture.
         """
         path = Path(path).expanduser()
-        digest = hashlib.sha256(f"{_CACHE_VERSION} {ground}".encode())
+        check_mode(crop)
         files: list[_File] = []
         with _source(path) as (found, skipped):
             for name, read in found:
                 try:
                     sha = hashlib.sha256(read()).digest()
                 except Exception as e:  # a damaged archive fails in many ways, each of them for one file only
-                    skipped.append((name, _reason(e)))
+                    skipped.append((name, reason(e)))
                     continue
-                # On Linux a file name need not be text.
-                digest.update(name.encode(errors="surrogateescape") + b"\0" + sha)
                 files.append(_File(name, read, sha))
-            key = digest.hexdigest()
-            folder = Path(cache) / "images" / f"{key[:32]}-{resolution}-v{_LAYOUT}"
+            key = content_hash((f.name, f.sha) for f in files)
+            way = "" if (crop, ground) == ("centre", (255, 255, 255)) else f"-{crop}-{colour_text(ground)[1:]}"
+            folder = Path(cache) / "images" / f"{key[:32]}-{resolution}{way}-v{_LAYOUT}"
             kept = _from_cache(folder)
             if kept is None:
-                _decode(files, resolution, ground, folder, progress, path, skipped)
+                _decode(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
                 kept = _from_cache(folder)
         array, labels, classes, undecoded = kept
         return cls(
@@ -88,6 +89,17 @@ class ImageSet:
             hash=key,
             skipped=tuple(sorted([*skipped, *undecoded])),
         )
+
+
+def content_hash(files: Iterable[tuple[str, bytes]]) -> str:
+    """The name of a set: SHA-256 over (name with forward slashes, SHA-256 of the file) of each file, in the order of
+    the names."""
+    # The white ground stands for nothing any more; without it every plan of old would be a plan for other pictures.
+    digest = hashlib.sha256(f"{_CACHE_VERSION} (255, 255, 255)".encode())
+    for name, sha in files:
+        # On Linux a file name need not be text.
+        digest.update(name.encode(errors="surrogateescape") + b"\0" + sha)
+    return digest.hexdigest()
 
 
 class _File(NamedTuple):
@@ -101,6 +113,8 @@ def _source(path: Path) -> Iterator[tuple[list[tuple[str, Callable[[], bytes]]],
     """A folder or a zip, open: [(name, function that reads it)] of every picture file, sorted by name, and
     [(name, why not)] of those that are not even looked at."""
     if path.is_dir():
+        if (path / "set.json").is_file() and (path / "pictures").is_dir():
+            path = path / "pictures"  # a stored set: its card and previews are no pictures to learn from
         files = [p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file()]
         names = sorted((p.relative_to(path).as_posix(), p) for p in files)
         yield _sift((name, p.stat().st_size, p.read_bytes) for name, p in names)
@@ -144,7 +158,7 @@ def _from_cache(folder: Path):
         return None
 
 
-def _decode(files, resolution, ground, folder, progress, source, unread) -> None:
+def _decode(files, square_of, resolution, folder, progress, source, unread) -> None:
     """Write the cached folder.  unread: files that were left out before, for the message when nothing remains."""
     folders, skipped = [], []
     try:
@@ -154,9 +168,9 @@ def _decode(files, resolution, ground, folder, progress, source, unread) -> None
                 for i, file in enumerate(files):
                     data = _read_again(file, source)
                     try:
-                        square = _square(data, resolution, ground)
+                        square = square_of(data)
                     except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
-                        skipped.append((file.name, _reason(e)))
+                        skipped.append((file.name, reason(e)))
                     else:
                         # Outside of the try: a full disk is no fault of the picture.
                         pixels.write(square.tobytes())
@@ -169,7 +183,7 @@ def _decode(files, resolution, ground, folder, progress, source, unread) -> None
             order = sorted(set(folders))
             _with_header(part / "pixels", part / "images.npy", (len(folders), resolution, resolution, 3))
             np.save(part / "labels.npy", np.array([order.index(f) for f in folders], dtype=np.int64))
-            meta = {"classes": _class_names(order), "skipped": skipped}
+            meta = {"classes": class_names(order), "skipped": skipped}
             (part / "set.json").write_text(json.dumps(meta), encoding="utf-8")
     except OSError as e:
         raise StudioError(f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?") from e
@@ -191,18 +205,12 @@ def _folder_of(name: str) -> PurePosixPath:
     return PurePosixPath(name.replace("\\", "/")).parent
 
 
-def _class_names(folders: list[PurePosixPath]) -> list[str]:
+def class_names(folders: list[PurePosixPath]) -> list[str]:
     """Sub-folders -> names of classes: the path below the folder that all have in common, 'elf' or 'elf/male'."""
     common = folders[0]
     while not all(f.is_relative_to(common) for f in folders):
         common = common.parent
     return [str(f.relative_to(common)) if f != common else common.name or "other" for f in folders]
-
-
-def _reason(e: Exception) -> str:
-    if isinstance(e, UnidentifiedImageError):  # its own words hold the address of an object
-        return "not a picture, or a damaged one"
-    return str(e) or type(e).__name__
 
 
 def _with_header(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
@@ -212,19 +220,6 @@ def _with_header(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
     raw.unlink()
 
 
-def _square(data: bytes, resolution: int, ground: tuple[int, int, int]) -> np.ndarray:
+def _square(data: bytes, resolution: int, ground: Colour, crop: str) -> np.ndarray:
     """One picture file -> (resolution, resolution, 3) uint8."""
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16") or image.mode == "I":
-            image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            below = Image.new("RGBA", image.size, (*ground, 255))
-            image = Image.alpha_composite(below, image)
-        image = image.convert("RGB")
-    side = min(image.size)
-    if image.size != (resolution, resolution):
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.LANCZOS)
-    return np.asarray(image)
+    return crop_square(decode(data, ground, formats=_FORMATS), resolution, crop, ground)

@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from studio.datasets.crop import MODES, parse_colour
 from studio.errors import StudioError
 
 if sys.version_info >= (3, 11):
@@ -28,6 +29,8 @@ class Data:
     resolution: int = 64  # side in pixels
     conditional: bool = False  # learn the classes (sub-folders) as well
     mirror: bool = False  # also show each picture flipped left-right
+    crop: str = "centre"  # how a picture becomes a square: 'centre', 'smart' (where most is to see) or 'fit' (padded with the ground)
+    ground: str = "#ffffff"  # colour below transparent pictures, and beside padded ones
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class Plan:
     def __post_init__(self):
         o, b = self.optimizer, self.budget
         _need(self.precision in ("auto", "fp32", "bf16", "fp16"), "precision", self.precision, "auto, fp32, bf16 or fp16")
+        _need(self.data.crop in MODES, "data.crop", self.data.crop, "centre, smart or fit")
+        parse_colour(self.data.ground)
         _need(self.augment.kind in ("none", "diffaugment", "ada"), "augment.kind", self.augment.kind, "none, diffaugment or ada")
         _need(0 <= self.augment.p <= 1, "augment.p", self.augment.p, "0 to 1")
         _need(self.objective.discriminator in ("own", "projected"), "objective.discriminator", self.objective.discriminator, "own or projected")

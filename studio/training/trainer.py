@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
+from studio.datasets.crop import parse_colour
 from studio.datasets.images import ImageSet
 from studio.errors import StudioError
 from studio.metrics.quality import KidMeter
@@ -85,7 +86,9 @@ class _Run:
         self.should_stop = should_stop or (lambda: False)
         self.main = accelerator.is_main_process
 
-        self.images = ImageSet.open(plan.data.path, plan.data.resolution, get_settings().cache)
+        self.images = ImageSet.open(
+            plan.data.path, plan.data.resolution, get_settings().cache, ground=parse_colour(plan.data.ground), crop=plan.data.crop
+        )
         if plan.data.hash and plan.data.hash != self.images.hash:
             raise StudioError(
                 f"The pictures in {plan.data.path} are not the ones the plan was made for.",

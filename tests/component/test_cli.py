@@ -32,7 +32,7 @@ def run(*words) -> int:
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["render"], ["seeds"], ["mix"], ["import"], ["models"], ["train"]):
+    for verb in ([], ["render"], ["seeds"], ["mix"], ["import"], ["models"], ["train"], ["dataset"]):
         with pytest.raises(SystemExit) as e:
             main([*verb, "--help"])
         assert e.value.code == 0

@@ -1,0 +1,144 @@
+"""`studio dataset`: image sets on the command line."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.errors import StudioError
+
+
+def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Tell the command line of the verb 'dataset'.  verb: (name, sentence, example) -> its parser."""
+    p = verb("dataset", "Take in, list, show and remove image sets to train on.", "studio dataset add photos.zip sketches/ --title Cats --mine")
+    actions = p.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=text, description=text)
+
+    a = action("add", "Take in pictures and videos: files, folders and zips. Sub-folders become classes.")
+    a.add_argument("paths", type=Path, nargs="+", help="files, folders, zips")
+    a.add_argument("--title", default="", help="name of the set (default: from the first path)")
+    a.add_argument("--mine", action="store_true", help="say that these pictures are yours or that you may use them; kept in the set's card")
+    a.add_argument("--crop", default="centre", help="how to make squares in training: centre, smart or fit (default: centre)")
+    a.add_argument("--ground", default="#ffffff", help="colour under transparent parts, and beside fitted pictures (default: #ffffff)")
+    a.add_argument("--flat", action="store_true", help="no classes from sub-folders")
+    a.add_argument("--min-side", type=int, help="leave out pictures with a shorter side below this (default: 32 pixels)")
+    a.add_argument("--every", type=float, help="seconds between two frames of a video (default: evenly over its length)")
+    a.add_argument("--frames", type=int, help="at most so many frames of a video (default: 200)")
+
+    action("list", "List the image sets that are here.")
+
+    a = action("show", "Tell more of one image set.")
+    a.add_argument("id", help="the first letters of its id, or its title")
+    a.add_argument("--sheet", type=Path, help="also write its first pictures, as training sees them, on one picture")
+
+    a = action("remove", "Delete an image set, after telling what depends on it.")
+    a.add_argument("id", help="the first letters of its id, or its title")
+    a.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what was parsed. Raises StudioError."""
+    {"add": _add, "list": _list, "show": _show, "remove": _remove}[args.action](args)
+
+
+def _add(args) -> None:
+    from studio.datasets.crop import check_mode, parse_colour
+    from studio.datasets.sources import Limits
+    from studio.datasets.store import DataSets
+
+    check_mode(args.crop)
+    ground = parse_colour(args.ground)
+    given = {"min_side": args.min_side, "every": args.every, "frames": args.frames}
+    for name, value in given.items():
+        if value is not None and value <= 0:
+            raise StudioError(f"--{name.replace('_', '-')} is {value}.", "It must be above 0.")
+    limits = Limits(**{k: v for k, v in given.items() if v is not None})
+    store = DataSets()
+    report = store.take_in(
+        args.paths, owned=args.mine, title=args.title, ground=ground, classes=not args.flat, limits=limits, progress=_progress()
+    )
+    try:
+        for name, why in report.rejected:
+            print(f"left out: {name}: {why}", file=sys.stderr)
+        for name, same in report.duplicates:
+            print(f"left out: {name}: the same file as {same}", file=sys.stderr)
+        stored = store.add(report, crop=args.crop)
+    finally:
+        report.discard()
+    for line in report.lines():
+        print(line)
+    if not stored.owned:
+        print("Not marked as yours; say --mine if these pictures are yours or you may use them.")
+    print(f"{stored.id[:12]}  {stored.title}  {stored.path}")
+    print(f'To train on it, write in the plan under [data]: path = "{stored.path.as_posix()}", hash = "{stored.id}"'
+          f', crop = "{args.crop}", ground = "{args.ground}"')
+
+
+def _progress() -> Callable[[int, int, str], None]:
+    if not sys.stderr.isatty():
+        return lambda done, total, name: None
+
+    def show(done: int, total: int, name: str) -> None:
+        end = "\n" if done == total else ""
+        print(f"\r\x1b[K{done:,} of {total:,}  {name[-60:]}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _list(args) -> None:
+    from studio.datasets.store import DataSets
+
+    sets = DataSets().list()
+    for s in sets:
+        classes = f"{len(s.classes)} classes" if s.classes else "no classes"
+        print(f"{s.id[:12]}  {s.count:>7,} pictures  {classes}  {s.created[:10]}  {'yours' if s.owned else 'not marked as yours'}  {s.title}")
+    if not sets:
+        print("There is no image set yet. Make one with 'studio dataset add PICTURES'.")
+
+
+def _show(args) -> None:
+    from studio.datasets.crop import parse_colour
+    from studio.datasets.store import DataSets
+
+    store = DataSets()
+    s = store.get(args.id)
+    print(f"{s.title}\n{s.id}\n{s.path}\n{s.count:,} pictures, added {s.created}")
+    print("Its owner said: " + s.card["statement"] if s.owned else "Not marked as yours.")
+    for name, count in s.classes.items():
+        print(f"  {name}: {count:,}")
+    for group in s.card.get("near", []):
+        print(f"nearly the same: {', '.join(group)}")
+    for name, why in s.card.get("rejected", []):
+        print(f"left out: {name}: {why}")
+    for line in store.dependants(s.id):
+        print(line)
+    if args.sheet:
+        from PIL import Image
+
+        page = store.sheet(s.id, 0, 64, crop=s.card.get("crop", "centre"), resolution=128, ground=parse_colour(s.card["ground"]))
+        sheet = Image.new("RGB", (8 * 128, -(-len(page) // 8) * 128), s.card["ground"])
+        for i, (_, thumb) in enumerate(page):
+            sheet.paste(Image.fromarray(thumb), (i % 8 * 128, i // 8 * 128))
+        sheet.save(args.sheet)
+        print(args.sheet)
+
+
+def _remove(args) -> None:
+    from studio.datasets.store import DataSets
+
+    store = DataSets()
+    s = store.get(args.id)
+    print(f"{s.title}: {s.count:,} pictures")
+    for line in store.dependants(s.id):
+        print(line)
+    if not args.yes:
+        try:
+            answer = input("Delete it for good? [y/N] ")
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() not in ("y", "yes"):
+            raise StudioError("Nothing was deleted.", "Answer y, or say --yes.")
+    store.delete(s.id)
+    print("Deleted.")

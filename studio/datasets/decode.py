@@ -1,0 +1,107 @@
+"""One picture file -> pixels, whatever an artist's disk holds: orientation, CMYK, 16 bits, palettes, transparency."""
+
+import contextlib
+import functools
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+# An allow-list, whatever a file calls itself: Pillow knows formats (EPS, PDF) that start other programs.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+MAX_PIXELS = 178_956_970  # where Pillow itself gives up
+Colour = tuple[int, int, int]
+
+# Between a half and the whole of MAX_PIXELS Pillow warns on the console, where no artist looks.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class UnusablePicture(ValueError):
+    """A picture that was understood and is refused; its text is the reason in plain words."""
+
+
+@contextlib.contextmanager
+def open_picture(data: bytes | str | Path, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """The picture with its header read and no pixel decoded yet.
+
+    Raises UnusablePicture when the header tells of more than `max_pixels`, and whatever Pillow raises for what is
+    no picture of `formats` (`reason` puts either into words).
+    """
+    if "HEIF" in formats:
+        _teach_heif()
+    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=formats) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnusablePicture(f"too large: {width} x {height} pixels, {max_pixels / 1e6:.0f} million are allowed")
+        yield image
+
+
+def decode(
+    data: bytes | str | Path,
+    ground: Colour = (255, 255, 255),
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
+) -> np.ndarray:
+    """Decode a picture file, given as bytes or by path -> (H, W, 3) uint8 RGB.
+
+    Turned upright by its EXIF orientation (HEIC and AVIF: by their own properties, as their standard says), laid over
+    `ground` where transparent, the first frame of an animation.
+    16-bit grey is scaled to 8 bits. CMYK is turned into RGB by the plain formula; colour profiles are not applied.
+    Raises what `open_picture` and Pillow's decoders raise; `reason` puts it into words.
+    """
+    with open_picture(data, max_pixels, formats) as image:
+        return np.asarray(over_ground(upright(image), ground))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened picture -> the same in 8 bits, turned by its EXIF orientation: mode RGBA where anything may be
+    transparent, else RGB or L."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        values = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
+        # Programs that write floats mostly mean 0 to 1.
+        values = values * 255 if values.size and values.max() <= 1 else values
+        image = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    elif image.mode == "LAB":
+        image = ImageCms.applyTransform(image, _lab_to_srgb())
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        if image.mode == "La":
+            image = image.convert("LA")
+        return image.convert("RGBA")
+    return image if image.mode == "L" else image.convert("RGB")
+
+
+def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
+    """What `upright` gives -> mode RGB, with `ground` under the transparent parts."""
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*ground, 255)), image)
+    return image.convert("RGB")
+
+
+def reason(e: Exception) -> str:
+    """Why a file was left out, for a list that people read."""
+    if isinstance(e, UnidentifiedImageError):  # its own words hold the address of an object
+        return "not a picture, or a damaged one"
+    if isinstance(e, Image.DecompressionBombError):
+        return f"too large: more than {MAX_PIXELS / 1e6:.0f} million pixels"
+    return str(e) or type(e).__name__
+
+
+@functools.cache
+def _teach_heif() -> None:
+    # Without the library the rest still works; such a file is then told as 'not a picture'.
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+
+
+@functools.cache
+def _lab_to_srgb():
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")

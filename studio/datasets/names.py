@@ -1,0 +1,45 @@
+"""Names from strangers' files and archives -> names that are safe to write on every system, and safe to show."""
+
+import re
+import unicodedata
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows, whatever the ending
+_LONGEST = 80  # characters; with a class and the folder of the set it stays below the 260 of Windows
+
+
+def safe_part(text: str, fallback: str = "picture") -> str:
+    """One file or folder name without slashes, control and direction marks, leading dots, and names of devices."""
+    text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
+    text = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c)[0] == "C" or not c.isprintable() else c for c in text)
+    text = text[:_LONGEST].strip(" .")
+    while len(text.encode()) > 180:  # 255 bytes is the most that Linux takes
+        text = text[:-1]
+    text = text.rstrip(" .")
+    if text.upper().startswith("__MACOSX"):
+        text = "_" + text.lstrip("_")
+    return f"_{text}" if _RESERVED.fullmatch(text) else text or fallback
+
+
+def shown(name: str, longest: int = 160) -> str:
+    """A name fit for a list on the screen: one line, nothing invisible, not endless."""
+    name = "".join(c if c.isprintable() else "?" for c in name.encode(errors="replace").decode())
+    return name if len(name) <= longest else f"{name[: longest // 2]}...{name[-longest // 2 :]}"
+
+
+class Unique:
+    """Gives each name once: 'a.png', then 'a-2.png'. Two names that differ in case only are the same to some systems."""
+
+    def __init__(self):
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def __call__(self, folder: str, stem: str, ending: str) -> str:
+        """folder '' or 'a/b', stem 'x', ending '.png' -> 'a/b/x.png', or with a number behind the stem."""
+        first = f"{folder}/{stem}" if folder else stem
+        key = f"{first}{ending}".casefold()
+        name, number = f"{first}{ending}", self._next.get(key, 2)
+        while name.casefold() in self._taken:
+            name, number = f"{first}-{number}{ending}", number + 1
+        self._next[key] = number
+        self._taken.add(name.casefold())
+        return name

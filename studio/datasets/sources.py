@@ -1,0 +1,283 @@
+"""What was handed in - files, folders, zips, none of them trusted - as one list of entries that open one at a time."""
+
+import contextlib
+import functools
+import io
+import os
+import re
+import stat
+import struct
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from studio.datasets.names import shown
+from studio.errors import StudioError
+
+_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
+_RAW = {".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+_FREE_RATIO = 100 << 20  # bytes; a zip that unpacks to less harms nobody, however well it is packed
+_PICTURE_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an intake accepts. Bytes, pixels, seconds."""
+
+    files: int = 100_000  # over all sources
+    file_bytes: int = 256 << 20  # one picture file
+    video_bytes: int = 8 << 30
+    zip_bytes: int = 64 << 30  # all of a zip, unpacked
+    zip_ratio: int = 200  # unpacked to packed, beyond what is harmless anyway
+    name_bytes: int = 255  # one part of a path
+    depth: int = 12  # folders in folders
+    min_side: int = 32  # pixels of the shorter side
+    max_pixels: int = 120_000_000
+    frames: int = 200  # of one video
+    every: float = 0.0  # seconds between two frames of a video; 0 = evenly over its length, at most two a second
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file among the sources.
+
+    name: as people know it, 'pets.zip/cats/1.png'.  filename: '1.png'.  folders: of the source's name and its
+    sub-folders, ('pets', 'cats'), empty for a single file.  size: bytes, as stated.  open: gives a stream to close.
+    path: where it lies on the disk; None inside a zip.
+    """
+
+    name: str
+    filename: str
+    folders: tuple[str, ...]
+    size: int
+    open: Callable[[], BinaryIO]
+    path: Path | None = None
+
+
+@dataclass
+class Found:
+    """entries: in the order of the sources, sorted by name within each.  refused: (name, reason).  ignored: how many
+    files were left out without a word because systems put them everywhere ('.DS_Store', 'Thumbs.db')."""
+
+    entries: list[Entry] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    ignored: int = 0
+
+
+@contextlib.contextmanager
+def opened(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[Found]:
+    """Look through files, folders and zips; nothing is unpacked before an entry is opened. Archives stay open inside
+    the `with`. Links in folders are not followed. Memory: one small record a file.
+    Raises StudioError when a path does not exist, or when there are too many files.
+    """
+    found = Found()
+    with contextlib.ExitStack() as stack:
+        for path in map(Path, paths):
+            path = path.expanduser()
+            if path.is_dir():
+                _walk(path, limits, found)
+            elif not path.exists():
+                raise StudioError(f"There is nothing at {shown(str(path))}.", "Give pictures, videos, folders or zips.")
+            elif not path.is_file():
+                found.refused.append((shown(path.name), "neither a file nor a folder"))
+            elif _starts_like_zip(path):
+                _look_into_zip(path, limits, found, stack)
+            else:
+                _add(found, limits, Entry(shown(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path))
+        yield found
+
+
+def kind_of(head: bytes, filename: str = "") -> str:
+    """What the first 64 bytes of a file say it is: 'picture', 'zip', a container of video as libav names it ('mov',
+    'matroska', 'avi', 'mpegts', 'mpeg', 'flv', 'ogg', 'asf'), or ''."""
+    if Path(filename).suffix.lower() in _RAW:
+        return "raw"
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "picture"
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "picture", b"AVI ": "avi"}.get(head[8:12], "")
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[i : i + 4] for i in range(16, min(len(head), struct.unpack(">I", head[:4])[0]), 4))}
+        return "picture" if brands & _PICTURE_BRANDS else "mov"
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "mov"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    for start, kind in (
+        (b"\x1aE\xdf\xa3", "matroska"), (b"FLV", "flv"), (b"OggS", "ogg"), (b"\x00\x00\x01\xba", "mpeg"), (b"0&\xb2u\x8ef\xcf\x11", "asf")
+    ):
+        if head.startswith(start):
+            return kind
+    return "mpegts" if head[:1] == b"G" and Path(filename).suffix.lower() in (".ts", ".mts", ".m2ts") else ""
+
+
+def _add(found: Found, limits: Limits, entry: Entry) -> None:
+    if len(found.entries) + len(found.refused) >= limits.files:
+        raise StudioError(f"There are more than {limits.files:,} files.", "Split the set.")
+    problem = _name_problem(entry.name if entry.path is None else entry.filename, limits)
+    if problem:
+        found.refused.append((shown(entry.name), problem))
+    else:
+        found.entries.append(entry)
+
+
+def _name_problem(name: str, limits: Limits) -> str:
+    parts = name.split("/")
+    if len(parts) > limits.depth:
+        return f"more than {limits.depth} folders deep"
+    if any(len(p.encode(errors="surrogateescape")) > limits.name_bytes for p in parts):
+        return "an absurdly long name"
+    return "control characters in its name" if any(ord(c) < 32 or ord(c) == 127 for c in name) else ""
+
+
+def _is_clutter(parts: Iterable[str]) -> bool:
+    return any(p.startswith(".") and p not in (".", "..") or p.lower() in _CLUTTER for p in parts)
+
+
+def _walk(top: Path, limits: Limits, found: Found) -> None:
+    root = top.resolve().name or "folder"
+    files = []
+    for folder, folders, names in os.walk(top):
+        below = Path(folder).relative_to(top).parts
+        for name in sorted(folders):
+            if Path(folder, name).is_symlink():  # os.walk does not follow it; say so
+                found.refused.append((shown("/".join((root, *below, name))), "a link to a folder; links are not followed"))
+            elif len(below) >= limits.depth:
+                found.refused.append((shown("/".join((root, *below, name))), f"more than {limits.depth} folders deep"))
+        folders[:] = [f for f in folders if not _is_clutter([f]) and len(below) < limits.depth]
+        files.extend((*below, name) for name in names)
+        if len(files) > limits.files:
+            raise StudioError(f"There are more than {limits.files:,} files in {top}.", "Split the set.")
+    for parts in sorted(files, key="/".join):
+        path = top.joinpath(*parts)
+        name = shown("/".join((root, *parts)))
+        if _is_clutter(parts):
+            found.ignored += 1
+            continue
+        try:
+            info = path.lstat()
+        except OSError as e:
+            found.refused.append((name, e.strerror or "cannot be read"))
+            continue
+        if stat.S_ISLNK(info.st_mode):
+            found.refused.append((name, "a link; links are not followed"))
+        elif not stat.S_ISREG(info.st_mode):
+            found.refused.append((name, "not an ordinary file"))
+        else:
+            _add(found, limits, Entry(name, parts[-1], (root, *parts[:-1]), info.st_size, functools.partial(_open_plain, path), path))
+
+
+def _open_plain(path: Path) -> BinaryIO:
+    # Should a link take the file's place between the look and the reading, it is not followed either.
+    return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb")
+
+
+# -- zips --------------------------------------------------------------------------------------------------------------
+
+
+def _starts_like_zip(path: Path) -> bool:
+    try:
+        with open(path, "rb") as f:
+            return kind_of(f.read(64)) == "zip" or path.suffix.lower() == ".zip"
+    except OSError:
+        return False
+
+
+def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.ExitStack) -> None:
+    label = shown(path.name)
+    try:
+        # The list of members is read into memory whole: a look at its size comes first.
+        if _directory_bytes(path) > limits.files * 1024:
+            found.refused.append((label, "a zip with an absurdly long list of files"))
+            return
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as e:
+        found.refused.append((label, f"a zip that cannot be read ({e})"))
+        return
+    members = [m for m in archive.infolist() if not m.is_dir()]
+    total, packed = sum(m.file_size for m in members), path.stat().st_size
+    if total > limits.zip_bytes or total > max(_FREE_RATIO, limits.zip_ratio * packed):
+        # Compared with the file and not with what the members state: those may share their bytes.
+        found.refused.append((label, f"a zip bomb: {packed / 1e6:.1f} MB that unpack to {total / 1e9:.1f} GB"))
+        return
+    for member in sorted(members, key=lambda m: m.filename):
+        name = member.filename.replace("\\", "/")
+        parts = tuple(p for p in name.split("/") if p not in ("", "."))
+        if parts and _is_clutter(parts) and ".." not in parts:
+            found.ignored += 1
+            continue
+        problem = _member_problem(member, name, limits)
+        if problem:
+            found.refused.append((shown(f"{label}/{name}"), problem))
+            continue
+        opener = functools.partial(archive.open, member)
+        _add(found, limits, Entry(shown(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
+
+
+def _member_problem(member: zipfile.ZipInfo, name: str, limits: Limits) -> str:
+    mode = member.external_attr >> 16
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
+        return "its name leads outside of the zip"
+    if "\0" in member.orig_filename or not name.strip("/ ."):
+        return "control characters in its name" if name.strip("/ .") else "no name"
+    if stat.S_ISLNK(mode):
+        return "a link; links are not followed"
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return "not an ordinary file"
+    if member.flag_bits & 1:
+        return "locked with a password"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # The others unpack a block at once, however large it turns out to be.
+        return "packed in an unusual way; make the zip again in the ordinary one"
+    if member.file_size > 10 << 20 and member.file_size > limits.zip_ratio * max(member.compress_size, 1):
+        return f"a bomb: {member.compress_size / 1e6:.1f} MB that unpack to {member.file_size / 1e6:.0f} MB"
+    return _name_problem(name, limits)
+
+
+def _directory_bytes(path: Path) -> int:
+    """Size of a zip's list of members (APPNOTE 6.3, Sec. 4.3.14 to 4.3.16); 0 when none is found."""
+    size = path.stat().st_size
+    with open(path, "rb") as f:
+        f.seek(max(0, size - 22 - 65536 - 20))
+        tail = f.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or at + 16 > len(tail):
+            return 0
+        (length,) = struct.unpack("<I", tail[at + 12 : at + 16])
+        locator = tail[max(0, at - 20) : at]
+        if locator[:4] == b"PK\x06\x07":
+            f.seek(struct.unpack("<Q", locator[8:16])[0])
+            record = f.read(56)
+            if record[:4] == b"PK\x06\x06" and len(record) == 56:
+                (length,) = struct.unpack("<Q", record[40:48])
+    return length
+
+
+def read_all(entry: Entry, limit: int) -> bytes:
+    """The bytes of an entry, at most `limit`. Raises ValueError when there are more than that or than it states."""
+    with entry.open() as f:
+        data = f.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"larger than {limit / 1e6:.0f} MB")
+    return data
+
+
+def head_of(entry: Entry) -> bytes:
+    """The first 64 bytes of an entry."""
+    with entry.open() as f:
+        return f.read(64)
+
+
+def copy_to(entry: Entry, path: Path, limit: int, cancelled: Callable[[], bool] = lambda: False) -> None:
+    """Unpack an entry into the file `path`, a piece at a time. Raises ValueError beyond `limit` bytes."""
+    written = 0
+    with entry.open() as source, open(path, "wb") as target:
+        while piece := source.read(io.DEFAULT_BUFFER_SIZE * 32):
+            written += len(piece)
+            if written > limit:
+                raise ValueError(f"larger than {limit / 1e6:.0f} MB")
+            if cancelled():
+                return
+            target.write(piece)

@@ -1,0 +1,333 @@
+"""The studio's image sets: each stored once, in a folder named by its content, and never changed."""
+
+from __future__ import annotations  # inside of the class, `list` is its method
+
+import contextlib
+import hashlib
+import datetime
+import json
+import logging
+import os
+import secrets
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studio.datasets.crop import colour_text, crop as crop_square
+from studio.datasets.decode import Colour, decode
+from studio.datasets.images import content_hash
+from studio.datasets.intake import OWNED, Report, count_classes, take_in, write_synced
+from studio.errors import StudioError
+from studio.settings import atomic_write, fsync_path, get_settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FORMAT = 1
+_LEFTOVER = 7 * 24 * 3600  # seconds after which a staged intake has no owner any more
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """An image set of the store.
+
+    id: SHA-256, the hash that `ImageSet.open` gives and `Plan.data.hash` holds.  path: its folder, which
+    `Plan.data.path` takes.  classes: pictures a class, empty when there is one.  owned: whether whoever added it said
+    `OWNED`.  created: ISO 8601, UTC.  card: all of set.json but the pictures.
+    """
+
+    id: str
+    path: Path
+    title: str
+    count: int
+    classes: dict[str, int]
+    owned: bool
+    created: str
+    card: dict[str, Any]
+
+    def names(self) -> list[str]:
+        """Names of the pictures, 'cats/tom.png', sorted."""
+        return [name for name, _ in _read_card(self.path)["pictures"]]
+
+    def picture(self, name: str) -> Path:
+        """The file of one picture. Raises StudioError when the set has none of that name."""
+        path = self.path / "pictures" / name
+        if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
+            raise StudioError(f"The set '{self.title}' has no picture '{name}'.", "Reload the page to see what it holds.")
+        return path
+
+
+class DataSets:
+    """The store below `home` (default: the studio's own).
+
+    now: the time, for the cards.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
+    ):
+        self.home = Path(home) if home is not None else get_settings().datasets
+        self._now = now
+
+    # -- adding --------------------------------------------------------------------------------------------------
+
+    def take_in(self, paths: Iterable[str | Path], **options) -> Report:
+        """`intake.take_in` into this store."""
+        self.sweep()
+        return take_in(paths, home=self.home, **options)
+
+    def add(self, report: Report, *, crop: str = "centre") -> StoredSet:
+        """Make a set of what an intake found. The same pictures under the same names give the set that is there
+        already; it then takes over a yes to `OWNED`.
+
+        crop: what the artist chose, for the card only: training asks its plan.
+        Raises StudioError when no picture was usable, or the pictures cannot be stored; the report stays usable then.
+        """
+        if not report.accepted:
+            why = "".join(f" {name}: {text}." for name, text in report.rejected[:1])
+            formats = "PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
+            raise StudioError(f"There is no picture that can be used.{why}", f"Give {formats} files, or a video.")
+        if not (report.staged / "pictures").is_dir():
+            raise StudioError("The pictures of this intake are gone.", "Take them in again.")
+        card = {
+            "title": report.title,
+            "owned": report.owned,
+            "statement": OWNED,
+            "ground": colour_text(report.ground),
+            "crop": crop,
+            "rejected": report.rejected,
+            "duplicates": report.duplicates,
+            "near": report.near,
+            "videos": report.videos,
+            "places_removed": report.places_removed,
+            "changed": {a.name: f"{a.source}: {a.note}" for a in report.accepted if a.note},
+        }
+        return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card)
+
+    def without(self, id: str, names: Iterable[str]) -> StoredSet:
+        """A new set with the pictures `names` left out. The old one stays as it is; the two share their files where
+        the disk can do that. Raises StudioError for a name that is not in the set, or when nothing would remain."""
+        old = self.get(id)
+        card = _read_card(old.path)
+        gone = set(names)
+        unknown = sorted(gone - {name for name, _ in card["pictures"]})
+        if unknown:
+            raise StudioError(f"The set '{old.title}' has no picture '{unknown[0]}'.", "Reload the page to see what it holds.")
+        if not gone:
+            return old
+        rest = [(name, sha) for name, sha in card["pictures"] if name not in gone]
+        if not rest:
+            raise StudioError("No picture would remain.", "Delete the set instead.")
+        staged = self.home / f".intake-{secrets.token_hex(6)}.part"
+        try:
+            (staged / "previews").mkdir(parents=True)
+            for name, sha in rest:
+                target = staged / "pictures" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(old.path / "pictures" / name, target)
+                preview = old.path / "previews" / f"{sha}.webp"
+                if preview.is_file():
+                    _link(preview, staged / "previews" / preview.name)
+            near = [[n for n in group if n not in gone] for group in card.get("near", [])]
+            changed = {name: text for name, text in card.get("changed", {}).items() if name not in gone}
+            kept = {k: v for k, v in card.items() if k not in ("id", "format", "created", "count", "classes", "pictures")}
+            kept |= {"near": [g for g in near if len(g) > 1], "changed": changed, "made_from": old.id}
+            kept["removed"] = [*card.get("removed", []), *sorted(gone)]
+            return self._finish(staged, rest, kept)
+        except OSError as e:
+            raise StudioError(f"The new set cannot be stored: {e.strerror or e}.", f"Is there room on the disk of {self.home}?") from e
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def _finish(self, staged: Path, pictures: list[tuple[str, str]], card: dict[str, Any]) -> StoredSet:
+        """A staged folder becomes a set: card written, all of it on disk, then renamed to its hash."""
+        pictures = sorted(pictures)
+        id = content_hash((name, bytes.fromhex(sha)) for name, sha in pictures)
+        target = self.home / id
+        if target.is_dir():
+            shutil.rmtree(staged, ignore_errors=True)
+            return self._own(id) if card["owned"] else self.get(id)
+        card = {
+            "format": _FORMAT,
+            "id": id,
+            "created": self._now().isoformat(timespec="seconds"),
+            "count": len(pictures),
+            "classes": count_classes(name for name, _ in pictures),
+            **card,
+            "pictures": pictures,
+        }
+        try:
+            write_synced(staged / "set.json", json.dumps(card, ensure_ascii=True, indent=1).encode())
+            for folder, _, files in os.walk(staged / "pictures"):
+                for file in files:
+                    os.chmod(os.path.join(folder, file), stat.S_IREAD | stat.S_IRGRP | stat.S_IROTH)
+                fsync_path(Path(folder))
+            fsync_path(staged)
+            os.replace(staged, target)
+        except OSError as e:
+            if target.is_dir():  # another process was quicker with the same pictures
+                shutil.rmtree(staged, ignore_errors=True)
+                return self.get(id)
+            raise StudioError(f"The set cannot be stored: {e.strerror or e}.", f"Is there room on the disk of {self.home}?") from e
+        fsync_path(self.home)
+        return self.get(id)
+
+    def _own(self, id: str) -> StoredSet:
+        card = _read_card(self.home / id)
+        if not card["owned"]:
+            # The card is words about the pictures; the pictures are what never changes.
+            atomic_write(self.home / id / "set.json", json.dumps({**card, "owned": True}, indent=1).encode())
+        return self.get(id)
+
+    # -- finding -------------------------------------------------------------------------------------------------
+
+    def list(self) -> list[StoredSet]:
+        """All sets, the newest first. One that cannot be read is told in the log and left out."""
+        out = []
+        for path in self.home.iterdir() if self.home.is_dir() else ():
+            if path.is_dir() and not path.name.startswith("."):
+                try:
+                    out.append(_stored(path))
+                except StudioError as e:
+                    _log.warning("%s", e)
+        return sorted(out, key=lambda s: (s.created, s.id), reverse=True)
+
+    def get(self, id: str) -> StoredSet:
+        """The set whose id begins with `id`, or whose title is `id`. Raises StudioError when there is none, or several."""
+        if len(id) == 64 and id.isalnum() and (self.home / id).is_dir():
+            return _stored(self.home / id)
+        sets = self.list()
+        found = [s for s in sets if id and s.id.startswith(id)] or [s for s in sets if s.title == id]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise StudioError(f"'{id}' may be any of {len(found)} image sets.", "Give more letters of the id.")
+        raise StudioError(f"There is no image set '{id}'.", "'studio dataset list' names those that are here.")
+
+    def changed(self, id: str) -> list[str]:
+        """Names of pictures whose files are missing or not what they were. Reads all of them."""
+        stored = self.get(id)
+        wrong = []
+        for name, sha in _read_card(stored.path)["pictures"]:
+            file = stored.path / "pictures" / name
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != sha:
+                wrong.append(name)
+        return wrong
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def sheet(
+        self, id: str, page: int = 0, per_page: int = 60, crop: str = "centre", resolution: int = 96, ground: Colour = (255, 255, 255)
+    ) -> list[tuple[str, np.ndarray]]:
+        """One page of what will be trained on: [(name, (resolution, resolution, 3) uint8)], cut as training will.
+
+        page: from 0; pages beyond the last are empty. Made from small copies that lie beside the pictures, so that a
+        page costs the same in any set; a picture that cannot be read any more is shown in the ground colour.
+        """
+        stored = self.get(id)
+        pictures = _read_card(stored.path)["pictures"][page * per_page : (page + 1) * per_page]
+        return [(name, crop_square(_small(stored.path, name, sha, ground), resolution, crop, ground)) for name, sha in pictures]
+
+    # -- deleting ------------------------------------------------------------------------------------------------
+
+    def dependants(self, id: str, folders: Iterable[Path] | None = None, others: Iterable[str] = ()) -> list[str]:
+        """What would miss the set, in sentences, to be shown before `delete`.
+
+        folders: whose sub-folders with a plan.toml are looked at (default: the studio's models and runs).
+        others: sentences that callers know of, such as trainings that wait in a queue.
+        """
+        stored = self.get(id)
+        if folders is None:
+            folders = (get_settings().models, get_settings().runs)
+        out = []
+        for top in folders:
+            for file in sorted(Path(top).glob("*/plan.toml")):
+                try:
+                    data = tomllib.loads(file.read_text(encoding="utf-8")).get("data", {})
+                    uses = data.get("hash") == stored.id or stored.id in Path(str(data.get("path", ""))).parts
+                except (OSError, ValueError, AttributeError):
+                    continue
+                if uses and (file.parent / "config.json").is_file():
+                    out.append(f"The model '{file.parent.name}' was trained on it; it still works, but cannot be trained again.")
+                elif uses:
+                    out.append(f"The training '{file.parent.name}' learns from it and could not go on.")
+        return [*out, *others]
+
+    def delete(self, id: str) -> None:
+        """Delete a set for good. Ask first, and show `dependants`. Sets made from it keep their pictures."""
+        stored = self.get(id)
+        # Gone at once for every listing; the many files follow.
+        doomed = self.home / f".deleted-{secrets.token_hex(6)}.part"
+        try:
+            os.replace(stored.path, doomed)
+        except OSError as e:
+            raise StudioError(f"The set '{stored.title}' cannot be deleted: {e.strerror or e}.", "Does a program have its pictures open?") from e
+        fsync_path(self.home)
+        _remove(doomed)
+
+    def sweep(self, older_than: float = _LEFTOVER, now: Callable[[], float] = time.time) -> None:
+        """Remove what killed intakes and deletions left behind, when nothing touched it for `older_than` seconds."""
+        for path in self.home.glob(".*.part") if self.home.is_dir() else ():
+            with contextlib.suppress(OSError):
+                if path.name.startswith(".deleted-") or now() - path.stat().st_mtime > older_than:
+                    _remove(path)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads((path / "set.json").read_text(encoding="utf-8"))
+        if card["format"] != _FORMAT:
+            raise StudioError(f"The image set in {path} was written by another version of the studio.", "Open it with that version.")
+        card["pictures"] = [(str(name), str(sha)) for name, sha in card["pictures"]]
+        return card
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise StudioError(f"The image set in {path} cannot be read: {e}.", "Add its pictures again.") from None
+
+
+def _stored(path: Path) -> StoredSet:
+    card = _read_card(path)
+    try:
+        about = {k: v for k, v in card.items() if k != "pictures"}
+        return StoredSet(card["id"], path, card["title"], card["count"], card["classes"], card["owned"], card["created"], about)
+    except KeyError as e:
+        raise StudioError(f"The image set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
+
+
+def _small(folder: Path, name: str, sha: str, ground: Colour) -> np.ndarray:
+    """(H, W, 3) uint8: the preview, or else the picture."""
+    for path in (folder / "previews" / f"{sha}.webp", folder / "pictures" / name):
+        try:
+            return decode(path, ground)
+        except Exception as e:
+            if path.parent.name != "previews":
+                _log.warning("%s cannot be shown: %s", path, e)
+    return np.full((8, 8, 3), ground, np.uint8)
+
+
+def _link(source: Path, target: Path) -> None:
+    # Sets never change, so two of them may share a file; not every disk can, and then it is copied.
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        fsync_path(target)
+
+
+def _remove(folder: Path) -> None:
+    for parent, _, files in os.walk(folder):
+        for file in files:
+            with contextlib.suppress(OSError):
+                os.chmod(os.path.join(parent, file), stat.S_IWRITE | stat.S_IREAD)  # Windows deletes nothing that is read-only
+    shutil.rmtree(folder, ignore_errors=True)

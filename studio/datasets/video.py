@@ -1,0 +1,96 @@
+"""A video as pictures: frames at even distances, those left out that show nothing new."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from studio.datasets.decode import UnusablePicture
+from studio.datasets.likeness import Likeness, alike, likeness
+
+CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf")
+_CLOSEST = 0.5  # seconds between two frames when the distance is ours to choose
+
+
+class Frame(NamedTuple):
+    """seconds: from the beginning.  pixels: (H, W, 3) uint8, upright.  likeness: of the pixels."""
+
+    seconds: float
+    pixels: np.ndarray
+    likeness: Likeness
+
+
+def frames(
+    path: str | Path,
+    container: str,
+    *,
+    every: float = 0.0,
+    limit: int = 200,
+    max_pixels: int = 120_000_000,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[float, float], None] = lambda seconds, length: None,
+) -> Iterator[Frame]:
+    """Decode a video once from front to back and give at most `limit` frames, one at a time.
+
+    container: what `sources.kind_of` said. Only this one is tried: libav also knows play lists, which open other files.
+    every: seconds between two frames; 0 = evenly over the length, at most two a second. The first frame is taken.
+    A frame nearly identical to the one given before it is skipped, and the next may come sooner.
+    progress: called with (seconds so far, length or 0).
+    Raises UnusablePicture for a video without frames or with frames too large, and what PyAV raises for a damaged one.
+    """
+    import av  # 60 MB of libraries that the rest of the studio does not need
+
+    assert container in CONTAINERS, container
+    with av.open(str(path), format=container, options={"protocol_whitelist": "file"}, metadata_errors="replace") as source:
+        stream = next(iter(source.streams.video), None)
+        if stream is None:
+            raise UnusablePicture("a video without pictures")
+        _check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
+        stream.thread_type = "AUTO"
+        length = _length(source, stream, av.time_base)
+        step = every or max(_CLOSEST, length / limit)
+        due, given, begin, last = 0.0, 0, None, None
+        for frame in source.decode(stream):
+            if cancelled() or given >= limit:
+                return
+            if frame.time is None:
+                continue
+            begin = frame.time if begin is None else begin
+            seconds = frame.time - begin
+            progress(seconds, length)
+            if seconds < due - 1e-6:
+                continue
+            _check_size(frame.width, frame.height, max_pixels)
+            pixels = _upright(frame, stream)
+            seen = likeness(pixels)
+            # Compression alone moves two bits and three levels.
+            if last is not None and alike(last, seen, distance=3, colour=6):
+                continue
+            due = (seconds // step + 1) * step
+            last, given = seen, given + 1
+            yield Frame(seconds, pixels, seen)
+        if given == 0:
+            raise UnusablePicture("a video in which no frame can be read")
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise UnusablePicture(f"too large: frames of {width} x {height} pixels")
+
+
+def _length(source, stream, time_base: int) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return source.duration / time_base if source.duration else 0.0
+
+
+def _upright(frame, stream) -> np.ndarray:
+    """Square pixels, turned the way the camera was held."""
+    pixels = frame.to_ndarray(format="rgb24")
+    aspect = stream.sample_aspect_ratio
+    if aspect and 0.1 < aspect < 10 and aspect != 1:
+        pixels = np.asarray(Image.fromarray(pixels).resize((max(1, round(frame.width * float(aspect))), frame.height), Image.LANCZOS))
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # anticlockwise, as np.rot90
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
