@@ -16,3 +16,7 @@ class StudioError(Exception):
 
     def __reduce__(self):
         return (type(self), (self.message, self.hint))
+
+
+class NoRoom(StudioError):
+    """The disk is too full for what is to be written."""

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.errors import NoRoom
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -63,6 +65,24 @@ def get_settings() -> Settings:
         home=Path(home).expanduser() if home else Path.home() / "gan-studio",
         shipped=installed if installed.is_dir() else _PACKAGE.parent / "checkpoints",
     )
+
+
+def ensure_room(folder: Path, needed: int) -> None:
+    """See that `needed` bytes can be written below `folder` and some are left to the rest of the machine.
+
+    What is left: 200 MB, or the environment's STUDIO_KEEP_FREE_MB. Raises NoRoom, which says how much is missing.
+    """
+    try:
+        keep = float(os.environ.get("STUDIO_KEEP_FREE_MB", 200)) * 1e6
+    except ValueError:
+        keep = 200e6
+    free = shutil.disk_usage(folder).free
+    if free < needed + keep:
+        missing = max(1, round((needed + keep - free) / 1e6))
+        raise NoRoom(
+            f"The disk of {folder} is nearly full: {needed / 1e6:,.0f} MB are to be written, {free / 1e6:,.0f} MB are free.",
+            f"Free {missing:,} MB, then go on.",
+        )
 
 
 def fsync_path(path: Path) -> None:

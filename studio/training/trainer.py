@@ -10,6 +10,7 @@ from typing import Any
 
 import filelock
 import numpy as np
+import psutil
 import torch
 from accelerate import Accelerator
 from PIL import Image
@@ -22,7 +23,7 @@ from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
 from studio.networks import get_family
-from studio.settings import atomic_write, get_settings
+from studio.settings import atomic_write, ensure_room, get_settings
 from studio.training.events import EventLog
 from studio.training.objectives.adversarial import Adversarial, Batch
 from studio.training.plan import Plan
@@ -36,7 +37,7 @@ def train(
     plan: Plan,
     run_dir: str | Path,
     on_event: Callable[[dict[str, Any]], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: Callable[[], bool | str] | None = None,
     clock: Callable[[], float] = time.monotonic,
     device: str | None = None,
 ) -> Path:
@@ -46,10 +47,12 @@ def train(
     same weights, as one that was not (same machine, same number of threads).
 
     on_event: called with each event that is also appended to run_dir/events.jsonl.
-    should_stop: asked once a step; when true the state is saved and the function returns.
+    should_stop: asked once a step; when true the state is saved and the function returns. The answer 'finish' also
+    makes a last sheet and snapshot.
     clock: seconds, for speed and time left only.  device: 'cpu', or None = a GPU when there is one.
     Returns the folder of the newest snapshot (a model folder).
-    Raises StudioError for a bad plan, unusable data, a folder of another plan, or a diverged training.
+    Raises StudioError for a bad plan, unusable data, a folder of another plan, or a diverged training, and NoRoom
+    when the disk is too full for the next state or snapshot.
     """
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -136,11 +139,16 @@ class _Run:
         return open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
 
     def _agree_with_run(self, plan: Plan) -> Plan:
-        """A run folder belongs to one plan; only its budget and the words of its card may change later."""
+        """A run folder belongs to one plan; only its budget, the words of its card and the pictures at once may change."""
         path = self.run_dir / "plan.toml"
         if path.exists():
             old = Plan.load(path)
-            free = dict(budget=plan.budget, card=plan.card, data=dataclasses.replace(old.data, path=plan.data.path))
+            free = dict(
+                budget=plan.budget,
+                card=plan.card,
+                data=dataclasses.replace(old.data, path=plan.data.path),
+                optimizer=dataclasses.replace(old.optimizer, micro_batch=plan.optimizer.micro_batch),
+            )
             if dataclasses.replace(old, **free) != plan:
                 raise StudioError(
                     f"The folder {self.run_dir} holds a training with another plan.",
@@ -190,6 +198,7 @@ class _Run:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
+        ensure_room(self.run_dir, buffer.tell())
         atomic_write(self.run_dir / "state.pt", buffer.getvalue())
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -211,8 +220,12 @@ class _Run:
         mark = self.clock()
         stopped = False
         while self.step < total_steps:
-            if self.should_stop():
+            wish = self.should_stop()
+            if wish:
                 stopped = True
+                if wish == "finish" and self.step:
+                    self._sheet()
+                    self._snapshot()
                 break
             stats = self.objective.step(self.step, self._batches(), self.images_seen)
             self.step += 1
@@ -279,7 +292,8 @@ class _Run:
         self.log_count += 1
         if self._due(self.plan.budget.log_kimg):
             means = {name: total / count for name, (total, count) in self.log_sums.items()}
-            memory = torch.cuda.max_memory_allocated() if self.accelerator.device.type == "cuda" else 0
+            on_card = self.accelerator.device.type == "cuda"
+            memory = torch.cuda.max_memory_allocated() if on_card else psutil.Process().memory_info().rss
             self._tell("step", seconds=round(self.seconds, 3), memory=memory, **means)
             self.log_sums, self.log_count = {}, 0
 
@@ -311,6 +325,7 @@ class _Run:
             mean, deviation = self.kid.measure(self._pictures(plan.budget.metric_images, "metric"))
             metrics = {"kid": mean, "kid_sd": deviation, "kid_images": plan.budget.metric_images}
         g_state, d_state = self.objective.networks()
+        ensure_room(self.run_dir, 4 * sum(t.numel() for s in (g_state, d_state) if s for t in s.values()))
         # A model may be given away: where things lie on this machine is nobody's business.
         shared = dataclasses.replace(
             plan, base=Path(plan.base).name, data=dataclasses.replace(plan.data, path=Path(plan.data.path).name)

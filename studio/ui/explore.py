@@ -234,7 +234,7 @@ class ExploreTab:
             if not usable:
                 text = _EMPTY.format(folder=html.escape(str(get_settings().models)))
                 return [session, empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
-            session.recipe = self._first(usable[0].id)
+            session.recipe = self.first(usable[0].id)
         try:
             return [session, *self.show(session)]
         except StudioError as e:
@@ -248,7 +248,8 @@ class ExploreTab:
         return get_family(info.family).has_w
 
     @staticmethod
-    def _first(model: str) -> Recipe:
+    def first(model: str) -> Recipe:
+        """What a model is opened with."""
         return Recipe(model=model, seeds=(SeedWeight(0),), psi=0.7)
 
     # -- wiring --------------------------------------------------------------------------------------------------
@@ -420,7 +421,7 @@ class ExploreTab:
         index = event._data.get("index")
         if not isinstance(index, int) or not 0 <= index < len(found):
             raise StudioError("That model is no longer here.", "Reload the page.")
-        recipe = self._first(found[index].id)
+        recipe = self.first(found[index].id)
         if session.recipe is not None:
             recipe = recipe.replace(seeds=(SeedWeight(session.recipe.seed),), psi=session.recipe.psi)
         return self._go(session, layers_choice, recipe)

@@ -1,0 +1,80 @@
+"""`studio jobs`: the queue on the command line."""
+
+import argparse
+from pathlib import Path
+
+from studio.errors import StudioError
+
+_ORDERS = {"pause": "Save and free the accelerator.", "resume": "Go on from the last state, exactly.",
+           "stop": "End now, with a last moment.", "cancel": "Give it up; its moments are kept."}  # fmt: skip
+
+
+def add_parser(verbs, plain: type) -> None:
+    """Add the verb to the parser of the command line."""
+    text = "Look at the trainings in the queue, and steer them."
+    example = "examples:\n  studio jobs\n  studio jobs add plan.toml\n  studio jobs pause 3f2a\n  studio jobs run"
+    parser = verbs.add_parser("jobs", help=text, description=text, epilog=example, formatter_class=plain)
+    orders = parser.add_subparsers(dest="order", metavar="ORDER", title="orders (none: list)")
+    orders.add_parser("list", help="List them, the newest first.")
+    p = orders.add_parser("add", help="Put a plan into the queue.")
+    p.add_argument("plan", type=Path, help="plan.toml")
+    for name, words in _ORDERS.items():
+        orders.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
+    p = orders.add_parser("logs", help="Show what its workers printed.")
+    p.add_argument("job", help="id of a training, or its beginning or end")
+    orders.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what was asked. Raises StudioError when it cannot be done."""
+    from studio.jobs import orders
+    from studio.jobs.store import JobStore
+    from studio.settings import get_settings
+
+    settings = get_settings()
+    store = JobStore(settings.home / "jobs.sqlite")
+    if args.order in (None, "list"):
+        _list(store)
+    elif args.order == "add":
+        from studio.training.plan import Plan
+
+        plan = Plan.load(args.plan)
+        job = orders.submit(store, settings.runs, plan, plan.card.title or args.plan.stem)
+        print(f"{job.id}  queued. An open studio starts it, or 'studio jobs run'.")
+    elif args.order == "logs":
+        print(orders.log_of(store.get(args.job)), end="")
+    elif args.order == "run":
+        _run()
+    else:
+        give = {"pause": orders.pause, "resume": orders.resume, "stop": orders.finish, "cancel": orders.cancel}[args.order]
+        job = give(store, args.job)
+        print(f"{job.id}  {job.state}")
+
+
+def _list(store) -> None:
+    from studio.training.watch import Watch
+
+    jobs = store.list()
+    if not jobs:
+        print("There is no training yet. Start one in the studio, or with 'studio jobs add plan.toml'.")
+    for job in jobs:
+        watch = Watch(job.run_dir).refresh()
+        print(f"{job.id}  {job.state:<9}  {watch.progress:4.0%}  {watch.kimg:8.1f} kimg  {job.title}  {job.message}".rstrip())
+
+
+def _run() -> None:
+    from studio.jobs.supervisor import Supervisor, slots_here
+
+    with Supervisor(slots=slots_here()) as supervisor:
+        if not supervisor.owner:
+            raise StudioError(supervisor.sentence, "It works through the queue already.")
+
+        def idle() -> bool:
+            return not any(j.state in ("queued", "running", "stopping") for j in supervisor.jobs())
+
+        while True:
+            try:
+                supervisor.wait_for(idle, timeout=3600)
+                return
+            except TimeoutError:
+                continue

@@ -1,0 +1,1 @@
+"""Trainings in the background: a queue in SQLite, workers in processes of their own, and who looks after them."""

@@ -1,0 +1,154 @@
+"""The queue: one row a training in SQLite, and which state may follow which."""
+
+import contextlib
+import datetime
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from studio.errors import StudioError
+
+_SCHEMA = 1
+ENDED = ("done", "failed", "cancelled")
+# 'stopping' is a running job that was asked for something; what, is its `wish`.
+_MAY_FOLLOW = {
+    "queued": ("running", "paused", "cancelled", "failed"),
+    "running": ("stopping", "queued", "paused", "done", "failed", "cancelled"),
+    "stopping": ("queued", "paused", "done", "failed", "cancelled"),
+    "paused": ("queued", "cancelled", "done"),
+    "done": (),
+    "failed": ("queued",),
+    "cancelled": ("queued",),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training in the queue.
+
+    state: queued, running, stopping, paused, done, failed or cancelled.  wish: what a stopping job was asked for:
+    'pause', 'finish' or 'cancel'.  run_dir: the folder of the run.  created, started, ended: ISO 8601, UTC, '' =
+    not yet.  restarts: how often its worker died by itself since a person last started it.  handle: the launcher's
+    name of its worker, '' = none.  slot: number of the accelerator, -1 = none.  message: a sentence for people.
+    """
+
+    id: str
+    title: str
+    state: str
+    plan_toml: str
+    run_dir: str
+    created: str
+    started: str = ""
+    ended: str = ""
+    restarts: int = 0
+    handle: str = ""
+    slot: int = -1
+    wish: str = ""
+    message: str = ""
+
+
+_COLUMNS = [f.name for f in fields(Job)]
+
+
+class JobStore:
+    """The rows in the file `path`. Several processes and threads may use it at the same time.
+
+    now: the time, for the rows.
+    """
+
+    def __init__(
+        self, path: Path, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc)
+    ):
+        self.path, self._now = Path(path), now
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > _SCHEMA:
+                raise StudioError(f"The queue {self.path} was written by a newer studio.", "Open it with that one.")
+            kinds = {f.name: "INTEGER" if f.type is int else "TEXT" for f in fields(Job)}
+            columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in kinds.items() if name != "id")
+            db.execute(f"CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, {columns})")
+            db.execute(f"PRAGMA user_version = {_SCHEMA}")
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that no other writer can come between."""
+        try:
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        except sqlite3.Error as e:
+            raise StudioError(f"The queue {self.path} cannot be opened: {e}.", "Is the disk full, or the file someone else's?") from None
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+        except sqlite3.Error as e:
+            raise StudioError(f"The queue {self.path} cannot be used: {e}.", "Is the disk full?") from None
+        finally:
+            db.close()
+
+    def new_id(self) -> str:
+        """A name for a job: the time, so that names sort by age, and chance."""
+        return f"{self._now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+    def add(self, title: str, plan_toml: str, run_dir: Path, id: str) -> Job:
+        """A new row, queued."""
+        job = Job(id, title, "queued", plan_toml, str(run_dir), self._now().isoformat(timespec="microseconds"))
+        with self._open() as db:
+            marks = ", ".join("?" * len(_COLUMNS))
+            db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", [getattr(job, c) for c in _COLUMNS])
+        return job
+
+    def list(self) -> "list[Job]":
+        """All jobs, the newest first."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM jobs ORDER BY created DESC").fetchall()
+        return [Job(**{c: row[c] for c in _COLUMNS}) for row in rows]
+
+    def get(self, id: str) -> Job:
+        """The job called `id`, or whose id begins or ends with it. Raises StudioError when there is none, or several."""
+        found = [j for j in self.list() if j.id == id] or [j for j in self.list() if id and (j.id.startswith(id) or j.id.endswith(id))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise StudioError(f"'{id}' may be any of {len(found)} trainings.", "Give more letters of the id.")
+        raise StudioError(f"There is no training '{id}'.", "'studio jobs list' names those that are here.")
+
+    def change(self, id: str, state: str | None = None, only_from: tuple[str, ...] | None = None, **values) -> Job:
+        """Set the state, and other columns. Raises StudioError when the job's present state does not allow it.
+
+        only_from: the states in which the change is wanted.
+        """
+        with self._open() as db:
+            row = db.execute("SELECT * FROM jobs WHERE id = ?", [id]).fetchone()
+            if row is None:
+                raise StudioError(f"There is no training '{id}'.", "It may have been deleted.")
+            now = row["state"]
+            allowed = state is None or state == now or state in _MAY_FOLLOW[now]
+            if not allowed or (only_from is not None and now not in only_from):
+                raise StudioError(f"The training '{row['title']}' is {now}.", f"It cannot become {state} from there." if state else "")
+            if state is not None and state != now:
+                values["state"] = state
+                time = self._now().isoformat(timespec="seconds")
+                values |= {"started": time, "ended": ""} if state == "running" else {"ended": time} if state in ENDED else {}
+            if values:
+                names = ", ".join(f"{name} = ?" for name in values)
+                db.execute(f"UPDATE jobs SET {names} WHERE id = ?", [*values.values(), id])
+            row = db.execute("SELECT * FROM jobs WHERE id = ?", [id]).fetchone()
+        return Job(**{c: row[c] for c in _COLUMNS})
+
+    def remove(self, id: str) -> None:
+        """Take the row of an ended job out; its run folder stays. Raises StudioError while it is alive."""
+        job = self.get(id)
+        if job.state not in ENDED:
+            raise StudioError(f"The training '{job.title}' is {job.state}.", "Give it up first.")
+        with self._open() as db:
+            db.execute("DELETE FROM jobs WHERE id = ?", [job.id])

@@ -1,0 +1,137 @@
+"""What people watch of a run, read from its event file: progress, time left, curves, sheets, moments."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.training.events import read_events
+
+_FIRST_STEPS = 20  # before these the speed says nothing: caches are cold, kernels are still chosen
+_WINDOW = 40  # points of the curves over which the speed is taken
+_NO_CURVE = {"type", "step", "images", "seconds", "memory"}
+_TAIL = 64
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sheet of the fixed latents. kimg: thousands of pictures shown by then."""
+
+    kimg: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A moment that can be used: a model folder. kid: None = not measured."""
+
+    kimg: float
+    path: Path
+    kid: float | None = None
+
+
+class Watch:
+    """The events of `run_dir`, read on at each `refresh`.
+
+    A run that goes on from an earlier state cuts its file back to there; what was read beyond it is forgotten too.
+    """
+
+    def __init__(self, run_dir: str | Path):
+        self.run_dir = Path(run_dir)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._offset, self._tail, self.events = 0, b"", []
+
+    def refresh(self) -> "Watch":
+        """Read what is new. Returns itself."""
+        path = self.run_dir / "events.jsonl"
+        try:
+            with open(path, "rb") as f:
+                f.seek(max(0, self._offset - _TAIL))
+                same = f.read(min(_TAIL, self._offset)) == self._tail
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self._forget()
+        new, self._offset = read_events(path, self._offset)
+        self.events += new
+        if new:
+            with open(path, "rb") as f:
+                f.seek(max(0, self._offset - _TAIL))
+                self._tail = f.read(min(_TAIL, self._offset))
+        return self
+
+    @property
+    def length(self) -> int:
+        """Bytes read; another number means that there is something new."""
+        return self._offset
+
+    def _of(self, kind: str) -> list[dict[str, Any]]:
+        return [e for e in self.events if e["type"] == kind]
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of pictures shown."""
+        return self.events[-1]["images"] / 1000 if self.events else 0.0
+
+    @property
+    def total_kimg(self) -> float:
+        """Thousands of pictures to show, 0 = not known yet."""
+        start = self._of("start")
+        return start[0]["total_images"] / 1000 if start else 0.0
+
+    @property
+    def progress(self) -> float:
+        """0 to 1."""
+        if self._of("done"):
+            return 1.0
+        return min(1.0, self.kimg / self.total_kimg) if self.total_kimg else 0.0
+
+    @property
+    def speed(self) -> float:
+        """Pictures a second of late, with everything that comes between the steps; 0 = not known yet."""
+        steps = self._of("step")[-_WINDOW:]
+        if len(steps) < 2 or steps[-1]["step"] < _FIRST_STEPS:
+            return 0.0
+        seconds = steps[-1]["seconds"] - steps[0]["seconds"]
+        return (steps[-1]["images"] - steps[0]["images"]) / seconds if seconds > 0 else 0.0
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds to the end at the speed of late; None before the first 20 steps."""
+        left = (self.total_kimg - self.kimg) * 1000
+        return left / self.speed if self.speed and self.total_kimg else None
+
+    @property
+    def memory(self) -> int:
+        """Bytes: of the graphics card, or of the process on a CPU."""
+        steps = self._of("step")
+        return int(steps[-1].get("memory", 0)) if steps else 0
+
+    @property
+    def curves(self) -> dict[str, list[tuple[float, float]]]:
+        """Name -> [(kimg, value)]: losses, signs, ADA p, and 'hours' of training."""
+        out: dict[str, list[tuple[float, float]]] = {}
+        for event in self._of("step"):
+            at = event["images"] / 1000
+            for name, value in event.items():
+                if name not in _NO_CURVE:
+                    out.setdefault(name, []).append((at, value))
+            out.setdefault("hours", []).append((at, event["seconds"] / 3600))
+        return out
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Sheets in the order of time."""
+        return [Sample(e["images"] / 1000, self.run_dir / e["path"]) for e in self._of("sample")]
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """Moments in the order of time."""
+        return [Snapshot(e["images"] / 1000, self.run_dir / e["path"], e.get("kid")) for e in self._of("snapshot")]
+
+    @property
+    def best(self) -> Snapshot | None:
+        """The moment with the smallest KID; None when none was measured."""
+        measured = [m for m in self.snapshots if m.kid is not None]
+        return min(measured, key=lambda m: m.kid) if measured else None
