@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio import __version__, cli_datasets
+from studio import __version__, cli_datasets, cli_jobs
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
 
     cli_datasets.add_verb(verb)
+    cli_jobs.add_verb(verb)
     return parser
 
 
@@ -263,4 +264,5 @@ _VERBS = {
     "models": _models,
     "train": _train,
     "dataset": cli_datasets.run,
+    "jobs": cli_jobs.run,
 }

@@ -1,6 +1,7 @@
 """`studio jobs`: the queue on the command line."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import StudioError
@@ -9,11 +10,9 @@ _ORDERS = {"pause": "Save and free the accelerator.", "resume": "Go on from the 
            "stop": "End now, with a last moment.", "cancel": "Give it up; its moments are kept."}  # fmt: skip
 
 
-def add_parser(verbs, plain: type) -> None:
-    """Add the verb to the parser of the command line."""
-    text = "Look at the trainings in the queue, and steer them."
-    example = "examples:\n  studio jobs\n  studio jobs add plan.toml\n  studio jobs pause 3f2a\n  studio jobs run"
-    parser = verbs.add_parser("jobs", help=text, description=text, epilog=example, formatter_class=plain)
+def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Tell the command line of the verb 'jobs'.  verb: (name, sentence, example) -> its parser."""
+    parser = verb("jobs", "Look at the trainings in the queue, and steer them.", "studio jobs pause 3f2a")
     orders = parser.add_subparsers(dest="order", metavar="ORDER", title="orders (none: list)")
     orders.add_parser("list", help="List them, the newest first.")
     p = orders.add_parser("add", help="Put a plan into the queue.")

@@ -46,6 +46,7 @@ class Engine:
     library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best there is.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
     memory_budget: bytes for models in memory; None = half of the GPU's memory, or a quarter of the machine's.
+    on_wish: called whenever a visitor asks for a picture.
     A model larger than that is still loaded, alone. Raises StudioError for a device or precision that is not there.
 
     All tensors are touched by one thread. The same recipe gives the same bytes again on one device: `render` and
@@ -59,8 +60,10 @@ class Engine:
         device: str | None = None,
         precision: str | None = None,
         memory_budget: int | None = None,
+        on_wish: Callable[[], None] = lambda: None,
     ):
         self.library = library or default_library()
+        self._on_wish = on_wish
         self.device = choose_device(device)
         self.precision = precision or self._best_precision()
         if self.precision not in _PRECISIONS:
@@ -130,6 +133,7 @@ class Engine:
         """Ask for a picture on behalf of a session. A wish of the same session that is still waiting is dropped
         (its future raises Superseded). Layers that did not change since the session's last picture are not computed
         again; the bytes are those of `render`."""
+        self._on_wish()
         return self._ask(lambda: self._render(recipe, preview, session), session)
 
     def cancel(self, session: Hashable) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from studio.errors import StudioError
 from studio.training.plan import Augment, Budget, Data, Objective, Optimizer, Plan
@@ -29,14 +28,14 @@ PRESETS = [
 _CARD = 4  # a graphics card shows so many times more in the time of an artist's patience
 
 
-def preset(name: str, start: Any = None, *, pictures: int, resolution: int, device: str) -> Plan:
+def preset(name: str, base: str = "", *, pictures: int, resolution: int, device: str) -> Plan:
     """The plan of a preset; data path, titles and family are for the caller to fill in.
 
-    start: the model to begin from (anything true), None = from nothing.  pictures: in the set.  resolution: side in
+    base: id or folder of the model to begin from, empty = from nothing.  pictures: in the set.  resolution: side in
     pixels.  device: 'cpu' or 'cuda'; on a CPU the network from nothing is a small one.
     R1's weight: 5 up to 128 px, 10 above. At 64 px on flat grounds 0.5 ended with all pictures alike after 60 kimg and
     5 did not (measured with batch 16); 10 is StyleGAN2's for 1024 px (Karras 2019b, App. B).
-    Few pictures: ADA, with its strength moving five times as fast as in long trainings; with a start also FreezeD of
+    Few pictures: ADA, with its strength moving five times as fast as in long trainings; with a base also FreezeD of
     the two finest blocks (Mo 2020).
     Raises StudioError for another name.
     """
@@ -44,16 +43,17 @@ def preset(name: str, start: Any = None, *, pictures: int, resolution: int, devi
     if chosen is None:
         raise StudioError(f"There is no preset '{name}'.", f"Choose {', '.join(p.name for p in PRESETS)}.")
     on_card = device != "cpu"
-    kimg = (chosen.kimg if start else chosen.scratch) * (_CARD if on_card else 1)
+    kimg = (chosen.kimg if base else chosen.scratch) * (_CARD if on_card else 1)
     few = pictures < FEW
     batch = 32 if on_card else 16
     small = dict(z_dim=128, w_dim=128, channel_base=2048, channel_max=128, mapping_layers=4)
     return Plan(
+        base=base,
         data=Data(resolution=resolution),
-        network={} if start or on_card else small,
+        network={} if base or on_card else small,
         objective=Objective(
             r1_gamma=5.0 if resolution <= 128 else 10.0,
-            freeze_d=max(0, min(2, int(math.log2(resolution)) - 4)) if start and few else 0,
+            freeze_d=max(0, min(2, int(math.log2(resolution)) - 4)) if base and few else 0,
         ),
         optimizer=Optimizer(batch=batch, lr_g=0.0025, lr_d=0.002, ema_kimg=batch * 10 / 32),
         augment=Augment(kind="ada", kimg=100.0) if few else Augment(),

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import gradio as gr
 
+from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.jobs.courtesy import Courtesy
+from studio.jobs.supervisor import Supervisor, slots_here
 from studio.settings import get_settings, start_log
 from studio.ui.components import QUIET, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
+from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
 
 _MASTHEAD = f"""
@@ -22,8 +26,8 @@ _MASTHEAD = f"""
 """
 
 
-def build(engine: Engine) -> gr.Blocks:
-    """The app. Its public API has one verb, `render`: a recipe (JSON) -> a PNG with the recipe inside."""
+def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
+    """The app over an engine and the queue of trainings. Its public API has one verb, `render`: a recipe (JSON) -> a PNG with the recipe inside."""
     with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False) as app:
         gr.HTML(_MASTHEAD, padding=False)
         session = gr.State()
@@ -32,6 +36,8 @@ def build(engine: Engine) -> gr.Blocks:
                 explore = ExploreTab(engine, session)
             with gr.Tab("Mix", id="mix") as mix_tab:
                 mix = MixTab(engine, session, explore, tabs)
+            with gr.Tab("Train", id="train") as train_tab:
+                train = TrainTab(engine, session, explore, tabs, supervisor, DataSets())
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:
@@ -47,6 +53,7 @@ def build(engine: Engine) -> gr.Blocks:
             stage.change(describe, None, status, **QUIET)
         app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET)
         mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
+        train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, **QUIET)
 
         with gr.Row(visible=False):
             api_recipe = gr.JSON()
@@ -82,10 +89,11 @@ def launch(
     device: str | None = None,
     block: bool = True,
 ):
-    """Open the studio. block=False returns (app, local URL, engine) at once, for tests and notebooks."""
+    """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks."""
     start_log()
-    engine = Engine(device=device)
-    app = build(engine)
+    engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
+    supervisor = Supervisor(slots=slots_here())
+    app = build(engine, supervisor)
     app.queue(default_concurrency_limit=None)
     _, url, _ = app.launch(
         server_name=host,
@@ -103,9 +111,10 @@ def launch(
         footer_links=[],
     )
     if not block:
-        return app, url, engine
+        return app, url, engine, supervisor
     print(f"GAN Studio is open at {url} (Ctrl-C closes it)", flush=True)
     try:
         app.block_thread()
     finally:
         engine.close()
+        supervisor.close()

@@ -110,7 +110,8 @@ def note(text: str) -> str:
 def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected: int | None = None) -> str:
     """Pictures to press, in a grid of `columns` or, without it, in a strip.
 
-    cells: {"src": URL, "label": text, "small": crisp pixels, "head": not to be pressed}.
+    cells: {"src": URL, "label": text, "small": crisp pixels, "head": not to be pressed,
+    "marked": to be left out}.
     """
     parts = []
     for i, cell in enumerate(cells):
@@ -122,7 +123,7 @@ def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected
         if cell.get("head"):
             parts.append(f'<div class="head">{inside}</div>')
         else:
-            on = ' class="on"' if i == selected else ""
+            on = ' class="on"' if i == selected else ' class="out"' if cell.get("marked") else ""
             parts.append(f'<button type="button"{on} data-i="{i}" title="{alt}">{inside}</button>')
     if columns is None:
         return f'<div class="gs-grid gs-strip">{"".join(parts)}</div>'

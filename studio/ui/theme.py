@@ -93,6 +93,14 @@ footer { display: none !important; }
 .gs-grid span { display: block; font-size: 12px; padding: 3px 6px 4px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .gs-grid .head { background: transparent; cursor: default; opacity: .92; }
 .gs-grid .head:hover { border-color: transparent; }
+.gs-grid button.out img { opacity: .22; filter: grayscale(1); }
+.gs-grid button.out::after { content: "left out"; position: absolute; inset: auto 0 40%; font-size: 11px; text-align: center; }
+.gs-bar { height: 10px; border-radius: 5px; background: var(--neutral-200); overflow: hidden; margin: 8px 0; }
+.dark .gs-bar { background: var(--neutral-800); }
+.gs-bar i { display: block; height: 100%; background: var(--primary-500); transition: width .6s; }
+.gs-sheet img { width: 100%; image-rendering: pixelated; }
+.gs-note ul { margin: 4px 0 4px 18px; list-style: disc; }
+.gs-note details, details.gs-note { max-height: 260px; overflow: auto; }
 .gs-strip { display: flex; gap: 8px; overflow-x: auto; padding-bottom: 4px; }
 .gs-strip button { flex: 0 0 92px; }
 .gs-pad { position: relative; aspect-ratio: 1; width: 100%; max-width: 260px; border-radius: 12px; cursor: crosshair; touch-action: none;

@@ -206,7 +206,7 @@ class TrainTab:
         self.job.input(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET)
         self.timer.tick(friendly(self._tick), [s, self.job, self.timeline], watch, **QUIET)
         self.timeline.input(friendly(self._scrub), [s, self.job, self.timeline], self.samples, **{**QUIET, "trigger_mode": "always_last"})
-        for button, verb in ((self.pause, "pause"), (self.resume, "resume"), (self.finish, "stop"), (self.cancel, "cancel")):
+        for button, verb in ((self.pause, "pause"), (self.resume, "resume"), (self.finish, "finish"), (self.cancel, "cancel")):
             button.click(friendly(self._order(verb)), self.job, None, **QUIET).success(
                 friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET
             )
@@ -359,14 +359,13 @@ class TrainTab:
             raise StudioError("Nobody has said yet that these pictures may be used.",
                               f"Take them in again with the tick at '{OWNED}'")  # fmt: skip
         start = self.engine.library.get(base) if base else None
-        pieces = preset(preset_name, start, pictures=stored.count, resolution=int(side), device=self.engine.device.type)
+        pieces = preset(preset_name, str(start.path) if start else "", pictures=stored.count, resolution=int(side), device=self.engine.device.type)
         data = dataclasses.replace(pieces.data, path=str(stored.path), hash=stored.id, resolution=int(side), crop=crop, ground=_hex(ground),
                                    mirror=bool(mirror), conditional=bool(classes))  # fmt: skip
         title = name.strip() or stored.title
         plan = dataclasses.replace(
             pieces,
             family=family,
-            base=str(start.path) if start else "",
             seed=int(seed or 0),
             data=data,
             budget=_with(pieces.budget, kimg=kimg),

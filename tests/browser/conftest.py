@@ -42,10 +42,11 @@ def studio(home):
 
     patch = pytest.MonkeyPatch()
     patch.setenv("STUDIO_HOME", str(home))
-    app, url, engine = launch(inbrowser=False, device="cpu", block=False)
+    app, url, engine, supervisor = launch(inbrowser=False, device="cpu", block=False)
     yield url, engine
     app.close()
     engine.close()
+    supervisor.close()
     patch.undo()
 
 

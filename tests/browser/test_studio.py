@@ -283,12 +283,13 @@ def test_the_api_renders_a_recipe(studio, tmp_path):
 
 def test_an_empty_library_says_what_to_do(browser, tmp_path, monkeypatch):
     from studio.engine.engine import Engine
+    from studio.jobs.supervisor import Supervisor
     from studio.models.library import Library
     from studio.ui.app import build
 
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
-    with Engine(Library([tmp_path / "models"]), device="cpu") as engine:
-        app = build(engine)
+    with Engine(Library([tmp_path / "models"]), device="cpu") as engine, Supervisor(tmp_path) as supervisor:
+        app = build(engine, supervisor)
         _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
         page = browser.new_page()
         page.goto(url)

@@ -58,7 +58,11 @@ class LocalLauncher:
             return None
         try:
             process = psutil.Process(int(number))
-            if abs(process.create_time() - float(started)) > 0.02 or process.status() == psutil.STATUS_ZOMBIE:
+            if abs(process.create_time() - float(started)) > 0.02:
+                return None
+            if process.status() == psutil.STATUS_ZOMBIE:
+                if child is not None:
+                    child.wait()
                 return None
             return process
         except (psutil.Error, ValueError):
