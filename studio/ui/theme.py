@@ -129,6 +129,7 @@ footer { display: none !important; }
   .gs-stage img { width: min(100%, 42vh); }
   .gs-stage { border-radius: 0 0 14px 14px; }
   #masthead .keys { display: none; }
+  #train-steps button[role=tab] { font-size: 13px; padding-left: 7px; padding-right: 7px; }
   #mixer-result { order: -1; position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
   #mixer-result .gs-stage img { width: min(100%, 34vh); }
   .gs-grid span { font-size: 10px; padding: 2px; }

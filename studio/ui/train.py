@@ -61,13 +61,13 @@ class TrainTab:
         self._visits: dict[str, Visit] = {}
         self._watches: dict[str, Watch] = {}
         with gr.Tabs(selected="pictures", elem_id="train-steps") as self.steps:
-            with gr.Tab("1 · Pictures", id="pictures"):
+            with gr.Tab("1 Pictures", id="pictures"):
                 self._build_pictures()
-            with gr.Tab("2 · What to make", id="make"):
+            with gr.Tab("2 What to make", id="make"):
                 self._build_make()
-            with gr.Tab("3 · Watch", id="watch"):
+            with gr.Tab("3 Watch", id="watch"):
                 self._build_watch()
-            with gr.Tab("4 · Use it", id="use") as self.use_step:
+            with gr.Tab("4 Use it", id="use") as self.use_step:
                 self._build_use()
         self.timer = gr.Timer(2)
         self._wire()
@@ -353,7 +353,7 @@ class TrainTab:
     def _start(self, session: Session, set_id, crop, ground, mirror, family, base, side, preset_name, classes, name, licence,
                kimg, gamma, batch, target, freeze, seed) -> list:  # fmt: skip
         if not set_id:
-            raise StudioError("There are no pictures to learn from.", "Take some in under '1 · Pictures'.")
+            raise StudioError("There are no pictures to learn from.", "Take some in under '1 Pictures'.")
         stored = self.datasets.get(set_id)
         if not stored.owned:
             raise StudioError("Nobody has said yet that these pictures may be used.",
