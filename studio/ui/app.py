@@ -31,7 +31,7 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
     with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False) as app:
         gr.HTML(_MASTHEAD, padding=False)
         session = gr.State()
-        with gr.Tabs(selected="explore") as tabs:
+        with gr.Tabs(selected="explore", overflow_behavior="wrap") as tabs:
             with gr.Tab("Explore", id="explore"):
                 explore = ExploreTab(engine, session)
             with gr.Tab("Mix", id="mix") as mix_tab:

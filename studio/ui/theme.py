@@ -124,7 +124,9 @@ footer { display: none !important; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 0 10px 40px !important; }
+  .gradio-container { padding: 0 4px 40px !important; }
+  .gradio-container .app { padding: 4px 8px !important; }
+  #masthead button { white-space: nowrap; }
   #explore-stage { position: sticky; top: 0; z-index: 20; }
   .gs-stage img { width: min(100%, 42vh); }
   .gs-stage { border-radius: 0 0 14px 14px; }

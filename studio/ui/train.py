@@ -60,7 +60,7 @@ class TrainTab:
         self.supervisor, self.datasets = supervisor, datasets
         self._visits: dict[str, Visit] = {}
         self._watches: dict[str, Watch] = {}
-        with gr.Tabs(selected="pictures", elem_id="train-steps") as self.steps:
+        with gr.Tabs(selected="pictures", elem_id="train-steps", overflow_behavior="wrap") as self.steps:
             with gr.Tab("1 Pictures", id="pictures"):
                 self._build_pictures()
             with gr.Tab("2 What to make", id="make"):
