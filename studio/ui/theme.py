@@ -124,8 +124,7 @@ footer { display: none !important; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 0 4px 40px !important; }
-  .gradio-container .app { padding: 4px 8px !important; }
+  #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }
   #explore-stage { position: sticky; top: 0; z-index: 20; }
   .gs-stage img { width: min(100%, 42vh); }
@@ -139,7 +138,14 @@ footer { display: none !important; }
 """
 
 # Keys work wherever no text is being typed; each presses the button that a mouse would.
+# Gradio puts its own selector before each of ours, which then cannot reach what lies around the page.
 HEAD = """
+<style>
+@media (max-width: 640px) {
+  html body .gradio-container.gradio-container.gradio-container { padding: 0 4px 40px !important; }
+  html body .gradio-container.gradio-container .app.app { padding: 4px 8px !important; }
+}
+</style>
 <script>
 (() => {
   const keys = { " ": "dice", ArrowLeft: "previous", ArrowRight: "next", z: "undo", y: "redo" };

@@ -419,7 +419,7 @@ class TrainTab:
         visit.moments = watch.snapshots
         curves = watch.curves
         losses = _long(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
-        strength = _long(curves, {"ada_p": "strength (ADA p)", "sign_real": "sign on real", "sign_fake": "sign on made"})
+        strength = _long(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
         quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
         running, paused = job.state == "running", job.state in ("paused", "failed", "cancelled")
         return [
