@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from studio.networks.stylegan2 import State, Synthesis
+from studio.networks.steps import State, Stepwise
 
 Noise = tuple[str, float, int]  # mode, strength, seed
 
 
-def steps_within(synthesis: Synthesis, limit: int | None) -> int:
+def steps_within(synthesis: Stepwise, limit: int | None) -> int:
     """How many steps a synthesis takes that stops at `limit` pixels (None = does not stop)."""
-    if limit is None or synthesis.architecture != "skip":  # the others have a picture only at the very end
+    if limit is None or not synthesis.grows:  # the others have a picture only at the very end
         return len(synthesis.steps)
     return sum(step.resolution <= max(limit, 4) for step in synthesis.steps)
 
@@ -35,7 +35,7 @@ class Trace:
         """Whether layers may be taken over at all."""
         return self.model_hash == model_hash and self.noise == noise
 
-    def unchanged(self, ws: torch.Tensor, synthesis: Synthesis) -> int:
+    def unchanged(self, ws: torch.Tensor, synthesis: Stepwise) -> int:
         """How many of the first steps give for `ws` what they gave here."""
         changed = (self.ws != ws).any(dim=2)[0].nonzero()
         first = int(changed[0]) if len(changed) else synthesis.num_ws

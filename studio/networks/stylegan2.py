@@ -6,7 +6,6 @@ public checkpoints use, so that their tensors can be copied by name.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +25,7 @@ from studio.networks.layers import (
     upsample,
 )
 from studio.networks.registry import Family, register
-
-State = tuple[torch.Tensor | None, torch.Tensor | None]  # (features x, picture so far)
+from studio.networks.steps import LatentGenerator, Step, Stepwise
 
 
 @dataclass(frozen=True)
@@ -222,22 +220,13 @@ class SynthesisBlock(nn.Module):
             self.torgb = ToRGB(out, cfg)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One piece of the synthesis that reads one row of ws. Going on from a step needs only the state before it."""
-
-    name: str
-    resolution: int
-    w_index: int
-    run: Callable[[torch.Tensor, State, Callable], State]  # (w (N, w_dim), state, noise of a layer) -> state
-
-
-class Synthesis(nn.Module):
+class Synthesis(Stepwise):
     """ws -> picture (StyleGAN2, Fig. 2 and Fig. 7b)."""
 
     def __init__(self, cfg: StyleGAN2Config):
         super().__init__()
         self.w_dim, self.resolution, self.architecture = cfg.w_dim, cfg.resolution, cfg.architecture
+        self.grows = cfg.architecture == "skip"
         self.block_resolutions = cfg.block_resolutions
         self.num_ws = 2 * len(self.block_resolutions)
         for r in self.block_resolutions:
@@ -245,8 +234,7 @@ class Synthesis(nn.Module):
 
     @property
     def steps(self) -> list[Step]:
-        """The synthesis in order. `w_index` never falls, so that a change in row i of ws leaves every step
-        with a smaller `w_index` as it was."""
+        """Two convolutions and a ToRGB a resolution; the first has one convolution."""
         out, index = [], 0
         for r in self.block_resolutions:
             block = getattr(self, f"b{r}")
@@ -284,82 +272,24 @@ class Synthesis(nn.Module):
                 out.append(Step(f"b{r}.torgb", r, index, torgb))
         return out
 
-    def forward(
-        self,
-        ws: torch.Tensor,
-        noise_mode: str = "const",
-        noise_strength: float = 1.0,
-        generator: torch.Generator | None = None,
-        start: tuple[int, State] | None = None,
-        trace: list[State] | None = None,
-        max_resolution: int | None = None,
-    ) -> torch.Tensor:
-        """ws: (N, num_ws, w_dim).  Returns (N, img_channels, H, W) float32, about [-1, 1], not clamped.
 
-        noise_mode: 'const' (the buffers), 'random' (drawn from `generator`) or 'none'.
-        noise_strength multiplies the learned strengths.
-        trace: a list that is filled with the state before each step.
-        start: (index of a step, state before it): go on from there.
-        max_resolution: stop there and give the picture as it is so far (architecture 'skip' only).
-        """
-        assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.w_dim), tuple(ws.shape)
-        assert noise_mode in ("const", "random", "none")
-        if max_resolution is not None and self.architecture != "skip":
-            max_resolution = None
-
-        def noise(layer: StyledConv) -> torch.Tensor | None:
-            if noise_mode == "none" or not layer.use_noise or noise_strength == 0:
-                return None
-            value = layer.noise_const
-            if noise_mode == "random":
-                # Drawn where the generator lives, so that a CPU generator gives the same noise on every device.
-                where = value.device if generator is None else generator.device
-                shape = (len(ws), 1, layer.resolution, layer.resolution)
-                value = torch.randn(shape, generator=generator, device=where).to(value.device)
-            return value * (layer.noise_strength * noise_strength)
-
-        ws = ws.float()
-        first, state = start if start is not None else (0, (None, None))
-        for step in self.steps[first:]:
-            if max_resolution is not None and step.resolution > max(max_resolution, 4):
-                break
-            if trace is not None:
-                trace.append(state)
-            state = step.run(ws[:, step.w_index], state, noise)
-        return state[1]
-
-
-class Generator(nn.Module):
-    """z, class -> picture. `mapping` and `synthesis` are used apart by the studio."""
+class Generator(LatentGenerator):
+    """Both parts of StyleGAN2."""
 
     def __init__(self, cfg: StyleGAN2Config):
-        super().__init__()
-        self.config = cfg
-        self.z_dim, self.c_dim, self.w_dim, self.resolution = cfg.z_dim, cfg.c_dim, cfg.w_dim, cfg.resolution
-        self.synthesis = Synthesis(cfg)
-        self.num_ws = self.synthesis.num_ws
-        self.mapping = Mapping(
+        synthesis = Synthesis(cfg)
+        mapping = Mapping(
             cfg.z_dim,
             cfg.c_dim,
             cfg.w_dim,
-            self.num_ws,
+            synthesis.num_ws,
             cfg.mapping_layers,
             cfg.embed_features,
             cfg.mapping_layer_features,
             cfg.mapping_lr_multiplier,
             cfg.w_avg_beta,
         )
-
-    def forward(
-        self,
-        z: torch.Tensor,
-        c: torch.Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        **synthesis_kwargs,
-    ) -> torch.Tensor:
-        """z: (N, z_dim), c: (N, c_dim) -> (N, img_channels, resolution, resolution)."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), **synthesis_kwargs)
+        super().__init__(cfg, mapping, synthesis)
 
 
 class DiscriminatorBlock(nn.Module):
