@@ -262,8 +262,8 @@ class ExploreTab:
             trigger(friendly(fn), [s, *inputs], self.picture, **(LIVE if live else QUIET))
 
         def jump(trigger, fn, inputs=()):
-            """Something that sets many controls at once."""
-            trigger(friendly(fn), [s, self.layers, *inputs], everything, **QUIET)
+            """Something that sets many controls at once. No press is lost when one follows another quickly."""
+            trigger(friendly(fn), [s, self.layers, *inputs], everything, **QUIET, trigger_mode="multiple")
 
         def commit(session: Session):
             session.commit()

@@ -124,6 +124,7 @@ footer { display: none !important; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
 @media (max-width: 640px) {
+  .gs-tools > .block { flex-basis: 100%; }
   #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }
   #explore-stage { position: sticky; top: 0; z-index: 20; }
