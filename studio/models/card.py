@@ -54,7 +54,7 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
     hours = training["seconds"] / 3600
     rows = [
         ("Pictures to learn from", f"{pictures:,} (content hash `{data_hash[:16]}`)"),
-        ("Pictures seen in training", f"{training['images_seen']:,}"),
+        ("Pictures seen in training", f"{training['images_seen']:,}" + _before(training)),
         ("Time", f"{hours:.2f} hours"),
         ("Hardware", f"{training['hardware']}, {training['precision']}"),
     ]
@@ -79,3 +79,10 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
         "makes is malformed. Whether it repeats pictures of its data was not measured."
     )
     return "\n\n".join(s for s in sections if s)
+
+
+def _before(training: dict[str, Any]) -> str:
+    if "base" not in training:
+        return ""
+    seen = training["images_seen_before"]
+    return f", beginning from the model `{training['base']}`" + (f", which had seen {seen:,}" if seen else "")

@@ -1,7 +1,6 @@
-"""Adversarial losses by name, and the two regularisers of StyleGAN2.
+"""Adversarial losses by name, and what keeps the discriminator in bounds. Neither knows the network.
 
-A loss has three functions of logits: the discriminator's for real and for generated pictures, and the generator's for
-its own. Each gives one number a logit.
+A loss compares logits: the discriminator's for real and for generated pictures. Each function gives one number a logit.
 """
 
 from collections.abc import Callable
@@ -9,24 +8,46 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
 
 from studio.errors import StudioError
+
+Logits = torch.Tensor  # (N, L): one or several a picture
 
 
 @dataclass(frozen=True)
 class Loss:
-    """discriminator(real logits) + discriminator(fake logits), generator(fake logits); all (N, L) -> (N, L)."""
+    """What both players minimise.
 
-    d_real: Callable[[torch.Tensor], torch.Tensor]
-    d_fake: Callable[[torch.Tensor], torch.Tensor]
-    g: Callable[[torch.Tensor], torch.Tensor]
+    d(real, fake), g(fake, real): (N, L), (N, L) -> (N, L).  compares: `g` looks at the real ones too.
+    """
+
+    d: Callable[[Logits, Logits], Logits]
+    g: Callable[[Logits, Logits | None], Logits]
+    compares: bool = False
+
+
+def _relativistic_average_d(real: Logits, fake: Logits) -> Logits:
+    return F.softplus(-(real - fake.mean(dim=0))) + F.softplus(fake - real.mean(dim=0))
 
 
 LOSSES: dict[str, Loss] = {
-    # -log sigmoid(D(x)), -log(1 - sigmoid(D(G(z)))), -log sigmoid(D(G(z))): Goodfellow 2014, Sec. 3.
-    "non_saturating": Loss(lambda x: F.softplus(-x), F.softplus, lambda x: F.softplus(-x)),
-    # max(0, 1 - D(x)), max(0, 1 + D(G(z))), -D(G(z)): Lim 2017, Eqs. 13 and 14.
-    "hinge": Loss(lambda x: F.relu(1 - x), lambda x: F.relu(1 + x), lambda x: -x),
+    # -log D(x) - log(1 - D(G(z))) and log(1 - D(G(z))), D = sigmoid of the logit: Goodfellow 2014, Eq. 1.
+    "minimax": Loss(lambda r, f: F.softplus(-r) + F.softplus(f), lambda f, r: -F.softplus(f)),
+    # The generator maximises log D(G(z)) instead: Goodfellow 2014, Sec. 3.
+    "non_saturating": Loss(lambda r, f: F.softplus(-r) + F.softplus(f), lambda f, r: F.softplus(-f)),
+    # D(G(z)) - D(x): Arjovsky 2017, Eq. 3 and Alg. 1. The critic must be held near 1-Lipschitz: clip or gradient penalty.
+    "wasserstein": Loss(lambda r, f: f - r, lambda f, r: -f),
+    # Targets 1 for real, 0 for generated, 1 for the generator: Mao 2017, Eq. 9.
+    "least_squares": Loss(lambda r, f: ((r - 1).square() + f.square()) / 2, lambda f, r: (f - 1).square() / 2),
+    # max(0, 1 - D(x)) + max(0, 1 + D(G(z))), -D(G(z)): Lim 2017, Eqs. 13 and 14.
+    "hinge": Loss(lambda r, f: F.relu(1 - r) + F.relu(1 + f), lambda f, r: -f),
+    # Is a real picture more real than a generated one? In pairs: Jolicoeur-Martineau 2018, Eqs. 5 and 6.
+    "relativistic": Loss(lambda r, f: F.softplus(f - r), lambda f, r: F.softplus(r - f), compares=True),
+    # ... than the generated ones on average, and the other way round: Jolicoeur-Martineau 2018, Sec. 4.2.
+    "relativistic_average": Loss(_relativistic_average_d, lambda f, r: _relativistic_average_d(f, r), compares=True),
 }
 
 
@@ -37,13 +58,58 @@ def get_loss(name: str) -> Loss:
     return LOSSES[name]
 
 
-def r1_penalty(logits: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """|| d logits / d real ||^2 for each picture, (N,). Mescheder 2018, Eq. 9, without the factor gamma / 2.
+def gradient_power(logits: Logits, images: torch.Tensor) -> torch.Tensor:
+    """|| d logits / d images ||^2 for each picture, (N,): R1 on real pictures, R2 on generated ones.
 
-    logits: (N, 1), computed from `real` (N, C, H, W), which requires grad.
+    Mescheder 2018, Eqs. 9 and 10, without the factor gamma / 2.  logits: (N, L), computed from `images` (N, C, H, W),
+    which requires grad.
     """
-    (grad,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    (grad,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return grad.square().sum(dim=[1, 2, 3])
+
+
+def gradient_penalty(
+    critic: Callable[[torch.Tensor], Logits], real: torch.Tensor, fake: torch.Tensor, rng: torch.Generator | None = None
+) -> torch.Tensor:
+    """(|| d critic(x) / d x || - 1)^2 for each pair, (N,), at a random point x between real and fake. Gulrajani 2017, Eq. 3,
+    without the factor lambda.
+
+    real, fake: (N, C, H, W).
+    """
+    where = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device if rng else real.device).to(real.device)
+    x = fake.detach().lerp(real.detach(), where).requires_grad_(True)
+    # The tiny number keeps the root's slope finite where the gradient is zero.
+    return ((gradient_power(critic(x), x) + 1e-12).sqrt() - 1).square()
+
+
+@torch.no_grad()
+def clip_weights(critic: nn.Module, bound: float) -> None:
+    """Every parameter into [-bound, bound]. Arjovsky 2017, Alg. 1."""
+    for p in critic.parameters():
+        p.clamp_(-bound, bound)
+
+
+def add_spectral_norm(critic: nn.Module) -> nn.Module:
+    """Divide every weight matrix of the critic by its largest singular value (Miyato 2018, Sec. 2.1), estimated by one
+    power iteration a forward pass. Layers that are normed already stay as they are. Returns the critic."""
+    for module in list(critic.modules()):
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim >= 2 and not parametrize.is_parametrized(module):
+            spectral_norm(module)
+    return critic
+
+
+def orthogonal_penalty(network: nn.Module) -> torch.Tensor:
+    """Sum over weight matrices W, one row an output, of || W W^T without its diagonal ||^2: rows at right angles, of any
+    length. Brock 2018, Eq. 3, without the factor beta. Embeddings are left out, as there."""
+    total: torch.Tensor | float = 0.0
+    for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim >= 2 and not isinstance(module, nn.Embedding):
+            rows = weight.flatten(1)
+            gram = rows @ rows.t()
+            total = total + (gram - torch.diag(gram.diagonal())).square().sum()
+    return torch.as_tensor(total)
 
 
 def path_lengths(images: torch.Tensor, ws: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:

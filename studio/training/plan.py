@@ -13,6 +13,7 @@ import tomli_w
 
 from studio.datasets.crop import MODES, parse_colour
 from studio.errors import StudioError
+from studio.training.growth import Growth
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,10 +38,16 @@ class Data:
 class Objective:
     """What both players are asked to do."""
 
-    loss: str = "non_saturating"  # or 'hinge'
+    loss: str = "non_saturating"  # a name of losses.py: minimax, wasserstein, least_squares, hinge, relativistic, ...
     discriminator: str = "own"  # 'own': the family's; 'projected': on frozen ImageNet features, for few pictures or little time
     r1_gamma: float = 1.0  # weight of R1 (Mescheder 2018), 0 = off
     r1_interval: int = 16  # steps between R1 (StyleGAN2, App. B, "lazy")
+    r2_gamma: float = 0.0  # weight of R2, the same on generated pictures, as often as R1, 0 = off
+    gp_weight: float = 0.0  # weight of the gradient penalty (WGAN-GP, Gulrajani 2017), 0 = off
+    clip: float = 0.0  # bound of the discriminator's weights (WGAN, Arjovsky 2017), 0 = off
+    spectral_norm: bool = False  # on every layer of the discriminator (Miyato 2018)
+    ortho_weight: float = 0.0  # weight of orthogonal regularisation of the generator (BigGAN, Sec. 3.1), 0 = off
+    n_critic: int = 1  # steps of the discriminator for each of the generator
     pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
     pl_interval: int = 4
     pl_decay: float = 0.01
@@ -50,8 +57,9 @@ class Objective:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Adam for both players, and the running average of the generator."""
+    """Steps of both players, and the running average of the generator."""
 
+    kind: str = "adam"  # or 'rmsprop', whose decay is beta2
     batch: int = 32  # pictures a step, over all processes
     micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory, same result
     lr_g: float = 0.0025
@@ -109,6 +117,7 @@ class Plan:
     objective: Objective = field(default_factory=Objective)
     optimizer: Optimizer = field(default_factory=Optimizer)
     augment: Augment = field(default_factory=Augment)
+    growth: Growth = field(default_factory=Growth)
     budget: Budget = field(default_factory=Budget)
     card: Card = field(default_factory=Card)
 
@@ -124,6 +133,10 @@ class Plan:
             self.objective.freeze_d == 0 or (self.objective.freeze_d > 0 and bool(self.base) and self.objective.discriminator == "own"),
             "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
         )
+        _need(self.objective.n_critic >= 1, "objective.n_critic", self.objective.n_critic, "1 or more")
+        for name in ("r1_gamma", "r2_gamma", "gp_weight", "clip", "ortho_weight", "pl_weight"):
+            _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")
+        _need(o.kind in ("adam", "rmsprop"), "optimizer.kind", o.kind, "adam or rmsprop")
         _need(o.batch >= 1, "optimizer.batch", o.batch, "1 or more")
         _need(
             o.micro_batch >= 0 and (o.micro_batch == 0 or o.batch % o.micro_batch == 0),
@@ -135,6 +148,11 @@ class Plan:
             _need(getattr(b, name) > 0, f"budget.{name}", getattr(b, name), "above 0")
         _need(self.objective.r1_interval >= 1 and self.objective.pl_interval >= 1, "intervals", "", "1 or more")
         _need(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+
+    @property
+    def pictures_a_step(self) -> int:
+        """Real pictures that one step shows to the discriminator."""
+        return self.optimizer.batch * self.objective.n_critic
 
     def to_toml(self) -> str:
         """The plan as TOML. `Plan.from_toml(plan.to_toml()) == plan`."""

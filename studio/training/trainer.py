@@ -31,6 +31,7 @@ from studio.training.randomness import DataOrder, generator
 
 _STATE_FORMAT = 1
 _SHEET_SIDE = 8  # pictures a row of the sample sheet
+_LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
 
 
 def train(
@@ -119,6 +120,9 @@ class _Run:
         self.last_snapshot: Path | None = None
         self.kid: KidMeter | None = None
         self.transferred: dict[str, Any] = {}
+        before = base.extra.get("training", {}) if base else {}
+        seen = before.get("images_seen", 0) + before.get("images_seen_before", 0) if isinstance(before, dict) else 0
+        self.began_from = {"base": base.id, "images_seen_before": seen} if base else {}
         events_length = 0
         state = self._load_state()
         if state is not None:
@@ -206,13 +210,13 @@ class _Run:
     @property
     def images_seen(self) -> int:
         """Real pictures shown so far."""
-        return self.step * self.plan.optimizer.batch
+        return self.step * self.plan.pictures_a_step
 
     def go(self) -> Path:
         budget = self.plan.budget
-        total_steps = math.ceil(budget.kimg * 1000 / self.plan.optimizer.batch)
+        total_steps = math.ceil(budget.kimg * 1000 / self.plan.pictures_a_step)
         if self.step == 0:
-            self._tell("start", total_images=total_steps * self.plan.optimizer.batch, pictures=len(self.images),
+            self._tell("start", total_images=total_steps * self.plan.pictures_a_step, pictures=len(self.images),
                        precision=self.precision, device=str(self.accelerator.device),
                        processes=self.accelerator.num_processes, transferred=self.transferred)
             self._save_reals()
@@ -254,27 +258,33 @@ class _Run:
     def _due(self, kimg: float) -> bool:
         """Whether this step is the first to reach another multiple of `kimg`."""
         every = kimg * 1000
-        return self.images_seen // every > (self.images_seen - self.plan.optimizer.batch) // every
+        return self.images_seen // every > (self.images_seen - self.plan.pictures_a_step) // every
 
-    def _batches(self) -> list[Batch]:
-        """This process's micro-batches of real pictures. Which pictures, and which are flipped, hangs on the
-        step and the micro-batch alone."""
+    def _batches(self) -> list[list[Batch]]:
+        """For each turn of the discriminator this process's micro-batches of real pictures. Which pictures, and which are
+        flipped, hangs on the step and the place in it alone."""
         plan, process = self.plan, self.accelerator.process_index
-        per_process = plan.optimizer.batch // self.micro // self.accelerator.num_processes
-        out = []
-        for index in range(process * per_process, (process + 1) * per_process):
-            rows = self.order.indices(self.images_seen + index * self.micro, self.micro)
-            pixels = torch.from_numpy(np.ascontiguousarray(self.images.array[rows]))
-            if plan.data.mirror:
-                flip = torch.rand(self.micro, generator=generator(plan.seed, "mirror", self.step, index)) < 0.5
-                pixels = torch.where(flip[:, None, None, None], pixels.flip(2), pixels)
-            # NHWC seen as NCHW is channels_last already.
-            images = pixels.to(self.accelerator.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-            c = torch.zeros(self.micro, self.config.c_dim)
-            if self.config.c_dim:
-                c[torch.arange(self.micro), torch.from_numpy(self.images.labels[rows])] = 1
-            out.append(Batch(index, images, c.to(self.accelerator.device)))
-        return out
+        turn = plan.optimizer.batch // self.micro  # micro-batches of all processes together
+        mine = turn // self.accelerator.num_processes
+        starts = [k * turn + process * mine for k in range(plan.objective.n_critic)]
+        return [[self._batch(index) for index in range(start, start + mine)] for start in starts]
+
+    def _batch(self, index: int) -> Batch:
+        """Micro-batch `index` of the step."""
+        plan = self.plan
+        rows = self.order.indices(self.images_seen + index * self.micro, self.micro)
+        pixels = torch.from_numpy(np.ascontiguousarray(self.images.array[rows]))
+        if plan.data.mirror:
+            flip = torch.rand(self.micro, generator=generator(plan.seed, "mirror", self.step, index)) < 0.5
+            pixels = torch.where(flip[:, None, None, None], pixels.flip(2), pixels)
+        # NHWC seen as NCHW is channels_last already.
+        images = pixels.to(self.accelerator.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        if self.config.img_channels == 1:
+            images = (images * images.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+        c = torch.zeros(self.micro, self.config.c_dim)
+        if self.config.c_dim:
+            c[torch.arange(self.micro), torch.from_numpy(self.images.labels[rows])] = 1
+        return Batch(index, images, c.to(self.accelerator.device))
 
     # -- what people see -----------------------------------------------------------------------------------------
 
@@ -335,6 +345,7 @@ class _Run:
             "seconds": round(self.seconds, 1),
             "precision": self.precision,
             "hardware": _hardware(self.accelerator),
+            **self.began_from,
             **metrics,
         }
         save_folder(
@@ -382,7 +393,7 @@ def _name(images: int) -> str:
 
 def _to_uint8(x: torch.Tensor) -> np.ndarray:
     """(N, 3, H, W) in [-1, 1] -> (N, H, W, 3)."""
-    x = (x * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+    x = (x * 127.5 + 128).clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)
     return x.permute(0, 2, 3, 1).cpu().numpy()
 
 

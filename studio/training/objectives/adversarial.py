@@ -12,8 +12,17 @@ from torch import nn
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.augment import AdaController, make_augment
-from studio.training.losses import get_loss, path_lengths, r1_penalty
+from studio.training.losses import (
+    add_spectral_norm,
+    clip_weights,
+    get_loss,
+    gradient_penalty,
+    gradient_power,
+    orthogonal_penalty,
+    path_lengths,
+)
 from studio.training.objectives.projected import ProjectedDiscriminator
+from studio.training.growth import grown_at
 from studio.training.plan import Plan
 from studio.training.randomness import generator
 from studio.training.transfer import Transfer, copy_what_fits
@@ -53,6 +62,12 @@ class Adversarial:
             self.G = family.generator(config)
             projected = plan.objective.discriminator == "projected"
             self.D = ProjectedDiscriminator(config) if projected else family.discriminator(config)
+            if plan.objective.spectral_norm:
+                add_spectral_norm(self.D)
+        # A latent w that is learned has a mean to keep; only there do rows stand for styles that can be mixed.
+        self.learns_w = hasattr(self.G.mapping, "w_avg")
+        if plan.objective.pl_weight > 0 and not self.learns_w:
+            raise StudioError(f"{family.title} has no latent w whose paths could be measured.", "Set objective.pl_weight = 0.")
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
@@ -66,15 +81,18 @@ class Adversarial:
             self.augment.p.fill_(plan.augment.p)
             if plan.augment.target > 0:
                 self.ada = AdaController(p=plan.augment.p, target=plan.augment.target, kimg=plan.augment.kimg)
-        self.opt_g = self._adam(self.G, plan.optimizer.lr_g, plan.objective.pl_interval, plan.objective.pl_weight)
-        self.opt_d = self._adam(self.D, plan.optimizer.lr_d, plan.objective.r1_interval, plan.objective.r1_gamma)
+        objective = plan.objective
+        self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g, objective.pl_interval, objective.pl_weight)
+        self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d, objective.r1_interval, objective.r1_gamma + objective.r2_gamma)
         self.pl_mean = torch.zeros([], device=self.device)
 
-    def _adam(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Adam:
+    def _optimizer(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Optimizer:
+        o = self.plan.optimizer
+        if o.kind == "rmsprop":
+            return torch.optim.RMSprop(module.parameters(), lr=lr, alpha=o.beta2, eps=1e-8)
         # A lazy regulariser adds a step every `interval`; rate and decay are corrected (StyleGAN2, App. B).
         ratio = interval / (interval + 1) if weight > 0 else 1.0
-        betas = (self.plan.optimizer.beta1**ratio, self.plan.optimizer.beta2**ratio)
-        return torch.optim.Adam(module.parameters(), lr=lr * ratio, betas=betas, eps=1e-8)
+        return torch.optim.Adam(module.parameters(), lr=lr * ratio, betas=(o.beta1**ratio, o.beta2**ratio), eps=1e-8)
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -137,20 +155,43 @@ class Adversarial:
 
     # -- one step ------------------------------------------------------------------------------------------------
 
-    def step(self, step: int, micro: list[Batch], images_seen: int) -> dict[str, float]:
-        """One step of both players on the micro-batches of this process.
+    def step(self, step: int, reals: list[list[Batch]], images_seen: int) -> dict[str, float]:
+        """One step of the generator and `n_critic` of the discriminator.
 
-        images_seen: real pictures shown before this step.  Returns numbers for the curves, means over all processes.
+        reals: for each step of the discriminator the micro-batches of this process.  images_seen: real pictures shown
+        before this step.  Returns numbers for the curves, means over all processes.
         Raises StudioError when a loss is no longer a finite number.
         """
+        if self.plan.growth.fade_kimg:
+            self._grow(images_seen)
+        stats = _Means(1 / len(reals[0]))
+        self._step_g(step, reals[0], images_seen, stats)
+        self.G.requires_grad_(False)
+        self.D.requires_grad_(True)
+        for p in self.frozen_d:
+            p.requires_grad_(False)
+        for k, micro in enumerate(reals):
+            self._step_d(step * len(reals) + k, micro, stats)
+        values = self._mean_over_processes([value / stats.counts[name] for name, value in stats.items()])
+        out = {name: float(value) for name, value in zip(stats, values, strict=True)}
+        if self.plan.objective.loss == "wasserstein":
+            # E D(x) - E D(G(z)): what the critic estimates the distance to be, up to its Lipschitz constant.
+            out["wasserstein"] = -out["loss_d"]
+        if self.ada is not None:
+            seen = self.plan.pictures_a_step
+            self.augment.p.fill_(self.ada.update(out["real_sign"] * seen, seen, seen))
+        if self.plan.augment.kind == "ada":
+            out["ada_p"] = float(self.augment.p)
+        if not all(math.isfinite(value) for value in out.values()):
+            raise StudioError(
+                f"The training left the range of numbers after {images_seen} pictures.",
+                "Raise r1_gamma or lower the learning rates; the snapshots made so far are kept.",
+            )
+        return out
+
+    def _step_g(self, step: int, micro: list[Batch], images_seen: int, stats: "_Means") -> None:
         plan, objective = self.plan, self.plan.objective
         share = 1 / len(micro)
-        stats: dict[str, torch.Tensor] = {}
-
-        def add(name: str, value: torch.Tensor) -> None:
-            stats[name] = stats.get(name, 0) + value.detach().float() * share
-
-        # Generator.
         self.G.requires_grad_(True)
         self.D.requires_grad_(False)
         w_mean = torch.zeros(self.G.w_dim, device=self.device)
@@ -159,59 +200,77 @@ class Adversarial:
             with self._autocast():
                 fake, c, w = self._fake(len(batch.images), rng, objective.style_mixing)
                 logits = self.D(self.augment(fake, generator=rng), c).float()
-                loss = self.loss.g(logits).mean()
+                real_logits = None
+                if self.loss.compares:
+                    real_logits = self.D(self.augment(batch.images, generator=rng), batch.c).float()
+                loss = self.loss.g(logits, real_logits).mean()
             (loss * share).backward()
             w_mean += w.detach().mean(dim=0) * share
-            add("loss_g", loss)
-            add("fake_sign", logits.sign().mean())
+            stats.add("loss_g", loss)
+            stats.add("fake_sign", logits.sign().mean())
+        if objective.ortho_weight > 0:
+            (orthogonal_penalty(self.G) * objective.ortho_weight).backward()
         self._optimise(self.opt_g, self.G)
         if objective.pl_weight > 0 and step % objective.pl_interval == 0:
             for batch in micro:
-                lengths = self._path_length_backward(step, batch, share)
-                add("path_length", lengths)
+                stats.add("path_length", self._path_length_backward(step, batch, share))
             self.pl_mean.lerp_(self._mean_over_processes([stats["path_length"]])[0], objective.pl_decay)
             self._optimise(self.opt_g, self.G)
         self._average(w_mean, images_seen)
 
-        # Discriminator.
-        self.G.requires_grad_(False)
-        self.D.requires_grad_(True)
-        for p in self.frozen_d:
-            p.requires_grad_(False)
+    def _step_d(self, turn: int, micro: list[Batch], stats: "_Means") -> None:
+        """turn: steps of the discriminator before this one."""
+        objective = self.plan.objective
+        share = 1 / len(micro)
         for batch in micro:
-            rng = self._generators(step, "d", batch.index)
+            rng = self._generators(turn, "d", batch.index)
             with self._autocast():
                 with torch.no_grad():
                     fake, c, _ = self._fake(len(batch.images), rng, objective.style_mixing)
                 fake_logits = self.D(self.augment(fake, generator=rng), c).float()
                 real_logits = self.D(self.augment(batch.images, generator=rng), batch.c).float()
-                loss = (self.loss.d_fake(fake_logits) + self.loss.d_real(real_logits)).mean()
+                loss = self.loss.d(real_logits, fake_logits).mean()
             (loss * share).backward()
-            add("loss_d", loss)
-            add("real_sign", real_logits.sign().mean())
+            stats.add("loss_d", loss)
+            stats.add("real_sign", real_logits.sign().mean())
+            if objective.gp_weight > 0:
+                rng = self._generators(turn, "gp", batch.index)
+                penalty = gradient_penalty(lambda x, c=batch.c: self.D(x, c), batch.images, fake.float(), rng).mean()
+                (penalty * (objective.gp_weight * share)).backward()
+                stats.add("gradient_penalty", penalty)
         self._optimise(self.opt_d, self.D)
-        if objective.r1_gamma > 0 and step % objective.r1_interval == 0:
-            for batch in micro:
-                rng = self._generators(step, "r1", batch.index)
+        if turn % objective.r1_interval == 0:
+            self._lazy_penalties(turn, micro, stats)
+        if objective.clip > 0:
+            clip_weights(self.D, objective.clip)
+
+    def _lazy_penalties(self, turn: int, micro: list[Batch], stats: "_Means") -> None:
+        """R1 and R2, in a step of their own."""
+        objective, share = self.plan.objective, 1 / len(micro)
+        factor = 0.5 * objective.r1_interval * share
+        for batch in micro:
+            if objective.r1_gamma > 0:
+                rng = self._generators(turn, "r1", batch.index)
                 real = batch.images.detach().requires_grad_(True)
-                penalty = r1_penalty(self.D(self.augment(real, generator=rng), batch.c), real).mean()
-                (penalty * (objective.r1_gamma / 2 * objective.r1_interval * share)).backward()
-                add("r1", penalty)
+                penalty = gradient_power(self.D(self.augment(real, generator=rng), batch.c), real).mean()
+                (penalty * (objective.r1_gamma * factor)).backward()
+                stats.add("r1", penalty)
+            if objective.r2_gamma > 0:
+                rng = self._generators(turn, "r2", batch.index)
+                with torch.no_grad():
+                    fake, c, _ = self._fake(len(batch.images), rng, objective.style_mixing)
+                fake = fake.float().requires_grad_(True)
+                penalty = gradient_power(self.D(self.augment(fake, generator=rng), c), fake).mean()
+                (penalty * (objective.r2_gamma * factor)).backward()
+                stats.add("r2", penalty)
+        if objective.r1_gamma > 0 or objective.r2_gamma > 0:
             self._optimise(self.opt_d, self.D)
 
-        values = self._mean_over_processes(list(stats.values()))
-        out = {name: float(value) for name, value in zip(stats, values, strict=True)}
-        if self.ada is not None:
-            batch_size = plan.optimizer.batch
-            self.augment.p.fill_(self.ada.update(out["real_sign"] * batch_size, batch_size, batch_size))
-        if plan.augment.kind == "ada":
-            out["ada_p"] = float(self.augment.p)
-        if not all(math.isfinite(value) for value in out.values()):
-            raise StudioError(
-                f"The training left the range of numbers after {images_seen} pictures.",
-                "Raise r1_gamma or lower the learning rates; the snapshots made so far are kept.",
-            )
-        return out
+    def _grow(self, images_seen: int) -> None:
+        """Progressive growing: how many doublings of the picture are at work now."""
+        grown = grown_at(images_seen, self.config.resolution, self.plan.growth)
+        for network in (self.G, self.D, self.ema):
+            network.set_grown(grown)
 
     def _generators(self, step: int, phase: str, index: int) -> torch.Generator:
         # On the CPU also when training on a GPU: the draws do not depend on the device.
@@ -227,7 +286,7 @@ class Adversarial:
         c = self.classes_like_data(n, rng).to(self.device)
         ws = self.G.mapping(z, c)
         w = ws[:, 0]
-        if torch.rand([], generator=rng) < style_mixing:
+        if self.learns_w and torch.rand([], generator=rng) < style_mixing:
             cutoff = int(torch.randint(1, ws.shape[1], [], generator=rng))
             other = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
@@ -245,7 +304,7 @@ class Adversarial:
         (penalty * (objective.pl_weight * objective.pl_interval * share)).backward()
         return lengths.mean()
 
-    def _optimise(self, optimizer: torch.optim.Adam, module: nn.Module) -> None:
+    def _optimise(self, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
         params = [p for p in module.parameters() if p.grad is not None]
         flat = torch.cat([p.grad.flatten() for p in params])
         flat = self.accelerator.reduce(flat, "mean")
@@ -262,13 +321,14 @@ class Adversarial:
     def _average(self, w_mean: torch.Tensor, images_seen: int) -> None:
         """The generator's mean of w, and its running average with warm-up (ProGAN, Sec. 4.1; ADA's schedule)."""
         optimizer = self.plan.optimizer
-        w_mean = self.accelerator.reduce(w_mean, "mean")
-        w_avg = self.G.mapping.w_avg
-        w_avg.copy_(w_mean.lerp(w_avg, self.G.mapping.w_avg_beta))
+        if self.learns_w:
+            w_mean = self.accelerator.reduce(w_mean, "mean")
+            w_avg = self.G.mapping.w_avg
+            w_avg.copy_(w_mean.lerp(w_avg, self.G.mapping.w_avg_beta))
         half_life = optimizer.ema_kimg * 1000
         if optimizer.ema_rampup > 0:
             half_life = min(half_life, images_seen * optimizer.ema_rampup)
-        beta = 0.5 ** (optimizer.batch / max(half_life, 1e-8))
+        beta = 0.5 ** (self.plan.pictures_a_step / max(half_life, 1e-8))
         for averaged, now in zip(self.ema.parameters(), self.G.parameters(), strict=True):
             averaged.copy_(now.lerp(averaged, beta))
         for averaged, now in zip(self.ema.buffers(), self.G.buffers(), strict=True):
@@ -282,3 +342,15 @@ def _layout(p: torch.Tensor) -> torch.memory_format:
     if p.ndim == 4 and p.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format
+
+
+class _Means(dict):
+    """Name -> sum of what was added, each time a micro-batch's `share` of it; `counts`: how many steps were added up."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share, self.counts = share, {}
+
+    def add(self, name: str, value: torch.Tensor) -> None:
+        self[name] = self.get(name, 0) + value.detach().float() * self.share
+        self.counts[name] = self.counts.get(name, 0) + self.share
