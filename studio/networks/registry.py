@@ -17,7 +17,8 @@ class Family:
     sentence: one plain sentence for the page where an artist chooses.
     config: a frozen dataclass of hyper-parameters.
     generator, discriminator: make the module from a config.
-    has_w: has an intermediate latent w with one row a layer (mapping, synthesis, num_ws).
+    has_w: draws from noise through rows of w+ (mapping, synthesis, num_ws), so that it can be explored. A family without
+        a latent w of its own has z beside the class as its one row.
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
     """
 
