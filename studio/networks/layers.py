@@ -4,6 +4,7 @@ All of it is plain PyTorch: no compiled extension, every operation differentiabl
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ def fir_filter(taps: tuple[float, ...] | list[float]) -> torch.Tensor:
     return torch.tensor((f / f.sum()).tolist())
 
 
-def normal(*shape: int, std: float = 1.0) -> torch.Tensor:
-    """Draws of N(0, std^2) to begin a parameter with; on the meta device only a shape.
+def normal(*shape: int, std: float = 1.0, mean: float = 0.0) -> torch.Tensor:
+    """Draws of N(mean, std^2) to begin a parameter with; on the meta device only a shape.
 
     There torch would import its decompositions to draw nothing, more than a second of the start of a program.
     """
     blank = torch.empty(shape)
-    return blank if blank.is_meta else blank.normal_(0, std)
+    return blank if blank.is_meta else blank.normal_(mean, std)
 
 
 def fir(x: torch.Tensor, f: torch.Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0):
@@ -171,3 +172,98 @@ class MinibatchStd(nn.Module):
 def normalize_2nd_moment(x: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
     """Scale each row of (N, d) to unit root mean square."""
     return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()
+
+
+class LabelEmbedding(nn.Module):
+    """Classes (N, c_dim), one-hot or weights -> vectors (N, features). Without bias, so that weights blend the vectors."""
+
+    def __init__(self, c_dim: int, features: int, std: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(normal(features, c_dim, std=std))
+
+    def forward(self, c: torch.Tensor) -> torch.Tensor:
+        return F.linear(c.float(), self.weight)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy 2015) of (N, C) or (N, C, H, W), one mean and deviation a channel.
+
+    In training: the statistics of the batch at hand. When gradients are gathered over several micro-batches, each is
+    normalised by its own. Raises ValueError for a single value a channel, whose deviation is zero.
+
+    In eval mode: the running statistics, so that a picture does not depend on its neighbours in the batch, and a batch of
+    one is fine. They are the plain mean over the first `memory` batches and decay by 1 / memory a batch afterwards: from
+    the first batch on they hold nothing of the values they began with.
+
+    A generator whose parameters are an average over many steps has, if the buffers of the live one are copied into it, the
+    statistics of the live one's last batches. That is a good guess when the two are close, and no more than that:
+    `standing_statistics` measures its own.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        weight_std: float = 0.0,  # the weights begin at N(1, weight_std^2)
+        memory: int = 10,  # batches
+        eps: float = 1e-5,
+    ):
+        super().__init__()
+        self.memory, self.eps = memory, eps
+        self.weight = nn.Parameter(normal(channels, std=weight_std, mean=1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("batches_seen", torch.tensor(0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        # With momentum 1 torch hands out the statistics of this batch, which it has computed anyway.
+        mean, var = torch.zeros_like(self.running_mean), torch.ones_like(self.running_var)
+        y = F.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps)
+        with torch.no_grad():
+            self.batches_seen += 1
+            share = 1 / self.batches_seen.clamp(max=self.memory)  # stays on the device: no waiting for it
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(var, share)
+        return y
+
+
+@torch.no_grad()
+def standing_statistics(network: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
+    """Measure anew the running statistics of each BatchNorm in `network`: their mean over network(*batch) for `batches`.
+
+    For a generator of averaged parameters, before it is looked at or kept (Brock 2019, BigGAN: standing statistics). A
+    layer sees what the layers before it give in training, as it did when it learned. Ten batches of the size used in
+    training are enough.  Does nothing where there is no BatchNorm. The network is left in eval mode.
+    """
+    norms = [m for m in network.modules() if isinstance(m, BatchNorm)]
+    network.eval()
+    if not norms:
+        return
+    memories = [m.memory for m in norms]
+    for m in norms:
+        m.train()
+        m.batches_seen.zero_()
+        m.memory = math.inf  # which makes the running mean a plain one
+    for batch in batches:
+        network(*batch)
+    for m, memory in zip(norms, memories, strict=True):
+        m.memory = memory
+        m.eval()
+
+
+def make_norm(kind: str, channels: int, weight_std: float = 0.0) -> nn.Module:
+    """A norm for (N, C, H, W) by name: 'batch', 'instance', 'layer' (each picture as a whole) or 'none'.
+
+    Its weights begin at N(1, weight_std^2), its biases at 0.  Raises ValueError for another name.
+    """
+    if kind == "batch":
+        return BatchNorm(channels, weight_std)
+    if kind in ("instance", "layer"):
+        norm = nn.GroupNorm(channels if kind == "instance" else 1, channels)
+        norm.weight = nn.Parameter(normal(channels, std=weight_std, mean=1))
+        return norm
+    if kind == "none":
+        return nn.Identity()
+    raise ValueError(f"a norm must be 'batch', 'instance', 'layer' or 'none', not {kind!r}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from studio.errors import StudioError
@@ -17,8 +18,11 @@ class Family:
     sentence: one plain sentence for the page where an artist chooses.
     config: a frozen dataclass of hyper-parameters.
     generator, discriminator: make the module from a config.
-    has_w: has an intermediate latent w with one row a layer (mapping, synthesis, num_ws).
+    has_w: draws from noise through rows of w+ (mapping, synthesis, num_ws), so that it can be explored. A family without
+        a latent w of its own has z beside the class as its one row.
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
+    settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
+    it is shown or saved; takes the generator, randomness, and how often each class is drawn.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Family:
     classes: bool = False
     translate: bool = False
     upscale: bool = False
+    settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
 
 
 _families: dict[str, Family] = {}

@@ -25,6 +25,7 @@ from studio.models.library import default_library
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
 from studio.training.events import EventLog
+from studio.training.growth import grown_at
 from studio.training.objectives.adversarial import Adversarial, Batch
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, generator
@@ -115,6 +116,7 @@ class _Run:
         counts = np.bincount(self.images.labels, minlength=len(self.classes)).tolist() if self.classes else []
         self.objective = Adversarial(self.plan, self.config, counts, accelerator, self.precision)
         self.order = DataOrder(len(self.images), plan.seed)
+        _check_growth(self.plan, self.config.resolution)
         self.micro = self._micro_batch()
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
         self.last_snapshot: Path | None = None
@@ -385,6 +387,16 @@ def _family_config(plan: Plan, base: ModelInfo | None, c_dim: int):
         return family.config(**{**settings, "resolution": plan.data.resolution, "c_dim": c_dim})
     except (TypeError, ValueError) as e:
         raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
+
+
+def _check_growth(plan: Plan, resolution: int) -> None:
+    growth = plan.growth
+    full = grown_at(0, resolution, resolution, 0, 0)
+    if grown_at(int(plan.budget.kimg * 1000), resolution, growth.start, growth.fade_kimg, growth.stable_kimg) < full:
+        raise StudioError(
+            f"With {plan.budget.kimg:g} kimg the pictures never grow to {resolution} px.",
+            "Raise budget.kimg, or lower growth.fade_kimg and growth.stable_kimg.",
+        )
 
 
 def _name(images: int) -> str:

@@ -8,7 +8,7 @@ from studio.training.events import read_events
 
 _FIRST_STEPS = 20  # before these the speed says nothing: caches are cold, kernels are still chosen
 _WINDOW = 40  # points of the curves over which the speed is taken
-_NO_CURVE = {"type", "step", "images", "seconds", "memory"}
+_NO_CURVE = {"type", "step", "images", "seconds"}
 _TAIL = 64
 
 
@@ -110,7 +110,7 @@ class Watch:
 
     @property
     def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """Name -> [(kimg, value)]: losses, signs, ADA p, and 'hours' of training."""
+        """Name -> [(kimg, value)]: losses, signs, ADA p, 'memory' in bytes, and 'hours' of training."""
         out: dict[str, list[tuple[float, float]]] = {}
         for event in self._of("step"):
             at = event["images"] / 1000

@@ -18,10 +18,11 @@ from studio.errors import StudioError
 from studio.jobs.store import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
-from studio.networks import families, get_family
+from studio.networks import get_family
 from studio.settings import atomic_folder
+from studio.training.kinds import KINDS, get_kind
 from studio.training.plan import Plan
-from studio.training.presets import PRESETS, preset
+from studio.training.presets import PRESETS, kind_for, preset
 from studio.training.watch import Snapshot, Watch
 from studio.ui.components import QUIET, cells_html, data_url, empty_html, file_url, friendly, note, press_grid
 from studio.ui.explore import ExploreTab
@@ -114,10 +115,10 @@ class TrainTab:
                 self.to_make = gr.Button("Next: what to make →", visible=False, elem_id="train-next")
 
     def _build_make(self) -> None:
-        made = [(f"{f.title}: {f.sentence}", f.name) for f in families() if not (f.translate or f.upscale)]
+        made = [(f"{k.title}: {k.sentence}", k.name) for k in KINDS]
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family)", elem_id="train-family")
+                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family")
                 self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
                                         info="A model that draws already learns from few pictures, and sooner.")
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
@@ -154,6 +155,11 @@ class TrainTab:
                 self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID, lower is better)", height=200, visible=False)
                 self.losses = gr.LinePlot(x="kimg", y="value", color="curve", title="The two players (losses)", height=200, visible=False)
                 self.strength = gr.LinePlot(x="kimg", y="value", color="curve", title="Learning by heart (ADA p, sign of D)", height=200, visible=False)
+                self.distance = gr.LinePlot(x="kimg", y="value", title="Distance by the critic (Wasserstein estimate, lower is better)", height=200,
+                                            visible=False)  # fmt: skip
+                with gr.Accordion("Time and memory", open=False):
+                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", height=160, visible=False)
+                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", height=160, visible=False)
                 with gr.Accordion("Log", open=False, visible=False) as self.log_box:
                     self.log = gr.Textbox(show_label=False, lines=12, max_lines=12, interactive=False)
 
@@ -191,9 +197,9 @@ class TrainTab:
         self.delete.click(friendly(self._ask_to_delete), self.set, [self.delete_box, self.delete_note], **QUIET)
         self.delete_no.click(lambda: gr.update(visible=False), None, self.delete_box, **QUIET)
         self.delete_yes.click(friendly(self._delete), look, [self.delete_box, *sets], **QUIET)
-        to_make = [self.steps, self.base, self.side, self.name, self.classes]
-        self.to_make.click(friendly(self._go_to_make), [self.set, self.family], to_make, **QUIET)
-        self.family.input(friendly(self._bases), self.family, self.base, **QUIET)
+        to_make = [self.steps, self.family, self.base, self.side, self.name, self.classes]
+        self.to_make.click(friendly(self._go_to_make), self.set, to_make, **QUIET)
+        self.family.input(friendly(self._choose_kind), [self.family, self.set], [self.base, self.side, self.classes], **QUIET)
         self.base.input(friendly(self._side_of), self.base, self.side, **QUIET)
 
         watch = self._watch_outputs
@@ -329,18 +335,32 @@ class TrainTab:
 
     # -- what to make --------------------------------------------------------------------------------------------
 
-    def _go_to_make(self, id: str, family: str) -> list:
+    def _go_to_make(self, id: str) -> list:
         stored = self.datasets.get(id)
-        bases = self._of_family(family)
+        kind = kind_for(stored.count)
+        base, side = self._start_points(kind)
+        return [gr.update(selected="make"), kind, base, side, stored.title, self._classes_box(id, kind)]
+
+    def _choose_kind(self, kind: str, id: str | None) -> list:
+        return [*self._start_points(kind), self._classes_box(id, kind)]
+
+    def _start_points(self, kind: str) -> list:
+        """Models to begin from, and sizes, for the kind; the first of each is chosen."""
+        bases, sides = self._of_kind(kind), get_kind(kind).sides
         side = bases[0].resolution if bases else self._plain_side()
-        return [gr.update(selected="make"), self._bases(family), side, stored.title,
-                gr.update(visible=len(stored.classes) > 1 and get_family(family).classes, value=False)]  # fmt: skip
+        return [self._bases(kind), gr.update(choices=list(sides), value=side if side in sides else max(s for s in sides if s <= max(side, sides[0])))]
 
-    def _of_family(self, family: str) -> list[ModelInfo]:
-        return [m for m in self.engine.library.scan()[0] if m.family == family]
+    def _classes_box(self, id: str | None, kind: str):
+        what = get_kind(kind)
+        many = bool(id) and len(self.datasets.get(id).classes) > 1
+        able = get_family(what.family).classes and what.objective.get("discriminator") != "projected"
+        return gr.update(visible=many and able, value=what.classes == "must", interactive=what.classes != "must")
 
-    def _bases(self, family: str):
-        found = self._of_family(family)
+    def _of_kind(self, kind: str) -> list[ModelInfo]:
+        return [m for m in self.engine.library.scan()[0] if m.family == get_kind(kind).family]
+
+    def _bases(self, kind: str):
+        found = self._of_kind(kind)
         choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in found] + [("From nothing", _NOTHING)]
         return gr.update(choices=choices, value=choices[0][1])
 
@@ -359,13 +379,17 @@ class TrainTab:
             raise StudioError("Nobody has said yet that these pictures may be used.",
                               f"Take them in again with the tick at '{OWNED}'")  # fmt: skip
         start = self.engine.library.get(base) if base else None
-        pieces = preset(preset_name, str(start.path) if start else "", pictures=stored.count, resolution=int(side), device=self.engine.device.type)
+        what = get_kind(family)
+        if what.classes == "must" and len(stored.classes) < 2:
+            raise StudioError(f"{what.title} learns classes, and this set has none.",
+                              "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.")  # fmt: skip
+        pieces = preset(preset_name, str(start.path) if start else "", pictures=stored.count, resolution=int(side),
+                        device=self.engine.device.type, kind=family)  # fmt: skip
         data = dataclasses.replace(pieces.data, path=str(stored.path), hash=stored.id, resolution=int(side), crop=crop, ground=_hex(ground),
-                                   mirror=bool(mirror), conditional=bool(classes))  # fmt: skip
+                                   mirror=bool(mirror), conditional=bool(classes) or what.classes == "must")  # fmt: skip
         title = name.strip() or stored.title
         plan = dataclasses.replace(
             pieces,
-            family=family,
             seed=int(seed or 0),
             data=data,
             budget=_with(pieces.budget, kimg=kimg),
@@ -383,7 +407,7 @@ class TrainTab:
     @property
     def _watch_outputs(self) -> list:
         return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.samples, self.timeline, self.quality,
-                self.losses, self.strength, self.log_box, self.log, self.moments]  # fmt: skip
+                self.losses, self.strength, self.distance, self.memory, self.hours, self.log_box, self.log, self.moments]  # fmt: skip
 
     def _job_choices(self, chosen: str | None):
         jobs = self.supervisor.jobs()
@@ -419,6 +443,7 @@ class TrainTab:
         visit.moments = watch.snapshots
         curves = watch.curves
         losses = _long(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
+        distance = _long(curves, {"wasserstein": "the critic's estimate"})
         strength = _long(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
         quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
         running, paused = job.state == "running", job.state in ("paused", "failed", "cancelled")
@@ -434,6 +459,9 @@ class TrainTab:
             gr.update(value=quality, visible=len(quality) > 1),
             gr.update(value=losses, visible=len(losses) > 2),
             gr.update(value=strength, visible=len(strength) > 2),
+            gr.update(value=distance, visible=len(distance) > 2),
+            gr.update(value=_long(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
+            gr.update(value=_long(curves, {"hours": "hours"}), visible=len(curves.get("hours", ())) > 2),
             gr.update(visible=True),
             self.supervisor.logs(id)[-8000:],
             self._moments_html(watch),
@@ -553,13 +581,13 @@ def _sheet_html(path: Path, kimg: float) -> str:
     )
 
 
-def _long(curves: dict, names: dict[str, str], most: int = 300) -> pd.DataFrame:
-    """Curves as rows for a plot, thinned to `most` points each."""
+def _long(curves: dict, names: dict[str, str], most: int = 300, scale: float = 1.0) -> pd.DataFrame:
+    """Curves as rows for a plot, thinned to `most` points each; values are multiplied by `scale`."""
     rows = []
     for key, label in names.items():
         points = curves.get(key, [])
         step = max(1, len(points) // most)
-        rows += [{"kimg": float(x), "value": float(y), "curve": label} for x, y in points[::step]]
+        rows += [{"kimg": float(x), "value": float(y) * scale, "curve": label} for x, y in points[::step]]
     return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
 
 

@@ -10,7 +10,7 @@ from studio.models.folder import build_network, open_folder, save_folder
 from studio.networks.layers import conv_resample, fir, fir_filter
 from studio.networks.stylegan import Discriminator, Generator, StyledLayer, StyleGANConfig, adain
 from studio.training.growth import grown_at
-from studio.training.losses import get_loss, r1_penalty
+from studio.training.losses import get_loss, gradient_power
 
 GROWN = (0.0, 0.3, 1.0, 1.5, 2.0, 2.75, 3.0)  # of 32 px, whose stages are 3
 
@@ -182,7 +182,7 @@ def test_the_gradient_reaches_the_active_blocks_and_no_others(grown):
     img = g(torch.randn(4, 16))
     assert img.requires_grad
     real = img.detach().requires_grad_(True)
-    (d(img).sum() + r1_penalty(d(real), real).sum()).backward()
+    (d(img).sum() + gradient_power(d(real), real).sum()).backward()
     newest = math.ceil(grown)
     ends = {newest, math.floor(grown)}  # the only ways out and in
     for player in (g.synthesis, d):
@@ -345,12 +345,12 @@ def test_it_learns_colours_while_it_grows():
         real = (colour[:, None, None] + 0.1 * torch.randn(batch, 3, 1, 1)).expand(-1, -1, 16, 16).clone()
         fake = g(torch.randn(batch, 16), noise_mode="random")
         opt_g.zero_grad()
-        loss.g(d(fake)).mean().backward()
+        loss.g(d(fake), None).mean().backward()
         opt_g.step()
         opt_d.zero_grad()
         real.requires_grad_(True)
         logits = d(real)
-        (loss.d_fake(d(fake.detach())) + loss.d_real(logits)).mean().add(0.5 * r1_penalty(logits, real).mean()).backward()
+        loss.d(logits, d(fake.detach())).mean().add(0.5 * gradient_power(logits, real).mean()).backward()
         opt_d.step()
     assert stages[0] == 0 and stages[-1] == 2 and any(0 < s < 1 for s in stages) and any(1 < s < 2 for s in stages)
     assert before > 0.4

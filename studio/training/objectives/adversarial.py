@@ -53,7 +53,7 @@ class Adversarial:
         family = get_family(plan.family)
         self.plan, self.config, self.accelerator, self.precision = plan, config, accelerator, precision
         self.device = accelerator.device
-        self.loss = get_loss(plan.objective.loss)
+        self.loss, self.settle = get_loss(plan.objective.loss), family.settle
         self.label_weights = torch.tensor(label_counts or [1], dtype=torch.float32)
 
         # Weights are drawn on the CPU from the plan's seed: the same on every device and every process.
@@ -68,6 +68,9 @@ class Adversarial:
         self.learns_w = hasattr(self.G.mapping, "w_avg")
         if plan.objective.pl_weight > 0 and not self.learns_w:
             raise StudioError(f"{family.title} has no latent w whose paths could be measured.", "Set objective.pl_weight = 0.")
+        self.grows = hasattr(self.G, "set_grown")
+        if plan.growth.fade_kimg > 0 and not self.grows:
+            raise StudioError(f"{family.title} does not grow.", "Remove [growth] from the plan, or choose StyleGAN.")
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
@@ -85,6 +88,7 @@ class Adversarial:
         self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g, objective.pl_interval, objective.pl_weight)
         self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d, objective.r1_interval, objective.r1_gamma + objective.r2_gamma)
         self.pl_mean = torch.zeros([], device=self.device)
+        self._grow(0)
 
     def _optimizer(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Optimizer:
         o = self.plan.optimizer
@@ -127,13 +131,20 @@ class Adversarial:
         if d_state is not None and self.plan.objective.discriminator == "own":
             d_state, out["discriminator"] = copy_what_fits(self.D.state_dict(), d_state)
             self.D.load_state_dict(d_state)
+        self._grow(0)
         return out
 
     def networks(self) -> tuple[dict, dict]:
         """Tensors of the generator's average, and of the discriminator, as a model folder keeps them."""
+        self._settle()
         return self.ema.state_dict(), self.D.state_dict()
 
     # -- pictures ------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        if self.settle is not None:
+            with torch.no_grad(), self._autocast():
+                self.settle(self.ema, generator(self.plan.seed, "settle"), self.label_weights)
 
     def classes_like_data(self, count: int, rng: torch.Generator) -> torch.Tensor:
         """One-hot classes (count, c_dim) as frequent as in the data."""
@@ -145,6 +156,7 @@ class Adversarial:
     @torch.no_grad()
     def fixed_samples(self, count: int, stream: str = _FIXED_STREAM, batch: int = 32) -> Iterator[torch.Tensor]:
         """Pictures (n, C, H, W) float32 of the averaged generator, always of the same latents."""
+        self._settle()
         rng = generator(self.plan.seed, stream)
         z = torch.randn(count, self.config.z_dim, generator=rng)
         c = self.classes_like_data(count, rng)
@@ -162,8 +174,7 @@ class Adversarial:
         before this step.  Returns numbers for the curves, means over all processes.
         Raises StudioError when a loss is no longer a finite number.
         """
-        if self.plan.growth.fade_kimg:
-            self._grow(images_seen)
+        self._grow(images_seen)
         stats = _Means(1 / len(reals[0]))
         self._step_g(step, reals[0], images_seen, stats)
         self.G.requires_grad_(False)
@@ -268,9 +279,12 @@ class Adversarial:
 
     def _grow(self, images_seen: int) -> None:
         """Progressive growing: how many doublings of the picture are at work now."""
-        grown = grown_at(images_seen, self.config.resolution, self.plan.growth)
-        for network in (self.G, self.D, self.ema):
-            network.set_grown(grown)
+        if self.grows:
+            growth = self.plan.growth
+            grown = grown_at(images_seen, self.config.resolution, growth.start, growth.fade_kimg, growth.stable_kimg)
+            for network in (self.G, self.ema, self.D):
+                if hasattr(network, "set_grown"):
+                    network.set_grown(grown)
 
     def _generators(self, step: int, phase: str, index: int) -> torch.Generator:
         # On the CPU also when training on a GPU: the draws do not depend on the device.
@@ -287,7 +301,10 @@ class Adversarial:
         ws = self.G.mapping(z, c)
         w = ws[:, 0]
         if self.learns_w and torch.rand([], generator=rng) < style_mixing:
-            cutoff = int(torch.randint(1, ws.shape[1], [], generator=rng))
+            rows = ws.shape[1]
+            if self.grows:  # rows above the newest resolution are not read yet
+                rows = 2 * (math.ceil(float(self.G.synthesis.grown)) + 1)
+            cutoff = int(torch.randint(1, rows, [], generator=rng))
             other = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
         return self.G.synthesis(ws, noise_mode="random", generator=rng), c, w
