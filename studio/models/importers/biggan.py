@@ -53,7 +53,7 @@ def read(path: str | Path) -> Imported:
             source = "pytorch-pretrained-biggan weights"
         else:
             names = ", ".join(f"'{plain(name, 40)}'" for name in list(tensors.all)[:4]) or "nothing"
-            raise _Unfit(f"weights that are not BigGAN's: {names} ...")
+            raise _Unfit(f"PyTorch weights that are not BigGAN's: {names}{', ...' if len(tensors.all) > 4 else ''}")
         tensors.check_all_used()
     except _Unfit as e:
         raise StudioError(f"{path.name} was not imported: it holds {e}.", _HINT) from None
@@ -227,7 +227,11 @@ def _multiples(widths: list[int], ch: int) -> tuple[int, ...]:
 
 
 def _hugging_face(t: _Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch.Tensor], tuple[str, ...]]:
-    """pytorch-pretrained-biggan's BigGAN-deep. Its spectral norms are folded into the weights, which then are plain."""
+    """pytorch-pretrained-biggan's BigGAN-deep. Its spectral norms are folded into the weights, which then are plain.
+
+    Between two levels of truncation that code gives each level the share that is due to the other one; here the
+    statistics change smoothly. Pictures are equal at the levels (every 0.02) and half-way between them.
+    """
     facts = _beside(path)
     layers, place, ch = facts["layers"], facts["attention_layer_position"], facts["channel_width"]
     state: dict[str, torch.Tensor] = {"mapping.embed": t.take("embeddings.weight", 2).t().contiguous()}
