@@ -117,8 +117,9 @@ def test_hugging_face(reference, tmp_path, layout):
 def test_hugging_face_with_vectors_that_never_moved(reference, tmp_path):
     """A fresh model divides by u^T W v of random u and v, which is no singular value."""
     torch.manual_seed(1)
-    config = reference.BigGANConfig(output_dim=8, z_dim=10, class_embed_dim=10, channel_width=8, num_classes=7,
-                                    layers=[(False, 16, 8), (False, 8, 4), (False, 4, 2), (True, 2, 1)], attention_layer_position=1)  # fmt: skip
+    layers = [(False, 16, 8), (False, 8, 4), (False, 4, 2), (True, 2, 1)]
+    sizes = dict(output_dim=8, z_dim=10, class_embed_dim=10, channel_width=8, num_classes=7)
+    config = reference.BigGANConfig(**sizes, layers=layers, attention_layer_position=1)
     theirs = reference.BigGAN(config).eval()
     theirs.generator.bn.weight.fill_(1)
     theirs.generator.bn.bias.zero_()
