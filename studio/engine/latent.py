@@ -51,13 +51,12 @@ class LatentSpace:
         else:
             total = sum(s.weight for s in recipe.seeds)
             parts = [(self.w(s.seed, classes), s.weight / total) for s in recipe.seeds if s.weight > 0]
-            w = parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
-            ws = w.unsqueeze(0).repeat(model.num_ws, 1)
+            ws = parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
         if recipe.mixes:
             sources = []
             for mix in recipe.mixes:
                 low, high = self._rows(mix.layers)
-                sources.append((self.w(mix.seed, classes).unsqueeze(0).repeat(model.num_ws, 1), (low, high), mix.weight))
+                sources.append((self.w(mix.seed, classes), (low, high), mix.weight))
             ws = mix_rows(ws, sources)
         ws = model.network.mapping.truncate(ws.unsqueeze(0), recipe.psi, recipe.cutoff)[0]
         if recipe.edits:
@@ -69,7 +68,7 @@ class LatentSpace:
         return ws
 
     def w(self, seed: int, classes: list[tuple[int, float]]) -> torch.Tensor:
-        """w (w_dim,) of a seed, blended over classes."""
+        """w+ (num_ws, w_dim) of a seed, blended over classes, without truncation."""
         parts = [(self._mapped(seed, index), weight) for index, weight in classes]
         return parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
 
@@ -80,8 +79,10 @@ class LatentSpace:
                 self._w.pop(next(iter(self._w)))
             c = np.eye(self.model.c_dim, dtype=np.float32)[index : index + 1] if self.model.c_dim else None
             # Always one at a time: the same seed gives the same w to the bit, whatever else is drawn.
-            self._w[key] = self.model.mapping(z_from_seed(seed, self.model.z_dim), c)[0, 0]
-        return self._w[key]
+            ws = self.model.mapping(z_from_seed(seed, self.model.z_dim), c)[0]
+            # Most networks repeat one w for all rows; then one is kept.
+            self._w[key] = ws[:1].clone() if bool((ws == ws[:1]).all()) else ws
+        return self._w[key].expand(self.model.num_ws, -1)
 
     def _class_weights(self, recipe: Recipe) -> list[tuple[int, float]]:
         """(index, share) of each class; the first class when the recipe names none."""
@@ -146,13 +147,18 @@ class LatentSpace:
         return self._bases[seed]
 
     def _shape(self) -> Whitening:
+        """The spread of w within a class: moving along a direction is not to leave it."""
         if self._whitening is None:
             rng = np.random.RandomState(0)
             z = rng.randn(_SAMPLES, self.model.z_dim).astype(np.float32)
-            c = None
+            c, labels = None, np.zeros(_SAMPLES, np.int64)
             if self.model.c_dim:
-                c = np.eye(self.model.c_dim, dtype=np.float32)[rng.randint(self.model.c_dim, size=_SAMPLES)]
-            self._whitening = Whitening(self.model.mapping(z, c)[:, 0].cpu().numpy())
+                labels = rng.randint(self.model.c_dim, size=_SAMPLES)
+                c = np.eye(self.model.c_dim, dtype=np.float32)[labels]
+            w = self.model.mapping(z, c)[:, 0].cpu().numpy()
+            for label in np.unique(labels):
+                w[labels == label] -= w[labels == label].mean(axis=0)
+            self._whitening = Whitening(w)
         return self._whitening
 
     def _found_directions(self) -> dict[str, torch.Tensor]:

@@ -48,7 +48,7 @@ class Model:
 
     @property
     def w_avg(self) -> torch.Tensor:
-        """The mean of w, (w_dim,)."""
+        """The mean of w, (w_dim,), of families that learn a w."""
         return self.network.mapping.w_avg
 
     @torch.inference_mode()
@@ -146,7 +146,7 @@ def load(source: str | Path, device: str | None = None) -> Model:
     if os.path.isfile(path):  # unlike Path.is_file, it takes a name that is too long for a file as one that is not there
         found = import_file(path)
         network = load_network(found.family, found.config, found.state_dict, path.name, choose_device(device))
-        return Model(network, found.family, found.title)
+        return Model(network, found.family, found.title, found.classes)
     # What is written as a path is meant as one, so that a folder which lacks something is told as that.
     is_path = isinstance(source, Path) or len(path.parts) != 1 or str(source).startswith(".")
     if os.path.isdir(path) and (is_path or (path / "config.json").exists()):
@@ -167,7 +167,7 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
     if name is not None and safe_name(name) != name.lower():
         raise StudioError(f"'{name}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     network = load_network(found.family, found.config, found.state_dict, path.name)
-    model = Model(network, found.family, found.title)
+    model = Model(network, found.family, found.title, found.classes)
     z = np.random.RandomState(0).randn(1, model.z_dim)  # seed 0, at a psi that suits most models
     c = np.eye(model.c_dim)[:1] if model.c_dim else None
     picture = model.synthesis(model.mapping(z, c, 0.7))[0]

@@ -99,17 +99,19 @@ def add_spectral_norm(critic: nn.Module) -> nn.Module:
     return critic
 
 
-def orthogonal_penalty(network: nn.Module) -> torch.Tensor:
-    """Sum over weight matrices W, one row an output, of || W W^T without its diagonal ||^2: rows at right angles, of any
-    length. Brock 2018, Eq. 3, without the factor beta. Embeddings are left out, as there."""
-    total: torch.Tensor | float = 0.0
-    for module in network.modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, nn.Parameter) and weight.ndim >= 2 and not isinstance(module, nn.Embedding):
-            rows = weight.flatten(1)
-            gram = rows @ rows.t()
+def orthogonal_penalty(network: nn.Module, skip: tuple[str, ...] = ("mapping.embed",)) -> torch.Tensor:
+    """Sum over all weights W of || W W^T * (1 - I) ||_F^2, a scalar: rows should be orthogonal, of any length (Brock 2018, Eq. 3,
+    without the factor beta).
+
+    skip: beginnings of the names of parameters that are left out; the paper leaves out the shared class embedding.
+    """
+    total = torch.zeros([], device=next(network.parameters()).device)
+    for name, weight in network.named_parameters():
+        if weight.ndim >= 2 and not name.startswith(skip):
+            matrix = weight.flatten(1)
+            gram = matrix @ matrix.t()
             total = total + (gram - torch.diag(gram.diagonal())).square().sum()
-    return torch.as_tensor(total)
+    return total
 
 
 def path_lengths(images: torch.Tensor, ws: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:

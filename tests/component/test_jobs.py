@@ -195,7 +195,7 @@ import sys, torch
 from studio.training.objectives import adversarial
 real = adversarial.Adversarial.step
 def step(self, number, batches, seen):
-    if len(batches[0].images) > 2:
+    if len(batches[0][0].images) > 2:
         raise torch.OutOfMemoryError("out of memory")
     return real(self, number, batches, seen)
 adversarial.Adversarial.step = step

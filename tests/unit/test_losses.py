@@ -148,6 +148,7 @@ def test_orthogonal_penalty_by_hand():
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, -5.0]]))
     assert orthogonal_penalty(layer).item() == 0
+    assert orthogonal_penalty(nn.ModuleDict({"mapping": nn.ModuleDict({"embed": nn.Linear(9, 9)})})).item() == 0  # left out
 
 
 def test_path_length_of_a_linear_generator():

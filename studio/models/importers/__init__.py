@@ -11,7 +11,7 @@ import torch
 from studio.errors import StudioError
 
 _MAX_BYTES = 4 << 30
-_HINT = "NVIDIA network pickles (.pkl) of StyleGAN2 can be imported."
+_HINT = "NVIDIA network pickles (.pkl) of StyleGAN2 and PyTorch weights (.pth, .bin) of BigGAN can be imported."
 _SIGNATURES = (  # first bytes, what they tell
     (b"\x89HDF\r\n", "is an HDF5 file, as Keras writes it"),
     (b"\x93NUMPY", "is a numpy array"),
@@ -38,6 +38,7 @@ class Imported:
     title: made from the file's name.  source: what the file was.  notes: sentences for the model card.
     discriminator_state: tensors of the discriminator for further training, when the file has one that fits;
     `config` describes it too. None otherwise, and a note says why.
+    classes: names of the classes, where they are known.
     """
 
     family: str
@@ -47,6 +48,7 @@ class Imported:
     source: str
     notes: tuple[str, ...] = ()
     discriminator_state: dict[str, torch.Tensor] | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = field(default=(), repr=False)
 
 
 def import_file(path: str | Path) -> Imported:
@@ -54,7 +56,7 @@ def import_file(path: str | Path) -> Imported:
 
     Raises StudioError, which says what the file seems to be or what in it stands in the way.
     """
-    from studio.models.importers import nvidia  # it needs Imported from here
+    from studio.models.importers import biggan, nvidia  # they need Imported from here
 
     path = Path(path)
     try:
@@ -70,6 +72,8 @@ def import_file(path: str | Path) -> Imported:
         raise StudioError(f"{path.name} is empty (0 bytes).", "Download it again.")
     if facts.st_size > _MAX_BYTES:
         raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
+    if biggan.looks_like_weights(head):
+        return biggan.read(path)
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
     raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
@@ -81,8 +85,6 @@ def _seems(head: bytes) -> str:
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
         return "is a web page, not a checkpoint: the download went wrong"
     if head.startswith(b"PK\x03\x04"):
-        if b"data.pkl" in head[:200] or b"archive/" in head[:60]:
-            return "holds PyTorch weights (.pt, .pth), which are not a network pickle"
         return "is a zip archive"
     for signature, what in _SIGNATURES:
         if head.startswith(signature):
