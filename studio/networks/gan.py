@@ -6,6 +6,7 @@ Meant for small pictures, for points of the plane (resolution 1, two channels), 
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,7 @@ class Synthesis(Stepwise):
         if cfg.c_dim:
             self.embed = LabelEmbedding(cfg.c_dim, cfg.label_dim)
         widths = (cfg.z_dim + (cfg.label_dim if cfg.c_dim else 0), *cfg.g_hidden)
-        self.hidden = nn.ModuleList(Dense(a, b, cfg.batch_norm) for a, b in zip(widths, widths[1:]))  # noqa: B905
+        self.hidden = nn.ModuleList(Dense(a, b, cfg.batch_norm) for a, b in pairwise(widths))
         self.out = Dense(widths[-1], cfg.pixels, act=False)
 
     @property

@@ -1,8 +1,11 @@
 """Tiny worlds on which a family shows within seconds whether it learns."""
 
+import copy
 import math
 
 import torch
+
+from studio.training.losses import gradient_power
 
 RADIUS, DEVIATION, MODES = 0.75, 0.03, 8
 _BACKGROUND = (-0.6, -0.6, -0.2)
@@ -44,14 +47,12 @@ def square_colours(pictures: torch.Tensor) -> torch.Tensor:
     return pictures[:, :, 10:22, 10:22].mean(dim=[2, 3])
 
 
-def play(generator, discriminator, loss, data, steps: int, batch: int, seed: int, lr: tuple[float, float], decay: float = 0.98):
-    """Train both players with Adam by hand, and return the generator's running average in train mode's parameters.
+def play(generator, discriminator, loss, data, steps, batch, seed, lr, decay=0.98, r1_gamma=0.0):
+    """Train both players with Adam by hand and return the generator's running average, in eval mode.
 
     data(n, rng) -> (pictures, c or None).  loss: of studio.training.losses.  lr: (generator's, discriminator's).
-    decay: of the running average a step; buffers are copied, as the trainer does it.
+    decay: of the running average a step; buffers are copied, as the trainer does it.  r1_gamma: Mescheder 2018, Eq. 9.
     """
-    import copy
-
     rng = torch.Generator().manual_seed(seed)
     average = copy.deepcopy(generator).eval().requires_grad_(False)
     opt_g = torch.optim.Adam(generator.parameters(), lr=lr[0], betas=(0.5, 0.99))
@@ -59,8 +60,13 @@ def play(generator, discriminator, loss, data, steps: int, batch: int, seed: int
     for step in range(steps):
         real, c = data(batch, rng)
         fake = generator(torch.randn(batch, generator.z_dim, generator=rng), c)
+        real.requires_grad_(r1_gamma > 0)
+        logits = discriminator(real, c)
+        loss_d = loss.d(logits, discriminator(fake.detach(), c)).mean()
+        if r1_gamma > 0:
+            loss_d = loss_d + r1_gamma / 2 * gradient_power(logits, real).mean()
         opt_d.zero_grad()
-        loss.d(discriminator(real, c), discriminator(fake.detach(), c)).mean().backward()
+        loss_d.backward()
         opt_d.step()
         opt_g.zero_grad()
         loss.g(discriminator(fake, c), None).mean().backward()
