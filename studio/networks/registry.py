@@ -16,9 +16,10 @@ class Family:
     name: the key kept in config.json.     title: the name people read.
     sentence: one plain sentence for the page where an artist chooses.
     config: a frozen dataclass of hyper-parameters.
-    generator, discriminator: make the module from a config.
+    generator, discriminator: make the module from a config. No discriminator (None) = can not be trained here.
     has_w: has an intermediate latent w with one row a layer (mapping, synthesis, num_ws).
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
+    placeable: its picture can be moved and turned (synthesis.placed).
     """
 
     name: str
@@ -26,11 +27,12 @@ class Family:
     sentence: str
     config: type
     generator: Callable[[Any], nn.Module]
-    discriminator: Callable[[Any], nn.Module]
+    discriminator: Callable[[Any], nn.Module] | None
     has_w: bool = False
     classes: bool = False
     translate: bool = False
     upscale: bool = False
+    placeable: bool = False
 
 
 _families: dict[str, Family] = {}
