@@ -114,7 +114,7 @@ class TrainTab:
                 self.to_make = gr.Button("Next: what to make →", visible=False, elem_id="train-next")
 
     def _build_make(self) -> None:
-        made = [(f"{f.title}: {f.sentence}", f.name) for f in families() if not (f.translate or f.upscale)]
+        made = [(f"{f.title}: {f.sentence}", f.name) for f in families() if f.discriminator and not (f.translate or f.upscale)]
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family)", elem_id="train-family")
