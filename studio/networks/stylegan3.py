@@ -172,12 +172,14 @@ class SynthesisInput(nn.Module):
     def __init__(self, cfg: StyleGAN3Config, band: Band):
         super().__init__()
         self.band = band
-        # Frequencies spread evenly over the disc below the cutoff.
-        freqs = normal(band.channels, 2)
-        radii = freqs.square().sum(dim=1, keepdim=True).sqrt()
-        self.register_buffer("freqs", freqs / (radii * radii.square().exp().pow(0.25)) * band.cutoff)
-        phases = torch.empty(band.channels)
-        self.register_buffer("phases", phases if phases.is_meta else phases.uniform_(-0.5, 0.5))
+        freqs, phases = normal(band.channels, 2), torch.empty(band.channels)
+        if not freqs.is_meta:  # there only shapes count, and computing would cost a second (see `normal`)
+            # Frequencies spread evenly over the disc below the cutoff.
+            radii = freqs.square().sum(dim=1, keepdim=True).sqrt()
+            freqs = freqs / (radii * radii.square().exp().pow(0.25)) * band.cutoff
+            phases.uniform_(-0.5, 0.5)
+        self.register_buffer("freqs", freqs)
+        self.register_buffer("phases", phases)
         self.weight = nn.Parameter(normal(band.channels, band.channels))
         self.affine = Linear(cfg.w_dim, 4)  # of cos and sin of the turn, and the shift x, y
         self.affine.weight = nn.Parameter(torch.zeros(4, cfg.w_dim))

@@ -138,9 +138,9 @@ class ExploreTab:
                     gr.HTML(note("<b>Place.</b> Move and turn what is drawn."), padding=False)
                     with gr.Row(equal_height=True):
                         self.places = [
-                            gr.Slider(-0.5, 0.5, 0, step=0.01, label="Left ↔ right", elem_id="place-x", min_width=100),
-                            gr.Slider(-0.5, 0.5, 0, step=0.01, label="Up ↔ down", elem_id="place-y", min_width=100),
-                            gr.Slider(-180, 180, 0, step=1, label="Turn (degrees)", elem_id="place-rotate", min_width=100),
+                            gr.Slider(-0.5, 0.5, 0, step=0.01, label="Left ↔ right", elem_id="place-x", min_width=150),
+                            gr.Slider(-0.5, 0.5, 0, step=0.01, label="Up ↔ down", elem_id="place-y", min_width=150),
+                            gr.Slider(-180, 180, 0, step=1, label="Turn (degrees)", elem_id="place-rotate", min_width=150),
                         ]
                 self.reset = gr.Button("Reset all sliders", size="sm", elem_id="reset")
                 with gr.Accordion("Fine grain (noise)", open=False):

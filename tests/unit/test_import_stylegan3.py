@@ -37,7 +37,8 @@ def persist(network, bare=False):
         if isinstance(module, Linear):
             return dict(activation=module.act, bias_gain=module.bias_gain, weight_gain=np.float64(module.weight_gain))
         if isinstance(module, sg3.Synthesis):
-            return {k: getattr(cfg, k) for k in ("num_layers", "num_critical", "margin_size", "output_scale")} | {"img_resolution": cfg.resolution}
+            names = ("num_layers", "num_critical", "margin_size", "output_scale")
+            return {k: getattr(cfg, k) for k in names} | {"img_resolution": cfg.resolution}
         if isinstance(module, sg3.SynthesisInput):
             return dict(sampling_rate=np.float64(bands[0].rate), bandwidth=np.float64(bands[0].cutoff), size=np.array([bands[0].size] * 2))
         if isinstance(module, sg3.SynthesisLayer):

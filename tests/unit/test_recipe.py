@@ -123,7 +123,8 @@ def test_bad_values_are_told_in_a_sentence(make):
         "", "null", '{"model": "m", "psi": ' + "9" * 5000 + "}", '{"model": "\\ud800"}', b"\xff\xfe\x00", '{"model": "m", "psi": 1e999}',
          "[]", "{", '{"model": 3}', '{"version": 2, "model": "m"}', '{"model": "m", "colour": 1}',
         '{"model": "m", "seeds": 3}', '{"model": "m", "seeds": [{"sed": 1}]}', '{"model": "m", "seeds": [3]}',
-        '{"model": "m", "latent": 7}', '{"model": "m", "psi": NaN}', '{"model": "m", "noise": []}', '{"model": "m", "transform": 3}', '{"model": "m", "transform": {"z": 1}}', '{"model":' + "[" * 100_000,
+        '{"model": "m", "latent": 7}', '{"model": "m", "psi": NaN}', '{"model": "m", "noise": []}', '{"model": "m", "transform": 3}',
+        '{"model": "m", "transform": {"z": 1}}', '{"model":' + "[" * 100_000,
     ],
 )  # fmt: skip
 def test_bad_json_is_told(text):

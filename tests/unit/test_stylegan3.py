@@ -181,7 +181,8 @@ def test_the_published_sizes():
 @pytest.mark.parametrize(
     "bad",
     [
-        dict(resolution=48), dict(resolution=10**9), dict(num_layers=0), dict(num_layers=500), dict(num_critical=5), dict(filter_size=10**6),
+        dict(resolution=48), dict(resolution=10**9), dict(num_layers=0), dict(num_layers=500), dict(num_critical=5),
+        dict(filter_size=10**6),
         dict(lrelu_upsampling=3), dict(margin_size=10**9), dict(first_cutoff=0.0), dict(first_cutoff=math.nan), dict(first_stopband=1.0),
         dict(channel_base=0), dict(conv_kernel=2), dict(last_stopband_rel=math.inf),
     ],
