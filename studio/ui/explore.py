@@ -137,11 +137,10 @@ class ExploreTab:
                 with gr.Group(visible=False) as self.place_box:
                     gr.HTML(note("<b>Place.</b> Move and turn what is drawn."), padding=False)
                     with gr.Row(equal_height=True):
-                        self.places = [
-                            gr.Slider(-0.5, 0.5, 0, step=0.01, label="Left ↔ right", elem_id="place-x", min_width=150),
-                            gr.Slider(-0.5, 0.5, 0, step=0.01, label="Up ↔ down", elem_id="place-y", min_width=150),
-                            gr.Slider(-180, 180, 0, step=1, label="Turn (degrees)", elem_id="place-rotate", min_width=150),
-                        ]
+                        right = gr.Slider(-0.5, 0.5, 0, step=0.01, label="Left ↔ right", elem_id="place-x", min_width=150)
+                        down = gr.Slider(-0.5, 0.5, 0, step=0.01, label="Up ↔ down", elem_id="place-y", min_width=150)
+                    turn = gr.Slider(-180, 180, 0, step=1, label="Turn (degrees)", elem_id="place-rotate")
+                    self.places = [right, down, turn]
                 self.reset = gr.Button("Reset all sliders", size="sm", elem_id="reset")
                 with gr.Accordion("Fine grain (noise)", open=False):
                     self.noise_mode = gr.Radio(_NOISE_MODES, value="const", label="Grain", elem_id="noise-mode")
