@@ -29,7 +29,7 @@ R = dict(conv_kernel=1, use_radial_filters=True)
 
 
 def psnr(a, b):
-    """Of pictures whose values span about 2 * std."""
+    """Signal (root mean square of b) to difference, in decibels."""
     return float(10 * torch.log10(b.square().mean() / (a - b).square().mean()))
 
 
