@@ -239,6 +239,8 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """x: (N, in, H, W), w: (N, w_dim) -> (N, out, size, size)."""
         styles, weight = self.affine(w), self.weight
+        # The gain of the nonlinearity, applied before it, where there are far fewer samples.
+        gain = 1.0 if self.torgb else math.sqrt(2)
         demod = None
         with torch.autocast(x.device.type, enabled=False):
             if self.torgb:
@@ -247,15 +249,15 @@ class SynthesisLayer(nn.Module):
                 # Both about one before they are multiplied, so that half precision holds them (StyleGAN2, Sec. 2.2).
                 weight = weight * weight.square().mean(dim=[1, 2, 3], keepdim=True).rsqrt()
                 styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
-                demod = (styles.square() @ weight.square().sum(dim=[2, 3]).t() + 1e-8).rsqrt()
+                demod = (styles.square() @ weight.square().sum(dim=[2, 3]).t() + 1e-8).rsqrt() * gain
             styles = styles * self.magnitude_ema.rsqrt()  # the input's scale is a constant, not measured (Sec. 3.2)
         x = x * styles.to(x.dtype)[:, :, None, None]
         x = F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] - 1)
         if demod is not None:
             x = x * demod.to(x.dtype)[:, :, None, None]
-        x = upsample(x + self.bias.to(x.dtype)[:, None, None], self.up_filter, self.up, self.pad)
+        x = upsample(x + (self.bias * gain).to(x.dtype)[:, None, None], self.up_filter, self.up, self.pad)
         if not self.torgb:
-            x = F.leaky_relu(x, 0.2) * math.sqrt(2)
+            x = F.leaky_relu(x, 0.2, inplace=True)
         if self.clamp is not None:
             x = x.clamp(-self.clamp, self.clamp)
         return downsample(x, self.down_filter, self.down)

@@ -190,3 +190,10 @@ def test_the_published_sizes():
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):
         StyleGAN3Config(**{**dict(resolution=32, num_layers=5), **bad})
+
+
+def test_the_picture_has_a_gradient_in_w():
+    synthesis = tiny_stylegan3().synthesis
+    ws = torch.randn(1, 7, 16, requires_grad=True)
+    synthesis(ws).square().mean().backward()
+    assert all(ws.grad[0].abs().amax(dim=1) > 0)
