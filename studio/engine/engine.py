@@ -1,5 +1,6 @@
 """The engine: models in memory, one thread that owns the device, the newest wish of a session first."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Hashable
@@ -14,7 +15,7 @@ from safetensors import safe_open
 
 from studio.engine.cache import ByteLRU
 from studio.engine.latent import DirectionSet, LatentSpace
-from studio.engine.recipe import Recipe, pack_latent
+from studio.engine.recipe import Recipe, Transform, pack_latent
 from studio.engine.trace import Trace, steps_within
 from studio.engine.worker import Superseded, Worker
 from studio.errors import StudioError
@@ -111,7 +112,7 @@ class Engine:
         out: list[np.ndarray | None] = [None] * len(recipes)
         groups: dict[tuple, list[int]] = {}
         for i, recipe in enumerate(recipes):
-            groups.setdefault((recipe.model, recipe.noise), []).append(i)
+            groups.setdefault((recipe.model, recipe.noise, recipe.transform), []).append(i)
         done = 0
         for rows in groups.values():
             side = self.library.get(recipes[rows[0]].model).resolution
@@ -149,7 +150,8 @@ class Engine:
     def frozen(self, recipe: Recipe) -> Recipe:
         """The same picture with its w+ written out: seeds, mixes, truncation and edits all become `latent`."""
         latent = pack_latent(self.ws(recipe).numpy())
-        return Recipe(model=recipe.model, model_hash=recipe.model_hash, latent=latent, seeds=recipe.seeds, noise=recipe.noise)
+        kept = {name: getattr(recipe, name) for name in ("model", "model_hash", "seeds", "noise", "transform")}
+        return Recipe(latent=latent, **kept)
 
     def model(self, id: str) -> Model:
         """A model, loaded when it is not in memory."""
@@ -238,12 +240,13 @@ class Engine:
         began = time.perf_counter()
         loaded = self._load(recipe.model)
         synthesis = loaded.model.network.synthesis
+        placed = self._placed(loaded.model, recipe.transform)
         ws = loaded.space.ws(recipe).unsqueeze(0)
         limit = PREVIEW_RESOLUTION if preview and loaded.model.resolution > PREVIEW_RESOLUTION else None
         end = steps_within(synthesis, limit)
         trace, start, same = None, None, 0
         if session is not None and recipe.noise.mode != "random":
-            here = (loaded.model.info.hash, (recipe.noise.mode, recipe.noise.strength, recipe.noise.seed))
+            here = (loaded.model.info.hash, (recipe.noise, recipe.transform))
             trace = self._traces.get(session)
             if trace is None or not trace.fits(*here):
                 trace = Trace(*here, ws)
@@ -255,7 +258,8 @@ class Engine:
         if begin == end:
             img = start[1][1]
         else:
-            img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
+            with placed:
+                img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
         if trace is not None:
             trace = trace.followed(ws, same, begin, states, end, img)
             trace.shrink(self._traces.budget // 2)
@@ -267,13 +271,26 @@ class Engine:
 
     def _render_batch(self, recipes: list[Recipe], preview: bool) -> list[np.ndarray]:
         loaded = self._load(recipes[0].model)
+        synthesis = loaded.model.network.synthesis
         ws = torch.stack([loaded.space.ws(recipe) for recipe in recipes])
         limit = PREVIEW_RESOLUTION if preview and loaded.model.resolution > PREVIEW_RESOLUTION else None
-        if recipes[0].noise.mode == "random":
-            # Each picture draws its own noise, so that it is the same in a sheet and alone.
-            imgs = [self._synthesise(loaded.model.network.synthesis, w[None], recipes[0], limit) for w in ws]
-            return [to_uint8(fit(img, limit))[0] for img in imgs]
-        return list(to_uint8(fit(self._synthesise(loaded.model.network.synthesis, ws, recipes[0], limit), limit)))
+        with self._placed(loaded.model, recipes[0].transform):
+            if recipes[0].noise.mode == "random":
+                # Each picture draws its own noise, so that it is the same in a sheet and alone.
+                imgs = [self._synthesise(synthesis, w[None], recipes[0], limit) for w in ws]
+                return [to_uint8(fit(img, limit))[0] for img in imgs]
+            return list(to_uint8(fit(self._synthesise(synthesis, ws, recipes[0], limit), limit)))
+
+    @staticmethod
+    def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:
+        """Inside of it the model draws at this place. Raises StudioError when it cannot."""
+        if transform == Transform():
+            return contextlib.nullcontext()
+        if not model.family.placeable:
+            raise StudioError(
+                f"The pictures of '{model.id}' cannot be moved or turned.", "Take the transform out of the recipe, or choose another model."
+            )
+        return model.network.synthesis.placed(transform.x, transform.y, transform.rotate)
 
     def _synthesise(self, synthesis, ws, recipe: Recipe, limit, start=None, trace=None) -> torch.Tensor:
         generator = None

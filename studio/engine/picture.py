@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from studio.engine.recipe import Recipe
+from studio.engine.recipe import Recipe, Transform
 from studio.errors import StudioError
 from studio.settings import atomic_write
 
@@ -49,6 +49,9 @@ def _words(recipe: Recipe) -> str:
     parts += [f"mix: seed {m.seed} in layers {m.layers[0]}-{m.layers[1] - 1} x {m.weight:g}" for m in recipe.mixes]
     parts += [f"edit: {e.direction} x {e.strength:g}" for e in recipe.edits]
     parts.append(f"noise: {recipe.noise.mode}")
+    place = recipe.transform
+    if place != Transform():
+        parts.append(f"moved: {place.x:g} right, {place.y:g} down, turned: {place.rotate:g} degrees")
     return "\n".join([*parts, "Made with GAN Studio"])
 
 

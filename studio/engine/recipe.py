@@ -112,6 +112,22 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Transform:
+    """Where the picture lies, for models whose picture can be placed: turned about its middle, then moved.
+
+    x, y: to the right and down, in sides of the picture.  rotate: degrees, against the clock.
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    rotate: float = 0.0
+
+    def __post_init__(self):
+        for name, most, what in (("x", 10, "The shift to the right"), ("y", 10, "The shift down"), ("rotate", 360, "The turn")):
+            object.__setattr__(self, name, _number(getattr(self, name), -most, most, what))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What `Engine.render` needs to make one picture, and to make it again.
 
@@ -121,6 +137,7 @@ class Recipe:
     model: id in the library.  model_hash: SHA-256 of its weights, "" = whichever are there.
     seeds: blended by weight.  latent: base64 of little-endian float32 (num_ws, w_dim), None = from the seeds.
     psi: truncation, 1 = off.  cutoff: rows that are truncated, None = all.
+    transform: moves and turns the picture, where the model can.
     Raises StudioError when a value is out of range.
     """
 
@@ -134,6 +151,7 @@ class Recipe:
     edits: tuple[Edit, ...] = ()
     mixes: tuple[Mix, ...] = ()
     noise: Noise = Noise()
+    transform: Transform = Transform()
 
     def __post_init__(self):
         _name(self.model, "The recipe's model", "Choose a model by its name.")
@@ -150,6 +168,8 @@ class Recipe:
             if len(values) > most or not all(isinstance(v, kind) for v in values):
                 raise StudioError(f"The recipe's {name} cannot be used.", f"They must be at most {most} entries of their kind.")
             object.__setattr__(self, name, values)
+        if not isinstance(self.transform, Transform):
+            raise StudioError(f"The recipe's transform is {brief(self.transform)}.", "It must have x, y and rotate.")
         if not self.seeds or sum(s.weight for s in self.seeds) <= 0:
             raise StudioError("The recipe has no seed with a weight.", "Give at least one seed a weight above 0.")
         if self.classes and sum(c.weight for c in self.classes) <= 0:

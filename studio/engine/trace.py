@@ -6,7 +6,7 @@ import torch
 
 from studio.networks.steps import State, Stepwise
 
-Noise = tuple[str, float, int]  # mode, strength, seed
+Settings = tuple  # all of a recipe that is no row of ws and yet changes layers: its noise, its placement
 
 
 def steps_within(synthesis: Stepwise, limit: int | None) -> int:
@@ -26,14 +26,14 @@ class Trace:
     """
 
     model_hash: str
-    noise: Noise
+    settings: Settings
     ws: torch.Tensor  # (1, num_ws, w_dim)
     states: list[State | None] = field(default_factory=list)
     ends: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def fits(self, model_hash: str, noise: Noise) -> bool:
+    def fits(self, model_hash: str, settings: Settings) -> bool:
         """Whether layers may be taken over at all."""
-        return self.model_hash == model_hash and self.noise == noise
+        return self.model_hash == model_hash and self.settings == settings
 
     def unchanged(self, ws: torch.Tensor, synthesis: Stepwise) -> int:
         """How many of the first steps give for `ws` what they gave here."""
@@ -62,7 +62,7 @@ class Trace:
         if same >= end:
             kept += self.states[end : same + 1]
         ends = {n: picture for n, picture in self.ends.items() if n <= same}
-        return Trace(self.model_hash, self.noise, ws, kept, {**ends, end: img})
+        return Trace(self.model_hash, self.settings, ws, kept, {**ends, end: img})
 
     @property
     def nbytes(self) -> int:

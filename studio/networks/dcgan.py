@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from studio.networks.layers import LabelEmbedding, make_norm, normal
+from studio.networks.layers import LabelEmbedding, make_norm, normal, settle_batch_norm
 from studio.networks.registry import Family, register
 from studio.networks.steps import LatentGenerator, RowMapping, Step, Stepwise
 
@@ -220,5 +220,6 @@ register(
         discriminator=Discriminator,
         has_w=True,
         classes=True,
+        settle=settle_batch_norm,
     )
 )

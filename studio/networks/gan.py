@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.layers import BatchNorm, LabelEmbedding, normal
+from studio.networks.layers import BatchNorm, LabelEmbedding, normal, settle_batch_norm
 from studio.networks.registry import Family, register
 from studio.networks.steps import LatentGenerator, RowMapping, Step, Stepwise
 
@@ -141,5 +141,6 @@ register(
         discriminator=Discriminator,
         has_w=True,
         classes=True,
+        settle=settle_batch_norm,
     )
 )

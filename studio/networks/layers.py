@@ -267,3 +267,22 @@ def make_norm(kind: str, channels: int, weight_std: float = 0.0) -> nn.Module:
     if kind == "none":
         return nn.Identity()
     raise ValueError(f"a norm must be 'batch', 'instance', 'layer' or 'none', not {kind!r}")
+
+
+def settle_batch_norm(generator: nn.Module, rng: torch.Generator, class_weights: torch.Tensor) -> None:
+    """`standing_statistics` of a generator from z and class, on ten batches of latents drawn by `rng` (on the CPU).
+
+    class_weights: (c_dim,) how often each class is drawn; not read without classes.
+    """
+    device = next(generator.parameters()).device
+
+    def latents() -> Iterable[tuple[torch.Tensor, ...]]:
+        for _ in range(10):
+            z = torch.randn(32, generator.z_dim, generator=rng).to(device)
+            if not generator.c_dim:
+                yield (z,)
+            else:
+                labels = torch.multinomial(class_weights, 32, replacement=True, generator=rng)
+                yield z, F.one_hot(labels, generator.c_dim).float().to(device)
+
+    standing_statistics(generator, latents())

@@ -17,10 +17,11 @@ class Family:
     name: the key kept in config.json.     title: the name people read.
     sentence: one plain sentence for the page where an artist chooses.
     config: a frozen dataclass of hyper-parameters.
-    generator, discriminator: make the module from a config.
+    generator, discriminator: make the module from a config. No discriminator (None) = can not be trained here.
     has_w: draws from noise through rows of w+ (mapping, synthesis, num_ws), so that it can be explored. A family without
         a latent w of its own has z beside the class as its one row.
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
+    placeable: its picture can be moved and turned (synthesis.placed).
     settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
     it is shown or saved; takes the generator, randomness, and how often each class is drawn.
     """
@@ -30,11 +31,12 @@ class Family:
     sentence: str
     config: type
     generator: Callable[[Any], nn.Module]
-    discriminator: Callable[[Any], nn.Module]
+    discriminator: Callable[[Any], nn.Module] | None
     has_w: bool = False
     classes: bool = False
     translate: bool = False
     upscale: bool = False
+    placeable: bool = False
     settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
 
 

@@ -371,6 +371,8 @@ class _Run:
 def _family_config(plan: Plan, base: ModelInfo | None, c_dim: int):
     """The network's hyper-parameters: the base's, or the family's defaults with the plan's overrides."""
     family = get_family(plan.family)
+    if family.discriminator is None:
+        raise StudioError(f"{family.title} cannot be trained here.", "Choose another family; stylegan2 suits most pictures.")
     if base is not None and (plan.network or base.family != plan.family):
         raise StudioError(
             "A training that starts from a model keeps that model's family and network.",

@@ -1,5 +1,6 @@
 """Explore: one picture, and every way to move from it to the next."""
 
+import dataclasses
 import datetime
 import html
 import json
@@ -10,7 +11,7 @@ import gradio as gr
 
 from studio.engine.engine import Engine
 from studio.engine.picture import read_recipe, save_picture
-from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight
+from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight, Transform
 from studio.engine.sheets import variations, walk_at, walk_recipes
 from studio.engine.video import save_clip
 from studio.errors import StudioError
@@ -42,6 +43,7 @@ from studio.ui.session import (
 
 SLIDERS = 8
 _DICE_SEEDS = 1_000_000  # a dice throws seeds that are easy to read and to write down
+_PLACES = ("x", "y", "rotate")  # of a Transform, in the order of their sliders
 _NOISE_MODES = [("As learned", "const"), ("Thrown anew", "random"), ("Off", "none")]
 _EMPTY = (
     "<b>No model here yet.</b><br>Put a model folder into <code>{folder}</code>, or import a checkpoint with "
@@ -132,6 +134,13 @@ class ExploreTab:
                             self.sliders.append(
                                 gr.Slider(-3, 3, 0, step=0.05, label=f"Direction {j + 1}", elem_id=f"direction-{j}", min_width=150)
                             )
+                with gr.Group(visible=False) as self.place_box:
+                    gr.HTML(note("<b>Place.</b> Move and turn what is drawn."), padding=False)
+                    with gr.Row(equal_height=True):
+                        right = gr.Slider(-0.5, 0.5, 0, step=0.01, label="Left ↔ right", elem_id="place-x", min_width=150)
+                        down = gr.Slider(-0.5, 0.5, 0, step=0.01, label="Up ↔ down", elem_id="place-y", min_width=150)
+                    turn = gr.Slider(-180, 180, 0, step=1, label="Turn (degrees)", elem_id="place-rotate")
+                    self.places = [right, down, turn]
                 self.reset = gr.Button("Reset all sliders", size="sm", elem_id="reset")
                 with gr.Accordion("Fine grain (noise)", open=False):
                     self.noise_mode = gr.Radio(_NOISE_MODES, value="const", label="Grain", elem_id="noise-mode")
@@ -143,7 +152,7 @@ class ExploreTab:
         """What is set when another recipe is opened."""
         return [
             self.models, self.classes, self.seed, self.psi, self.layers, *self.sliders, self.pad,
-            self.noise_mode, self.noise_strength, self.noise_seed,
+            self.noise_mode, self.noise_strength, self.noise_seed, self.place_box, *self.places,
         ]  # fmt: skip
 
     @property
@@ -204,6 +213,8 @@ class ExploreTab:
             recipe.noise.mode,
             recipe.noise.strength,
             recipe.noise.seed,
+            gr.update(visible=model.family.placeable),
+            *(getattr(recipe.transform, name) for name in _PLACES),
         ]
 
     def _directions(self, model: str) -> tuple[list[str], list[str]]:
@@ -277,6 +288,8 @@ class ExploreTab:
         slide(self.noise_strength, self._set_noise_strength, [self.noise_strength])
         for i, slider in enumerate(self.sliders):
             slide(slider, self._slider(i), [slider, self.layers])
+        for name, slider in zip(_PLACES, self.places, strict=True):
+            slide(slider, self._place(name), [slider])
         change(self.noise_mode.input, self._set_noise_mode, [self.noise_mode])
         change(self.noise_seed.submit, self._set_noise_seed, [self.noise_seed])
         change(self.noise_seed.blur, self._set_noise_seed, [self.noise_seed])
@@ -340,6 +353,13 @@ class ExploreTab:
             return self._try(session, with_edit(recipe, names[i], layers, value), f"{names[i]} {layers}")
 
         return set_slider
+
+    def _place(self, name: str):
+        def set_place(session: Session, value):
+            recipe = session.open()
+            return self._try(session, recipe.replace(transform=dataclasses.replace(recipe.transform, **{name: value})), f"place {name}")
+
+        return set_place
 
     def _set_pad(self, session: Session, event: gr.EventData) -> list:
         recipe = session.open()
@@ -414,7 +434,7 @@ class ExploreTab:
         return self.show(session, layers_choice)
 
     def _reset(self, session: Session, layers_choice: str) -> list:
-        return self._go(session, layers_choice, session.open().replace(edits=()))
+        return self._go(session, layers_choice, session.open().replace(edits=(), transform=Transform()))
 
     def _choose_model(self, session: Session, layers_choice: str, event: gr.EventData) -> list:
         found, _ = self.engine.library.scan()

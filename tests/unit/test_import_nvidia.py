@@ -72,11 +72,6 @@ def test_golden_notes_name_the_training_data():
     assert any("x.zip" in note for note in found.notes)
 
 
-def test_golden_stylegan3_is_named():
-    with pytest.raises(StudioError, match="StyleGAN3"):
-        import_file(golden("stylegan3-t-64") / "network-full.pkl")
-
-
 # -- round trips ------------------------------------------------------------------------------------------------------
 
 CASES = {

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from studio.engine.picture import encode, read_recipe, save_picture
-from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight, pack_latent, unpack_latent
+from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight, Transform, pack_latent, unpack_latent
 from studio.errors import StudioError
 
 FULL = Recipe(
@@ -22,6 +22,7 @@ FULL = Recipe(
     edits=(Edit("random:0:1", 1.5, (2, 4)), Edit("model:smile", -2.0)),
     mixes=(Mix(7, (0, 2), 0.4),),
     noise=Noise("random", 9, 0.5),
+    transform=Transform(0.25, -0.5, 30),
 )
 PLAIN = Recipe(model="tiny")
 
@@ -49,7 +50,7 @@ def test_equal_recipes_have_one_key_and_others_another():
 
 def test_the_order_of_keys_is_fixed():
     assert list(json.loads(FULL.to_json())) == [
-        "version", "model", "model_hash", "seeds", "latent", "psi", "cutoff", "classes", "edits", "mixes", "noise",
+        "version", "model", "model_hash", "seeds", "latent", "psi", "cutoff", "classes", "edits", "mixes", "noise", "transform",
     ]  # fmt: skip
     shuffled = dict(reversed(json.loads(FULL.to_json()).items()))
     assert Recipe.from_dict(shuffled).to_json() == FULL.to_json()
@@ -58,6 +59,12 @@ def test_the_order_of_keys_is_fixed():
 def test_a_newer_studio_is_told():
     with pytest.raises(StudioError, match="newer studio"):
         Recipe.from_json('{"model": "m", "sparkle": 1}')
+
+
+def test_a_picture_in_its_place_says_nothing_of_it():
+    """Recipes saved before pictures could be placed keep their bytes, keys and links."""
+    assert PLAIN.replace(transform=Transform(-0.0, 0, 0.0)).to_json() == '{"version":1,"model":"tiny"}'
+    assert json.loads(PLAIN.replace(transform=Transform(rotate=9)).to_json())["transform"] == {"x": 0.0, "y": 0.0, "rotate": 9.0}
 
 
 def test_a_short_recipe_is_short():
@@ -98,6 +105,10 @@ def test_a_short_recipe_is_short():
         lambda: Recipe(model="m", seeds=(SeedWeight(1, 0),)),
         lambda: Recipe(model="m", cutoff=-1),
         lambda: Recipe(model="m", classes=(ClassWeight(0, 0),)),
+        lambda: Recipe(model="m", transform=(0, 0, 0)),
+        lambda: Transform(x=math.nan),
+        lambda: Transform(y="up"),
+        lambda: Transform(rotate=361),
     ],
 )
 def test_bad_values_are_told_in_a_sentence(make):
@@ -112,7 +123,8 @@ def test_bad_values_are_told_in_a_sentence(make):
         "", "null", '{"model": "m", "psi": ' + "9" * 5000 + "}", '{"model": "\\ud800"}', b"\xff\xfe\x00", '{"model": "m", "psi": 1e999}',
          "[]", "{", '{"model": 3}', '{"version": 2, "model": "m"}', '{"model": "m", "colour": 1}',
         '{"model": "m", "seeds": 3}', '{"model": "m", "seeds": [{"sed": 1}]}', '{"model": "m", "seeds": [3]}',
-        '{"model": "m", "latent": 7}', '{"model": "m", "psi": NaN}', '{"model": "m", "noise": []}', '{"model":' + "[" * 100_000,
+        '{"model": "m", "latent": 7}', '{"model": "m", "psi": NaN}', '{"model": "m", "noise": []}', '{"model": "m", "transform": 3}',
+        '{"model": "m", "transform": {"z": 1}}', '{"model":' + "[" * 100_000,
     ],
 )  # fmt: skip
 def test_bad_json_is_told(text):

@@ -11,7 +11,7 @@ import torch
 from studio.errors import StudioError
 
 _MAX_BYTES = 4 << 30
-_HINT = "NVIDIA network pickles (.pkl) of StyleGAN2 and PyTorch weights (.pth, .bin) of BigGAN can be imported."
+_HINT = "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, and PyTorch weights (.pth, .bin) of BigGAN, can be imported."
 _SIGNATURES = (  # first bytes, what they tell
     (b"\x89HDF\r\n", "is an HDF5 file, as Keras writes it"),
     (b"\x93NUMPY", "is a numpy array"),

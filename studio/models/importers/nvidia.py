@@ -1,27 +1,30 @@
-"""NVIDIA's network pickles: StyleGAN2 as stylegan2-ada-pytorch and stylegan3 write it -> our config and tensors.
+"""NVIDIA's network pickles: StyleGAN2 as stylegan2-ada-pytorch and stylegan3 write it, and StyleGAN3 (see
+nvidia_stylegan3.py for what is its own) -> our config and tensors.
 
 `records` reads the file without running it. Here the tree of records becomes tensors by the names of torch's
 state_dict, and the config is taken from the shapes of the tensors, which cannot lie, with what the file says about
-itself held against it. An option that our StyleGAN2 does not have ends the import: the pictures would be wrong.
+itself held against it. An option that our network does not have ends the import: the pictures would be wrong.
 """
 
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers import Imported
+from studio.models.importers import Imported, nvidia_stylegan3
 from studio.models.importers.records import Damaged, Record, Refused, StoredTensor, plain, read_pickle
+from studio.networks import get_family
 from studio.networks.layers import fir_filter
-from studio.networks.stylegan2 import Discriminator, Generator, StyleGAN2Config
+from studio.networks.stylegan2 import Discriminator, StyleGAN2Config
 
 _MAX_MODULES = 5_000  # real networks have about 200
 _MAX_PATH = 200  # characters of 'synthesis.b8.conv0'
-_HINT = "Only StyleGAN2 network pickles by NVIDIA's PyTorch code are read."
+_HINT = "Only StyleGAN2 and StyleGAN3 network pickles by NVIDIA's PyTorch code are read."
 _AGAIN = "Download it again and compare its size."
 # The classes that a StyleGAN2 pickle is made of. Another one computes something else.
 _CLASSES = {
@@ -49,7 +52,7 @@ def looks_like_pickle(head: bytes) -> bool:
 
 
 def read(path: str | Path) -> Imported:
-    """A StyleGAN2 network pickle -> config and tensors of its G_ema (or G, when there is no mean of it).
+    """A StyleGAN2 or StyleGAN3 network pickle -> config and tensors of its G_ema (or G, when there is no mean of it).
 
     Raises StudioError that names what was found when it is anything else.
     """
@@ -80,11 +83,20 @@ def _import(path: Path) -> Imported:
     notes = ["It has no mean of its generator (G_ema); the last state (G) was taken."] if key == "G" else []
 
     generator = _Network(content[key])
-    config = _generator_config(generator)
-    state = generator.load(_expected(Generator, config), size)
+    # StyleGAN3's synthesis begins with Fourier features (a module 'input') where StyleGAN2 has a constant.
+    family = "stylegan3" if "synthesis.input" in generator.modules else "stylegan2"
+    config: Any
+    if family == "stylegan3":
+        _check_options(generator, nvidia_stylegan3.CLASSES, nvidia_stylegan3.OPTIONS)
+        config = nvidia_stylegan3.generator_config(generator, _lr_multiplier(generator), _options(generator, "", "synthesis"))
+    else:
+        config = _generator_config(generator)
+    state = generator.load(_expected(get_family(family).generator, config), size)
 
     discriminator_state = None
-    if isinstance(content.get("D"), Record):
+    if isinstance(content.get("D"), Record) and family == "stylegan3":
+        notes.append("Its discriminator was left out: StyleGAN3 can not be trained here.")
+    elif isinstance(content.get("D"), Record):
         try:
             discriminator = _Network(content["D"])
             both, clamp = _discriminator_config(discriminator, config)
@@ -96,7 +108,7 @@ def _import(path: Path) -> Imported:
             # It only serves further training; the generator is whole without it.
             notes.append(f"Its discriminator was left out: it holds {e}.")
     return Imported(
-        family="stylegan2",
+        family=family,
         config=dataclasses.asdict(config),
         state_dict=state,
         title=path.stem,
@@ -191,7 +203,7 @@ class _Network:
             if name not in self.tensors:
                 raise Refused(f"no tensor '{name}'")
             if name not in expected:
-                raise Refused(f"a tensor '{name}', which StyleGAN2 does not have")
+                raise Refused(f"a tensor '{name}', which this family does not have")
             if self.tensors[name].size != expected[name]:
                 raise Refused(f"'{name}' of the shape {self.tensors[name].size}, where {expected[name]} is due")
             if not self.tensors[name].storage.dtype.is_floating_point:
@@ -219,7 +231,7 @@ def _members(record: Record, part: str) -> list[tuple[str, Any]]:
     return list(members.items())
 
 
-def _expected(network: type, config: StyleGAN2Config) -> dict[str, tuple[int, ...]]:
+def _expected(network: Callable[[Any], torch.nn.Module], config: Any) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a network, without making them."""
     try:
         with torch.device("meta"):
@@ -232,12 +244,9 @@ def _expected(network: type, config: StyleGAN2Config) -> dict[str, tuple[int, ..
 
 
 def _generator_config(net: _Network) -> StyleGAN2Config:
-    if "synthesis.input" in net.modules:
-        # Its synthesis begins with Fourier features (a module 'input') where StyleGAN2 has a constant.
-        raise Refused("a StyleGAN3 generator, of a family that is not imported yet")
     if net.modules[""].class_name != "Generator" or "synthesis.b4.const" not in net.tensors:
         raise Refused(f"a network of the class '{plain(net.modules[''].class_name)}' that is no StyleGAN2 generator")
-    _check_options(net)
+    _check_options(net, _CLASSES, _OPTIONS)
     resolutions = net.children("synthesis", r"b(\d{1,5})")
     top = resolutions[-1]
     if resolutions != [2**i for i in range(2, 2 + len(resolutions))] or not 8 <= top <= 4096:
@@ -296,7 +305,7 @@ def _discriminator_config(net: _Network, config: StyleGAN2Config) -> tuple[Style
     """The config of both players, and the discriminator's own conv_clamp."""
     if net.modules[""].class_name != "Discriminator":
         raise Refused(f"a network of the class '{plain(net.modules[''].class_name)}'")
-    _check_options(net)
+    _check_options(net, _CLASSES, _OPTIONS)
     net.agree("", "img_resolution", config.resolution)
     net.agree("", "c_dim", config.c_dim)
     if net.children("", r"b(\d{1,5})") != config.block_resolutions:
@@ -343,13 +352,13 @@ def _options(net: _Network, *paths: str) -> dict[str, Any]:
     return found
 
 
-def _check_options(net: _Network) -> None:
+def _check_options(net: _Network, classes: set[str], options: set[str]) -> None:
     """Refuse what would make other pictures here than there."""
     for path, record in net.modules.items():
-        if record.class_name not in _CLASSES:
+        if record.class_name not in classes:
             raise Refused(f"a module of the class '{plain(record.class_name)}' ('{path}')")
         for name, value in _options(net, path).items():
-            if name not in _OPTIONS and value is not None and value is not False:
+            if name not in options and value is not None and value is not False:
                 raise Refused(f"the option '{plain(name)}' of a {record.class_name}, which is not known here")
         if record.class_name not in ("SynthesisLayer", "ToRGBLayer", "FullyConnectedLayer", "Conv2dLayer"):
             continue
@@ -372,7 +381,7 @@ def _check_options(net: _Network) -> None:
 def _check_gain(net: _Network, path: str, name: str, due: float) -> None:
     said = net.one([path], name, due)
     if not math.isclose(_number(said, name), due, rel_tol=1e-3):
-        raise Refused(f"another {name} in '{path}' than StyleGAN2 has")
+        raise Refused(f"another {name} in '{path}' than is known here")
 
 
 def _lr_multiplier(net: _Network) -> Any:

@@ -1,0 +1,111 @@
+"""What is StyleGAN3's own in NVIDIA's network pickles: its classes, its options, and its config read off the file.
+
+Most of its hyper-parameters leave no trace in the shapes of tensors, so they are taken from what the file says about
+itself; the names of the layers, which hold sizes and widths, and what each layer recorded must then bear them out.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from studio.models.importers.records import Refused, plain
+from studio.networks.stylegan3 import StyleGAN3Config
+
+if TYPE_CHECKING:
+    from studio.models.importers.nvidia import _Network
+
+CLASSES = {"Generator", "MappingNetwork", "SynthesisNetwork", "SynthesisInput", "SynthesisLayer", "FullyConnectedLayer"}
+# Constructor arguments of the synthesis that are fields of the config under the same name, and their types.
+_FIELDS: dict[str, type] = {
+    "channel_base": int, "channel_max": int, "num_layers": int, "num_critical": int, "first_cutoff": float,
+    "first_stopband": float, "last_stopband_rel": float, "margin_size": int, "output_scale": float, "conv_kernel": int,
+    "filter_size": int, "lrelu_upsampling": int, "use_radial_filters": bool, "conv_clamp": float, "magnitude_ema_beta": float,
+}  # fmt: skip
+# These are read below, held against the tensors, or have no effect on float32 results.
+OPTIONS = set(_FIELDS) | {
+    "z_dim", "c_dim", "w_dim", "num_ws", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs",
+    "activation", "lr_multiplier", "w_avg_beta", "weight_init", "bias_init", "bias", "in_features", "out_features",
+    "num_fp16_res", "use_fp16", "channels", "size", "sampling_rate", "bandwidth", "is_torgb", "is_critically_sampled",
+    "in_channels", "out_channels", "in_size", "out_size", "in_sampling_rate", "out_sampling_rate", "in_cutoff",
+    "out_cutoff", "in_half_width", "out_half_width",
+}  # fmt: skip
+
+
+def generator_config(net: "_Network", lr_multiplier: Any, options: dict[str, Any]) -> StyleGAN3Config:
+    """The config of a recorded generator.
+
+    lr_multiplier: of its mapping.  options: constructor arguments of the generator and its synthesis.
+    Raises Refused when the file contradicts itself or asks for what our StyleGAN3 is not.
+    """
+    if net.modules[""].class_name != "Generator":
+        raise Refused(f"a network of the class '{plain(net.modules[''].class_name)}' that is no StyleGAN3 generator")
+    (w_dim,) = net.size("mapping.w_avg", 1)
+    layers = len(net.children("mapping", r"fc(\d{1,3})"))
+    _, z_and_class = net.size("mapping.fc0.weight", 2)
+    embed, c_dim = net.size("mapping.embed.weight", 2) if "mapping.embed" in net.modules else (0, 0)
+    if z_and_class <= embed:
+        raise Refused("a mapping without a latent z")
+    resolution = _value(int, net.one(["", "synthesis"], "img_resolution", None), "img_resolution")
+    found = {name: _value(kind, options[name], name) for name, kind in _FIELDS.items() if name in options}
+    try:
+        config = StyleGAN3Config(
+            **found,
+            resolution=resolution,
+            z_dim=z_and_class - embed,
+            c_dim=c_dim,
+            w_dim=w_dim,
+            img_channels=_value(int, net.one(["", "synthesis"], "img_channels", 3), "img_channels"),
+            mapping_layers=layers,
+            mapping_lr_multiplier=_value(float, lr_multiplier, "lr_multiplier"),
+            w_avg_beta=_value(float, net.one(["mapping"], "w_avg_beta", 0.998), "w_avg_beta"),
+        )
+    except ValueError as e:
+        raise Refused(f"a StyleGAN3 of which no network can be made: {e}") from None
+    if config.img_channels != 3:
+        raise Refused(f"a generator with img_channels {config.img_channels}; only 3, pictures in colour, can be shown")
+    _check(net, config)
+    return config
+
+
+def _check(net: "_Network", config: StyleGAN3Config) -> None:
+    """Hold the config against the names of the layers and against what all modules recorded."""
+    bands = config.bands
+    names = [f"L{i}_{band.size}_{band.channels}" for i, band in enumerate(bands)]
+    there = {path.removeprefix("synthesis.") for path in net.modules if path.count(".") == 1 and path.startswith("synthesis.")}
+    if there != {"input", *names}:
+        odd = sorted(there ^ {"input", *names})[0]
+        raise Refused(f"layers that do not follow from its settings, such as '{plain(odd)}'")
+    for name, value in (("z_dim", config.z_dim), ("c_dim", config.c_dim), ("w_dim", config.w_dim)):
+        net.agree("", name, value)
+        net.agree("mapping", name, value)
+    net.agree("mapping", "num_layers", config.mapping_layers)
+    for name in ("num_layers", "num_critical", "margin_size", "output_scale"):
+        net.agree("synthesis", name, getattr(config, name))
+    _agree(net, "synthesis.input", "sampling_rate", bands[0].rate)
+    _agree(net, "synthesis.input", "bandwidth", bands[0].cutoff)
+    for i, name in enumerate(names):
+        path, before, after = f"synthesis.{name}", bands[max(i - 1, 0)], bands[i]
+        net.agree(path, "is_torgb", i == config.num_layers)
+        net.agree(path, "is_critically_sampled", i >= config.num_layers - config.num_critical)
+        net.agree(path, "conv_clamp", config.conv_clamp)
+        for side, band in (("in", before), ("out", after)):
+            _agree(net, path, f"{side}_sampling_rate", band.rate)
+            _agree(net, path, f"{side}_cutoff", band.cutoff)
+            _agree(net, path, f"{side}_half_width", band.half_width)
+
+
+def _agree(net: "_Network", path: str, name: str, value: float) -> None:
+    """As `agree`, for numbers that were computed."""
+    said = net.one([path], name, value)
+    if not isinstance(said, (int, float)) or not math.isclose(said, value, rel_tol=1e-6):
+        raise Refused(f"a layer with {name} {plain(str(said), 20)}, where {value:g} is due ('{path}')")
+
+
+def _value(kind: type, value: Any, name: str) -> Any:
+    """A number of the kind that the config wants; conv_clamp may be None. Raises Refused."""
+    if value is None and name == "conv_clamp":
+        return None
+    if kind is float and type(value) in (int, float) and 0 < value < 1e9:  # not so for NaN
+        return float(value)
+    if kind is not float and type(value) is kind and 0 <= value < 1 << 31:
+        return value
+    raise Refused(f"an odd {name}")
