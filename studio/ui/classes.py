@@ -104,9 +104,10 @@ class ClassesTab:
                     self.weights = [
                         gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"classes-weight-{i}") for i in range(MOST)
                     ]
-                    self.seed = gr.Number(0, label="Seed: stays while classes change", precision=0, minimum=0, maximum=MAX_SEED,
-                                          elem_id="classes-seed")  # fmt: skip
-                    self.dice = gr.Button("Another seed", elem_id="classes-dice")
+                    with gr.Row(elem_classes="gs-tools"):
+                        self.seed = gr.Number(0, label="Seed: stays while classes change", precision=0, minimum=0, maximum=MAX_SEED,
+                                              elem_id="classes-seed")  # fmt: skip
+                        self.dice = gr.Button("Another seed", elem_id="classes-dice")
                     self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)", elem_id="classes-psi")
                     self.count = gr.Slider(1, 32, _COUNTS[_BLEND][1], step=1, label=_COUNTS[_BLEND][0], elem_id="classes-count")
             self.grid = press_grid(elem_id="classes-grid")
@@ -129,7 +130,7 @@ class ClassesTab:
                     self.way = gr.Radio(_WAYS, value=_EACH, label="How many", elem_id="classes-way")
                     self.each = gr.Number(10, label="Pictures a class", precision=0, minimum=1, maximum=100_000, elem_id="classes-each")
                     self.set = gr.Dropdown([], label="Image set to fill up", visible=False, elem_id="classes-set")
-                    self.advice = gr.HTML("", padding=False, elem_id="classes-advice")
+                    self.advice = gr.HTML("", visible=False, padding=False, elem_id="classes-advice")
                     self.only = gr.Checkbox(False, label="Only the chosen classes", elem_id="classes-only")
                     self.same = gr.Checkbox(False, label="The same seeds in each class", elem_id="classes-same")
                     with gr.Row(elem_classes="gs-tools"):
@@ -153,7 +154,9 @@ class ClassesTab:
         ).then(friendly(self.draw_chips), [s, self.find], self.chips, **QUIET)  # fmt: skip
         self.find.change(friendly(self.draw_chips), [s, self.find], self.chips, **LIVE)
         self.chips.select(friendly(self._press), inputs, pressed, **QUIET, trigger_mode="multiple")
-        self.mode.input(friendly(self._set_mode), self.mode, self.count, **QUIET).then(friendly(self._draw), inputs, pictures, **QUIET)
+        self.mode.input(friendly(self._set_mode), [s, self.mode], [self.count, *self.weights], **QUIET).then(
+            friendly(self._draw), inputs, pictures, **QUIET
+        )
         for slider in (self.psi, *self.weights):
             slider.input(friendly(self._live), inputs, self.stage, **LIVE)
         for trigger in (*(x.release for x in (self.psi, self.count, *self.weights)), self.seed.submit, self.seed.blur):
@@ -281,13 +284,9 @@ class ClassesTab:
             visit.chosen = [k for k in visit.chosen if k != pressed]
         return self._pressed(visit, session, *values)
 
-    def _pressed(self, visit: Visit, session: Session, *values) -> list:
+    def _pressed(self, visit: Visit, session: Session, mode: str, *values) -> list:
         """For [chips, weights, stage, grid] after other classes were chosen."""
-        classes = self.engine.model(visit.model).classes
-        sliders = [gr.update(visible=False)] * MOST
-        if len(visit.chosen) > 1:
-            sliders = [gr.update(label=f"Weight of {classes[k]}", visible=True) for k in visit.chosen] + sliders[len(visit.chosen) :]
-        return [self._chips_html(visit), *sliders, *self._draw(session, *values)]
+        return [self._chips_html(visit), *self._sliders(visit, mode), *self._draw(session, mode, *values)]
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -355,10 +354,16 @@ class ClassesTab:
         visit.selected = index
         return self._look(session, visit)
 
-    @staticmethod
-    def _set_mode(mode: str) -> dict:
+    def _set_mode(self, session: Session, mode: str) -> list:
+        """Other meanings of the count, and weights only where they count. For [count, weights]."""
         label, value = _COUNTS[mode]
-        return gr.update(label=label, value=value)
+        return [gr.update(label=label, value=value), *self._sliders(self._visit(session), mode)]
+
+    def _sliders(self, visit: Visit, mode: str) -> list:
+        """For the weights: one for each class of a blend."""
+        shown = visit.chosen if mode == _BLEND and len(visit.chosen) > 1 else []
+        classes = self.engine.model(visit.model).classes if visit.model else ()
+        return [gr.update(label=f"Weight of {classes[k]}", visible=True) for k in shown] + [gr.update(visible=False)] * (MOST - len(shown))
 
     def _sender(self, target: Target) -> Callable:
         def send(session: Session, *values) -> list:
@@ -387,8 +392,9 @@ class ClassesTab:
     # -- sets ----------------------------------------------------------------------------------------------------
 
     def _set_way(self, session: Session, way: str, set_id: str | None) -> list:
-        advice = self._advise(session, set_id) if way == _FILL else ""
-        return [gr.update(visible=way == _EACH), gr.update(visible=way == _FILL and bool(set_id)), advice]
+        filling = way == _FILL
+        advice = gr.update(value=self._advise(session, set_id) if filling else "", visible=filling)
+        return [gr.update(visible=not filling), gr.update(visible=filling and bool(set_id)), advice]
 
     def _advise(self, session: Session, set_id: str | None) -> str:
         """What filling up would make, in a sentence or two."""

@@ -101,7 +101,7 @@ footer { display: none !important; }
 .gs-sheet img { width: 100%; image-rendering: pixelated; }
 .gs-note ul { margin: 4px 0 4px 18px; list-style: disc; }
 .gs-note details, details.gs-note { max-height: 260px; overflow: auto; }
-.gs-strip { display: flex; gap: 8px; overflow-x: auto; padding-bottom: 4px; }
+.gs-strip { display: flex; gap: 8px; overflow-x: auto; padding-bottom: 4px; contain: inline-size; }
 .gs-strip button { flex: 0 0 92px; }
 .gs-pad { position: relative; aspect-ratio: 1; width: 100%; max-width: 260px; border-radius: 12px; cursor: crosshair; touch-action: none;
   background: radial-gradient(circle at center, var(--neutral-200), var(--neutral-100)); }
