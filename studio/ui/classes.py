@@ -38,6 +38,7 @@ from studio.ui.session import Session
 
 MOST = 8  # classes chosen at once, each with a weight
 _CHIPS = 24  # on the page at once; a search finds the others
+_FACES = 2000  # example pictures kept in memory, a few KB each
 _DICE_SEEDS = 1_000_000
 _BLEND, _ROW = "blend", "row"
 _MODES = [("These together (blend)", _BLEND), ("Each class with the same seed (row)", _ROW)]
@@ -91,6 +92,7 @@ class ClassesTab:
         with gr.Column() as self.body:
             gr.HTML(note("<b>Classes.</b> The kinds of pictures that the model was taught. Press one to see it; press several to blend "
                          "them or to see them side by side. The seed stays while classes change."), padding=False)
+            self.whose = gr.HTML("", visible=False, padding=False, elem_id="classes-whose")
             self.find = gr.Textbox("", label="Find a class", placeholder="Part of its name", visible=False, elem_id="classes-find")
             self.chips = press_grid(elem_id="classes-chips")
             with gr.Row(equal_height=False):
@@ -105,7 +107,7 @@ class ClassesTab:
                         gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"classes-weight-{i}") for i in range(MOST)
                     ]
                     with gr.Row(elem_classes="gs-tools"):
-                        self.seed = gr.Number(0, label="Seed: stays while classes change", precision=0, minimum=0, maximum=MAX_SEED,
+                        self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED,
                                               elem_id="classes-seed")  # fmt: skip
                         self.dice = gr.Button("Another seed", elem_id="classes-dice")
                     self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)", elem_id="classes-psi")
@@ -186,7 +188,8 @@ class ClassesTab:
         work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
             friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
         )
-        work.then(lambda: gr.update(visible=False), None, stop, **QUIET).then(friendly(end), self.session, view, **QUIET)
+        work.failure(lambda: [gr.update(visible=False), ""], None, [stop, view], **QUIET)
+        work.success(lambda: gr.update(visible=False), None, stop, **QUIET).then(friendly(end), self.session, view, **QUIET)
         stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -199,7 +202,7 @@ class ClassesTab:
     @property
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
-        return [self.nothing, self.body, self.model, self.seed, self.psi, self.set, self.find, self.chips, *self.weights, self.stage, self.grid]
+        return [self.nothing, self.body, self.whose, self.model, self.seed, self.psi, self.set, self.find, self.chips, *self.weights, self.stage, self.grid]
 
     def enter(self, session: Session, way: str, set_id: str | None, mode: str, seed, psi, count, *weights) -> list:
         """When the tab is opened: the model of Explore, when it is another than before and has classes, or the last one here."""
@@ -213,15 +216,20 @@ class ClassesTab:
             visit.model, visit.chosen = there.model, []
             seed, psi = there.seed, there.psi
             if len(there.classes) <= MOST:
-                visit.chosen = [c.index for c in there.classes]
+                visit.chosen, weights = [c.index for c in there.classes], [min(c.weight, 1.0) for c in there.classes]
         elif visit.model not in ids:
             visit.model, visit.chosen = ids[0], []
         visit.followed = there.model if there is not None else ""
+        whose = ""
+        if there is not None and there.model not in ids:
+            theirs, ours = (html.escape(self.engine.library.get(id).title) for id in (there.model, visit.model))
+            whose = note(f"The model in Explore, <b>{theirs}</b>, has no classes. Here is <b>{ours}</b>, which has.")
         sets = [(s.title, s.id) for s in self.datasets.list() if s.classes]
         set_id = set_id if set_id in [i for _, i in sets] else (sets[0][1] if sets else None)
         return [
             gr.update(visible=False),
             gr.update(visible=True),
+            gr.update(value=whose, visible=bool(whose)),
             gr.update(choices=[(m.title, m.id) for m in found], value=visit.model, visible=len(found) > 1),
             seed,
             psi,
@@ -232,12 +240,13 @@ class ClassesTab:
     def _models(self) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if count_classes(m)]
 
-    def _open(self, visit: Visit, session: Session, *values) -> list:
+    def _open(self, visit: Visit, session: Session, mode: str, seed, psi, count, *weights) -> list:
         """Everything that belongs to the model: for [find, chips, weights, stage, grid]."""
         classes = self.engine.model(visit.model).classes
-        visit.chosen = [k for k in visit.chosen if k < len(classes)] or [0]
-        visit.selected = 0
-        return [gr.update(value="", visible=len(classes) > _CHIPS), *self._pressed(visit, session, *values)]
+        kept = {k: w for k, w in zip(visit.chosen, weights, strict=False) if k < len(classes)} or {0: 1.0}
+        visit.chosen, visit.selected = list(kept), 0
+        find = gr.update(value="", visible=len(classes) > _CHIPS)
+        return [find, *self._pressed(visit, session, mode, seed, psi, count, *kept.values())]
 
     def _choose_model(self, session: Session, model: str, *values) -> list:
         visit = self._visit(session)
@@ -258,6 +267,9 @@ class ClassesTab:
         visit.listed = [*visit.chosen, *(i for i in matching if i not in visit.chosen)] if len(classes) > _CHIPS else matching
         visit.listed = visit.listed[: max(_CHIPS, len(visit.chosen))]
         missing = [i for i in visit.listed if (info.hash, i) not in self._faces]
+        if len(self._faces) > _FACES:
+            self._faces.clear()
+            missing = visit.listed
         faces = [Recipe(model=info.id, seeds=(SeedWeight(0),), psi=0.7, classes=(ClassWeight(i),)) for i in missing]
         for i, picture in zip(missing, self.engine.render_many(faces, preview=True), strict=True):
             self._faces[info.hash, i] = data_url(picture)
@@ -270,23 +282,27 @@ class ClassesTab:
         cells = [{"src": self._faces.get((info.hash, i), ""), "label": classes[i], "alt": classes[i], "small": small} for i in visit.listed]
         return cells_html(cells, selected={visit.listed.index(k) for k in visit.chosen if k in visit.listed})
 
-    def _press(self, session: Session, event: gr.EventData, *values) -> list:
-        """A chip chooses its class, or lets go of it; one always stays."""
+    def _press(self, session: Session, event: gr.EventData, mode: str, seed, psi, count, *weights) -> list:
+        """A chip chooses its class, or lets go of it; one always stays. Each class keeps its weight."""
         visit, index = self._visit(session), event._data.get("index")
         if not (isinstance(index, int) and 0 <= index < len(visit.listed)):
             raise StudioError("That class is no longer here.", "Press another.")
         pressed = visit.listed[index]
         if pressed not in visit.chosen and len(visit.chosen) >= MOST:
             raise StudioError(f"{MOST} classes are chosen already.", "Press one of them to let it go.")
+        weight = dict(zip(visit.chosen, weights, strict=False))
         if pressed not in visit.chosen:
             visit.chosen = [*visit.chosen, pressed]
+            weight[pressed] = 1.0
         elif len(visit.chosen) > 1:
             visit.chosen = [k for k in visit.chosen if k != pressed]
-        return self._pressed(visit, session, *values)
+        return self._pressed(visit, session, mode, seed, psi, count, *(weight[k] for k in visit.chosen))
 
-    def _pressed(self, visit: Visit, session: Session, mode: str, *values) -> list:
-        """For [chips, weights, stage, grid] after other classes were chosen."""
-        return [self._chips_html(visit), *self._sliders(visit, mode), *self._draw(session, mode, *values)]
+    def _pressed(self, visit: Visit, session: Session, mode: str, seed, psi, count, *weights) -> list:
+        """For [chips, weights, stage, grid] after other classes were chosen, each with its weight."""
+        values = [*weights, *[1.0] * MOST][:MOST]
+        sliders = [{**slider, "value": value} for slider, value in zip(self._sliders(visit, mode), values, strict=True)]
+        return [self._chips_html(visit), *sliders, *self._draw(session, mode, seed, psi, count, *weights)]
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -332,7 +348,9 @@ class ClassesTab:
     def _look(self, session: Session, visit: Visit) -> list:
         recipe = visit.cells[visit.selected]
         picture = self.engine.submit(f"{session.id}/classes", recipe).result()
-        return [stage_html(picture, self._words(recipe)), cells_html(visit.shown, columns=visit.columns, selected=visit.selected)]
+        grid = cells_html(visit.shown, columns=visit.columns, selected=visit.selected)
+        loose = "loose" if len(recipe.classes) != 1 or len({c.classes for c in visit.cells}) == 1 else ""  # no rows to keep together
+        return [stage_html(picture, self._words(recipe)), f'<div class="{loose}" style="max-width:{visit.columns * 160}px">{grid}</div>']
 
     def _words(self, recipe: Recipe) -> str:
         classes = self.engine.model(recipe.model).classes

@@ -129,10 +129,13 @@ footer { display: none !important; }
 #classes-chips .gs-strip img { width: 48px; border-radius: 8px; }
 #classes-chips .gs-strip span { font-size: 14px; padding-left: 10px; }
 #classes-chips .gs-strip button.on span { font-weight: 600; }
+#classes-stage img { width: min(100%, 54vh); }
+#classes-dice { align-self: end; }
 #classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
 .dark #classes-more { border-color: var(--neutral-800); }
 @media (max-width: 640px) {
   #classes-chips .gs-strip { flex-wrap: nowrap; }
+  #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   #classes-result { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
   #classes-result .gs-stage img { width: min(100%, 34vh); }
   .gs-tools > .block { flex-basis: 100%; }

@@ -34,6 +34,7 @@ def test_the_tab_opens_with_chips_and_pictures(page, studio):
     assert len(examples) == 3
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 1))))
     assert page.locator("#classes-grid [data-i] img").count() == 8
+    assert "anna, has no classes" in page.locator("#classes-whose").inner_text(), "Explore shows another model"
     assert page.locator("#classes-weight-0").count() == 0 or not page.locator("#classes-weight-0").is_visible()
 
 
@@ -47,7 +48,12 @@ def test_a_blend_follows_its_weights_and_the_seed_stays(page, studio):
     changes(page, lambda: slide(page, "classes-weight-0", 0.25), STAGE)
     page.wait_for_function("(old) => document.querySelector(\"#classes-grid [data-i='3'] img\").src !== old", arg=grid)
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 0.25), (2, 1), seed=5)))
+    changes(page, lambda: page.click("#classes-chips [data-i='1']"), STAGE)
+    page.wait_for_selector("#classes-weight-2:visible")
+    changes(page, lambda: slide(page, "classes-weight-2", 0.5), STAGE)
     changes(page, lambda: page.click("#classes-chips [data-i='0']"), STAGE)
+    assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((2, 1), (1, 0.5), seed=5))), "each class keeps its weight"
+    changes(page, lambda: page.click("#classes-chips [data-i='1']"), STAGE)
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((2, 1), seed=5)))
     assert page.locator("#classes-seed input").input_value() == "5"
 
@@ -123,6 +129,16 @@ def test_a_set_of_ones_own_is_filled_up(page, home, tmp_path):
     page.wait_for_selector("#classes-download:visible")
     with zipfile.ZipFile(sorted((home / "outputs" / "classes").glob("*-set.zip"))[-1]) as archive:
         assert [p["class"] for p in json.loads(archive.read("manifest.json"))["pictures"]] == ["kind 2"] * 3
+
+
+def test_an_export_of_nothing_is_told(page):
+    open_classes(page)
+    page.locator("#classes-each input").fill("")
+    page.locator("#classes-each input").blur()
+    page.click("#classes-export")
+    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('a class is missing'))")
+    page.wait_for_function("!document.querySelector('#classes-export-note').innerText.includes('Beginning')")
+    page.wait_for_selector("#classes-export-stop", state="hidden")
 
 
 def test_stopping_an_export_keeps_nothing(page, home):
