@@ -202,7 +202,8 @@ class ClassesTab:
     @property
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
-        return [self.nothing, self.body, self.whose, self.model, self.seed, self.psi, self.set, self.find, self.chips, *self.weights, self.stage, self.grid]
+        page = [self.nothing, self.body, self.whose, self.model, self.seed, self.psi, self.set]
+        return [*page, self.find, self.chips, *self.weights, self.stage, self.grid]
 
     def enter(self, session: Session, way: str, set_id: str | None, mode: str, seed, psi, count, *weights) -> list:
         """When the tab is opened: the model of Explore, when it is another than before and has classes, or the last one here."""
@@ -221,8 +222,9 @@ class ClassesTab:
             visit.model, visit.chosen = ids[0], []
         visit.followed = there.model if there is not None else ""
         whose = ""
-        if there is not None and there.model not in ids:
-            theirs, ours = (html.escape(self.engine.library.get(id).title) for id in (there.model, visit.model))
+        titles = {m.id: html.escape(m.title) for m in self.engine.library.scan()[0]}
+        if there is not None and there.model in titles and there.model not in ids:
+            theirs, ours = titles[there.model], titles[visit.model]
             whose = note(f"The model in Explore, <b>{theirs}</b>, has no classes. Here is <b>{ours}</b>, which has.")
         sets = [(s.title, s.id) for s in self.datasets.list() if s.classes]
         set_id = set_id if set_id in [i for _, i in sets] else (sets[0][1] if sets else None)
@@ -244,7 +246,7 @@ class ClassesTab:
         """Everything that belongs to the model: for [find, chips, weights, stage, grid]."""
         classes = self.engine.model(visit.model).classes
         kept = {k: w for k, w in zip(visit.chosen, weights, strict=False) if k < len(classes)} or {0: 1.0}
-        visit.chosen, visit.selected = list(kept), 0
+        visit.chosen, visit.listed, visit.selected = list(kept), [], 0
         find = gr.update(value="", visible=len(classes) > _CHIPS)
         return [find, *self._pressed(visit, session, mode, seed, psi, count, *kept.values())]
 

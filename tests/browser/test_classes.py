@@ -203,3 +203,25 @@ def test_a_library_without_classes_says_what_to_do(browser, tmp_path, monkeypatc
         page.wait_for_selector("#classes-walk", state="hidden")
         page.close()
         app.close()
+
+
+def test_many_classes_are_searched_and_another_model_is_picked(page, studio, home):
+    from tests.conftest import save_tiny
+
+    save_tiny(home / "models", "dora", seed=4, c_dim=40)
+    open_classes(page)
+    page.locator("#classes-model input").click()
+    changes(page, lambda: page.get_by_role("option", name="Tiny dora").click(), STAGE)
+    page.wait_for_selector("#classes-chips [data-i='23'] img")
+    assert page.locator("#classes-chips [data-i]").count() == 24
+    page.locator("#classes-find input, #classes-find textarea").first.fill("39")
+    page.wait_for_selector("#classes-chips [title='kind 39'] img")
+    changes(page, lambda: page.click("#classes-chips [title='kind 39']"), STAGE)
+    wanted = Recipe(model="dora", psi=0.7, classes=(ClassWeight(0), ClassWeight(39)))
+    assert np.array_equal(pixels(page, STAGE), studio[1].render(wanted))
+    assert page.locator("#classes-chips .on").count() == 2
+    page.locator("#classes-model input").click()
+    changes(page, lambda: page.get_by_role("option", name="Tiny clara").click(), STAGE)
+    assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 1))))
+    page.wait_for_selector("#classes-chips [data-i='2'] img")
+    assert page.locator("#classes-chips [data-i]").count() == 3
