@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio import __version__, cli_datasets, cli_jobs
+from studio import __version__, cli_classes, cli_datasets, cli_jobs
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("plan", type=Path, help="plan.toml (README.md has one to begin with)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
 
+    cli_classes.add_verb(verb)
     cli_datasets.add_verb(verb)
     cli_jobs.add_verb(verb)
     return parser
@@ -153,7 +154,7 @@ def _seeds(args) -> None:
         model = engine.model(_model_name(engine, args.model))
         classes = ()
         if args.class_name is not None:
-            classes = (ClassWeight(_class_index(model, args.class_name)),)
+            classes = (ClassWeight(model.class_index(args.class_name)),)
         recipes = [engine.stamped(Recipe(model=model.id, seeds=(SeedWeight(s),), psi=args.psi, classes=classes)) for s in seeds]
         outdir = args.outdir or (None if args.sheet else Path("pictures"))
         pictures = []
@@ -165,15 +166,6 @@ def _seeds(args) -> None:
             columns = max(1, round(len(seeds) ** 0.5))
             sheet = contact_sheet(pictures, columns, [str(s) for s in seeds])
             print(save_picture(sheet, None, args.sheet))
-
-
-def _class_index(model, text: str) -> int:
-    if text in model.classes:
-        return model.classes.index(text)
-    if text.isdigit() and int(text) < model.c_dim:
-        return int(text)
-    known = ", ".join(model.classes) or "none"
-    raise StudioError(f"The model '{model.id}' has no class '{text}'.", f"Its classes: {known}.")
 
 
 def _mix(args) -> None:
@@ -263,6 +255,7 @@ _VERBS = {
     "import": _import,
     "models": _models,
     "train": _train,
+    "classes": cli_classes.run,
     "dataset": cli_datasets.run,
     "jobs": cli_jobs.run,
 }

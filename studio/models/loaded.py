@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
+from studio.models.seeds import brief, check_seed, z_from_seed
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor
+_BATCH_PIXELS = 1 << 20  # of the pictures that `sample` draws at once
 
 
 class Model:
@@ -69,12 +72,7 @@ class Model:
             raise StudioError(f"The model '{self.id}' has no classes.", "Leave c out.")
         else:
             c = None
-        try:
-            psi = float(truncation_psi)
-        except (TypeError, ValueError):
-            psi = math.nan
-        if not math.isfinite(psi):
-            raise StudioError(f"truncation_psi is {truncation_psi!r:.40}.", "It must be a finite number; 1 = off.")
+        psi = self._psi(truncation_psi)
         try:
             cutoff = None if truncation_cutoff is None else operator.index(truncation_cutoff)
         except TypeError:
@@ -92,6 +90,78 @@ class Model:
         if noise_mode not in ("const", "random", "none"):
             raise StudioError(f"noise_mode is {noise_mode!r}.", "It must be const, random or none.")
         return self.network.synthesis(self._input(ws, "ws", (None, self.num_ws, self.w_dim)), noise_mode=noise_mode)
+
+    @torch.inference_mode()
+    def sample(self, seeds: int | Iterable[int], classes: Any = None, truncation_psi: float = 1.0) -> np.ndarray:
+        """seeds: N whole numbers (or one) -> pictures (N, H, W, 3) uint8, RGB: those of the studio, within a level.
+
+        classes: None = the first class; one class by number or name, for all; a list of N of them; or weights (N, c_dim),
+        a blend in w a seed (they need not sum to 1).  truncation_psi: 1 = off, lower is nearer to the mean.
+        Raises StudioError for a seed, class or psi that cannot be used, and when the model does not draw from noise.
+        """
+        if not self.family.has_w:
+            raise StudioError(f"The model '{self.id}' does not draw from noise.", "It makes a picture from a picture.")
+        try:
+            seeds = [check_seed(s) for s in (seeds if np.ndim(seeds) else [seeds])]
+        except (TypeError, ValueError):
+            raise StudioError(f"The seeds are {brief(seeds)}.", "Give a list of whole numbers, such as [1, 2, 3].") from None
+        shares, psi = self._class_shares(classes, len(seeds)), self._psi(truncation_psi)
+        out = np.empty((len(seeds), self.resolution, self.resolution, 3), np.uint8)
+        size = max(1, _BATCH_PIXELS // self.resolution**2)
+        for i in range(0, len(seeds), size):
+            ws = torch.cat([self._blended(s, share) for s, share in zip(seeds[i : i + size], shares[i : i + size], strict=True)])
+            out[i : i + size] = _pixels(self.network.synthesis(self.network.mapping.truncate(ws, psi, None), noise_mode="const"))
+        return out
+
+    def _blended(self, seed: int, share: np.ndarray) -> torch.Tensor:
+        """ws (1, num_ws, w_dim), not truncated, of a seed: the w of each class by its share (c_dim,)."""
+        z = z_from_seed(seed, self.z_dim)
+        if not self.c_dim:
+            return self.mapping(z)
+        # In w and not in c: no mapping has ever been shown half of one class and half of another.
+        return sum(self.mapping(z, np.eye(self.c_dim)[k : k + 1]) * float(share[k]) for k in np.flatnonzero(share))
+
+    def _class_shares(self, classes: Any, count: int) -> np.ndarray:
+        """What `sample` takes as classes -> shares (count, c_dim) that sum to 1 in each row."""
+        if not self.c_dim:
+            if classes is not None:
+                raise StudioError(f"The model '{self.id}' has no classes.", "Leave classes out.")
+            return np.zeros((count, 0))
+        if classes is None or isinstance(classes, str) or np.ndim(classes) == 0:
+            classes = [0 if classes is None else classes] * count
+        if len(classes) != count:
+            raise StudioError(f"There are {count} seeds and {len(classes)} classes.", "Give one class for all, or one a seed.")
+        if count and not isinstance(classes[0], str) and np.ndim(classes[0]) == 1:
+            weights = self._input(classes, "classes", (count, self.c_dim)).double().cpu().numpy()
+            if (weights < 0).any() or not (weights.sum(1) > 0).all():
+                raise StudioError("The weights of the classes cannot be used.", "Each row needs weights of 0 or more, and one above 0.")
+            return weights / weights.sum(1, keepdims=True)
+        return np.eye(self.c_dim)[[self.class_index(c) for c in classes]] if count else np.zeros((0, self.c_dim))
+
+    def class_index(self, which: int | str) -> int:
+        """A class by its number, or by its name (first as it is written, then in any case) -> its number. Raises StudioError."""
+        number = which
+        if isinstance(which, str):
+            folded = [c.casefold() for c in self.classes]
+            if which in self.classes:
+                return self.classes.index(which)
+            if which.casefold() in folded:
+                return folded.index(which.casefold())
+            number = int(which) if which.isdecimal() and len(which) < 10 else None
+        if isinstance(number, (int, np.integer)) and not isinstance(number, bool) and 0 <= number < self.c_dim:
+            return int(number)
+        known = ", ".join(self.classes[:12] + ("...",) * (self.c_dim > 12)) or "none"
+        raise StudioError(f"The model '{self.id}' has no class {brief(which)}.", f"Its classes: {known}.")
+
+    @staticmethod
+    def _psi(value: Any) -> float:
+        try:
+            psi = float(value)
+        except (TypeError, ValueError):
+            psi = math.nan
+        if not math.isfinite(psi):
+            raise StudioError(f"truncation_psi is {value!r:.40}.", "It must be a finite number; 1 = off.")
+        return psi
 
     def _input(self, value: Any, name: str, shape: tuple[int | None, ...]) -> torch.Tensor:
         try:
@@ -116,6 +186,12 @@ class Model:
         return tensor
 
 
+def _pixels(img: torch.Tensor) -> np.ndarray:
+    """(N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8; a grey picture gets three equal channels."""
+    img = (img.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+    return img.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
+
+
 def choose_device(wanted: str | None = None) -> torch.device:
     """The wanted device, or the best there is: CUDA, Apple's MPS, CPU. Raises StudioError when it is not there."""
     if wanted is None:
@@ -129,6 +205,12 @@ def choose_device(wanted: str | None = None) -> torch.device:
         first = str(e).splitlines()[0]
         raise StudioError(f"The device '{wanted}' cannot be used: {first}.", "Leave the choice to the studio, or say cpu.") from None
     return device
+
+
+def count_classes(info: ModelInfo) -> int:
+    """How many classes a model of the library draws from noise; 0 = it has none. Nothing is loaded."""
+    family = get_family(info.family)
+    return family.config(**info.config).c_dim if family.has_w else 0
 
 
 def load_info(info: ModelInfo, device: str | torch.device | None = None) -> Model:
@@ -170,10 +252,7 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
     model = Model(network, found.family, found.title, found.classes)
     z = np.random.RandomState(0).randn(1, model.z_dim)  # seed 0, at a psi that suits most models
     c = np.eye(model.c_dim)[:1] if model.c_dim else None
-    picture = model.synthesis(model.mapping(z, c, 0.7))[0]
-    if len(picture) == 1:
-        picture = picture.expand(3, -1, -1)
-    pixels = (picture * 127.5 + 128).clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    pixels = _pixels(model.synthesis(model.mapping(z, c, 0.7)))[0]
     thumbnail = Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)
     card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join(found.notes)
     return save_folder(

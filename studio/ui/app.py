@@ -13,7 +13,8 @@ from studio.errors import StudioError
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.supervisor import Supervisor, slots_here
 from studio.settings import get_settings, start_log
-from studio.ui.components import QUIET, friendly, note
+from studio.ui.classes import ClassesTab
+from studio.ui.components import QUIET, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
@@ -36,6 +37,15 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 explore = ExploreTab(engine, session)
             with gr.Tab("Mix", id="mix") as mix_tab:
                 mix = MixTab(engine, session, explore, tabs)
+
+            def open_in_explore(session, recipe: Recipe) -> list:
+                session.recipe = recipe
+                return [gr.update(selected="explore"), *explore.show(session)]
+
+            # A later tab that takes pictures adds itself to this list.
+            targets = [Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs]), mix.target]
+            with gr.Tab("Classes", id="classes") as classes_tab:
+                classes = ClassesTab(engine, session, targets, DataSets())
             with gr.Tab("Train", id="train") as train_tab:
                 train = TrainTab(engine, session, explore, tabs, supervisor, DataSets())
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
@@ -49,10 +59,13 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
             return note(" · ".join(parts))
 
-        for stage in (explore.stage, mix.stage):
+        for stage in (explore.stage, mix.stage, classes.stage):
             stage.change(describe, None, status, **QUIET)
         app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET)
         mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
+        classes_tab.select(friendly(classes.enter), [session, *classes.enter_inputs], classes.enter_outputs, **QUIET).then(
+            friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
+        )
         train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, **QUIET)
 
         with gr.Row(visible=False):

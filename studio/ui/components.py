@@ -5,8 +5,9 @@ import functools
 import html
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,21 @@ window.addEventListener('pointermove', (e) => {
 });
 window.addEventListener('pointerup', () => { if (held) { held = false; tell('release'); } });
 """
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a tab can send a picture to: a button there.
+
+    id: end of the button's elem_id.  label: what it says.
+    send: (session, recipe, *values of `inputs`) -> values for `outputs`.
+    """
+
+    id: str
+    label: str
+    send: Callable[..., list]
+    inputs: list
+    outputs: list
 
 
 def friendly(fn: Callable) -> Callable:
@@ -107,12 +123,13 @@ def note(text: str) -> str:
     return f'<div class="gs-note">{text}</div>'
 
 
-def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected: int | None = None) -> str:
+def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected: int | Container[int] | None = None) -> str:
     """Pictures to press, in a grid of `columns` or, without it, in a strip.
 
     cells: {"src": URL, "label": text, "small": crisp pixels, "head": not to be pressed,
-    "marked": to be left out}.
+    "marked": to be left out}.  selected: index of the one that is chosen, or the indices of several.
     """
+    chosen = () if selected is None else (selected,) if isinstance(selected, int) else selected
     parts = []
     for i, cell in enumerate(cells):
         label = html.escape(cell.get("label", ""))
@@ -123,7 +140,7 @@ def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected
         if cell.get("head"):
             parts.append(f'<div class="head">{inside}</div>')
         else:
-            on = ' class="on"' if i == selected else ' class="out"' if cell.get("marked") else ""
+            on = ' class="on"' if i in chosen else ' class="out"' if cell.get("marked") else ""
             parts.append(f'<button type="button"{on} data-i="{i}" title="{alt}">{inside}</button>')
     if columns is None:
         return f'<div class="gs-grid gs-strip">{"".join(parts)}</div>'

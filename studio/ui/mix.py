@@ -9,7 +9,7 @@ from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.latents.seeds import parse_seeds
-from studio.ui.components import LIVE, QUIET, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html
+from studio.ui.components import LIVE, QUIET, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html
 from studio.ui.explore import ExploreTab
 from studio.ui.session import Session
 
@@ -91,6 +91,21 @@ class MixTab:
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
         return [*self.faces, self.stage]
+
+    @property
+    def target(self) -> Target:
+        """For other tabs: a picture becomes the first row of the grid and the first source of the mixer."""
+        outputs = [self.rows, self.psi, self.seeds[0], self.tabs, *self.explore.outputs]
+        return Target("mix", "Put into Mix", self._take, [self.rows], outputs)
+
+    def _take(self, session: Session, recipe: Recipe, rows: str) -> list:
+        try:
+            others = [s for s in parse_seeds(rows, _MOST) if s != recipe.seed]
+        except StudioError:  # something half written, which the picture replaces
+            others = []
+        opened = self._open_in_explore(session, recipe)  # Mix takes its model and its classes from there
+        text = ", ".join(str(s) for s in [recipe.seed, *others][:_MOST])
+        return [text, recipe.psi, recipe.seed, gr.update(selected="mix"), *opened[1:]]
 
     # -- the grid ------------------------------------------------------------------------------------------------
 

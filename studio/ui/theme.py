@@ -101,7 +101,7 @@ footer { display: none !important; }
 .gs-sheet img { width: 100%; image-rendering: pixelated; }
 .gs-note ul { margin: 4px 0 4px 18px; list-style: disc; }
 .gs-note details, details.gs-note { max-height: 260px; overflow: auto; }
-.gs-strip { display: flex; gap: 8px; overflow-x: auto; padding-bottom: 4px; }
+.gs-strip { display: flex; gap: 8px; overflow-x: auto; padding-bottom: 4px; contain: inline-size; }
 .gs-strip button { flex: 0 0 92px; }
 .gs-pad { position: relative; aspect-ratio: 1; width: 100%; max-width: 260px; border-radius: 12px; cursor: crosshair; touch-action: none;
   background: radial-gradient(circle at center, var(--neutral-200), var(--neutral-100)); }
@@ -123,7 +123,21 @@ footer { display: none !important; }
 .gradio-container input[type=range]::-moz-range-thumb { background: var(--primary-500); box-shadow: 0 0 0 2px var(--body-background-fill), 0 1px 4px #0007; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
+#classes-chips .gs-strip { flex-wrap: wrap; max-height: 236px; overflow: hidden auto; }
+#classes-chips .gs-strip button { flex: 0 0 auto; display: flex; align-items: center; padding-right: 8px; border-radius: 12px;
+  max-width: 220px; min-height: 48px; }
+#classes-chips .gs-strip img { width: 48px; border-radius: 8px; }
+#classes-chips .gs-strip span { font-size: 14px; padding-left: 10px; }
+#classes-chips .gs-strip button.on span { font-weight: 600; }
+#classes-stage img { width: min(100%, 54vh); }
+#classes-dice { align-self: end; }
+#classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
+.dark #classes-more { border-color: var(--neutral-800); }
 @media (max-width: 640px) {
+  #classes-chips .gs-strip { flex-wrap: nowrap; }
+  #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
+  #classes-result { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
+  #classes-result .gs-stage img { width: min(100%, 34vh); }
   .gs-tools > .block { flex-basis: 100%; }
   #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }

@@ -120,3 +120,55 @@ def test_a_foreign_file_becomes_a_model_of_the_library(shared, tmp_path, studio_
     for name in ("../out", "a b", "", "con"):
         with pytest.raises(StudioError, match="cannot be the name"):
             import_into(default_library(), source, name)
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """A model of three classes, and an engine over it."""
+    from studio.models.library import Library
+
+    save_tiny(tmp_path / "models", "kinds", seed=3, c_dim=3)
+    with studio.Engine(Library([tmp_path / "models"]), device="cpu") as engine:
+        yield studio.load(tmp_path / "models" / "kinds", device="cpu"), engine
+
+
+@pytest.mark.parametrize("given, weights", [
+    (None, [(0, 1)]), (2, [(2, 1)]), ("kind 1", [(1, 1)]), ("KIND 1", [(1, 1)]), ("2", [(2, 1)]),
+    ([[1, 0, 3]] * 3, [(0, 1), (2, 3)]), (np.full((3, 3), 0.5), [(0, 1), (1, 1), (2, 1)]),
+])  # fmt: skip
+def test_sample_gives_the_pictures_of_the_engine(classes, given, weights):
+    from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+
+    model, engine = classes
+    shown = model.sample([5, 6, 7], given, truncation_psi=0.6)
+    assert shown.shape == (3, 32, 32, 3) and shown.dtype == np.uint8
+    for seed, picture in zip((5, 6, 7), shown, strict=True):
+        recipe = Recipe(model="kinds", seeds=(SeedWeight(seed),), psi=0.6, classes=tuple(ClassWeight(k, w) for k, w in weights))
+        assert np.abs(picture.astype(int) - engine.render(recipe)).max() <= 1
+
+
+def test_sample_takes_a_class_a_seed_in_any_batch(classes, monkeypatch):
+    model, _ = classes
+    whole = model.sample([1, 1, 1], [0, "kind 1", 2])
+    assert all(np.abs(whole[k].astype(int) - model.sample(1, k)[0]).max() <= 1 for k in range(3))
+    assert len({picture.tobytes() for picture in whole}) == 3
+    monkeypatch.setattr("studio.models.loaded._BATCH_PIXELS", 1)
+    assert np.abs(model.sample(np.array([1, 1, 1]), np.arange(3)).astype(int) - whole).max() <= 1
+    assert model.sample([]).shape == (0, 32, 32, 3)
+
+
+def test_sample_without_classes(model):
+    assert np.abs(model.sample(range(2))[1].astype(int) - model.sample(1)[0]).max() <= 1
+    with pytest.raises(StudioError, match="has no classes"):
+        model.sample([1], 0)
+
+
+@pytest.mark.parametrize("seeds, options", [
+    ([-1], {}), ([1.5], {}), (["a"], {}), ([[1], [2, 3]], {}), (None, {}),
+    ([1], {"classes": 3}), ([1], {"classes": -1}), ([1], {"classes": "newt"}), ([1], {"classes": True}), ([1], {"classes": 1.5}),
+    ([1], {"classes": [0, 1]}), ([1], {"classes": [[0, 0, 0]]}), ([1], {"classes": [[1, -1, 1]]}), ([1], {"classes": [[1, 1]]}),
+    ([1], {"classes": [[float("nan"), 1, 1]]}), ([1], {"truncation_psi": float("nan")}), ([1], {"truncation_psi": "much"}),
+])  # fmt: skip
+def test_sample_tells_what_it_cannot_use(classes, seeds, options):
+    with pytest.raises(StudioError):
+        classes[0].sample(seeds, **options)

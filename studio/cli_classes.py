@@ -1,0 +1,62 @@
+"""`studio classes`: a set of pictures by class on the command line."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.errors import StudioError
+
+
+def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Tell the command line of the verb 'classes'.  verb: (name, sentence, example) -> its parser."""
+    p = verb("classes", "Export pictures of each class as a zip of folders with a manifest.", "studio classes --model NAME --per-class 10 -o set.zip")
+    p.add_argument("--model", help="name of a model (default: the first that has classes)")
+    p.add_argument("--class", dest="names", action="append", help="name or number of a class; may be given again (default: all)")
+    p.add_argument("--per-class", type=int, default=10, help="pictures a class (default: 10)")
+    p.add_argument("--fill-up", metavar="SET", help="instead: as many a class as this image set lacks to its largest one")
+    p.add_argument("--psi", type=float, default=1.0, help="truncation: low = near the average, 1 = as trained (default: 1)")
+    p.add_argument("--seed", type=int, default=0, help="seed of the first picture (default: 0)")
+    p.add_argument("--same-seeds", action="store_true", help="the same seeds in each class")
+    p.add_argument("-o", "--out", type=Path, default=Path("set.zip"), help="file to write (default: set.zip)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what was parsed. Raises StudioError."""
+    from studio.engine.engine import Engine
+    from studio.engine.export import export_set
+
+    with Engine(device=args.device) as engine:
+        model = engine.model(args.model or _first_with_classes(engine))
+        indices = [model.class_index(name) for name in args.names] if args.names else range(model.c_dim)
+        wanted = _lacking(model, args.fill_up, indices) if args.fill_up else dict.fromkeys(indices, args.per_class)
+        bar = sys.stderr.isatty()
+
+        def progress(done: int, total: int) -> None:
+            if bar:
+                print(f"\r{done:,} of {total:,} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+        print(export_set(engine, model.id, wanted, args.out, args.psi, args.seed, args.same_seeds, progress))
+
+
+def _first_with_classes(engine) -> str:
+    from studio.models.loaded import count_classes
+
+    for info in engine.library.scan()[0]:
+        if count_classes(info):
+            return info.id
+    raise StudioError("There is no model with classes.", "Train one with sub-folders as classes, or import one.")
+
+
+def _lacking(model, set_id: str, indices) -> dict[int, int]:
+    from studio.datasets.store import DataSets
+    from studio.engine.export import fill_up
+
+    stored = DataSets().get(set_id)
+    filling = fill_up(stored.classes, model.classes)
+    if filling.unmatched:
+        print(f"studio: the model does not draw: {', '.join(filling.unmatched)}", file=sys.stderr)
+    wanted = {k: n for k, n in filling.make.items() if k in indices}
+    if not wanted:
+        raise StudioError(f"Nothing is to be made for '{stored.title}'.", "Its classes are balanced, or the model knows none of them.")
+    return wanted

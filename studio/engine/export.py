@@ -1,0 +1,168 @@
+"""A set of pictures by class, in one zip: to look at, to give away, or to train on."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.datasets.names import Unique, safe_part
+from studio.engine.engine import Engine
+from studio.engine.picture import encode
+from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+from studio.errors import StudioError
+from studio.latents.sampling import MAX_SEED, check_seed
+from studio.models.loaded import Model
+from studio.settings import ensure_room, fsync_path
+
+_LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))
+_README = """All pictures in this archive were made by AI, with GAN Studio.
+Model: {title} ({id}, SHA-256 of its weights {hash}).
+
+A folder a class. manifest.csv and manifest.json name the class, the seed and the recipe of each picture; the recipe is
+also inside of each file. The licence of the pictures is that of the model: {licence}.
+"""
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What `fill_up` advises.  make: class of the model -> how many pictures.  unmatched: classes of the data set that
+    the model does not draw."""
+
+    make: dict[int, int]
+    unmatched: tuple[str, ...]
+
+
+def fill_up(counts: Mapping[str, int], model_classes: Sequence[str]) -> Filling:
+    """How many pictures of each class bring a data set to the number of its largest class.
+
+    counts: class name -> pictures in the data set.  Names are matched in any case. A class of the model of which the
+    data set has none is no class of the data set, and is left alone.
+    """
+    largest = max(counts.values(), default=0)
+    known = {name.casefold(): i for i, name in reversed(list(enumerate(model_classes)))}
+    found = {name: known.get(name.casefold()) for name in counts}
+    make = {found[name]: largest - n for name, n in counts.items() if found[name] is not None and n < largest}
+    return Filling(make, tuple(name for name in counts if found[name] is None))
+
+
+def export_set(
+    engine: Engine,
+    model: str,
+    per_class: int | Mapping[int, int],
+    path: str | Path,
+    psi: float = 1.0,
+    seed: int = 0,
+    same_seeds: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Path:
+    """Pictures by class -> a zip with a folder a class, PNGs with their recipes inside, and a manifest.
+
+    per_class: how many of each class, or {class: how many}.  psi: truncation; 1 keeps all of the variety.
+    seed: of the first picture, counted up from there. Each picture has a seed of its own, or, with same_seeds, each
+    class begins at `seed` again.  progress: called with (done, all).  cancel: asked before each picture; when true
+    CancelledError is raised.
+
+    One picture is in memory at a time. The file appears whole or not at all. The same arguments give the same bytes on
+    one device.  Raises StudioError when the model has no classes, a number cannot be used, or the disk is full.
+    """
+    path, loaded = Path(path).expanduser(), engine.model(model)
+    counts = _counts(loaded, per_class)
+    seed, total, done = check_seed(seed), sum(counts.values()), 0
+    hash = engine.library.get(model).hash
+    folders = _folders(loaded.classes)
+
+    def entries() -> Iterator[tuple[str, int, Recipe]]:
+        """(file, class, recipe) of every picture: the plan of the set, gone through once for each list that is written."""
+        number = 0
+        for index, count in counts.items():
+            for i in range(count):
+                s = (seed + (i if same_seeds else number)) % (MAX_SEED + 1)
+                recipe = Recipe(model=model, model_hash=hash, seeds=(SeedWeight(s),), psi=psi, classes=(ClassWeight(index),))
+                yield f"{folders[index]}/seed{s:06d}.png", index, recipe
+                number += 1
+
+    try:
+        with _whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for name, _, recipe in entries():
+                if cancel is not None and cancel():
+                    raise CancelledError()
+                data = encode(engine.render(recipe), recipe)
+                ensure_room(path.parent, len(data))
+                archive.writestr(_entry(name), data)
+                done += 1
+                if progress:
+                    progress(done, total)
+            _write_manifests(archive, entries, loaded)
+            licence = loaded.info.licence or "not stated"
+            text = _README.format(title=loaded.info.title, id=model, hash=hash, licence=licence)
+            archive.writestr(_entry("README.txt"), text)
+    except OSError as e:
+        raise StudioError(f"The set could not be saved: {e}.", "Free some space or choose another folder.") from None
+    return path
+
+
+def _counts(model: Model, per_class: int | Mapping[int, int]) -> dict[int, int]:
+    if not model.c_dim:
+        raise StudioError(f"The model '{model.id}' has no classes.", "Choose a model that was trained with classes.")
+    wanted = dict(per_class) if isinstance(per_class, Mapping) else dict.fromkeys(range(model.c_dim), per_class)
+    for index, count in wanted.items():
+        model.class_index(index)
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 1_000_000:
+            raise StudioError(f"The number of pictures is {count!r:.40}.", "It must be a whole number from 0 to 1,000,000.")
+    counts = {index: wanted[index] for index in sorted(wanted) if wanted[index]}
+    if not counts:
+        raise StudioError("There is no picture to make.", "Ask for one or more a class.")
+    return counts
+
+
+def _folders(classes: Sequence[str]) -> list[str]:
+    """Names of classes, which come from strangers -> folder names that are safe and differ from each other."""
+    unique = Unique()
+    for stem, ending in _LEDGER:
+        unique("", stem, ending)
+    return [unique("", safe_part(name, f"class-{i}"), "") for i, name in enumerate(classes)]
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)  # dated 1980, so that the same set has the same bytes
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tuple[str, int, Recipe]]], model: Model) -> None:
+    with archive.open(_entry("manifest.csv"), "w", force_zip64=True) as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
+        table = csv.writer(text)
+        table.writerow(("file", "class", "seed", "recipe"))
+        for name, index, recipe in entries():
+            table.writerow((name, model.classes[index], recipe.seed, recipe.to_json()))
+        text.detach()
+    with archive.open(_entry("manifest.json"), "w", force_zip64=True) as raw:
+        head = {"made_by": "GAN Studio", "ai_generated": True, "model": model.id, "model_hash": model.info.hash}
+        raw.write(json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "pictures": [')
+        for i, (name, index, recipe) in enumerate(entries()):
+            row = {"file": name, "class": model.classes[index], "seed": recipe.seed, "recipe": recipe.to_dict()}
+            raw.write((",\n" if i else "\n").encode() + json.dumps(row, ensure_ascii=False).encode())
+        raw.write(b"\n]}\n")
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A new file beside `path` to fill; on a clean exit it takes the name `path`, otherwise nothing is left of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        fsync_path(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    fsync_path(path.parent)
