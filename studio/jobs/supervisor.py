@@ -26,8 +26,8 @@ class Supervisor:
     """The queue of one home. Of several apps on the same home one is the owner; the others can look.
 
     home: default the studio's.  launcher: default this machine's processes.  slots: workers at the same time, one an
-    accelerator.  every: seconds between two looks
-    at the workers.  Close it, or use it in a `with`; workers go on after that.
+    accelerator.  every: seconds between two looks at the workers.  Close it, or use it in a `with`; workers go on
+    after that.
     """
 
     sentence = "Another studio is open on the same folder and looks after the trainings; here you can only watch."

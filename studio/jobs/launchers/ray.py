@@ -35,7 +35,7 @@ import filelock
 import torch
 
 import studio
-from studio.errors import StudioError
+from studio.errors import NoRoom, StudioError
 from studio.jobs.launchers.here import whole_number
 from studio.jobs.launchers.ray_worker import EVENTS, LISTING, OUTBOX, SEGMENT, segment
 from studio.jobs.orders import CONTROL, JOB_PLAN, log_path
@@ -145,16 +145,18 @@ class _Messenger:
                 _log.info("the Ray cluster at %s: %s", self.launcher.address, e)
                 self.client = None
             except StudioError as e:
-                self._end(str(e))
+                self._give_up("room" if isinstance(e, NoRoom) else "failed", str(e))
             except Exception as e:
                 _log.exception("a message between here and the Ray cluster failed")
-                self._end(f"Something went wrong on the way to the cluster: {type(e).__name__}: {e}")
+                self._give_up("failed", f"Something went wrong on the way to the cluster: {type(e).__name__}: {e}")
             if not self.ended:
                 time.sleep(self.launcher.every)
 
-    def _end(self, failure: str = "") -> None:
-        if failure:
-            atomic_write(self.run_dir / OUTCOME, json.dumps({"outcome": "failed", "message": failure}).encode())
+    def _give_up(self, outcome: str, message: str) -> None:
+        """End it from here: what it makes cannot be brought home."""
+        self.launcher.kill(self.job)
+        with contextlib.suppress(OSError):
+            atomic_write(self.run_dir / OUTCOME, json.dumps({"outcome": outcome, "message": message}).encode())
         self.ended = True
 
     def _round(self) -> None:
@@ -186,11 +188,12 @@ class _Messenger:
                 self._shell(f"rm -rf {shlex.quote(str(Path(listing['folder']).parent))}", listing["node"])
             # A machine that went away is no fault of the job; a command that failed is.
             self.lost = "ACTOR" in str(getattr(info, "error_type", None) or "")
-            self._end()
+            self.ended = True
 
     def _hear(self) -> None:
+        """Note that the cluster is there. Raises ConnectionError when the owner of the queue thinks otherwise already."""
         if self.ended:
-            raise ConnectionError("given up")
+            raise ConnectionError("it was silent for too long")
         self.heard = self.clock()
 
     def _info(self):
@@ -201,7 +204,8 @@ class _Messenger:
             if "404" in str(e):
                 return None
             raise ConnectionError(str(e)) from None
-        self._hear()
+        if not info.status.is_terminal():
+            self._hear()  # of an ended one there is only to be heard what it left
         return info
 
     # -- out -----------------------------------------------------------------------------------------------------
@@ -324,8 +328,11 @@ class _Messenger:
 
         try:
             return json.loads(b"".join(self._chunks(LISTING)))
-        except requests.HTTPError:  # no such file yet, or the machine is gone, which the state of the job will tell
-            return None
+        except requests.HTTPError as e:
+            # There is none yet, or the machine is gone, which the state of the job will tell.
+            if "not found" in e.response.text or "doesn't exist" in e.response.text:
+                return None
+            raise
         except ValueError:
             raise ConnectionError("the listing came torn") from None
 

@@ -67,7 +67,8 @@ def _whereabouts() -> tuple[Path, str]:
 
 def _unpack(kind: str, folder: Path, scratch: Path) -> None:
     """Join the parts of a parcel, each a folder of the Python path, and unpack it.  kind: 'run', 'data' or 'base'."""
-    parts = sorted(part for entry in sys.path for part in Path(entry or ".").glob(f"parcel_{kind}_*/part"))
+    found = (part for entry in sys.path for part in Path(entry or ".").glob(f"parcel_{kind}_*/part"))
+    parts = sorted(found, key=lambda part: part.parent.name)
     if not parts:
         return
     whole = scratch / f"{kind}.tar"
