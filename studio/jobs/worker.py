@@ -82,14 +82,16 @@ def main(argv: list[str]) -> int:
         end("failed", str(e))
     except Exception as e:
         logging.exception("the training failed")
-        end("failed", f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details.")
+        # That another process is gone is no failure of this one: without an outcome, it counts as a worker that died.
+        gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
+        end("gone" if gone else "failed", f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details.")
     from studio.settings import atomic_write
 
     well = told["outcome"] in ("done", "paused", "cancelled")
     try:
         # Of several processes the first one tells how it went, and of a failure whoever failed first: the others
         # then only notice that it is gone.
-        if (first or not well) and not (several and (run_dir / OUTCOME).exists()):
+        if told["outcome"] != "gone" and (first or not well) and not (several and (run_dir / OUTCOME).exists()):
             atomic_write(run_dir / OUTCOME, json.dumps(told).encode())
     except OSError:
         logging.exception("the outcome cannot be written")  # whoever looks after it then reads the log
