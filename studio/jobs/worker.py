@@ -84,7 +84,8 @@ def main(argv: list[str]) -> int:
         logging.exception("the training failed")
         # That another process is gone is no failure of this one: without an outcome, it counts as a worker that died.
         gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
-        end("gone" if gone else "failed", f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details.")
+        text = f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details."
+        end("gone" if gone else "failed", text)
     from studio.settings import atomic_write
 
     well = told["outcome"] in ("done", "paused", "cancelled")

@@ -46,7 +46,8 @@ def one_thread(monkeypatch):
 
 
 def test_two_processes_train_as_one_also_when_paused_and_when_their_launcher_is_killed(studio_home, plan, tmp_path):
-    plan = dataclasses.replace(plan, optimizer=Optimizer(batch=8, micro_batch=4), budget=Budget(kimg=0.48, log_kimg=0.008, state_kimg=0.024, snapshot_kimg=0.24))
+    budget = Budget(kimg=0.48, log_kimg=0.008, state_kimg=0.024, snapshot_kimg=0.24)
+    plan = dataclasses.replace(plan, optimizer=Optimizer(batch=8, micro_batch=4), budget=budget)
     alone = tmp_path / "alone"
     train(plan, alone, device="cpu")
     with Supervisor(launcher=LocalLauncher(processes=2), every=0.02) as s:
@@ -206,7 +207,7 @@ def far_workers(job) -> list[psutil.Process]:
     return found
 
 
-def test_on_ray_a_training_is_killed_paused_and_left_alone_by_the_app_and_has_the_numbers_of_one_at_home(studio_home, plan, launcher, tmp_path):
+def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_one_at_home(studio_home, plan, launcher, tmp_path):
     plan = dataclasses.replace(plan, budget=Budget(kimg=1.6, log_kimg=0.04, sample_kimg=0.4, snapshot_kimg=0.16, state_kimg=0.08))
     alone = tmp_path / "alone"
     train(plan, alone, device="cpu")

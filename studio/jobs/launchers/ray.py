@@ -246,7 +246,7 @@ class _Messenger:
         if not plan.data.path or not data.exists():
             raise StudioError(f"There is nothing at {plan.data.path}.", "Give a folder or a zip of pictures.")
         source = Path(studio.__file__).parent
-        shutil.copytree(source, stage / "code" / "studio", ignore=lambda folder, names: [n for n in names if not _is_program(Path(folder, n))])
+        shutil.copytree(source, stage / "code" / "studio", ignore=lambda at, names: [n for n in names if not _is_program(Path(at, n))])
         parcels = [*_parcel(stage, "data", {data.name: data})]
         if plan.base:
             base = open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
