@@ -62,9 +62,11 @@ def _list(store) -> None:
 
 
 def _run() -> None:
-    from studio.jobs.supervisor import Supervisor, slots_here
+    from studio.jobs.launchers.here import launcher_here
+    from studio.jobs.supervisor import Supervisor
 
-    with Supervisor(slots=slots_here()) as supervisor:
+    launcher = launcher_here()
+    with Supervisor(launcher=launcher, slots=launcher.slots) as supervisor:
         if not supervisor.owner:
             raise StudioError(supervisor.sentence, "It works through the queue already.")
 

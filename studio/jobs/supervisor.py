@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +25,9 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """The queue of one home. Of several apps on the same home one is the owner; the others can look.
 
-    home: default the studio's.  slots: workers at the same time, one an accelerator.  every: seconds between two looks
-    at the workers.  Close it, or use it in a `with`; workers go on after that.
+    home: default the studio's.  launcher: default this machine's processes.  slots: workers at the same time, one an
+    accelerator.  every: seconds between two looks at the workers.  Close it, or use it in a `with`; workers go on
+    after that.
     """
 
     sentence = "Another studio is open on the same folder and looks after the trainings; here you can only watch."
@@ -221,10 +221,3 @@ def _read_outcome(run_dir: Path) -> dict:
         return outcome if isinstance(outcome, dict) else {}
     except (OSError, ValueError):
         return {}
-
-
-def slots_here() -> int:
-    """Workers that this machine can feed: one a graphics card, otherwise one."""
-    import torch
-
-    return max(1, torch.cuda.device_count()) if os.environ.get("CUDA_VISIBLE_DEVICES") != "" else 1

@@ -1,7 +1,8 @@
 """The worker: one training in a process of its own, `python -m studio.jobs.worker RUN_DIR`.
 
 It follows RUN_DIR/job.toml, does what RUN_DIR/control asks, and leaves RUN_DIR/outcome.json when it ends by itself. It
-needs no app: when that closes, the training goes on.
+needs no app: when that closes, the training goes on. A launcher may start it several times for one training, a process
+a graphics card (environment RANK and WORLD_SIZE); then they live and end together.
 """
 
 import json
@@ -9,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,8 +18,11 @@ OUTCOME = "outcome.json"
 
 
 def main(argv: list[str]) -> int:
-    """argv: the run folder. Returns 0 when the training ended or was asked to end, 1 when it failed."""
+    """argv: the run folder. Returns 0 when the training ended or was asked to end, 1 when it could not go on."""
     run_dir = Path(argv[0])
+    first, several = os.environ.get("RANK", "0") == "0", os.environ.get("WORLD_SIZE", "1") != "1"
+    if several:
+        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     asked = []
     for name in ("SIGTERM", "SIGINT"):
@@ -63,7 +68,8 @@ def main(argv: list[str]) -> int:
         return answer
 
     try:
-        train(Plan.load(run_dir / JOB_PLAN), run_dir, on_event=show, should_stop=stop, clock=time.monotonic)
+        device = "cpu" if several and not torch.cuda.is_available() else None  # processes find each other only when told
+        train(Plan.load(run_dir / JOB_PLAN), run_dir, on_event=show, should_stop=stop, clock=time.monotonic, device=device)
         asked_for = told.get("wish", "")
         end({"": "done", "finish": "done", "pause": "paused", "cancel": "cancelled"}.get(asked_for, "paused"))
     except (torch.OutOfMemoryError, MemoryError) as e:
@@ -76,15 +82,31 @@ def main(argv: list[str]) -> int:
         end("failed", str(e))
     except Exception as e:
         logging.exception("the training failed")
-        end("failed", f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details.")
+        # That another process is gone is no failure of this one: without an outcome, it counts as a worker that died.
+        gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
+        text = f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details."
+        end("gone" if gone else "failed", text)
     from studio.settings import atomic_write
 
+    well = told["outcome"] in ("done", "paused", "cancelled")
     try:
-        atomic_write(run_dir / OUTCOME, json.dumps(told).encode())
+        # Of several processes the first one tells how it went, and of a failure whoever failed first: the others
+        # then only notice that it is gone.
+        if told["outcome"] != "gone" and (first or not well) and not (several and (run_dir / OUTCOME).exists()):
+            atomic_write(run_dir / OUTCOME, json.dumps(told).encode())
     except OSError:
         logging.exception("the outcome cannot be written")  # whoever looks after it then reads the log
     print(json.dumps(told), flush=True)
-    return 0 if told["outcome"] not in ("failed",) else 1
+    if several and not well:
+        os._exit(1)  # the usual way out would wait for the other processes, which wait for this one
+    return 0 if well else 1
+
+
+def _end_with(parent: int) -> None:
+    """Die when the launcher of several processes has died: nobody else would end those that wait for each other."""
+    while os.getppid() == parent:
+        time.sleep(0.25)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from PIL import Image
 
 from studio.datasets.crop import parse_colour
@@ -49,7 +50,7 @@ def train(
     same weights, as one that was not (same machine, same number of threads).
 
     on_event: called with each event that is also appended to run_dir/events.jsonl.
-    should_stop: asked once a step; when true the state is saved and the function returns. The answer 'finish' also
+    should_stop: asked once a step, by the first process for all; when true the state is saved and the function returns. The answer 'finish' also
     makes a last sheet and snapshot.
     clock: seconds, for speed and time left only.  device: 'cpu', or None = a GPU when there is one.
     Returns the folder of the newest snapshot (a model folder).
@@ -226,7 +227,7 @@ class _Run:
         mark = self.clock()
         stopped = False
         while self.step < total_steps:
-            wish = self.should_stop()
+            wish = self._wish()
             if wish:
                 stopped = True
                 if wish == "finish" and self.step:
@@ -256,6 +257,13 @@ class _Run:
             self.events.sync()
             self.events.close()
         return self.last_snapshot
+
+    def _wish(self) -> bool | str:
+        """What the first process is asked for. All stop at the same step, or some would wait for the others for ever."""
+        if self.accelerator.num_processes == 1:
+            return self.should_stop()
+        said = [self.should_stop() if self.main else False]
+        return broadcast_object_list(said, from_process=0)[0]
 
     def _due(self, kimg: float) -> bool:
         """Whether this step is the first to reach another multiple of `kimg`."""

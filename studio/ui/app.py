@@ -11,7 +11,8 @@ from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.jobs.courtesy import Courtesy
-from studio.jobs.supervisor import Supervisor, slots_here
+from studio.jobs.launchers.here import launcher_here
+from studio.jobs.supervisor import Supervisor
 from studio.settings import get_settings, start_log
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, Target, friendly, note
@@ -105,7 +106,8 @@ def launch(
     """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks."""
     start_log()
     engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
-    supervisor = Supervisor(slots=slots_here())
+    launcher = launcher_here()
+    supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
     app = build(engine, supervisor)
     app.queue(default_concurrency_limit=None)
     _, url, _ = app.launch(

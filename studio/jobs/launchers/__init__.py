@@ -8,6 +8,11 @@ from studio.jobs.store import Job
 class Launcher(Protocol):
     """A place for workers. Handles are texts, kept in the job's row, so that they outlive the app."""
 
+    @property
+    def slots(self) -> int:
+        """Workers that it can feed at the same time."""
+        ...
+
     def submit(self, job: Job, slot: int) -> str:
         """Start a worker on accelerator `slot`. Returns its handle."""
         ...

@@ -11,22 +11,44 @@ import psutil
 from studio.jobs.orders import log_path
 from studio.jobs.store import Job
 
-_WORKER = (sys.executable, "-m", "studio.jobs.worker")
+_WORKER = ("-m", "studio.jobs.worker")
+# Every setting is named, for accelerate otherwise looks for answers that somebody once gave its own questionnaire.
+# Its 'multi_gpu' is one process a card; where there is no card they meet over gloo and compute on the CPU.
+_TOGETHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--machine_rank", "0", "--gpu_ids", "all",
+             "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
+
+
+def worker_command(processes: int = 1) -> list[str]:
+    """What starts a worker, or `processes` of them that train one model together; the run folder goes behind it."""
+    if processes == 1:
+        return [sys.executable, *_WORKER]
+    return [sys.executable, *_TOGETHER, "--num_processes", str(processes), *_WORKER]
 
 
 class LocalLauncher:
-    """Starts `command` with the run folder behind it, in a session of its own: it outlives the app.
+    """Starts workers in a session of their own: they outlive the app.
 
+    command: starts a worker when the run folder is put behind it, None = the studio's own.
+    processes: of one training. 1: each accelerator has its own training; more: all work on one.
     A handle is 'pid:time of its start', for the numbers of processes are used again.
     """
 
-    def __init__(self, command: Sequence[str] = _WORKER):
-        self.command = list(command)
+    def __init__(self, command: Sequence[str] | None = None, processes: int = 1):
+        self.command, self.processes = list(command or worker_command(processes)), processes
         self._children: dict[int, subprocess.Popen] = {}
+
+    @property
+    def slots(self) -> int:
+        """Trainings at the same time: one a graphics card, otherwise one."""
+        if self.processes > 1 or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+            return 1
+        import torch
+
+        return max(1, torch.cuda.device_count())
 
     def submit(self, job: Job, slot: int) -> str:
         environment = dict(os.environ)
-        if slot >= 0 and "CUDA_VISIBLE_DEVICES" not in environment:
+        if self.processes == 1 and slot >= 0 and "CUDA_VISIBLE_DEVICES" not in environment:
             environment["CUDA_VISIBLE_DEVICES"] = str(slot)
         with open(log_path(job), "ab") as log:
             child = subprocess.Popen(
@@ -40,9 +62,12 @@ class LocalLauncher:
 
     def kill(self, job: Job) -> None:
         process = self._process(job)
-        if process is not None:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        if process is None:
+            return
+        with contextlib.suppress(psutil.Error):
+            for one in [*process.children(recursive=True), process]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
 
     def lost(self, job: Job) -> bool:
         _, _, started = job.handle.partition(":")
