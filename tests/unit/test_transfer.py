@@ -12,15 +12,17 @@ def test_equal_networks_are_copied_whole():
     assert told.share == 1 and not told.partly and not told.new
 
 
-def test_a_network_with_classes_begins_as_the_one_without():
+def test_a_network_with_classes_keeps_what_it_knew_and_tells_classes_apart_at_once():
     old, new = tiny_generator(1), Generator(tiny_config(c_dim=3)).eval()
+    drawn = new.state_dict()["mapping.fc0.weight"].clone()
     tensors, told = copy_what_fits(new.state_dict(), old.state_dict())
     new.load_state_dict(tensors)
     assert told.partly == ("mapping.fc0.weight",) and all("embed" in n for n in told.new)
-    z = torch.randn(4, 16)
-    with torch.no_grad():
-        c = torch.eye(3)[[0, 1, 2, 0]]
-        assert torch.allclose(new(z, c, noise_mode="const"), old(z, noise_mode="const"), atol=1e-5)
+    # The layer divides by the root of its inputs, of which there are twice as many now.
+    assert torch.allclose(tensors["mapping.fc0.weight"][:, :16], old.state_dict()["mapping.fc0.weight"] * 2**0.5)
+    assert torch.equal(tensors["mapping.fc0.weight"][:, 16:], drawn[:, 16:])
+    w = new.mapping(torch.randn(1, 16).expand(3, -1), torch.eye(3))[:, 0]
+    assert torch.cdist(w, w).fill_diagonal_(9).min() > 0.1
 
 
 def test_a_larger_network_takes_the_lower_layers():
