@@ -81,6 +81,22 @@ class Watch:
         return start[0]["total_images"] / 1000 if start else 0.0
 
     @property
+    def taken_over(self) -> str:
+        """What a fine-tuning took from the model it began from, in a sentence; empty when it began from nothing."""
+        start = self._of("start")
+        parts = start[0].get("transferred", {}) if start else {}
+        if not parts:
+            return ""
+        told = []
+        for who, words in (("generator", "the part that draws"), ("discriminator", "the judge")):
+            if who in parts:
+                copied, new = parts[who]["copied"], len(parts[who]["new"])
+                told.append(f"{copied:,} of {copied + new:,} tensors of {words} ({who})")
+            else:
+                told.append(f"nothing of {words} ({who}), which is new")
+        return "Taken over: " + ", ".join(told) + "."
+
+    @property
     def progress(self) -> float:
         """0 to 1."""
         if self._of("done"):

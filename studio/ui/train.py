@@ -478,7 +478,7 @@ class TrainTab:
             words.append(f"{watch.speed:.1f} pictures a second")
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
-        told = html.escape(job.message)
+        told = html.escape(" ".join(t for t in (job.message, watch.taken_over) if t))
         if not self.supervisor.owner:
             told = f"{told} {html.escape(self.supervisor.sentence)}"
         return (f'<div class="gs-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></div>'

@@ -20,6 +20,7 @@ from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.randomness import DataOrder, derive
 from studio.training.trainer import train
+from studio.training.watch import Watch
 
 NETWORK = dict(z_dim=16, w_dim=16, channel_base=256, channel_max=16, mapping_layers=2)
 
@@ -241,6 +242,9 @@ def test_starting_from_a_model_of_another_size_without_classes(pictures, studio_
     )  # fmt: skip
     model = open_folder(train(larger, tmp_path / "larger", on_event=told.append, device="cpu"))
     assert model.resolution == 32 and len(model.classes) == 2
+    sentence = Watch(tmp_path / "larger").refresh().taken_over
+    assert sentence.startswith("Taken over: ") and "tensors of the judge (discriminator)" in sentence
+    assert Watch(tmp_path / "base").refresh().taken_over == ""
     parts = told[0]["transferred"]
     assert all("b32" in n or "embed" in n for n in parts["generator"]["new"])
     assert {n for n in parts["discriminator"]["new"] if n.startswith(("b16", "b8"))} == set()
