@@ -7,18 +7,28 @@ import numpy as np
 import pytest
 import torch
 
+from accelerate import Accelerator
+
+from studio.datasets.images import ImageSet
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Edit, Mix, Recipe, SeedWeight
 from studio.engine.sheets import walk_recipes
+from studio.errors import StudioError
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.models.loaded import load
+from studio.networks import get_family
+from studio.networks.layers import settle_batch_norm
+from studio.training.checks import check, family_config
 from studio.training.growth import Growth
 from studio.training.kinds import KINDS, get_kind
-from studio.training.plan import Budget, Plan
+from studio.training.losses import LOSSES
+from studio.training.objectives.adversarial import Adversarial, Batch
+from studio.training.plan import Budget, Objective, Optimizer, Plan
 from studio.training.presets import preset
 from studio.training.trainer import train
 from tests.component.test_trainer import numbers, same_state
+from tests.unit.toy import COLOURS, coloured_squares, covered_modes, ring, square_colours
 
 STYLE = dict(z_dim=16, w_dim=16, channel_base=256, channel_max=16, mapping_layers=2)
 TINY = {
@@ -42,7 +52,7 @@ def tiny(name: str, pictures: Path, steps: int = 4, **changes) -> Plan:
         data=dataclasses.replace(plan.data, path=str(pictures), mirror=True),
         optimizer=dataclasses.replace(plan.optimizer, batch=4),
         budget=Budget(kimg=steps * shown, log_kimg=shown, sample_kimg=2 * shown, snapshot_kimg=2 * shown, state_kimg=1),
-        growth=Growth(start=8, fade_kimg=1.6 * shown, stable_kimg=0.0) if plan.growth.fade_kimg else Growth(),
+        growth=Growth(start=8, fade_kimg=1.4 * shown, stable_kimg=0.0) if plan.growth.fade_kimg else Growth(),
     )
     return dataclasses.replace(plan, **changes)
 
@@ -108,3 +118,212 @@ def test_with_classes(kind, pictures, studio_home, tmp_path):
     last = train(plan, tmp_path / "run", device="cpu")
     assert open_folder(last).classes == ("disc", "square")
     explore(last)
+
+
+# -- parts of a step --------------------------------------------------------------------------------------------------
+
+
+def game(plan: Plan, config=None, label_counts=()) -> Adversarial:
+    """Both players of a plan, without files."""
+    config = config or family_config(plan, None)
+    return Adversarial(plan, config, list(label_counts), Accelerator(cpu=True), "fp32")
+
+
+def plan_of(name: str, network: dict, growth: Growth = Growth(), objective: dict = {}, **optimizer) -> Plan:
+    """The plan of a kind for many pictures, with some of its figures replaced."""
+    plan = preset("sketch", pictures=10**6, resolution=32, device="cpu", kind=name)
+    return dataclasses.replace(
+        plan,
+        network={**plan.network, **network},
+        growth=growth,
+        objective=dataclasses.replace(plan.objective, **objective),
+        optimizer=dataclasses.replace(plan.optimizer, **optimizer),
+    )
+
+
+@pytest.mark.parametrize(
+    "kind, network", [("wgan-gp", dict(TINY["dcgan"], g_norm="layer")), ("stylegan2", dict(STYLE, mbstd_num_channels=0, use_noise=False))]
+)
+def test_micro_batches_give_the_numbers_of_the_whole_batch(kind, network):
+    """Where no layer looks across the batch. What a penalty draws for each micro-batch is left out."""
+    rng = torch.Generator().manual_seed(0)
+    reals = torch.rand(2, 8, 3, 32, 32, generator=rng) * 2 - 1
+    plan = plan_of(kind, network, batch=8, kind="adam", objective=dict(gp_weight=0.0, r1_gamma=0.5, r1_interval=1, n_critic=2))
+    told, states = [], []
+    for size in (8, 4, 2):
+        players = game(plan)
+        batches = [[Batch((k * 8 + i) // size, reals[k, i : i + size], torch.zeros(size, 0)) for i in range(0, 8, size)] for k in (0, 1)]
+        told.append([players.step(step, batches, step * 16) for step in range(2)])
+        states.append(players.state_dict())
+    for other, state in zip(told[1:], states[1:], strict=True):
+        for a, b in zip(told[0], other, strict=True):
+            assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+        for player in ("G", "D"):
+            worst = max((states[0][player][k].float() - v.float()).abs().max() for k, v in state[player].items())
+            assert worst < 0.1 * plan.optimizer.lr_g, "far less than one step of Adam"
+
+
+def test_each_turn_of_the_critic_is_shown_pictures_of_its_own(pictures, studio_home, tmp_path, monkeypatch):
+    """Two turns of the critic a step, in two micro-batches each: every place in the order comes up once."""
+    seen = []
+    real_step = Adversarial.step
+
+    def step(self, step, reals, images_seen):
+        assert [batch.index for turn in reals for batch in turn] == [0, 1, 2, 3]
+        seen.extend(batch.images for turn in reals for batch in turn)
+        return real_step(self, step, reals, images_seen)
+
+    monkeypatch.setattr(Adversarial, "step", step)
+    plan = tiny("dcgan", pictures)
+    plan = dataclasses.replace(
+        plan,
+        data=dataclasses.replace(plan.data, mirror=False),
+        objective=dataclasses.replace(plan.objective, n_critic=2),
+        optimizer=dataclasses.replace(plan.optimizer, batch=4, micro_batch=2),
+        budget=Budget(kimg=0.024, log_kimg=1, sample_kimg=1, snapshot_kimg=1, state_kimg=1),
+    )
+    train(plan, tmp_path / "run", device="cpu")
+    assert len(torch.cat(seen)) == 24
+    assert len({picture.numpy().tobytes() for picture in torch.cat(seen)}) == 24, "all 24 pictures, each once"
+
+
+@pytest.mark.parametrize("kind", ["wgan-gp", "wgan"])
+def test_the_estimate_of_wassersteins_distance(kind):
+    """A critic against a generator that stands still: above zero, and growing until it holds the difference."""
+    plan = plan_of(kind, TINY["dcgan"], batch=8, lr_g=1e-12, lr_d=1e-3)
+    players, rng = game(plan), torch.Generator().manual_seed(0)
+    told = []
+    for step in range(12):
+        reals = [[Batch(k, coloured_squares(8, rng)[0], torch.zeros(8, 0))] for k in range(plan.objective.n_critic)]
+        told.append(players.step(step, reals, step * 40)["wasserstein"])
+    assert min(told[3:]) > 0
+    assert np.mean(told[-3:]) > 2 * abs(told[0])
+    assert "wasserstein" not in game(plan_of("dcgan", TINY["dcgan"])).step(0, [[Batch(0, reals[0][0].images, reals[0][0].c)]], 0)
+
+
+# -- plans that make no sense -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind, changes, words",
+    [
+        ("wgan-gp", dict(network=dict(d_norm="batch")), "batch norm ties"),
+        ("dcgan", dict(objective=Objective(gp_weight=10, r1_gamma=0)), "batch norm ties"),
+        ("gan", dict(optimizer=Optimizer(batch=4, micro_batch=1)), "one at a time"),
+        ("gan", dict(optimizer=Optimizer(batch=1)), "one at a time"),
+        ("biggan", dict(optimizer=Optimizer(batch=4, micro_batch=1)), "one at a time"),
+        ("projected", dict(data="classes"), "does not know classes"),
+        ("dcgan", dict(growth=Growth(fade_kimg=0.001, stable_kimg=0.001)), "does not grow"),
+        ("stylegan2", dict(growth=Growth(fade_kimg=0.001, stable_kimg=0.001)), "does not grow"),
+        ("stylegan", dict(growth=Growth(fade_kimg=100.0)), "never grow to 32"),
+        ("stylegan", dict(growth=Growth(fade_kimg=0.016, start=16, stable_kimg=0.0)), "never grow to 32"),
+        ("stylegan2", dict(optimizer=Optimizer(batch=6)), "groups of 4"),
+        ("dcgan", dict(objective=Objective(pl_weight=2.0, r1_gamma=0)), "no latent w"),
+        ("dcgan", dict(objective=Objective(loss="what")), "no loss"),
+        ("dcgan", dict(optimizer=Optimizer(batch=1, micro_batch=0), network=dict(g_norm="batch", d_norm="none")), "one at a time"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_before_any_work(kind, changes, words, pictures, studio_home, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageSet, "open", lambda *_, **__: pytest.fail("the pictures were opened"))
+    plan = tiny(kind, pictures)
+    if changes.get("data") == "classes":
+        changes = dict(data=dataclasses.replace(plan.data, conditional=True))
+    with pytest.raises(StudioError, match=words) as e:
+        train(dataclasses.replace(plan, **changes), tmp_path / "run", device="cpu")
+    assert e.value.hint
+    assert not (tmp_path / "run" / "plan.toml").exists()
+
+
+def test_odd_plans_that_do_make_sense_are_not_refused(pictures):
+    for kind, changes in (
+        ("dcgan", dict(objective=Objective(clip=0.01, r1_gamma=0))),
+        ("dcgan", dict(objective=Objective(r1_gamma=1.0))),
+        ("hinge", dict(objective=Objective(gp_weight=1.0, r1_gamma=0))),
+        ("gan", dict(optimizer=Optimizer(batch=1), network=dict(batch_norm=False))),
+        ("stylegan2", dict(optimizer=Optimizer(batch=3))),
+        ("stylegan2", dict(optimizer=Optimizer(batch=6), network=dict(mbstd_num_channels=0))),
+    ):
+        plan = dataclasses.replace(tiny(kind, pictures), **changes)
+        check(plan, family_config(plan, None))
+
+
+# -- learning ---------------------------------------------------------------------------------------------------------
+
+
+def away(plan: Plan, monkeypatch) -> Plan:
+    """The plan broken: the generator is paid for being found out."""
+    loss = LOSSES[plan.objective.loss]
+    monkeypatch.setitem(LOSSES, plan.objective.loss, dataclasses.replace(loss, g=lambda fake, real: -loss.g(fake, real)))
+    return plan
+
+
+def learned_modes(plan: Plan, steps: int) -> int:
+    """How many of the ring's eight Gaussians a fully connected GAN has found."""
+    hidden = dict(z_dim=8, g_hidden=(64, 64), d_hidden=(64, 64))
+    players = game(plan, get_family("gan").config(resolution=1, img_channels=2, output="linear", **hidden))
+    rng, batch = torch.Generator().manual_seed(plan.seed), plan.optimizer.batch
+    for step in range(steps):
+        players.step(step, [[Batch(0, ring(batch, rng), torch.zeros(batch, 0))]], step * batch)
+    return covered_modes(torch.cat(list(players.fixed_samples(1000))))
+
+
+RING = Plan(
+    family="gan",
+    seed=1,
+    objective=Objective(r1_gamma=0.1, r1_interval=1),
+    optimizer=Optimizer(batch=128, lr_g=3e-3, lr_d=3e-3, beta1=0.5, ema_kimg=4),
+)
+
+
+def test_a_gan_learns_the_ring():
+    assert learned_modes(RING, 1000) >= 6
+
+
+def test_a_broken_gan_does_not_learn_the_ring(monkeypatch):
+    assert learned_modes(away(RING, monkeypatch), 1000) < 3
+
+
+def colour_error(plan: Plan, steps: int) -> float:
+    """How far the mean colour of the squares of each class is from the data's, at most, in [0, 2]."""
+    players, rng = game(plan, family_config(plan, None, 2), (1, 1)), torch.Generator().manual_seed(plan.seed)
+    for step in range(steps):
+        reals = []
+        for turn in range(plan.objective.n_critic):
+            pictures, labels = coloured_squares(plan.optimizer.batch, rng)
+            reals.append([Batch(turn, pictures, torch.eye(2)[labels])])
+        players.step(step, reals, step * plan.pictures_a_step)
+    g_state, _ = players.networks()
+    network = get_family(plan.family).generator(players.config).eval()
+    network.load_state_dict(g_state)
+    with torch.no_grad():
+        z = torch.randn(32, network.z_dim, generator=torch.Generator().manual_seed(9))
+        means = [square_colours(network(z, torch.eye(2)[[k] * 32])).mean(dim=0) for k in (0, 1)]
+    return float((torch.stack(means) - torch.tensor(COLOURS)).abs().max())
+
+
+_DC = dict(z_dim=16, ngf=8, ndf=8, label_dim=16)
+# kind -> its plan on a tiny network, quick rates, and steps.
+SQUARES = {
+    "dcgan": (plan_of("cgan", _DC, batch=16, lr_g=0.002, lr_d=0.001, ema_kimg=0.3), 150),
+    "lsgan": (plan_of("lsgan", _DC, batch=16, lr_g=0.001, lr_d=0.001, ema_kimg=0.3), 280),
+    "hinge": (plan_of("hinge", _DC, batch=16, lr_g=0.002, lr_d=0.002, ema_kimg=0.3), 150),
+    "wgan-gp": (plan_of("wgan-gp", _DC, batch=16, lr_g=0.002, lr_d=0.002, ema_kimg=0.3), 100),
+    "wgan": (plan_of("wgan", _DC, batch=16, lr_g=0.004, lr_d=0.002, ema_kimg=0.3), 200),
+    "biggan": (plan_of("biggan", dict(ch=4, shared_dim=8, n_stats=1), batch=16, lr_g=0.002, lr_d=0.004, ema_kimg=0.3), 80),
+    "stylegan2": (plan_of("stylegan2", STYLE, batch=16, lr_g=0.005, lr_d=0.005, ema_kimg=0.3), 80),
+    "stylegan": (
+        plan_of("stylegan", STYLE, Growth(8, 0.32, 0.16), dict(r1_gamma=1.0), batch=16, lr_g=0.008, lr_d=0.008, ema_kimg=0.3), 120,
+    ),
+}  # fmt: skip
+FAMILIES = ("dcgan", "biggan", "stylegan2", "stylegan")
+
+
+@pytest.mark.parametrize("name", [n if n in FAMILIES else pytest.param(n, marks=pytest.mark.slow) for n in SQUARES])
+def test_it_learns_the_colours_of_two_classes(name):
+    assert colour_error(*SQUARES[name]) < 0.35
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_broken_it_does_not_learn_the_colours(name, monkeypatch):
+    plan, steps = SQUARES[name]
+    assert colour_error(away(plan, monkeypatch), steps) > 0.5
