@@ -203,27 +203,27 @@ def test_the_estimate_of_wassersteins_distance(kind):
 
 
 @pytest.mark.parametrize(
-    "kind, network", [("dcgan", TINY["dcgan"]), ("gan", dict(z_dim=8, g_hidden=(32, 32), d_hidden=(16, 16))), ("biggan", dict(ch=4, n_stats=2))]
+    "kind, network, lr", [("dcgan", TINY["dcgan"], 0.01), ("gan", TINY["gan"], 0.1), ("biggan", dict(ch=4, n_stats=2), 0.01)]
 )
-def test_an_average_is_shown_with_batch_statistics_of_its_own(kind, network):
+def test_an_average_is_shown_with_batch_statistics_of_its_own(kind, network, lr):
     """Not with those of the generator that trains, and looking at it changes no later step."""
-    plan = plan_of(kind, network, batch=8, lr_g=0.01, lr_d=0.01)
+    plan = plan_of(kind, network, batch=8, lr_g=lr, lr_d=lr, ema_rampup=0.0)  # an average far behind
     looked_at, left_alone = game(plan), game(plan)
     rng = torch.Generator().manual_seed(0)
     for step in range(8):
         reals = [[Batch(0, coloured_squares(8, rng)[0], torch.zeros(8, 0))]]
-        told = [players.step(step, reals, 1000 + step * 8) for players in (looked_at, left_alone)]
+        told = [players.step(step, reals, step * 8) for players in (looked_at, left_alone)]
         assert told[0] == told[1]
         if step in (2, 6):
             list(looked_at.fixed_samples(2))
-    z = torch.randn(256, looked_at.config.z_dim, generator=rng)
+    z = torch.randn(512, looked_at.config.z_dim, generator=rng)
     with torch.no_grad():
         stale = left_alone.ema(z)  # the average's weights with the statistics of the other
         itself = copy.deepcopy(left_alone.ema).train()(z)  # normed by this very batch
         shown = get_family(plan.family).generator(looked_at.config).eval()
         shown.load_state_dict(looked_at.networks()[0])
         off = (shown(z) - itself).abs().mean()
-    assert off < 0.3 * (stale - itself).abs().mean(), "it is the average's own"
+    assert off < 0.5 * (stale - itself).abs().mean(), "it is the average's own"
     left_alone.networks()
     one, two = looked_at.state_dict(), left_alone.state_dict()
     for player in ("G", "D", "ema"):
