@@ -65,8 +65,8 @@ def check(plan: Plan, config, processes: int = 1) -> None:
     if plan.data.conditional and not family.classes:
         raise StudioError(f"{family.title} does not learn classes.", "Set data.conditional = false, or choose another family.")
     if own and objective.gp_weight > 0 and getattr(config, "d_norm", "") == "batch":
-        raise StudioError(
-            "A gradient penalty is meant for each picture by itself, and batch norm ties the pictures of a batch together.",  # Gulrajani 2017, Sec. 4
+        raise StudioError(  # Gulrajani 2017, Sec. 4
+            "A gradient penalty is meant for each picture by itself, and batch norm ties the pictures of a batch together.",
             'Set network.d_norm = "layer", or objective.gp_weight = 0.',
         )
     if objective.pl_weight > 0 and not family.learns_w:

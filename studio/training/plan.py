@@ -61,7 +61,7 @@ class Optimizer:
 
     kind: str = "adam"  # or 'rmsprop', whose decay is beta2
     batch: int = 32  # pictures a step, over all processes
-    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory, same result
+    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory; only batch norm then sees fewer
     lr_g: float = 0.0025
     lr_d: float = 0.0025
     beta1: float = 0.0
