@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from accelerate import Accelerator
 
 from studio.datasets.images import ImageSet
