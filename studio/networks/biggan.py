@@ -91,6 +91,11 @@ class BigGANConfig:
             raise ValueError(f"attention_after counts blocks: 0 to {len(self.ups)}")
 
     @property
+    def batch_norm(self) -> bool:
+        """The generator looks across the pictures of a batch."""
+        return True
+
+    @property
     def num_ws(self) -> int:
         """Rows of ws: one for the bottom, one a block."""
         return len(self.ups) + 1

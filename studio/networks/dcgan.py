@@ -49,6 +49,11 @@ class DCGANConfig:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
 
     @property
+    def batch_norm(self) -> bool:
+        """Whether a player looks across the pictures of a batch."""
+        return "batch" in (self.g_norm, self.d_norm)
+
+    @property
     def block_resolutions(self) -> list[int]:
         """[4, 8, ..., resolution]"""
         return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]

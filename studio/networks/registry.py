@@ -20,8 +20,10 @@ class Family:
     generator, discriminator: make the module from a config. No discriminator (None) = can not be trained here.
     has_w: draws from noise through rows of w+ (mapping, synthesis, num_ws), so that it can be explored. A family without
         a latent w of its own has z beside the class as its one row.
+    learns_w: its w is a latent of its own (mapping.w_avg is the mean of it), and its rows are styles that can be mixed.
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
     placeable: its picture can be moved and turned (synthesis.placed).
+    grows: both players can begin with small pictures and be grown to large ones (set_grown).
     settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
     it is shown or saved; takes the generator, randomness, and how often each class is drawn.
     """
@@ -33,10 +35,12 @@ class Family:
     generator: Callable[[Any], nn.Module]
     discriminator: Callable[[Any], nn.Module] | None
     has_w: bool = False
+    learns_w: bool = False
     classes: bool = False
     translate: bool = False
     upscale: bool = False
     placeable: bool = False
+    grows: bool = False
     settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
 
 

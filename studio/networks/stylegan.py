@@ -286,6 +286,8 @@ register(
         generator=Generator,
         discriminator=Discriminator,
         has_w=True,
+        learns_w=True,
         classes=True,
+        grows=True,
     )
 )

@@ -382,6 +382,7 @@ register(
         generator=Generator,
         discriminator=Discriminator,
         has_w=True,
+        learns_w=True,
         classes=True,
     )
 )

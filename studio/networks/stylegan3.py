@@ -339,6 +339,7 @@ register(
         generator=Generator,
         discriminator=None,
         has_w=True,
+        learns_w=True,
         classes=True,
         placeable=True,
     )

@@ -8,7 +8,7 @@ from studio.errors import StudioError
 
 @dataclass(frozen=True)
 class Growth:
-    """Growing from small pictures to large ones (ProGAN; families that have `set_grown`)."""
+    """Growing from small pictures to large ones (ProGAN; families that grow)."""
 
     start: int = 8  # side in pixels to begin with, a power of two from 4
     fade_kimg: float = 0.0  # thousands of pictures to fade a doubling in, 600 in the paper; 0 = all of the network from the start

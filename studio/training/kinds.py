@@ -77,7 +77,9 @@ KINDS = [
     Kind(
         "wgan", "WGAN", "the older form of WGAN-GP, slower to learn; pick it to compare.",
         "dcgan", dict(loss="wasserstein", r1_gamma=0.0, clip=0.01, n_critic=5),
-        dict(kind="rmsprop", batch=32, lr_g=0.00005, lr_d=0.00005, beta2=0.99), _DC, {}, _DC_SIDES,
+        dict(kind="rmsprop", batch=32, lr_g=0.00005, lr_d=0.00005, beta2=0.99),
+        # Clipped as well, the gain of a norm drowns its layer: with batch norm nothing was learned on squares of one colour.
+        dict(_DC, d_norm="none"), dict(d_norm="none"), _DC_SIDES,
     ),
     Kind(
         "cgan", "cGAN", "a DCGAN that is told the class of each picture; pick it for small pictures in clear classes.",

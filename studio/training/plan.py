@@ -61,7 +61,7 @@ class Optimizer:
 
     kind: str = "adam"  # or 'rmsprop', whose decay is beta2
     batch: int = 32  # pictures a step, over all processes
-    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory, same result
+    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory; only batch norm then sees fewer
     lr_g: float = 0.0025
     lr_d: float = 0.0025
     beta1: float = 0.0
@@ -122,6 +122,9 @@ class Plan:
     card: Card = field(default_factory=Card)
 
     def __post_init__(self):
+        # TOML has lists alone: a plan is equal to the one that was written and read again.
+        network = {name: list(value) if isinstance(value, tuple) else value for name, value in self.network.items()}
+        object.__setattr__(self, "network", network)
         o, b = self.optimizer, self.budget
         _need(self.precision in ("auto", "fp32", "bf16", "fp16"), "precision", self.precision, "auto, fp32, bf16 or fp16")
         _need(self.data.crop in MODES, "data.crop", self.data.crop, "centre, smart or fit")

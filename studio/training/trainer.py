@@ -23,10 +23,9 @@ from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
-from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
+from studio.training.checks import check, family_config, pictures_at_once
 from studio.training.events import EventLog
-from studio.training.growth import grown_at
 from studio.training.objectives.adversarial import Adversarial, Batch
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, generator
@@ -92,6 +91,8 @@ class _Run:
         self.should_stop = should_stop or (lambda: False)
         self.main = accelerator.is_main_process
 
+        base = self._base(plan)
+        check(plan, family_config(plan, base), accelerator.num_processes)
         self.images = ImageSet.open(
             plan.data.path, plan.data.resolution, get_settings().cache, ground=parse_colour(plan.data.ground), crop=plan.data.crop
         )
@@ -106,19 +107,15 @@ class _Run:
                 "The plan asks for classes, but the pictures are all in one folder.",
                 "Put each class in a sub-folder of its own, or set data.conditional = false.",
             )
-        if plan.data.conditional and plan.objective.discriminator == "projected":
-            raise StudioError("The projected discriminator does not know classes.", 'Set data.conditional = false, or objective.discriminator = "own".')
-        base = self._base(plan)
         self.classes = self.images.classes if plan.data.conditional else ()
-        self.config = _family_config(plan, base, len(self.classes))
+        self.config = family_config(plan, base, len(self.classes))
         self.plan = self._agree_with_run(plan)
         self.precision = choose_precision(plan.precision, accelerator.device)
 
         counts = np.bincount(self.images.labels, minlength=len(self.classes)).tolist() if self.classes else []
         self.objective = Adversarial(self.plan, self.config, counts, accelerator, self.precision)
         self.order = DataOrder(len(self.images), plan.seed)
-        _check_growth(self.plan, self.config.resolution)
-        self.micro = self._micro_batch()
+        self.micro = pictures_at_once(self.plan, accelerator.num_processes)
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
         self.last_snapshot: Path | None = None
         self.kid: KidMeter | None = None
@@ -164,16 +161,6 @@ class _Run:
         if self.main:
             atomic_write(path, plan.to_toml().encode())
         return plan
-
-    def _micro_batch(self) -> int:
-        batch, processes = self.plan.optimizer.batch, self.accelerator.num_processes
-        micro = self.plan.optimizer.micro_batch or batch // processes
-        if micro == 0 or batch % (micro * processes):
-            raise StudioError(
-                f"A batch of {batch} does not split evenly over {processes} processes.",
-                f"Choose a batch that is a multiple of {processes} times micro_batch.",
-            )
-        return micro
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -285,7 +272,8 @@ class _Run:
         rows = self.order.indices(self.images_seen + index * self.micro, self.micro)
         pixels = torch.from_numpy(np.ascontiguousarray(self.images.array[rows]))
         if plan.data.mirror:
-            flip = torch.rand(self.micro, generator=generator(plan.seed, "mirror", self.step, index)) < 0.5
+            flips = torch.rand(plan.pictures_a_step, generator=generator(plan.seed, "mirror", self.step)) < 0.5
+            flip = flips[index * self.micro : (index + 1) * self.micro]
             pixels = torch.where(flip[:, None, None, None], pixels.flip(2), pixels)
         # NHWC seen as NCHW is channels_last already.
         images = pixels.to(self.accelerator.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -374,39 +362,6 @@ class _Run:
             extra={"training": training},
         )
         self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
-
-
-def _family_config(plan: Plan, base: ModelInfo | None, c_dim: int):
-    """The network's hyper-parameters: the base's, or the family's defaults with the plan's overrides."""
-    family = get_family(plan.family)
-    if family.discriminator is None:
-        raise StudioError(f"{family.title} cannot be trained here.", "Choose another family; stylegan2 suits most pictures.")
-    if base is not None and (plan.network or base.family != plan.family):
-        raise StudioError(
-            "A training that starts from a model keeps that model's family and network.",
-            "Remove [network] from the plan, or set its family to the model's.",
-        )
-    known = {f.name for f in dataclasses.fields(family.config)} - {"resolution", "c_dim"}
-    unknown = sorted(set(plan.network) - known)
-    if unknown:
-        raise StudioError(f"[network] of the plan has '{unknown[0]}', which is no setting of {family.title}.",
-                          f"Known: {', '.join(sorted(known))}.")
-    # A base of another size or number of classes is welcome: what fits is copied (see transfer.py).
-    settings = plan.network if base is None else base.config
-    try:
-        return family.config(**{**settings, "resolution": plan.data.resolution, "c_dim": c_dim})
-    except (TypeError, ValueError) as e:
-        raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
-
-
-def _check_growth(plan: Plan, resolution: int) -> None:
-    growth = plan.growth
-    full = grown_at(0, resolution, resolution, 0, 0)
-    if grown_at(int(plan.budget.kimg * 1000), resolution, growth.start, growth.fade_kimg, growth.stable_kimg) < full:
-        raise StudioError(
-            f"With {plan.budget.kimg:g} kimg the pictures never grow to {resolution} px.",
-            "Raise budget.kimg, or lower growth.fade_kimg and growth.stable_kimg.",
-        )
 
 
 def _name(images: int) -> str:

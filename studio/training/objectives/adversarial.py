@@ -64,13 +64,7 @@ class Adversarial:
             self.D = ProjectedDiscriminator(config) if projected else family.discriminator(config)
             if plan.objective.spectral_norm:
                 add_spectral_norm(self.D)
-        # A latent w that is learned has a mean to keep; only there do rows stand for styles that can be mixed.
-        self.learns_w = hasattr(self.G.mapping, "w_avg")
-        if plan.objective.pl_weight > 0 and not self.learns_w:
-            raise StudioError(f"{family.title} has no latent w whose paths could be measured.", "Set objective.pl_weight = 0.")
-        self.grows = hasattr(self.G, "set_grown")
-        if plan.growth.fade_kimg > 0 and not self.grows:
-            raise StudioError(f"{family.title} does not grow.", "Remove [growth] from the plan, or choose StyleGAN.")
+        self.learns_w, self.grows = family.learns_w, family.grows
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
@@ -88,6 +82,7 @@ class Adversarial:
         self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g, objective.pl_interval, objective.pl_weight)
         self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d, objective.r1_interval, objective.r1_gamma + objective.r2_gamma)
         self.pl_mean = torch.zeros([], device=self.device)
+        self.settled = False  # whether the average has batch statistics of its own
         self._grow(0)
 
     def _optimizer(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Optimizer:
@@ -117,7 +112,7 @@ class Adversarial:
         """Go back to a state that `state_dict` gave."""
         for name in ("G", "D", "ema", "augment", "opt_g", "opt_d"):
             getattr(self, name).load_state_dict(state[name])
-        self.pl_mean = state["pl_mean"].to(self.device)
+        self.pl_mean, self.settled = state["pl_mean"].to(self.device), False
         if self.ada:
             self.ada.load_state_dict(state["ada"])
 
@@ -126,6 +121,7 @@ class Adversarial:
         g_state, told = copy_what_fits(self.G.state_dict(), g_state)
         self.G.load_state_dict(g_state)
         self.ema.load_state_dict(g_state)
+        self.settled = False
         out = {"generator": told}
         # A discriminator of another kind cannot be carried over; then it begins anew.
         if d_state is not None and self.plan.objective.discriminator == "own":
@@ -142,9 +138,11 @@ class Adversarial:
     # -- pictures ------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if self.settle is not None:
+        """Bring the average's batch statistics up to date, once after each step. They hang on its weights alone."""
+        if self.settle is not None and not self.settled:
             with torch.no_grad(), self._autocast():
                 self.settle(self.ema, generator(self.plan.seed, "settle"), self.label_weights)
+            self.settled = True
 
     def classes_like_data(self, count: int, rng: torch.Generator) -> torch.Tensor:
         """One-hot classes (count, c_dim) as frequent as in the data."""
@@ -209,7 +207,7 @@ class Adversarial:
         for batch in micro:
             rng = self._generators(step, "g", batch.index)
             with self._autocast():
-                fake, c, w = self._fake(len(batch.images), rng, objective.style_mixing)
+                fake, c, w = self._fake(step, "g", batch, rng)
                 logits = self.D(self.augment(fake, generator=rng), c).float()
                 real_logits = None
                 if self.loss.compares:
@@ -237,16 +235,17 @@ class Adversarial:
             rng = self._generators(turn, "d", batch.index)
             with self._autocast():
                 with torch.no_grad():
-                    fake, c, _ = self._fake(len(batch.images), rng, objective.style_mixing)
-                fake_logits = self.D(self.augment(fake, generator=rng), c).float()
-                real_logits = self.D(self.augment(batch.images, generator=rng), batch.c).float()
+                    fake, c, _ = self._fake(turn, "d", batch, rng)
+                    fake, real = self.augment(fake, generator=rng), self.augment(batch.images, generator=rng)
+                real_logits, fake_logits = self.D(real, batch.c).float(), self.D(fake, c).float()
                 loss = self.loss.d(real_logits, fake_logits).mean()
             (loss * share).backward()
             stats.add("loss_d", loss)
             stats.add("real_sign", real_logits.sign().mean())
             if objective.gp_weight > 0:
                 rng = self._generators(turn, "gp", batch.index)
-                penalty = gradient_penalty(lambda x, c=batch.c: self.D(x, c), batch.images, fake.float(), rng).mean()
+                # Between what the critic is shown: augmented pictures.
+                penalty = gradient_penalty(lambda x, c=batch.c: self.D(x, c), real, fake.float(), rng).mean()
                 (penalty * (objective.gp_weight * share)).backward()
                 stats.add("gradient_penalty", penalty)
         self._optimise(self.opt_d, self.D)
@@ -269,7 +268,7 @@ class Adversarial:
             if objective.r2_gamma > 0:
                 rng = self._generators(turn, "r2", batch.index)
                 with torch.no_grad():
-                    fake, c, _ = self._fake(len(batch.images), rng, objective.style_mixing)
+                    fake, c, _ = self._fake(turn, "r2", batch, rng)
                 fake = fake.float().requires_grad_(True)
                 penalty = gradient_power(self.D(self.augment(fake, generator=rng), c), fake).mean()
                 (penalty * (objective.r2_gamma * factor)).backward()
@@ -283,7 +282,7 @@ class Adversarial:
             growth = self.plan.growth
             grown = grown_at(images_seen, self.config.resolution, growth.start, growth.fade_kimg, growth.stable_kimg)
             for network in (self.G, self.ema, self.D):
-                if hasattr(network, "set_grown"):
+                if hasattr(network, "set_grown"):  # the projected discriminator stays as it is
                     network.set_grown(grown)
 
     def _generators(self, step: int, phase: str, index: int) -> torch.Generator:
@@ -294,18 +293,25 @@ class Adversarial:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
 
-    def _fake(self, n: int, rng: torch.Generator, style_mixing: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pictures of the generator, their classes, and the w (n, w_dim) they began from."""
-        z = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
-        c = self.classes_like_data(n, rng).to(self.device)
+    def _fake(self, step: int, phase: str, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pictures of the generator for a micro-batch, their classes, and the w (n, w_dim) they began from.
+
+        Latents, classes and the place where styles are mixed are drawn for the batch of all processes, of which the
+        micro-batch takes its rows: they are the same however it is split.  rng: for the noise.
+        """
+        all_of_them, draw = self.plan.optimizer.batch, generator(self.plan.seed, phase, step)
+        first = batch.index * len(batch.images) % all_of_them
+        mine = slice(first, first + len(batch.images))
+        z = torch.randn(all_of_them, self.config.z_dim, generator=draw)[mine].to(self.device)
+        c = self.classes_like_data(all_of_them, draw)[mine].to(self.device)
         ws = self.G.mapping(z, c)
         w = ws[:, 0]
-        if self.learns_w and torch.rand([], generator=rng) < style_mixing:
+        if self.learns_w and torch.rand([], generator=draw) < self.plan.objective.style_mixing:
             rows = ws.shape[1]
             if self.grows:  # rows above the newest resolution are not read yet
                 rows = 2 * (math.ceil(float(self.G.synthesis.grown)) + 1)
-            cutoff = int(torch.randint(1, rows, [], generator=rng))
-            other = torch.randn(n, self.config.z_dim, generator=rng).to(self.device)
+            cutoff = int(torch.randint(1, rows, [], generator=draw))
+            other = torch.randn(all_of_them, self.config.z_dim, generator=draw)[mine].to(self.device)
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
         return self.G.synthesis(ws, noise_mode="random", generator=rng), c, w
 
@@ -350,6 +356,7 @@ class Adversarial:
             averaged.copy_(now.lerp(averaged, beta))
         for averaged, now in zip(self.ema.buffers(), self.G.buffers(), strict=True):
             averaged.copy_(now)
+        self.settled = False
 
     def _mean_over_processes(self, values: list[torch.Tensor]) -> torch.Tensor:
         return self.accelerator.reduce(torch.stack([v.to(self.device) for v in values]), "mean")

@@ -1,0 +1,104 @@
+"""What can be known of a plan before any work is done: the network it asks for, and whether its parts go together."""
+
+import dataclasses
+import math
+
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo
+from studio.networks import get_family
+from studio.training.growth import grown_at
+from studio.training.losses import get_loss
+from studio.training.plan import Plan
+
+
+def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
+    """The network's hyper-parameters: the base's, or the family's defaults with the plan's overrides.
+
+    c_dim: number of classes of the pictures.  Raises StudioError when there is no such network.
+    """
+    family = get_family(plan.family)
+    if family.discriminator is None:
+        raise StudioError(f"{family.title} cannot be trained here.", "Choose another family; stylegan2 suits most pictures.")
+    if base is not None and (plan.network or base.family != plan.family):
+        raise StudioError(
+            "A training that starts from a model keeps that model's family and network.",
+            "Remove [network] from the plan, or set its family to the model's.",
+        )
+    known = {f.name for f in dataclasses.fields(family.config)} - {"resolution", "c_dim"}
+    unknown = sorted(set(plan.network) - known)
+    if unknown:
+        raise StudioError(
+            f"[network] of the plan has '{unknown[0]}', which is no setting of {family.title}.", f"Known: {', '.join(sorted(known))}."
+        )
+    # A base of another size or number of classes is welcome: what fits is copied (see transfer.py).
+    settings = plan.network if base is None else base.config
+    try:
+        return family.config(**{**settings, "resolution": plan.data.resolution, "c_dim": c_dim})
+    except (TypeError, ValueError) as e:
+        raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
+
+
+def pictures_at_once(plan: Plan, processes: int) -> int:
+    """Pictures of a micro-batch. Raises StudioError when the batch does not split into such over the processes."""
+    batch = plan.optimizer.batch
+    micro = plan.optimizer.micro_batch or batch // processes
+    if micro == 0 or batch % (micro * processes):
+        raise StudioError(
+            f"A batch of {batch} does not split evenly over {processes} processes.",
+            f"Choose a batch that is a multiple of {processes} times micro_batch.",
+        )
+    return micro
+
+
+def check(plan: Plan, config, processes: int = 1) -> None:
+    """Raises StudioError when the parts of the plan do not go together.
+
+    config: of the family, see `family_config`.
+    """
+    family, objective = get_family(plan.family), plan.objective
+    get_loss(objective.loss)
+    own = objective.discriminator == "own"
+    if plan.data.conditional and not own:
+        raise StudioError(
+            "The projected discriminator does not know classes.", 'Set data.conditional = false, or objective.discriminator = "own".'
+        )
+    if plan.data.conditional and not family.classes:
+        raise StudioError(f"{family.title} does not learn classes.", "Set data.conditional = false, or choose another family.")
+    if own and objective.gp_weight > 0 and getattr(config, "d_norm", "") == "batch":
+        raise StudioError(  # Gulrajani 2017, Sec. 4
+            "A gradient penalty is meant for each picture by itself, and batch norm ties the pictures of a batch together.",
+            'Set network.d_norm = "layer", or objective.gp_weight = 0.',
+        )
+    if objective.pl_weight > 0 and not family.learns_w:
+        raise StudioError(f"{family.title} has no latent w whose paths could be measured.", "Set objective.pl_weight = 0.")
+    if plan.growth.fade_kimg > 0:
+        _check_growth(plan, config)
+    _check_batch(plan, config, pictures_at_once(plan, processes), own)
+
+
+def _check_growth(plan: Plan, config) -> None:
+    family, growth = get_family(plan.family), plan.growth
+    if not family.grows:
+        raise StudioError(f"{family.title} does not grow.", "Remove [growth] from the plan, or choose StyleGAN.")
+    # The last step must see all of it, or the newest layers would be kept without having learned anything.
+    last = (math.ceil(plan.budget.kimg * 1000 / plan.pictures_a_step) - 1) * plan.pictures_a_step
+    if grown_at(last, config.resolution, growth.start, growth.fade_kimg, growth.stable_kimg) < math.log2(config.resolution / 4):
+        raise StudioError(
+            f"With {plan.budget.kimg:g} kimg the pictures never grow to {config.resolution} px.",
+            "Raise budget.kimg, or lower growth.fade_kimg and growth.stable_kimg.",
+        )
+
+
+def _check_batch(plan: Plan, config, micro: int, own: bool) -> None:
+    """Layers that look across the pictures of a batch need enough of them."""
+    if micro == 1 and getattr(config, "batch_norm", False):
+        raise StudioError(
+            "Batch norm compares the pictures of a batch, and there is only one at a time.",
+            "Set optimizer.micro_batch (or batch) to 2 or more; 16 or more is better.",
+        )
+    group = min(getattr(config, "mbstd_group_size", None) or micro, micro)
+    if own and getattr(config, "mbstd_num_channels", 0) and micro % group:
+        raise StudioError(
+            f"{micro} pictures at once do not split into the groups of {group} that the discriminator compares.",
+            f"Make optimizer.micro_batch (or batch) a multiple of {group}, or set network.mbstd_group_size.",
+        )
