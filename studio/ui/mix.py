@@ -27,22 +27,6 @@ class MixTab:
         self._wire()
 
     def _build(self) -> None:
-        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
-                     "Press a cell to open it in Explore."), padding=False)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=300):
-                self.rows = gr.Textbox("1-4", label="Rows: seeds that give the rest", elem_id="mix-rows")
-                self.columns = gr.Textbox("11-14", label="Columns: seeds that give the style", elem_id="mix-columns")
-                self.band = gr.Radio(_BANDS, value="middle", label="Layers taken from the column", elem_id="mix-band")
-                with gr.Row(visible=False) as self.range_box:
-                    self.low = gr.Slider(0, 17, 0, step=1, label="First layer")
-                    self.high = gr.Slider(0, 17, 3, step=1, label="Last layer")
-                self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)")
-                with gr.Row(elem_classes="gs-tools"):
-                    self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
-                    self.stop = gr.Button("Stop", visible=False)
-            with gr.Column(scale=6, min_width=320):
-                self.grid = press_grid(value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid")
         gr.HTML(note("<b>Mixer.</b> Up to four pictures, each with a weight in each band. Weights count against each other: "
                      "1 and 1 is half and half; all at 0 leaves the first."), padding=False)
         with gr.Row(equal_height=False):
@@ -59,6 +43,22 @@ class MixTab:
             with gr.Column(scale=4, min_width=300, elem_id="mixer-result"):
                 self.stage = gr.HTML(empty_html("Move a weight to begin."), padding=False, elem_id="mixer-stage")
                 self.open = gr.Button("Open in Explore", elem_id="mixer-open")
+        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
+                     "Press a cell to open it in Explore."), padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self.rows = gr.Textbox("1-4", label="Rows: seeds of the pictures that are kept", elem_id="mix-rows")
+                self.columns = gr.Textbox("11-14", label="Columns: seeds whose style is taken", elem_id="mix-columns")
+                self.band = gr.Radio(_BANDS, value="middle", label="Layers taken from the column", elem_id="mix-band")
+                with gr.Row(visible=False) as self.range_box:
+                    self.low = gr.Slider(0, 17, 0, step=1, label="First layer")
+                    self.high = gr.Slider(0, 17, 3, step=1, label="Last layer")
+                self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)")
+                with gr.Row(elem_classes="gs-tools"):
+                    self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
+                    self.stop = gr.Button("Stop", visible=False)
+            with gr.Column(scale=6, min_width=320):
+                self.grid = press_grid(value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid")
 
     def _wire(self) -> None:
         s = self.session

@@ -20,12 +20,13 @@ from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
 from studio.settings import atomic_folder
-from studio.training.kinds import KINDS, get_kind
+from studio.training.kinds import get_kind
 from studio.training.plan import Plan
 from studio.training.presets import PRESETS, kind_for, preset
 from studio.training.watch import Snapshot, Watch
 from studio.ui.components import QUIET, cells_html, data_url, empty_html, file_url, friendly, note, press_grid
 from studio.ui.explore import ExploreTab
+from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.session import Session
 
 _PAGE = 48  # pictures a page of the sheet
@@ -34,7 +35,15 @@ _NOTHING = ""  # stands for 'from nothing' among the models to start from
 _CROPS = [("Centre", "centre"), ("Smart: where most is to see", "smart"), ("Fit: whole, on a ground", "fit")]
 _LIVE_STATES = ("queued", "running", "paused", "stopping")
 _NO_SET = "No pictures yet. Drop some on the left: files, a whole folder, a zip, or a video."
-_NO_JOB = "Nothing is being trained yet. Choose pictures and press <b>Start training</b>."
+_NO_JOB = "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
+_NO_MOMENT = "The first moment appears here when the training has made one."
+# What the browser keeps of the watch page, so that a reload shows the same training at the same moment.
+_KEPT_JS = "(...all) => [...all.slice(0, -1), { job: studioPlace.get('job'), at: studioPlace.get('at') }]"
+_KEEP_JOB_JS = "(job) => { if (job) studioPlace.put('job', job) }"
+_KEEP_AT_JS = """(at) => {
+  const newest = Number(document.querySelector('#train-timeline input[type=range]')?.max) <= at;
+  studioPlace.put('at', newest ? null : at);
+}"""
 
 
 @dataclass
@@ -71,6 +80,7 @@ class TrainTab:
             with gr.Tab("4 Use it", id="use") as self.use_step:
                 self._build_use()
         self.timer = gr.Timer(2)
+        self.kept = gr.JSON(visible=False)
         self._wire()
 
     def _visit(self, session: Session) -> Visit:
@@ -85,7 +95,7 @@ class TrainTab:
             with gr.Column(scale=4, min_width=300):
                 gr.HTML(note("<b>Your pictures.</b> Files, a zip with folders, or a video, from which frames are taken. A few dozen "
                              "are enough to begin; a few hundred are better."), padding=False)
-                self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id="train-files")
+                self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id="train-files", elem_classes="gs-drop")
                 self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id="train-folder")
                 self.title = gr.Textbox("", label="Name of the set", placeholder="My watercolours", elem_id="train-title")
                 self.by_folder = gr.Checkbox(True, label="Sub-folders are kinds of pictures (classes)")
@@ -98,7 +108,7 @@ class TrainTab:
                 self.set = gr.Dropdown([], label="Image set", elem_id="train-set", visible=False)
                 self.crop = gr.Radio(_CROPS, value="centre", label="How pictures become squares (crop)", elem_id="train-crop")
                 with gr.Row():
-                    self.ground = gr.ColorPicker("#ffffff", label="Ground: the colour below and beside pictures")
+                    self.ground = gr.ColorPicker("#ffffff", label="Ground: the colour below and beside pictures", elem_id="train-ground")
                     self.mirror = gr.Checkbox(False, label="Also learn each picture mirrored", elem_id="train-mirror")
                 self.sheet_note = gr.HTML(padding=False, elem_id="train-sheet-note")
                 self.sheet = press_grid(value=empty_html(_NO_SET), elem_id="train-sheet")
@@ -115,27 +125,31 @@ class TrainTab:
                 self.to_make = gr.Button("Next: what to make →", visible=False, elem_id="train-next")
 
     def _build_make(self) -> None:
-        made = [(f"{k.title}: {k.sentence}", k.name) for k in KINDS]
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family")
+                made = kind_choices(everything=False)
+                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family",
+                                       elem_classes="gs-cards")  # fmt: skip
+                self.more = gr.Button("Show the simpler and older kinds too", size="sm", elem_id="train-more")
+                with gr.Accordion("Which one should I use?", open=False, elem_id="train-advice"):
+                    gr.HTML(advice_html(), padding=False)
+            with gr.Column(scale=5, min_width=300):
                 self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
                                         info="A model that draws already learns from few pictures, and sooner.")
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
-                self.preset = gr.Radio([(f"{p.label}: {p.sentence}", p.name) for p in PRESETS], value=PRESETS[0].name,
-                                       label="How patient are you?", elem_id="train-preset")
+                self.preset = gr.Radio([(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS], value=PRESETS[0].name,
+                                       label="How patient are you?", elem_id="train-preset", elem_classes="gs-cards")
                 self.classes = gr.Checkbox(False, label="Learn the kinds of pictures too (class-conditional)", visible=False)
-            with gr.Column(scale=5, min_width=300):
                 self.name = gr.Textbox("", label="Name of the model", elem_id="train-name")
                 self.licence = gr.Textbox("", label="Licence, if you will give it away", placeholder="CC-BY-4.0")
                 with gr.Accordion("Advanced", open=False):
-                    gr.HTML(note("Left empty, the choice above decides."), padding=False)
-                    self.kimg = gr.Number(None, label="Length: thousands of pictures shown (kimg)", minimum=0, elem_id="train-kimg")
-                    self.gamma = gr.Number(None, label="Steadiness (R1 gamma)", minimum=0)
-                    self.batch = gr.Number(None, label="Pictures a step (batch)", precision=0, minimum=1, elem_id="train-batch")
-                    self.target = gr.Number(None, label="Against learning by heart (ADA target)", minimum=0, maximum=1)
-                    self.freeze = gr.Number(None, label="Layers of the judge that stay (FreezeD)", precision=0, minimum=0)
-                    self.seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+                    gr.HTML(note("Left empty, the choices above decide."), padding=False)
+                    self.kimg = _field("Length: thousands of pictures shown (kimg)", "train-kimg")
+                    self.gamma = _field("Steadiness (R1 gamma)", "train-gamma")
+                    self.batch = _field("Pictures a step (batch)", "train-batch")
+                    self.target = _field("Against learning by heart (ADA target)", "train-target")
+                    self.freeze = _field("Layers of the judge that stay (FreezeD)", "train-freeze")
+                    self.seed = gr.Number(0, label="Seed: the chance it begins with", precision=0, minimum=0)
                 self.start = gr.Button("Start training", variant="primary", elem_id="train-start")
                 self.make_note = gr.HTML(padding=False)
 
@@ -157,7 +171,7 @@ class TrainTab:
                 self.strength = gr.LinePlot(x="kimg", y="value", color="curve", title="Learning by heart (ADA p, sign of D)", height=200, visible=False)
                 self.distance = gr.LinePlot(x="kimg", y="value", title="Distance by the critic (Wasserstein estimate, lower is better)", height=200,
                                             visible=False)  # fmt: skip
-                with gr.Accordion("Time and memory", open=False):
+                with gr.Accordion("Time and memory", open=False, visible=False) as self.time_box:
                     self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", height=160, visible=False)
                     self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", height=160, visible=False)
                 with gr.Accordion("Log", open=False, visible=False) as self.log_box:
@@ -166,7 +180,7 @@ class TrainTab:
     def _build_use(self) -> None:
         gr.HTML(note("<b>Moments.</b> Press one to keep it as a model of yours and open it in Explore; the training goes on. The best by "
                      "KID has a star, but your eyes decide."), padding=False)
-        self.moments = press_grid(value=empty_html("The first moment appears here when the training has made one."), elem_id="train-moments")
+        self.moments = press_grid(value=empty_html(_NO_MOMENT), elem_id="train-moments")
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -197,8 +211,11 @@ class TrainTab:
         self.delete.click(friendly(self._ask_to_delete), self.set, [self.delete_box, self.delete_note], **QUIET)
         self.delete_no.click(lambda: gr.update(visible=False), None, self.delete_box, **QUIET)
         self.delete_yes.click(friendly(self._delete), look, [self.delete_box, *sets], **QUIET)
-        to_make = [self.steps, self.family, self.base, self.side, self.name, self.classes]
-        self.to_make.click(friendly(self._go_to_make), self.set, to_make, **QUIET)
+        to_make = [self.steps, self.family, self.more, self.base, self.side, self.name, self.classes]
+        self.to_make.click(friendly(self._go_to_make), self.set, to_make, **QUIET).success(
+            None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET
+        )
+        self.more.click(friendly(self._show_all), self.set, [self.family, self.more], **QUIET)
         self.family.input(friendly(self._choose_kind), [self.family, self.set], [self.base, self.side, self.classes], **QUIET)
         self.base.input(friendly(self._side_of), self.base, self.side, **QUIET)
 
@@ -208,7 +225,11 @@ class TrainTab:
             [s, self.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.preset, self.classes, self.name,
              self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.seed],
             [self.steps, self.job, self.make_note], **QUIET,
-        ).success(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET)  # fmt: skip
+        ).success(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET).success(
+            None, None, None, js="() => { studioPlace.put('step', '3 Watch'); studioPlace.put('at', null) }", **QUIET
+        )  # fmt: skip
+        self.job.change(None, self.job, None, js=_KEEP_JOB_JS, **QUIET)
+        self.timeline.input(None, self.timeline, None, js=_KEEP_AT_JS, **QUIET)
         self.job.input(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET)
         self.timer.tick(friendly(self._tick), [s, self.job, self.timeline], watch, **QUIET)
         self.timeline.input(friendly(self._scrub), [s, self.job, self.timeline], self.samples, **{**QUIET, "trigger_mode": "always_last"})
@@ -222,19 +243,29 @@ class TrainTab:
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
         return [self.set, self.sheet, self.sheet_note, self.page_back, self.page_on, self.leave_out, self.delete, self.to_make, self.job,
-                self.base]  # fmt: skip
+                self.base, self.timeline]  # fmt: skip
 
     @property
     def enter_inputs(self) -> list:
         """Inputs of `enter` after the session."""
-        return [self.set, self.crop, self.ground, self.job, self.family]
+        return [self.set, self.crop, self.ground, self.job, self.family, self.base, self.kept]
 
-    def enter(self, session: Session, set_id: str | None, crop: str, ground: str, job: str | None, family: str) -> list:
-        """When the tab is opened: sets and trainings as they are now."""
+    enter_js = _KEPT_JS
+
+    def enter(self, session: Session, set_id: str | None, crop: str, ground: str, job: str | None, family: str, base: str | None,
+              kept: dict | None) -> list:  # fmt: skip
+        """When the tab is opened: sets and trainings as they are now. kept: {"job", "at"} of before a reload."""
         sets = self.datasets.list()
         chosen = set_id if any(x.id == set_id for x in sets) else sets[0].id if sets else None
-        self._visit(session).drawn = ()
-        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job), self._bases(family)]
+        visit, at = self._visit(session), gr.skip()
+        visit.drawn = ()
+        if not job and kept:
+            job = kept.get("job")
+            moment = str(kept.get("at") or "")
+            if moment.isdecimal():
+                visit.follow, at = False, gr.update(maximum=max(1, int(moment)), value=int(moment))
+        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job),
+                self._bases(family, base), at]  # fmt: skip
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -339,7 +370,12 @@ class TrainTab:
         stored = self.datasets.get(id)
         kind = kind_for(stored.count)
         base, side = self._start_points(kind)
-        return [gr.update(selected="make"), kind, base, side, stored.title, self._classes_box(id, kind)]
+        family = gr.update(choices=kind_choices(False, kind), value=kind)
+        return [gr.update(selected="make"), family, gr.update(visible=True), base, side, stored.title, self._classes_box(id, kind)]
+
+    def _show_all(self, id: str | None) -> list:
+        suits = kind_for(self.datasets.get(id).count) if id else None
+        return [gr.update(choices=kind_choices(True, suits)), gr.update(visible=False)]
 
     def _choose_kind(self, kind: str, id: str | None) -> list:
         return [*self._start_points(kind), self._classes_box(id, kind)]
@@ -359,10 +395,10 @@ class TrainTab:
     def _of_kind(self, kind: str) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if m.family == get_kind(kind).family]
 
-    def _bases(self, kind: str):
+    def _bases(self, kind: str, chosen: str | None = None):
         found = self._of_kind(kind)
         choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in found] + [("From nothing", _NOTHING)]
-        return gr.update(choices=choices, value=choices[0][1])
+        return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
     def _plain_side(self) -> int:
         return 64 if self.engine.device.type == "cpu" else 256
@@ -392,10 +428,10 @@ class TrainTab:
             pieces,
             seed=int(seed or 0),
             data=data,
-            budget=_with(pieces.budget, kimg=kimg),
-            objective=_with(pieces.objective, r1_gamma=gamma, freeze_d=freeze),
-            optimizer=_with(pieces.optimizer, batch=batch),
-            augment=_with(pieces.augment, target=target),
+            budget=_with(pieces.budget, kimg=_number(self.kimg.label, kimg)),
+            objective=_with(pieces.objective, r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze)),
+            optimizer=_with(pieces.optimizer, batch=_number(self.batch.label, batch)),
+            augment=_with(pieces.augment, target=_number(self.target.label, target)),
             card=dataclasses.replace(pieces.card, title=title, licence=licence.strip()),
         )
         job = self.supervisor.submit(plan, title)
@@ -407,7 +443,7 @@ class TrainTab:
     @property
     def _watch_outputs(self) -> list:
         return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.samples, self.timeline, self.quality,
-                self.losses, self.strength, self.distance, self.memory, self.hours, self.log_box, self.log, self.moments]  # fmt: skip
+                self.losses, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
 
     def _job_choices(self, chosen: str | None):
         jobs = self.supervisor.jobs()
@@ -462,6 +498,7 @@ class TrainTab:
             gr.update(value=distance, visible=len(distance) > 2),
             gr.update(value=_long(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
             gr.update(value=_long(curves, {"hours": "hours"}), visible=len(curves.get("hours", ())) > 2),
+            gr.update(visible=len(curves.get("hours", ())) > 2),
             gr.update(visible=True),
             self.supervisor.logs(id)[-8000:],
             self._moments_html(watch),
@@ -508,7 +545,7 @@ class TrainTab:
             kid = f" · KID {m.kid:.3f}" if m.kid is not None else ""
             star = "★ " if best is not None and m.path == best.path else ""
             cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:g} kimg{kid}"})
-        return cells_html(cells, columns=4) if cells else empty_html("The first moment appears here when the training has made one.")
+        return cells_html(cells, columns=4) if cells else empty_html(_NO_MOMENT)
 
     def _use(self, session: Session, id: str, event: gr.EventData) -> list:
         """Keep a moment as a model of the artist's own, and open it."""
@@ -551,10 +588,28 @@ def _hex(colour: str) -> str:
     return colour or "#ffffff"
 
 
+def _field(label: str, elem_id: str) -> gr.Textbox:
+    """For a number that may be left out; a field for numbers would show an empty one as 0, and send it."""
+    return gr.Textbox("", label=label, placeholder="as chosen", max_lines=1, elem_id=elem_id)
+
+
+def _number(label: str, text: str) -> float | None:
+    """What was written into a `_field`. Raises StudioError when it is no number of 0 or more."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise StudioError(f"'{text[:20]}' is no number for '{label}'.", "Write one such as 0.5 or 12, or leave the field empty.")
+    return value
+
+
 def _with(piece, **wanted):
     """A part of the plan with those of the advanced settings that were filled in."""
     kinds = {f.name: f.type for f in dataclasses.fields(piece)}
-    given = {k: (int(v) if kinds[k] in (int, "int") else float(v)) for k, v in wanted.items() if v is not None and v != ""}
+    given = {k: (int(v) if kinds[k] in (int, "int") else float(v)) for k, v in wanted.items() if v is not None}
     return dataclasses.replace(piece, **given)
 
 
