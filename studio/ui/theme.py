@@ -118,7 +118,8 @@ footer { display: none !important; }
   background: radial-gradient(circle at center, var(--neutral-200), var(--neutral-100)); }
 .dark .gs-pad { background: radial-gradient(circle at center, var(--neutral-800), var(--neutral-900)); }
 .gs-pad::before, .gs-pad::after { content: ""; position: absolute; background: var(--neutral-300); }
-.dark .gs-pad::before, .dark .gs-pad::after { background: var(--neutral-700); }
+.dark .gs-pad::before { background: var(--neutral-700); }
+.dark .gs-pad::after { background: var(--neutral-700); }
 .gs-pad::before { left: 50%; top: 8%; bottom: 8%; width: 1px; }
 .gs-pad::after { top: 50%; left: 8%; right: 8%; height: 1px; }
 .gs-pad i { position: absolute; width: 18px; height: 18px; margin: -9px; border-radius: 50%; background: var(--primary-500);
@@ -146,12 +147,13 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark .gs-cards label span { color: var(--neutral-300); }
 .gs-cards label span::first-line { font-size: 15px; font-weight: 600; color: var(--body-text-color); }
 .gs-advice { width: 100%; border-collapse: collapse; font-size: 13px; line-height: 1.5; }
-.gs-advice th, .gs-advice td { text-align: left; vertical-align: top; padding: 8px 10px 8px 0; border-bottom: 1px solid var(--neutral-200); }
-.dark .gs-advice th, .dark .gs-advice td { border-color: var(--neutral-800); }
+.gs-advice th, .gs-advice td { text-align: left; vertical-align: top; padding: 8px 10px 8px 0; border: 0 !important; }
+.gs-advice tr { border-bottom: 1px solid var(--neutral-300) !important; }
+.dark .gs-advice tr { border-color: var(--neutral-800) !important; }
 .gs-advice th { font-weight: 600; }
 .gs-cost { display: none; }
 .gs-advice img { width: 72px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
-#train-ground input[type=color], #train-ground button.dialog-button { border: 1px solid var(--neutral-500); border-radius: 6px; }
+#train-ground button { border: 1px solid var(--neutral-500); border-radius: 6px; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
 #classes-chips .gs-strip { flex-wrap: wrap; max-height: 236px; overflow: hidden auto; }
@@ -167,7 +169,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 @media (max-width: 640px) {
   #classes-chips .gs-strip { flex-wrap: nowrap; }
   #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
-  #classes-result { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
+  #classes-result { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #classes-result .gs-stage img { width: min(100%, 34vh); }
   .gs-tools > .block { flex-basis: 100%; }
   #explore-page { flex-direction: column; }
@@ -182,16 +184,16 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   .gs-advice, .gs-advice tbody, .gs-advice tr, .gs-advice th, .gs-advice td { display: block; }
   .gs-cost { display: inline; }
   .gs-advice thead { position: absolute; opacity: 0; }
-  .gs-advice th, .gs-advice td { border: 0; padding: 1px 0; }
-  .gs-advice tr { padding: 8px 0; border-bottom: 1px solid var(--neutral-300); }
+  .gs-advice th, .gs-advice td { padding: 1px 0; }
+  .gs-advice tr { padding: 8px 0; }
   #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }
-  #explore-stage { position: sticky; top: 0; z-index: 20; }
+  #explore-stage { position: sticky; top: 0; z-index: 60; }
   .gs-stage img { width: min(100%, 42vh); }
   #explore-stage .gs-stage, #mixer-result .gs-stage, #classes-result .gs-stage { border-radius: 0 0 14px 14px; }
   .keys { display: none; }
   #train-steps button[role=tab] { font-size: 13px; padding-left: 7px; padding-right: 7px; }
-  #mixer-result { order: -1; position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
+  #mixer-result { order: -1; position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #mixer-result .gs-stage img { width: min(100%, 34vh); }
   .gs-grid span { font-size: 10px; padding: 2px; }
 }
@@ -201,8 +203,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 # Gradio puts its own selector before each of ours, which then cannot reach what lies around the page.
 HEAD = """
 <style>
-html body .gradio-container.gradio-container { overflow: clip; }
-html body .gradio-container.gradio-container .app.app { width: 100%; }
+html body .gradio-container.gradio-container { overflow: clip; width: 100%; }
 @media (max-width: 640px) {
   html body .gradio-container.gradio-container.gradio-container { padding: 0 4px 40px !important; }
   html body .gradio-container.gradio-container .app.app { padding: 4px 8px !important; }

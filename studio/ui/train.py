@@ -44,6 +44,8 @@ _KEEP_AT_JS = """(at) => {
   const newest = Number(document.querySelector('#train-timeline input[type=range]')?.max) <= at;
   studioPlace.put('at', newest ? null : at);
 }"""
+_PLOT = dict(x_title="thousand pictures shown (kimg)", height=200, visible=False)
+_CURVES = dict(x="kimg", y="value", color="curve", y_title=" ", color_title=" ", **_PLOT)
 
 
 @dataclass
@@ -166,14 +168,13 @@ class TrainTab:
                 self.samples = gr.HTML(padding=False, elem_id="train-samples")
                 self.timeline = gr.Slider(0, 1, 0, step=1, label="Moment: drag back in time", visible=False, elem_id="train-timeline")
             with gr.Column(scale=4, min_width=300):
-                self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID, lower is better)", height=200, visible=False)
-                self.losses = gr.LinePlot(x="kimg", y="value", color="curve", title="The two players (losses)", height=200, visible=False)
-                self.strength = gr.LinePlot(x="kimg", y="value", color="curve", title="Learning by heart (ADA p, sign of D)", height=200, visible=False)
-                self.distance = gr.LinePlot(x="kimg", y="value", title="Distance by the critic (Wasserstein estimate, lower is better)", height=200,
-                                            visible=False)  # fmt: skip
+                self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID)", y_title="lower is better", **_PLOT)
+                self.losses = gr.LinePlot(title="The two players (losses)", **_CURVES)
+                self.strength = gr.LinePlot(title="Learning by heart (ADA p, sign of D)", **_CURVES)
+                self.distance = gr.LinePlot(title="Distance by the critic (Wasserstein)", **{**_CURVES, "y_title": "lower is better"})
                 with gr.Accordion("Time and memory", open=False, visible=False) as self.time_box:
-                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", height=160, visible=False)
-                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", height=160, visible=False)
+                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", y_title=" ", **_PLOT)
+                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", y_title=" ", **_PLOT)
                 with gr.Accordion("Log", open=False, visible=False) as self.log_box:
                     self.log = gr.Textbox(show_label=False, lines=12, max_lines=12, interactive=False)
 
@@ -632,7 +633,7 @@ def _report_html(report: Report) -> str:
 
 def _sheet_html(path: Path, kimg: float) -> str:
     return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{file_url(path)}"></div>' + note(
-        f"The same 64 latents after {kimg:g} thousand pictures (kimg)."
+        f"The same 64 latents after {kimg:.1f} thousand pictures (kimg)."
     )
 
 
