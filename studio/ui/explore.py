@@ -5,6 +5,8 @@ import datetime
 import html
 import json
 import random
+import threading
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import gradio as gr
@@ -61,6 +63,7 @@ class ExploreTab:
 
     def __init__(self, engine: Engine, session: gr.State):
         self.engine, self.session = engine, session
+        self._stops: dict[str, threading.Event] = {}  # of the clips that are being made, by visitor
         self._build()
         self._wire()
 
@@ -101,7 +104,7 @@ class ExploreTab:
                     with gr.Row(elem_classes="gs-tools"):
                         self.frames = gr.Slider(12, 240, 48, step=12, label="Frames of the clip", visible=False)
                         self.clip = gr.Button("Make a clip", visible=False, elem_id="clip")
-                        self.clip_stop = gr.Button("Stop", visible=False)
+                        self.clip_stop = gr.Button("Stop", visible=False, elem_id="clip-stop")
                         self.unpin = gr.Button("Remove last pin")
                     self.clip_view = gr.HTML("", visible=False, padding=False)
                     self.clip_file = gr.DownloadButton("Download the clip", visible=False)
@@ -324,14 +327,13 @@ class ExploreTab:
         self.pin.click(friendly(self._pin), s, pins, **QUIET)
         self.unpin.click(friendly(self._unpin), s, pins, **QUIET)
         slide(self.walk, self._walk, [self.walk])
-        making = self.clip.click(
-            lambda: [gr.update(visible=True), gr.update(value="", visible=True)], None, [self.clip_stop, self.clip_view], **QUIET
-        ).then(
+        making = self.clip.click(friendly(self._begin_clip), s, [self.clip_stop, self.clip_view], **QUIET).then(
             friendly(self._clip), [s, self.frames], [self.clip_view, self.clip_file],
             show_progress="full", show_progress_on=self.clip_view, api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
-        making.then(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
-        self.clip_stop.click(lambda: gr.update(visible=False), None, self.clip_stop, cancels=[making], **QUIET)
+        making.success(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
+        making.failure(lambda: [gr.update(visible=False)] * 2, None, [self.clip_stop, self.clip_view], **QUIET)
+        self.clip_stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
 
     # -- single controls -----------------------------------------------------------------------------------------
 
@@ -504,12 +506,22 @@ class ExploreTab:
     def _walk(self, session: Session, position: float) -> list:
         return self._try(session, walk_at(self.engine, session.pins, float(position)), "walk")
 
+    def _stop_of(self, session: Session) -> threading.Event:
+        return self._stops.setdefault(session.id, threading.Event())
+
+    def _begin_clip(self, session: Session) -> list:
+        self._stop_of(session).clear()
+        return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
+
     def _clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> list:
         recipes = walk_recipes(self.engine, session.pins, int(frames), closed=True)
-        pictures = []
-        for i, recipe in enumerate(recipes):
-            pictures += self.engine.render_many([recipe])
-            progress((i + 1, len(recipes)), desc="Rendering the walk", unit="frames")
+        try:
+            pictures = self.engine.render_many(
+                recipes, progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
+                cancel=self._stop_of(session).is_set,
+            )  # fmt: skip
+        except CancelledError:
+            return [gr.update(value=note("Stopped; nothing was kept.")), gr.skip()]
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         path = save_clip(pictures, get_settings().outputs / "explore" / f"{moment}-walk.webp")
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'

@@ -32,7 +32,7 @@ def kind_choices(everything: bool, suits: str | None = None) -> list[tuple[str, 
     everything: also the seldom needed ones.  suits: name of the kind that suits the pictures, which is marked.
     """
     shown = [k for k in KINDS if everything or k.name in FRONT or k.name == suits]
-    return [(f"{k.title}{' · suits your pictures' if k.name == suits else ''}\n{_sentence(k)}", k.name) for k in shown]
+    return [(f"{k.title}\n{'Suits your pictures. ' if k.name == suits else ''}{_sentence(k)}", k.name) for k in shown]
 
 
 def _sentence(kind: Kind) -> str:

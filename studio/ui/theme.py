@@ -129,6 +129,8 @@ footer { display: none !important; }
 .gs-drop { border: 1.5px dashed var(--neutral-300) !important; border-radius: 12px; }
 .dark .gs-drop { border-color: var(--neutral-700) !important; }
 .gs-drop label[data-testid=block-label] { position: absolute; opacity: 0; pointer-events: none; }
+[data-testid=status-tracker]:has(.error) { display: none !important; }
+[id^=mixer-] input[data-testid=number-input] { width: 52px; }
 .gs-tools { gap: 6px !important; flex-wrap: wrap !important; }
 .gs-tools button { min-width: 0 !important; flex: 1 1 auto; min-height: 40px; }
 .gs-tools > .block { flex: 3 1 230px; }
@@ -148,6 +150,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-cards label span::first-line { font-size: 15px; font-weight: 600; color: var(--body-text-color); }
 .gs-advice { width: 100%; border-collapse: collapse; font-size: 13px; line-height: 1.5; }
 .gs-advice th, .gs-advice td { text-align: left; vertical-align: top; padding: 8px 10px 8px 0; border: 0 !important; }
+.gs-advice, .gs-advice tbody, .gs-advice tr { border: 0 !important; }
 .gs-advice tr { border-bottom: 1px solid var(--neutral-300) !important; }
 .dark .gs-advice tr { border-color: var(--neutral-800) !important; }
 .gs-advice th { font-weight: 600; }
@@ -171,7 +174,8 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   #classes-result { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #classes-result .gs-stage img { width: min(100%, 34vh); }
-  .gs-tools > .block { flex-basis: 100%; }
+  .gs-tools > .block, .gs-tools > .form { flex-basis: 100%; }
+  #train-moments .gs-grid { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   #explore-page { flex-direction: column; }
   #explore-left, #explore-right { display: contents; }
   #explore-right > * { order: 1; }
@@ -188,7 +192,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   .gs-advice tr { padding: 8px 0; }
   #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }
-  #explore-stage { position: sticky; top: 0; z-index: 60; }
+  #explore-stage { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   .gs-stage img { width: min(100%, 42vh); }
   #explore-stage .gs-stage, #mixer-result .gs-stage, #classes-result .gs-stage { border-radius: 0 0 14px 14px; }
   .keys { display: none; }

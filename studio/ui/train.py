@@ -44,7 +44,7 @@ _KEEP_AT_JS = """(at) => {
   const newest = Number(document.querySelector('#train-timeline input[type=range]')?.max) <= at;
   studioPlace.put('at', newest ? null : at);
 }"""
-_PLOT = dict(x_title="thousand pictures shown (kimg)", height=200, visible=False)
+_PLOT = dict(x_title="thousands (kimg)", height=200, visible=False)
 _CURVES = dict(x="kimg", y="value", color="curve", y_title=" ", color_title=" ", **_PLOT)
 
 
@@ -502,7 +502,7 @@ class TrainTab:
             gr.update(visible=len(curves.get("hours", ())) > 2),
             gr.update(visible=True),
             self.supervisor.logs(id)[-8000:],
-            self._moments_html(watch),
+            self._moments_html(watch, job.title),
         ]
 
     def _progress_html(self, job: Job, watch: Watch) -> str:
@@ -539,14 +539,17 @@ class TrainTab:
     # -- using ---------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _moments_html(watch: Watch) -> str:
+    def _moments_html(watch: Watch, title: str) -> str:
         best = watch.best
         cells = []
         for m in watch.snapshots:
             kid = f" · KID {m.kid:.3f}" if m.kid is not None else ""
             star = "★ " if best is not None and m.path == best.path else ""
-            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:g} kimg{kid}"})
-        return cells_html(cells, columns=4) if cells else empty_html(_NO_MOMENT)
+            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:.1f} kimg{kid}"})
+        if not cells:
+            return empty_html(_NO_MOMENT)
+        whose = note(f"Of the training <b>{html.escape(title)}</b>; kimg counts the thousands of pictures it had been shown.")
+        return whose + cells_html(cells, columns=4)
 
     def _use(self, session: Session, id: str, event: gr.EventData) -> list:
         """Keep a moment as a model of the artist's own, and open it."""
