@@ -3,12 +3,11 @@
 import html
 from pathlib import Path
 
-import studio
 from studio.training.kinds import KINDS, Kind
 from studio.ui.components import file_url
 
 FRONT = ("stylegan2", "projected", "stylegan", "biggan", "dcgan")  # the others are for the curious
-_PICTURES = Path(studio.__file__).parents[1] / "assets" / "families"  # beside the program's text only, not in a wheel
+_PICTURES = Path(__file__).resolve().parents[2] / "assets" / "families"  # of the repository; a wheel has none
 
 # name -> (when to pick it, what it costs)
 _ADVICE = {

@@ -129,6 +129,7 @@ footer { display: none !important; }
 .gs-drop { border: 1.5px dashed var(--neutral-300) !important; border-radius: 12px; }
 .dark .gs-drop { border-color: var(--neutral-700) !important; }
 .gs-drop label[data-testid=block-label] { position: absolute; opacity: 0; pointer-events: none; }
+#train-set input, #train-job input { text-overflow: ellipsis; padding-right: 26px; }
 [data-testid=status-tracker]:has(.error) { display: none !important; }
 [id^=mixer-] input[data-testid=number-input] { width: 52px; }
 .gs-tools { gap: 6px !important; flex-wrap: wrap !important; }

@@ -28,24 +28,16 @@ from studio.ui.components import QUIET, cells_html, data_url, empty_html, file_u
 from studio.ui.explore import ExploreTab
 from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.session import Session
+from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html
 
 _PAGE = 48  # pictures a page of the sheet
 _SIDES = [32, 64, 128, 256, 512, 1024]
 _NOTHING = ""  # stands for 'from nothing' among the models to start from
 _CROPS = [("Centre", "centre"), ("Smart: where most is to see", "smart"), ("Fit: whole, on a ground", "fit")]
 _LIVE_STATES = ("queued", "running", "paused", "stopping")
-_NO_SET = "No pictures yet. Drop some on the left: files, a whole folder, a zip, or a video."
+_NO_SET = "No pictures yet. Drop some into the box: files, a whole folder, a zip, or a video."
 _NO_JOB = "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
 _NO_MOMENT = "The first moment appears here when the training has made one."
-# What the browser keeps of the watch page, so that a reload shows the same training at the same moment.
-_KEPT_JS = "(...all) => [...all.slice(0, -1), { job: studioPlace.get('job'), at: studioPlace.get('at') }]"
-_KEEP_JOB_JS = "(job) => { if (job) studioPlace.put('job', job) }"
-_KEEP_AT_JS = """(at) => {
-  const newest = Number(document.querySelector('#train-timeline input[type=range]')?.max) <= at;
-  studioPlace.put('at', newest ? null : at);
-}"""
-_PLOT = dict(x_title="thousands (kimg)", height=200, visible=False)
-_CURVES = dict(x="kimg", y="value", color="curve", y_title=" ", color_title=" ", **_PLOT)
 
 
 @dataclass
@@ -57,8 +49,10 @@ class Visit:
     shown: list[str] = field(default_factory=list)  # names on the sheet
     stop: threading.Event = field(default_factory=threading.Event)
     follow: bool = True  # the timeline shows the newest moment
+    at: int = 0  # otherwise: index of the sheet that is shown
     drawn: tuple = ()  # what the watch page shows now
     moments: list[Snapshot] = field(default_factory=list)
+    suited: bool = False  # the kind of model was chosen for the pictures; from then on it is the visitor's choice
 
 
 class TrainTab:
@@ -124,7 +118,7 @@ class TrainTab:
                     with gr.Row(elem_classes="gs-tools"):
                         self.delete_yes = gr.Button("Delete for good", variant="stop", elem_id="train-delete-yes")
                         self.delete_no = gr.Button("Keep it")
-                self.to_make = gr.Button("Next: what to make →", visible=False, elem_id="train-next")
+                self.to_make = gr.Button("Next: what to make →", visible=False, variant="primary", elem_id="train-next")
 
     def _build_make(self) -> None:
         with gr.Row(equal_height=False):
@@ -168,13 +162,13 @@ class TrainTab:
                 self.samples = gr.HTML(padding=False, elem_id="train-samples")
                 self.timeline = gr.Slider(0, 1, 0, step=1, label="Moment: drag back in time", visible=False, elem_id="train-timeline")
             with gr.Column(scale=4, min_width=300):
-                self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID)", y_title="lower is better", **_PLOT)
-                self.losses = gr.LinePlot(title="The two players (losses)", **_CURVES)
-                self.strength = gr.LinePlot(title="Learning by heart (ADA p, sign of D)", **_CURVES)
-                self.distance = gr.LinePlot(title="Distance by the critic (Wasserstein)", **{**_CURVES, "y_title": "lower is better"})
+                self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID)", y_title="lower is better", **PLOT)
+                self.losses = gr.LinePlot(title="The two players (losses)", **CURVES)
+                self.strength = gr.LinePlot(title="Learning by heart (ADA p, sign of D)", **CURVES)
+                self.distance = gr.LinePlot(title="Distance by the critic (Wasserstein)", **{**CURVES, "y_title": "lower is better"})
                 with gr.Accordion("Time and memory", open=False, visible=False) as self.time_box:
-                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", y_title=" ", **_PLOT)
-                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", y_title=" ", **_PLOT)
+                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", y_title=" ", **PLOT)
+                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", y_title=" ", **PLOT)
                 with gr.Accordion("Log", open=False, visible=False) as self.log_box:
                     self.log = gr.Textbox(show_label=False, lines=12, max_lines=12, interactive=False)
 
@@ -212,8 +206,8 @@ class TrainTab:
         self.delete.click(friendly(self._ask_to_delete), self.set, [self.delete_box, self.delete_note], **QUIET)
         self.delete_no.click(lambda: gr.update(visible=False), None, self.delete_box, **QUIET)
         self.delete_yes.click(friendly(self._delete), look, [self.delete_box, *sets], **QUIET)
-        to_make = [self.steps, self.family, self.more, self.base, self.side, self.name, self.classes]
-        self.to_make.click(friendly(self._go_to_make), self.set, to_make, **QUIET).success(
+        to_make = [self.steps, self.name, self.more, self.family, self.base, self.side, self.classes]
+        self.to_make.click(friendly(self._go_to_make), [s, self.set], to_make, **QUIET).success(
             None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET
         )
         self.more.click(friendly(self._show_all), self.set, [self.family, self.more], **QUIET)
@@ -226,17 +220,19 @@ class TrainTab:
             [s, self.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.preset, self.classes, self.name,
              self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.seed],
             [self.steps, self.job, self.make_note], **QUIET,
-        ).success(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET).success(
+        ).success(friendly(self._redraw), [s, self.job], watch, **QUIET).success(
             None, None, None, js="() => { studioPlace.put('step', '3 Watch'); studioPlace.put('at', null) }", **QUIET
         )  # fmt: skip
-        self.job.change(None, self.job, None, js=_KEEP_JOB_JS, **QUIET)
-        self.timeline.input(None, self.timeline, None, js=_KEEP_AT_JS, **QUIET)
-        self.job.input(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET)
-        self.timer.tick(friendly(self._tick), [s, self.job, self.timeline], watch, **QUIET)
+        self.job.change(None, self.job, None, js=KEEP_JOB_JS, **QUIET)
+        self.timeline.input(None, self.timeline, None, js=KEEP_AT_JS, **QUIET)
+        self.job.input(friendly(self._other_job), [s, self.job], watch, **QUIET).success(
+            None, None, None, js="() => studioPlace.put('at', null)", **QUIET
+        )
+        self.timer.tick(friendly(self._tick), [s, self.job], watch, **QUIET)
         self.timeline.input(friendly(self._scrub), [s, self.job, self.timeline], self.samples, **{**QUIET, "trigger_mode": "always_last"})
         for button, verb in ((self.pause, "pause"), (self.resume, "resume"), (self.finish, "finish"), (self.cancel, "cancel")):
             button.click(friendly(self._order(verb)), self.job, None, **QUIET).success(
-                friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET
+                friendly(self._redraw), [s, self.job], watch, **QUIET
             )
         self.moments.select(friendly(self._use), [s, self.job], [self.tabs, *self.explore.outputs], **QUIET)
 
@@ -244,29 +240,32 @@ class TrainTab:
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
         return [self.set, self.sheet, self.sheet_note, self.page_back, self.page_on, self.leave_out, self.delete, self.to_make, self.job,
-                self.base, self.timeline]  # fmt: skip
+                self.family, self.base, self.side, self.classes]  # fmt: skip
 
     @property
     def enter_inputs(self) -> list:
         """Inputs of `enter` after the session."""
         return [self.set, self.crop, self.ground, self.job, self.family, self.base, self.kept]
 
-    enter_js = _KEPT_JS
+    enter_js = KEPT_JS
 
     def enter(self, session: Session, set_id: str | None, crop: str, ground: str, job: str | None, family: str, base: str | None,
               kept: dict | None) -> list:  # fmt: skip
         """When the tab is opened: sets and trainings as they are now. kept: {"job", "at"} of before a reload."""
         sets = self.datasets.list()
         chosen = set_id if any(x.id == set_id for x in sets) else sets[0].id if sets else None
-        visit, at = self._visit(session), gr.skip()
+        visit = self._visit(session)
         visit.drawn = ()
         if not job and kept:
             job = kept.get("job")
             moment = str(kept.get("at") or "")
             if moment.isdecimal():
-                visit.follow, at = False, gr.update(maximum=max(1, int(moment)), value=int(moment))
-        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job),
-                self._bases(family, base), at]  # fmt: skip
+                visit.follow, visit.at = False, int(moment)
+        make = [gr.skip(), self._bases(family, base), gr.skip(), gr.skip()]
+        if chosen and not visit.suited:
+            visit.suited = True
+            make = self._suitable(self.datasets.get(chosen))
+        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job), *make]
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -367,12 +366,15 @@ class TrainTab:
 
     # -- what to make --------------------------------------------------------------------------------------------
 
-    def _go_to_make(self, id: str) -> list:
+    def _go_to_make(self, session: Session, id: str) -> list:
+        self._visit(session).suited = True
         stored = self.datasets.get(id)
+        return [gr.update(selected="make"), stored.title, gr.update(visible=True), *self._suitable(stored)]
+
+    def _suitable(self, stored: StoredSet) -> list:
+        """What suits the pictures: for [family, base, side, classes]."""
         kind = kind_for(stored.count)
-        base, side = self._start_points(kind)
-        family = gr.update(choices=kind_choices(False, kind), value=kind)
-        return [gr.update(selected="make"), family, gr.update(visible=True), base, side, stored.title, self._classes_box(id, kind)]
+        return [gr.update(choices=kind_choices(False, kind), value=kind), *self._start_points(kind), self._classes_box(stored.id, kind)]
 
     def _show_all(self, id: str | None) -> list:
         suits = kind_for(self.datasets.get(id).count) if id else None
@@ -459,11 +461,15 @@ class TrainTab:
         watch.refresh()
         return watch
 
-    def _redraw(self, session: Session, id: str | None, at: float) -> list:
-        self._visit(session).drawn = ()
-        return self._tick(session, id, at)
+    def _other_job(self, session: Session, id: str | None) -> list:
+        self._visit(session).follow = True
+        return self._redraw(session, id)
 
-    def _tick(self, session: Session | None, id: str | None, at: float) -> list:
+    def _redraw(self, session: Session, id: str | None) -> list:
+        self._visit(session).drawn = ()
+        return self._tick(session, id)
+
+    def _tick(self, session: Session | None, id: str | None) -> list:
         """What has changed since the page was drawn last."""
         if session is None or not id:
             return [gr.skip()] * len(self._watch_outputs)
@@ -476,12 +482,12 @@ class TrainTab:
         visit.drawn = now
         samples = watch.samples
         last = max(len(samples) - 1, 0)
-        shown = last if visit.follow else min(int(at), last)
+        shown = last if visit.follow else min(visit.at, last)
         visit.moments = watch.snapshots
         curves = watch.curves
-        losses = _long(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
-        distance = _long(curves, {"wasserstein": "the critic's estimate"})
-        strength = _long(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
+        losses = long_form(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
+        distance = long_form(curves, {"wasserstein": "the critic's estimate"})
+        strength = long_form(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
         quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
         running, paused = job.state == "running", job.state in ("paused", "failed", "cancelled")
         return [
@@ -491,14 +497,14 @@ class TrainTab:
             gr.update(visible=paused),
             gr.update(visible=running),
             gr.update(visible=job.state in _LIVE_STATES),
-            _sheet_html(samples[shown].path, samples[shown].kimg) if samples else empty_html("The first sheet of samples is on its way."),
+            sheet_html(samples[shown].path, samples[shown].kimg) if samples else empty_html("The first sheet of samples is on its way."),
             gr.update(maximum=max(last, 1), value=shown, visible=last > 0),
             gr.update(value=quality, visible=len(quality) > 1),
             gr.update(value=losses, visible=len(losses) > 2),
             gr.update(value=strength, visible=len(strength) > 2),
             gr.update(value=distance, visible=len(distance) > 2),
-            gr.update(value=_long(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
-            gr.update(value=_long(curves, {"hours": "hours"}), visible=len(curves.get("hours", ())) > 2),
+            gr.update(value=long_form(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
+            gr.update(value=long_form(curves, {"hours": "hours"}), visible=len(curves.get("hours", ())) > 2),
             gr.update(visible=len(curves.get("hours", ())) > 2),
             gr.update(visible=True),
             self.supervisor.logs(id)[-8000:],
@@ -507,13 +513,15 @@ class TrainTab:
 
     def _progress_html(self, job: Job, watch: Watch) -> str:
         share = watch.progress
-        words = [f"<b>{html.escape(job.title)}</b>", _STATES[job.state]]
+        words = [f"<b>{html.escape(job.title)}</b>", STATES[job.state]]
         if share:
             words.append(f"{share:.0%}, {watch.kimg:.1f} thousand pictures shown")
         if job.state == "running":
-            words.append("time left: " + (_duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
+            words.append("time left: " + (duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
+        if watch.best is not None:
+            words.append(f"best so far at {watch.best.kimg:.1f} thousand (KID {watch.best.kid:.3f})")
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
         told = html.escape(job.message)
@@ -526,9 +534,9 @@ class TrainTab:
         visit, samples = self._visit(session), self._watch(self.supervisor.job(id)).samples
         if not samples:
             return gr.skip()
-        at = min(int(at), len(samples) - 1)
+        visit.at = at = min(int(at), len(samples) - 1)
         visit.follow = at == len(samples) - 1
-        return _sheet_html(samples[at].path, samples[at].kimg)
+        return sheet_html(samples[at].path, samples[at].kimg)
 
     def _order(self, verb: str):
         def order(id: str) -> None:
@@ -571,17 +579,6 @@ class TrainTab:
         with atomic_folder(own) as part:
             shutil.copytree(moment.path, part, dirs_exist_ok=True)
         return library.get(own.name)
-
-
-_STATES = {
-    "queued": "waiting for its turn",
-    "running": "learning",
-    "paused": "paused: nothing is lost",
-    "stopping": "stopping after this step",
-    "done": "finished",
-    "failed": "failed",
-    "cancelled": "given up; what it made is kept",
-}
 
 
 def _hex(colour: str) -> str:
@@ -632,25 +629,3 @@ def _report_html(report: Report) -> str:
             opened = " open" if label == "Left out" else ""
             parts.append(f'<details class="gs-note"{opened}><summary>{label} ({len(items):,})</summary><ul>{"".join(items[:200])}{more}</ul></details>')
     return "".join(parts)
-
-
-def _sheet_html(path: Path, kimg: float) -> str:
-    return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{file_url(path)}"></div>' + note(
-        f"The same 64 latents after {kimg:.1f} thousand pictures (kimg)."
-    )
-
-
-def _long(curves: dict, names: dict[str, str], most: int = 300, scale: float = 1.0) -> pd.DataFrame:
-    """Curves as rows for a plot, thinned to `most` points each; values are multiplied by `scale`."""
-    rows = []
-    for key, label in names.items():
-        points = curves.get(key, [])
-        step = max(1, len(points) // most)
-        rows += [{"kimg": float(x), "value": float(y) * scale, "curve": label} for x, y in points[::step]]
-    return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
-
-
-def _duration(seconds: float) -> str:
-    minutes = max(1, round(seconds / 60))
-    hours, minutes = divmod(minutes, 60)
-    return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"
