@@ -12,7 +12,7 @@ _PICTURES = Path(__file__).resolve().parents[2] / "assets" / "families"  # of th
 # name -> (when to pick it, what it costs)
 _ADVICE = {
     "stylegan2": ("You have thousands of pictures and want the finest, with smooth walks and style mixing.", "Patience: hours on a graphics card, a night on a processor."),
-    "projected": ("You have a few dozen to a few thousand pictures.", "Each step takes longer, but good pictures come sooner; it needs the helper network that knows pictures."),
+    "projected": ("You have a few dozen to a few thousand pictures.", "Each step takes longer, but good pictures come sooner."),
     "stylegan": ("You like a softer, painterly look, or want to watch pictures grow from small to large.", "Like StyleGAN2, and the fine parts come last."),
     "biggan": ("Your pictures are in classes that differ a lot.", "The hungriest for memory and for pictures; may break down when trained too long: keep a good moment."),
     "dcgan": ("A first try, or little pictures up to 64 px on a slow machine.", "Little time; rough pictures, and no style mixing."),
