@@ -521,7 +521,7 @@ class TrainTab:
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
         if watch.best is not None:
-            words.append(f"best so far at {watch.best.kimg:.1f} thousand (KID {watch.best.kid:.3f})")
+            words.append(f"best KID {watch.best.kid:.3f} at {watch.best.kimg:.1f} kimg")
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
         told = html.escape(job.message)
