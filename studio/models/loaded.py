@@ -50,6 +50,11 @@ class Model:
         return sum(t.nbytes for t in self.network.state_dict().values())
 
     @property
+    def has_noise(self) -> bool:
+        """Whether any layer of the synthesis takes noise beside w."""
+        return any(getattr(layer, "use_noise", False) for layer in self.network.synthesis.modules())
+
+    @property
     def w_avg(self) -> torch.Tensor:
         """The mean of w, (w_dim,), of families that learn a w."""
         return self.network.mapping.w_avg

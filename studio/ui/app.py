@@ -23,7 +23,6 @@ from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
 
 _MASTHEAD = f"""
 <div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
-<span class="gs-note keys">space: surprise · ← →: neighbours · z / y: undo, redo</span>
 <button type="button" onclick="{THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
 """
 
@@ -62,12 +61,17 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
 
         for stage in (explore.stage, mix.stage, classes.stage):
             stage.change(describe, None, status, **QUIET)
-        app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET)
+        app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET).then(
+            None, None, None, js="() => studioPlace.openTab()", **QUIET
+        )
+        app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
         mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
         classes_tab.select(friendly(classes.enter), [session, *classes.enter_inputs], classes.enter_outputs, **QUIET).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
         )
-        train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, **QUIET)
+        train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
+            None, None, None, js="() => studioPlace.openStep()", **QUIET
+        )
 
         with gr.Row(visible=False):
             api_recipe = gr.JSON()

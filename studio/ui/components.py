@@ -52,6 +52,14 @@ window.addEventListener('pointermove', (e) => {
   if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; if (held) tell('input'); }); }
 });
 window.addEventListener('pointerup', () => { if (held) { held = false; tell('release'); } });
+element.addEventListener('keydown', (e) => {
+  const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
+  if (!by) return;
+  e.preventDefault(); e.stopPropagation();
+  const r = element.querySelector('.gs-pad').getBoundingClientRect(), dot = element.querySelector('.gs-pad i').style;
+  const x = parseFloat(dot.left) / 100 + by[0] / 20, y = parseFloat(dot.top) / 100 - by[1] / 20;
+  last = place({ clientX: r.left + x * r.width, clientY: r.top + y * r.height }); tell('input'); tell('release');
+});
 """
 
 
@@ -159,4 +167,4 @@ def pad(**kwargs) -> gr.HTML:
 
 def pad_html(x: float, y: float) -> str:
     """The pad with its dot at (x, y), each in [-1, 1]."""
-    return f'<div class="gs-pad" role="img" aria-label="wander pad"><i style="left:{(x + 1) * 50}%;top:{(1 - y) * 50}%"></i></div>'
+    return f'<div class="gs-pad" role="application" tabindex="0" aria-label="Wander nearby: arrow keys move the dot"><i style="left:{(x + 1) * 50}%;top:{(1 - y) * 50}%"></i></div>'

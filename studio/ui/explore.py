@@ -5,6 +5,8 @@ import datetime
 import html
 import json
 import random
+import threading
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import gradio as gr
@@ -45,6 +47,7 @@ SLIDERS = 8
 _DICE_SEEDS = 1_000_000  # a dice throws seeds that are easy to read and to write down
 _PLACES = ("x", "y", "rotate")  # of a Transform, in the order of their sliders
 _NOISE_MODES = [("As learned", "const"), ("Thrown anew", "random"), ("Off", "none")]
+_KEYS = '<div class="gs-note keys">Keys: space surprises · ← → neighbours · z undo · y redo</div>'
 _EMPTY = (
     "<b>No model here yet.</b><br>Put a model folder into <code>{folder}</code>, or import a checkpoint with "
     "<code>studio import FILE</code>, then reload this page."
@@ -60,27 +63,29 @@ class ExploreTab:
 
     def __init__(self, engine: Engine, session: gr.State):
         self.engine, self.session = engine, session
+        self._stops: dict[str, threading.Event] = {}  # of the clips that are being made, by visitor
         self._build()
         self._wire()
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=6, min_width=320):
+        with gr.Row(equal_height=False, elem_id="explore-page"):
+            with gr.Column(scale=6, min_width=320, elem_id="explore-left"):
                 self.stage = gr.HTML(empty_html("Waking the model ..."), elem_id="explore-stage", padding=False)
                 self.notice = gr.HTML("", visible=False, padding=False)
-                with gr.Row(elem_classes="gs-tools"):
+                with gr.Row(elem_classes="gs-tools", elem_id="explore-move"):
                     self.dice = gr.Button("Surprise me", variant="primary", elem_id="dice")
                     self.previous = gr.Button("← Previous", elem_id="previous")
                     self.next = gr.Button("Next →", elem_id="next")
                     self.undo = gr.Button("Undo", elem_id="undo")
                     self.redo = gr.Button("Redo", elem_id="redo")
-                with gr.Row(elem_classes="gs-tools"):
+                with gr.Row(elem_classes="gs-tools", elem_id="explore-keep"):
                     self.save = gr.Button("Save picture", elem_id="save")
                     self.pin = gr.Button("Pin", elem_id="pin")
                     self.vary = gr.Button("Variations", elem_id="vary")
                     self.link = gr.Button("Link", elem_id="link")
+                gr.HTML(_KEYS, padding=False)
                 self.saved = gr.HTML("", visible=False, padding=False)
                 self.download = gr.DownloadButton("Download it", visible=False, elem_id="download")
                 self.link_text = gr.Textbox(
@@ -99,20 +104,20 @@ class ExploreTab:
                     with gr.Row(elem_classes="gs-tools"):
                         self.frames = gr.Slider(12, 240, 48, step=12, label="Frames of the clip", visible=False)
                         self.clip = gr.Button("Make a clip", visible=False, elem_id="clip")
-                        self.clip_stop = gr.Button("Stop", visible=False)
+                        self.clip_stop = gr.Button("Stop", visible=False, elem_id="clip-stop")
                         self.unpin = gr.Button("Remove last pin")
                     self.clip_view = gr.HTML("", visible=False, padding=False)
                     self.clip_file = gr.DownloadButton("Download the clip", visible=False)
-                with gr.Row(equal_height=False):
+                with gr.Row(equal_height=False, elem_id="explore-near"):
                     with gr.Column(min_width=200):
                         gr.HTML(note("<b>Wander nearby.</b> Drag the dot: the middle is this seed, the edges are its neighbours."), padding=False)
                         self.pad = pad(elem_id="pad")
                     with gr.Column(min_width=200):
                         gr.HTML(note("<b>Return to a saved picture.</b> Its recipe is inside."), padding=False)
                         self.drop = gr.File(
-                            label="Drop a PNG or WebP that was saved here", file_types=[".png", ".webp"], height=140, elem_id="drop"
+                            label="Drop a PNG or WebP that was saved here", file_types=[".png", ".webp"], height=140, elem_id="drop", elem_classes="gs-drop"
                         )
-            with gr.Column(scale=4, min_width=320):
+            with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
                 self.classes = gr.Dropdown([], label="Class: what kind of picture", visible=False, elem_id="class")
                 with gr.Row():
@@ -142,7 +147,7 @@ class ExploreTab:
                     turn = gr.Slider(-180, 180, 0, step=1, label="Turn (degrees)", elem_id="place-rotate")
                     self.places = [right, down, turn]
                 self.reset = gr.Button("Reset all sliders", size="sm", elem_id="reset")
-                with gr.Accordion("Fine grain (noise)", open=False):
+                with gr.Accordion("Fine grain (noise)", open=False, elem_id="noise-box") as self.noise_box:
                     self.noise_mode = gr.Radio(_NOISE_MODES, value="const", label="Grain", elem_id="noise-mode")
                     self.noise_strength = gr.Slider(0, 3, 1, step=0.05, label="Strength of the grain", elem_id="noise-strength")
                     self.noise_seed = gr.Number(0, label="Seed of the grain", precision=0, minimum=0, maximum=MAX_SEED)
@@ -152,7 +157,7 @@ class ExploreTab:
         """What is set when another recipe is opened."""
         return [
             self.models, self.classes, self.seed, self.psi, self.layers, *self.sliders, self.pad,
-            self.noise_mode, self.noise_strength, self.noise_seed, self.place_box, *self.places,
+            self.noise_box, self.noise_mode, self.noise_strength, self.noise_seed, self.place_box, *self.places,
         ]  # fmt: skip
 
     @property
@@ -210,6 +215,7 @@ class ExploreTab:
             layers_choice,
             *sliders,
             pad_html(*pad_position(recipe)),
+            gr.update(visible=model.has_noise),
             recipe.noise.mode,
             recipe.noise.strength,
             recipe.noise.seed,
@@ -321,14 +327,13 @@ class ExploreTab:
         self.pin.click(friendly(self._pin), s, pins, **QUIET)
         self.unpin.click(friendly(self._unpin), s, pins, **QUIET)
         slide(self.walk, self._walk, [self.walk])
-        making = self.clip.click(
-            lambda: [gr.update(visible=True), gr.update(value="", visible=True)], None, [self.clip_stop, self.clip_view], **QUIET
-        ).then(
+        making = self.clip.click(friendly(self._begin_clip), s, [self.clip_stop, self.clip_view], **QUIET).then(
             friendly(self._clip), [s, self.frames], [self.clip_view, self.clip_file],
             show_progress="full", show_progress_on=self.clip_view, api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
-        making.then(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
-        self.clip_stop.click(lambda: gr.update(visible=False), None, self.clip_stop, cancels=[making], **QUIET)
+        making.success(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
+        making.failure(lambda: [gr.update(visible=False)] * 2, None, [self.clip_stop, self.clip_view], **QUIET)
+        self.clip_stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
 
     # -- single controls -----------------------------------------------------------------------------------------
 
@@ -501,12 +506,22 @@ class ExploreTab:
     def _walk(self, session: Session, position: float) -> list:
         return self._try(session, walk_at(self.engine, session.pins, float(position)), "walk")
 
+    def _stop_of(self, session: Session) -> threading.Event:
+        return self._stops.setdefault(session.id, threading.Event())
+
+    def _begin_clip(self, session: Session) -> list:
+        self._stop_of(session).clear()
+        return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
+
     def _clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> list:
         recipes = walk_recipes(self.engine, session.pins, int(frames), closed=True)
-        pictures = []
-        for i, recipe in enumerate(recipes):
-            pictures += self.engine.render_many([recipe])
-            progress((i + 1, len(recipes)), desc="Rendering the walk", unit="frames")
+        try:
+            pictures = self.engine.render_many(
+                recipes, progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
+                cancel=self._stop_of(session).is_set,
+            )  # fmt: skip
+        except CancelledError:
+            return [gr.update(value=note("Stopped; nothing was kept.")), gr.skip()]
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         path = save_clip(pictures, get_settings().outputs / "explore" / f"{moment}-walk.webp")
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'

@@ -1,5 +1,7 @@
 """Mix: styles of some seeds on the bodies of others, and a mixer of up to four."""
 
+import threading
+
 import gradio as gr
 
 from studio.engine.engine import Engine
@@ -23,26 +25,11 @@ class MixTab:
 
     def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab, tabs: gr.Tabs):
         self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
+        self._stops: dict[str, threading.Event] = {}  # of the grids that are being made, by visitor
         self._build()
         self._wire()
 
     def _build(self) -> None:
-        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
-                     "Press a cell to open it in Explore."), padding=False)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=300):
-                self.rows = gr.Textbox("1-4", label="Rows: seeds that give the rest", elem_id="mix-rows")
-                self.columns = gr.Textbox("11-14", label="Columns: seeds that give the style", elem_id="mix-columns")
-                self.band = gr.Radio(_BANDS, value="middle", label="Layers taken from the column", elem_id="mix-band")
-                with gr.Row(visible=False) as self.range_box:
-                    self.low = gr.Slider(0, 17, 0, step=1, label="First layer")
-                    self.high = gr.Slider(0, 17, 3, step=1, label="Last layer")
-                self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)")
-                with gr.Row(elem_classes="gs-tools"):
-                    self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
-                    self.stop = gr.Button("Stop", visible=False)
-            with gr.Column(scale=6, min_width=320):
-                self.grid = press_grid(value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid")
         gr.HTML(note("<b>Mixer.</b> Up to four pictures, each with a weight in each band. Weights count against each other: "
                      "1 and 1 is half and half; all at 0 leaves the first."), padding=False)
         with gr.Row(equal_height=False):
@@ -59,16 +46,33 @@ class MixTab:
             with gr.Column(scale=4, min_width=300, elem_id="mixer-result"):
                 self.stage = gr.HTML(empty_html("Move a weight to begin."), padding=False, elem_id="mixer-stage")
                 self.open = gr.Button("Open in Explore", elem_id="mixer-open")
+        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
+                     "Press a cell to open it in Explore."), padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                self.rows = gr.Textbox("1-4", label="Rows: seeds of the pictures that are kept", elem_id="mix-rows")
+                self.columns = gr.Textbox("11-14", label="Columns: seeds whose style is taken", elem_id="mix-columns")
+                self.band = gr.Radio(_BANDS, value="middle", label="Layers taken from the column", elem_id="mix-band")
+                with gr.Row(visible=False) as self.range_box:
+                    self.low = gr.Slider(0, 17, 0, step=1, label="First layer")
+                    self.high = gr.Slider(0, 17, 3, step=1, label="Last layer")
+                self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)")
+                with gr.Row(elem_classes="gs-tools"):
+                    self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
+                    self.stop = gr.Button("Stop", visible=False, elem_id="mix-stop")
+            with gr.Column(scale=6, min_width=320):
+                self.grid = press_grid(value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid")
 
     def _wire(self) -> None:
         s = self.session
         self.band.input(lambda band: gr.update(visible=band == "own"), self.band, self.range_box, **QUIET)
-        making = self.make.click(lambda: gr.update(visible=True), None, self.stop, **QUIET).then(
+        making = self.make.click(friendly(self._begin), s, self.stop, **QUIET).then(
             friendly(self._grid), [s, self.rows, self.columns, self.band, self.low, self.high, self.psi], self.grid,
             show_progress="full", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
-        making.then(lambda: gr.update(visible=False), None, self.stop, **QUIET)
-        self.stop.click(lambda: gr.update(visible=False), None, self.stop, cancels=[making], **QUIET)
+        for ended in (making.success, making.failure):
+            ended(lambda: gr.update(visible=False), None, self.stop, **QUIET)
+        self.stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
         self.grid.select(friendly(self._open_cell), s, [self.tabs, *self.explore.outputs], **QUIET)
         inputs = [s, self.psi, *self.seeds, *self.weights]
         for slider in [*self.weights, self.psi]:
@@ -109,6 +113,13 @@ class MixTab:
 
     # -- the grid ------------------------------------------------------------------------------------------------
 
+    def _stop_of(self, session: Session) -> threading.Event:
+        return self._stops.setdefault(session.id, threading.Event())
+
+    def _begin(self, session: Session) -> dict:
+        self._stop_of(session).clear()
+        return gr.update(visible=True)
+
     def _grid(self, session: Session, rows: str, columns: str, band: str, low: float, high: float, psi: float,
               progress: gr.Progress = gr.Progress()) -> str:
         now = session.open()
@@ -124,7 +135,8 @@ class MixTab:
         plain = {seed: Recipe(model=now.model, seeds=(SeedWeight(seed),), psi=psi, noise=now.noise, classes=now.classes)
                  for seed in {*row_seeds, *column_seeds}}
         recipes = [*plain.values(), *(c for row in cells for c in row)]
-        pictures = self.engine.render_many(recipes, preview=True, progress=lambda done, all_: progress((done, all_), unit="pictures"))
+        pictures = self.engine.render_many(recipes, preview=True, progress=lambda done, all_: progress((done, all_), unit="pictures"),
+                                           cancel=self._stop_of(session).is_set)  # fmt: skip
         faces = dict(zip(plain, pictures, strict=False))
         inner = iter(pictures[len(plain):])
         small = len(pictures[0]) <= 128

@@ -7,7 +7,7 @@ _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
 
 _ACCENT = gr.themes.Color(
     c50="#fdf6ef", c100="#fae8d5", c200="#f4cfa9", c300="#ecb076", c400="#e28f45", c500="#d97326",
-    c600="#c45a1a", c700="#a24418", c800="#82381b", c900="#6a3019", c950="#39160a", name="ember",
+    c600="#b9531a", c700="#a24418", c800="#82381b", c900="#6a3019", c950="#39160a", name="ember",
 )  # fmt: skip
 _GREY = gr.themes.Color(
     c50="#fafaf9", c100="#f3f2f0", c200="#e6e4e1", c300="#d2cfcb", c400="#a19d98", c500="#75716c",
@@ -41,7 +41,7 @@ def make_theme() -> gr.themes.Base:
         block_title_text_weight="500",
         block_title_text_color="*neutral_700",
         block_title_text_color_dark="*neutral_300",
-        block_info_text_color="*neutral_500",
+        block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_400",
         block_padding="6px 2px",
         panel_background_fill="*neutral_100",
@@ -56,8 +56,16 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_background_fill_hover_dark="*primary_700",
         button_primary_text_color="white",
+        button_large_text_weight="500",
+        button_large_text_size="*text_md",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_500",
         slider_color="*primary_500",
     )
 
@@ -77,6 +85,8 @@ footer { display: none !important; }
 .dark .gs-stage { background: #000; }
 .gs-stage img { width: min(100%, 68vh); aspect-ratio: 1; object-fit: contain; border-radius: 8px; display: block; }
 .gs-stage img.small { image-rendering: pixelated; }
+.gs-stage:has(.gs-empty) { background: none; border: 1.5px dashed var(--neutral-300); }
+.dark .gs-stage:has(.gs-empty) { background: none; border-color: var(--neutral-700); }
 .gs-empty { padding: 34px 22px; text-align: center; color: var(--neutral-600); line-height: 1.6; width: 100%; }
 .dark .gs-empty { color: var(--neutral-400); }
 .gs-note { color: var(--neutral-600); font-size: 13px; line-height: 1.5; padding: 2px; }
@@ -86,11 +96,12 @@ footer { display: none !important; }
 .gs-grid button { padding: 0; border: 2px solid transparent; border-radius: 8px; overflow: hidden; cursor: pointer;
   background: var(--neutral-100); color: inherit; position: relative; min-width: 0; }
 .dark .gs-grid button { background: var(--neutral-900); }
-.gs-grid button:hover, .gs-grid button:focus-visible { border-color: var(--primary-400); outline: none; }
+.gs-grid button:hover, .gs-grid button:focus-visible { border-color: var(--primary-400); }
 .gs-grid button.on { border-color: var(--primary-500); }
 .gs-grid img { width: 100%; display: block; aspect-ratio: 1; object-fit: cover; }
 .gs-grid img.small { image-rendering: pixelated; }
 .gs-grid span { display: block; font-size: 12px; padding: 3px 6px 4px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+#models span { white-space: normal; line-height: 1.3; }
 .gs-grid .head { background: transparent; cursor: default; opacity: .92; }
 .gs-grid .head:hover { border-color: transparent; }
 .gs-grid button.out img { opacity: .22; filter: grayscale(1); }
@@ -107,20 +118,46 @@ footer { display: none !important; }
   background: radial-gradient(circle at center, var(--neutral-200), var(--neutral-100)); }
 .dark .gs-pad { background: radial-gradient(circle at center, var(--neutral-800), var(--neutral-900)); }
 .gs-pad::before, .gs-pad::after { content: ""; position: absolute; background: var(--neutral-300); }
-.dark .gs-pad::before, .dark .gs-pad::after { background: var(--neutral-700); }
+.dark .gs-pad::before { background: var(--neutral-700); }
+.dark .gs-pad::after { background: var(--neutral-700); }
 .gs-pad::before { left: 50%; top: 8%; bottom: 8%; width: 1px; }
 .gs-pad::after { top: 50%; left: 8%; right: 8%; height: 1px; }
 .gs-pad i { position: absolute; width: 18px; height: 18px; margin: -9px; border-radius: 50%; background: var(--primary-500);
   box-shadow: 0 1px 6px #0006; z-index: 1; pointer-events: none; }
 #status { border-top: 1px solid var(--neutral-200); padding-top: 8px; margin-top: 8px; }
 .dark #status { border-color: var(--neutral-800); }
-#drop { border: 1.5px dashed var(--neutral-300) !important; border-radius: 12px; }
-.dark #drop { border-color: var(--neutral-700) !important; }
+.gs-drop { border: 1.5px dashed var(--neutral-300) !important; border-radius: 12px; }
+.dark .gs-drop { border-color: var(--neutral-700) !important; }
+.gs-drop label[data-testid=block-label] { position: absolute; opacity: 0; pointer-events: none; }
+#train-set input, #train-job input { text-overflow: ellipsis; padding-right: 26px; }
+[data-testid=status-tracker]:has(.error) { display: none !important; }
+[id^=mixer-] input[data-testid=number-input] { width: 52px; }
 .gs-tools { gap: 6px !important; flex-wrap: wrap !important; }
 .gs-tools button { min-width: 0 !important; flex: 1 1 auto; min-height: 40px; }
 .gs-tools > .block { flex: 3 1 230px; }
 .gradio-container input[type=range]::-webkit-slider-thumb { background: var(--primary-500); box-shadow: 0 0 0 2px var(--body-background-fill), 0 1px 4px #0007; }
 .gradio-container input[type=range]::-moz-range-thumb { background: var(--primary-500); box-shadow: 0 0 0 2px var(--body-background-fill), 0 1px 4px #0007; }
+.dark input[type=range]::-webkit-slider-runnable-track {
+  background: linear-gradient(to right, var(--slider-color) var(--range_progress), var(--neutral-700) var(--range_progress)); }
+.dark input[type=range]::-moz-range-track { background: var(--neutral-700); }
+button:focus-visible, input:focus-visible, textarea:focus-visible, summary:focus-visible, .gs-pad:focus-visible {
+  outline: 2px solid var(--primary-500) !important; outline-offset: 2px; }
+label:has(input[type=radio]:focus-visible) { outline: 2px solid var(--primary-500); outline-offset: 2px; }
+button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
+.dark button[role=tab][aria-selected=true] { color: var(--primary-400) !important; }
+.gs-cards label { width: 100%; }
+.gs-cards label span { display: block; white-space: pre-line; font-size: 13px; line-height: 1.45; color: var(--neutral-600); padding: 2px 0; }
+.dark .gs-cards label span { color: var(--neutral-300); }
+.gs-cards label span::first-line { font-size: 15px; font-weight: 600; color: var(--body-text-color); }
+.gs-advice { width: 100%; border-collapse: collapse; font-size: 13px; line-height: 1.5; }
+.gs-advice th, .gs-advice td { text-align: left; vertical-align: top; padding: 8px 10px 8px 0; border: 0 !important; }
+.gs-advice, .gs-advice tbody, .gs-advice tr { border: 0 !important; }
+.gs-advice tr { border-bottom: 1px solid var(--neutral-300) !important; }
+.dark .gs-advice tr { border-color: var(--neutral-800) !important; }
+.gs-advice th { font-weight: 600; }
+.gs-cost { display: none; }
+.gs-advice img { width: 72px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
+#train-ground button { border: 1px solid var(--neutral-500); border-radius: 6px; }
 .gradio-container .form { background: transparent; border: 0; box-shadow: none; gap: 8px; }
 .gradio-container .gr-group, .gradio-container .gr-group > .styler { background: transparent; border: 0; box-shadow: none; }
 #classes-chips .gs-strip { flex-wrap: wrap; max-height: 236px; overflow: hidden auto; }
@@ -136,17 +173,32 @@ footer { display: none !important; }
 @media (max-width: 640px) {
   #classes-chips .gs-strip { flex-wrap: nowrap; }
   #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
-  #classes-result { position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
+  #classes-result { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #classes-result .gs-stage img { width: min(100%, 34vh); }
-  .gs-tools > .block { flex-basis: 100%; }
+  .gs-tools > .block, .gs-tools > .form { flex-basis: 100%; }
+  #train-moments .gs-grid { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  #explore-page { flex-direction: column; }
+  #explore-left, #explore-right { display: contents; }
+  #explore-right > * { order: 1; }
+  #explore-near { order: 2; }
+  #explore-move, #explore-keep { display: grid !important; grid-template-columns: repeat(4, minmax(0, 1fr)); width: 100%; }
+  #explore-keep { grid-template-columns: 1.5fr .8fr 1.3fr .9fr; }
+  #explore-move button, #explore-keep button { padding: 8px 2px; font-size: 14px; }
+  #dice { grid-column: 1 / -1; }
+  input[data-testid=number-input] { width: 56px !important; }
+  .gs-advice, .gs-advice tbody, .gs-advice tr, .gs-advice th, .gs-advice td { display: block; }
+  .gs-cost { display: inline; }
+  .gs-advice thead { position: absolute; opacity: 0; }
+  .gs-advice th, .gs-advice td { padding: 1px 0; }
+  .gs-advice tr { padding: 8px 0; }
   #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }
-  #explore-stage { position: sticky; top: 0; z-index: 20; }
+  #explore-stage { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   .gs-stage img { width: min(100%, 42vh); }
-  .gs-stage { border-radius: 0 0 14px 14px; }
-  #masthead .keys { display: none; }
+  #explore-stage .gs-stage, #mixer-result .gs-stage, #classes-result .gs-stage { border-radius: 0 0 14px 14px; }
+  .keys { display: none; }
   #train-steps button[role=tab] { font-size: 13px; padding-left: 7px; padding-right: 7px; }
-  #mixer-result { order: -1; position: sticky; top: 0; z-index: 20; background: var(--body-background-fill); }
+  #mixer-result { order: -1; position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #mixer-result .gs-stage img { width: min(100%, 34vh); }
   .gs-grid span { font-size: 10px; padding: 2px; }
 }
@@ -156,6 +208,7 @@ footer { display: none !important; }
 # Gradio puts its own selector before each of ours, which then cannot reach what lies around the page.
 HEAD = """
 <style>
+html body .gradio-container.gradio-container { overflow: clip; width: 100%; }
 @media (max-width: 640px) {
   html body .gradio-container.gradio-container.gradio-container { padding: 0 4px 40px !important; }
   html body .gradio-container.gradio-container .app.app { padding: 4px 8px !important; }
@@ -163,6 +216,23 @@ HEAD = """
 </style>
 <script>
 (() => {
+  // Where one was, for a reload: sessionStorage ends with the page, so a new visitor begins with a picture.
+  const press = (name, where) => {
+    const tab = [...document.querySelectorAll(where)].find((b) => b.textContent.trim() === name);
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+  };
+  const place = window.studioPlace = {
+    put: (key, value) => value === null ? sessionStorage.removeItem("studio-" + key) : sessionStorage.setItem("studio-" + key, value),
+    get: (key) => sessionStorage.getItem("studio-" + key),
+    openTab: () => { if (!location.search.includes("recipe=")) press(place.get("tab"), "[role=tab]:not(#train-steps *)"); },
+    openStep: () => { if (!place.stepped) press(place.get("step"), "#train-steps [role=tab]"); place.stepped = true; },
+    dark: (wanted) => { document.body.classList.toggle("dark", wanted); localStorage.setItem("studio-dark", wanted); },
+    theme: () => { const kept = localStorage.getItem("studio-dark"); if (kept) place.dark(kept === "true"); },
+  };
+  document.addEventListener("click", (e) => {
+    const tab = e.target.closest("[role=tab]");
+    if (tab) place.put(tab.closest("#train-steps") ? "step" : "tab", tab.textContent.trim());
+  });
   const keys = { " ": "dice", ArrowLeft: "previous", ArrowRight: "next", z: "undo", y: "redo" };
   document.addEventListener("keydown", (e) => {
     const id = keys[e.key];
@@ -180,4 +250,4 @@ HEAD = """
 </script>
 """
 
-THEME_TOGGLE_JS = "document.body.classList.toggle('dark')"
+THEME_TOGGLE_JS = "studioPlace.dark(!document.body.classList.contains('dark'))"

@@ -20,21 +20,24 @@ from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
 from studio.settings import atomic_folder
-from studio.training.kinds import KINDS, get_kind
+from studio.training.kinds import get_kind
 from studio.training.plan import Plan
 from studio.training.presets import PRESETS, kind_for, preset
 from studio.training.watch import Snapshot, Watch
 from studio.ui.components import QUIET, cells_html, data_url, empty_html, file_url, friendly, note, press_grid
 from studio.ui.explore import ExploreTab
+from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.session import Session
+from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html
 
 _PAGE = 48  # pictures a page of the sheet
 _SIDES = [32, 64, 128, 256, 512, 1024]
 _NOTHING = ""  # stands for 'from nothing' among the models to start from
 _CROPS = [("Centre", "centre"), ("Smart: where most is to see", "smart"), ("Fit: whole, on a ground", "fit")]
 _LIVE_STATES = ("queued", "running", "paused", "stopping")
-_NO_SET = "No pictures yet. Drop some on the left: files, a whole folder, a zip, or a video."
-_NO_JOB = "Nothing is being trained yet. Choose pictures and press <b>Start training</b>."
+_NO_SET = "No pictures yet. Drop some into the box: files, a whole folder, a zip, or a video."
+_NO_JOB = "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
+_NO_MOMENT = "The first moment appears here when the training has made one."
 
 
 @dataclass
@@ -46,8 +49,10 @@ class Visit:
     shown: list[str] = field(default_factory=list)  # names on the sheet
     stop: threading.Event = field(default_factory=threading.Event)
     follow: bool = True  # the timeline shows the newest moment
+    at: int = 0  # otherwise: index of the sheet that is shown
     drawn: tuple = ()  # what the watch page shows now
     moments: list[Snapshot] = field(default_factory=list)
+    suited: bool = False  # the kind of model was chosen for the pictures; from then on it is the visitor's choice
 
 
 class TrainTab:
@@ -71,6 +76,7 @@ class TrainTab:
             with gr.Tab("4 Use it", id="use") as self.use_step:
                 self._build_use()
         self.timer = gr.Timer(2)
+        self.kept = gr.JSON(visible=False)
         self._wire()
 
     def _visit(self, session: Session) -> Visit:
@@ -85,7 +91,7 @@ class TrainTab:
             with gr.Column(scale=4, min_width=300):
                 gr.HTML(note("<b>Your pictures.</b> Files, a zip with folders, or a video, from which frames are taken. A few dozen "
                              "are enough to begin; a few hundred are better."), padding=False)
-                self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id="train-files")
+                self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id="train-files", elem_classes="gs-drop")
                 self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id="train-folder")
                 self.title = gr.Textbox("", label="Name of the set", placeholder="My watercolours", elem_id="train-title")
                 self.by_folder = gr.Checkbox(True, label="Sub-folders are kinds of pictures (classes)")
@@ -98,7 +104,7 @@ class TrainTab:
                 self.set = gr.Dropdown([], label="Image set", elem_id="train-set", visible=False)
                 self.crop = gr.Radio(_CROPS, value="centre", label="How pictures become squares (crop)", elem_id="train-crop")
                 with gr.Row():
-                    self.ground = gr.ColorPicker("#ffffff", label="Ground: the colour below and beside pictures")
+                    self.ground = gr.ColorPicker("#ffffff", label="Ground: the colour below and beside pictures", elem_id="train-ground")
                     self.mirror = gr.Checkbox(False, label="Also learn each picture mirrored", elem_id="train-mirror")
                 self.sheet_note = gr.HTML(padding=False, elem_id="train-sheet-note")
                 self.sheet = press_grid(value=empty_html(_NO_SET), elem_id="train-sheet")
@@ -112,30 +118,34 @@ class TrainTab:
                     with gr.Row(elem_classes="gs-tools"):
                         self.delete_yes = gr.Button("Delete for good", variant="stop", elem_id="train-delete-yes")
                         self.delete_no = gr.Button("Keep it")
-                self.to_make = gr.Button("Next: what to make →", visible=False, elem_id="train-next")
+                self.to_make = gr.Button("Next: what to make →", visible=False, variant="primary", elem_id="train-next")
 
     def _build_make(self) -> None:
-        made = [(f"{k.title}: {k.sentence}", k.name) for k in KINDS]
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family")
+                made = kind_choices(everything=False)
+                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family",
+                                       elem_classes="gs-cards")  # fmt: skip
+                self.more = gr.Button("Show the simpler and older kinds too", size="sm", elem_id="train-more")
+                with gr.Accordion("Which one should I use?", open=False, elem_id="train-advice"):
+                    gr.HTML(advice_html(), padding=False)
+            with gr.Column(scale=5, min_width=300):
                 self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
                                         info="A model that draws already learns from few pictures, and sooner.")
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
-                self.preset = gr.Radio([(f"{p.label}: {p.sentence}", p.name) for p in PRESETS], value=PRESETS[0].name,
-                                       label="How patient are you?", elem_id="train-preset")
+                self.preset = gr.Radio([(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS], value=PRESETS[0].name,
+                                       label="How patient are you?", elem_id="train-preset", elem_classes="gs-cards")
                 self.classes = gr.Checkbox(False, label="Learn the kinds of pictures too (class-conditional)", visible=False)
-            with gr.Column(scale=5, min_width=300):
                 self.name = gr.Textbox("", label="Name of the model", elem_id="train-name")
                 self.licence = gr.Textbox("", label="Licence, if you will give it away", placeholder="CC-BY-4.0")
                 with gr.Accordion("Advanced", open=False):
-                    gr.HTML(note("Left empty, the choice above decides."), padding=False)
-                    self.kimg = gr.Number(None, label="Length: thousands of pictures shown (kimg)", minimum=0, elem_id="train-kimg")
-                    self.gamma = gr.Number(None, label="Steadiness (R1 gamma)", minimum=0)
-                    self.batch = gr.Number(None, label="Pictures a step (batch)", precision=0, minimum=1, elem_id="train-batch")
-                    self.target = gr.Number(None, label="Against learning by heart (ADA target)", minimum=0, maximum=1)
-                    self.freeze = gr.Number(None, label="Layers of the judge that stay (FreezeD)", precision=0, minimum=0)
-                    self.seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+                    gr.HTML(note("Left empty, the choices above decide."), padding=False)
+                    self.kimg = _field("Length: thousands of pictures shown (kimg)", "train-kimg")
+                    self.gamma = _field("Steadiness (R1 gamma)", "train-gamma")
+                    self.batch = _field("Pictures a step (batch)", "train-batch")
+                    self.target = _field("Against learning by heart (ADA target)", "train-target")
+                    self.freeze = _field("Layers of the judge that stay (FreezeD)", "train-freeze")
+                    self.seed = gr.Number(0, label="Seed: the chance it begins with", precision=0, minimum=0)
                 self.start = gr.Button("Start training", variant="primary", elem_id="train-start")
                 self.make_note = gr.HTML(padding=False)
 
@@ -152,21 +162,20 @@ class TrainTab:
                 self.samples = gr.HTML(padding=False, elem_id="train-samples")
                 self.timeline = gr.Slider(0, 1, 0, step=1, label="Moment: drag back in time", visible=False, elem_id="train-timeline")
             with gr.Column(scale=4, min_width=300):
-                self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID, lower is better)", height=200, visible=False)
-                self.losses = gr.LinePlot(x="kimg", y="value", color="curve", title="The two players (losses)", height=200, visible=False)
-                self.strength = gr.LinePlot(x="kimg", y="value", color="curve", title="Learning by heart (ADA p, sign of D)", height=200, visible=False)
-                self.distance = gr.LinePlot(x="kimg", y="value", title="Distance by the critic (Wasserstein estimate, lower is better)", height=200,
-                                            visible=False)  # fmt: skip
-                with gr.Accordion("Time and memory", open=False):
-                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", height=160, visible=False)
-                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", height=160, visible=False)
+                self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID)", y_title="lower is better", **PLOT)
+                self.losses = gr.LinePlot(title="The two players (losses)", **CURVES)
+                self.strength = gr.LinePlot(title="Learning by heart (ADA p, sign of D)", **CURVES)
+                self.distance = gr.LinePlot(title="Distance by the critic (Wasserstein)", **{**CURVES, "y_title": "lower is better"})
+                with gr.Accordion("Time and memory", open=False, visible=False) as self.time_box:
+                    self.hours = gr.LinePlot(x="kimg", y="value", title="Hours of training", y_title=" ", **PLOT)
+                    self.memory = gr.LinePlot(x="kimg", y="value", title="Memory in MB", y_title=" ", **PLOT)
                 with gr.Accordion("Log", open=False, visible=False) as self.log_box:
                     self.log = gr.Textbox(show_label=False, lines=12, max_lines=12, interactive=False)
 
     def _build_use(self) -> None:
         gr.HTML(note("<b>Moments.</b> Press one to keep it as a model of yours and open it in Explore; the training goes on. The best by "
                      "KID has a star, but your eyes decide."), padding=False)
-        self.moments = press_grid(value=empty_html("The first moment appears here when the training has made one."), elem_id="train-moments")
+        self.moments = press_grid(value=empty_html(_NO_MOMENT), elem_id="train-moments")
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -197,8 +206,11 @@ class TrainTab:
         self.delete.click(friendly(self._ask_to_delete), self.set, [self.delete_box, self.delete_note], **QUIET)
         self.delete_no.click(lambda: gr.update(visible=False), None, self.delete_box, **QUIET)
         self.delete_yes.click(friendly(self._delete), look, [self.delete_box, *sets], **QUIET)
-        to_make = [self.steps, self.family, self.base, self.side, self.name, self.classes]
-        self.to_make.click(friendly(self._go_to_make), self.set, to_make, **QUIET)
+        to_make = [self.steps, self.name, self.more, self.family, self.base, self.side, self.classes]
+        self.to_make.click(friendly(self._go_to_make), [s, self.set], to_make, **QUIET).success(
+            None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET
+        )
+        self.more.click(friendly(self._show_all), self.set, [self.family, self.more], **QUIET)
         self.family.input(friendly(self._choose_kind), [self.family, self.set], [self.base, self.side, self.classes], **QUIET)
         self.base.input(friendly(self._side_of), self.base, self.side, **QUIET)
 
@@ -208,13 +220,19 @@ class TrainTab:
             [s, self.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.preset, self.classes, self.name,
              self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.seed],
             [self.steps, self.job, self.make_note], **QUIET,
-        ).success(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET)  # fmt: skip
-        self.job.input(friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET)
-        self.timer.tick(friendly(self._tick), [s, self.job, self.timeline], watch, **QUIET)
+        ).success(friendly(self._redraw), [s, self.job], watch, **QUIET).success(
+            None, None, None, js="() => { studioPlace.put('step', '3 Watch'); studioPlace.put('at', null) }", **QUIET
+        )  # fmt: skip
+        self.job.change(None, self.job, None, js=KEEP_JOB_JS, **QUIET)
+        self.timeline.input(None, self.timeline, None, js=KEEP_AT_JS, **QUIET)
+        self.job.input(friendly(self._other_job), [s, self.job], watch, **QUIET).success(
+            None, None, None, js="() => studioPlace.put('at', null)", **QUIET
+        )
+        self.timer.tick(friendly(self._tick), [s, self.job], watch, **QUIET)
         self.timeline.input(friendly(self._scrub), [s, self.job, self.timeline], self.samples, **{**QUIET, "trigger_mode": "always_last"})
         for button, verb in ((self.pause, "pause"), (self.resume, "resume"), (self.finish, "finish"), (self.cancel, "cancel")):
             button.click(friendly(self._order(verb)), self.job, None, **QUIET).success(
-                friendly(self._redraw), [s, self.job, self.timeline], watch, **QUIET
+                friendly(self._redraw), [s, self.job], watch, **QUIET
             )
         self.moments.select(friendly(self._use), [s, self.job], [self.tabs, *self.explore.outputs], **QUIET)
 
@@ -222,19 +240,32 @@ class TrainTab:
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
         return [self.set, self.sheet, self.sheet_note, self.page_back, self.page_on, self.leave_out, self.delete, self.to_make, self.job,
-                self.base]  # fmt: skip
+                self.family, self.base, self.side, self.classes]  # fmt: skip
 
     @property
     def enter_inputs(self) -> list:
         """Inputs of `enter` after the session."""
-        return [self.set, self.crop, self.ground, self.job, self.family]
+        return [self.set, self.crop, self.ground, self.job, self.family, self.base, self.kept]
 
-    def enter(self, session: Session, set_id: str | None, crop: str, ground: str, job: str | None, family: str) -> list:
-        """When the tab is opened: sets and trainings as they are now."""
+    enter_js = KEPT_JS
+
+    def enter(self, session: Session, set_id: str | None, crop: str, ground: str, job: str | None, family: str, base: str | None,
+              kept: dict | None) -> list:  # fmt: skip
+        """When the tab is opened: sets and trainings as they are now. kept: {"job", "at"} of before a reload."""
         sets = self.datasets.list()
         chosen = set_id if any(x.id == set_id for x in sets) else sets[0].id if sets else None
-        self._visit(session).drawn = ()
-        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job), self._bases(family)]
+        visit = self._visit(session)
+        visit.drawn = ()
+        if not job and kept:
+            job = kept.get("job")
+            moment = str(kept.get("at") or "")
+            if moment.isdecimal():
+                visit.follow, visit.at = False, int(moment)
+        make = [gr.skip(), self._bases(family, base), gr.skip(), gr.skip()]
+        if chosen and not visit.suited:
+            visit.suited = True
+            make = self._suitable(self.datasets.get(chosen))
+        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job), *make]
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -335,11 +366,19 @@ class TrainTab:
 
     # -- what to make --------------------------------------------------------------------------------------------
 
-    def _go_to_make(self, id: str) -> list:
+    def _go_to_make(self, session: Session, id: str) -> list:
+        self._visit(session).suited = True
         stored = self.datasets.get(id)
+        return [gr.update(selected="make"), stored.title, gr.update(visible=True), *self._suitable(stored)]
+
+    def _suitable(self, stored: StoredSet) -> list:
+        """What suits the pictures: for [family, base, side, classes]."""
         kind = kind_for(stored.count)
-        base, side = self._start_points(kind)
-        return [gr.update(selected="make"), kind, base, side, stored.title, self._classes_box(id, kind)]
+        return [gr.update(choices=kind_choices(False, kind), value=kind), *self._start_points(kind), self._classes_box(stored.id, kind)]
+
+    def _show_all(self, id: str | None) -> list:
+        suits = kind_for(self.datasets.get(id).count) if id else None
+        return [gr.update(choices=kind_choices(True, suits)), gr.update(visible=False)]
 
     def _choose_kind(self, kind: str, id: str | None) -> list:
         return [*self._start_points(kind), self._classes_box(id, kind)]
@@ -359,10 +398,10 @@ class TrainTab:
     def _of_kind(self, kind: str) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if m.family == get_kind(kind).family]
 
-    def _bases(self, kind: str):
+    def _bases(self, kind: str, chosen: str | None = None):
         found = self._of_kind(kind)
         choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in found] + [("From nothing", _NOTHING)]
-        return gr.update(choices=choices, value=choices[0][1])
+        return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
     def _plain_side(self) -> int:
         return 64 if self.engine.device.type == "cpu" else 256
@@ -392,10 +431,10 @@ class TrainTab:
             pieces,
             seed=int(seed or 0),
             data=data,
-            budget=_with(pieces.budget, kimg=kimg),
-            objective=_with(pieces.objective, r1_gamma=gamma, freeze_d=freeze),
-            optimizer=_with(pieces.optimizer, batch=batch),
-            augment=_with(pieces.augment, target=target),
+            budget=_with(pieces.budget, kimg=_number(self.kimg.label, kimg)),
+            objective=_with(pieces.objective, r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze)),
+            optimizer=_with(pieces.optimizer, batch=_number(self.batch.label, batch)),
+            augment=_with(pieces.augment, target=_number(self.target.label, target)),
             card=dataclasses.replace(pieces.card, title=title, licence=licence.strip()),
         )
         job = self.supervisor.submit(plan, title)
@@ -407,7 +446,7 @@ class TrainTab:
     @property
     def _watch_outputs(self) -> list:
         return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.samples, self.timeline, self.quality,
-                self.losses, self.strength, self.distance, self.memory, self.hours, self.log_box, self.log, self.moments]  # fmt: skip
+                self.losses, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
 
     def _job_choices(self, chosen: str | None):
         jobs = self.supervisor.jobs()
@@ -422,11 +461,15 @@ class TrainTab:
         watch.refresh()
         return watch
 
-    def _redraw(self, session: Session, id: str | None, at: float) -> list:
-        self._visit(session).drawn = ()
-        return self._tick(session, id, at)
+    def _other_job(self, session: Session, id: str | None) -> list:
+        self._visit(session).follow = True
+        return self._redraw(session, id)
 
-    def _tick(self, session: Session | None, id: str | None, at: float) -> list:
+    def _redraw(self, session: Session, id: str | None) -> list:
+        self._visit(session).drawn = ()
+        return self._tick(session, id)
+
+    def _tick(self, session: Session | None, id: str | None) -> list:
         """What has changed since the page was drawn last."""
         if session is None or not id:
             return [gr.skip()] * len(self._watch_outputs)
@@ -439,12 +482,12 @@ class TrainTab:
         visit.drawn = now
         samples = watch.samples
         last = max(len(samples) - 1, 0)
-        shown = last if visit.follow else min(int(at), last)
+        shown = last if visit.follow else min(visit.at, last)
         visit.moments = watch.snapshots
         curves = watch.curves
-        losses = _long(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
-        distance = _long(curves, {"wasserstein": "the critic's estimate"})
-        strength = _long(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
+        losses = long_form(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
+        distance = long_form(curves, {"wasserstein": "the critic's estimate"})
+        strength = long_form(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
         quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
         running, paused = job.state == "running", job.state in ("paused", "failed", "cancelled")
         return [
@@ -454,28 +497,31 @@ class TrainTab:
             gr.update(visible=paused),
             gr.update(visible=running),
             gr.update(visible=job.state in _LIVE_STATES),
-            _sheet_html(samples[shown].path, samples[shown].kimg) if samples else empty_html("The first sheet of samples is on its way."),
+            sheet_html(samples[shown].path, samples[shown].kimg) if samples else empty_html("The first sheet of samples is on its way."),
             gr.update(maximum=max(last, 1), value=shown, visible=last > 0),
             gr.update(value=quality, visible=len(quality) > 1),
             gr.update(value=losses, visible=len(losses) > 2),
             gr.update(value=strength, visible=len(strength) > 2),
             gr.update(value=distance, visible=len(distance) > 2),
-            gr.update(value=_long(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
-            gr.update(value=_long(curves, {"hours": "hours"}), visible=len(curves.get("hours", ())) > 2),
+            gr.update(value=long_form(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
+            gr.update(value=long_form(curves, {"hours": "hours"}), visible=len(curves.get("hours", ())) > 2),
+            gr.update(visible=len(curves.get("hours", ())) > 2),
             gr.update(visible=True),
             self.supervisor.logs(id)[-8000:],
-            self._moments_html(watch),
+            self._moments_html(watch, job.title),
         ]
 
     def _progress_html(self, job: Job, watch: Watch) -> str:
         share = watch.progress
-        words = [f"<b>{html.escape(job.title)}</b>", _STATES[job.state]]
+        words = [f"<b>{html.escape(job.title)}</b>", STATES[job.state]]
         if share:
             words.append(f"{share:.0%}, {watch.kimg:.1f} thousand pictures shown")
         if job.state == "running":
-            words.append("time left: " + (_duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
+            words.append("time left: " + (duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
+        if watch.best is not None:
+            words.append(f"best KID {watch.best.kid:.3f} at {watch.best.kimg:.1f} kimg")
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
         told = html.escape(" ".join(t for t in (job.message, watch.taken_over) if t))
@@ -488,9 +534,9 @@ class TrainTab:
         visit, samples = self._visit(session), self._watch(self.supervisor.job(id)).samples
         if not samples:
             return gr.skip()
-        at = min(int(at), len(samples) - 1)
+        visit.at = at = min(int(at), len(samples) - 1)
         visit.follow = at == len(samples) - 1
-        return _sheet_html(samples[at].path, samples[at].kimg)
+        return sheet_html(samples[at].path, samples[at].kimg)
 
     def _order(self, verb: str):
         def order(id: str) -> None:
@@ -501,14 +547,17 @@ class TrainTab:
     # -- using ---------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _moments_html(watch: Watch) -> str:
+    def _moments_html(watch: Watch, title: str) -> str:
         best = watch.best
         cells = []
         for m in watch.snapshots:
             kid = f" · KID {m.kid:.3f}" if m.kid is not None else ""
             star = "★ " if best is not None and m.path == best.path else ""
-            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:g} kimg{kid}"})
-        return cells_html(cells, columns=4) if cells else empty_html("The first moment appears here when the training has made one.")
+            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:.1f} kimg{kid}"})
+        if not cells:
+            return empty_html(_NO_MOMENT)
+        whose = note(f"Of the training <b>{html.escape(title)}</b>; kimg counts the thousands of pictures it had been shown.")
+        return whose + cells_html(cells, columns=4)
 
     def _use(self, session: Session, id: str, event: gr.EventData) -> list:
         """Keep a moment as a model of the artist's own, and open it."""
@@ -532,17 +581,6 @@ class TrainTab:
         return library.get(own.name)
 
 
-_STATES = {
-    "queued": "waiting for its turn",
-    "running": "learning",
-    "paused": "paused: nothing is lost",
-    "stopping": "stopping after this step",
-    "done": "finished",
-    "failed": "failed",
-    "cancelled": "given up; what it made is kept",
-}
-
-
 def _hex(colour: str) -> str:
     """What a colour picker gives ('#aabbcc' or 'rgba(1, 2, 3, 1)') as '#aabbcc'."""
     if colour and colour.startswith("rgb"):
@@ -551,10 +589,28 @@ def _hex(colour: str) -> str:
     return colour or "#ffffff"
 
 
+def _field(label: str, elem_id: str) -> gr.Textbox:
+    """For a number that may be left out; a field for numbers would show an empty one as 0, and send it."""
+    return gr.Textbox("", label=label, placeholder="as chosen", max_lines=1, elem_id=elem_id)
+
+
+def _number(label: str, text: str) -> float | None:
+    """What was written into a `_field`. Raises StudioError when it is no number of 0 or more."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise StudioError(f"'{text[:20]}' is no number for '{label}'.", "Write one such as 0.5 or 12, or leave the field empty.")
+    return value
+
+
 def _with(piece, **wanted):
     """A part of the plan with those of the advanced settings that were filled in."""
     kinds = {f.name: f.type for f in dataclasses.fields(piece)}
-    given = {k: (int(v) if kinds[k] in (int, "int") else float(v)) for k, v in wanted.items() if v is not None and v != ""}
+    given = {k: (int(v) if kinds[k] in (int, "int") else float(v)) for k, v in wanted.items() if v is not None}
     return dataclasses.replace(piece, **given)
 
 
@@ -573,25 +629,3 @@ def _report_html(report: Report) -> str:
             opened = " open" if label == "Left out" else ""
             parts.append(f'<details class="gs-note"{opened}><summary>{label} ({len(items):,})</summary><ul>{"".join(items[:200])}{more}</ul></details>')
     return "".join(parts)
-
-
-def _sheet_html(path: Path, kimg: float) -> str:
-    return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{file_url(path)}"></div>' + note(
-        f"The same 64 latents after {kimg:g} thousand pictures (kimg)."
-    )
-
-
-def _long(curves: dict, names: dict[str, str], most: int = 300, scale: float = 1.0) -> pd.DataFrame:
-    """Curves as rows for a plot, thinned to `most` points each; values are multiplied by `scale`."""
-    rows = []
-    for key, label in names.items():
-        points = curves.get(key, [])
-        step = max(1, len(points) // most)
-        rows += [{"kimg": float(x), "value": float(y) * scale, "curve": label} for x, y in points[::step]]
-    return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
-
-
-def _duration(seconds: float) -> str:
-    minutes = max(1, round(seconds / 60))
-    hours, minutes = divmod(minutes, 60)
-    return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"

@@ -52,3 +52,10 @@ def test_models_that_cannot_be_placed_have_no_such_sliders(page):
     changes(page, lambda: page.click("#models [data-i='0']"))
     page.wait_for_selector("#place-rotate:visible")
     page.wait_for_function("document.querySelector('#place-rotate input[type=number]').value === '0'")
+
+
+def test_models_without_noise_have_no_controls_for_it(page):
+    page.wait_for_selector("#place-rotate:visible")
+    page.wait_for_selector("#noise-box", state="hidden")
+    changes(page, lambda: page.click("#models [data-i='1']"))
+    page.wait_for_selector("#noise-box:visible")

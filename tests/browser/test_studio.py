@@ -242,6 +242,7 @@ def test_a_bad_list_of_seeds_in_mix(page):
     page.locator("#mix-rows textarea, #mix-rows input").first.fill("one, two")
     page.click("#mix-make")
     page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('no list of seeds'))")
+    page.wait_for_selector("#mix-stop", state="hidden")
 
 
 def test_two_visitors_do_not_meet(page, browser, studio):
@@ -297,3 +298,62 @@ def test_an_empty_library_says_what_to_do(browser, tmp_path, monkeypatch):
         assert str(tmp_path / "models") in page.locator("#explore-stage").inner_text()
         page.close()
         app.close()
+
+
+def test_a_stopped_grid_and_a_stopped_clip_end(page, studio, monkeypatch):
+    import threading
+    from concurrent.futures import CancelledError
+
+    at_work = threading.Event()
+
+    def until_stopped(recipes, preview=False, progress=None, cancel=None):
+        if cancel is None:
+            return draw(recipes, preview)
+        at_work.set()
+        while not cancel():
+            at_work.wait(0.02)
+        raise CancelledError
+
+    draw = studio[1].render_many
+    monkeypatch.setattr(studio[1], "render_many", until_stopped)
+    page.click("#pin")
+    page.wait_for_selector("#filmstrip [data-i='0']")
+    changes(page, lambda: page.click("#dice"))
+    page.click("#pin")
+    page.click("#clip")
+    page.wait_for_selector("#clip-stop:visible")
+    page.click("#clip-stop")
+    page.wait_for_selector("text=Stopped; nothing was kept.")
+    page.wait_for_selector("#clip-stop", state="hidden")
+    page.get_by_role("tab", name="Mix").click()
+    page.click("#mix-make")
+    page.click("#mix-stop")
+    page.wait_for_selector("#mix-stop", state="hidden")
+    assert at_work.is_set()
+
+
+def test_on_a_phone_the_picture_stays_in_sight_of_the_sliders(browser, studio):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(studio[0])
+    page.wait_for_selector("#explore-stage img", timeout=60_000)
+    page.wait_for_selector("#direction-7:visible")
+    page.locator("#direction-7").evaluate("(e) => e.scrollIntoView({ block: 'end' })")
+    box = page.locator("#explore-stage img").bounding_box()
+    assert 0 <= box["y"] < 100 and page.locator("#direction-7").bounding_box()["y"] > box["y"] + box["height"]
+    page.close()
+
+
+def test_the_pad_obeys_the_arrow_keys(page, studio):
+    seed = page.locator("#seed input").input_value()
+    page.locator("#pad .gs-pad").focus()
+    changes(page, lambda: page.keyboard.press("ArrowRight"))
+    assert page.locator("#seed input").input_value() == seed
+    assert page.locator("#pad .gs-pad i").evaluate("(e) => parseFloat(e.style.left)") == pytest.approx(55)
+
+
+def test_dark_or_light_outlives_a_reload(page):
+    dark = page.evaluate("document.body.classList.contains('dark')")
+    page.get_by_role("button", name="Dark or light").click()
+    page.reload()
+    page.wait_for_selector("#explore-stage img")
+    page.wait_for_function("(dark) => document.body.classList.contains('dark') !== dark", arg=dark)

@@ -9,6 +9,8 @@ from PIL import Image
 
 from studio.jobs.store import JobStore
 from studio.models.library import default_library
+from studio.training.kinds import KINDS
+from tests.browser.test_studio import slide
 
 pytestmark = pytest.mark.browser
 
@@ -59,7 +61,15 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     page.click("#train-next")
     page.wait_for_selector("#train-start")
     assert page.locator("#train-name input, #train-name textarea").first.input_value() == "My squares"
+    assert page.locator("#train-family label").count() < len(KINDS)
+    assert "Suits your pictures" in page.locator("#train-family label", has=page.locator("input:checked")).inner_text()
     advanced(page)
+    empty = ("gamma", "batch", "target", "freeze")
+    assert [page.locator(f"#train-{name} input").input_value() for name in empty] == [""] * 4
+    page.fill("#train-gamma input", "a lot")
+    page.click("#train-start")
+    page.wait_for_selector(".toast-body >> text=is no number for 'Steadiness")
+    page.fill("#train-gamma input", "")
     for name, value in (("kimg", "50"), ("batch", "8")):
         page.fill(f"#train-{name} input", value)
         page.locator(f"#train-{name} input").blur()
@@ -81,10 +91,14 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
 
     # A new page knows all of it.
     page.reload()
-    page.wait_for_selector("#explore-stage img")
-    open_train(page)
-    page.get_by_role("tab", name="3 Watch").click()
     page.wait_for_selector("#train-samples img")
+    assert page.locator("#train-steps [aria-selected=true]").inner_text() == "3 Watch"
+    page.wait_for_selector("#train-timeline:visible")
+    slide(page, "train-timeline", 0)
+    page.wait_for_selector("#train-samples img[alt='Samples after 0 kimg']")
+    page.wait_for_function("sessionStorage.getItem('studio-at') === '0'")
+    page.reload()
+    page.wait_for_selector("#train-samples img[alt='Samples after 0 kimg']")
     page.wait_for_selector("#train-finish:visible")
     page.click("#train-finish")
     page.wait_for_selector("#train-progress >> text=finished")
@@ -119,3 +133,19 @@ def test_what_is_missing_is_said_and_deleting_asks_first(page, studio, home, fil
     page.click("#train-delete-yes")
     page.wait_for_selector("#train-delete-yes", state="hidden")
     assert len(list((home / "datasets").glob("*/set.json"))) == sets - 1
+
+
+def test_every_kind_can_be_chosen_and_the_page_fits_a_phone(browser, studio):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(studio[0])
+    page.wait_for_selector("#explore-stage img", timeout=60_000)
+    open_train(page)
+    page.get_by_role("tab", name="2 What to make").click()
+    page.click("#train-more")
+    page.wait_for_function("(n) => document.querySelectorAll('#train-family input').length === n", arg=len(KINDS))
+    assert page.locator("#train-family input").evaluate_all("(all) => all.map((e) => e.value)") == [k.name for k in KINDS]
+    page.get_by_role("button", name="Which one should I use?").click()
+    page.wait_for_selector(".gs-advice tr >> nth=1")
+    assert page.locator(".gs-advice tbody tr").count() == len(KINDS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()

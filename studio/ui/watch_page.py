@@ -1,0 +1,52 @@
+"""Parts of the watch page of Train: what the browser keeps for a reload, plots, sheets, and words for states and times."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from studio.ui.components import file_url, note
+
+# What the browser keeps of the watch page, so that a reload shows the same training at the same moment.
+KEPT_JS = "(...all) => [...all.slice(0, -1), { job: studioPlace.get('job'), at: studioPlace.get('at') }]"
+KEEP_JOB_JS = "(job) => { if (job) studioPlace.put('job', job) }"
+KEEP_AT_JS = """(at) => {
+  const newest = Number(document.querySelector('#train-timeline input[type=range]')?.max) <= at;
+  studioPlace.put('at', newest ? null : at);
+}"""
+
+PLOT = dict(x_title="thousands (kimg)", height=200, visible=False)
+CURVES = dict(x="kimg", y="value", color="curve", y_title=" ", color_title=" ", **PLOT)
+
+STATES = {
+    "queued": "waiting for its turn",
+    "running": "learning",
+    "paused": "paused: nothing is lost",
+    "stopping": "stopping after this step",
+    "done": "finished",
+    "failed": "failed",
+    "cancelled": "given up; what it made is kept",
+}
+
+
+def sheet_html(path: Path, kimg: float) -> str:
+    """The sheet of samples in the file `path`, made after `kimg` thousand pictures."""
+    return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{file_url(path)}"></div>' + note(
+        f"The same 64 latents after {kimg:.1f} thousand pictures (kimg)."
+    )
+
+
+def long_form(curves: dict, names: dict[str, str], most: int = 300, scale: float = 1.0) -> pd.DataFrame:
+    """Curves as rows for a plot, thinned to `most` points each; values are multiplied by `scale`."""
+    rows = []
+    for key, label in names.items():
+        points = curves.get(key, [])
+        step = max(1, len(points) // most)
+        rows += [{"kimg": float(x), "value": float(y) * scale, "curve": label} for x, y in points[::step]]
+    return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them, a minute at least."""
+    minutes = max(1, round(seconds / 60))
+    hours, minutes = divmod(minutes, 60)
+    return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"
