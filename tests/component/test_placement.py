@@ -14,8 +14,8 @@ from studio.errors import StudioError
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import families
+from studio.training.checks import family_config
 from studio.training.plan import Plan
-from studio.training.trainer import _family_config
 from tests.conftest import save_tiny
 from tests.unit.test_stylegan3 import R, tiny_stylegan3
 
@@ -103,4 +103,4 @@ def test_a_family_without_a_discriminator_is_not_trained():
     assert [f.name for f in families() if f.placeable and f.discriminator is None] == ["stylegan3"]
     plan = Plan.from_toml('family = "stylegan3"\n[data]\npath = "x"\nresolution = 32\n')
     with pytest.raises(StudioError, match="cannot be trained here"):
-        _family_config(plan, None, 0)
+        family_config(plan, None)
