@@ -55,7 +55,7 @@ def page(browser, studio):
     """A new visitor on the first screen, whose picture has appeared. Errors of the page fail the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(180_000)  # of failing only; a machine may be slow
     errors = []
     page.on("pageerror", lambda e: errors.append(str(e)))
     page.goto(studio[0])
