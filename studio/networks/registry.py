@@ -22,6 +22,7 @@ class Family:
         a latent w of its own has z beside the class as its one row.
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
     placeable: its picture can be moved and turned (synthesis.placed).
+    objective: what it is trained by; a name of studio/training/objectives.
     settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
     it is shown or saved; takes the generator, randomness, and how often each class is drawn.
     """
@@ -37,6 +38,7 @@ class Family:
     translate: bool = False
     upscale: bool = False
     placeable: bool = False
+    objective: str = "adversarial"
     settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
 
 
