@@ -75,7 +75,7 @@ register(
     Family(
         name="cyclegan",
         title="CycleGAN",
-        sentence="Turns pictures of one kind into another and back, learned from two heaps that need not match; pick it for changes of style.",
+        sentence="Turns pictures of one kind into another and back, learned from two heaps without pairs; pick it to change a style.",
         config=CycleGANConfig,
         generator=Generator,
         discriminator=Discriminator,

@@ -179,7 +179,14 @@ class UnetGenerator(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, width: int, downs: int, norm: str = "batch", upsampling: str = "transposed", dropout: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,  # channels at half the size; they double as the size halves, up to eight times as many
+        downs: int,  # 7 for 128 px, 8 for 256 px
+        norm: str = "batch",  # or 'instance'
+        upsampling: str = "transposed",  # convolutions, or 'resize'
+        dropout: bool = False,
     ):
         super().__init__()
         self.multiple = 2**downs
@@ -255,8 +262,8 @@ def make_discriminator(kind: str, in_channels: int, width: int, n_layers: int, n
 
 def check_translator(cfg: Any) -> None:
     """Raises ValueError for hyper-parameters of which no network can be made."""
-    choices = (("net", NETS), ("norm", ("instance", "batch")), ("upsampling", ("transposed", "resize")), ("discriminator", ("patch", "pixel")))
-    for name, allowed in choices:
+    choices = dict(net=NETS, norm=("instance", "batch"), upsampling=("transposed", "resize"), discriminator=("patch", "pixel"))
+    for name, allowed in choices.items():
         if getattr(cfg, name) not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(cfg, name)!r}")
     for name in ("input_channels", "output_channels"):
@@ -268,6 +275,6 @@ def check_translator(cfg: Any) -> None:
         raise ValueError(f"n_layers must be 1 to 5, not {cfg.n_layers}")
     multiple = int(cfg.net.split("_")[1]) if cfg.net.startswith("unet") else 4
     if not 16 <= cfg.resolution <= 4096 or cfg.resolution % multiple:
-        raise ValueError(f"resolution must be a multiple of {multiple} from {max(16, multiple)} to 4096 for {cfg.net}, not {cfg.resolution}")
+        raise ValueError(f"resolution must be a multiple of {multiple} from 16 to 4096 for {cfg.net}, not {cfg.resolution}")
     if cfg.discriminator == "patch" and cfg.resolution < 3 * 2**cfg.n_layers:
         raise ValueError(f"a discriminator of {cfg.n_layers} layers needs pictures of {3 * 2**cfg.n_layers} px or more")
