@@ -31,6 +31,7 @@ class ImageSet:
 
     array: (N, H, W, 3) uint8, memory-mapped.  labels: (N,) int64, or None when there is one class.
     classes: names of the classes.  hash: SHA-256 of names and contents.  skipped: (file, reason) of what was left out.
+    names: of the files, in the order of the array, with forward slashes.
     """
 
     array: np.ndarray
@@ -38,6 +39,7 @@ class ImageSet:
     classes: tuple[str, ...]
     hash: str
     skipped: tuple[tuple[str, str], ...]
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.array)
@@ -82,12 +84,14 @@ class ImageSet:
                 _decode(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
                 kept = _from_cache(folder)
         array, labels, classes, undecoded = kept
+        left_out = {name for name, _ in undecoded}
         return cls(
             array=array,
             labels=labels if len(classes) > 1 else None,
             classes=classes if len(classes) > 1 else (),
             hash=key,
             skipped=tuple(sorted([*skipped, *undecoded])),
+            names=tuple(f.name for f in files if f.name not in left_out),
         )
 
 
