@@ -26,7 +26,7 @@ def find_pairs(a: Sequence[str], b: Sequence[str]) -> Pairs:
     found = max((_match(*keys) for keys in ((_keys(a), _keys(b)), (_keys(a, True), _keys(b, True)))), key=len)
     if not found:
         example = f" The first names are '{a[0]}' and '{b[0]}'." if a and b else ""
-        raise StudioError(f"No picture of the first set has a partner in the second.{example}", "Give both pictures of a pair the same name.")
+        raise StudioError(f"No picture of the first set has a partner in the second.{example}", "Give both of a pair the same name.")
     with_partner = [set(side) for side in zip(*found, strict=True)]
     strays = [tuple(n for i, n in enumerate(names) if i not in paired) for names, paired in zip((a, b), with_partner, strict=True)]
     return Pairs(tuple(found), *strays)

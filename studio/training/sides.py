@@ -54,7 +54,8 @@ class Sides:
             self.pairs = find_pairs(images.names, images_b.names)
             self.rows_a, self.rows_b = np.array(self.pairs.rows).T
         # The sides of what is not paired go round each in an order of its own.
-        self.orders = [DataOrder(len(self.rows_a), plan.seed), DataOrder(len(self.rows_b), plan.seed if paired else derive(plan.seed, "side b"))]
+        seed_b = plan.seed if paired else derive(plan.seed, "side b")
+        self.orders = [DataOrder(len(self.rows_a), plan.seed), DataOrder(len(self.rows_b), seed_b)]
 
     def __len__(self) -> int:
         return len(self.rows_a)
@@ -76,10 +77,9 @@ class Sides:
                          self._tensor(self.b[self.rows_b[rows_b]], cuts[1], self.config.output_channels))  # fmt: skip
 
     def fixed(self, count: int, stream: str, batch: int = 8) -> Iterator[SideBatch]:
-        """Always the same pictures, cut in the centre; fewer when there are fewer, but never fewer than 8."""
+        """Always the same pictures, cut in the centre; again from the first when there are fewer."""
         margin = (self.a.shape[1] - self.plan.data.resolution) // 2
         orders = [DataOrder(len(rows), derive(self.plan.seed, stream)) for rows in (self.rows_a, self.rows_b)]
-        count = min(count, max(8, len(self.rows_a), len(self.rows_b)))
         for start in range(0, count, batch):
             n = min(batch, count - start)
             cuts = [(margin, margin, False)] * n
@@ -91,6 +91,10 @@ class Sides:
         """uint8 (count, H, W, 3): half of it from each side."""
         rows = [DataOrder(len(r), self.plan.seed + 1).indices(0, count // 2) for r in (self.rows_a, self.rows_b)]
         return np.concatenate([self.a[self.rows_a[rows[0]]], self.b[self.rows_b[rows[1]]]])
+
+    def size(self, side: str) -> int:
+        """Pictures of side 'A' or 'B'."""
+        return len(self.rows_a if side == "A" else self.rows_b)
 
     def centred(self, side: str) -> np.ndarray:
         """uint8 (N, H, W, 3) of side 'A' or 'B', cut in the centre."""

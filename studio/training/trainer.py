@@ -96,7 +96,7 @@ class _Run:
 
         translates = get_family(plan.family).translate
         if not translates and (plan.data.path_b or plan.data.load_size):
-            raise StudioError("data.path_b and data.load_size are for families that translate.", "Remove them, or choose cyclegan or pix2pix.")
+            raise StudioError("data.path_b and data.load_size are for families that translate.", "Remove them, or choose such a family.")
         self.images = _open_images(plan, plan.data.path, "hash")
         self.images_b = _open_images(plan, plan.data.path_b, "hash_b") if plan.data.path_b else None
         hashes = dict(hash=self.images.hash, hash_b=self.images_b.hash if self.images_b else "")
@@ -366,7 +366,7 @@ class _Run:
         out: dict[str, Any] = {}
         for direction, name in (("AtoB", "kid"), ("BtoA", "kid_b2a")):
             if direction in self.objective.directions:
-                batches = self.sides.fixed(count, "metric", 16)
+                batches = self.sides.fixed(min(count, self.sides.size(direction[0])), "metric", 16)
                 made = [self.objective.translated(b.a if direction == "AtoB" else b.b, direction) for b in batches]
                 pictures = np.concatenate([_to_uint8(x) for x in made])
                 mean, deviation = self._meter(direction, self.sides.centred(direction[-1])).measure(pictures)

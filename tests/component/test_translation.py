@@ -141,7 +141,8 @@ def test_stopping_anywhere_changes_nothing(sides, studio_home, tmp_path, kind):
     plan = cycle_plan(sides, 10, budget=Budget(kimg=0.02, log_kimg=0.002, sample_kimg=0.01, snapshot_kimg=1, state_kimg=1))
     plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, load_size=18))
     if kind.startswith("cycle"):
-        plan = dataclasses.replace(plan, objective=Objective(loss="least_squares", pool=3), network={**NETWORK, "dropout": True, "norm": "batch"})
+        network = {**NETWORK, "dropout": True, "norm": "batch"}
+        plan = dataclasses.replace(plan, objective=Objective(loss="least_squares", pool=3), network=network)
     elif kind == "contrastive":
         plan = dataclasses.replace(plan, objective=Objective(unpaired="contrastive"), network={**NETWORK, "directions": "AtoB"})
     else:
@@ -267,8 +268,9 @@ def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     images = ImageSet.open(folder, 20, tmp_path / "cache")
     plan = Plan(data=Data(path="a", path_b="b", resolution=16, load_size=20, mirror=True))
-    pairs = Sides(plan, Pix2PixConfig(net="resnet_6blocks", resolution=16, discriminator="pixel"), images, images, True, torch.device("cpu"))
-    heaps = Sides(plan, CycleGANConfig(resolution=16, discriminator="pixel"), images, images, False, torch.device("cpu"))
+    config, cpu = dict(net="resnet_6blocks", resolution=16, discriminator="pixel"), torch.device("cpu")
+    pairs = Sides(plan, Pix2PixConfig(**config), images, images, True, cpu)
+    heaps = Sides(plan, CycleGANConfig(**config), images, images, False, cpu)
     seen = []
     for step in range(12):
         batch = pairs.batch(step, 0, step * 3, 3)

@@ -12,7 +12,7 @@ from studio.errors import StudioError
 from studio.models.importers import import_file
 from studio.models.library import default_library
 from studio.models.loaded import import_into
-from studio.networks.translators import NETS
+from studio.networks.translators import NETS, PatchDiscriminator, PixelDiscriminator
 from tests.unit.official_translators import Resnet, Unet, official, side
 
 NORMS = ["instance", "batch"]
@@ -120,7 +120,9 @@ def test_what_does_not_fit_is_named(tmp_path):
     refused(changed(**{"model__7__filt": torch.ones(3, 3)}), path, "'model.7.filt', which this")
     refused({"model.10.conv_block.1.weight": torch.ones(2)}, path, "no tensor 'model.1.weight'")
     refused({"model.model.0.weight": torch.ones(2, 3, 4, 4)}, path, "no tensor")
-    refused({"model.0.weight": torch.ones(2), "model.2.weight": torch.ones(2)}, path, "a discriminator")
+    for judge in (PatchDiscriminator(3, 4), PixelDiscriminator(3, 4)):
+        refused(judge.state_dict(), path, "a discriminator, which judges")
+    refused(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "no kind known here: 'model.0")
     deep = {"model.model.1.model." + "3.model." * i + "1.weight": torch.ones(1, 1, 4, 4) for i in range(3000)}
     refused({**Unet(7).state_dict(), **deep}, path, "U-Net of 9 or more|no tensor")
     wide = {**good, "model.1.weight": torch.ones(1).expand(1 << 22, 3, 7, 7)}

@@ -27,8 +27,8 @@ State = dict[str, torch.Tensor]
 
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
     """Whether the names are those of a generator, or of a discriminator, which is told apart when it is read."""
-    names = set(_bare(weights))
-    return "model.10.conv_block.1.weight" in names or "model.model.0.weight" in names or _is_judge(names)
+    weights = _bare(weights)
+    return "model.10.conv_block.1.weight" in weights or "model.model.0.weight" in weights or _is_judge(weights)
 
 
 def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
@@ -75,8 +75,10 @@ def _bare(weights: Mapping[str, torch.Tensor]) -> State:
     return dict(weights)
 
 
-def _is_judge(names) -> bool:
-    return ("model.0.weight" in names and "model.2.weight" in names) or {"net.0.weight", "net.2.weight", "net.5.weight"} <= set(names)
+def _is_judge(weights: State) -> bool:
+    """A PatchGAN begins with a 4x4 kernel, a pixel discriminator with one pixel."""
+    patch = "model.2.weight" in weights and "model.0.weight" in weights and weights["model.0.weight"].shape[2:] == (4, 4)
+    return patch or ("net.2.weight" in weights and "net.0.weight" in weights and weights["net.0.weight"].shape[2:] == (1, 1))
 
 
 def _ways(path: Path) -> tuple[str, Path | None]:

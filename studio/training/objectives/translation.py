@@ -232,4 +232,4 @@ def _check(plan: Plan, title: str) -> None:
         if getattr(plan.objective, name) != getattr(Objective(), name):
             raise StudioError(f"The plan's objective.{name} has no meaning for {title}.", "Remove it from the plan.")
     if plan.augment != Augment() or plan.growth != Growth():
-        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them from the plan; data.load_size varies the pictures.")
+        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; data.load_size varies the pictures.")
