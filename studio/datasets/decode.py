@@ -60,7 +60,11 @@ def decode(
 def upright(image: Image.Image) -> Image.Image:
     """An opened picture -> the same in 8 bits, turned by its EXIF orientation: mode RGBA where anything may be
     transparent, else RGB or L."""
-    image = ImageOps.exif_transpose(image)
+    return eight_bits(ImageOps.exif_transpose(image))
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """A picture of any mode, as it lies -> in 8 bits: RGBA where anything may be transparent, else RGB or L."""
     if image.mode.startswith("I;16") or image.mode == "I":
         image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
     elif image.mode == "F":

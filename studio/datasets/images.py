@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import filelock
 import numpy as np
 
 from studio.datasets.crop import check_mode, colour_text, crop as crop_square
@@ -31,6 +32,7 @@ class ImageSet:
 
     array: (N, H, W, 3) uint8, memory-mapped.  labels: (N,) int64, or None when there is one class.
     classes: names of the classes.  hash: SHA-256 of names and contents.  skipped: (file, reason) of what was left out.
+    names: of the files, in the order of the array, with forward slashes.
     """
 
     array: np.ndarray
@@ -38,6 +40,7 @@ class ImageSet:
     classes: tuple[str, ...]
     hash: str
     skipped: tuple[tuple[str, str], ...]
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.array)
@@ -79,15 +82,17 @@ class ImageSet:
             folder = Path(cache) / "images" / f"{key[:32]}-{resolution}{way}-v{_LAYOUT}"
             kept = _from_cache(folder)
             if kept is None:
-                _decode(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
+                _prepare(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
                 kept = _from_cache(folder)
         array, labels, classes, undecoded = kept
+        left_out = {name for name, _ in undecoded}
         return cls(
             array=array,
             labels=labels if len(classes) > 1 else None,
             classes=classes if len(classes) > 1 else (),
             hash=key,
             skipped=tuple(sorted([*skipped, *undecoded])),
+            names=tuple(f.name for f in files if f.name not in left_out),
         )
 
 
@@ -158,35 +163,43 @@ def _from_cache(folder: Path):
         return None
 
 
+def _prepare(files, square_of, resolution, folder, progress, source, unread) -> None:
+    """Write the cached folder, unless another process does so meanwhile: those of one training all begin at once."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{folder}.lock"):
+            if _from_cache(folder) is None:
+                _decode(files, square_of, resolution, folder, progress, source, unread)
+    except OSError as e:
+        raise StudioError(f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?") from e
+
+
 def _decode(files, square_of, resolution, folder, progress, source, unread) -> None:
     """Write the cached folder.  unread: files that were left out before, for the message when nothing remains."""
     folders, skipped = [], []
-    try:
-        with atomic_folder(folder) as part:
-            # Pictures are written as they are read: memory stays the same for a hundred or a million.
-            with open(part / "pixels", "wb") as pixels:
-                for i, file in enumerate(files):
-                    data = _read_again(file, source)
-                    try:
-                        square = square_of(data)
-                    except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
-                        skipped.append((file.name, reason(e)))
-                    else:
-                        # Outside of the try: a full disk is no fault of the picture.
-                        pixels.write(square.tobytes())
-                        folders.append(_folder_of(file.name))
-                    if progress:
-                        progress(i + 1, len(files))
-            if not folders:
-                why = "".join(f" {name}: {reason}." for name, reason in [*unread, *skipped][:1])
-                raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")
-            order = sorted(set(folders))
-            _with_header(part / "pixels", part / "images.npy", (len(folders), resolution, resolution, 3))
-            np.save(part / "labels.npy", np.array([order.index(f) for f in folders], dtype=np.int64))
-            meta = {"classes": class_names(order), "skipped": skipped}
-            (part / "set.json").write_text(json.dumps(meta), encoding="utf-8")
-    except OSError as e:
-        raise StudioError(f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?") from e
+    with atomic_folder(folder) as part:
+        # Pictures are written as they are read: memory stays the same for a hundred or a million.
+        with open(part / "pixels", "wb") as pixels:
+            for i, file in enumerate(files):
+                data = _read_again(file, source)
+                try:
+                    square = square_of(data)
+                except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
+                    skipped.append((file.name, reason(e)))
+                else:
+                    # Outside of the try: a full disk is no fault of the picture.
+                    pixels.write(square.tobytes())
+                    folders.append(_folder_of(file.name))
+                if progress:
+                    progress(i + 1, len(files))
+        if not folders:
+            why = "".join(f" {name}: {reason}." for name, reason in [*unread, *skipped][:1])
+            raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")
+        order = sorted(set(folders))
+        _with_header(part / "pixels", part / "images.npy", (len(folders), resolution, resolution, 3))
+        np.save(part / "labels.npy", np.array([order.index(f) for f in folders], dtype=np.int64))
+        meta = {"classes": class_names(order), "skipped": skipped}
+        (part / "set.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _read_again(file: _File, source: Path) -> bytes:

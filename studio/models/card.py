@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from studio.networks import families
 
 # Licences that model hubs know by these words; any other is given by its own name.
 _KNOWN_LICENCES = {
@@ -13,6 +14,7 @@ _KNOWN_LICENCES = {
 
 def front_matter(title: str, licence: str, family: str) -> str:
     """The YAML head that model hubs read."""
+    translating = {f.name for f in families() if f.translate}
     lines = ["---"]
     known = licence.strip().lower().replace(" ", "-")
     if known in _KNOWN_LICENCES:
@@ -21,7 +23,7 @@ def front_matter(title: str, licence: str, family: str) -> str:
         lines += ["license: other", f"license_name: {_quoted(licence)}"]
     lines += [
         "library_name: gan-studio",
-        "pipeline_tag: unconditional-image-generation",
+        f"pipeline_tag: {'image-to-image' if family in translating else 'unconditional-image-generation'}",
         f"tags: [gan, {_quoted(family)}]",
         f"model_name: {_quoted(title)}",
         "---",
@@ -46,27 +48,30 @@ def model_card(title: str, family: str, licence: str = "", body: str = "") -> st
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
-def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash: str) -> str:
+def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash: str, other: tuple[int, str] | None = None) -> str:
     """The body for a model that was trained here.
 
-    card: the plan's words (description, attribution, licence).  training: numbers of the run.
+    card: the plan's words (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
+    of the second set, for a model that translates.
     """
     hours = training["seconds"] / 3600
     rows = [
         ("Pictures to learn from", f"{pictures:,} (content hash `{data_hash[:16]}`)"),
+        *([("Pictures of the other side", f"{other[0]:,} (content hash `{other[1][:16]}`)")] if other else []),
         ("Pictures seen in training", f"{training['images_seen']:,}" + _before(training)),
         ("Time", f"{hours:.2f} hours"),
         ("Hardware", f"{training['hardware']}, {training['precision']}"),
     ]
-    if "kid" in training:
-        rows.append(
-            (
-                "KID on EfficientNet-Lite0 features",
-                f"{training['kid']:.5f} ± {training['kid_sd']:.5f} "
-                f"({training['kid_images']:,} generated pictures; lower is better; not comparable with published "
-                "figures on Inception features)",
+    for name, way in (("kid", ", A to B" if "kid_b2a" in training else ""), ("kid_b2a", ", B to A")):
+        if name in training:
+            rows.append(
+                (
+                    f"KID on EfficientNet-Lite0 features{way}",
+                    f"{training[name]:.5f} ± {training[f'{name}_sd']:.5f} "
+                    f"({training['kid_images']:,} generated pictures; lower is better; not comparable with published "
+                    "figures on Inception features)",
+                )
             )
-        )
     table = "\n".join(["| What | Value |", "|---|---|"] + [f"| {a} | {b} |" for a, b in rows])
     sections = [card.description]
     if card.attribution:

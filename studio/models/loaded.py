@@ -16,6 +16,7 @@ from studio.models.folder import ModelInfo, build_network, load_network, open_fo
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
 from studio.models.seeds import brief, check_seed, z_from_seed
+from studio.models.translate import translate_picture
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor
@@ -27,17 +28,23 @@ class Model:
 
     z_dim, c_dim, w_dim: sizes of the latents and of the class vector.  num_ws: rows of w+.
     resolution: side of the picture.  classes: names, one for each entry of c (numbers when it has no names).
+    directions: 'AtoB', 'BtoA', of a model that turns a picture into a picture. Such a model has no latents: z_dim, w_dim and
+    num_ws are None, c_dim is 0, and `resolution` is that of the pictures it learned from.
     """
 
     def __init__(self, network: torch.nn.Module, family: str, id: str, classes: tuple[str, ...] = (), info: ModelInfo | None = None):
         self.network, self.id, self.info = network, id, info
         self.family = get_family(family)
-        self.z_dim, self.c_dim, self.w_dim = network.z_dim, network.c_dim, network.w_dim
-        self.num_ws, self.resolution = network.num_ws, network.resolution
+        self.resolution = network.resolution
+        latent = self.family.has_w
+        self.z_dim, self.w_dim, self.num_ws = (network.z_dim, network.w_dim, network.num_ws) if latent else (None, None, None)
+        self.c_dim = network.c_dim if latent else 0
+        self.directions: tuple[str, ...] = network.directions if self.family.translate else ()
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
     def __repr__(self) -> str:
-        return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {len(self.classes) or 'no'} classes>"
+        what = " and ".join(self.directions) or f"{len(self.classes) or 'no'} classes"
+        return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {what}>"
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +64,7 @@ class Model:
     @property
     def w_avg(self) -> torch.Tensor:
         """The mean of w, (w_dim,), of families that learn a w."""
+        self._need_latents()
         return self.network.mapping.w_avg
 
     @torch.inference_mode()
@@ -66,8 +74,10 @@ class Model:
         """z: (N, z_dim), c: (N, c_dim), both numpy, torch or nested lists -> ws (N, num_ws, w_dim) float32.
 
         truncation_psi moves w towards its mean (1 = off), in the first `truncation_cutoff` rows when given.
-        Raises StudioError when a shape does not fit, a value is no number, or a class is due and not given.
+        Raises StudioError when a shape does not fit, a value is no number, a class is due and not given, or the model does not
+        draw from noise.
         """
+        self._need_latents()
         z = self._input(z, "z", (None, self.z_dim))
         if self.c_dim:
             if c is None:
@@ -90,8 +100,10 @@ class Model:
     def synthesis(self, ws: ArrayLike, noise_mode: str = "const") -> torch.Tensor:
         """ws: (N, num_ws, w_dim) -> (N, 3, H, W) float32, about [-1, 1], not clamped.
 
-        noise_mode: 'const', 'random' or 'none'.  Raises StudioError for another shape or mode.
+        noise_mode: 'const', 'random' or 'none'.  Raises StudioError for another shape or mode, and when the model does not draw
+        from noise.
         """
+        self._need_latents()
         if noise_mode not in ("const", "random", "none"):
             raise StudioError(f"noise_mode is {noise_mode!r}.", "It must be const, random or none.")
         return self.network.synthesis(self._input(ws, "ws", (None, self.num_ws, self.w_dim)), noise_mode=noise_mode)
@@ -104,8 +116,7 @@ class Model:
         a blend in w a seed (they need not sum to 1).  truncation_psi: 1 = off, lower is nearer to the mean.
         Raises StudioError for a seed, class or psi that cannot be used, and when the model does not draw from noise.
         """
-        if not self.family.has_w:
-            raise StudioError(f"The model '{self.id}' does not draw from noise.", "It makes a picture from a picture.")
+        self._need_latents()
         try:
             seeds = [check_seed(s) for s in (seeds if np.ndim(seeds) else [seeds])]
         except (TypeError, ValueError):
@@ -117,6 +128,24 @@ class Model:
             ws = torch.cat([self._blended(s, share) for s, share in zip(seeds[i : i + size], shares[i : i + size], strict=True)])
             out[i : i + size] = _pixels(self.network.synthesis(self.network.mapping.truncate(ws, psi, None), noise_mode="const"))
         return out
+
+    @torch.inference_mode()
+    def translate(self, image: Image.Image, direction: str = "AtoB") -> Image.Image:
+        """A picture of any mode and size -> its translation, RGB of the same size; RGBA when it was transparent anywhere, with
+        the transparency as it was. The pixels are read as they lie, without a turn by EXIF.
+
+        direction: one of `directions`.  Raises StudioError for a direction or a picture that cannot be used (without pixels,
+        or of more than 64 megapixels), and when the model does not translate.
+        """
+        if not self.directions:
+            raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
+        if direction not in self.directions:
+            raise StudioError(f"The model '{self.id}' knows no direction {brief(direction)}.", f"It knows: {', '.join(self.directions)}.")
+        return translate_picture(self.network, image, direction)
+
+    def _need_latents(self) -> None:
+        if not self.family.has_w:
+            raise StudioError(f"The model '{self.id}' does not draw from noise.", "It makes a picture from a picture.")
 
     def _blended(self, seed: int, share: np.ndarray) -> torch.Tensor:
         """ws (1, num_ws, w_dim), not truncated, of a seed: the w of each class by its share (c_dim,)."""
@@ -255,10 +284,6 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         raise StudioError(f"'{name}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     network = load_network(found.family, found.config, found.state_dict, path.name)
     model = Model(network, found.family, found.title, found.classes)
-    z = np.random.RandomState(0).randn(1, model.z_dim)  # seed 0, at a psi that suits most models
-    c = np.eye(model.c_dim)[:1] if model.c_dim else None
-    pixels = _pixels(model.synthesis(model.mapping(z, c, 0.7)))[0]
-    thumbnail = Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)
     card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join(found.notes)
     return save_folder(
         library.roots[0] / library.free_name(name or safe_name(found.title)),
@@ -268,8 +293,16 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         title=found.title,
         classes=model.classes,
         card=card,
-        thumbnail=thumbnail,
+        thumbnail=_first_picture(model) if model.family.has_w else None,
         discriminator=found.discriminator_state,
         dtype="float32",
         extra={"imported_from": path.name},
     )
+
+
+def _first_picture(model: Model) -> Image.Image:
+    """Seed 0, at a psi that suits most models."""
+    z = np.random.RandomState(0).randn(1, model.z_dim)
+    c = np.eye(model.c_dim)[:1] if model.c_dim else None
+    pixels = _pixels(model.synthesis(model.mapping(z, c, 0.7)))[0]
+    return Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)

@@ -24,6 +24,7 @@ class Family:
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
     placeable: its picture can be moved and turned (synthesis.placed).
     grows: both players can begin with small pictures and be grown to large ones (set_grown).
+    objective: what it is trained by; a name of studio/training/objectives.
     settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
     it is shown or saved; takes the generator, randomness, and how often each class is drawn.
     """
@@ -41,6 +42,7 @@ class Family:
     upscale: bool = False
     placeable: bool = False
     grows: bool = False
+    objective: str = "adversarial"
     settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
 
 

@@ -24,7 +24,9 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
             "A training that starts from a model keeps that model's family and network.",
             "Remove [network] from the plan, or set its family to the model's.",
         )
-    known = {f.name for f in dataclasses.fields(family.config)} - {"resolution", "c_dim"}
+    fields = {f.name for f in dataclasses.fields(family.config)}
+    given = {name: value for name, value in (("resolution", plan.data.resolution), ("c_dim", c_dim)) if name in fields}
+    known = fields - set(given)
     unknown = sorted(set(plan.network) - known)
     if unknown:
         raise StudioError(
@@ -33,7 +35,7 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
     # A base of another size or number of classes is welcome: what fits is copied (see transfer.py).
     settings = plan.network if base is None else base.config
     try:
-        return family.config(**{**settings, "resolution": plan.data.resolution, "c_dim": c_dim})
+        return family.config(**{**settings, **given})
     except (TypeError, ValueError) as e:
         raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
 
@@ -58,6 +60,8 @@ def check(plan: Plan, config, processes: int = 1) -> None:
     family, objective = get_family(plan.family), plan.objective
     get_loss(objective.loss)
     own = objective.discriminator == "own"
+    if not family.translate and (plan.data.path_b or plan.data.load_size):
+        raise StudioError("data.path_b and data.load_size are for families that translate.", "Remove them, or choose such a family.")
     if plan.data.conditional and not own:
         raise StudioError(
             "The projected discriminator does not know classes.", 'Set data.conditional = false, or objective.discriminator = "own".'

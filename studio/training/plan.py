@@ -27,7 +27,10 @@ class Data:
 
     path: str = ""  # a folder or a zip; relative paths count from the plan's own folder
     hash: str = ""  # content hash; checked when given, filled in by the trainer
+    path_b: str = ""  # to translate: pictures of the other side, or the partners of those in `path`
+    hash_b: str = ""  # its content hash, likewise
     resolution: int = 64  # side in pixels
+    load_size: int = 0  # to translate: side from which squares of `resolution` are cut at random, 0 = whole pictures
     conditional: bool = False  # learn the classes (sub-folders) as well
     mirror: bool = False  # also show each picture flipped left-right
     crop: str = "centre"  # how a picture becomes a square: 'centre', 'smart' (where most is to see) or 'fit' (padded with the ground)
@@ -53,6 +56,14 @@ class Objective:
     pl_decay: float = 0.01
     freeze_d: int = 0  # blocks of the own discriminator, from the pixels on, that stay as the base has them (FreezeD, Mo 2020)
     style_mixing: float = 0.9  # probability that two latents share a picture (StyleGAN, Sec. 3.1)
+    # To translate. Of the above only `loss` is read.
+    unpaired: str = "cycle"  # what holds the content without pairs: 'cycle' (Zhu 2017), or 'contrastive' (Park 2020) for A -> B alone
+    lambda_cycle: float = 10.0  # weight of the way there and back
+    lambda_identity: float = 0.5  # weight, times lambda_cycle, of leaving a picture of the wanted side as it is
+    lambda_nce: float = 1.0  # weight of the contrast between patches
+    lambda_l1: float = 100.0  # weight of the distance to the partner (Isola 2017)
+    pool: int = 50  # earlier pictures that the discriminators are reminded of (Shrivastava 2017), 0 = none
+    decay_from: float = 0.5  # fraction of the budget after which the learning rates fall to 0 in a line, 1 = never
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,15 @@ class Plan:
             self.objective.freeze_d == 0 or (self.objective.freeze_d > 0 and bool(self.base) and self.objective.discriminator == "own"),
             "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
         )
+        _need(self.objective.unpaired in ("cycle", "contrastive"), "objective.unpaired", self.objective.unpaired, "cycle or contrastive")
+        for name in ("lambda_cycle", "lambda_identity", "lambda_nce", "lambda_l1"):
+            _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")
+        _need(0 <= self.objective.pool <= 1000, "objective.pool", self.objective.pool, "0 (none) to 1000")
+        _need(0 <= self.objective.decay_from <= 1, "objective.decay_from", self.objective.decay_from, "0 to 1")
+        _need(
+            self.data.load_size == 0 or self.data.resolution <= self.data.load_size <= 4096,
+            "data.load_size", self.data.load_size, f"0, or {self.data.resolution} (the resolution) to 4096",
+        )
         _need(self.objective.n_critic >= 1, "objective.n_critic", self.objective.n_critic, "1 or more")
         for name in ("r1_gamma", "r2_gamma", "gp_weight", "clip", "ortho_weight", "pl_weight"):
             _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")
@@ -172,9 +192,9 @@ class Plan:
         except tomllib.TOMLDecodeError as e:
             raise StudioError(f"The plan is not valid TOML: {e}.", "Compare it with the example in README.md.") from None
         plan = _build(cls, raw, "")
-        if folder is not None and plan.data.path and not Path(plan.data.path).expanduser().is_absolute():
-            path = str((Path(folder) / plan.data.path).resolve())
-            plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, path=path))
+        if folder is not None:
+            data = dataclasses.replace(plan.data, path=_from(folder, plan.data.path), path_b=_from(folder, plan.data.path_b))
+            plan = dataclasses.replace(plan, data=data)
         return plan
 
     @classmethod
@@ -185,6 +205,11 @@ class Plan:
         except (OSError, UnicodeDecodeError) as e:
             raise StudioError(f"The plan {path} cannot be read: {e}.", "Check the path of the file.") from None
         return cls.from_toml(text, Path(path).resolve().parent)
+
+
+def _from(folder: Path, path: str) -> str:
+    """A relative path, taken from `folder`; others, and none, as they are."""
+    return str((Path(folder) / path).resolve()) if path and not Path(path).expanduser().is_absolute() else path
 
 
 def _need(ok: bool, name: str, value, allowed: str) -> None:

@@ -23,12 +23,15 @@ from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
+from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
 from studio.training.checks import check, family_config, pictures_at_once
 from studio.training.events import EventLog
-from studio.training.objectives.adversarial import Adversarial, Batch
+from studio.training.objectives import objective_of
+from studio.training.objectives.adversarial import Batch
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, generator
+from studio.training.sides import SideBatch, Sides
 
 _STATE_FORMAT = 1
 _SHEET_SIDE = 8  # pictures a row of the sample sheet
@@ -93,15 +96,11 @@ class _Run:
 
         base = self._base(plan)
         check(plan, family_config(plan, base), accelerator.num_processes)
-        self.images = ImageSet.open(
-            plan.data.path, plan.data.resolution, get_settings().cache, ground=parse_colour(plan.data.ground), crop=plan.data.crop
-        )
-        if plan.data.hash and plan.data.hash != self.images.hash:
-            raise StudioError(
-                f"The pictures in {plan.data.path} are not the ones the plan was made for.",
-                "Bring the first set back, or remove data.hash from the plan to train on these.",
-            )
-        plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, hash=self.images.hash))
+        translates = get_family(plan.family).translate
+        self.images = _open_images(plan, plan.data.path, "hash")
+        self.images_b = _open_images(plan, plan.data.path_b, "hash_b") if plan.data.path_b else None
+        hashes = dict(hash=self.images.hash, hash_b=self.images_b.hash if self.images_b else "")
+        plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, **hashes))
         if plan.data.conditional and self.images.labels is None:
             raise StudioError(
                 "The plan asks for classes, but the pictures are all in one folder.",
@@ -113,12 +112,14 @@ class _Run:
         self.precision = choose_precision(plan.precision, accelerator.device)
 
         counts = np.bincount(self.images.labels, minlength=len(self.classes)).tolist() if self.classes else []
-        self.objective = Adversarial(self.plan, self.config, counts, accelerator, self.precision)
+        kind = objective_of(self.plan)
+        self.sides = Sides(self.plan, self.config, self.images, self.images_b, kind.paired, accelerator.device) if translates else None
+        self.objective = kind(self.plan, self.config, counts, accelerator, self.precision)
         self.order = DataOrder(len(self.images), plan.seed)
         self.micro = pictures_at_once(self.plan, accelerator.num_processes)
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
         self.last_snapshot: Path | None = None
-        self.kid: KidMeter | None = None
+        self.kid: dict[str, KidMeter] = {}
         self.transferred: dict[str, Any] = {}
         before = base.extra.get("training", {}) if base else {}
         seen = before.get("images_seen", 0) + before.get("images_seen_before", 0) if isinstance(before, dict) else 0
@@ -150,7 +151,7 @@ class _Run:
             free = dict(
                 budget=plan.budget,
                 card=plan.card,
-                data=dataclasses.replace(old.data, path=plan.data.path),
+                data=dataclasses.replace(old.data, path=plan.data.path, path_b=plan.data.path_b),
                 optimizer=dataclasses.replace(old.optimizer, micro_batch=plan.optimizer.micro_batch),
             )
             if dataclasses.replace(old, **free) != plan:
@@ -208,7 +209,8 @@ class _Run:
         if self.step == 0:
             self._tell("start", total_images=total_steps * self.plan.pictures_a_step, pictures=len(self.images),
                        precision=self.precision, device=str(self.accelerator.device),
-                       processes=self.accelerator.num_processes, transferred=self.transferred)
+                       processes=self.accelerator.num_processes, transferred=self.transferred,
+                       **(self.sides.facts if self.sides else {}))
             self._save_reals()
             self._sheet()
         mark = self.clock()
@@ -257,7 +259,7 @@ class _Run:
         every = kimg * 1000
         return self.images_seen // every > (self.images_seen - self.plan.pictures_a_step) // every
 
-    def _batches(self) -> list[list[Batch]]:
+    def _batches(self) -> list[list[Batch | SideBatch]]:
         """For each turn of the discriminator this process's micro-batches of real pictures. Which pictures, and which are
         flipped, hangs on the step and the place in it alone."""
         plan, process = self.plan, self.accelerator.process_index
@@ -266,9 +268,11 @@ class _Run:
         starts = [k * turn + process * mine for k in range(plan.objective.n_critic)]
         return [[self._batch(index) for index in range(start, start + mine)] for start in starts]
 
-    def _batch(self, index: int) -> Batch:
+    def _batch(self, index: int) -> Batch | SideBatch:
         """Micro-batch `index` of the step."""
         plan = self.plan
+        if self.sides:
+            return self.sides.batch(self.step, index, self.images_seen + index * self.micro, self.micro)
         rows = self.order.indices(self.images_seen + index * self.micro, self.micro)
         pixels = torch.from_numpy(np.ascontiguousarray(self.images.array[rows]))
         if plan.data.mirror:
@@ -312,32 +316,65 @@ class _Run:
     def _save_reals(self) -> None:
         if self.main:
             rows = DataOrder(len(self.images), self.plan.seed + 1).indices(0, _SHEET_SIDE**2)
-            atomic_write(self.run_dir / "reals.webp", _webp(_grid(self.images.array[rows], _SHEET_SIDE)))
+            pictures = self.sides.reals(_SHEET_SIDE**2) if self.sides else self.images.array[rows]
+            atomic_write(self.run_dir / "reals.webp", _webp(_grid(pictures, _SHEET_SIDE)))
 
     def _sheet(self) -> None:
-        """Pictures of the same latents as time goes by."""
+        """Pictures of the same latents, or translations of the same pictures, as time goes by."""
         if self.main:
             path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
-            atomic_write(path, _webp(_grid(self._pictures(_SHEET_SIDE**2), _SHEET_SIDE)))
-            self._tell("sample", path=str(path.relative_to(self.run_dir)))
+            rows = self._translations() if self.sides else {}
+            pictures = np.concatenate(list(rows.values())) if rows else self._pictures(_SHEET_SIDE**2)
+            atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE)))
+            self._tell("sample", path=str(path.relative_to(self.run_dir)), **({"rows": list(rows)} if rows else {}))
+
+    def _translations(self) -> dict[str, np.ndarray]:
+        """What a row of the sheet shows -> its pictures, uint8 (8, H, W, 3)."""
+        (batch,) = self.sides.fixed(_SHEET_SIDE, "sheet", _SHEET_SIDE)
+        return {name: _to_uint8(x) for name, x in self.objective.rows(batch)}
+
+    def _thumbnail(self) -> np.ndarray:
+        """Sixteen pictures; of a model that translates, rows of what goes in above rows of what comes out."""
+        if not self.sides:
+            return _grid(self._pictures(16), 4)
+        given, made = list(self._translations().values())[:2]
+        return _grid(np.concatenate([given[:4], made[:4], given[4:], made[4:]]), 4)
+
+    def _metrics(self) -> dict[str, Any]:
+        """KID of generated pictures against real ones: of what A became against B, and the other way round as 'kid_b2a'."""
+        count = self.plan.budget.metric_images
+        if not count:
+            return {}
+        if not self.sides:
+            mean, deviation = self._meter("", self.images.array).measure(self._pictures(count, "metric"))
+            return {"kid": mean, "kid_sd": deviation, "kid_images": count}
+        out: dict[str, Any] = {}
+        for direction, name in (("AtoB", "kid"), ("BtoA", "kid_b2a")):
+            if direction in self.objective.directions:
+                batches = self.sides.fixed(min(count, self.sides.size(direction[0])), "metric", 16)
+                made = [self.objective.translated(b.a if direction == "AtoB" else b.b, direction) for b in batches]
+                pictures = np.concatenate([_to_uint8(x) for x in made])
+                mean, deviation = self._meter(direction, self.sides.centred(direction[-1])).measure(pictures)
+                out |= {name: mean, f"{name}_sd": deviation, "kid_images": len(pictures)}
+        return out
+
+    def _meter(self, name: str, real: np.ndarray) -> KidMeter:
+        if name not in self.kid:
+            self.kid[name] = KidMeter(real, seed=self.plan.seed)
+        return self.kid[name]
 
     def _snapshot(self) -> None:
-        """A model folder of the generator's running average."""
+        """A model folder of the generator's running average, both directions where there are two."""
         path = self.last_snapshot = self.run_dir / "snapshots" / _name(self.images_seen)
         if not self.main:
             return
         plan = self.plan
-        metrics: dict[str, Any] = {}
-        if plan.budget.metric_images:
-            self.kid = self.kid or KidMeter(self.images.array, seed=plan.seed)
-            mean, deviation = self.kid.measure(self._pictures(plan.budget.metric_images, "metric"))
-            metrics = {"kid": mean, "kid_sd": deviation, "kid_images": plan.budget.metric_images}
+        metrics = self._metrics()
         g_state, d_state = self.objective.networks()
         ensure_room(self.run_dir, 4 * sum(t.numel() for s in (g_state, d_state) if s for t in s.values()))
         # A model may be given away: where things lie on this machine is nobody's business.
-        shared = dataclasses.replace(
-            plan, base=Path(plan.base).name, data=dataclasses.replace(plan.data, path=Path(plan.data.path).name)
-        )
+        names = dict(path=Path(plan.data.path).name, path_b=Path(plan.data.path_b).name)
+        shared = dataclasses.replace(plan, base=Path(plan.base).name, data=dataclasses.replace(plan.data, **names))
         training = {
             "images_seen": self.images_seen,
             "seconds": round(self.seconds, 1),
@@ -354,14 +391,29 @@ class _Run:
             title=plan.card.title or self.run_dir.name,
             classes=self.classes,
             licence=plan.card.licence,
-            card=training_card(plan.card, training, pictures=len(self.images), data_hash=self.images.hash),
-            thumbnail=Image.fromarray(_grid(self._pictures(16), 4)),
+            card=training_card(
+                plan.card, training, pictures=len(self.images), data_hash=self.images.hash,
+                other=(len(self.images_b), self.images_b.hash) if self.images_b else None,
+            ),
+            thumbnail=Image.fromarray(self._thumbnail()),
             plan=shared.to_toml(),
             discriminator=d_state,
             dtype="float16",
             extra={"training": training},
         )
         self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
+
+
+def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet:
+    """One of the plan's sets of pictures, held against its hash."""
+    size, wanted = plan.data.load_size or plan.data.resolution, getattr(plan.data, hash_name)
+    images = ImageSet.open(path, size, get_settings().cache, ground=parse_colour(plan.data.ground), crop=plan.data.crop)
+    if wanted and wanted != images.hash:
+        raise StudioError(
+            f"The pictures in {path} are not the ones the plan was made for.",
+            f"Bring the first set back, or remove data.{hash_name} from the plan to train on these.",
+        )
+    return images
 
 
 def _name(images: int) -> str:

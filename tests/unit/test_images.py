@@ -226,8 +226,28 @@ def test_a_full_disk_is_not_taken_for_broken_pictures(pictures, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(pictures), str(tmp_path / "cache")], capture_output=True, text=True)
     assert done.stdout.startswith("told:") and "disk" in done.stdout, done
-    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.stat().st_size]
     assert len(ImageSet.open(pictures, 16, tmp_path / "cache")) == 24
+
+
+def test_processes_that_begin_at_once_share_one_cache(pictures, tmp_path):
+    """As those of one training on several cards do; each time the cache is cold."""
+    code = (
+        "import sys\n"
+        "from studio.datasets.images import ImageSet\n"
+        "for i in range(12):\n"
+        "    sys.stdin.readline()\n"
+        "    print(len(ImageSet.open(sys.argv[1], 16, f'{sys.argv[2]}/{i}')), flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(pictures), str(tmp_path)]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for _ in range(12):
+        for process in both:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert [process.stdout.readline() for process in both] == ["24\n", "24\n"]
+    for process in both:
+        process.communicate()
 
 
 def test_real_pictures_of_several_classes(shared, tmp_path):

@@ -11,7 +11,14 @@ import torch
 from studio.errors import StudioError
 
 _MAX_BYTES = 4 << 30
-_HINT = "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, and PyTorch weights (.pth, .bin) of BigGAN, can be imported."
+_HINT = (
+    "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, and PyTorch weights (.pth, .bin) of BigGAN, CycleGAN and pix2pix, "
+    "can be imported."
+)
+_WEIGHTS_HINT = (
+    "Of PyTorch weights, BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), and CycleGAN's and pix2pix's "
+    "generators (latest_net_G.pth) can be imported."
+)
 _SIGNATURES = (  # first bytes, what they tell
     (b"\x89HDF\r\n", "is an HDF5 file, as Keras writes it"),
     (b"\x93NUMPY", "is a numpy array"),
@@ -56,7 +63,7 @@ def import_file(path: str | Path) -> Imported:
 
     Raises StudioError, which says what the file seems to be or what in it stands in the way.
     """
-    from studio.models.importers import biggan, nvidia  # they need Imported from here
+    from studio.models.importers import nvidia, torch_weights  # they need Imported from here
 
     path = Path(path)
     try:
@@ -72,11 +79,25 @@ def import_file(path: str | Path) -> Imported:
         raise StudioError(f"{path.name} is empty (0 bytes).", "Download it again.")
     if facts.st_size > _MAX_BYTES:
         raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
-    if biggan.looks_like_weights(head):
-        return biggan.read(path)
+    if torch_weights.looks_like_weights(head):
+        return _import_weights(path)
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
     raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
+
+
+def _import_weights(path: Path) -> Imported:
+    """Tensors by name, whose names tell the family."""
+    from studio.models.importers import biggan, cyclegan, torch_weights
+    from studio.models.importers.records import plain
+
+    with torch_weights.told(path, _WEIGHTS_HINT):
+        weights = torch_weights.load_tensors(path)
+        for importer in (biggan, cyclegan):
+            if importer.recognises(weights):
+                return importer.read(path, weights)
+        names = ", ".join(f"'{plain(name, 40)}'" for name in list(weights)[:4])
+        raise torch_weights.Unfit(f"PyTorch weights of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
 
 
 def _seems(head: bytes) -> str:

@@ -1,14 +1,11 @@
 """Weights of BigGAN -> our config and tensors: the paper's authors' PyTorch code, and Hugging Face's BigGAN-deep.
 
 Both are state dicts that torch wrote: tensors by name, no network. The architecture is read off names and shapes; what
-shapes cannot tell of BigGAN-deep stands in the config.json beside it. torch reads the file in its mode for weights only,
-which runs nothing.
+shapes cannot tell of BigGAN-deep stands in the config.json beside it.
 """
 
 import dataclasses
 import json
-import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +14,35 @@ import torch
 from studio.errors import StudioError
 from studio.models.importers import Imported
 from studio.models.importers.records import plain
+from studio.models.importers.torch_weights import Tensors, Unfit
 from studio.networks.biggan import BigGANConfig
 
-_AGAIN = "Download it again and compare its size."
-_HINT = "Of PyTorch weights, BigGAN's (G_ema.pth) and pytorch-pretrained-biggan's (pytorch_model.bin) can be imported."
-_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
-_MAX_TENSORS = 20_000
 _MAX_BLOCKS = 64
 _MAX_CONFIG_BYTES = 1 << 20
 _CLASSES = 1000  # of ImageNet
 
 
-class _Unfit(Exception):
-    """Why weights cannot be imported, as the end of a sentence 'it holds ...'."""
+def recognises(tensors: dict[str, torch.Tensor]) -> bool:
+    """Whether these are weights of BigGAN or BigGAN-deep."""
+    return _is_official(tensors) or ("embeddings.weight" in tensors and "generator.gen_z.weight_orig" in tensors)
 
 
-def looks_like_weights(head: bytes) -> bool:
-    """Whether a file that begins like this was written by torch.save."""
-    zipped = head.startswith(b"PK\x03\x04") and (b"data.pkl" in head[:200] or b"archive/" in head[:60])
-    return zipped or head.startswith(_LEGACY)
+def _is_official(tensors: dict[str, torch.Tensor]) -> bool:
+    return "shared.weight" in tensors and "output_layer.0.stored_mean" in tensors
 
 
-def read(path: str | Path) -> Imported:
-    """Weights of BigGAN or BigGAN-deep -> config and tensors of the generator.
+def read(path: Path, weights: dict[str, torch.Tensor]) -> Imported:
+    """Weights of BigGAN or BigGAN-deep, and where they were read -> config and tensors of the generator.
 
-    Raises StudioError, which tells the first names when they are weights of something else.
+    Raises Unfit, and StudioError when something is wrong with the config.json beside them.
     """
-    path = Path(path)
-    try:
-        tensors = _Tensors(_load(path))
-        if "shared.weight" in tensors.all and "output_layer.0.stored_mean" in tensors.all:
-            config, state, source, notes = *_official(tensors), "BigGAN-PyTorch state dict", ()
-        elif "embeddings.weight" in tensors.all and "generator.gen_z.weight_orig" in tensors.all:
-            config, state, notes = _hugging_face(tensors, path)
-            source = "pytorch-pretrained-biggan weights"
-        else:
-            names = ", ".join(f"'{plain(name, 40)}'" for name in list(tensors.all)[:4]) or "nothing"
-            raise _Unfit(f"PyTorch weights that are not BigGAN's: {names}{', ...' if len(tensors.all) > 4 else ''}")
-        tensors.check_all_used()
-    except _Unfit as e:
-        raise StudioError(f"{path.name} was not imported: it holds {e}.", _HINT) from None
-    except OSError as e:
-        raise StudioError(f"{path.name} cannot be read: {e.strerror or e}.", _AGAIN) from None
-    except MemoryError:
-        raise StudioError(f"{path.name} does not fit into memory.", "Close other programs and try again.") from None
+    tensors = Tensors(weights)
+    if _is_official(weights):
+        config, state, source, notes = *_official(tensors), "BigGAN-PyTorch state dict", ()
+    else:
+        config, state, notes = _hugging_face(tensors, path)
+        source = "pytorch-pretrained-biggan weights"
+    tensors.check_all_used("BigGAN")
     classes = ()
     if config.c_dim == _CLASSES:
         from torchvision.models._meta import _IMAGENET_CATEGORIES  # slow to import, and seldom needed
@@ -77,88 +59,23 @@ def read(path: str | Path) -> Imported:
     )
 
 
-def _load(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file. Raises _Unfit for what is no state dict, StudioError for a damaged file."""
-    size = path.stat().st_size
-    with open(path, "rb") as f:
-        if f.read(4) == b"PK\x03\x04":
-            try:
-                entries = zipfile.ZipFile(f).infolist()
-            except (zipfile.BadZipFile, ValueError, NotImplementedError):
-                raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
-            # torch does not compress; a small file that unpacks to a large one is no honest one.
-            if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
-                raise _Unfit("compressed parts, which torch does not write")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as e:  # a damaged file can fail anywhere in torch
-        if "weights_only" in str(e) or "Unsupported" in str(e):
-            raise _Unfit("more than weights, and what is more could run as a program") from None
-        raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
-    if not isinstance(content, dict) or not content or len(content) > _MAX_TENSORS:
-        raise _Unfit(f"a single {type(content).__name__}, not tensors by name" if not isinstance(content, dict) else "no weights")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-            raise _Unfit(f"'{plain(str(name), 40)}', which is no tensor")
-    # Tensors may share data, so a small file could ask for a large network.
-    if sum(t.nbytes for t in content.values()) > size:
-        raise _Unfit("tensors that are larger than the file")
-    return content
-
-
-class _Tensors:
-    """Named tensors that are taken one by one, so that none is left over unseen."""
-
-    def __init__(self, tensors: dict[str, torch.Tensor]):
-        self.all, self.used = tensors, set()
-
-    def take(self, name: str, ndim: int) -> torch.Tensor:
-        """A tensor as float32, when it is there with so many axes and only finite numbers. Raises _Unfit."""
-        if name not in self.all:
-            raise _Unfit(f"no tensor '{name}'")
-        tensor = self.all[name]
-        if tensor.ndim != ndim or 0 in tensor.shape or not tensor.dtype.is_floating_point or tensor.is_meta:
-            raise _Unfit(f"'{name}' of the shape {tuple(tensor.shape)}, which does not fit there")
-        if not torch.isfinite(tensor).all():
-            raise _Unfit(f"'{name}' with numbers that are not finite, as after a failed training")
-        self.used.add(name)
-        return tensor.float().contiguous().clone()
-
-    def skip(self, *names: str) -> None:
-        """Names that may be there and are not needed."""
-        self.used.update(names)
-
-    def numbers(self, pattern: str) -> list[int]:
-        """The numbers in names that begin like this, in order: 'blocks.(number).' -> [0, 1, 2]."""
-        found = {int(m.group(1)) for m in (re.match(pattern, name) for name in self.all) if m}
-        return sorted(found)
-
-    def check_all_used(self) -> None:
-        """Refuse a network that has more than ours: its pictures would be others."""
-        left = sorted(self.all.keys() - self.used)
-        if left:
-            raise _Unfit(f"a tensor '{plain(left[0], 60)}', which this BigGAN does not have")
-
-
 def _config(**settings: Any) -> BigGANConfig:
     try:
         return BigGANConfig(**settings)
     except (TypeError, ValueError) as e:
-        raise _Unfit(f"an architecture that is not known here: {e}") from None
+        raise Unfit(f"an architecture that is not known here: {e}") from None
 
 
 # -- the authors' code -----------------------------------------------------------------------------------------------
 
 
-def _official(t: _Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
+def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     """BigGAN-PyTorch's generator: blocks.I.0 is a residual block, blocks.I.1 the self-attention behind it."""
     state: dict[str, torch.Tensor] = {"mapping.embed": t.take("shared.weight", 2)}
     c_dim, shared_dim = state["mapping.embed"].shape
     blocks = t.numbers(r"blocks\.(\d{1,3})\.")
     if blocks != list(range(len(blocks))) or not 1 <= len(blocks) <= 7:
-        raise _Unfit(f"{len(blocks)} blocks, where 3 to 7 are due")
+        raise Unfit(f"{len(blocks)} blocks, where 3 to 7 are due")
 
     def normed(ours: str, theirs: str, ndim: int, bias: bool = True) -> torch.Tensor:
         state[f"{ours}.weight"] = t.take(f"{theirs}.weight", ndim)
@@ -198,11 +115,11 @@ def _official(t: _Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     state["synthesis.bn.gain"], state["synthesis.bn.bias"] = t.take("output_layer.0.gain", 1), t.take("output_layer.0.bias", 1)
     img_channels = normed("synthesis.torgb", "output_layer.2", 4).shape[0]
     if img_channels != 3:
-        raise _Unfit(f"a generator of {img_channels} channels; only 3, pictures in colour, can be shown")
+        raise Unfit(f"a generator of {img_channels} channels; only 3, pictures in colour, can be shown")
 
     hierarchical = cond != shared_dim
     if cond != shared_dim + (chunk if hierarchical else 0) or rows != widths[0] * 16:
-        raise _Unfit("layers that do not fit each other")
+        raise Unfit("layers that do not fit each other")
     config = _config(
         resolution=4 << len(blocks),
         z_dim=chunk * (len(blocks) + 1) if hierarchical else chunk,
@@ -219,14 +136,14 @@ def _official(t: _Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
 
 def _multiples(widths: list[int], ch: int) -> tuple[int, ...]:
     if any(w % ch for w in widths):
-        raise _Unfit("channels that are no multiples of the narrowest")
+        raise Unfit("channels that are no multiples of the narrowest")
     return tuple(w // ch for w in widths)
 
 
 # -- Hugging Face's --------------------------------------------------------------------------------------------------
 
 
-def _hugging_face(t: _Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch.Tensor], tuple[str, ...]]:
+def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch.Tensor], tuple[str, ...]]:
     """pytorch-pretrained-biggan's BigGAN-deep. Its spectral norms are folded into the weights, which then are plain.
 
     Between two levels of truncation that code gives each level the share that is due to the other one; here the
@@ -241,7 +158,7 @@ def _hugging_face(t: _Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torc
         weight, u, v = t.take(f"{theirs}.weight_orig", ndim), t.take(f"{theirs}.weight_u", 1), t.take(f"{theirs}.weight_v", 1)
         t.skip(f"{theirs}.weight")  # old versions of torch keep the quotient as well
         if (len(u), len(v)) != weight.flatten(1).shape:
-            raise _Unfit(f"'{theirs}.weight_u' and '{theirs}.weight_v' that do not fit the weight")
+            raise Unfit(f"'{theirs}.weight_u' and '{theirs}.weight_v' that do not fit the weight")
         state[f"{ours}.weight"] = weight / (u @ (weight.flatten(1) @ v))
         if bias:
             state[f"{ours}.bias"] = t.take(f"{theirs}.bias", 1)
@@ -261,7 +178,7 @@ def _hugging_face(t: _Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torc
     bottom = folded("synthesis.linear", "generator.gen_z", 2)
     for name in ("synthesis.linear.weight", "synthesis.linear.bias"):
         if len(bottom) % 16:
-            raise _Unfit("a bottom that is not of 4x4 pixels")
+            raise Unfit("a bottom that is not of 4x4 pixels")
         state[name] = state[name].unflatten(0, (16, -1)).transpose(0, 1).flatten(0, 1).contiguous()
     for i in range(len(layers)):
         # The self-attention stands in the same list.
@@ -279,11 +196,11 @@ def _hugging_face(t: _Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torc
     for name in ("synthesis.torgb.weight", "synthesis.torgb.bias"):
         state[name] = state[name][:3].contiguous()  # only these become the picture
     if not all(torch.isfinite(value).all() for value in state.values()):
-        raise _Unfit("a weight whose spectral norm is 0")
+        raise Unfit("a weight whose spectral norm is 0")
 
     widths = [layers[0][1], *(b for _, _, b in layers)]
     if any(a != before for (_, a, _), before in zip(layers, widths, strict=False)):
-        raise _Unfit("layers that do not fit each other")
+        raise Unfit("layers that do not fit each other")
     config = _config(
         resolution=4 << sum(up for up, _, _ in layers) if len(layers) <= _MAX_BLOCKS else 0,
         z_dim=bottom.shape[1] - shared_dim,

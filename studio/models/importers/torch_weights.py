@@ -1,0 +1,107 @@
+"""PyTorch weights of others: a file that torch.save wrote, read in torch's mode for weights only, which runs nothing.
+
+A state dict is tensors by name and no network. What they are of is told from the names by the importers beside this file.
+"""
+
+import contextlib
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from studio.errors import StudioError
+from studio.models.importers.records import plain
+
+_AGAIN = "Download it again and compare its size."
+_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
+_MAX_TENSORS = 20_000
+
+
+class Unfit(Exception):
+    """Why weights cannot be imported, as the end of a sentence 'it holds ...'."""
+
+
+def looks_like_weights(head: bytes) -> bool:
+    """Whether a file that begins like this was written by torch.save."""
+    zipped = head.startswith(b"PK\x03\x04") and (b"data.pkl" in head[:200] or b"archive/" in head[:60])
+    return zipped or head.startswith(_LEGACY)
+
+
+@contextlib.contextmanager
+def told(path: Path, hint: str) -> Iterator[None]:
+    """What goes wrong with the weights in `path` becomes a StudioError; `hint` says what could be imported."""
+    try:
+        yield
+    except Unfit as e:
+        raise StudioError(f"{path.name} was not imported: it holds {e}.", hint) from None
+    except OSError as e:
+        raise StudioError(f"{path.name} cannot be read: {e.strerror or e}.", _AGAIN) from None
+    except MemoryError:
+        raise StudioError(f"{path.name} does not fit into memory.", "Close other programs and try again.") from None
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file. Raises Unfit for what is no state dict, StudioError for a damaged file."""
+    size = path.stat().st_size
+    with open(path, "rb") as f:
+        if f.read(4) == b"PK\x03\x04":
+            try:
+                entries = zipfile.ZipFile(f).infolist()
+            except (zipfile.BadZipFile, ValueError, NotImplementedError):
+                raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
+            # torch does not compress; a small file that unpacks to a large one is no honest one.
+            if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
+                raise Unfit("compressed parts, which torch does not write")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as e:  # a damaged file can fail anywhere in torch
+        if "weights_only" in str(e) or "Unsupported" in str(e):
+            raise Unfit("more than weights, and what is more could run as a program") from None
+        raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
+    if not isinstance(content, dict) or not content or len(content) > _MAX_TENSORS:
+        raise Unfit(f"a single {type(content).__name__}, not tensors by name" if not isinstance(content, dict) else "no weights")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            raise Unfit(f"'{plain(str(name), 40)}', which is no tensor")
+    # Tensors may share data, so a small file could ask for a large network.
+    if sum(t.nbytes for t in content.values()) > size:
+        raise Unfit("tensors that are larger than the file")
+    return content
+
+
+class Tensors:
+    """Named tensors that are taken one by one, so that none is left over unseen."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]):
+        self.all, self.used = tensors, set()
+
+    def take(self, name: str, ndim: int) -> torch.Tensor:
+        """A tensor as float32, when it is there with so many axes and only finite numbers. Raises Unfit."""
+        if name not in self.all:
+            raise Unfit(f"no tensor '{name}'")
+        tensor = self.all[name]
+        if tensor.ndim != ndim or 0 in tensor.shape or not tensor.dtype.is_floating_point or tensor.is_meta:
+            raise Unfit(f"'{name}' of the shape {tuple(tensor.shape)}, which does not fit there")
+        if not torch.isfinite(tensor).all():
+            raise Unfit(f"'{name}' with numbers that are not finite, as after a failed training")
+        self.used.add(name)
+        return tensor.float().contiguous().clone()
+
+    def skip(self, *names: str) -> None:
+        """Names that may be there and are not needed."""
+        self.used.update(names)
+
+    def numbers(self, pattern: str) -> list[int]:
+        """The numbers in names that begin like this, in order: 'blocks.(number).' -> [0, 1, 2]."""
+        found = {int(m.group(1)) for m in (re.match(pattern, name) for name in self.all) if m}
+        return sorted(found)
+
+    def check_all_used(self, family: str) -> None:
+        """Refuse a network that has more than ours: its pictures would be others.  family: its title."""
+        left = sorted(self.all.keys() - self.used)
+        if left:
+            raise Unfit(f"a tensor '{plain(left[0], 60)}', which this {family} does not have")

@@ -1,0 +1,85 @@
+"""CycleGAN (Zhu 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks").
+
+With directions 'AtoB' it is also the network of CUT (Park 2020, "Contrastive Learning for Unpaired Image-to-Image
+Translation"), which learns one direction alone.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from studio.networks.registry import Family, register
+from studio.networks.translators import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
+
+
+@dataclass(frozen=True)
+class CycleGANConfig:
+    """Hyper-parameters of the generators and of the discriminators."""
+
+    resolution: int = 256  # side of the pictures it learns from, in pixels
+    net: str = "resnet_9blocks"  # or 'resnet_6blocks', 'unet_128', 'unet_256'
+    ngf: int = 64  # channels of the generators at full size (ResNet) or at half of it (U-Net)
+    ndf: int = 64  # of the discriminators' first layer
+    norm: str = "instance"  # or 'batch'
+    upsampling: str = "transposed"  # convolutions, as in the paper, or 'resize': no checkerboards (Odena 2016)
+    dropout: bool = False  # in training, within the generators
+    discriminator: str = "patch"  # or 'pixel'
+    n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = it sees 70x70 pixels
+    input_channels: int = 3  # of side A: 1 = grey, 3 = RGB
+    output_channels: int = 3  # of side B
+    directions: str = "both"  # or 'AtoB'
+
+    def __post_init__(self):
+        check_translator(self)
+        if self.directions not in ("both", "AtoB"):
+            raise ValueError(f"directions must be both or AtoB, not {self.directions!r}")
+
+
+class Generator(Translator):
+    """A -> B, and B -> A when both directions are wanted."""
+
+    def __init__(self, cfg: CycleGANConfig):
+        super().__init__()
+        self.config, self.resolution = cfg, cfg.resolution
+        self.directions = DIRECTIONS if cfg.directions == "both" else DIRECTIONS[:1]
+        shape = (cfg.ngf, cfg.norm, cfg.upsampling, cfg.dropout)
+        self.G_A2B = make_generator(cfg.net, cfg.input_channels, cfg.output_channels, *shape)
+        if cfg.directions == "both":
+            self.G_B2A = make_generator(cfg.net, cfg.output_channels, cfg.input_channels, *shape)
+        self.multiple = self.G_A2B.multiple
+
+    def forward(self, x: torch.Tensor, direction: str = "AtoB") -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C', H, W) in [-1, 1]."""
+        assert direction in self.directions, direction
+        return (self.G_A2B if direction == "AtoB" else self.G_B2A)(x)
+
+
+class Discriminator(nn.Module):
+    """How real a picture looks as one of side B, and of side A when both directions are wanted."""
+
+    def __init__(self, cfg: CycleGANConfig):
+        super().__init__()
+        self.config = cfg
+        shape = (cfg.ndf, cfg.n_layers, cfg.norm)
+        self.D_B = make_discriminator(cfg.discriminator, cfg.output_channels, *shape)
+        if cfg.directions == "both":
+            self.D_A = make_discriminator(cfg.discriminator, cfg.input_channels, *shape)
+
+    def forward(self, x: torch.Tensor, side: str) -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1].  side: 'A' or 'B'.  Returns (N, 1, H', W') logits, one for each patch."""
+        return (self.D_B if side == "B" else self.D_A)(x)
+
+
+register(
+    Family(
+        name="cyclegan",
+        title="CycleGAN",
+        sentence="Turns pictures of one kind into another and back, learned from two heaps without pairs; pick it to change a style.",
+        config=CycleGANConfig,
+        generator=Generator,
+        discriminator=Discriminator,
+        translate=True,
+        objective="cycle",
+    )
+)

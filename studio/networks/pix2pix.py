@@ -1,0 +1,118 @@
+"""pix2pix (Isola 2017, "Image-to-Image Translation with Conditional Adversarial Networks"): one direction, from pairs.
+
+A pair may also be made of one picture: its grey version or its outlines go in, the picture itself is to come out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from studio.networks.registry import Family, register
+from studio.networks.translators import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
+
+TRANSFORMS = ("none", "grey", "edges")
+_LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
+
+
+@dataclass(frozen=True)
+class Pix2PixConfig:
+    """Hyper-parameters of the generator and of the discriminator."""
+
+    resolution: int = 256  # side of the pictures it learns from, in pixels
+    net: str = "unet_256"  # or 'unet_128', 'resnet_6blocks', 'resnet_9blocks'
+    ngf: int = 64  # channels of the generator at half of the size (U-Net) or at full size (ResNet)
+    ndf: int = 64  # of the discriminator's first layer
+    norm: str = "instance"  # or 'batch'; with one picture a step, as in the paper, both normalise a picture by itself
+    upsampling: str = "transposed"  # convolutions, as in the paper, or 'resize': no checkerboards (Odena 2016)
+    dropout: bool = True  # in training, within the generator; where it is used, it gives one answer
+    discriminator: str = "patch"  # or 'pixel'
+    n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = it sees 70x70 pixels
+    input_channels: int = 3  # 1 = grey, 3 = RGB
+    output_channels: int = 3
+    transform: str = "none"  # what is made of a picture before it goes in: 'grey' (to colour in), 'edges' (line art to fill)
+
+    def __post_init__(self):
+        check_translator(self)
+        if self.transform not in TRANSFORMS:
+            raise ValueError(f"transform must be one of {', '.join(TRANSFORMS)}, not {self.transform!r}")
+
+
+def grey(x: torch.Tensor) -> torch.Tensor:
+    """(N, 3, H, W) or (N, 1, H, W) -> its brightness (N, 1, H, W), in the same range."""
+    if x.shape[1] == 1:
+        return x
+    return (x * x.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+
+
+def edges(x: torch.Tensor, sigma: float = 1.0, sharpness: float = 30.0) -> torch.Tensor:
+    """A line drawing of (N, C, H, W) in [-1, 1]: dark lines on white, (N, 1, H, W) in [-1, 1].
+
+    Where a pixel is darker than its surroundings there is ink: 1 - tanh(sharpness * max(0, g_k - g)), with the brightness
+    in [0, 1] blurred by Gaussians of `sigma` (g) and 1.6 `sigma` pixels (g_k). That is the difference of Gaussians of
+    Winnemöller 2012 (XDoG, Sec. 2) without its ground tone. A thin line stays one line, so that drawings are welcome too.
+    """
+    light = (grey(x) + 1) / 2
+    ink = (sharpness * (_blur(light, 1.6 * sigma) - _blur(light, sigma)).clamp(min=0)).tanh()
+    return 1 - 2 * ink
+
+
+def _blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(N, 1, H, W) by a Gaussian cut at three sigmas; the border is repeated."""
+    reach = math.ceil(3 * sigma)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype) / sigma) ** 2)
+    taps = taps / taps.sum()
+    x = F.pad(x, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(x, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
+
+
+class Generator(Translator):
+    """A -> B. What goes in is made by the config's transform."""
+
+    directions = DIRECTIONS[:1]
+
+    def __init__(self, cfg: Pix2PixConfig):
+        super().__init__()
+        self.config, self.resolution = cfg, cfg.resolution
+        self.G = make_generator(cfg.net, cfg.input_channels, cfg.output_channels, cfg.ngf, cfg.norm, cfg.upsampling, cfg.dropout)
+        self.multiple = self.G.multiple
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """A picture (N, input_channels, H, W) -> what the network reads, of the same shape."""
+        if self.config.transform == "none":
+            return x
+        return (grey(x) if self.config.transform == "grey" else edges(x)).expand(-1, self.config.input_channels, -1, -1)
+
+    def forward(self, x: torch.Tensor, direction: str = "AtoB") -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C', H, W) in [-1, 1]."""
+        assert direction in self.directions, direction
+        return self.G(self.prepare(x))
+
+
+class Discriminator(nn.Module):
+    """How well a picture answers to what went in: both are judged side by side (Isola 2017, Eq. 1)."""
+
+    def __init__(self, cfg: Pix2PixConfig):
+        super().__init__()
+        self.config = cfg
+        self.D = make_discriminator(cfg.discriminator, cfg.input_channels + cfg.output_channels, cfg.ndf, cfg.n_layers, cfg.norm)
+
+    def forward(self, given: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+        """given: (N, input_channels, H, W), prepared.  answer: (N, output_channels, H, W).  Returns (N, 1, H', W') logits."""
+        return self.D(torch.cat([given, answer], dim=1))
+
+
+register(
+    Family(
+        name="pix2pix",
+        title="pix2pix",
+        sentence="Learns from pairs what each picture should become; pick it for colouring in, filling line art, and maps into views.",
+        config=Pix2PixConfig,
+        generator=Generator,
+        discriminator=Discriminator,
+        translate=True,
+        objective="paired",
+    )
+)

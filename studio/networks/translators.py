@@ -1,0 +1,280 @@
+"""Networks that turn a picture into a picture, and their judges: ResNet and U-Net generators, PatchGAN, pixel discriminator.
+
+The sequences are numbered as in the papers' published code (model.0, model.1, ...), so that published weights fit by name.
+The layers above know only this of a family that translates. Its generator is a `Translator`: `directions`, `multiple`,
+`resolution`, `config`, and `forward(picture, direction)`.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from studio.networks.layers import BatchNorm, normal
+
+NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
+DIRECTIONS = ("AtoB", "BtoA")
+_STD = 0.02  # of all weights at the beginning (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
+
+
+class Translator(nn.Module):
+    """Picture -> picture.
+
+    directions: of DIRECTIONS, those that it knows.  multiple: sides of a picture must be multiples of it.
+    resolution: side of the pictures it learned from; others are welcome.
+    """
+
+    config: Any
+    directions: tuple[str, ...]
+    multiple: int
+    resolution: int
+
+    def forward(self, x: torch.Tensor, direction: str = "AtoB") -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C', H, W) in [-1, 1]."""
+        raise NotImplementedError
+
+    def channels(self, direction: str) -> int:
+        """Channels of the pictures that go in: 1 = grey, 3 = RGB."""
+        return self.config.input_channels if direction == "AtoB" else self.config.output_channels
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+class _SmallWeights:
+    """A layer of torch whose weights begin at N(0, 0.02^2) and whose biases begin at 0."""
+
+    def reset_parameters(self) -> None:
+        self.weight = nn.Parameter(normal(*self.weight.shape, std=_STD))
+        if self.bias is not None:
+            self.bias = nn.Parameter(torch.zeros(self.bias.shape))
+
+
+class Conv(_SmallWeights, nn.Conv2d):
+    """nn.Conv2d begun small."""
+
+
+class TransposedConv(_SmallWeights, nn.ConvTranspose2d):
+    """nn.ConvTranspose2d begun small."""
+
+
+class ResizeConv(Conv):
+    """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboards (Odena 2016)."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool):
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    """'batch', or 'instance' (Ulyanov 2016), which has no weights here."""
+    return BatchNorm(channels, _STD) if kind == "batch" else nn.InstanceNorm2d(channels)
+
+
+def _up(kind: str, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Module:
+    """Twice the size."""
+    if kind == "resize":
+        return ResizeConv(in_channels, out_channels, bias)
+    # What is added on the right and below makes the size exactly twice for an odd kernel.
+    return TransposedConv(in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias)
+
+
+# -- generators --------------------------------------------------------------------------------------------------------
+
+
+class ResnetBlock(nn.Module):
+    """x + two 3x3 convolutions of it."""
+
+    def __init__(self, channels: int, norm: str, dropout: bool):
+        super().__init__()
+        bias = norm == "instance"  # BatchNorm has its own
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1), Conv(channels, channels, 3, bias=bias), _norm(norm, channels), nn.ReLU(),
+            *([nn.Dropout(0.5)] if dropout else []),
+            nn.ReflectionPad2d(1), Conv(channels, channels, 3, bias=bias), _norm(norm, channels),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """Down twice, residual blocks, up twice (Johnson 2016; Zhu 2017, App. 7.2)."""
+
+    multiple = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,  # channels at full size; they double as the size halves
+        blocks: int,  # 6 for 128 px, 9 for 256 px in the paper
+        norm: str = "instance",  # or 'batch'
+        upsampling: str = "transposed",  # convolutions, or 'resize'
+        dropout: bool = False,  # within the blocks
+    ):
+        super().__init__()
+        bias = norm == "instance"
+        layers = [nn.ReflectionPad2d(3), Conv(in_channels, width, 7, bias=bias), _norm(norm, width), nn.ReLU()]
+        for c in (width, 2 * width):
+            layers += [Conv(c, 2 * c, 3, stride=2, padding=1, bias=bias), _norm(norm, 2 * c), nn.ReLU()]
+        layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
+        for c in (4 * width, 2 * width):
+            layers += [_up(upsampling, c, c // 2, 3, bias), _norm(norm, c // 2), nn.ReLU()]
+        layers += [nn.ReflectionPad2d(3), Conv(width, out_channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+        # For contrastive learning: the pixels, both halvings, the first and the fifth block (Park 2020, App. B.1).
+        self.feature_layers = (0, 4, 7, 10, 14)
+        self.feature_channels = (in_channels, 2 * width, 4 * width, 4 * width, 4 * width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x).float()
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """x: (N, C, H, W) -> the maps after each of `feature_layers`."""
+        maps = []
+        for i, layer in enumerate(self.model[: self.feature_layers[-1] + 1]):
+            x = layer(x)
+            if i in self.feature_layers:
+                maps.append(x)
+        return maps
+
+
+class UnetBlock(nn.Module):
+    """One level of the U-Net: down, the level below, up; the input is laid beside the output.
+
+    below: the next level, None = this is the bottom.  in_channels: only of the outermost level, which ends in tanh.
+    """
+
+    def __init__(
+        self, outer: int, inner: int, below: nn.Module | None, norm: str, upsampling: str, dropout: bool, in_channels: int | None = None
+    ):
+        super().__init__()
+        bias = norm == "instance"
+        self.outermost = in_channels is not None
+        wide = inner if below is None else 2 * inner
+        down = Conv(in_channels if self.outermost else outer, inner, 4, stride=2, padding=1, bias=bias)
+        up = _up(upsampling, wide, outer, 4, bias or self.outermost)
+        if self.outermost:
+            layers = [down, below, nn.ReLU(), up, nn.Tanh()]
+        elif below is None:
+            layers = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, _norm(norm, outer)]
+        else:
+            layers = [nn.LeakyReLU(0.2), down, _norm(norm, inner), below, nn.ReLU(), up, _norm(norm, outer)]
+            layers += [nn.Dropout(0.5)] if dropout else []
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.model(x)
+        return y.float() if self.outermost else torch.cat([x, y], dim=1)
+
+
+class UnetGenerator(nn.Module):
+    """Halved `downs` times, to one pixel at 2**downs, and back, with a skip at each size (Isola 2017, Sec. 3.2.1 and App. 6.1.1).
+
+    dropout: at the levels of most channels but the innermost, in training only.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,  # channels at half the size; they double as the size halves, up to eight times as many
+        downs: int,  # 7 for 128 px, 8 for 256 px
+        norm: str = "batch",  # or 'instance'
+        upsampling: str = "transposed",  # convolutions, or 'resize'
+        dropout: bool = False,
+    ):
+        super().__init__()
+        self.multiple = 2**downs
+        block = UnetBlock(8 * width, 8 * width, None, norm, upsampling, False)
+        for _ in range(downs - 5):
+            block = UnetBlock(8 * width, 8 * width, block, norm, upsampling, dropout)
+        for c in (4 * width, 2 * width, width):
+            block = UnetBlock(c, 2 * c, block, norm, upsampling, False)
+        self.model = UnetBlock(out_channels, width, block, norm, upsampling, False, in_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x)
+
+
+def make_generator(net: str, in_channels: int, out_channels: int, width: int, norm: str, upsampling: str, dropout: bool) -> nn.Module:
+    """One of NETS."""
+    kind, size = net.split("_")
+    if kind == "resnet":
+        return ResnetGenerator(in_channels, out_channels, width, int(size.removesuffix("blocks")), norm, upsampling, dropout)
+    return UnetGenerator(in_channels, out_channels, width, int(size).bit_length() - 1, norm, upsampling, dropout)
+
+
+# -- discriminators ----------------------------------------------------------------------------------------------------
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN: a logit for each overlapping patch (Isola 2017, Sec. 3.2.2 and App. 6.1.2).
+
+    Strided convolutions and two without stride: with 3 of the former a logit sees 70x70 pixels.
+    """
+
+    def __init__(self, in_channels: int, width: int, n_layers: int = 3, norm: str = "instance"):
+        super().__init__()
+        bias = norm == "instance"
+        layers = [Conv(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for n in range(1, n_layers + 1):
+            before, after = width * min(2 ** (n - 1), 8), width * min(2**n, 8)
+            conv = Conv(before, after, 4, stride=2 if n < n_layers else 1, padding=1, bias=bias)
+            layers += [conv, _norm(norm, after), nn.LeakyReLU(0.2)]
+        self.model = nn.Sequential(*layers, Conv(width * min(2**n_layers, 8), 1, 4, padding=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1].  Returns (N, 1, H', W') logits, H' = H / 2**n_layers - 2."""
+        return self.model(x).float()
+
+
+class PixelDiscriminator(nn.Module):
+    """PixelGAN: a logit for each pixel by its colour alone (Isola 2017, App. 6.1.2, '1x1')."""
+
+    def __init__(self, in_channels: int, width: int, norm: str = "instance"):
+        super().__init__()
+        bias = norm == "instance"
+        self.net = nn.Sequential(
+            Conv(in_channels, width, 1), nn.LeakyReLU(0.2),
+            Conv(width, 2 * width, 1, bias=bias), _norm(norm, 2 * width), nn.LeakyReLU(0.2),
+            Conv(2 * width, 1, 1, bias=bias),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1].  Returns (N, 1, H, W) logits."""
+        return self.net(x).float()
+
+
+def make_discriminator(kind: str, in_channels: int, width: int, n_layers: int, norm: str) -> nn.Module:
+    """'patch' or 'pixel'."""
+    if kind == "pixel":
+        return PixelDiscriminator(in_channels, width, norm)
+    return PatchDiscriminator(in_channels, width, n_layers, norm)
+
+
+# -- what both configs check -------------------------------------------------------------------------------------------
+
+
+def check_translator(cfg: Any) -> None:
+    """Raises ValueError for hyper-parameters of which no network can be made."""
+    choices = dict(net=NETS, norm=("instance", "batch"), upsampling=("transposed", "resize"), discriminator=("patch", "pixel"))
+    for name, allowed in choices.items():
+        if getattr(cfg, name) not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(cfg, name)!r}")
+    for name in ("input_channels", "output_channels"):
+        if getattr(cfg, name) not in (1, 3):
+            raise ValueError(f"{name} must be 1 or 3, not {getattr(cfg, name)}")
+    if min(cfg.ngf, cfg.ndf) < 1:
+        raise ValueError("ngf and ndf must be 1 or more")
+    if not 1 <= cfg.n_layers <= 5:
+        raise ValueError(f"n_layers must be 1 to 5, not {cfg.n_layers}")
+    multiple = int(cfg.net.split("_")[1]) if cfg.net.startswith("unet") else 4
+    if not 16 <= cfg.resolution <= 4096 or cfg.resolution % multiple:
+        raise ValueError(f"resolution must be a multiple of {multiple} from 16 to 4096 for {cfg.net}, not {cfg.resolution}")
+    if cfg.discriminator == "patch" and cfg.resolution < 3 * 2**cfg.n_layers:
+        raise ValueError(f"a discriminator of {cfg.n_layers} layers needs pictures of {3 * 2**cfg.n_layers} px or more")
