@@ -47,6 +47,8 @@ def studio(home):
     app.close()
     engine.close()
     supervisor.close()
+    for job in supervisor.jobs():  # a test that failed may have left one at work
+        supervisor.launcher.kill(job)
     patch.undo()
 
 

@@ -79,7 +79,7 @@ sys.path.insert(0, os.getcwd())  # as `python -m` does
 from studio.training.objectives import adversarial
 real = adversarial.Adversarial.step
 def step(self, number, batches, seen):
-    if os.environ["RANK"] == "1" and len(batches[0].images) > 2:
+    if os.environ["RANK"] == "1" and len(batches[0][0].images) > 2:
         raise torch.OutOfMemoryError("out of memory")
     return real(self, number, batches, seen)
 adversarial.Adversarial.step = step
