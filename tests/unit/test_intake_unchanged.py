@@ -48,7 +48,8 @@ def test_crop_and_ground_make_a_cache_of_their_own(tmp_path):
     again = ImageSet.open(tmp_path / "p", 16, tmp_path / "cache").array
     assert np.array_equal(centre, again) and centre[0, 8, 2].tolist() == [200, 0, 0] and centre[0, 8, 13].tolist() == [255, 255, 255]
     assert fit[0, 0, 0].tolist() == [0, 0, 255] and fit[0, 8, 2].tolist() == [200, 0, 0] and fit[0, 8, 13].tolist() == [0, 0, 255]
-    assert len(list((tmp_path / "cache" / "images").iterdir())) == 2
+    caches = [p for p in (tmp_path / "cache" / "images").iterdir() if not p.name.endswith(".lock")]
+    assert len(caches) == 2
     with pytest.raises(StudioError, match="no crop 'round'"):
         ImageSet.open(tmp_path / "p", 16, tmp_path / "cache", crop="round")
 
