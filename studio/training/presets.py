@@ -33,8 +33,9 @@ _CARD = 4  # a graphics card shows so many times more in the time of an artist's
 def kind_for(pictures: int) -> str:
     """Name of the kind that suits so many pictures.
 
-    On 200 paintings at 64 px, beginning from a model of other drawings, KID after ten minutes of one core was 0.35 to 0.42 with
-    projected features, 0.67 to 0.87 with ADA and FreezeD; from nothing 1.2 and 1.8 or more (tests/benchmarks/few_pictures.py).
+    On 200 paintings at 64 px, beginning from a model of other drawings, KID after ten minutes of one core was 0.42 with
+    projected features (0.40 after the first 4,000 pictures) and 0.86 with ADA and FreezeD (1.17); from nothing 1.25 and 2.59.
+    Pictures a second were about the same (tests/benchmarks/few_pictures.py).
     """
     return "projected" if pictures < FEW else "stylegan2"
 
