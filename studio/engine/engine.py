@@ -22,6 +22,7 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
 from studio.models.loaded import Model, choose_device, load_info
+from studio.models.pixels import to_uint8
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 
@@ -320,11 +321,3 @@ def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:
     if limit is None or img.shape[-1] <= limit:
         return img
     return torch.nn.functional.adaptive_avg_pool2d(img, limit)
-
-
-def to_uint8(img: torch.Tensor) -> np.ndarray:
-    """(N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8; a grey picture gets three equal channels."""
-    img = (img.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-    if img.shape[1] == 1:
-        img = img.expand(-1, 3, -1, -1)
-    return img.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -15,6 +15,7 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
+from studio.models.pixels import to_uint8
 from studio.models.seeds import brief, check_seed, z_from_seed
 from studio.models.translate import translate_picture
 from studio.networks import get_family
@@ -126,7 +127,7 @@ class Model:
         size = max(1, _BATCH_PIXELS // self.resolution**2)
         for i in range(0, len(seeds), size):
             ws = torch.cat([self._blended(s, share) for s, share in zip(seeds[i : i + size], shares[i : i + size], strict=True)])
-            out[i : i + size] = _pixels(self.network.synthesis(self.network.mapping.truncate(ws, psi, None), noise_mode="const"))
+            out[i : i + size] = to_uint8(self.network.synthesis(self.network.mapping.truncate(ws, psi, None), noise_mode="const"))
         return out
 
     @torch.inference_mode()
@@ -220,12 +221,6 @@ class Model:
         return tensor
 
 
-def _pixels(img: torch.Tensor) -> np.ndarray:
-    """(N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8; a grey picture gets three equal channels."""
-    img = (img.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-    return img.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
-
-
 def choose_device(wanted: str | None = None) -> torch.device:
     """The wanted device, or the best there is: CUDA, Apple's MPS, CPU. Raises StudioError when it is not there."""
     if wanted is None:
@@ -304,5 +299,5 @@ def _first_picture(model: Model) -> Image.Image:
     """Seed 0, at a psi that suits most models."""
     z = np.random.RandomState(0).randn(1, model.z_dim)
     c = np.eye(model.c_dim)[:1] if model.c_dim else None
-    pixels = _pixels(model.synthesis(model.mapping(z, c, 0.7)))[0]
+    pixels = to_uint8(model.synthesis(model.mapping(z, c, 0.7)))[0]
     return Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from studio.datasets.decode import eight_bits, over_ground, reason
 from studio.errors import StudioError
+from studio.models.pixels import to_uint8
 from studio.networks.translators import Translator
 
 MAX_PIXELS = 64 << 20
@@ -34,9 +35,7 @@ def translate_picture(network: Translator, image: Image.Image, direction: str) -
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
     device = next(network.parameters()).device
     x = torch.from_numpy(_padded(pixels, network.multiple)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
-    y = network(x, direction)[0, :, :height, :width]
-    out = (y.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
-    result = Image.fromarray(out)
+    result = Image.fromarray(to_uint8(network(x, direction)[:, :, :height, :width])[0])
     if picture.mode == "RGBA":
         result.putalpha(picture.getchannel("A"))
     return result

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.layers import BatchNorm, normal
+from studio.networks.dcgan import Conv, TransposedConv  # begun at N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
+from studio.networks.layers import BatchNorm
 
 NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
 DIRECTIONS = ("AtoB", "BtoA")
@@ -40,23 +41,6 @@ class Translator(nn.Module):
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------
-
-
-class _SmallWeights:
-    """A layer of torch whose weights begin at N(0, 0.02^2) and whose biases begin at 0."""
-
-    def reset_parameters(self) -> None:
-        self.weight = nn.Parameter(normal(*self.weight.shape, std=_STD))
-        if self.bias is not None:
-            self.bias = nn.Parameter(torch.zeros(self.bias.shape))
-
-
-class Conv(_SmallWeights, nn.Conv2d):
-    """nn.Conv2d begun small."""
-
-
-class TransposedConv(_SmallWeights, nn.ConvTranspose2d):
-    """nn.ConvTranspose2d begun small."""
 
 
 class ResizeConv(Conv):

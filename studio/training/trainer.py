@@ -23,6 +23,7 @@ from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
+from studio.models.pixels import to_uint8
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
 from studio.training.checks import check, family_config, pictures_at_once
@@ -311,7 +312,7 @@ class _Run:
 
     def _pictures(self, count: int, stream: str = "fixed latents") -> np.ndarray:
         """uint8 (count, H, W, 3) of fixed latents."""
-        return np.concatenate([_to_uint8(x) for x in self.objective.fixed_samples(count, stream)])
+        return np.concatenate([to_uint8(x) for x in self.objective.fixed_samples(count, stream)])
 
     def _save_reals(self) -> None:
         if self.main:
@@ -331,7 +332,7 @@ class _Run:
     def _translations(self) -> dict[str, np.ndarray]:
         """What a row of the sheet shows -> its pictures, uint8 (8, H, W, 3)."""
         (batch,) = self.sides.fixed(_SHEET_SIDE, "sheet", _SHEET_SIDE)
-        return {name: _to_uint8(x) for name, x in self.objective.rows(batch)}
+        return {name: to_uint8(x) for name, x in self.objective.rows(batch)}
 
     def _thumbnail(self) -> np.ndarray:
         """Sixteen pictures; of a model that translates, rows of what goes in above rows of what comes out."""
@@ -353,7 +354,7 @@ class _Run:
             if direction in self.objective.directions:
                 batches = self.sides.fixed(min(count, self.sides.size(direction[0])), "metric", 16)
                 made = [self.objective.translated(b.a if direction == "AtoB" else b.b, direction) for b in batches]
-                pictures = np.concatenate([_to_uint8(x) for x in made])
+                pictures = np.concatenate([to_uint8(x) for x in made])
                 mean, deviation = self._meter(direction, self.sides.centred(direction[-1])).measure(pictures)
                 out |= {name: mean, f"{name}_sd": deviation, "kid_images": len(pictures)}
         return out
@@ -418,12 +419,6 @@ def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet:
 
 def _name(images: int) -> str:
     return f"img{images:09d}"
-
-
-def _to_uint8(x: torch.Tensor) -> np.ndarray:
-    """(N, 3, H, W) in [-1, 1] -> (N, H, W, 3)."""
-    x = (x * 127.5 + 128).clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)
-    return x.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _grid(pictures: np.ndarray, columns: int) -> np.ndarray:

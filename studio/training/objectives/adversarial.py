@@ -12,6 +12,8 @@ from torch import nn
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.augment import AdaController, make_augment
+from studio.training.average import follow
+from studio.training.growth import grown_at
 from studio.training.losses import (
     add_spectral_norm,
     clip_weights,
@@ -22,7 +24,6 @@ from studio.training.losses import (
     path_lengths,
 )
 from studio.training.objectives.projected import ProjectedDiscriminator
-from studio.training.growth import grown_at
 from studio.training.plan import Plan
 from studio.training.randomness import generator
 from studio.training.transfer import Transfer, copy_what_fits
@@ -342,20 +343,12 @@ class Adversarial:
 
     @torch.no_grad()
     def _average(self, w_mean: torch.Tensor, images_seen: int) -> None:
-        """The generator's mean of w, and its running average with warm-up (ProGAN, Sec. 4.1; ADA's schedule)."""
-        optimizer = self.plan.optimizer
+        """The generator's mean of w, and its running average."""
         if self.learns_w:
             w_mean = self.accelerator.reduce(w_mean, "mean")
             w_avg = self.G.mapping.w_avg
             w_avg.copy_(w_mean.lerp(w_avg, self.G.mapping.w_avg_beta))
-        half_life = optimizer.ema_kimg * 1000
-        if optimizer.ema_rampup > 0:
-            half_life = min(half_life, images_seen * optimizer.ema_rampup)
-        beta = 0.5 ** (self.plan.pictures_a_step / max(half_life, 1e-8))
-        for averaged, now in zip(self.ema.parameters(), self.G.parameters(), strict=True):
-            averaged.copy_(now.lerp(averaged, beta))
-        for averaged, now in zip(self.ema.buffers(), self.G.buffers(), strict=True):
-            averaged.copy_(now)
+        follow(self.ema, self.G, self.plan, images_seen)
         self.settled = False
 
     def _mean_over_processes(self, values: list[torch.Tensor]) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks import get_family
+from studio.training.average import follow
 from studio.training.losses import get_loss
 from studio.training.plan import Augment, Growth, Objective, Plan
 from studio.training.randomness import derive, generator
@@ -135,7 +136,7 @@ class Translation:
                 loss = note("loss_d", self._discriminator_loss(batch, fake))
             (loss * share).backward()
         self._update(self.opt_d, self.D)
-        self._average(images_seen)
+        follow(self.ema, self.G, self.plan, images_seen)
         values = self.accelerator.reduce(torch.stack([v.to(self.device) for v in stats.values()]), "mean")
         out = {name: float(value) for name, value in zip(stats, values, strict=True)}
         if not all(math.isfinite(value) for value in out.values()):
@@ -189,19 +190,6 @@ class Translation:
             nn.utils.clip_grad_norm_(params, self.plan.optimizer.grad_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-
-    @torch.no_grad()
-    def _average(self, images_seen: int) -> None:
-        """The running average of the generators, shorter in the beginning (ProGAN, Sec. 4.1; ADA's schedule)."""
-        optimizer = self.plan.optimizer
-        half_life = optimizer.ema_kimg * 1000
-        if optimizer.ema_rampup > 0:
-            half_life = min(half_life, images_seen * optimizer.ema_rampup)
-        beta = 0.5 ** (self.plan.pictures_a_step / max(half_life, 1e-8))
-        for averaged, now in zip(self.ema.parameters(), self.G.parameters(), strict=True):
-            averaged.copy_(now.lerp(averaged, beta))
-        for averaged, now in zip(self.ema.buffers(), self.G.buffers(), strict=True):
-            averaged.copy_(now)
 
     def _autocast(self) -> torch.autocast:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
