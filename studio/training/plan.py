@@ -50,6 +50,7 @@ class Objective:
     clip: float = 0.0  # bound of the discriminator's weights (WGAN, Arjovsky 2017), 0 = off
     spectral_norm: bool = False  # on every layer of the discriminator (Miyato 2018)
     ortho_weight: float = 0.0  # weight of orthogonal regularisation of the generator (BigGAN, Sec. 3.1), 0 = off
+    mismatch: float = 0.0  # share of real pictures under a wrong class among what D must find false (Reed 2016), 0 = off
     n_critic: int = 1  # steps of the discriminator for each of the generator
     pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
     pl_interval: int = 4
@@ -155,6 +156,10 @@ class Plan:
         _need(
             self.data.load_size == 0 or self.data.resolution <= self.data.load_size <= 4096,
             "data.load_size", self.data.load_size, f"0, or {self.data.resolution} (the resolution) to 4096",
+        )
+        _need(
+            self.objective.mismatch == 0 or (0 < self.objective.mismatch < 1 and self.data.conditional),
+            "objective.mismatch", self.objective.mismatch, "0, or below 1 with data.conditional",
         )
         _need(self.objective.n_critic >= 1, "objective.n_critic", self.objective.n_critic, "1 or more")
         for name in ("r1_gamma", "r2_gamma", "gp_weight", "clip", "ortho_weight", "pl_weight"):

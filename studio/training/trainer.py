@@ -108,6 +108,8 @@ class _Run:
                 "Put each class in a sub-folder of its own, or set data.conditional = false.",
             )
         self.classes = self.images.classes if plan.data.conditional else ()
+        if plan.objective.mismatch > 0 and len(self.classes) == 1:
+            raise StudioError("There is only one class, so that none can be wrong.", "Set objective.mismatch = 0.")
         self.config = family_config(plan, base, len(self.classes))
         self.plan = self._agree_with_run(plan)
         self.precision = choose_precision(plan.precision, accelerator.device)

@@ -201,6 +201,36 @@ def test_the_estimate_of_wassersteins_distance(kind):
     assert "wasserstein" not in game(plan_of("dcgan", TINY["dcgan"])).step(0, [[Batch(0, reals[0][0].images, reals[0][0].c)]], 0)
 
 
+def test_wrong_classes_are_no_right_ones_and_hang_on_no_micro_batch():
+    plan = plan_of("dcgan", TINY["dcgan"], batch=64, objective=dict(mismatch=0.5))
+    players = game(plan, family_config(plan, None, 3), (1, 1, 1))
+    c = torch.eye(3)[torch.arange(64) % 3]
+    whole = players._wrong_classes(5, Batch(0, c, c))
+    assert (whole.sum(dim=1) == 1).all() and not (whole * c).any()
+    assert {(i % 3, int(k)) for i, k in enumerate(whole.argmax(dim=1))} == {(a, b) for a in range(3) for b in range(3) if a != b}
+    parts = [players._wrong_classes(5, Batch(i, c[i * 16 : i * 16 + 16], c[i * 16 : i * 16 + 16])) for i in range(4)]
+    assert torch.equal(torch.cat(parts), whole)
+    assert not torch.equal(players._wrong_classes(6, Batch(0, c, c)), whole)
+
+
+def test_with_mismatch_a_picture_under_a_wrong_class_is_found_false():
+    """Against a generator that stands still: without it such pictures pass, as nothing like them was made."""
+
+    def found_false(mismatch: float) -> float:
+        plan = plan_of("dcgan", TINY["dcgan"], batch=16, lr_g=1e-12, lr_d=0.002, objective=dict(mismatch=mismatch))
+        players, rng = game(plan, family_config(plan, None, 2), (1, 1)), torch.Generator().manual_seed(0)
+        for step in range(40):
+            pictures, labels = coloured_squares(16, rng)
+            players.step(step, [[Batch(0, pictures, torch.eye(2)[labels])]], step * 16)
+        pictures, labels = coloured_squares(64, rng)
+        with torch.no_grad():
+            assert (players.D(pictures, torch.eye(2)[labels]) > 0).float().mean() > 0.8
+            return float((players.D(pictures, torch.eye(2)[1 - labels]) < 0).float().mean())
+
+    assert found_false(0.5) > 0.9
+    assert found_false(0.0) < 0.5
+
+
 @pytest.mark.parametrize(
     "kind, network, lr", [("dcgan", TINY["dcgan"], 0.01), ("gan", TINY["gan"], 0.1), ("biggan", dict(ch=4, n_stats=2), 0.01)]
 )

@@ -240,6 +240,11 @@ class Adversarial:
                     fake, real = self.augment(fake, generator=rng), self.augment(batch.images, generator=rng)
                 real_logits, fake_logits = self.D(real, batch.c).float(), self.D(fake, c).float()
                 loss = self.loss.d(real_logits, fake_logits).mean()
+                if objective.mismatch > 0:
+                    # GAN-CLS (Reed 2016, Sec. 4.1): a real picture that is said to be of another class is false as well.
+                    wrong_logits = self.D(real, self._wrong_classes(turn, batch)).float()
+                    loss = loss.lerp(self.loss.d(real_logits, wrong_logits).mean(), objective.mismatch)
+                    stats.add("wrong_sign", wrong_logits.sign().mean())
             (loss * share).backward()
             stats.add("loss_d", loss)
             stats.add("real_sign", real_logits.sign().mean())
@@ -315,6 +320,14 @@ class Adversarial:
             other = torch.randn(all_of_them, self.config.z_dim, generator=draw)[mine].to(self.device)
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
         return self.G.synthesis(ws, noise_mode="random", generator=rng), c, w
+
+    def _wrong_classes(self, turn: int, batch: Batch) -> torch.Tensor:
+        """For each picture of a micro-batch one of the classes that it is not of, all equally likely: (n, c_dim), one-hot."""
+        all_of_them, draw = self.plan.optimizer.batch, generator(self.plan.seed, "wrong", turn)
+        first = batch.index * len(batch.c) % all_of_them
+        steps = torch.randint(1, self.config.c_dim, (all_of_them,), generator=draw)[first : first + len(batch.c)].to(self.device)
+        wrong = (batch.c.argmax(dim=1) + steps) % self.config.c_dim
+        return nn.functional.one_hot(wrong, self.config.c_dim).to(batch.c)
 
     def _path_length_backward(self, step: int, batch: Batch, share: float) -> torch.Tensor:
         """Gradient of the path length penalty on half of the micro-batch (it is costly). Returns the mean length."""
