@@ -89,6 +89,11 @@ def translating(
     return result
 
 
+def usual_tile(device: torch.device) -> int:
+    """Pixels a side of a piece."""
+    return _TILE_CPU if device.type == "cpu" else _TILE
+
+
 def checked(image: Image.Image) -> Image.Image:
     """A picture that was opened -> in 8 bits, RGBA, RGB or L. Raises StudioError for what cannot be used."""
     if not isinstance(image, Image.Image):
@@ -146,7 +151,7 @@ def _in_pieces(
 
     passes = plan_passes(network.generator(direction), Pixels(pixels, network.prepare, network.reach, device), device, take)
     values_a_pixel = largest_values(passes) / area
-    tile = tile or (_TILE_CPU if device.type == "cpu" else _TILE)
+    tile = tile or usual_tile(device)
 
     def smaller(e: Exception, values: int) -> int:
         if not out_of_memory(e):
