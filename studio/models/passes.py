@@ -47,7 +47,7 @@ class Store:
     def write(self, box: Box, x: torch.Tensor, device: torch.device) -> None:
         """Put a piece (1, C, h, w) in its place."""
         if self.data is None:
-            self.data = torch.empty(self.shape, dtype=x.dtype, device=device).to(memory_format=torch.channels_last)
+            self.data = torch.empty(self.shape, dtype=x.dtype, device=device, memory_format=torch.channels_last)
         self.data[:, :, box.top : box.bottom, box.left : box.right] = x
 
 

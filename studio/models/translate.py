@@ -22,7 +22,7 @@ _LEAST = 8  # pixels a side; a ResNet mirrors borders at a quarter of the size, 
 _WHITE = (255, 255, 255)  # what was below transparent parts when the network learned
 _TILE_CPU, _TILE = 256, 1024  # pixels a side of a piece; on CPUs what fits the caches is as quick, and the next wish waits less
 _SURELY_FITS = 512 * 512  # pixels that any machine of today can hold
-_SHARE = 0.6  # of the free memory; what the layers' inner copies take is not seen when a network is measured
+_SHARE = 0.4  # of the free memory: what convolutions take for themselves is not seen when a network is measured, and is as much again
 
 Steps = Generator[tuple[float, float], None, Image.Image]
 _bytes_a_pixel: "weakref.WeakKeyDictionary[Translator, dict[str, float]]" = weakref.WeakKeyDictionary()
