@@ -10,11 +10,12 @@ from PIL import Image
 
 from studio.datasets.decode import eight_bits, over_ground, reason
 from studio.errors import StudioError
-from studio.models.memory import free_bytes, out_of_memory, peak_bytes
+from studio.models.memory import free_bytes, out_of_memory, peak_bytes, room_for_maps
 from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
 from studio.models.pixels import to_uint8
 from studio.models.tiling import Box
 from studio.networks.translators import Translator
+from studio.settings import get_settings
 
 MAX_PIXELS = 64 << 20
 LEAST_TILE = 32
@@ -161,6 +162,6 @@ def _in_pieces(
         make_room()
         return values // 4
 
-    keep = device if kept_bytes(passes) < _SHARE * free_bytes(device) else torch.device("cpu")
-    yield from run_passes(passes, int(tile**2 * values_a_pixel), keep, smaller)
+    with room_for_maps(kept_bytes(passes), device, get_settings().cache) as new_map:
+        yield from run_passes(passes, int(tile**2 * values_a_pixel), new_map, smaller)
     return out

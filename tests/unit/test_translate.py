@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+import studio.models.memory as memory_module
 import studio.models.translate as translate_module
-from studio.errors import StudioError
+from studio.errors import NoRoom, StudioError
 from studio.models.loaded import Model
 from studio.models.memory import peak_bytes
 from studio.models.passes import Pixels, plan_passes
@@ -128,6 +129,20 @@ def test_nothing_is_left_in_memory():
     passes = plan_passes(model.network.generator("AtoB"), Pixels(np.asarray(scene(64, 64)), lambda x: x, 0, torch.device("cpu")),
                          torch.device("cpu"), lambda box, x: None)  # fmt: skip
     assert passes[-1].store is None and not any(p.store and p.store.data is not None for p in passes)
+
+
+@pytest.mark.parametrize("net", ["resnet_6blocks", "unet_128"])
+def test_maps_on_disk_when_memory_does_not_hold_them(net, monkeypatch, studio_home):
+    model, image = cyclegan(net=net), scene(328, 200)
+    in_memory = model.translate(image, tile=96)
+    monkeypatch.setattr(memory_module, "free_bytes", lambda device: 0)
+    made, from_file = [], torch.from_file
+    monkeypatch.setattr(torch, "from_file", lambda *args, **kwargs: made.append(from_file(*args, **kwargs)) or made[-1])
+    assert apart(model.translate(image, tile=96), in_memory) == 0 and len(made) > 10
+    assert list((studio_home / "cache").iterdir()) == []
+    monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
+    with pytest.raises(NoRoom):
+        model.translate(image, tile=96)
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
