@@ -97,7 +97,7 @@ _TRANSLATE = dict(
 )  # fmt: skip
 _RESNET = dict(family="cyclegan", nets=((64, "resnet_6blocks"), (256, "resnet_9blocks")), sides=(64, 128, 256, 512), length=1 / 15)
 _UNET = dict(
-    family="pix2pix", nets=((128, "unet_128"), (256, "unet_256")), sides=(128, 256, 512), length=1 / 5, held="lambda_l1", pace=18.0,
+    family="pix2pix", nets=((128, "unet_128"), (256, "unet_256")), sides=(128, 256, 512), length=1 / 5, held="lambda_l1", pace=13.0,
 )  # fmt: skip
 
 KINDS = [
@@ -154,12 +154,12 @@ KINDS = [
     Kind(
         "cyclegan", "CycleGAN", "learns both ways at once, there and back; pick it for colours, textures and styles, and when you want the way back too.",
         objective=dict(loss="least_squares", lambda_cycle=10.0, lambda_identity=0.5), network=dict(directions="both"), goal="restyle",
-        held="lambda_cycle", pace=3.3, **_RESNET, **_TRANSLATE,
+        held="lambda_cycle", pace=2.7, **_RESNET, **_TRANSLATE,
     ),
     Kind(
         "cut", "CUT", "learns one way only, in half the time, and dares to change shapes a little more; pick it for a first try.",
         objective=dict(loss="least_squares", unpaired="contrastive", lambda_nce=1.0, lambda_identity=0.5), network=dict(directions="AtoB"),
-        goal="restyle", held="lambda_nce", pace=5.0, **_RESNET, **_TRANSLATE,
+        goal="restyle", held="lambda_nce", pace=4.4, **_RESNET, **_TRANSLATE,
     ),
     Kind(
         "pix2pix", "pix2pix", "holds each picture against its partner, so that little time and some hundred pairs are enough.",

@@ -155,7 +155,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; margin: 8px 0; }
 .gs-pairs figure { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; margin: 0; border-radius: 10px; overflow: hidden; }
 .gs-pairs img { width: 100%; display: block; }
-.gs-pairs figcaption { grid-column: 1 / -1; font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--neutral-600); }
+.gs-pairs figcaption { grid-column: 1 / -1; font-size: 12px; padding: 1px 4px 3px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--neutral-600); }
 .dark .gs-pairs figcaption { color: var(--neutral-300); }
 .gs-rows { display: grid !important; grid-template-columns: max-content minmax(0, 1fr); align-items: stretch; }
 .gs-rows img { aspect-ratio: auto !important; width: 100% !important; }
@@ -203,6 +203,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   .gs-advice thead { position: absolute; opacity: 0; }
   .gs-advice th, .gs-advice td { padding: 1px 0; }
   .gs-advice tr { padding: 8px 0; }
+  .gs-zones > .gs-b { order: 1; }
   .gs-rows span { font-size: 10px; padding: 0 4px; white-space: normal; max-width: 52px; }
   .gs-pairs { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .gs-pictures .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }

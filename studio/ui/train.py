@@ -32,7 +32,7 @@ from studio.ui.explore import ExploreTab
 from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.session import Session
 from studio.ui.sides_page import preview_html
-from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html
+from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html, thousands
 from studio.ui.zone import LIVE_STATES, Zone, hex_colour
 
 _SIDES = [32, 64, 128, 256, 512, 1024]
@@ -76,8 +76,8 @@ class TrainTab:
         self.supervisor, self.datasets = supervisor, datasets
         in_explore = Opening("explore", "Explore", lambda model: get_family(model.family).has_w, self._explored, explore.outputs)
         self.openings = [in_explore, *openings]
-        self.a = Zone(datasets, supervisor, session, "train")
-        self.b = Zone(datasets, supervisor, session, "train-b", visible=False)
+        self.a = Zone(datasets, supervisor, session, "train", "gs-a")
+        self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
         self._visits: dict[str, Visit] = {}
         self._watches: dict[str, Watch] = {}
         with gr.Tabs(selected="pictures", elem_id="train-steps", overflow_behavior="wrap") as self.steps:
@@ -129,7 +129,7 @@ class TrainTab:
                     gr.HTML(advice_html(), padding=False)
             with gr.Column(scale=5, min_width=300):
                 self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
-                                        info="A model that draws already learns from few pictures, and sooner.")
+                                        info="A model that can do something like it already learns from few pictures, and sooner.")
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
                 self.preset = gr.Radio([(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS], value=PRESETS[0].name,
                                        label="How patient are you?", elem_id="train-preset", elem_classes="gs-cards")
@@ -194,18 +194,17 @@ class TrainTab:
         gr.on([self.a.set.change, self.b.set.change, self.crop.input, self.ground.input], friendly(self._preview), both[1:],
               [self.preview, self.to_make], **QUIET)  # fmt: skip
         make = self._make_outputs
-        self.goal.input(friendly(self._choose_goal), both, [
+        chosen = [self.goal.input(friendly(self._choose_goal), both, [
             self.a.intro, self.b.intro, self.a.by_folder, self.b.intake, self.b.shelf, *self.b.outputs, self.crop, self.preview, self.to_make,
             *make,
-        ], **QUIET)  # fmt: skip
-        self.to_make.click(friendly(self._go_to_make), both[:4], [self.steps, self.name, *make], **QUIET).success(
-            None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET
-        )
+        ], **QUIET)]  # fmt: skip
+        chosen.append(self.to_make.click(friendly(self._go_to_make), both[:4], [self.steps, self.name, *make], **QUIET))
+        chosen[-1].success(None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET)
         self.more.click(friendly(self._show_all), self.a.set, [self.family, self.more], **QUIET)
-        self.family.input(friendly(self._choose_kind), [self.family, self.a.set], make[2:], **QUIET)
-        self.base.input(friendly(self._side_of), [self.base, self.family], self.side, **QUIET)
-        what = [self.family, self.base, self.side, self.preset, self.kimg, self.batch]
-        gr.on([x.change for x in what[:4]] + [self.kimg.blur, self.batch.blur], friendly(self._estimate), what, self.estimate, **QUIET)
+        chosen.append(self.family.input(friendly(self._choose_kind), [self.family, self.a.set], make[2:], **QUIET))
+        chosen.append(self.base.input(friendly(self._side_of), [self.base, self.family], self.side, **QUIET))
+        gr.on([*(c.success for c in chosen), self.side.input, self.preset.input, self.kimg.blur, self.batch.blur], friendly(self._estimate),
+              [self.family, self.base, self.side, self.preset, self.kimg, self.batch], self.estimate, **QUIET)  # fmt: skip
 
         watch = self._watch_outputs
         self.start.click(
@@ -500,13 +499,13 @@ class TrainTab:
         share = watch.progress
         words = [f"<b>{html.escape(job.title)}</b>", STATES[job.state]]
         if share:
-            words.append(f"{share:.0%}, {watch.kimg:.1f} thousand pictures shown")
+            words.append(f"{share:.0%}, {thousands(watch.kimg)} thousand pictures shown")
         if job.state == "running":
             words.append("time left: " + (duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
         if watch.best is not None:
-            words.append(f"best KID {watch.best.kid:.3f} at {watch.best.kimg:.1f} kimg")
+            words.append(f"best KID {watch.best.kid:.3f} at {thousands(watch.best.kimg)} kimg")
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
         told = html.escape(" ".join(t for t in (job.message, watch.taken_over, watch.sides) if t))
@@ -538,7 +537,7 @@ class TrainTab:
         for m in watch.snapshots:
             kid = f" · KID {m.kid:.3f}" if m.kid is not None else ""
             star = "★ " if best is not None and m.path == best.path else ""
-            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:.1f} kimg{kid}"})
+            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{thousands(m.kimg)} kimg{kid}"})
         if not cells:
             return empty_html(_NO_MOMENT)
         whose = note(f"Of the training <b>{html.escape(title)}</b>; kimg counts the thousands of pictures it had been shown.")

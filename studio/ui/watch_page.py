@@ -34,7 +34,7 @@ def sheet_html(sample: Sample) -> str:
     if sample.rows:
         return rows_html(picture, sample.rows, kimg)
     return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{picture}"></div>' + note(
-        f"The same 64 latents after {kimg:.1f} thousand pictures (kimg)."
+        f"The same 64 latents after {thousands(kimg)} thousand pictures (kimg)."
     )
 
 
@@ -53,3 +53,8 @@ def duration(seconds: float) -> str:
     minutes = max(1, round(seconds / 60))
     hours, minutes = divmod(minutes, 60)
     return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"
+
+
+def thousands(kimg: float) -> str:
+    """Thousands of pictures with as many digits as one can use."""
+    return f"{kimg:.1f}" if kimg >= 10 else f"{kimg:.2f}"

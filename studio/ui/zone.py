@@ -36,11 +36,12 @@ class _Look:
 class Zone:
     """Builds two columns inside the current Row: where pictures are dropped, and the set that is looked at.
 
-    id: beginning of the elem_ids.  visible: at first.
+    id: beginning of the elem_ids.  css: class of its columns.  visible: at first.
     """
 
-    def __init__(self, datasets: DataSets, supervisor: Supervisor, session: gr.State, id: str, visible: bool = True):
+    def __init__(self, datasets: DataSets, supervisor: Supervisor, session: gr.State, id: str, css: str, visible: bool = True):
         self.datasets, self.supervisor, self.session, self.id, self.visible = datasets, supervisor, session, id, visible
+        self.css = ["gs-zone", css]
         self._looks: dict[str, _Look] = {}
 
     def _look(self, session: Session) -> _Look:
@@ -52,7 +53,7 @@ class Zone:
 
     def build_intake(self, intro: str, below: Callable[[], None] = lambda: None) -> None:
         """The column where pictures are dropped.  below: builds what else is in it."""
-        with gr.Column(scale=4, min_width=300, visible=self.visible, elem_classes="gs-zone") as self.intake:
+        with gr.Column(scale=4, min_width=300, visible=self.visible, elem_classes=self.css) as self.intake:
             self.intro = gr.HTML(note(intro), padding=False)
             self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id=f"{self.id}-files", elem_classes="gs-drop")
             self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id=f"{self.id}-folder")
@@ -67,7 +68,7 @@ class Zone:
 
     def build_shelf(self) -> None:
         """The column with the set that is looked at."""
-        with gr.Column(scale=6, min_width=320, visible=self.visible, elem_classes="gs-zone") as self.shelf:
+        with gr.Column(scale=6, min_width=320, visible=self.visible, elem_classes=self.css) as self.shelf:
             self.set = gr.Dropdown([], label="Image set", elem_id=f"{self.id}-set", visible=False)
             self.sheet_note = gr.HTML(padding=False, elem_id=f"{self.id}-sheet-note")
             self.sheet = press_grid(value=empty_html(_NO_SET), elem_id=f"{self.id}-sheet", elem_classes="gs-pictures")
