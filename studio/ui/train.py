@@ -203,8 +203,12 @@ class TrainTab:
         self.more.click(friendly(self._show_all), self.a.set, [self.family, self.more], **QUIET)
         chosen.append(self.family.input(friendly(self._choose_kind), [self.family, self.a.set], make[2:], **QUIET))
         chosen.append(self.base.input(friendly(self._side_of), [self.base, self.family], self.side, **QUIET))
-        gr.on([*(c.success for c in chosen), self.side.input, self.preset.input, self.kimg.blur, self.batch.blur], friendly(self._estimate),
-              [self.family, self.base, self.side, self.preset, self.kimg, self.batch], self.estimate, **QUIET)  # fmt: skip
+        # Not at every change: between two of them a choice may be one of the kind before.
+        estimated = dict(fn=friendly(self._estimate), outputs=self.estimate, **QUIET,
+                         inputs=[self.family, self.base, self.side, self.preset, self.kimg, self.batch])  # fmt: skip
+        for after in chosen:
+            after.success(**estimated)
+        gr.on([self.side.input, self.preset.input, self.kimg.blur, self.batch.blur], **estimated)
 
         watch = self._watch_outputs
         self.start.click(
@@ -326,7 +330,8 @@ class TrainTab:
 
     def _start_points(self, kind: str) -> list:
         """Models to begin from, and sizes, for the kind; the first of each is chosen."""
-        bases, sides = self._of_kind(kind), get_kind(kind).sides
+        what = get_kind(kind)
+        bases, sides = ([] if what.translates else self._of_kind(kind)), what.sides
         side = bases[0].resolution if bases else self._plain_side(kind)
         return [self._bases(kind), gr.update(choices=list(sides), value=side if side in sides else max(s for s in sides if s <= max(side, sides[0])))]
 
@@ -342,8 +347,9 @@ class TrainTab:
         return [m for m in self.engine.library.scan()[0] if m.family == what.family and fits(what, config(**m.config))]
 
     def _bases(self, kind: str, chosen: str | None = None):
-        found = self._of_kind(kind)
-        choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in found] + [("From nothing", _NOTHING)]
+        choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in self._of_kind(kind)]
+        # What another translator learned helps only where both are alike, and it may be a large and slow one: that is asked for.
+        choices.insert(0 if get_kind(kind).translates else len(choices), ("From nothing", _NOTHING))
         return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
     def _plain_side(self, kind: str) -> int:
