@@ -314,11 +314,11 @@ class TrainTab:
         kind = suits or choices[0][1]
         return [gr.update(visible=goal == "draw"), gr.update(choices=choices, value=kind), *self._choose_kind(kind, id)]
 
-    def _kind_for(self, id: str | None) -> str:
-        return kind_for(self.datasets.get(id).count) if id else "stylegan2"
+    def _kind_for(self, id: str | None) -> str | None:
+        return kind_for(self.datasets.get(id).count) if id else None
 
     def _show_all(self, id: str | None) -> list:
-        return [gr.update(choices=kind_choices("draw", True, self._kind_for(id) if id else None)), gr.update(visible=False)]
+        return [gr.update(choices=kind_choices("draw", True, self._kind_for(id))), gr.update(visible=False)]
 
     def _choose_kind(self, kind: str, id: str | None) -> list:
         """For `_make_outputs` from the third on."""

@@ -3,18 +3,27 @@
 import dataclasses
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 import studio
+from studio.datasets.store import DataSets
+from studio.engine.engine import Engine
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
+from studio.models.library import Library
+from studio.networks import get_family
 from studio.training.kinds import KINDS, get_kind
 from studio.training.plan import Budget, Plan
 from studio.training.presets import preset
 from studio.training.trainer import train
 from studio.training.watch import Watch
+from studio.ui.components import Opening
+from studio.ui.explore import ExploreTab
+from studio.ui.session import Session
+from studio.ui.train import TrainTab
 from tests.component.test_jobs import LONG, begun
 from tests.component.test_trainer import numbers, same_state
 
@@ -101,3 +110,20 @@ def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
     watch = Watch(tmp_path / "again").refresh()
     info = open_folder(watch.snapshots[-1].path)
     assert info.config["transform"] == "grey" and info.config["ngf"] == 4 and "the part that draws (generator)" in watch.taken_over
+
+
+def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
+    plan = tiny("colourise", tmp_path, 1)
+    train(plan, tmp_path / "run", device="cpu")
+    moment = Watch(tmp_path / "run").refresh().snapshots[-1]
+    with Engine(Library([studio_home / "models"]), device="cpu") as engine, Supervisor(every=1) as s:
+        opened = []
+        for known in (True, False):
+            with gr.Blocks():
+                session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
+                translate = Opening("translate", "Translate", lambda m: get_family(m.family).translate, lambda v, m: opened.append(m.id) or ["here"], [place])
+                tab = TrainTab(engine, session, ExploreTab(engine, session), tabs, s, DataSets(), [translate] if known else [])
+            shown = tab._opened(Session(), moment, "In colour")
+            assert len(shown) == 1 + len(tab.explore.outputs) + known
+            assert shown[0].get("selected") == ("translate" if known else None) and (shown[-1] == "here") == known
+        assert [m.id for m in engine.library.scan()[0]] == opened, "kept once"
