@@ -240,6 +240,14 @@ class DataSets:
         pictures = _read_card(stored.path)["pictures"][page * per_page : (page + 1) * per_page]
         return [(name, crop_square(_small(stored.path, name, sha, ground), resolution, crop, ground)) for name, sha in pictures]
 
+    def some(
+        self, id: str, names: Iterable[str], crop: str = "centre", resolution: int = 96, ground: Colour = (255, 255, 255)
+    ) -> list[np.ndarray]:
+        """Those of its pictures as `sheet` shows them, in the order of `names`."""
+        stored = self.get(id)
+        shas = dict(_read_card(stored.path)["pictures"])
+        return [crop_square(_small(stored.path, name, shas[name], ground), resolution, crop, ground) for name in names]
+
     # -- deleting ------------------------------------------------------------------------------------------------
 
     def dependants(self, id: str, folders: Iterable[Path] | None = None, others: Iterable[str] = ()) -> list[str]:
@@ -256,7 +264,9 @@ class DataSets:
             for file in sorted(Path(top).glob("*/plan.toml")):
                 try:
                     data = tomllib.loads(file.read_text(encoding="utf-8")).get("data", {})
-                    uses = data.get("hash") == stored.id or stored.id in Path(str(data.get("path", ""))).parts
+                    uses = stored.id in (data.get("hash"), data.get("hash_b")) or any(
+                        stored.id in Path(str(data.get(path, ""))).parts for path in ("path", "path_b")
+                    )
                 except (OSError, ValueError, AttributeError):
                     continue
                 if uses and (file.parent / "config.json").is_file():

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import torch
+
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
@@ -38,6 +40,22 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
         return family.config(**{**settings, **given})
     except (TypeError, ValueError) as e:
         raise StudioError(f"[network] of the plan does not work: {e}.", "Compare it with the example in README.md.") from None
+
+
+def choose_precision(wanted: str, device: torch.device, translates: bool = False) -> str:
+    """'fp32', 'bf16' or 'fp16': what was wanted, or for 'auto' what multiplies fastest on the device.
+
+    translates: whether the networks turn pictures into pictures.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return "bf16"  # matrix units made for it
+    if device.type == "cpu" and translates and torch.cpu._is_avx512_bf16_supported():
+        return "bf16"  # plain convolutions gain a third by it; where weights change with each picture, bf16 is slower than fp32
+    return "fp32"
 
 
 def pictures_at_once(plan: Plan, processes: int) -> int:

@@ -1,7 +1,8 @@
 """Kinds of models an artist can choose from: a family of networks with the game its two players play.
 
 One network can be trained by several games (DCGAN by Wasserstein's, say), and one game can train several networks. A kind
-is a sound pair of both, with figures from the papers where they fit a set of some thousand pictures.
+is a sound pair of both, with figures from the papers where they fit a set of some thousand pictures. What it is good for is
+its goal; each goal has kinds of its own.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,46 @@ from studio.errors import StudioError
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What an artist wants of a model.
+
+    wants: 'one' set of pictures, 'two' sets that need not match, or two sets in 'pairs' of the same name.
+    a, b: what the pictures of each set are, in words.
+    """
+
+    name: str
+    title: str
+    sentence: str
+    wants: str = "one"
+    a: str = "Your pictures"
+    b: str = ""
+
+
+GOALS = [
+    Goal("draw", "New pictures", "It learns to draw pictures like yours, out of nothing."),
+    Goal(
+        "restyle", "Another style", "Pictures of one kind become another: photographs your paintings. From two heaps that need not match.",
+        "two", "The pictures to start from", "What they should become",
+    ),
+    Goal(
+        "pairs", "Before and after", "It learns from pairs what a picture should become: from your sketches your paintings, say.",
+        "pairs", "Before: the pictures to start from", "After: what each should become",
+    ),
+    Goal("colour", "Colouring in", "Grey pictures get colours. It learns from your coloured ones, and makes them grey by itself."),
+    Goal("fill", "Filling line art", "Drawings of lines become pictures. It learns from your finished ones, and draws their outlines by itself."),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Kind:
     """A choice on the page "What to make".
 
     objective, optimizer: overrides of the plan's parts.  small, large: overrides of the network on a CPU and on a card.
     sides: pictures it can make, in pixels.  classes: 'may' learn them, or 'must'.  grows: from small pictures to large.
+    goal: name of what it is for.  network: overrides on both; a model to begin from must be like that.
+    Of those that turn pictures into others also: nets: (side from which on, name of the generator).  held: the objective's weight
+    of what must stay.  length: pictures shown, as a part of what the presets say.  pace: pictures a second while it learns,
+    see `presets.seconds`.
     """
 
     name: str
@@ -30,6 +66,22 @@ class Kind:
     sides: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
     classes: str = "may"
     grows: bool = False
+    goal: str = "draw"
+    network: Mapping[str, Any] = field(default_factory=dict)
+    nets: tuple[tuple[int, str], ...] = ()
+    held: str = ""
+    length: float = 1.0
+    pace: float = 0.0
+
+    @property
+    def sides_wanted(self) -> str:
+        """'one' set of pictures, 'two', or two in 'pairs'."""
+        return get_goal(self.goal).wants
+
+    @property
+    def translates(self) -> bool:
+        """Whether it turns pictures into others."""
+        return self.goal != "draw"
 
 
 _STYLE = dict(z_dim=128, w_dim=128, channel_base=2048, channel_max=128, mapping_layers=4)
@@ -37,6 +89,16 @@ _DC = dict(ngf=32, ndf=32)
 _DC_SIDES = (32, 64, 128, 256)
 # Radford 2015, Sec. 4.
 _DC_ADAM = dict(batch=32, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999)
+# Zhu 2017, App. 7.1; Isola 2017, Sec. 3.3; Park 2020, App. B.1. Pixels are repeated and smoothed instead of the papers' transposed
+# convolutions, which leave checkerboards (Odena 2016).
+_TRANSLATE = dict(
+    optimizer=dict(batch=1, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999),
+    small=dict(ngf=32, ndf=32, upsampling="resize"), large=dict(ngf=64, ndf=64, upsampling="resize"),
+)  # fmt: skip
+_RESNET = dict(family="cyclegan", nets=((64, "resnet_6blocks"), (256, "resnet_9blocks")), sides=(64, 128, 256, 512), length=1 / 15)
+_UNET = dict(
+    family="pix2pix", nets=((128, "unet_128"), (256, "unet_256")), sides=(128, 256, 512), length=1 / 5, held="lambda_l1", pace=13.0,
+)  # fmt: skip
 
 KINDS = [
     Kind(
@@ -89,7 +151,37 @@ KINDS = [
         "gan", "GAN", "where it all began, without any sense of neighbourhood; pick it to see how far the others have come.",
         "gan", dict(r1_gamma=0.0), dict(batch=32, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999), {}, {}, (32, 64),
     ),
+    Kind(
+        "cyclegan", "CycleGAN", "learns both ways at once, there and back; pick it for colours, textures and styles, and when you want the way back too.",
+        objective=dict(loss="least_squares", lambda_cycle=10.0, lambda_identity=0.5), network=dict(directions="both"), goal="restyle",
+        held="lambda_cycle", pace=2.7, **_RESNET, **_TRANSLATE,
+    ),
+    Kind(
+        "cut", "CUT", "learns one way only, in half the time, and dares to change shapes a little more; pick it for a first try.",
+        objective=dict(loss="least_squares", unpaired="contrastive", lambda_nce=1.0, lambda_identity=0.5), network=dict(directions="AtoB"),
+        goal="restyle", held="lambda_nce", pace=4.4, **_RESNET, **_TRANSLATE,
+    ),
+    Kind(
+        "pix2pix", "pix2pix", "holds each picture against its partner, so that little time and some hundred pairs are enough.",
+        objective=dict(loss="non_saturating", lambda_l1=100.0), network=dict(transform="none"), goal="pairs", **_UNET, **_TRANSLATE,
+    ),
+    Kind(
+        "colourise", "pix2pix, to colour in", "holds the colours it chose for a picture made grey against the real ones.",
+        objective=dict(loss="non_saturating", lambda_l1=100.0), network=dict(transform="grey"), goal="colour", **_UNET, **_TRANSLATE,
+    ),
+    Kind(
+        "lineart", "pix2pix, to fill line art", "holds what it painted into the outlines of a picture against the picture itself.",
+        objective=dict(loss="non_saturating", lambda_l1=100.0), network=dict(transform="edges"), goal="fill", **_UNET, **_TRANSLATE,
+    ),
 ]  # fmt: skip
+
+
+def get_goal(name: str) -> Goal:
+    """The goal called `name`. Raises StudioError when there is none."""
+    for goal in GOALS:
+        if goal.name == name:
+            return goal
+    raise StudioError(f"There is no goal called '{name}'.", f"Choose one of: {', '.join(g.name for g in GOALS)}.")
 
 
 def get_kind(name: str) -> Kind:
@@ -98,3 +190,10 @@ def get_kind(name: str) -> Kind:
         if kind.name == name:
             return kind
     raise StudioError(f"There is no kind of model called '{name}'.", f"Choose one of: {', '.join(k.name for k in KINDS)}.")
+
+
+def fits(kind: Kind, config: Any) -> bool:
+    """Whether a model with these hyper-parameters of the kind's family can be begun from."""
+    if any(getattr(config, name) != value for name, value in kind.network.items()):
+        return False
+    return kind.objective.get("unpaired") != "contrastive" or config.net.startswith("resnet")

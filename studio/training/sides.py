@@ -10,7 +10,8 @@ import torch
 from studio.datasets.images import ImageSet
 from studio.datasets.pairs import Pairs, find_pairs
 from studio.errors import StudioError
-from studio.networks.pix2pix import grey
+from studio.models.pixels import to_uint8
+from studio.networks.pix2pix import edges, grey
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator
 
@@ -117,6 +118,12 @@ class Sides:
         # NHWC seen as NCHW is channels_last already.
         images = torch.from_numpy(out).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         return grey(images) if channels == 1 else images
+
+
+def made_input(picture: np.ndarray, transform: str) -> np.ndarray:
+    """uint8 (H, W, 3) -> what is made of it before it goes in, uint8 (H, W, 3).  transform: 'grey' or 'edges'."""
+    x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return to_uint8((grey(x) if transform == "grey" else edges(x)).expand(-1, 3, -1, -1))[0]
 
 
 def _check_pairs(plan: Plan, transform: str, two: bool) -> None:

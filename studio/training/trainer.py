@@ -26,7 +26,7 @@ from studio.models.library import default_library
 from studio.models.pixels import to_uint8
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
-from studio.training.checks import check, family_config, pictures_at_once
+from studio.training.checks import check, choose_precision, family_config, pictures_at_once
 from studio.training.events import EventLog
 from studio.training.objectives import objective_of
 from studio.training.objectives.adversarial import Batch
@@ -75,17 +75,6 @@ def train(
         lock.release()
 
 
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """'fp32', 'bf16' or 'fp16': what was wanted, or for 'auto' what multiplies fastest on the device."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
-        return "bf16"  # matrix units made for it; without them bf16 is slower than fp32 on a CPU
-    return "fp32"
-
-
 class _Run:
     """One call of `train`."""
 
@@ -112,7 +101,7 @@ class _Run:
             raise StudioError("There is only one class, so that none can be wrong.", "Set objective.mismatch = 0.")
         self.config = family_config(plan, base, len(self.classes))
         self.plan = self._agree_with_run(plan)
-        self.precision = choose_precision(plan.precision, accelerator.device)
+        self.precision = choose_precision(plan.precision, accelerator.device, translates)
 
         counts = np.bincount(self.images.labels, minlength=len(self.classes)).tolist() if self.classes else []
         kind = objective_of(self.plan)
@@ -353,7 +342,7 @@ class _Run:
             return {"kid": mean, "kid_sd": deviation, "kid_images": count}
         out: dict[str, Any] = {}
         for direction, name in (("AtoB", "kid"), ("BtoA", "kid_b2a")):
-            if direction in self.objective.directions:
+            if direction in self.objective.directions and min(self.sides.size("A"), self.sides.size("B")) > 1:
                 batches = self.sides.fixed(min(count, self.sides.size(direction[0])), "metric", 16)
                 made = [self.objective.translated(b.a if direction == "AtoB" else b.b, direction) for b in batches]
                 pictures = np.concatenate([to_uint8(x) for x in made])

@@ -14,10 +14,14 @@ _TAIL = 64
 
 @dataclass(frozen=True)
 class Sample:
-    """A sheet of the fixed latents. kimg: thousands of pictures shown by then."""
+    """A sheet of the fixed latents, or of fixed pictures and what becomes of them.
+
+    kimg: thousands of pictures shown by then.  rows: what each row shows ('A', 'A->B'), none for latents.
+    """
 
     kimg: float
     path: Path
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,22 @@ class Watch:
         return "Taken over: " + ", ".join(told) + "."
 
     @property
+    def sides(self) -> str:
+        """What both sides of a training that translates have, and what was left out, in a sentence; empty for others."""
+        start = self._of("start")
+        facts = start[0] if start else {}
+        if "pictures_b" in facts:
+            return f"Side A has {facts['pictures']:,} pictures, side B {facts['pictures_b']:,}."
+        if "pairs" not in facts:
+            return ""
+        told = f"Learns from {facts['pairs']:,} pairs."
+        if facts["strays"]:
+            names = [*facts["strays_a"], *facts["strays_b"]]
+            shown = ", ".join(names[:6]) + (" and more" if facts["strays"] > 6 else "")
+            told += f" Left out, for want of a partner: {facts['strays']:,} ({shown})."
+        return told
+
+    @property
     def progress(self) -> float:
         """0 to 1."""
         if self._of("done"):
@@ -139,7 +159,7 @@ class Watch:
     @property
     def samples(self) -> list[Sample]:
         """Sheets in the order of time."""
-        return [Sample(e["images"] / 1000, self.run_dir / e["path"]) for e in self._of("sample")]
+        return [Sample(e["images"] / 1000, self.run_dir / e["path"], tuple(e.get("rows", ()))) for e in self._of("sample")]
 
     @property
     def snapshots(self) -> list[Snapshot]:

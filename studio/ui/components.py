@@ -16,6 +16,7 @@ import numpy as np
 
 from studio.engine.picture import encode
 from studio.errors import StudioError
+from studio.models.folder import ModelInfo
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,21 @@ class Target:
     label: str
     send: Callable[..., list]
     inputs: list
+    outputs: list
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A tab where a model that was made here can be opened.
+
+    id, label: of the tab.  suits: whether it can do something with the model.
+    open: (session, model) -> values for `outputs`.
+    """
+
+    id: str
+    label: str
+    suits: Callable[[ModelInfo], bool]
+    open: Callable[..., list]
     outputs: list
 
 

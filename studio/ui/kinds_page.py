@@ -22,15 +22,20 @@ _ADVICE = {
     "wgan": ("To compare with WGAN-GP.", "Slow to learn."),
     "cgan": ("Small pictures in clear classes, quickly.", "As little as DCGAN; the pictures must be in sub-folders."),
     "gan": ("To see where it all began.", "Next to nothing, and you get blurs."),
+    "cyclegan": ("Two heaps that need not match, and both ways: summer to winter, and winter to summer.", "The most work a picture of all that turn pictures into others."),
+    "cut": ("Two heaps that need not match, and one way is enough.", "Half of CycleGAN's work."),
+    "pix2pix": ("Pairs of the same name: before and after.", "Quick; the pairs must lie exactly over each other."),
+    "colourise": ("Your own coloured pictures, to colour others as you would.", "Quick; no second set is needed."),
+    "lineart": ("Your own finished pictures, to fill drawings of lines as you would.", "Quick; no second set is needed."),
 }  # fmt: skip
 
 
-def kind_choices(everything: bool, suits: str | None = None) -> list[tuple[str, str]]:
+def kind_choices(goal: str, everything: bool, suits: str | None = None) -> list[tuple[str, str]]:
     """(label, name of the kind) for a Radio, title and sentence in a line each.
 
-    everything: also the seldom needed ones.  suits: name of the kind that suits the pictures, which is marked.
+    goal: what they are for.  everything: also the seldom needed ones.  suits: name of the kind that suits the pictures, which is marked.
     """
-    shown = [k for k in KINDS if everything or k.name in FRONT or k.name == suits]
+    shown = [k for k in KINDS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or k.translates)]
     return [(f"{k.title}\n{'Suits your pictures. ' if k.name == suits else ''}{_sentence(k)}", k.name) for k in shown]
 
 

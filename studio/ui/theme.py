@@ -149,6 +149,18 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-cards label span { display: block; white-space: pre-line; font-size: 13px; line-height: 1.45; color: var(--neutral-600); padding: 2px 0; }
 .dark .gs-cards label span { color: var(--neutral-300); }
 .gs-cards label span::first-line { font-size: 15px; font-weight: 600; color: var(--body-text-color); }
+#train-goal .wrap { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
+#train-goal label { align-items: flex-start; }
+.gs-zones > .gs-zone { min-width: max(min(300px, 100%), 40%) !important; }
+.gs-pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; margin: 8px 0; }
+.gs-pairs figure { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; margin: 0; border-radius: 10px; overflow: hidden; }
+.gs-pairs img { width: 100%; display: block; }
+.gs-pairs figcaption { grid-column: 1 / -1; font-size: 12px; padding: 1px 4px 3px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--neutral-600); }
+.dark .gs-pairs figcaption { color: var(--neutral-300); }
+.gs-rows { display: grid !important; grid-template-columns: max-content minmax(0, 1fr); align-items: stretch; }
+.gs-rows img { aspect-ratio: auto !important; width: 100% !important; }
+.gs-rows > div { display: grid; grid-auto-rows: 1fr; align-items: center; }
+.gs-rows span { font-size: 12px; padding: 0 8px; white-space: nowrap; }
 .gs-advice { width: 100%; border-collapse: collapse; font-size: 13px; line-height: 1.5; }
 .gs-advice th, .gs-advice td { text-align: left; vertical-align: top; padding: 8px 10px 8px 0; border: 0 !important; }
 .gs-advice, .gs-advice tbody, .gs-advice tr { border: 0 !important; }
@@ -191,7 +203,10 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   .gs-advice thead { position: absolute; opacity: 0; }
   .gs-advice th, .gs-advice td { padding: 1px 0; }
   .gs-advice tr { padding: 8px 0; }
-  #train-sheet .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
+  .gs-zones > .gs-b { order: 1; }
+  .gs-rows span { font-size: 10px; padding: 0 4px; white-space: normal; max-width: 52px; }
+  .gs-pairs { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .gs-pictures .gs-grid { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; }
   #masthead button { white-space: nowrap; }
   #explore-stage { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   .gs-stage img { width: min(100%, 42vh); }

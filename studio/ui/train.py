@@ -3,51 +3,59 @@
 import dataclasses
 import html
 import shutil
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import gradio as gr
 import pandas as pd
+import torch
 
-from studio.datasets.crop import MODES, parse_colour
-from studio.datasets.intake import OWNED, Report
+from studio.datasets.crop import parse_colour
+from studio.datasets.intake import OWNED
+from studio.datasets.pairs import find_pairs
 from studio.datasets.store import DataSets, StoredSet
 from studio.engine.engine import Engine
 from studio.errors import StudioError
+from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.store import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
 from studio.settings import atomic_folder
-from studio.training.kinds import get_kind
+from studio.training.checks import check, choose_precision, family_config
+from studio.training.kinds import GOALS, fits, get_goal, get_kind
 from studio.training.plan import Plan
-from studio.training.presets import PRESETS, kind_for, preset
+from studio.training.presets import PRESETS, kind_for, preset, seconds
 from studio.training.watch import Snapshot, Watch
-from studio.ui.components import QUIET, cells_html, data_url, empty_html, file_url, friendly, note, press_grid
+from studio.ui.components import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
 from studio.ui.explore import ExploreTab
 from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.session import Session
-from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html
+from studio.ui.sides_page import preview_html
+from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html, thousands
+from studio.ui.zone import LIVE_STATES, Zone, hex_colour
 
-_PAGE = 48  # pictures a page of the sheet
 _SIDES = [32, 64, 128, 256, 512, 1024]
 _NOTHING = ""  # stands for 'from nothing' among the models to start from
 _CROPS = [("Centre", "centre"), ("Smart: where most is to see", "smart"), ("Fit: whole, on a ground", "fit")]
-_LIVE_STATES = ("queued", "running", "paused", "stopping")
-_NO_SET = "No pictures yet. Drop some into the box: files, a whole folder, a zip, or a video."
 _NO_JOB = "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
 _NO_MOMENT = "The first moment appears here when the training has made one."
+_INTRO = ("<b>{}.</b> Files, a zip with folders, or a video, from which frames are taken. A few dozen are enough to begin; a few "
+          "hundred are better.")  # fmt: skip
+# Labels of the curves that say how well a translator holds what must stay.
+_HELD = {"cycle": "there and back again (cycle)", "identity": "left as it is (identity)", "nce": "same content in each place (nce)",
+         "l1": "distance to what was wanted (L1)"}  # fmt: skip
+_FAITH = {
+    "lambda_cycle": "Faithfulness: how surely the way back must lead home (lambda cycle)",
+    "lambda_nce": "Faithfulness: how much each place must keep its content (lambda NCE)",
+    "lambda_l1": "Faithfulness: how near it must be to the partner (lambda L1)",
+}
 
 
 @dataclass
 class Visit:
     """What one visitor does here."""
 
-    page: int = 0
-    marked: set[str] = field(default_factory=set)  # names of pictures to leave out
-    shown: list[str] = field(default_factory=list)  # names on the sheet
-    stop: threading.Event = field(default_factory=threading.Event)
     follow: bool = True  # the timeline shows the newest moment
     at: int = 0  # otherwise: index of the sheet that is shown
     drawn: tuple = ()  # what the watch page shows now
@@ -59,11 +67,17 @@ class TrainTab:
     """Builds the tab inside the current Blocks.
 
     datasets: the store of image sets.  supervisor: the queue.  tabs: the outer tabs, to go to Explore.
+    openings: other tabs, built before, where a model that was made here can be opened.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets):
+    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets,
+                 openings: Sequence[Opening] = ()):  # fmt: skip
         self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
         self.supervisor, self.datasets = supervisor, datasets
+        in_explore = Opening("explore", "Explore", lambda model: get_family(model.family).has_w, self._explored, explore.outputs)
+        self.openings = [in_explore, *openings]
+        self.a = Zone(datasets, supervisor, session, "train", "gs-a")
+        self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
         self._visits: dict[str, Visit] = {}
         self._watches: dict[str, Watch] = {}
         with gr.Tabs(selected="pictures", elem_id="train-steps", overflow_behavior="wrap") as self.steps:
@@ -87,43 +101,27 @@ class TrainTab:
     # -- what is on the page -------------------------------------------------------------------------------------
 
     def _build_pictures(self) -> None:
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=300):
-                gr.HTML(note("<b>Your pictures.</b> Files, a zip with folders, or a video, from which frames are taken. A few dozen "
-                             "are enough to begin; a few hundred are better."), padding=False)
-                self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id="train-files", elem_classes="gs-drop")
-                self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id="train-folder")
-                self.title = gr.Textbox("", label="Name of the set", placeholder="My watercolours", elem_id="train-title")
-                self.by_folder = gr.Checkbox(True, label="Sub-folders are kinds of pictures (classes)")
-                self.owned = gr.Checkbox(False, label=OWNED, elem_id="train-owned")
-                with gr.Row(elem_classes="gs-tools"):
-                    self.take = gr.Button("Take them in", variant="primary", elem_id="train-take")
-                    self.take_stop = gr.Button("Stop", visible=False, elem_id="train-take-stop")
-                self.report = gr.HTML("", padding=False, elem_id="train-report")
-            with gr.Column(scale=6, min_width=320):
-                self.set = gr.Dropdown([], label="Image set", elem_id="train-set", visible=False)
-                self.crop = gr.Radio(_CROPS, value="centre", label="How pictures become squares (crop)", elem_id="train-crop")
-                with gr.Row():
-                    self.ground = gr.ColorPicker("#ffffff", label="Ground: the colour below and beside pictures", elem_id="train-ground")
-                    self.mirror = gr.Checkbox(False, label="Also learn each picture mirrored", elem_id="train-mirror")
-                self.sheet_note = gr.HTML(padding=False, elem_id="train-sheet-note")
-                self.sheet = press_grid(value=empty_html(_NO_SET), elem_id="train-sheet")
-                with gr.Row(elem_classes="gs-tools"):
-                    self.page_back = gr.Button("← Page", visible=False)
-                    self.page_on = gr.Button("Page →", visible=False)
-                    self.leave_out = gr.Button("Leave out the marked", visible=False, elem_id="train-leave-out")
-                    self.delete = gr.Button("Delete this set", visible=False, elem_id="train-delete")
-                with gr.Group(visible=False) as self.delete_box:
-                    self.delete_note = gr.HTML(padding=False, elem_id="train-delete-note")
-                    with gr.Row(elem_classes="gs-tools"):
-                        self.delete_yes = gr.Button("Delete for good", variant="stop", elem_id="train-delete-yes")
-                        self.delete_no = gr.Button("Keep it")
-                self.to_make = gr.Button("Next: what to make →", visible=False, variant="primary", elem_id="train-next")
+        self.goal = gr.Radio([(f"{g.title}\n{g.sentence}", g.name) for g in GOALS], value=GOALS[0].name, label="What shall it learn?",
+                             elem_id="train-goal", elem_classes="gs-cards")  # fmt: skip
+        # Two zones stand side by side, the sets below them; one zone has its set beside it.
+        with gr.Row(equal_height=False, elem_classes="gs-zones"):
+            self.a.build_intake(_INTRO.format(GOALS[0].a), self._build_look)
+            self.b.build_intake(_INTRO.format("B"))
+            self.a.build_shelf()
+            self.b.build_shelf()
+        self.preview = gr.HTML(padding=False, elem_id="train-preview")
+        self.to_make = gr.Button("Next: what to make →", visible=False, variant="primary", elem_id="train-next")
+
+    def _build_look(self) -> None:
+        self.crop = gr.Radio(_CROPS, value="centre", label="How pictures become squares (crop)", elem_id="train-crop")
+        with gr.Row():
+            self.ground = gr.ColorPicker("#ffffff", label="Ground: the colour below and beside pictures", elem_id="train-ground")
+            self.mirror = gr.Checkbox(False, label="Also learn each picture mirrored", elem_id="train-mirror")
 
     def _build_make(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                made = kind_choices(everything=False)
+                made = kind_choices(GOALS[0].name, everything=False)
                 self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family",
                                        elem_classes="gs-cards")  # fmt: skip
                 self.more = gr.Button("Show the simpler and older kinds too", size="sm", elem_id="train-more")
@@ -131,10 +129,11 @@ class TrainTab:
                     gr.HTML(advice_html(), padding=False)
             with gr.Column(scale=5, min_width=300):
                 self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
-                                        info="A model that draws already learns from few pictures, and sooner.")
+                                        info="A model that can do something like it already learns from few pictures, and sooner.")
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
                 self.preset = gr.Radio([(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS], value=PRESETS[0].name,
                                        label="How patient are you?", elem_id="train-preset", elem_classes="gs-cards")
+                self.estimate = gr.HTML(padding=False, elem_id="train-estimate")
                 self.classes = gr.Checkbox(False, label="Learn the kinds of pictures too (class-conditional)", visible=False)
                 self.name = gr.Textbox("", label="Name of the model", elem_id="train-name")
                 self.licence = gr.Textbox("", label="Licence, if you will give it away", placeholder="CC-BY-4.0")
@@ -145,6 +144,8 @@ class TrainTab:
                     self.batch = _field("Pictures a step (batch)", "train-batch")
                     self.target = _field("Against learning by heart (ADA target)", "train-target")
                     self.freeze = _field("Layers of the judge that stay (FreezeD)", "train-freeze")
+                    self.faith = _field(_FAITH["lambda_cycle"], "train-faith", visible=False)
+                    self.identity = _field("Leave alone what is right already (identity)", "train-identity", visible=False)
                     self.seed = gr.Number(0, label="Seed: the chance it begins with", precision=0, minimum=0)
                 self.start = gr.Button("Start training", variant="primary", elem_id="train-start")
                 self.make_note = gr.HTML(padding=False)
@@ -157,6 +158,7 @@ class TrainTab:
             self.resume = gr.Button("Go on", visible=False, elem_id="train-resume")
             self.finish = gr.Button("Finish now", visible=False, elem_id="train-finish")
             self.cancel = gr.Button("Give up", visible=False, elem_id="train-cancel")
+            self.open_last = gr.Button("Keep the last moment", visible=False, variant="primary", elem_id="train-open")
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self.samples = gr.HTML(padding=False, elem_id="train-samples")
@@ -164,6 +166,7 @@ class TrainTab:
             with gr.Column(scale=4, min_width=300):
                 self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID)", y_title="lower is better", **PLOT)
                 self.losses = gr.LinePlot(title="The two players (losses)", **CURVES)
+                self.held = gr.LinePlot(title="What must stay", **{**CURVES, "y_title": "lower is better"})
                 self.strength = gr.LinePlot(title="Learning by heart (ADA p, sign of D)", **CURVES)
                 self.distance = gr.LinePlot(title="Distance by the critic (Wasserstein)", **{**CURVES, "y_title": "lower is better"})
                 with gr.Accordion("Time and memory", open=False, visible=False) as self.time_box:
@@ -173,7 +176,7 @@ class TrainTab:
                     self.log = gr.Textbox(show_label=False, lines=12, max_lines=12, interactive=False)
 
     def _build_use(self) -> None:
-        gr.HTML(note("<b>Moments.</b> Press one to keep it as a model of yours and open it in Explore; the training goes on. The best by "
+        gr.HTML(note("<b>Moments.</b> Press one to keep it as a model of yours and open it; the training goes on. The best by "
                      "KID has a star, but your eyes decide."), padding=False)
         self.moments = press_grid(value=empty_html(_NO_MOMENT), elem_id="train-moments")
 
@@ -181,44 +184,37 @@ class TrainTab:
 
     def _wire(self) -> None:
         s = self.session
-        sheet = [self.sheet, self.sheet_note, self.page_back, self.page_on, self.leave_out, self.delete, self.to_make]
-        look = [s, self.set, self.crop, self.ground]
-        sets = [self.set, *sheet]
-        taking = gr.on(
-            [self.take.click], friendly(self._begin_taking), s, [self.take_stop, self.report], **QUIET
-        ).then(
-            friendly(self._take_in), [s, self.files, self.folder, self.title, self.by_folder, self.owned, self.crop, self.ground],
-            [self.report, self.title, self.files], show_progress="full", show_progress_on=self.report,
-            api_visibility="private", concurrency_limit=None,
-        )  # fmt: skip
-        taking.then(lambda: gr.update(visible=False), None, self.take_stop, **QUIET)
-        taking.success(friendly(self._show_newest), look, sets, **QUIET)
-        self.take_stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
-        self.folder.upload(lambda files: note(f"{len(files):,} files of the folder are ready: press <b>Take them in</b>."),
-                           self.folder, self.report, **QUIET)  # fmt: skip
-        self.set.input(friendly(self._other_set), look, sheet, **QUIET)
-        for control in (self.crop, self.ground):
-            control.input(friendly(self._draw_sheet), look, sheet, **QUIET)
-        self.sheet.select(friendly(self._mark), look, sheet, **QUIET)
-        self.page_back.click(friendly(lambda *a: self._turn(-1, *a)), look, sheet, **QUIET)
-        self.page_on.click(friendly(lambda *a: self._turn(1, *a)), look, sheet, **QUIET)
-        self.leave_out.click(friendly(self._leave_out), look, sets, **QUIET)
-        self.delete.click(friendly(self._ask_to_delete), self.set, [self.delete_box, self.delete_note], **QUIET)
-        self.delete_no.click(lambda: gr.update(visible=False), None, self.delete_box, **QUIET)
-        self.delete_yes.click(friendly(self._delete), look, [self.delete_box, *sets], **QUIET)
-        to_make = [self.steps, self.name, self.more, self.family, self.base, self.side, self.classes]
-        self.to_make.click(friendly(self._go_to_make), [s, self.set], to_make, **QUIET).success(
-            None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET
-        )
-        self.more.click(friendly(self._show_all), self.set, [self.family, self.more], **QUIET)
-        self.family.input(friendly(self._choose_kind), [self.family, self.set], [self.base, self.side, self.classes], **QUIET)
-        self.base.input(friendly(self._side_of), self.base, self.side, **QUIET)
+        look = [self.crop, self.ground]
+        for zone in (self.a, self.b):
+            zone.wire(*look, self.a.by_folder)
+        both = [s, self.goal, self.a.set, self.b.set, *look]
+        # A set that one zone takes in, or deletes, is one more, or less, to choose from in the other.
+        self.a.set.change(friendly(self._refresh_b), [s, self.goal, self.b.set, *look], self.b.outputs, **QUIET)
+        self.b.set.change(friendly(self.a.shown), [s, self.a.set, *look], self.a.outputs, **QUIET)
+        gr.on([self.a.set.change, self.b.set.change, self.crop.input, self.ground.input], friendly(self._preview), both[1:],
+              [self.preview, self.to_make], **QUIET)  # fmt: skip
+        make = self._make_outputs
+        chosen = [self.goal.input(friendly(self._choose_goal), both, [
+            self.a.intro, self.b.intro, self.a.by_folder, self.b.intake, self.b.shelf, *self.b.outputs, self.crop, self.preview, self.to_make,
+            *make,
+        ], **QUIET)]  # fmt: skip
+        chosen.append(self.to_make.click(friendly(self._go_to_make), both[:4], [self.steps, self.name, *make], **QUIET))
+        chosen[-1].success(None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET)
+        self.more.click(friendly(self._show_all), self.a.set, [self.family, self.more], **QUIET)
+        chosen.append(self.family.input(friendly(self._choose_kind), [self.family, self.a.set], make[2:], **QUIET))
+        chosen.append(self.base.input(friendly(self._side_of), [self.base, self.family], self.side, **QUIET))
+        # Not at every change: between two of them a choice may be one of the kind before.
+        estimated = dict(fn=friendly(self._estimate), outputs=self.estimate, **QUIET,
+                         inputs=[self.family, self.base, self.side, self.preset, self.kimg, self.batch])  # fmt: skip
+        for after in chosen:
+            after.success(**estimated)
+        gr.on([self.side.input, self.preset.input, self.kimg.blur, self.batch.blur], **estimated)
 
         watch = self._watch_outputs
         self.start.click(
             friendly(self._start),
-            [s, self.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.preset, self.classes, self.name,
-             self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.seed],
+            [s, self.a.set, self.b.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.preset, self.classes, self.name,
+             self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.faith, self.identity, self.seed],
             [self.steps, self.job, self.make_note], **QUIET,
         ).success(friendly(self._redraw), [s, self.job], watch, **QUIET).success(
             None, None, None, js="() => { studioPlace.put('step', '3 Watch'); studioPlace.put('at', null) }", **QUIET
@@ -234,26 +230,32 @@ class TrainTab:
             button.click(friendly(self._order(verb)), self.job, None, **QUIET).success(
                 friendly(self._redraw), [s, self.job], watch, **QUIET
             )
-        self.moments.select(friendly(self._use), [s, self.job], [self.tabs, *self.explore.outputs], **QUIET)
+        opened = [self.tabs, *(output for o in self.openings for output in o.outputs)]
+        self.moments.select(friendly(self._use), [s, self.job], opened, **QUIET)
+        self.open_last.click(friendly(self._use_last), [s, self.job], opened, **QUIET)
+
+    @property
+    def _make_outputs(self) -> list:
+        """What depends on the kind of model on "2 What to make"."""
+        return [self.more, self.family, self.base, self.side, self.classes, self.gamma, self.target, self.freeze, self.faith, self.identity]
 
     @property
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
-        return [self.set, self.sheet, self.sheet_note, self.page_back, self.page_on, self.leave_out, self.delete, self.to_make, self.job,
-                self.family, self.base, self.side, self.classes]  # fmt: skip
+        return [*self.a.outputs, *self.b.outputs, self.preview, self.to_make, self.job, *self._make_outputs]
 
     @property
     def enter_inputs(self) -> list:
         """Inputs of `enter` after the session."""
-        return [self.set, self.crop, self.ground, self.job, self.family, self.base, self.kept]
+        return [self.goal, self.a.set, self.b.set, self.crop, self.ground, self.job, self.family, self.base, self.kept]
 
     enter_js = KEPT_JS
 
-    def enter(self, session: Session, set_id: str | None, crop: str, ground: str, job: str | None, family: str, base: str | None,
-              kept: dict | None) -> list:  # fmt: skip
+    def enter(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, ground: str, job: str | None, family: str,
+              base: str | None, kept: dict | None) -> list:  # fmt: skip
         """When the tab is opened: sets and trainings as they are now. kept: {"job", "at"} of before a reload."""
         sets = self.datasets.list()
-        chosen = set_id if any(x.id == set_id for x in sets) else sets[0].id if sets else None
+        chosen = set_a if any(x.id == set_a for x in sets) else sets[0].id if sets else None
         visit = self._visit(session)
         visit.drawn = ()
         if not job and kept:
@@ -261,132 +263,76 @@ class TrainTab:
             moment = str(kept.get("at") or "")
             if moment.isdecimal():
                 visit.follow, visit.at = False, int(moment)
-        make = [gr.skip(), self._bases(family, base), gr.skip(), gr.skip()]
+        make = [gr.skip()] * len(self._make_outputs)
+        make[2] = self._bases(family, base)
         if chosen and not visit.suited:
             visit.suited = True
-            make = self._suitable(self.datasets.get(chosen))
-        return [self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground), self._job_choices(job), *make]
+            make = self._suitable(goal, chosen)
+        return [*self.a.shown(session, chosen, crop, ground), *self.b.shown(session, set_b, crop, ground),
+                *self._preview(goal, chosen, set_b, crop, ground), self._job_choices(job), *make]  # fmt: skip
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
-    def _begin_taking(self, session: Session) -> list:
-        self._visit(session).stop.clear()
-        return [gr.update(visible=True), note("Looking at the pictures ...")]
+    def _refresh_b(self, session: Session, goal: str, set_b: str | None, crop: str, ground: str) -> list:
+        if get_goal(goal).wants == "one":
+            return [gr.skip()] * len(self.b.outputs)
+        return self.b.shown(session, set_b, crop, ground)
 
-    def _take_in(self, session: Session, files: list[str] | None, folder: list[str] | None, title: str, by_folder: bool, owned: bool,
-                 crop: str, ground: str, progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
-        paths = [Path(p) for p in [*(files or []), *(folder or [])]]
-        if not paths:
-            raise StudioError("There are no pictures yet.", "Drop files, a zip or a video first.")
-        visit = self._visit(session)
-        report = self.datasets.take_in(
-            paths, owned=owned, title=title, ground=parse_colour(_hex(ground)), classes=by_folder,
-            progress=lambda done, total, name: progress((done, total), desc=name, unit="files"), cancelled=visit.stop.is_set,
-        )  # fmt: skip
-        try:
-            stored = self.datasets.add(report, crop=crop)
-        except BaseException:
-            report.discard()
-            raise
-        return [_report_html(report), stored.title, None]
+    def _preview(self, goal: str, set_a: str | None, set_b: str | None, crop: str, ground: str) -> list:
+        """For [preview, to_make]."""
+        what = get_goal(goal)
+        there = {x.id for x in self.datasets.list()}
+        a, b = (id if id in there else None for id in (set_a, set_b))
+        ready = bool(a) and (what.wants == "one" or bool(b))
+        return [preview_html(what, self.datasets, a, b, crop, parse_colour(hex_colour(ground))), gr.update(visible=ready)]
 
-    def _set_choices(self, chosen: str | None):
-        sets = self.datasets.list()
-        return gr.update(choices=[(_set_label(x), x.id) for x in sets], value=chosen, visible=bool(sets))
-
-    def _show_newest(self, session: Session, _, crop: str, ground: str) -> list:
-        newest = self.datasets.list()[0].id
-        visit = self._visit(session)
-        visit.page, visit.marked = 0, set()
-        return [self._set_choices(newest), *self._draw_sheet(session, newest, crop, ground)]
-
-    def _other_set(self, session: Session, id: str, crop: str, ground: str) -> list:
-        visit = self._visit(session)
-        visit.page, visit.marked = 0, set()
-        return self._draw_sheet(session, id, crop, ground)
-
-    def _draw_sheet(self, session: Session, id: str | None, crop: str, ground: str) -> list:
-        """One page of the set as training will see it."""
-        visit = self._visit(session)
-        hidden = gr.update(visible=False)
-        if not id:
-            return [empty_html(_NO_SET), "", hidden, hidden, hidden, hidden, hidden]
-        stored = self.datasets.get(id)
-        pages = -(-stored.count // _PAGE)
-        visit.page = min(visit.page, pages - 1)
-        pictures = self.datasets.sheet(id, visit.page, _PAGE, crop, 96, parse_colour(_hex(ground)))
-        visit.shown = [name for name, _ in pictures]
-        cells = [{"src": data_url(p), "alt": name, "marked": name in visit.marked} for name, p in pictures]
-        kinds = f" in {len(stored.classes)} classes" if stored.classes else ""
-        text = (f"<b>{stored.count:,} pictures{kinds}.</b> This is what will be learnt from. Press those to leave out. "
-                f"{html.escape(MODES[crop])}" + (f" Page {visit.page + 1} of {pages}." if pages > 1 else ""))  # fmt: skip
-        marked = len(visit.marked)
+    def _choose_goal(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, ground: str) -> list:
+        self._visit(session).suited = True
+        what = get_goal(goal)
+        two = what.wants != "one"
+        # A smart crop would cut the two pictures of a pair at different places.
+        crops = [c for c in _CROPS if c[1] != "smart"] if what.wants == "pairs" else _CROPS
+        crop = crop if crop in [value for _, value in crops] else "centre"
+        a, b = (f"{letter}: {words}" for letter, words in zip("AB", (what.a, what.b), strict=True)) if two else (what.a, "B")
         return [
-            cells_html(cells, columns=8),
-            note(text),
-            gr.update(visible=visit.page > 0),
-            gr.update(visible=visit.page + 1 < pages),
-            gr.update(visible=marked > 0, value=f"Leave out the {marked} marked"),
-            gr.update(visible=True),
-            gr.update(visible=True),
-        ]
-
-    def _mark(self, session: Session, id: str, crop: str, ground: str, event: gr.EventData) -> list:
-        visit, index = self._visit(session), event._data.get("index")
-        if isinstance(index, int) and 0 <= index < len(visit.shown):
-            visit.marked ^= {visit.shown[index]}
-        return self._draw_sheet(session, id, crop, ground)
-
-    def _turn(self, by: int, session: Session, id: str, crop: str, ground: str) -> list:
-        visit = self._visit(session)
-        visit.page = max(0, visit.page + by)
-        return self._draw_sheet(session, id, crop, ground)
-
-    def _leave_out(self, session: Session, id: str, crop: str, ground: str) -> list:
-        visit = self._visit(session)
-        stored = self.datasets.without(id, visit.marked)
-        visit.marked = set()
-        return [self._set_choices(stored.id), *self._draw_sheet(session, stored.id, crop, ground)]
-
-    def _ask_to_delete(self, id: str) -> list:
-        waiting = [f"The training '{j.title}' learns from it and could not go on." for j in self.supervisor.jobs()
-                   if j.state in _LIVE_STATES and Plan.from_toml(j.plan_toml).data.hash == id]  # fmt: skip
-        told = self.datasets.dependants(id, others=waiting)
-        listed = "".join(f"<li>{html.escape(t)}</li>" for t in dict.fromkeys(told))
-        what = f"What depends on it:<ul>{listed}</ul>" if told else "Nothing depends on it."
-        return [gr.update(visible=True), note(f"<b>Delete '{html.escape(self.datasets.get(id).title)}'?</b> {what}")]
-
-    def _delete(self, session: Session, id: str, crop: str, ground: str) -> list:
-        self.datasets.delete(id)
-        sets = self.datasets.list()
-        visit = self._visit(session)
-        visit.page, visit.marked = 0, set()
-        chosen = sets[0].id if sets else None
-        return [gr.update(visible=False), self._set_choices(chosen), *self._draw_sheet(session, chosen, crop, ground)]
+            note(_INTRO.format(a)), note(_INTRO.format(b)), gr.update(visible=goal == "draw"), gr.update(visible=two), gr.update(visible=two),
+            *(self.b.shown(session, set_b, crop, ground) if two else [gr.skip()] * len(self.b.outputs)),
+            gr.update(choices=crops, value=crop), *self._preview(goal, set_a, set_b, crop, ground), *self._suitable(goal, set_a),
+        ]  # fmt: skip
 
     # -- what to make --------------------------------------------------------------------------------------------
 
-    def _go_to_make(self, session: Session, id: str) -> list:
+    def _go_to_make(self, session: Session, goal: str, set_a: str, set_b: str | None) -> list:
         self._visit(session).suited = True
-        stored = self.datasets.get(id)
-        return [gr.update(selected="make"), stored.title, gr.update(visible=True), *self._suitable(stored)]
+        titles = [self.datasets.get(id).title for id in ((set_a,) if get_goal(goal).wants == "one" else (set_a, set_b))]
+        return [gr.update(selected="make"), " to ".join(dict.fromkeys(titles)), *self._suitable(goal, set_a)]
 
-    def _suitable(self, stored: StoredSet) -> list:
-        """What suits the pictures: for [family, base, side, classes]."""
-        kind = kind_for(stored.count)
-        return [gr.update(choices=kind_choices(False, kind), value=kind), *self._start_points(kind), self._classes_box(stored.id, kind)]
+    def _suitable(self, goal: str, id: str | None) -> list:
+        """What suits the goal and the pictures: for `_make_outputs`."""
+        suits = self._kind_for(id) if goal == "draw" else None
+        choices = kind_choices(goal, False, suits)
+        kind = suits or choices[0][1]
+        return [gr.update(visible=goal == "draw"), gr.update(choices=choices, value=kind), *self._choose_kind(kind, id)]
+
+    def _kind_for(self, id: str | None) -> str | None:
+        return kind_for(self.datasets.get(id).count) if id else None
 
     def _show_all(self, id: str | None) -> list:
-        suits = kind_for(self.datasets.get(id).count) if id else None
-        return [gr.update(choices=kind_choices(True, suits)), gr.update(visible=False)]
+        return [gr.update(choices=kind_choices("draw", True, self._kind_for(id))), gr.update(visible=False)]
 
     def _choose_kind(self, kind: str, id: str | None) -> list:
-        return [*self._start_points(kind), self._classes_box(id, kind)]
+        """For `_make_outputs` from the third on."""
+        what = get_kind(kind)
+        noise = gr.update(visible=not what.translates)
+        faith = gr.update(visible=what.translates, label=_FAITH.get(what.held, self.faith.label))
+        identity = gr.update(visible=what.goal == "restyle")
+        return [*self._start_points(kind), self._classes_box(id, kind), noise, noise, noise, faith, identity]
 
     def _start_points(self, kind: str) -> list:
         """Models to begin from, and sizes, for the kind; the first of each is chosen."""
-        bases, sides = self._of_kind(kind), get_kind(kind).sides
-        side = bases[0].resolution if bases else self._plain_side()
+        what = get_kind(kind)
+        bases, sides = ([] if what.translates else self._of_kind(kind)), what.sides
+        side = bases[0].resolution if bases else self._plain_side(kind)
         return [self._bases(kind), gr.update(choices=list(sides), value=side if side in sides else max(s for s in sides if s <= max(side, sides[0])))]
 
     def _classes_box(self, id: str | None, kind: str):
@@ -396,57 +342,98 @@ class TrainTab:
         return gr.update(visible=many and able, value=what.classes == "must", interactive=what.classes != "must")
 
     def _of_kind(self, kind: str) -> list[ModelInfo]:
-        return [m for m in self.engine.library.scan()[0] if m.family == get_kind(kind).family]
+        what = get_kind(kind)
+        config = get_family(what.family).config
+        return [m for m in self.engine.library.scan()[0] if m.family == what.family and fits(what, config(**m.config))]
 
     def _bases(self, kind: str, chosen: str | None = None):
-        found = self._of_kind(kind)
-        choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in found] + [("From nothing", _NOTHING)]
+        choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in self._of_kind(kind)]
+        # What another translator learned helps only where both are alike, and it may be a large and slow one: that is asked for.
+        choices.insert(0 if get_kind(kind).translates else len(choices), ("From nothing", _NOTHING))
         return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
-    def _plain_side(self) -> int:
-        return 64 if self.engine.device.type == "cpu" else 256
+    def _plain_side(self, kind: str) -> int:
+        return (128 if get_kind(kind).translates else 64) if self.engine.device.type == "cpu" else 256
 
-    def _side_of(self, base: str) -> int:
-        return self.engine.library.get(base).resolution if base else self._plain_side()
+    def _side_of(self, base: str, kind: str) -> int:
+        return self.engine.library.get(base).resolution if base else self._plain_side(kind)
 
-    def _start(self, session: Session, set_id, crop, ground, mirror, family, base, side, preset_name, classes, name, licence,
-               kimg, gamma, batch, target, freeze, seed) -> list:  # fmt: skip
-        if not set_id:
-            raise StudioError("There are no pictures to learn from.", "Take some in under '1 Pictures'.")
-        stored = self.datasets.get(set_id)
-        if not stored.owned:
-            raise StudioError("Nobody has said yet that these pictures may be used.",
-                              f"Take them in again with the tick at '{OWNED}'")  # fmt: skip
+    def _pieces(self, kind: str, base: str, side: int, preset_name: str, pictures: int, kimg: str, batch: str) -> tuple[Plan, ModelInfo | None]:
+        """The preset's plan with the length and the batch that were filled in, and the model it begins from."""
         start = self.engine.library.get(base) if base else None
+        plan = preset(preset_name, str(start.path) if start else "", pictures=pictures, resolution=int(side), device=self.engine.device.type, kind=kind)
+        return dataclasses.replace(
+            plan,
+            budget=_with(plan.budget, kimg=_number(self.kimg.label, kimg)),
+            optimizer=_with(plan.optimizer, batch=_number(self.batch.label, batch)),
+        ), start
+
+    def _estimate(self, kind: str, base: str, side: int, preset_name: str, kimg: str, batch: str) -> str:
+        """How long it will take, where that is known."""
+        here = self.engine.device.type == "cpu" and isinstance(self.supervisor.launcher, LocalLauncher)
+        if not here or not side or not get_kind(kind).translates:
+            return ""
+        try:
+            plan, start = self._pieces(kind, base, side, preset_name, 1, kimg, batch)
+            halves = choose_precision("auto", self.engine.device, translates=True) == "bf16"
+            expected = seconds(plan, kind, torch.get_num_threads(), halves, start.config if start else None)
+        except (StudioError, ValueError):
+            return ""  # the start button tells what is wrong
+        return note(f"<b>{duration(expected).capitalize()}</b> on this machine when it has nothing else to do. You can stop earlier, and keep any moment.")
+
+    def _start(self, session: Session, set_a, set_b, crop, ground, mirror, family, base, side, preset_name, classes, name, licence,
+               kimg, gamma, batch, target, freeze, faith, identity, seed) -> list:  # fmt: skip
         what = get_kind(family)
+        stored = self._owned(set_a, "There are no pictures to learn from.")
+        other = self._owned(set_b, "There are no pictures for side B.") if what.sides_wanted != "one" else None
+        if what.sides_wanted == "pairs":
+            find_pairs(stored.names(), other.names())
+        elif other and other.id == stored.id:
+            raise StudioError("Both sides are the same set of pictures.", "Choose another for side A or B under '1 Pictures'.")
         if what.classes == "must" and len(stored.classes) < 2:
             raise StudioError(f"{what.title} learns classes, and this set has none.",
                               "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.")  # fmt: skip
-        pieces = preset(preset_name, str(start.path) if start else "", pictures=stored.count, resolution=int(side),
-                        device=self.engine.device.type, kind=family)  # fmt: skip
-        data = dataclasses.replace(pieces.data, path=str(stored.path), hash=stored.id, resolution=int(side), crop=crop, ground=_hex(ground),
+        plan, start = self._pieces(family, base, side, preset_name, stored.count, kimg, batch)
+        data = dataclasses.replace(plan.data, path=str(stored.path), hash=stored.id, resolution=int(side), crop=crop, ground=hex_colour(ground),
                                    mirror=bool(mirror), conditional=bool(classes) or what.classes == "must")  # fmt: skip
+        if other:
+            data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id)
+        if what.translates:
+            weights = {what.held: _number(self.faith.label, faith)}
+            weights |= {"lambda_identity": _number(self.identity.label, identity)} if what.goal == "restyle" else {}
+        else:
+            weights = dict(r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze))
         title = name.strip() or stored.title
         plan = dataclasses.replace(
-            pieces,
+            plan,
             seed=int(seed or 0),
             data=data,
-            budget=_with(pieces.budget, kimg=_number(self.kimg.label, kimg)),
-            objective=_with(pieces.objective, r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze)),
-            optimizer=_with(pieces.optimizer, batch=_number(self.batch.label, batch)),
-            augment=_with(pieces.augment, target=_number(self.target.label, target)),
-            card=dataclasses.replace(pieces.card, title=title, licence=licence.strip()),
+            objective=_with(plan.objective, **weights),
+            augment=plan.augment if what.translates else _with(plan.augment, target=_number(self.target.label, target)),
+            card=dataclasses.replace(plan.card, title=title, licence=licence.strip()),
         )
+        if what.translates:
+            check(plan, family_config(plan, start))
         job = self.supervisor.submit(plan, title)
         self._visit(session).follow = True
         return [gr.update(selected="watch"), self._job_choices(job.id), ""]
+
+    def _owned(self, id: str | None, missing: str) -> StoredSet:
+        """The set called `id`. Raises StudioError when there is none, and when nobody said that it may be used."""
+        if not id:
+            raise StudioError(missing, "Take some in under '1 Pictures'.")
+        stored = self.datasets.get(id)
+        if not stored.owned:
+            raise StudioError(f"Nobody has said yet that the pictures of '{stored.title}' may be used.",
+                              f"Take them in again with the tick at '{OWNED}'")  # fmt: skip
+        return stored
 
     # -- watching ------------------------------------------------------------------------------------------------
 
     @property
     def _watch_outputs(self) -> list:
-        return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.samples, self.timeline, self.quality,
-                self.losses, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
+        return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.open_last, self.samples, self.timeline, self.quality,
+                self.losses, self.held, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
 
     def _job_choices(self, chosen: str | None):
         jobs = self.supervisor.jobs()
@@ -486,6 +473,7 @@ class TrainTab:
         visit.moments = watch.snapshots
         curves = watch.curves
         losses = long_form(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
+        held = long_form(curves, _HELD)
         distance = long_form(curves, {"wasserstein": "the critic's estimate"})
         strength = long_form(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
         quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
@@ -496,11 +484,13 @@ class TrainTab:
             gr.update(visible=running or job.state == "queued"),
             gr.update(visible=paused),
             gr.update(visible=running),
-            gr.update(visible=job.state in _LIVE_STATES),
-            sheet_html(samples[shown].path, samples[shown].kimg) if samples else empty_html("The first sheet of samples is on its way."),
+            gr.update(visible=job.state in LIVE_STATES),
+            self._last_button(job, watch),
+            sheet_html(samples[shown]) if samples else empty_html("The first sheet of samples is on its way."),
             gr.update(maximum=max(last, 1), value=shown, visible=last > 0),
             gr.update(value=quality, visible=len(quality) > 1),
             gr.update(value=losses, visible=len(losses) > 2),
+            gr.update(value=held, visible=len(held) > 2),
             gr.update(value=strength, visible=len(strength) > 2),
             gr.update(value=distance, visible=len(distance) > 2),
             gr.update(value=long_form(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
@@ -515,16 +505,16 @@ class TrainTab:
         share = watch.progress
         words = [f"<b>{html.escape(job.title)}</b>", STATES[job.state]]
         if share:
-            words.append(f"{share:.0%}, {watch.kimg:.1f} thousand pictures shown")
+            words.append(f"{share:.0%}, {thousands(watch.kimg)} thousand pictures shown")
         if job.state == "running":
             words.append("time left: " + (duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
         if watch.best is not None:
-            words.append(f"best KID {watch.best.kid:.3f} at {watch.best.kimg:.1f} kimg")
+            words.append(f"best KID {watch.best.kid:.3f} at {thousands(watch.best.kimg)} kimg")
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
-        told = html.escape(" ".join(t for t in (job.message, watch.taken_over) if t))
+        told = html.escape(" ".join(t for t in (job.message, watch.taken_over, watch.sides) if t))
         if not self.supervisor.owner:
             told = f"{told} {html.escape(self.supervisor.sentence)}"
         return (f'<div class="gs-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></div>'
@@ -536,7 +526,7 @@ class TrainTab:
             return gr.skip()
         visit.at = at = min(int(at), len(samples) - 1)
         visit.follow = at == len(samples) - 1
-        return sheet_html(samples[at].path, samples[at].kimg)
+        return sheet_html(samples[at])
 
     def _order(self, verb: str):
         def order(id: str) -> None:
@@ -553,7 +543,7 @@ class TrainTab:
         for m in watch.snapshots:
             kid = f" · KID {m.kid:.3f}" if m.kid is not None else ""
             star = "★ " if best is not None and m.path == best.path else ""
-            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{m.kimg:.1f} kimg{kid}"})
+            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{thousands(m.kimg)} kimg{kid}"})
         if not cells:
             return empty_html(_NO_MOMENT)
         whose = note(f"Of the training <b>{html.escape(title)}</b>; kimg counts the thousands of pictures it had been shown.")
@@ -564,9 +554,36 @@ class TrainTab:
         visit, index = self._visit(session), event._data.get("index")
         if not (isinstance(index, int) and 0 <= index < len(visit.moments)):
             raise StudioError("That moment is no longer here.", "Look at the newest ones.")
-        moment, job = visit.moments[index], self.supervisor.job(id)
-        session.recipe = self.explore.first(self.keep(moment, job.title).id)
-        return [gr.update(selected="explore"), *self.explore.show(session)]
+        return self._opened(session, visit.moments[index], self.supervisor.job(id).title)
+
+    def _use_last(self, session: Session, id: str) -> list:
+        """Likewise the newest moment."""
+        job = self.supervisor.job(id)
+        moments = self._watch(job).snapshots
+        if not moments:
+            raise StudioError("There is no moment yet.", "Wait for the first one.")
+        return self._opened(session, moments[-1], job.title)
+
+    def _opened(self, session: Session, moment: Snapshot, title: str) -> list:
+        model = self.keep(moment, title)
+        where = self._opening(model)
+        if where is None:
+            gr.Info(f"Kept among your models as '{model.id}'.")
+        shown = [x for o in self.openings for x in (o.open(session, model) if o is where else [gr.skip()] * len(o.outputs))]
+        return [gr.update(selected=where.id) if where else gr.skip(), *shown]
+
+    def _opening(self, model: ModelInfo) -> Opening | None:
+        return next((o for o in self.openings if o.suits(model)), None)
+
+    def _explored(self, session: Session, model: ModelInfo) -> list:
+        session.recipe = self.explore.first(model.id)
+        return self.explore.show(session)
+
+    def _last_button(self, job: Job, watch: Watch):
+        if job.state != "done" or not watch.snapshots:
+            return gr.update(visible=False)
+        where = self._opening(open_folder(watch.snapshots[-1].path))
+        return gr.update(visible=True, value=f"Keep the last moment and open it in {where.label}" if where else "Keep the last moment as a model")
 
     def keep(self, moment: Snapshot, title: str) -> ModelInfo:
         """Copy a snapshot into the library, once: the second time the copy is found. Returns the model there."""
@@ -581,17 +598,9 @@ class TrainTab:
         return library.get(own.name)
 
 
-def _hex(colour: str) -> str:
-    """What a colour picker gives ('#aabbcc' or 'rgba(1, 2, 3, 1)') as '#aabbcc'."""
-    if colour and colour.startswith("rgb"):
-        parts = colour[colour.index("(") + 1 : colour.rindex(")")].split(",")[:3]
-        return "#" + "".join(f"{max(0, min(255, round(float(p)))):02x}" for p in parts)
-    return colour or "#ffffff"
-
-
-def _field(label: str, elem_id: str) -> gr.Textbox:
+def _field(label: str, elem_id: str, visible: bool = True) -> gr.Textbox:
     """For a number that may be left out; a field for numbers would show an empty one as 0, and send it."""
-    return gr.Textbox("", label=label, placeholder="as chosen", max_lines=1, elem_id=elem_id)
+    return gr.Textbox("", label=label, placeholder="as chosen", max_lines=1, elem_id=elem_id, visible=visible)
 
 
 def _number(label: str, text: str) -> float | None:
@@ -612,20 +621,3 @@ def _with(piece, **wanted):
     kinds = {f.name: f.type for f in dataclasses.fields(piece)}
     given = {k: (int(v) if kinds[k] in (int, "int") else float(v)) for k, v in wanted.items() if v is not None}
     return dataclasses.replace(piece, **given)
-
-
-def _set_label(stored: StoredSet) -> str:
-    return f"{stored.title} · {stored.count:,} pictures · {stored.created[:10]}"
-
-
-def _report_html(report: Report) -> str:
-    parts = [note("<br>".join(html.escape(line) for line in report.lines()))]
-    rejected = [f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in report.rejected]
-    twins = [f"<li>{html.escape(name)}: the same as {html.escape(other)}</li>" for name, other in report.duplicates]
-    near = [f"<li>{html.escape(', '.join(group))}</li>" for group in report.near]
-    for label, items in (("Left out", rejected), ("Doubles", twins), ("Nearly alike, kept", near)):
-        if items:
-            more = f"<li>and {len(items) - 200:,} more</li>" if len(items) > 200 else ""
-            opened = " open" if label == "Left out" else ""
-            parts.append(f'<details class="gs-note"{opened}><summary>{label} ({len(items):,})</summary><ul>{"".join(items[:200])}{more}</ul></details>')
-    return "".join(parts)

@@ -1,10 +1,10 @@
 """Parts of the watch page of Train: what the browser keeps for a reload, plots, sheets, and words for states and times."""
 
-from pathlib import Path
-
 import pandas as pd
 
+from studio.training.watch import Sample
 from studio.ui.components import file_url, note
+from studio.ui.sides_page import rows_html
 
 # What the browser keeps of the watch page, so that a reload shows the same training at the same moment.
 KEPT_JS = "(...all) => [...all.slice(0, -1), { job: studioPlace.get('job'), at: studioPlace.get('at') }]"
@@ -28,10 +28,13 @@ STATES = {
 }
 
 
-def sheet_html(path: Path, kimg: float) -> str:
-    """The sheet of samples in the file `path`, made after `kimg` thousand pictures."""
-    return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{file_url(path)}"></div>' + note(
-        f"The same 64 latents after {kimg:.1f} thousand pictures (kimg)."
+def sheet_html(sample: Sample) -> str:
+    """A sheet of samples; of a model that translates, with a label before each row."""
+    picture, kimg = file_url(sample.path), sample.kimg
+    if sample.rows:
+        return rows_html(picture, sample.rows, kimg)
+    return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{picture}"></div>' + note(
+        f"The same 64 latents after {thousands(kimg)} thousand pictures (kimg)."
     )
 
 
@@ -50,3 +53,8 @@ def duration(seconds: float) -> str:
     minutes = max(1, round(seconds / 60))
     hours, minutes = divmod(minutes, 60)
     return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"
+
+
+def thousands(kimg: float) -> str:
+    """Thousands of pictures with as many digits as one can use."""
+    return f"{kimg:.1f}" if kimg >= 10 else f"{kimg:.2f}"

@@ -1,4 +1,4 @@
-"""Every kind of model shown equally many pictures: `python -m tests.benchmarks.families PICTURES OUT [KIMG] [KINDS]`.
+"""Every kind of model that draws from noise shown equally many pictures: `python -m tests.benchmarks.families PICTURES OUT [KIMG] [KINDS]`.
 
 64 px, from nothing, one thread, so many thousand pictures each (16 unless said otherwise), KID of 2,000 generated ones at the
 end. Prints a table in Markdown, with minutes of processor time; OUT/KIND/sheet.webp is what each kind draws.
@@ -37,7 +37,7 @@ def main() -> None:
     """Train each, then print its row."""
     pictures, out = sys.argv[1:3]
     kimg = float(sys.argv[3]) if len(sys.argv) > 3 else 16.0
-    names = sys.argv[4].split(",") if len(sys.argv) > 4 else [k.name for k in KINDS]
+    names = sys.argv[4].split(",") if len(sys.argv) > 4 else [k.name for k in KINDS if not k.translates]
     torch.set_num_threads(1)
     print("| Kind | Parameters of the generator | Pictures seen | Minutes | KID |\n|---|---|---|---|---|", flush=True)
     for name in names:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from studio.jobs.store import JobStore
 from studio.models.library import default_library
-from studio.training.kinds import KINDS
+from studio.training.kinds import GOALS, KINDS
 from tests.browser.test_studio import slide
 
 pytestmark = pytest.mark.browser
@@ -26,6 +26,31 @@ def files(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not a picture")
     return sorted(str(p) for p in tmp_path.iterdir() if p.is_file())
+
+
+KINDS_SHOWN = "(names) => [...document.querySelectorAll('#train-family input')].map((e) => e.value).join() === names.join()"
+
+
+def take(page, zone, files, title):
+    """Take pictures in at one of the two zones."""
+    page.set_input_files(f"#{zone}-files input[type=file]", files)
+    page.wait_for_selector(f"#{zone}-files tr.file >> nth={len(files) - 1}")
+    page.fill(f"#{zone}-title input, #{zone}-title textarea", title)
+    page.check(f"#{zone}-owned input")
+    page.click(f"#{zone}-take")
+    page.wait_for_selector(f"#{zone}-report >> text=pictures taken in")
+
+
+def squares(folder, colour, names):
+    """Squares of one colour at random places; places of equal names are alike."""
+    folder.mkdir()
+    for name in names:
+        rng = np.random.default_rng(name)
+        picture = np.full((72, 72, 3), (50, 50, 80), np.uint8)
+        top, left = rng.integers(2, 40, 2)
+        picture[top : top + 30, left : left + 30] = colour
+        Image.fromarray(picture).save(folder / f"{name}.png")
+    return sorted(str(p) for p in folder.iterdir())
 
 
 def open_train(page):
@@ -136,15 +161,74 @@ def test_what_is_missing_is_said_and_deleting_asks_first(page, studio, home, fil
     assert len(list((home / "datasets").glob("*/set.json"))) == sets - 1
 
 
+def test_two_sets_become_a_translator(page, studio, home, tmp_path):
+    open_train(page)
+    take(page, "train", squares(tmp_path / "orange", (230, 120, 40), range(10)), "Orange")
+    page.check("#train-goal input[value=fill]")
+    page.wait_for_selector("#train-preview >> text=its outlines")
+    assert page.locator("#train-preview figure img").count() == 12
+    page.check("#train-goal input[value=pairs]")
+    page.wait_for_selector("#train-b-take")
+    assert not page.locator("#train-next").is_visible(), "side B is missing yet"
+    assert page.locator("#train-crop input[value=smart]").count() == 0
+    take(page, "train-b", squares(tmp_path / "teal", (40, 190, 170), range(2, 12)), "Teal")
+    page.wait_for_selector("#train-preview >> text=8 pairs found")
+    assert page.locator("#train-preview details").all_inner_texts() == [
+        "Without a partner in A (2)\n0.png\n1.png", "Without a partner in B (2)\n10.png\n11.png",
+    ]  # fmt: skip
+    page.check("#train-goal input[value=restyle]")
+    page.wait_for_selector("#train-preview figure", state="detached")
+    page.click("#train-next")
+    page.wait_for_selector("#train-estimate >> text=on this machine")
+    assert page.locator("#train-name input, #train-name textarea").first.input_value() == "Orange to Teal"
+    assert page.locator("#train-family input").evaluate_all("(all) => all.map((e) => e.value)") == ["cyclegan", "cut"]
+    page.click("#train-side input")
+    page.get_by_role("option", name="64", exact=True).click()
+    advanced(page)
+    assert not page.locator("#train-gamma").is_visible() and page.locator("#train-faith").is_visible()
+    page.fill("#train-kimg input", "40")
+    page.click("#train-start")
+    page.wait_for_selector("#train-samples .gs-rows img")
+    assert page.locator("#train-samples .gs-rows span").all_inner_texts() == ["A", "A → B", "A → B → A", "B", "B → A", "B → A → B"]
+    page.wait_for_selector("#train-progress >> text=thousand pictures shown")
+    assert "Side A has 10 pictures, side B 10." in page.locator("#train-progress").inner_text()
+    page.wait_for_selector("text=there and back again (cycle)")
+
+    # The set of side B is needed.
+    page.get_by_role("tab", name="1 Pictures").click()
+    page.click("#train-b-delete")
+    page.wait_for_selector("#train-b-delete-note >> text=The training 'Orange to Teal' learns from it and could not go on.")
+    page.get_by_role("tab", name="3 Watch").click()
+    page.click("#train-finish")
+    page.wait_for_selector("#train-progress >> text=finished")
+    page.click("#train-open")
+    page.wait_for_selector("text=Kept among your models")
+    (kept,) = [m for m in default_library().scan()[0] if m.title == "Orange to Teal"]
+    assert kept.family == "cyclegan" and kept.config["directions"] == "both" and kept.resolution == 64
+
+    # It can be begun from, as any other.
+    page.get_by_role("tab", name="2 What to make").click()
+    page.check("#train-family input[value=cut]")
+    page.check("#train-family input[value=cyclegan]")
+    page.click("#train-base input")
+    page.get_by_role("option", name="Orange to Teal (64 px)").click()
+    page.wait_for_function("() => document.querySelector('#train-side input').value === '64'")
+
+
 def test_every_kind_can_be_chosen_and_the_page_fits_a_phone(browser, studio):
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(studio[0])
     page.wait_for_selector("#explore-stage img", timeout=60_000)
     open_train(page)
     page.get_by_role("tab", name="2 What to make").click()
-    page.click("#train-more")
-    page.wait_for_function("(n) => document.querySelectorAll('#train-family input').length === n", arg=len(KINDS))
-    assert page.locator("#train-family input").evaluate_all("(all) => all.map((e) => e.value)") == [k.name for k in KINDS]
+    for goal in GOALS:
+        page.get_by_role("tab", name="1 Pictures").click()
+        page.check(f"#train-goal input[value={goal.name}]")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.get_by_role("tab", name="2 What to make").click()
+        if goal.name == "draw":
+            page.click("#train-more")
+        page.wait_for_function(KINDS_SHOWN, arg=[k.name for k in KINDS if k.goal == goal.name])
     page.get_by_role("button", name="Which one should I use?").click()
     page.wait_for_selector(".gs-advice tr >> nth=1")
     assert page.locator(".gs-advice tbody tr").count() == len(KINDS)

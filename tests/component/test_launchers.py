@@ -26,6 +26,7 @@ from studio.training.trainer import train
 from studio.training.watch import Watch
 from tests.component.test_jobs import begun, endless, worker_of
 from tests.component.test_trainer import numbers, same_state, tiny_plan
+from tests.component.test_translation import ORANGE, TEAL, cycle_plan, squares
 
 
 LONG = 60  # seconds after which a test gives up waiting
@@ -243,11 +244,26 @@ def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_
     assert not list(home.rglob("*.part"))
 
 
+def test_both_sides_of_a_translator_travel_also_when_their_folders_have_one_name(studio_home, launcher, tmp_path):
+    a, b = (squares(tmp_path / side / "pictures", colour, seed) for seed, (side, colour) in enumerate({"a": ORANGE, "b": TEAL}.items()))
+    plan = cycle_plan((a, b), 12, budget=Budget(kimg=0.024, log_kimg=0.002, sample_kimg=0.012, snapshot_kimg=0.024, state_kimg=0.01))
+    train(plan, tmp_path / "alone", device="cpu")
+    with Supervisor(launcher=launcher(), every=0.05) as s:
+        done = s.wait(s.submit(plan, "Both").id, ("done", "failed"), LONG)
+        assert done.state == "done", s.logs(done.id)
+    home = Path(done.run_dir)
+    assert numbers(home) == numbers(tmp_path / "alone") and same_state(home, tmp_path / "alone")
+    assert (home / "plan.toml").read_text() == (tmp_path / "alone" / "plan.toml").read_text(), "with the paths of this machine"
+    assert Watch(home).refresh().sides == "Side A has 16 pictures, side B 16."
+
+
 def test_what_cannot_be_sent_is_told(studio_home, plan, launcher):
     with Supervisor(launcher=launcher(), every=0.05) as s:
         job = s.submit(dataclasses.replace(plan, data=dataclasses.replace(plan.data, path="/nowhere")), "Lost")
         failed = s.wait(job.id, ("failed", "done"), LONG)
         assert "/nowhere" in failed.message
+        job = s.submit(dataclasses.replace(plan, data=dataclasses.replace(plan.data, path_b="/nobody")), "Lost as well")
+        assert "/nobody" in s.wait(job.id, ("failed", "done"), LONG).message
 
 
 def test_when_the_cluster_goes_away_the_training_waits_in_the_queue_and_can_be_given_up(studio_home, plan, cluster, launcher):

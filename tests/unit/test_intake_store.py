@@ -359,6 +359,8 @@ def test_deleting_tells_what_depends_on_it(photos, store, studio_home):
     for folder, data in (
         ("models/pets", Data(hash=stored.id)), ("models/others", Data(hash="0" * 64)),
         ("runs/by-hash", Data(path="/elsewhere", hash=stored.id)), ("runs/by-path", Data(path=str(stored.path / "pictures"))),
+        ("runs/side-b", Data(path="/elsewhere", hash="0" * 64, path_b="/else", hash_b=stored.id)),
+        ("runs/side-b-by-path", Data(path="/elsewhere", path_b=str(stored.path))),
     ):
         (studio_home / folder).mkdir(parents=True)
         (studio_home / folder / "plan.toml").write_text(Plan(data=data).to_toml())
@@ -369,6 +371,8 @@ def test_deleting_tells_what_depends_on_it(photos, store, studio_home):
         "The model 'pets' was trained on it; it still works, but cannot be trained again.",
         "The training 'by-hash' learns from it and could not go on.",
         "The training 'by-path' learns from it and could not go on.",
+        "The training 'side-b' learns from it and could not go on.",
+        "The training 'side-b-by-path' learns from it and could not go on.",
         "A training waits for it.",
     ]
     store.delete(stored.id)

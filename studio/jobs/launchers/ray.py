@@ -242,12 +242,15 @@ class _Messenger:
     def _pack(self, stage: Path) -> tuple[Path, list[Path]]:
         """The program in one folder, and the parts of the parcels, each in a folder of its own."""
         plan = Plan.load(self.run_dir / JOB_PLAN)
-        data = Path(plan.data.path).expanduser()
-        if not plan.data.path or not data.exists():
-            raise StudioError(f"There is nothing at {plan.data.path}.", "Give a folder or a zip of pictures.")
         source = Path(studio.__file__).parent
         shutil.copytree(source, stage / "code" / "studio", ignore=lambda at, names: [n for n in names if not _is_program(Path(at, n))])
-        parcels = [*_parcel(stage, "data", {data.name: data})]
+        parcels = []
+        # Each side is a parcel of its own: of two that another training has sent already, neither travels again.
+        for kind, given in (("data", plan.data.path), *([("other", plan.data.path_b)] if plan.data.path_b else [])):
+            pictures = Path(given).expanduser()
+            if not given or not pictures.exists():
+                raise StudioError(f"There is nothing at {given}.", "Give a folder or a zip of pictures.")
+            parcels += _parcel(stage, kind, {pictures.name: pictures})
         if plan.base:
             base = open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
             parcels += _parcel(stage, "base", {Path(plan.base).name: base.path})
@@ -401,7 +404,8 @@ class _Messenger:
         """The plan of the run, with the paths of this machine."""
         far = Plan.from_toml(b"".join(self._chunks(f"{self.job.id}/{_PLAN}")).decode())
         mine = Plan.load(self.run_dir / JOB_PLAN)
-        far = dataclasses.replace(far, base=mine.base, data=dataclasses.replace(far.data, path=mine.data.path))
+        data = dataclasses.replace(far.data, path=mine.data.path, path_b=mine.data.path_b)
+        far = dataclasses.replace(far, base=mine.base, data=data)
         atomic_write(self.run_dir / _PLAN, far.to_toml().encode())
         self.taken[_PLAN] = stamp
 

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     outbox = logs / OUTBOX / submission
     run_dir = outbox / job_id
     with tempfile.TemporaryDirectory(prefix="studio-") as home:
-        for kind, folder in (("run", run_dir), ("data", Path(home) / "data"), ("base", Path(home) / "base")):
+        for kind, folder in (("run", run_dir), *((kind, Path(home) / kind) for kind in ("data", "other", "base"))):
             folder.mkdir(parents=True)
             _unpack(kind, folder, Path(home))
         for name in (JOB_PLAN, "plan.toml"):
@@ -66,7 +66,10 @@ def _whereabouts() -> tuple[Path, str]:
 
 
 def _unpack(kind: str, folder: Path, scratch: Path) -> None:
-    """Join the parts of a parcel, each a folder of the Python path, and unpack it.  kind: 'run', 'data' or 'base'."""
+    """Join the parts of a parcel, each a folder of the Python path, and unpack it.
+
+    kind: 'run', 'data', 'other' (the pictures of side B) or 'base'.
+    """
     found = (part for entry in sys.path for part in Path(entry or ".").glob(f"parcel_{kind}_*/part"))
     parts = sorted(found, key=lambda part: part.parent.name)
     if not parts:
@@ -84,11 +87,12 @@ def _unpack(kind: str, folder: Path, scratch: Path) -> None:
 def _at_home_here(path: Path, home: Path) -> None:
     """Make the paths of a plan those of this machine."""
     plan = Plan.from_toml(path.read_text(encoding="utf-8"))
-    plan = dataclasses.replace(
-        plan,
-        data=dataclasses.replace(plan.data, path=str(home / "data" / Path(plan.data.path).name)),
-        base=str(home / "base" / Path(plan.base).name) if plan.base else "",
-    )
+
+    def here(kind: str, path: str) -> str:
+        return str(home / kind / Path(path).name) if path else ""
+
+    data = dataclasses.replace(plan.data, path=here("data", plan.data.path), path_b=here("other", plan.data.path_b))
+    plan = dataclasses.replace(plan, data=data, base=here("base", plan.base))
     atomic_write(path, plan.to_toml().encode())
 
 
