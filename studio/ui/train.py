@@ -25,7 +25,7 @@ from studio.settings import atomic_folder
 from studio.training.checks import check, choose_precision, family_config
 from studio.training.kinds import GOALS, fits, get_goal, get_kind
 from studio.training.plan import Plan
-from studio.training.presets import PRESETS, kind_for, preset, seconds
+from studio.training.presets import PRESETS, kind_for, learning_classes, preset, seconds
 from studio.training.watch import Snapshot, Watch
 from studio.ui.components import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
 from studio.ui.explore import ExploreTab
@@ -394,8 +394,10 @@ class TrainTab:
             raise StudioError(f"{what.title} learns classes, and this set has none.",
                               "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.")  # fmt: skip
         plan, start = self._pieces(family, base, side, preset_name, stored.count, kimg, batch)
+        if classes and not what.translates:
+            plan = learning_classes(plan)
         data = dataclasses.replace(plan.data, path=str(stored.path), hash=stored.id, resolution=int(side), crop=crop, ground=hex_colour(ground),
-                                   mirror=bool(mirror), conditional=bool(classes) or what.classes == "must")  # fmt: skip
+                                   mirror=bool(mirror))  # fmt: skip
         if other:
             data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id)
         if what.translates:

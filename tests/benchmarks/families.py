@@ -17,7 +17,7 @@ from studio.models.folder import build_network, open_folder
 from studio.training.growth import Growth
 from studio.training.kinds import KINDS, get_kind
 from studio.training.plan import Budget, Plan
-from studio.training.presets import preset
+from studio.training.presets import learning_classes, preset
 from studio.training.trainer import train
 from studio.training.watch import Watch
 
@@ -29,8 +29,8 @@ def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
         part = 0.6 * kimg / 6
         plan = dataclasses.replace(plan, growth=Growth(start=8, fade_kimg=part, stable_kimg=part))
     budget = Budget(kimg=kimg, log_kimg=1, sample_kimg=kimg, snapshot_kimg=kimg, state_kimg=10, metric_images=2000)
-    data = dataclasses.replace(plan.data, path=pictures, conditional=kind in ("biggan", "cgan"))
-    return dataclasses.replace(plan, budget=budget, data=data)
+    plan = dataclasses.replace(plan, budget=budget, data=dataclasses.replace(plan.data, path=pictures))
+    return learning_classes(plan) if kind == "biggan" else plan
 
 
 def main() -> None:
