@@ -60,6 +60,7 @@ class Objective:
     # To translate. Of the above only `loss` is read.
     unpaired: str = "cycle"  # what holds the content without pairs: 'cycle' (Zhu 2017), or 'contrastive' (Park 2020) for A -> B alone
     lambda_cycle: float = 10.0  # weight of the way there and back
+    cycle_b: float = 1.0  # share of lambda_cycle on the way B -> A -> B; less where A cannot hold all of B, as lines hold no colours
     lambda_identity: float = 0.5  # weight, times lambda_cycle, of leaving a picture of the wanted side as it is
     lambda_nce: float = 1.0  # weight of the contrast between patches
     lambda_l1: float = 100.0  # weight of the distance to the partner (Isola 2017)
@@ -149,7 +150,7 @@ class Plan:
             "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
         )
         _need(self.objective.unpaired in ("cycle", "contrastive"), "objective.unpaired", self.objective.unpaired, "cycle or contrastive")
-        for name in ("lambda_cycle", "lambda_identity", "lambda_nce", "lambda_l1"):
+        for name in ("lambda_cycle", "cycle_b", "lambda_identity", "lambda_nce", "lambda_l1"):
             _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")
         _need(0 <= self.objective.pool <= 1000, "objective.pool", self.objective.pool, "0 (none) to 1000")
         _need(0 <= self.objective.decay_from <= 1, "objective.decay_from", self.objective.decay_from, "0 to 1")
