@@ -274,7 +274,7 @@ def load(source: str | Path, device: str | None = None) -> Model:
 def import_into(library: Library, path: str | Path, name: str | None = None) -> ModelInfo:
     """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
-    The weights stay float32, so that pictures equal those of the original.  name: wanted name of the model.
+    The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
     Raises StudioError when the file cannot be read or the name is odd.
     """
     path = Path(path).expanduser()
@@ -294,7 +294,7 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         card=card,
         thumbnail=_first_picture(model) if model.family.has_w else None,
         discriminator=found.discriminator_state,
-        dtype="float32",
+        dtype=found.dtype,
         extra={"imported_from": path.name},
     )
 
