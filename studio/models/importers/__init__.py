@@ -83,9 +83,9 @@ def import_file(path: str | Path) -> Imported:
     if facts.st_size > _MAX_BYTES:
         raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
     if torch_weights.looks_like_weights(head):
-        return _import_weights(path, torch_weights.load_tensors)
+        return _import_weights(path, torch_weights.load_tensors, "PyTorch weights")
     if torch_weights.looks_like_safetensors(head):
-        return _import_weights(path, torch_weights.load_safetensors)
+        return _import_weights(path, torch_weights.load_safetensors, "weights (safetensors)")
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
     if head.startswith(ncnn.MAGIC) or ncnn.weights_beside(path, head):
@@ -93,8 +93,8 @@ def import_file(path: str | Path) -> Imported:
     raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
 
 
-def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]]) -> Imported:
-    """Tensors by name, whose names tell the family."""
+def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> Imported:
+    """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
     from studio.models.importers import biggan, cyclegan, torch_weights, upscalers
     from studio.models.importers.records import plain
 
@@ -106,7 +106,7 @@ def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]])
         if found := upscalers.read(path, weights):
             return found
         names = ", ".join(f"'{plain(name, 40)}'" for name in list(weights)[:4])
-        raise torch_weights.Unfit(f"weights of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
+        raise torch_weights.Unfit(f"{what} of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
 
 
 def _seems(head: bytes) -> str:

@@ -110,10 +110,8 @@ def rrdb(named: State) -> tuple[RRDBConfig, State]:
     fold = math.isqrt(first.shape[1] // channels)
     if fold**2 * channels != first.shape[1] or 2**doublings % fold:
         raise Unfit(f"an ESRGAN that turns {first.shape[1]} channels into {channels}, which is no picture")
-    config = _config(
-        RRDBConfig, scale=2**doublings // fold, doublings=doublings, img_channels=channels, width=first.shape[0], growth=growth, blocks=blocks
-    )
-    return config, state
+    facts = dict(img_channels=channels, width=first.shape[0], growth=growth, blocks=blocks)
+    return _config(RRDBConfig, scale=2**doublings // fold, doublings=doublings, **facts), state
 
 
 # -- the compact network of Real-ESRGAN -----------------------------------------------------------------------------------
@@ -149,10 +147,8 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
     scale = math.isqrt(last.shape[0] // first.shape[1])
     if scale**2 * first.shape[1] != last.shape[0]:
         raise Unfit(f"a compact network that turns {first.shape[1]} channels into {last.shape[0]}, which is no picture")
-    config = _config(
-        SRVGGConfig, scale=scale, img_channels=first.shape[1], width=first.shape[0], convs=places[-1] // 2 - 1, act=act
-    )  # fmt: skip
-    return config, state
+    facts = dict(img_channels=first.shape[1], width=first.shape[0], convs=places[-1] // 2 - 1, act=act)
+    return _config(SRVGGConfig, scale=scale, **facts), state
 
 
 # -- what spandrel knows --------------------------------------------------------------------------------------------------
