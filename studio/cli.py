@@ -121,10 +121,12 @@ def _engine(args):
 def _model_name(engine, wanted: str | None) -> str:
     if wanted:
         return engine.library.get(wanted).id
-    found, _ = engine.library.scan()
-    if not found:
-        raise StudioError("There is no model yet.", "Import one with 'studio import FILE', or train one.")
-    return found[0].id
+    from studio.models.loaded import draws
+
+    found = next((m.id for m in engine.library.scan()[0] if draws(m)), None)
+    if found is None:
+        raise StudioError("There is no model yet that draws.", "Import one with 'studio import FILE', or train one.")
+    return found
 
 
 def _render(args) -> None:

@@ -254,6 +254,11 @@ def choose_device(wanted: str | None = None) -> torch.device:
     return device
 
 
+def draws(info: ModelInfo) -> bool:
+    """Whether a model of the library draws from noise, so that it can be explored. Nothing is loaded."""
+    return get_family(info.family).has_w
+
+
 def count_classes(info: ModelInfo) -> int:
     """How many classes a model of the library draws from noise; 0 = it has none. Nothing is loaded."""
     family = get_family(info.family)

@@ -18,6 +18,8 @@ from studio.engine.sheets import variations, walk_at, walk_recipes
 from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.latents.sampling import MAX_SEED, check_seed
+from studio.models.folder import ModelInfo
+from studio.models.loaded import draws
 from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,
@@ -191,7 +193,7 @@ class ExploreTab:
 
     def _control_values(self, recipe: Recipe, layers_choice: str) -> list:
         model = self.engine.model(recipe.model)
-        found, _ = self.engine.library.scan()
+        found = self._models()
         cells = [{"src": file_url(m.thumbnail), "label": m.title, "alt": f"Model {m.title}"} for m in found]
         selected = next((i for i, m in enumerate(found) if m.id == recipe.model), None)
         layers = chosen_layers(layers_choice, model.num_ws)
@@ -247,7 +249,7 @@ class ExploreTab:
         for b in broken:
             gr.Warning(b.reason)
         if session.recipe is None:
-            usable = [m for m in found if self._explorable(m)]
+            usable = [m for m in found if draws(m)]
             if not usable:
                 text = _EMPTY.format(folder=html.escape(str(get_settings().models)))
                 return [session, empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
@@ -258,11 +260,9 @@ class ExploreTab:
             gr.Warning(str(e))
             return [session, empty_html(html.escape(str(e))), *[gr.skip()] * (len(self.outputs) - 1)]
 
-    @staticmethod
-    def _explorable(info) -> bool:
-        from studio.networks import get_family
-
-        return get_family(info.family).has_w
+    def _models(self) -> list[ModelInfo]:
+        """Those that can be explored."""
+        return [m for m in self.engine.library.scan()[0] if draws(m)]
 
     @staticmethod
     def first(model: str) -> Recipe:
@@ -442,7 +442,7 @@ class ExploreTab:
         return self._go(session, layers_choice, session.open().replace(edits=(), transform=Transform()))
 
     def _choose_model(self, session: Session, layers_choice: str, event: gr.EventData) -> list:
-        found, _ = self.engine.library.scan()
+        found = self._models()
         index = event._data.get("index")
         if not isinstance(index, int) or not 0 <= index < len(found):
             raise StudioError("That model is no longer here.", "Reload the page.")

@@ -20,6 +20,7 @@ from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.store import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
+from studio.models.loaded import draws
 from studio.networks import get_family
 from studio.settings import atomic_folder
 from studio.training.checks import check, choose_precision, family_config
@@ -74,7 +75,7 @@ class TrainTab:
                  openings: Sequence[Opening] = ()):  # fmt: skip
         self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
         self.supervisor, self.datasets = supervisor, datasets
-        in_explore = Opening("explore", "Explore", lambda model: get_family(model.family).has_w, self._explored, explore.outputs)
+        in_explore = Opening("explore", "Explore", draws, self._explored, explore.outputs)
         self.openings = [in_explore, *openings]
         self.a = Zone(datasets, supervisor, session, "train", "gs-a")
         self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
