@@ -18,6 +18,7 @@ from studio.training.events import read_events
 from studio.training.objectives.contrastive import patch_nce
 from studio.training.objectives.cycle import ImagePool
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
+from studio.training.sides import SideBatch
 from studio.training.trainer import train
 from tests.component.test_trainer import numbers, same_state
 
@@ -192,6 +193,25 @@ def test_rates_fall_in_a_line_to_nothing(sides, studio_home, tmp_path):
         cycle._set_rates(seen)
         for optimizer in (cycle.opt_g, cycle.opt_d):
             assert optimizer.param_groups[0]["lr"] == pytest.approx(0.003 * factor)
+
+
+def test_the_way_from_b_over_a_can_weigh_less(sides):
+    from accelerate import Accelerator
+
+    from studio.networks.cyclegan import CycleGANConfig
+    from studio.training.objectives.cycle import Cycle
+
+    batch = SideBatch(0, *torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+
+    def cycle(share: float) -> float:
+        plan = cycle_plan(sides, 2, objective=Objective(loss="least_squares", lambda_identity=0.0, cycle_b=share))
+        game, told = Cycle(plan, CycleGANConfig(resolution=16, **NETWORK), [], Accelerator(cpu=True), "fp32"), {}
+        game._generator_loss(batch, 0, lambda name, value: told.setdefault(name, value))
+        return float(told["cycle"].detach())
+
+    alone, tenth, both = cycle(0.0), cycle(0.1), cycle(1.0)
+    assert 0 < alone < both
+    assert tenth == pytest.approx(alone + 0.1 * (both - alone), rel=1e-5)
 
 
 # -- pairs ------------------------------------------------------------------------------------------------------------
