@@ -29,9 +29,12 @@ class CycleGANConfig:
     input_channels: int = 3  # of side A: 1 = grey, 3 = RGB
     output_channels: int = 3  # of side B
     directions: str = "both"  # or 'AtoB'
+    d_norm: str = ""  # of the discriminators, '' = as norm; 'none': they see how strong a colour is, which a norm makes up for
 
     def __post_init__(self):
         check_translator(self)
+        if self.d_norm not in ("", "instance", "batch", "none"):
+            raise ValueError(f"d_norm must be instance, batch, none or empty, not {self.d_norm!r}")
         if self.directions not in ("both", "AtoB"):
             raise ValueError(f"directions must be both or AtoB, not {self.directions!r}")
 
@@ -60,7 +63,7 @@ class Discriminator(nn.Module):
     def __init__(self, cfg: CycleGANConfig):
         super().__init__()
         self.config = cfg
-        shape = (cfg.ndf, cfg.n_layers, cfg.norm)
+        shape = (cfg.ndf, cfg.n_layers, cfg.d_norm or cfg.norm)
         self.D_B = make_discriminator(cfg.discriminator, cfg.output_channels, *shape)
         if cfg.directions == "both":
             self.D_A = make_discriminator(cfg.discriminator, cfg.input_channels, *shape)

@@ -65,7 +65,9 @@ class ResizeConv(Conv):
 
 
 def _norm(kind: str, channels: int) -> nn.Module:
-    """'batch', or 'instance' (Ulyanov 2016), which has no weights here."""
+    """'batch', 'none', or 'instance' (Ulyanov 2016), which has no weights here."""
+    if kind == "none":
+        return nn.Identity()
     return BatchNorm(channels, _STD) if kind == "batch" else nn.InstanceNorm2d(channels)
 
 
@@ -215,7 +217,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, in_channels: int, width: int, n_layers: int = 3, norm: str = "instance"):
         super().__init__()
-        bias = norm == "instance"
+        bias = norm != "batch"
         layers = [Conv(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for n in range(1, n_layers + 1):
             before, after = width * min(2 ** (n - 1), 8), width * min(2**n, 8)
@@ -233,7 +235,7 @@ class PixelDiscriminator(nn.Module):
 
     def __init__(self, in_channels: int, width: int, norm: str = "instance"):
         super().__init__()
-        bias = norm == "instance"
+        bias = norm != "batch"
         self.net = nn.Sequential(
             Conv(in_channels, width, 1), nn.LeakyReLU(0.2),
             Conv(width, 2 * width, 1, bias=bias), _norm(norm, 2 * width), nn.LeakyReLU(0.2),

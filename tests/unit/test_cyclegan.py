@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from studio.networks import get_family
 from studio.networks.cyclegan import CycleGANConfig, Discriminator, Generator
@@ -135,3 +136,11 @@ def test_features_are_those_of_the_forward_pass():
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):
         small(**bad)
+
+
+def test_discriminators_can_go_without_a_norm_and_keep_their_names():
+    plain, normed = (Discriminator(CycleGANConfig(resolution=64, ndf=4, d_norm=d_norm)) for d_norm in ("none", ""))
+    assert not any(isinstance(m, nn.InstanceNorm2d | nn.BatchNorm2d) for m in plain.modules())
+    assert plain.state_dict().keys() == normed.state_dict().keys()
+    with pytest.raises(ValueError, match="d_norm"):
+        CycleGANConfig(d_norm="layer")
