@@ -31,6 +31,8 @@ class Model:
     resolution: side of the picture.  classes: names, one for each entry of c (numbers when it has no names).
     directions: 'AtoB', 'BtoA', of a model that turns a picture into a picture. Such a model has no latents: z_dim, w_dim and
     num_ws are None, c_dim is 0, and `resolution` is that of the pictures it learned from.
+    scale: how many times larger a model that upscales makes a picture (1 = it mends it at its size); None of any other.
+    It has no latents either.
     """
 
     def __init__(self, network: torch.nn.Module, family: str, id: str, classes: tuple[str, ...] = (), info: ModelInfo | None = None):
@@ -41,10 +43,11 @@ class Model:
         self.z_dim, self.w_dim, self.num_ws = (network.z_dim, network.w_dim, network.num_ws) if latent else (None, None, None)
         self.c_dim = network.c_dim if latent else 0
         self.directions: tuple[str, ...] = network.directions if self.family.translate else ()
+        self.scale: int | None = network.scale if self.family.upscale else None
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
     def __repr__(self) -> str:
-        what = " and ".join(self.directions) or f"{len(self.classes) or 'no'} classes"
+        what = " and ".join(self.directions) or (f"x{self.scale}" if self.scale else f"{len(self.classes) or 'no'} classes")
         return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {what}>"
 
     @property
@@ -60,6 +63,7 @@ class Model:
     @property
     def has_noise(self) -> bool:
         """Whether any layer of the synthesis takes noise beside w."""
+        self._need_latents()
         return any(getattr(layer, "use_noise", False) for layer in self.network.synthesis.modules())
 
     @property
