@@ -24,7 +24,7 @@ def psnr(a: np.ndarray, b: np.ndarray, border: int = 0) -> float:
     """
     y_a, y_b = _both(a, b, border)
     error = float(np.mean((y_a - y_b) ** 2))
-    return 10 * np.log10(255**2 / error) if error > 0 else float("inf")
+    return float(10 * np.log10(255**2 / error)) if error > 0 else float("inf")
 
 
 def ssim(a: np.ndarray, b: np.ndarray, border: int = 0) -> float:
