@@ -55,7 +55,7 @@ class Generator(Upscaler):
         layers = [Conv(cfg.img_channels, cfg.width), _activation(cfg.act, cfg.width)]
         for _ in range(cfg.convs):
             layers += [Conv(cfg.width, cfg.width), _activation(cfg.act, cfg.width)]
-        self.body = nn.Sequential(*layers, Conv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.1))
+        self.body = nn.Sequential(*layers, Conv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.01))
         self._begin_linear()
         # Shrinking looks two pixels of the drawn ones far, which may lie in the next pixel of the input.
         self.halo = math.ceil(reach([self.body])) + (math.ceil(2 / self.drawn) if self.drawn != self.scale else 0)
