@@ -4,7 +4,6 @@ The papers compare feature maps of VGG19 (Ledig 2017, Sec. 2.2.1; Wang 2018, Sec
 once; without them the early layers of EfficientNet-Lite0, which the studio carries, take their place.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.metrics.features import load_efficientnet
-from studio.settings import ensure_room, get_settings
+from studio.metrics.weights import fetch, kept_at
 
 KINDS = {
     "auto": "VGG19 when its weights are there, EfficientNet-Lite0 otherwise",
@@ -22,15 +21,10 @@ KINDS = {
     "vgg19_after": "VGG19, its last convolution after the activation (SRGAN)",
     "efficientnet": "EfficientNet-Lite0, its first three stages",
 }
-_VGG_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-_VGG_BYTES = 574_673_361
+# As torchvision has them: address, beginning of the SHA-256, bytes.
+VGG19 = ("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 574_673_361)
 _VGG_LAYERS = 36  # of torchvision's `features`: up to conv5_4 and its activation
 _STAGES = 3  # of EfficientNet: maps at a half, a quarter and an eighth of the side; the finest tell sharp from blurred
-
-
-def vgg_file() -> Path:
-    """Where the weights of VGG19 are kept."""
-    return get_settings().cache / "weights" / _VGG_URL.rsplit("/", 1)[1]
 
 
 def choose(kind: str) -> str:
@@ -39,7 +33,7 @@ def choose(kind: str) -> str:
         raise StudioError(f"There is no perceptual loss '{kind}'.", f"Choose one of: {', '.join(KINDS)}.")
     if kind != "auto":
         return kind
-    return "vgg19" if vgg_file().is_file() else "efficientnet"
+    return "vgg19" if kept_at(VGG19[0]).is_file() else "efficientnet"
 
 
 def load_perceptual(kind: str) -> nn.Module:
@@ -54,14 +48,15 @@ def load_perceptual(kind: str) -> nn.Module:
 class VGGLoss(nn.Module):
     """Mean absolute difference of the maps of VGG19's conv5_4.
 
-    before: the activation, or after it.  weights: file, None = `vgg_file`, fetched when it is not there.
+    before: the activation, or after it.  weights: a file, None = the published ones, fetched when they are not there.
     """
 
     def __init__(self, before: bool, weights: Path | None = None):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):  # the weights drawn here are thrown away
-            net = torchvision.models.vgg19(weights=None)
-        net.load_state_dict(torch.load(weights or _fetch_vgg(), map_location="cpu", weights_only=True))
+        state = torch.load(weights or fetch(*VGG19), map_location="cpu", weights_only=True)
+        with torch.device("meta"):  # its 144 million weights need not be drawn first
+            net = torchvision.models.vgg19(weights=None, init_weights=False)
+        net.load_state_dict(state, assign=True)
         self.layers = net.features[: _VGG_LAYERS - 1 if before else _VGG_LAYERS]
         for layer in self.layers:
             if isinstance(layer, nn.ReLU):
@@ -101,31 +96,4 @@ class EfficientNetLoss(nn.Module):
             x = stage(x)
             maps.append(x.float())
         return maps
-
-
-def _fetch_vgg() -> Path:
-    """The weights of VGG19, from torchvision's server the first time. The name of the file has the first bytes of its SHA-256."""
-    path = vgg_file()
-    if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ensure_room(path.parent, _VGG_BYTES)
-    part = path.with_suffix(".part")
-    try:
-        torch.hub.download_url_to_file(_VGG_URL, str(part), progress=False)
-        with open(part, "rb") as f:
-            digest = hashlib.sha256()
-            for block in iter(lambda: f.read(1 << 20), b""):
-                digest.update(block)
-        if not digest.hexdigest().startswith(path.stem.rsplit("-", 1)[1]):
-            raise StudioError("The weights of VGG19 came damaged.", "Try again; a network in between may have changed them.")
-        part.replace(path)
-    except OSError as e:
-        raise StudioError(
-            f"The weights of VGG19 (550 MB) cannot be fetched: {e}.",
-            f'Connect to the internet, put {path.name} into {path.parent}, or set objective.perceptual = "efficientnet".',
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 

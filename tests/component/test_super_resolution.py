@@ -13,6 +13,7 @@ from studio.datasets.whole import WholePictures
 from studio.errors import StudioError
 from studio.metrics import perceptual
 from studio.metrics.psnr_ssim import psnr
+from studio.metrics.weights import kept_at
 from studio.models.folder import open_folder
 from studio.networks import get_family
 from studio.training.degrade import bicubic
@@ -104,13 +105,12 @@ def test_the_same_check_fails_for_a_training_that_is_broken(drawings, studio_hom
     assert not snapshot["psnr"] > snapshot["psnr_bicubic"] + 1
 
 
-def test_the_second_part_is_judged_and_draws_sharper(drawings, studio_home, tmp_path):
-    """Sharpness by the power of neighbouring pixels' differences, which the mean of all guesses loses and a judge asks for."""
+def test_the_second_part_is_judged_as_well(drawings, studio_home, tmp_path):
     told = []
-    plan = plan_for(drawings, 100, objective=judged())
+    plan = plan_for(drawings, 60, objective=judged())
     model = train(plan, tmp_path / "run", on_event=told.append, device="cpu")
     steps = [e for e in told if e["type"] == "step"]
-    assert all(("loss_d" in e) == (e["step"] > 50) for e in steps) and {"l1", "perceptual", "loss_g", "psnr"} <= set(steps[-1])
+    assert all(("loss_d" in e) == (e["step"] > 30) for e in steps) and {"l1", "perceptual", "loss_g", "psnr"} <= set(steps[-1])
     assert steps[-1]["perceptual"] < next(e["perceptual"] for e in steps if "perceptual" in e)
     card = (model / "README.md").read_text()
     assert "EfficientNet-Lite0" in card and "a judge (relativistic average)" in card and "first 50%" in card
@@ -134,19 +134,19 @@ def test_every_family_goes_through_both_parts(drawings, studio_home, tmp_path, f
 
 @pytest.mark.parametrize("kind", ["pixels", "both parts", "both parts, worn pictures, micro-batches"])
 def test_stopping_anywhere_changes_nothing(drawings, studio_home, tmp_path, kind):
-    plan = plan_for(drawings, 10, budget=Budget(kimg=0.08, log_kimg=0.008, sample_kimg=0.04, snapshot_kimg=1, state_kimg=1))
+    plan = plan_for(drawings, 6, budget=Budget(kimg=0.048, log_kimg=0.008, sample_kimg=0.024, snapshot_kimg=1, state_kimg=1))
     if kind != "pixels":
         plan = dataclasses.replace(plan, objective=judged())
     if "worn" in kind:
         plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, degrade="real"), optimizer=dataclasses.replace(plan.optimizer, micro_batch=4))
     train(plan, tmp_path / "whole", device="cpu")
     for _ in range(20):
-        asked = iter([False, False, False, True])
+        asked = iter([False, False, True])
         train(plan, tmp_path / "parts", should_stop=lambda asked=asked: next(asked), device="cpu")
         if numbers(tmp_path / "parts")[-1]["type"] == "done":
             break
     whole, parts = ([e for e in numbers(tmp_path / name) if e["type"] == "step"] for name in ("whole", "parts"))
-    assert whole == parts and len(whole) == 10
+    assert whole == parts and len(whole) == 6
     assert same_state(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -176,19 +176,20 @@ def patches_of(folder: Path, tmp_path, scale: int = 2, **data) -> Patches:
 def test_small_patches_are_what_the_whole_small_picture_shows_there(drawings, tmp_path):
     """Also at the border of a picture: nothing is made up by cutting."""
     found = patches_of(drawings, tmp_path)
-    edges = 0
-    for step in range(30):
+    pictures = {row: found.pictures[row].astype(np.float32) / 127.5 - 1 for row in found.rows}
+    edges = checked = 0
+    for step in range(40):
         batch = found.batch(step, 0, step * 4, 4)
         for high, low, row in zip(batch.high, batch.low, found.rows[found.order.indices(step * 4, 4)], strict=True):
-            whole = torch.from_numpy(found.pictures[row].copy()).permute(2, 0, 1)[None] / 127.5 - 1
-            places = [(y, x) for y in range(39) for x in range(49) if torch.allclose(whole[0, :, y, x], high[:, 0, 0])]
-            (y, x), *_ = [p for p in places if torch.allclose(whole[0, :, p[0] : p[0] + 32, p[1] : p[1] + 32], high, atol=1e-5)]
-            if y % 2 or x % 2:
-                continue
-            small = bicubic(whole, 35, 40)[0, :, y // 2 : y // 2 + 16, x // 2 : x // 2 + 16].clamp(-1, 1)
-            assert float((small - low).abs().max()) < 1.01 / 127.5
-            edges += y in (0, 38) or x in (0, 48)
-    assert edges > 0
+            whole = pictures[row]
+            views = np.lib.stride_tricks.sliding_window_view(whole, (32, 32), (0, 1))  # (39, 49, 3, 32, 32)
+            y, x = divmod(int(np.abs(views[..., ::5, ::5] - high.numpy()[:, ::5, ::5]).max(axis=(2, 3, 4)).argmin()), 49)
+            np.testing.assert_allclose(views[y, x], high, atol=1e-5)
+            if y % 2 == x % 2 == 0:  # where the grid of the small picture is the patch's
+                small = bicubic(torch.from_numpy(whole).permute(2, 0, 1)[None], 35, 40)[0, :, y // 2 : y // 2 + 16, x // 2 : x // 2 + 16]
+                assert float((small.clamp(-1, 1) - low).abs().max()) < 1.01 / 127.5
+                checked, edges = checked + 1, edges + (y in (0, 38) or x in (0, 48))
+    assert checked > 5 and edges > 0
 
 
 def test_patches_are_turned_and_repeat_themselves_exactly(tmp_path):
@@ -237,14 +238,12 @@ def test_what_cannot_be_learned_is_said(drawings, tmp_path):
 
 
 def test_the_perceptual_loss_asks_for_sharpness():
-    """Of two guesses equally far from the truth by pixels, a sharp one shifted a little is worth more than a blurred one."""
+    """Of two guesses of a texture the blurred one is nearer by pixels, and the sharp one, a pixel aside, is nearer to the eye."""
     loss = perceptual.load_perceptual("efficientnet")
-    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
-    real = torch.where((x + y) % 16 < 5, -0.9, 0.8).expand(1, 3, -1, -1).contiguous()
-    blurred = torch.nn.functional.avg_pool2d(real, 5, 1, 2)
-    shifted = real.roll(1, dims=3)
-    assert (blurred - real).abs().mean() <= (shifted - real).abs().mean() * 1.5
-    assert float(loss(real, real)) == 0 and float(loss(shifted, real)) < float(loss(blurred, real))
+    real = torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(0)).mul(0.4).expand(-1, 3, -1, -1).contiguous()
+    blurred, shifted = torch.nn.functional.avg_pool2d(real, 5, 1, 2), real.roll(1, dims=3)
+    assert (blurred - real).square().mean() < 0.6 * (shifted - real).square().mean()
+    assert float(loss(real, real)) == 0 < float(loss(shifted, real)) < 0.95 * float(loss(blurred, real))
     blurred.requires_grad_(True)
     loss(blurred, real).backward()
     assert blurred.grad.isfinite().all() and blurred.grad.abs().sum() > 0
@@ -259,21 +258,21 @@ def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(StudioError, match="no route to host") as e:
         perceptual.load_perceptual("vgg19")
-    assert "efficientnet" in e.value.hint
+    assert "weights" in e.value.hint
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, dst, progress: Path(dst).write_bytes(b"something else"))
     with pytest.raises(StudioError, match="damaged"):
         perceptual.load_perceptual("vgg19")
-    assert not list(perceptual.vgg_file().parent.iterdir())
+    assert not list(kept_at(perceptual.VGG19[0]).parent.iterdir())
 
 
 def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeypatch):
     """With random weights in the file: maps at a sixteenth of the side, of 512 channels, before the activation or after."""
     import torchvision
 
-    monkeypatch.setattr(torchvision.models, "vgg19", lambda weights: _Small())
-    perceptual.vgg_file().parent.mkdir(parents=True)
+    monkeypatch.setattr(torchvision.models, "vgg19", lambda weights, init_weights: _Small())
     torch.manual_seed(0)
-    torch.save(_Small().state_dict(), perceptual.vgg_file())
+    kept_at(perceptual.VGG19[0]).parent.mkdir(parents=True)
+    torch.save(_Small().state_dict(), kept_at(perceptual.VGG19[0]))
     assert perceptual.choose("auto") == "vgg19"
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32, requires_grad=True)
     before, after = perceptual.load_perceptual("vgg19"), perceptual.load_perceptual("vgg19_after")
