@@ -74,11 +74,14 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
             )
     if "learned_by" in training:
         rows.append(("Learned by", training["learned_by"]))
-    for name, title, unit, digits in (("psnr", "PSNR", " dB", 2), ("ssim", "SSIM", "", 4)):
+    for name, title, unit, digits, better in (
+        ("psnr", "PSNR of brightness (Y)", " dB", 2, "higher"), ("ssim", "SSIM of brightness (Y)", "", 4, "higher"),
+        ("lpips", "LPIPS (AlexNet)", "", 4, "lower"),
+    ):  # fmt: skip
         if name in training:
-            found, bicubic = training[name], training[f"{name}_bicubic"]
-            what = f"{title} of brightness (Y) on {len(training['held_back'])} pictures held back"
-            rows.append((what, f"{found:.{digits}f}{unit}; bicubic {bicubic:.{digits}f}{unit} (higher is nearer to the original)"))
+            found, bicubic = (f"{training[key]:.{digits}f}{unit}" for key in (name, f"{name}_bicubic"))
+            what = f"{title} on {len(training['held_back'])} pictures held back"
+            rows.append((what, f"{found}; bicubic {bicubic} ({better} is nearer to the original)"))
     table = "\n".join(["| What | Value |", "|---|---|"] + [f"| {a} | {b} |" for a, b in rows])
     sections = [card.description]
     if card.attribution:

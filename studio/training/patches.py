@@ -9,6 +9,7 @@ import torch
 
 from studio.datasets.whole import WholePictures
 from studio.errors import StudioError
+from studio.metrics import lpips
 from studio.metrics.psnr_ssim import psnr, ssim
 from studio.models.pixels import to_uint8
 from studio.networks.pix2pix import grey
@@ -36,13 +37,12 @@ class PatchBatch:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A held-back picture: small and large, uint8 (H, W, 3), and what bicubic reaches."""
+    """A held-back picture: small and large, uint8 (H, W, 3), and what bicubic reaches in each measure."""
 
     name: str
     low: np.ndarray
     high: np.ndarray
-    psnr: float
-    ssim: float
+    bicubic: dict[str, float]
 
 
 class Patches:
@@ -70,6 +70,7 @@ class Patches:
         self.order = DataOrder(len(self.rows), plan.seed)
         self.margin = margin(self.mode, self.scale)
         self._measured: list[_Measured] = []
+        self._lpips: lpips.Lpips | None = None
 
     def __len__(self) -> int:
         """Pictures to learn from."""
@@ -130,7 +131,8 @@ class Patches:
     # -- pictures held back --------------------------------------------------------------------------------------
 
     def measure(self, upscaled: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
-        """PSNR (dB) and SSIM of Y on the held-back pictures, of `upscaled` and of bicubic; nothing when none is held back.
+        """PSNR (dB) and SSIM of Y on the held-back pictures, of `upscaled` and of bicubic ('psnr_bicubic', ...), and LPIPS where its
+        weights are there; nothing when none is held back.
 
         upscaled: (1, C, h, w) in [-1, 1] -> (1, C, h * scale, w * scale).
         'held_back' has (name, PSNR, PSNR of bicubic) of each.
@@ -139,14 +141,14 @@ class Patches:
             self._measured = [self._prepare(i) for i in self.held[:_MEASURED]]
         if not self._measured:
             return {}
-        values, table = [], []
+        found = []
         for one in self._measured:
             low = self._tensor(torch.from_numpy(one.low).permute(2, 0, 1)[None].float() / 255)
-            found = self._compare(to_uint8(upscaled(low))[0], one.high)
-            values.append((*found, one.psnr, one.ssim))
-            table.append([one.name, round(found[0], 2), round(one.psnr, 2)])
-        names = ("psnr", "ssim", "psnr_bicubic", "ssim_bicubic")
-        return {**dict(zip(names, np.mean(values, axis=0).tolist(), strict=True)), "held_back": table}
+            found.append(self._compare(to_uint8(upscaled(low))[0], one.high))
+        out: dict[str, Any] = {name: float(np.mean([f[name] for f in found])) for name in found[0]}
+        out |= {f"{name}_bicubic": float(np.mean([one.bicubic[name] for one in self._measured])) for name in found[0]}
+        pairs = zip(self._measured, found, strict=True)
+        return {**out, "held_back": [[one.name, round(f["psnr"], 2), round(one.bicubic["psnr"], 2)] for one, f in pairs]}
 
     def _prepare(self, row: int) -> _Measured:
         picture, unit = self.pictures[row], self.scale * self.multiple
@@ -157,10 +159,15 @@ class Patches:
             x = grey(x).expand(-1, 3, -1, -1)
         low = degrade(x, self.scale, self.mode, [generator(self.plan.seed, "held back", self.pictures.keys[row].hex())])
         high, enlarged = (to_uint8(y * 2 - 1)[0] for y in (x, bicubic(low, height, width)))
-        return _Measured(self.pictures.names[row], to_uint8(low * 2 - 1)[0], high, *self._compare(enlarged, high))
+        return _Measured(self.pictures.names[row], to_uint8(low * 2 - 1)[0], high, self._compare(enlarged, high))
 
-    def _compare(self, made: np.ndarray, high: np.ndarray) -> tuple[float, float]:
-        return min(psnr(made, high, self.scale), _HIGHEST), ssim(made, high, self.scale)
+    def _compare(self, made: np.ndarray, high: np.ndarray) -> dict[str, float]:
+        out = {"psnr": min(psnr(made, high, self.scale), _HIGHEST), "ssim": ssim(made, high, self.scale)}
+        if self.side >= lpips.SMALLEST and lpips.is_there():
+            self._lpips = self._lpips or lpips.Lpips().to(self.device)
+            pair = torch.from_numpy(np.stack([made, high])).to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+            out["lpips"] = float(self._lpips(pair[:1], pair[1:]))
+        return out
 
 
 def _mirrored(places: range, length: int) -> np.ndarray:
