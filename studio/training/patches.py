@@ -59,12 +59,12 @@ class Patches:
         self.plan, self.config, self.pictures, self.multiple, self.device = plan, config, pictures, multiple, device
         self.scale, self.side, self.mode = config.scale, plan.data.resolution, plan.data.degrade
         if self.scale == 1 and self.mode == "bicubic":
-            raise StudioError("An upscaler of scale 1 learns to mend pictures, and the plan gives it clean ones.", 'Set data.degrade = "real".')
+            raise StudioError("At scale 1 there are only worn pictures to mend, and the plan gives clean ones.", 'Set data.degrade = "real".')
         fit = np.flatnonzero(pictures.sizes.min(axis=1) >= self.side)
         self.small = len(pictures) - len(fit)
         if not len(fit):
             raise StudioError(
-                f"No picture is {self.side} pixels wide and high.", "Give larger pictures, or set data.resolution to the side of a smaller patch."
+                f"No picture is {self.side} pixels wide and high.", "Give larger pictures, or set data.resolution to a smaller patch."
             )
         self.held, self.rows = _split(fit, pictures.keys, plan.data.held_back)
         self.order = DataOrder(len(self.rows), plan.seed)

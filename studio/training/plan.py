@@ -13,8 +13,6 @@ import tomli_w
 
 from studio.datasets.crop import MODES, parse_colour
 from studio.errors import StudioError
-from studio.metrics.perceptual import KINDS as PERCEPTUAL
-from studio.training import degrade
 from studio.training.growth import Growth
 
 if sys.version_info >= (3, 11):
@@ -160,11 +158,12 @@ class Plan:
             "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
         )
         _need(self.objective.unpaired in ("cycle", "contrastive"), "objective.unpaired", self.objective.unpaired, "cycle or contrastive")
-        _need(self.data.degrade in degrade.MODES, "data.degrade", self.data.degrade, "bicubic or real")
+        _need(self.data.degrade in ("bicubic", "real"), "data.degrade", self.data.degrade, "bicubic or real")
         _need(0 <= self.data.held_back <= 0.5, "data.held_back", self.data.held_back, "0 to 0.5")
         _need(0 <= self.objective.pretrain <= 1, "objective.pretrain", self.objective.pretrain, "0 to 1")
         _need(self.objective.pixel_loss in ("l1", "mse"), "objective.pixel_loss", self.objective.pixel_loss, "l1 or mse")
-        _need(self.objective.perceptual in PERCEPTUAL, "objective.perceptual", self.objective.perceptual, f"one of {', '.join(PERCEPTUAL)}")
+        seen_by = ("auto", "vgg19", "vgg19_after", "efficientnet")
+        _need(self.objective.perceptual in seen_by, "objective.perceptual", self.objective.perceptual, f"one of {', '.join(seen_by)}")
         weights = ("cycle", "identity", "nce", "l1", "pixel", "perceptual", "adversarial")
         for name in (*(f"lambda_{weight}" for weight in weights), "lr_judged"):
             _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")

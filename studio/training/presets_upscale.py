@@ -27,7 +27,9 @@ _SMALL = dict(width=48, convs=12, ndf=16)  # of the compact network, on a CPU
 _CARD = 4  # a graphics card shows so many times more in the time of an artist's patience
 
 
-def preset_upscale(name: str, base: str = "", *, pictures: int, scale: int = 4, style: str = "faithful", device: str, family: str = "srvgg") -> Plan:
+def preset_upscale(
+    name: str, base: str = "", *, pictures: int, device: str, scale: int = 4, style: str = "faithful", family: str = "srvgg"
+) -> Plan:
     """The plan of a preset; data path and titles are for the caller to fill in.
 
     name: one of presets.PRESETS.  base: id or folder of an upscaler to begin from, empty = from nothing.  pictures: in the set.

@@ -41,7 +41,8 @@ def test_the_distance_by_hand(weights):
     measure, total = lpips.Lpips(), 0.0
     x, y = torch.rand(1, 3, 70, 64) * 2 - 1, torch.rand(1, 3, 70, 64) * 2 - 1
     linear = torch.load(kept_at(lpips.LINEAR[0]), weights_only=True)
-    maps = [(z - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]) / torch.tensor([0.458, 0.448, 0.450])[:, None, None] for z in (x, y)]
+    shift, scale = (torch.tensor(v)[:, None, None] for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
+    maps = [(z - shift) / scale for z in (x, y)]
     seen = 0
     for layer in weights.features:
         maps = [layer(m) for m in maps]

@@ -236,4 +236,4 @@ def _check(plan: Plan, title: str, losses: tuple[str, ...]) -> None:
         if getattr(plan.objective, name) != getattr(Objective(), name):
             raise StudioError(f"The plan's objective.{name} has no meaning for {title}.", "Remove it from the plan.")
     if plan.augment != Augment() or plan.growth != Growth():
-        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; the pictures are varied by where they are cut.")
+        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; where pictures are cut varies them.")
