@@ -19,7 +19,7 @@ from studio.errors import StudioError
 from studio.settings import atomic_folder
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # whatever its name: EPS, say, would start another program
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # whatever its name: EPS, say, would start another program
 _MAX_FILE_BYTES = 256 << 20
 _MAX_FILES = 2_000_000
 _CACHE_VERSION = 1  # part of the hash of a set; a change makes every plan of old a plan for other pictures
@@ -68,15 +68,7 @@ class ImageSet:
         """
         path = Path(path).expanduser()
         check_mode(crop)
-        files: list[_File] = []
-        with _source(path) as (found, skipped):
-            for name, read in found:
-                try:
-                    sha = hashlib.sha256(read()).digest()
-                except Exception as e:  # a damaged archive fails in many ways, each of them for one file only
-                    skipped.append((name, reason(e)))
-                    continue
-                files.append(_File(name, read, sha))
+        with picture_files(path) as (files, skipped):
             key = content_hash((f.name, f.sha) for f in files)
             way = "" if (crop, ground) == ("centre", (255, 255, 255)) else f"-{crop}-{colour_text(ground)[1:]}"
             folder = Path(cache) / "images" / f"{key[:32]}-{resolution}{way}-v{_LAYOUT}"
@@ -107,10 +99,30 @@ def content_hash(files: Iterable[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
-class _File(NamedTuple):
+class File(NamedTuple):
+    """A picture file in a folder or a zip."""
+
     name: str  # with forward slashes
     read: Callable[[], bytes]
-    sha: bytes
+    sha: bytes  # SHA-256
+
+
+@contextlib.contextmanager
+def picture_files(path: Path) -> Iterator[tuple[list[File], list[tuple[str, str]]]]:
+    """The picture files of a folder, a zip or a stored set, sorted by name, and (name, why not) of those left out.
+
+    They can be read as long as the context is open.  Raises StudioError when the path cannot be read.
+    """
+    files: list[File] = []
+    with _source(path) as (found, skipped):
+        for name, read in found:
+            try:
+                sha = hashlib.sha256(read()).digest()
+            except Exception as e:  # a damaged archive fails in many ways, each of them for one file only
+                skipped.append((name, reason(e)))
+                continue
+            files.append(File(name, read, sha))
+        yield files, skipped
 
 
 @contextlib.contextmanager
@@ -181,7 +193,7 @@ def _decode(files, square_of, resolution, folder, progress, source, unread) -> N
         # Pictures are written as they are read: memory stays the same for a hundred or a million.
         with open(part / "pixels", "wb") as pixels:
             for i, file in enumerate(files):
-                data = _read_again(file, source)
+                data = read_again(file, source)
                 try:
                     square = square_of(data)
                 except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
@@ -202,7 +214,8 @@ def _decode(files, square_of, resolution, folder, progress, source, unread) -> N
         (part / "set.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _read_again(file: _File, source: Path) -> bytes:
+def read_again(file: File, source: Path) -> bytes:
+    """Its bytes. Raises StudioError when they are no longer those that were hashed."""
     # The hash names what is cached, so it must be these very bytes.
     try:
         data = file.read()
@@ -235,4 +248,4 @@ def _with_header(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
 
 def _square(data: bytes, resolution: int, ground: Colour, crop: str) -> np.ndarray:
     """One picture file -> (resolution, resolution, 3) uint8."""
-    return crop_square(decode(data, ground, formats=_FORMATS), resolution, crop, ground)
+    return crop_square(decode(data, ground, formats=FORMATS), resolution, crop, ground)

@@ -72,6 +72,16 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
                     "figures on Inception features)",
                 )
             )
+    if "learned_by" in training:
+        rows.append(("Learned by", training["learned_by"]))
+    for name, title, unit, digits, better in (
+        ("psnr", "PSNR of brightness (Y)", " dB", 2, "higher"), ("ssim", "SSIM of brightness (Y)", "", 4, "higher"),
+        ("lpips", "LPIPS (AlexNet)", "", 4, "lower"),
+    ):  # fmt: skip
+        if name in training:
+            found, bicubic = (f"{training[key]:.{digits}f}{unit}" for key in (name, f"{name}_bicubic"))
+            what = f"{title} on {len(training['held_back'])} pictures held back"
+            rows.append((what, f"{found}; bicubic {bicubic} ({better} is nearer to the original)"))
     table = "\n".join(["| What | Value |", "|---|---|"] + [f"| {a} | {b} |" for a, b in rows])
     sections = [card.description]
     if card.attribution:
@@ -79,10 +89,16 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
     if card.licence:
         sections.append(f"Licence: {card.licence}")
     sections.append(f"## How it was trained\n{table}\n\nThe file `plan.toml` beside this card trains it again.")
-    sections.append(
-        "## Limits\nIt knows only the kind of pictures that it was trained on, and shares their one-sidedness. Some of what it "
-        "makes is malformed. Whether it repeats pictures of its data was not measured."
+    if "held_back" in training:
+        each = [f"| {name} | {found:.2f} dB | {bicubic:.2f} dB |" for name, found, bicubic in training["held_back"]]
+        table = "\n".join(["| Picture | This model | Bicubic |", "|---|---|---|", *each])
+        sections.append(f"## Pictures held back\nIt never learned from these; PSNR is measured on them.\n\n{table}")
+    made = (
+        "What it draws between the pixels is a guess, and may be wrong."
+        if "learned_by" in training
+        else "Some of what it makes is malformed. Whether it repeats pictures of its data was not measured."
     )
+    sections.append(f"## Limits\nIt knows only the kind of pictures that it was trained on, and shares their one-sidedness. {made}")
     return "\n\n".join(s for s in sections if s)
 
 

@@ -55,9 +55,22 @@ class Generator(Upscaler):
         layers = [Conv(cfg.img_channels, cfg.width), _activation(cfg.act, cfg.width)]
         for _ in range(cfg.convs):
             layers += [Conv(cfg.width, cfg.width), _activation(cfg.act, cfg.width)]
-        self.body = nn.Sequential(*layers, Conv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.1))
+        self.body = nn.Sequential(*layers, Conv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.01))
+        self._begin_linear()
         # Shrinking looks two pixels of the drawn ones far, which may lie in the next pixel of the input.
         self.halo = math.ceil(reach([self.body])) + (math.ceil(2 / self.drawn) if self.drawn != self.scale else 0)
+
+    @torch.no_grad()
+    def _begin_linear(self) -> None:
+        """Every layer between the first and the last passes on what it is given, so that a plain deep network without shortcuts
+        learns from the first step on; begun at random it stayed at repeated pixels for hundreds of steps."""
+        for layer in self.body[1:-1]:
+            if isinstance(layer, nn.PReLU):
+                layer.weight.fill_(1.0)
+            elif isinstance(layer, Conv):
+                layer.weight.mul_(0.1)
+                nn.init.dirac_(identity := torch.empty_like(layer.weight))
+                layer.weight.add_(identity)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x * 0.5 + 0.5

@@ -29,10 +29,12 @@ class Data:
     hash: str = ""  # content hash; checked when given, filled in by the trainer
     path_b: str = ""  # to translate: pictures of the other side, or the partners of those in `path`
     hash_b: str = ""  # its content hash, likewise
-    resolution: int = 64  # side in pixels
+    resolution: int = 64  # side in pixels; to upscale: of the large patches
+    degrade: str = "bicubic"  # to upscale: how pictures are made small, 'bicubic' (clean) or 'real' (blurred, noisy, compressed)
+    held_back: float = 0.05  # to upscale: share of the pictures that is only measured on, never learned from
     load_size: int = 0  # to translate: side from which squares of `resolution` are cut at random, 0 = whole pictures
     conditional: bool = False  # learn the classes (sub-folders) as well
-    mirror: bool = False  # also show each picture flipped left-right
+    mirror: bool = False  # also show each picture flipped left-right; to upscale: turned by quarters as well
     crop: str = "centre"  # how a picture becomes a square: 'centre', 'smart' (where most is to see) or 'fit' (padded with the ground)
     ground: str = "#ffffff"  # colour below transparent pictures, and beside padded ones
 
@@ -66,6 +68,14 @@ class Objective:
     lambda_l1: float = 100.0  # weight of the distance to the partner (Isola 2017)
     pool: int = 50  # earlier pictures that the discriminators are reminded of (Shrivastava 2017), 0 = none
     decay_from: float = 0.5  # fraction of the budget after which the learning rates fall to 0 in a line, 1 = never
+    # To upscale, with decay_from within each of two parts: by pixels alone, then judged as well. Of the others only `loss` is read.
+    pretrain: float = 1.0  # fraction of the budget in which the pixels alone count; 1 = it stays faithful, and nothing is made up
+    pixel_loss: str = "l1"  # or 'mse'
+    lambda_pixel: float = 0.01  # weights of the second part (Wang 2018, Sec. 4.1): of the pixels,
+    lambda_perceptual: float = 1.0  # of what a network sees in them,
+    lambda_adversarial: float = 0.005  # and of the judge; 0.001 in SRGAN (Ledig 2017, Eq. 3)
+    perceptual: str = "auto"  # 'vgg19', 'vgg19_after', 'efficientnet', or 'auto': VGG19 when its weights are there
+    lr_judged: float = 0.0  # rate of the generator in the second part, 0 = lr_g
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,14 @@ class Plan:
             "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
         )
         _need(self.objective.unpaired in ("cycle", "contrastive"), "objective.unpaired", self.objective.unpaired, "cycle or contrastive")
-        for name in ("lambda_cycle", "cycle_b", "lambda_identity", "lambda_nce", "lambda_l1"):
+        _need(self.data.degrade in ("bicubic", "real"), "data.degrade", self.data.degrade, "bicubic or real")
+        _need(0 <= self.data.held_back <= 0.5, "data.held_back", self.data.held_back, "0 to 0.5")
+        _need(0 <= self.objective.pretrain <= 1, "objective.pretrain", self.objective.pretrain, "0 to 1")
+        _need(self.objective.pixel_loss in ("l1", "mse"), "objective.pixel_loss", self.objective.pixel_loss, "l1 or mse")
+        seen_by = ("auto", "vgg19", "vgg19_after", "efficientnet")
+        _need(self.objective.perceptual in seen_by, "objective.perceptual", self.objective.perceptual, f"one of {', '.join(seen_by)}")
+        weights = ("cycle", "identity", "nce", "l1", "pixel", "perceptual", "adversarial")
+        for name in (*(f"lambda_{weight}" for weight in weights), "cycle_b", "lr_judged"):
             _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")
         _need(0 <= self.objective.pool <= 1000, "objective.pool", self.objective.pool, "0 (none) to 1000")
         _need(0 <= self.objective.decay_from <= 1, "objective.decay_from", self.objective.decay_from, "0 to 1")

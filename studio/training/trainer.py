@@ -18,6 +18,7 @@ from PIL import Image
 
 from studio.datasets.crop import parse_colour
 from studio.datasets.images import ImageSet
+from studio.datasets.whole import WholePictures
 from studio.errors import StudioError
 from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
@@ -30,6 +31,7 @@ from studio.training.checks import check, choose_precision, family_config, pictu
 from studio.training.events import EventLog
 from studio.training.objectives import objective_of
 from studio.training.objectives.adversarial import Batch
+from studio.training.patches import PatchBatch, Patches
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, generator
 from studio.training.sides import SideBatch, Sides
@@ -86,7 +88,7 @@ class _Run:
 
         base = self._base(plan)
         check(plan, family_config(plan, base), accelerator.num_processes)
-        translates = get_family(plan.family).translate
+        self.upscales, translates = get_family(plan.family).upscale, get_family(plan.family).translate
         self.images = _open_images(plan, plan.data.path, "hash")
         self.images_b = _open_images(plan, plan.data.path_b, "hash_b") if plan.data.path_b else None
         hashes = dict(hash=self.images.hash, hash_b=self.images_b.hash if self.images_b else "")
@@ -105,8 +107,13 @@ class _Run:
 
         counts = np.bincount(self.images.labels, minlength=len(self.classes)).tolist() if self.classes else []
         kind = objective_of(self.plan)
-        self.sides = Sides(self.plan, self.config, self.images, self.images_b, kind.paired, accelerator.device) if translates else None
         self.objective = kind(self.plan, self.config, counts, accelerator, self.precision)
+        # What comes in twos: both sides of a translation, or patches small and large.
+        self.sides: Sides | Patches | None = None
+        if translates:
+            self.sides = Sides(self.plan, self.config, self.images, self.images_b, kind.paired, accelerator.device)
+        elif self.upscales:
+            self.sides = Patches(self.plan, self.config, self.images, self.objective.G.multiple, accelerator.device)
         self.order = DataOrder(len(self.images), plan.seed)
         self.micro = pictures_at_once(self.plan, accelerator.num_processes)
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
@@ -251,7 +258,7 @@ class _Run:
         every = kimg * 1000
         return self.images_seen // every > (self.images_seen - self.plan.pictures_a_step) // every
 
-    def _batches(self) -> list[list[Batch | SideBatch]]:
+    def _batches(self) -> list[list[Batch | SideBatch | PatchBatch]]:
         """For each turn of the discriminator this process's micro-batches of real pictures. Which pictures, and which are
         flipped, hangs on the step and the place in it alone."""
         plan, process = self.plan, self.accelerator.process_index
@@ -260,7 +267,7 @@ class _Run:
         starts = [k * turn + process * mine for k in range(plan.objective.n_critic)]
         return [[self._batch(index) for index in range(start, start + mine)] for start in starts]
 
-    def _batch(self, index: int) -> Batch | SideBatch:
+    def _batch(self, index: int) -> Batch | SideBatch | PatchBatch:
         """Micro-batch `index` of the step."""
         plan = self.plan
         if self.sides:
@@ -312,28 +319,32 @@ class _Run:
             atomic_write(self.run_dir / "reals.webp", _webp(_grid(pictures, _SHEET_SIDE)))
 
     def _sheet(self) -> None:
-        """Pictures of the same latents, or translations of the same pictures, as time goes by."""
+        """Pictures of the same latents, or what becomes of the same pictures, as time goes by."""
         if self.main:
             path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
-            rows = self._translations() if self.sides else {}
+            rows = self._answers() if self.sides else {}
             pictures = np.concatenate(list(rows.values())) if rows else self._pictures(_SHEET_SIDE**2)
             atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE)))
             self._tell("sample", path=str(path.relative_to(self.run_dir)), **({"rows": list(rows)} if rows else {}))
 
-    def _translations(self) -> dict[str, np.ndarray]:
+    def _answers(self) -> dict[str, np.ndarray]:
         """What a row of the sheet shows -> its pictures, uint8 (8, H, W, 3)."""
         (batch,) = self.sides.fixed(_SHEET_SIDE, "sheet", _SHEET_SIDE)
         return {name: to_uint8(x) for name, x in self.objective.rows(batch)}
 
     def _thumbnail(self) -> np.ndarray:
-        """Sixteen pictures; of a model that translates, rows of what goes in above rows of what comes out."""
+        """Sixteen pictures; of a model that changes pictures, rows of what goes in above rows of what comes out."""
         if not self.sides:
             return _grid(self._pictures(16), 4)
-        given, made = list(self._translations().values())[:2]
+        rows = self._answers()
+        given, made = (rows["low"], rows["ours"]) if self.upscales else list(rows.values())[:2]
         return _grid(np.concatenate([given[:4], made[:4], given[4:], made[4:]]), 4)
 
     def _metrics(self) -> dict[str, Any]:
-        """KID of generated pictures against real ones: of what A became against B, and the other way round as 'kid_b2a'."""
+        """KID of generated pictures against real ones: of what A became against B, and the other way round as 'kid_b2a'.
+        Of an upscaler PSNR and SSIM on the pictures held back."""
+        if self.upscales:
+            return self.sides.measure(self.objective.upscaled)
         count = self.plan.budget.metric_images
         if not count:
             return {}
@@ -373,6 +384,7 @@ class _Run:
             "precision": self.precision,
             "hardware": _hardware(self.accelerator),
             **self.began_from,
+            **({"learned_by": self.objective.words} if self.upscales else {}),
             **metrics,
         }
         save_folder(
@@ -384,7 +396,7 @@ class _Run:
             classes=self.classes,
             licence=plan.card.licence,
             card=training_card(
-                plan.card, training, pictures=len(self.images), data_hash=self.images.hash,
+                plan.card, training, pictures=len(self.sides if self.upscales else self.images), data_hash=self.images.hash,
                 other=(len(self.images_b), self.images_b.hash) if self.images_b else None,
             ),
             thumbnail=Image.fromarray(self._thumbnail()),
@@ -396,10 +408,13 @@ class _Run:
         self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
 
 
-def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet:
+def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet | WholePictures:
     """One of the plan's sets of pictures, held against its hash."""
-    size, wanted = plan.data.load_size or plan.data.resolution, getattr(plan.data, hash_name)
-    images = ImageSet.open(path, size, get_settings().cache, ground=parse_colour(plan.data.ground), crop=plan.data.crop)
+    size, wanted, ground = plan.data.load_size or plan.data.resolution, getattr(plan.data, hash_name), parse_colour(plan.data.ground)
+    if get_family(plan.family).upscale:
+        images = WholePictures.open(path, get_settings().cache, ground=ground)
+    else:
+        images = ImageSet.open(path, size, get_settings().cache, ground=ground, crop=plan.data.crop)
     if wanted and wanted != images.hash:
         raise StudioError(
             f"The pictures in {path} are not the ones the plan was made for.",

@@ -26,11 +26,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment that can be used: a model folder. kid: None = not measured."""
+    """A moment that can be used: a model folder. kid, psnr (dB, of an upscaler): None = not measured."""
 
     kimg: float
     path: Path
     kid: float | None = None
+    psnr: float | None = None
 
 
 class Watch:
@@ -164,7 +165,7 @@ class Watch:
     @property
     def snapshots(self) -> list[Snapshot]:
         """Moments in the order of time."""
-        return [Snapshot(e["images"] / 1000, self.run_dir / e["path"], e.get("kid")) for e in self._of("snapshot")]
+        return [Snapshot(e["images"] / 1000, self.run_dir / e["path"], e.get("kid"), e.get("psnr")) for e in self._of("snapshot")]
 
     @property
     def best(self) -> Snapshot | None:

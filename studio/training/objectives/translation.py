@@ -36,24 +36,28 @@ class Translation:
     """
 
     paired = False  # whether it learns from pairs
+    losses = _LOSSES  # of losses.py, those that suit
+    judging = True  # whether there is a discriminator at this moment
 
     def __init__(self, plan: Plan, config, label_counts: list[int], accelerator: Accelerator, precision: str):
         family = get_family(plan.family)
         self.plan, self.config, self.accelerator, self.precision = plan, config, accelerator, precision
         self.device = accelerator.device
-        _check(plan, family.title)
+        _check(plan, family.title, self.losses)
         self.loss = get_loss(plan.objective.loss)
         # Zhu 2017 (Sec. 4) leaves out the factor 1/2 of Mao's least squares, and its other weights count on that.
         self.gan_weight = 2.0 if plan.objective.loss == "least_squares" else 1.0
         # Weights are drawn on the CPU from the plan's seed: the same on every device and every process.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(plan.seed, "weights").initial_seed())
-            self.G, self.D = family.generator(config), family.discriminator(config)
+            self.G, self.D = family.generator(config), family.discriminator(config) if self.judging else None
             self._more_networks()
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         for module in (self.G, self.D, self.ema):
-            module.to(self.device, memory_format=torch.channels_last)
-        self.opt_g, self.opt_d = self._optimizer(self.G, plan.optimizer.lr_g), self._optimizer(self.D, plan.optimizer.lr_d)
+            if module is not None:
+                module.to(self.device, memory_format=torch.channels_last)
+        self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g)
+        self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d) if self.judging else None
 
     def _more_networks(self) -> None:
         """Networks that one objective alone needs."""
@@ -68,12 +72,18 @@ class Translation:
 
     def state_dict(self) -> dict:
         """Everything that a later step depends on."""
-        return {name: getattr(self, name).state_dict() for name in ("G", "D", "ema", "opt_g", "opt_d")}
+        return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: dict) -> None:
         """Go back to a state that `state_dict` gave."""
-        for name in ("G", "D", "ema", "opt_g", "opt_d"):
-            getattr(self, name).load_state_dict(state[name])
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+
+    @property
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """What is carried from step to step."""
+        parts = {name: getattr(self, name) for name in ("G", "D", "ema", "opt_g", "opt_d")}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def start_from(self, g_state: dict, d_state: dict | None) -> dict[str, Transfer]:
         """Begin with the weights of another model, as far as they fit. Returns what became of each player."""
@@ -81,14 +91,14 @@ class Translation:
         self.G.load_state_dict(g_state)
         self.ema.load_state_dict(g_state)
         out = {"generator": told}
-        if d_state is not None:
+        if d_state is not None and self.D is not None:
             d_state, out["discriminator"] = copy_what_fits(self.D.state_dict(), d_state)
             self.D.load_state_dict(d_state)
         return out
 
-    def networks(self) -> tuple[dict, dict]:
+    def networks(self) -> tuple[dict, dict | None]:
         """Tensors of the generators' average, and of the discriminators, as a model folder keeps them."""
-        return self.ema.state_dict(), self.D.state_dict()
+        return self.ema.state_dict(), self.D.state_dict() if self.D is not None else None
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -124,7 +134,8 @@ class Translation:
 
         self._set_rates(images_seen)
         self.G.train().requires_grad_(True)
-        self.D.train().requires_grad_(False)
+        if self.judging:
+            self.D.train().requires_grad_(False)
         fakes = []
         for batch in micro:
             with self._autocast(), self._drawn_by("dropout", step, batch.index):
@@ -132,12 +143,13 @@ class Translation:
             (loss * share).backward()
             fakes.append({side: x.detach().float() for side, x in fake.items()})
         self._update_generators()
-        self.D.requires_grad_(True)
-        for batch, fake in zip(micro, self._remembered(fakes, step), strict=True):
-            with self._autocast():
-                loss = note("loss_d", self._discriminator_loss(batch, fake))
-            (loss * share).backward()
-        self._update(self.opt_d, self.D)
+        if self.judging:
+            self.D.requires_grad_(True)
+            for batch, fake in zip(micro, self._remembered(fakes, step), strict=True):
+                with self._autocast():
+                    loss = note("loss_d", self._discriminator_loss(batch, fake))
+                (loss * share).backward()
+            self._update(self.opt_d, self.D)
         follow(self.ema, self.G, self.plan, images_seen)
         values = self.accelerator.reduce(torch.stack([v.to(self.device) for v in stats.values()]), "mean")
         out = {name: float(value) for name, value in zip(stats, values, strict=True)}
@@ -166,7 +178,11 @@ class Translation:
 
     def _set_rates(self, images_seen: int) -> None:
         """Learning rates: constant, then falling in a line to 0 at the end of the budget (Zhu 2017, Sec. 4)."""
-        start, done = self.plan.objective.decay_from, images_seen / (self.plan.budget.kimg * 1000)
+        self._decay(images_seen / (self.plan.budget.kimg * 1000))
+
+    def _decay(self, done: float) -> None:
+        """done: fraction of the time in which the rates are to fall."""
+        start = self.plan.objective.decay_from
         factor = 1.0 if done <= start else max(0.0, (1 - done) / (1 - start))
         for optimizer, lr in self._optimizers():
             for group in optimizer.param_groups:
@@ -200,7 +216,7 @@ class Translation:
     @contextlib.contextmanager
     def _drawn_by(self, what: str, step: int, index: int) -> Iterator[None]:
         """torch's own generators, which Dropout draws from, stand for the moment where seed, step and index put them."""
-        if not self.config.dropout:
+        if not getattr(self.config, "dropout", False):
             yield
             return
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -213,13 +229,13 @@ def l1(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(x.float(), y.float())
 
 
-def _check(plan: Plan, title: str) -> None:
+def _check(plan: Plan, title: str, losses: tuple[str, ...]) -> None:
     """Raises StudioError for settings of other games."""
-    if plan.objective.loss not in _LOSSES:
+    if plan.objective.loss not in losses:
         get_loss(plan.objective.loss)  # tells an unknown one
-        raise StudioError(f"{title} is not trained with the loss '{plan.objective.loss}'.", f"Choose one of: {', '.join(_LOSSES)}.")
+        raise StudioError(f"{title} is not trained with the loss '{plan.objective.loss}'.", f"Choose one of: {', '.join(losses)}.")
     for name in _OTHERS:
         if getattr(plan.objective, name) != getattr(Objective(), name):
             raise StudioError(f"The plan's objective.{name} has no meaning for {title}.", "Remove it from the plan.")
     if plan.augment != Augment() or plan.growth != Growth():
-        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; data.load_size varies the pictures.")
+        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; where pictures are cut varies them.")

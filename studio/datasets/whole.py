@@ -1,0 +1,118 @@
+"""Whole pictures of any size for training, decoded once and kept on disk: patches are cut from them at full sharpness."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from studio.datasets.crop import colour_text
+from studio.datasets.decode import Colour, decode, reason
+from studio.datasets.images import FORMATS, File, content_hash, picture_files, read_again
+from studio.errors import StudioError
+from studio.settings import atomic_folder, ensure_room
+
+_LAYOUT = 1  # of the cached folder
+
+
+@dataclass(frozen=True)
+class WholePictures:
+    """Pictures as large as they are.
+
+    pixels: all of them one after the other, uint8, memory-mapped.  sizes: (N, 2) heights and widths.  names: of the files,
+    with forward slashes.  keys: SHA-256 of each file.  hash: of names and contents, as of `ImageSet`.
+    skipped: (file, reason) of what was left out.
+    """
+
+    pixels: np.ndarray
+    sizes: np.ndarray
+    names: tuple[str, ...]
+    keys: tuple[bytes, ...]
+    hash: str
+    skipped: tuple[tuple[str, str], ...]
+    labels = None  # classes are of no use here
+
+    def __post_init__(self):
+        ends = np.cumsum(self.sizes.prod(axis=1, dtype=np.int64) * 3)
+        object.__setattr__(self, "_starts", np.concatenate([[0], ends]))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Picture `i`, (H, W, 3) uint8, not read from disk before it is used."""
+        return self.pixels[self._starts[i] : self._starts[i + 1]].reshape(*self.sizes[i], 3)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        cache: Path,
+        progress: Callable[[int, int], None] | None = None,
+        ground: Colour = (255, 255, 255),
+    ) -> "WholePictures":
+        """Read a zip, a folder of pictures, or the folder of a stored set.
+
+        Pictures are turned upright (EXIF) and laid over `ground` where transparent. Sorted by name, so that the same files
+        always give the same set.  cache: the decoded pictures are kept below it.  progress: called with (done, all).
+        Raises StudioError when the path cannot be read or holds no usable picture, NoRoom when the disk is too full.
+        """
+        path = Path(path).expanduser()
+        with picture_files(path) as (files, skipped):
+            key = content_hash((f.name, f.sha) for f in files)
+            way = "" if ground == (255, 255, 255) else f"-{colour_text(ground)[1:]}"
+            folder = Path(cache) / "whole" / f"{key[:32]}{way}-v{_LAYOUT}"
+            kept = _from_cache(folder)
+            if kept is None:
+                try:
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                    with filelock.FileLock(f"{folder}.lock"):  # the processes of one training all begin at once
+                        if _from_cache(folder) is None:
+                            _prepare(files, folder, ground, progress, path, skipped)
+                except OSError as e:
+                    where = f"Is there room on the disk of {folder.parent}?"
+                    raise StudioError(f"The pictures of {path} cannot be prepared: {e.strerror or e}.", where) from e
+                kept = _from_cache(folder)
+        pixels, sizes, undecoded = kept
+        left_out = {name for name, _ in undecoded}
+        used = [f for f in files if f.name not in left_out]
+        names, keys = tuple(f.name for f in used), tuple(f.sha for f in used)
+        return cls(pixels, sizes, names, keys, key, tuple(sorted([*skipped, *undecoded])))
+
+
+def _from_cache(folder: Path):
+    """(pixels, sizes, skipped) of an earlier call, or None when it is not there or not whole."""
+    try:
+        skipped = json.loads((folder / "set.json").read_text(encoding="utf-8"))["skipped"]
+        sizes = np.load(folder / "sizes.npy")
+        pixels = np.memmap(folder / "pixels", dtype=np.uint8, mode="r")
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    return (pixels, sizes, [(n, why) for n, why in skipped]) if len(pixels) == sizes.prod(axis=1, dtype=np.int64).sum() * 3 else None
+
+
+def _prepare(files: list[File], folder: Path, ground: Colour, progress, source: Path, unread) -> None:
+    """Write the cached folder.  unread: files that were left out before, for the message when nothing remains."""
+    sizes, skipped = [], []
+    with atomic_folder(folder) as part:
+        with open(part / "pixels", "wb") as out:
+            for i, file in enumerate(files):
+                data = read_again(file, source)
+                try:
+                    picture = decode(data, ground, formats=FORMATS)
+                except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
+                    skipped.append((file.name, reason(e)))
+                else:
+                    # Decoded, pictures are many times as large as their files.
+                    ensure_room(part, picture.nbytes)
+                    out.write(picture.tobytes())
+                    sizes.append(picture.shape[:2])
+                if progress:
+                    progress(i + 1, len(files))
+        if not sizes:
+            why = "".join(f" {name}: {text}." for name, text in [*unread, *skipped][:1])
+            raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")
+        np.save(part / "sizes.npy", np.array(sizes, dtype=np.int64))
+        (part / "set.json").write_text(json.dumps({"skipped": skipped}), encoding="utf-8")

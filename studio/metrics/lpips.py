@@ -1,0 +1,61 @@
+"""LPIPS: how different two pictures look to people (Zhang 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
+Metric"), version 0.1 on AlexNet. Both weights are fetched once; without them it cannot be measured."""
+
+import torch
+import torchvision
+from torch import nn
+
+from studio.metrics.weights import fetch, kept_at
+
+# Address, SHA-256 or its beginning, bytes.
+ALEXNET = ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79", 244_408_911)
+LINEAR = (
+    "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
+    "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    6009,
+)
+SMALLEST = 64  # pixels a side that AlexNet's layers need
+_LAYERS = (1, 4, 7, 9, 11)  # of torchvision's `features`: the five activations
+
+
+def is_there() -> bool:
+    """Whether the weights were fetched already."""
+    return all(kept_at(url).is_file() for url, _, _ in (ALEXNET, LINEAR))
+
+
+class Lpips(nn.Module):
+    """d = sum over layers of the mean over places of sum_c w_c (x_c - y_c)^2, x and y of length 1 over the channels (Zhang 2018, Eq. 1).
+
+    Raises StudioError when the weights are neither there nor to be had.
+    """
+
+    def __init__(self):
+        super().__init__()
+        state = torch.load(fetch(*ALEXNET), map_location="cpu", weights_only=True)
+        linear = torch.load(fetch(*LINEAR), map_location="cpu", weights_only=True)
+        with torch.device("meta"):  # its 61 million weights need not be drawn first
+            net = torchvision.models.alexnet(weights=None)
+        net.load_state_dict(state, assign=True)
+        self.layers = net.features[: _LAYERS[-1] + 1]
+        for layer in self.layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        self.weights = nn.ParameterList(linear[f"lin{i}.model.1.weight"] for i in range(len(_LAYERS)))
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None], persistent=False)
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[:, None, None], persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """x, y: (N, 3, H, W) in [-1, 1], sides of 64 and more.  Returns (N,), 0 = alike."""
+        total = torch.zeros(len(x), device=x.device)
+        for w, a, b in zip(self.weights, self._maps(x), self._maps(y), strict=True):
+            total = total + ((a - b).square() * w).sum(dim=1).mean(dim=[1, 2])
+        return total
+
+    def _maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x, maps = (x - self.shift) / self.scale, []
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i in _LAYERS:
+                maps.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+        return maps

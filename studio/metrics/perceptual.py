@@ -1,0 +1,99 @@
+"""How alike two pictures look to a network that knows what things look like: the perceptual loss of an upscaler.
+
+The papers compare feature maps of VGG19 (Ledig 2017, Sec. 2.2.1; Wang 2018, Sec. 3.3). Its weights are large and are fetched
+once; without them the early layers of EfficientNet-Lite0, which the studio carries, take their place.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from studio.errors import StudioError
+from studio.metrics.features import load_efficientnet
+from studio.metrics.weights import fetch, kept_at
+
+KINDS = {
+    "auto": "VGG19 when its weights are there, EfficientNet-Lite0 otherwise",
+    "vgg19": "VGG19, its last convolution before the activation (ESRGAN)",
+    "vgg19_after": "VGG19, its last convolution after the activation (SRGAN)",
+    "efficientnet": "EfficientNet-Lite0, its first three stages",
+}
+# As torchvision has them: address, beginning of the SHA-256, bytes.
+VGG19 = ("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 574_673_361)
+_VGG_LAYERS = 36  # of torchvision's `features`: up to conv5_4 and its activation
+_STAGES = 3  # of EfficientNet: maps at a half, a quarter and an eighth of the side; the finest tell sharp from blurred
+
+
+def choose(kind: str) -> str:
+    """'auto' made definite. Raises StudioError for a kind that there is not."""
+    if kind not in KINDS:
+        raise StudioError(f"There is no perceptual loss '{kind}'.", f"Choose one of: {', '.join(KINDS)}.")
+    if kind != "auto":
+        return kind
+    return "vgg19" if kept_at(VGG19[0]).is_file() else "efficientnet"
+
+
+def load_perceptual(kind: str) -> nn.Module:
+    """The frozen loss of a kind, not 'auto': (N, C, H, W), (N, C, H, W) in [-1, 1] -> scalar.
+
+    Raises StudioError when the weights of VGG19 are neither there nor to be had, or damaged.
+    """
+    net = EfficientNetLoss() if kind == "efficientnet" else VGGLoss(before=kind == "vgg19")
+    return net.eval().requires_grad_(False)
+
+
+class VGGLoss(nn.Module):
+    """Mean absolute difference of the maps of VGG19's conv5_4.
+
+    before: the activation, or after it.  weights: a file, None = the published ones, fetched when they are not there.
+    """
+
+    def __init__(self, before: bool, weights: Path | None = None):
+        super().__init__()
+        state = torch.load(weights or fetch(*VGG19), map_location="cpu", weights_only=True)
+        with torch.device("meta"):  # its 144 million weights need not be drawn first
+            net = torchvision.models.vgg19(weights=None, init_weights=False)
+        net.load_state_dict(state, assign=True)
+        self.layers = net.features[: _VGG_LAYERS - 1 if before else _VGG_LAYERS]
+        for layer in self.layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        # What ImageNet's pictures have in common, which VGG19 expects to be taken away.
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+
+    def forward(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            wanted = self._maps(real)
+        return F.l1_loss(self._maps(made).float(), wanted.float())
+
+    def _maps(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(((x.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std)
+
+
+class EfficientNetLoss(nn.Module):
+    """Mean absolute difference of the maps of the first three stages, each measured by the mean size of the real ones, averaged.
+
+    0 = alike; about 1 for pictures that have nothing in common.
+    """
+
+    def __init__(self):
+        super().__init__()
+        net = load_efficientnet()
+        self.stem, self.stages = net.stem, net.stages[:_STAGES]
+
+    def forward(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            wanted = self._maps(real)
+        return torch.stack([(x - y).abs().mean() / (y.abs().mean() + 1e-6) for x, y in zip(self._maps(made), wanted, strict=True)]).mean()
+
+    def _maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x, maps = self.stem(x.expand(-1, 3, -1, -1)), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x.float())
+        return maps
+

@@ -1,0 +1,45 @@
+"""Published weights of networks that judge pictures: fetched once, when they are asked for, and held against their checksum."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from studio.errors import StudioError
+from studio.settings import ensure_room, get_settings
+
+
+def kept_at(url: str) -> Path:
+    """Where the file of that address is kept, whether it is there or not."""
+    return get_settings().cache / "weights" / url.rsplit("/", 1)[1]
+
+
+def fetch(url: str, sha256: str, size: int) -> Path:
+    """The file of that address, fetched the first time.
+
+    sha256: hex, or the beginning of it.  size: in bytes.
+    Raises StudioError when it cannot be fetched or comes damaged, NoRoom when the disk is too full.
+    """
+    path = kept_at(url)
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ensure_room(path.parent, size)
+    part = path.with_suffix(".part")
+    try:
+        torch.hub.download_url_to_file(url, str(part), progress=False)
+        digest = hashlib.sha256()
+        with open(part, "rb") as f:
+            for block in iter(lambda: f.read(1 << 20), b""):
+                digest.update(block)
+        if not digest.hexdigest().startswith(sha256):
+            raise StudioError(f"The weights {path.name} came damaged.", "Try again; a network in between may have changed them.")
+        part.replace(path)
+    except OSError as e:
+        raise StudioError(
+            f"The weights {path.name} ({size / 1e6:,.0f} MB) cannot be fetched: {e}.",
+            f"Connect to the internet, or put that file into {path.parent}.",
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,187 @@
+"""Large patches and what they look like made small, for an upscaler to learn from; and pictures held back to measure it on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from studio.datasets.whole import WholePictures
+from studio.errors import StudioError
+from studio.metrics import lpips
+from studio.metrics.psnr_ssim import psnr, ssim
+from studio.models.pixels import to_uint8
+from studio.networks.pix2pix import grey
+from studio.training.degrade import bicubic, degrade, margin
+from studio.training.plan import Plan
+from studio.training.randomness import DataOrder, derive, generator
+
+_LOOKS = 2  # places drawn for a patch, of which the one with more to see is taken: flat ground teaches little
+_MEASURED = 32  # held-back pictures that are measured, at most
+_MEASURED_SIDE = 1024  # pixels of a side that are measured, from the middle of larger pictures
+_HIGHEST = 100.0  # dB; equal pictures would have infinitely many
+
+
+@dataclass(frozen=True)
+class PatchBatch:
+    """Patches of one micro-batch in [-1, 1]: high (n, C, H, W), and low (n, C, H / scale, W / scale) made of them.
+
+    index: its place among the micro-batches of all processes; randomness hangs on it.
+    """
+
+    index: int
+    low: torch.Tensor
+    high: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A held-back picture: small and large, uint8 (H, W, 3), and what bicubic reaches in each measure."""
+
+    name: str
+    low: np.ndarray
+    high: np.ndarray
+    bicubic: dict[str, float]
+
+
+class Patches:
+    """Patches of whole pictures.
+
+    pictures: of any size; those smaller than the plan's resolution are left out.  config: of the family (scale, img_channels).
+    multiple: sides of a small picture must be multiples of it.
+    The share data.held_back of them, by the first bits of their content's hash, is never learned from: a picture stays on its
+    side when others come and go.
+    Raises StudioError when no picture is large enough, and when there is nothing to learn.
+    """
+
+    def __init__(self, plan: Plan, config: Any, pictures: WholePictures, multiple: int, device: torch.device):
+        self.plan, self.config, self.pictures, self.multiple, self.device = plan, config, pictures, multiple, device
+        self.scale, self.side, self.mode = config.scale, plan.data.resolution, plan.data.degrade
+        if self.scale == 1 and self.mode == "bicubic":
+            raise StudioError("At scale 1 there are only worn pictures to mend, and the plan gives clean ones.", 'Set data.degrade = "real".')
+        fit = np.flatnonzero(pictures.sizes.min(axis=1) >= self.side)
+        self.small = len(pictures) - len(fit)
+        if not len(fit):
+            raise StudioError(
+                f"No picture is {self.side} pixels wide and high.", "Give larger pictures, or set data.resolution to a smaller patch."
+            )
+        self.held, self.rows = _split(fit, pictures.keys, plan.data.held_back)
+        self.order = DataOrder(len(self.rows), plan.seed)
+        self.margin = margin(self.mode, self.scale)
+        self._measured: list[_Measured] = []
+        self._lpips: lpips.Lpips | None = None
+
+    def __len__(self) -> int:
+        """Pictures to learn from."""
+        return len(self.rows)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the start event: names of the pictures held back, and how many are too small."""
+        return {"held_back": [self.pictures.names[row] for row in self.held], "too_small": self.small}
+
+    # -- patches -------------------------------------------------------------------------------------------------
+
+    def batch(self, step: int, index: int, position: int, count: int) -> PatchBatch:
+        """Micro-batch `index` of a step, from `position` of the endless sequence of pictures on. Where patches lie, how they are
+        turned and what is done to them hangs on step and index alone."""
+        rows = self.rows[self.order.indices(position, count)]
+        return self._patches(rows, ("patch", step, index), index, self.plan.data.mirror)
+
+    def fixed(self, count: int, stream: str, batch: int = 8) -> Iterator[PatchBatch]:
+        """Always the same patches, of pictures held back where there are any; again from the first when there are fewer."""
+        rows = self.held if len(self.held) else self.rows
+        order = DataOrder(len(rows), derive(self.plan.seed, stream))
+        for start in range(0, count, batch):
+            n = min(batch, count - start)
+            yield self._patches(rows[order.indices(start, n)], (stream, start), 0, False)
+
+    def reals(self, count: int) -> np.ndarray:
+        """uint8 (count, H, W, 3) patches."""
+        return np.concatenate([to_uint8(batch.high) for batch in self.fixed(count, "reals")])
+
+    def _patches(self, rows: np.ndarray, stream: tuple, index: int, turned: bool) -> PatchBatch:
+        rng, edge, scale = generator(self.plan.seed, *stream), self.margin, self.scale
+        cuts = np.stack([self._cut(self.pictures[row], rng, turned) for row in rows])
+        x = torch.from_numpy(cuts).permute(0, 3, 1, 2).float() / 255
+        small = degrade(x, scale, self.mode, [generator(self.plan.seed, "degrade", *stream, i) for i in range(len(rows))])
+        inner, small_inner = slice(edge, edge + self.side), slice(edge // scale, (edge + self.side) // scale)
+        return PatchBatch(index, self._tensor(small[..., small_inner, small_inner]), self._tensor(x[..., inner, inner]))
+
+    def _cut(self, picture: np.ndarray, rng: torch.Generator, turned: bool) -> np.ndarray:
+        """A patch with a margin, (side + 2 margin, same, 3); what of it lies outside of the picture is mirrored."""
+        spare = [length - self.side + 1 for length in picture.shape[:2]]
+        best, most = (0, 0), -1.0
+        for y, x in (torch.rand(_LOOKS, 2, generator=rng, dtype=torch.float64) * torch.tensor(spare)).long().tolist():
+            detail = float(picture[y : y + self.side : 2, x : x + self.side : 2, 1].std())
+            best, most = ((y, x), detail) if detail > most else (best, most)
+        ranges = [range(start - self.margin, start + self.side + self.margin) for start in best]
+        patch = picture[np.ix_(*[_mirrored(r, length) for r, length in zip(ranges, picture.shape[:2], strict=True)])]
+        if turned:
+            turns, flip = torch.randint(4, [2], generator=rng).tolist()
+            patch = np.rot90(patch[:, ::-1] if flip % 2 else patch, turns)
+        return patch
+
+    def _tensor(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, H, W) in [0, 1] -> (n, C, H, W) in [-1, 1] on the device."""
+        x = (x * 2 - 1).to(self.device, memory_format=torch.channels_last)
+        return grey(x) if self.config.img_channels == 1 else x
+
+    # -- pictures held back --------------------------------------------------------------------------------------
+
+    def measure(self, upscaled: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
+        """PSNR (dB) and SSIM of Y on the held-back pictures, of `upscaled` and of bicubic ('psnr_bicubic', ...), and LPIPS where its
+        weights are there; nothing when none is held back.
+
+        upscaled: (1, C, h, w) in [-1, 1] -> (1, C, h * scale, w * scale).
+        'held_back' has (name, PSNR, PSNR of bicubic) of each.
+        """
+        if not self._measured:
+            self._measured = [self._prepare(i) for i in self.held[:_MEASURED]]
+        if not self._measured:
+            return {}
+        found = []
+        for one in self._measured:
+            low = self._tensor(torch.from_numpy(one.low).permute(2, 0, 1)[None].float() / 255)
+            found.append(self._compare(to_uint8(upscaled(low))[0], one.high))
+        out: dict[str, Any] = {name: float(np.mean([f[name] for f in found])) for name in found[0]}
+        out |= {f"{name}_bicubic": float(np.mean([one.bicubic[name] for one in self._measured])) for name in found[0]}
+        pairs = zip(self._measured, found, strict=True)
+        return {**out, "held_back": [[one.name, round(f["psnr"], 2), round(one.bicubic["psnr"], 2)] for one, f in pairs]}
+
+    def _prepare(self, row: int) -> _Measured:
+        picture, unit = self.pictures[row], self.scale * self.multiple
+        height, width = (min(length, _MEASURED_SIDE) // unit * unit for length in picture.shape[:2])
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        x = torch.from_numpy(picture[top : top + height, left : left + width].copy()).permute(2, 0, 1)[None].float() / 255
+        if self.config.img_channels == 1:
+            x = grey(x).expand(-1, 3, -1, -1)
+        low = degrade(x, self.scale, self.mode, [generator(self.plan.seed, "held back", self.pictures.keys[row].hex())])
+        high, enlarged = (to_uint8(y * 2 - 1)[0] for y in (x, bicubic(low, height, width)))
+        return _Measured(self.pictures.names[row], to_uint8(low * 2 - 1)[0], high, self._compare(enlarged, high))
+
+    def _compare(self, made: np.ndarray, high: np.ndarray) -> dict[str, float]:
+        out = {"psnr": min(psnr(made, high, self.scale), _HIGHEST), "ssim": ssim(made, high, self.scale)}
+        if self.side >= lpips.SMALLEST and lpips.is_there():
+            self._lpips = self._lpips or lpips.Lpips().to(self.device)
+            pair = torch.from_numpy(np.stack([made, high])).to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+            out["lpips"] = float(self._lpips(pair[:1], pair[1:]))
+        return out
+
+
+def _mirrored(places: range, length: int) -> np.ndarray:
+    """Places along an axis, those outside mirrored at the border pixel's edge."""
+    at = np.array(places) % (2 * length)
+    return np.where(at < length, at, 2 * length - 1 - at)
+
+
+def _split(rows: np.ndarray, keys: tuple[bytes, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """(held back, to learn from). One at least is learned from; one at least is held back when there are two and a share."""
+    at = np.array([int.from_bytes(keys[row][:8], "big") / 2**64 for row in rows])
+    held = at < share
+    if share > 0 and not held.any() and len(set(at)) > 1:
+        held = at == at.min()
+    if held.all():
+        held = at < at.max() if len(set(at)) > 1 else np.zeros(len(at), bool)
+    return rows[held], rows[~held]

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from studio.errors import StudioError
+from studio.metrics import lpips
+from studio.metrics.weights import kept_at
+
+
+@pytest.fixture
+def weights(studio_home, monkeypatch):
+    """A narrow AlexNet of random weights in the place of the published ones."""
+
+    published = torchvision.models.alexnet
+
+    class Narrow(torch.nn.Module):
+        def __init__(self, weights=None):
+            super().__init__()
+            layers, channels = [], [3]
+            with torch.device("meta"):
+                wide = published().features
+            for layer in wide:
+                if isinstance(layer, torch.nn.Conv2d):
+                    channels.append(4 + len(channels))
+                    layer = torch.nn.Conv2d(*channels[-2:], layer.kernel_size, layer.stride, layer.padding)
+                layers.append(layer)
+            self.features = torch.nn.Sequential(*layers)
+
+    torch.manual_seed(0)
+    net = Narrow()
+    monkeypatch.setattr(torchvision.models, "alexnet", Narrow)
+    kept_at(lpips.ALEXNET[0]).parent.mkdir(parents=True)
+    torch.save(net.state_dict(), kept_at(lpips.ALEXNET[0]))
+    torch.save({f"lin{i}.model.1.weight": torch.rand(1, 5 + i, 1, 1) for i in range(5)}, kept_at(lpips.LINEAR[0]))
+    return net
+
+
+def test_the_distance_by_hand(weights):
+    """Activation by activation; a comparison with the published implementation on random weights agreed to four digits."""
+    measure, total = lpips.Lpips(), 0.0
+    x, y = torch.rand(1, 3, 70, 64) * 2 - 1, torch.rand(1, 3, 70, 64) * 2 - 1
+    linear = torch.load(kept_at(lpips.LINEAR[0]), weights_only=True)
+    shift, scale = (torch.tensor(v)[:, None, None] for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
+    maps = [(z - shift) / scale for z in (x, y)]
+    seen = 0
+    for layer in weights.features:
+        maps = [layer(m) for m in maps]
+        if isinstance(layer, torch.nn.ReLU):
+            a, b = (m[0].detach().numpy() for m in maps)
+            a, b = (v / (np.sqrt((v**2).sum(axis=0)) + 1e-10) for v in (a, b))
+            total += float((linear[f"lin{seen}.model.1.weight"].numpy()[0] * (a - b) ** 2).sum(axis=0).mean())
+            seen += 1
+    assert seen == 5 and float(measure(x, y)) == pytest.approx(total, rel=1e-4)
+    assert float(measure(x, x)) == 0 and lpips.is_there()
+
+
+def test_without_weights_it_is_absent_and_says_why(studio_home, monkeypatch):
+    def offline(url, dst, progress):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    assert not lpips.is_there()
+    with pytest.raises(StudioError, match="cannot be fetched"):
+        lpips.Lpips()

@@ -1,0 +1,29 @@
+import pytest
+
+from studio.errors import StudioError
+from studio.training.checks import check, family_config
+from studio.training.plan import Plan
+from studio.training.presets import PRESETS
+from studio.training.presets_upscale import STYLES, preset_upscale
+
+
+@pytest.mark.parametrize("family", ["srvgg", "rrdb", "srgan"])
+@pytest.mark.parametrize("style", STYLES)
+def test_every_preset_is_a_plan_that_can_be_trained(family, style):
+    budgets = []
+    for one in PRESETS:
+        for device in ("cpu", "cuda"):
+            plan = preset_upscale(one.name, pictures=30, scale=2 if family == "rrdb" else 4, style=style, device=device, family=family)
+            check(plan, family_config(plan, None))
+            assert Plan.from_toml(plan.to_toml()) == plan
+            assert (plan.objective.pretrain == 1) == (style == "faithful") and (plan.data.degrade == "real") == (style == "mend")
+        budgets.append(plan.budget.kimg)
+        assert preset_upscale(one.name, "some-model", pictures=30, device="cuda").budget.kimg < plan.budget.kimg
+    assert budgets == sorted(set(budgets))
+
+
+def test_what_there_is_not_is_said():
+    with pytest.raises(StudioError, match="preset 'eternal'"):
+        preset_upscale("eternal", pictures=9, device="cpu")
+    with pytest.raises(StudioError, match="style 'wild'"):
+        preset_upscale("sketch", pictures=9, device="cpu", style="wild")
