@@ -134,7 +134,7 @@ def _render(args) -> None:
     if not args.recipe.is_file():
         raise StudioError(f"There is no file {args.recipe}.", "Give a recipe.json or a saved picture.")
     is_json = args.recipe.suffix.lower() == ".json"
-    recipe = Recipe.from_json(args.recipe.read_bytes()) if is_json else read_recipe(args.recipe)
+    recipe = Recipe.from_json(args.recipe.read_bytes()) if is_json else read_recipe(args.recipe, Recipe)
     with _engine(args) as engine:
         warning = engine.check(recipe)
         if warning:

@@ -1,19 +1,23 @@
 """The engine: models in memory, one thread that owns the device, the newest wish of a session first."""
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 import torch
+from PIL import Image
 from safetensors import safe_open
 
+from studio.engine.blending import blended
 from studio.engine.cache import ByteLRU
+from studio.engine.image_recipe import ImageRecipe
 from studio.engine.latent import DirectionSet, LatentSpace
 from studio.engine.recipe import Recipe, Transform, pack_latent
 from studio.engine.trace import Trace, steps_within
@@ -22,7 +26,9 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
 from studio.models.loaded import Model, choose_device, load_info
+from studio.models.memory import out_of_memory
 from studio.models.pixels import to_uint8
+from studio.models.translate import Steps, checked, translating, usual_tile
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 
@@ -36,10 +42,13 @@ _BATCH_PIXELS = 1 << 22
 _BATCH_MOST = 32
 
 
+R = TypeVar("R", Recipe, ImageRecipe)
+
+
 @dataclass
 class _Loaded:
     model: Model
-    space: LatentSpace
+    space: LatentSpace | None  # None: it makes a picture from a picture
 
 
 class Engine:
@@ -144,9 +153,49 @@ class Engine:
         if not self._worker.closed:
             self._ask(lambda: self._traces.drop(session))
 
+    def translate(
+        self,
+        recipe: ImageRecipe,
+        image: Image.Image,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image.Image:
+        """A picture made from `image` by a recipe: RGB of the same size, or RGBA with the transparency of `image`.
+
+        It is computed piece by piece, and between two of them the thread does what others ask for. The pixels are read as they
+        lie, without a turn by EXIF. When memory runs out, smaller pieces are tried.
+        progress: called with (done, all) after each.  cancel: asked before each; when true CancelledError is raised.
+        Raises StudioError when the model is missing or does not translate in that direction, and for a picture that cannot be
+        used (without pixels, of more than 64 megapixels, or damaged).
+        """
+        if recipe.verb != "translate":
+            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To translate is another one.")
+        source = result = checked(image)
+
+        def told(turn: int, share: float) -> None:
+            if progress is not None:
+                progress(int(1000 * (turn + share)), 1000 * recipe.repeat)
+
+        for turn in range(recipe.repeat):
+            result = self._translated(recipe, result, functools.partial(told, turn), cancel)
+        return blended(source, result, recipe.strength, recipe.keep_colour)
+
+    def _translated(
+        self, recipe: ImageRecipe, picture: Image.Image, told: Callable[[float], None], cancel: Callable[[], bool] | None
+    ) -> Image.Image:
+        steps = self._ask(lambda: self._translation(recipe, picture)).result()
+        while True:
+            if cancel is not None and cancel():
+                raise CancelledError()
+            self._on_wish()
+            share, result = self._ask(lambda: self._step(steps)).result()
+            told(share)
+            if result is not None:
+                return result
+
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
-        return self._ask(lambda: self._load(recipe.model).space.ws(recipe).cpu()).result()
+        return self._ask(lambda: self._space(recipe.model).ws(recipe).cpu()).result()
 
     def frozen(self, recipe: Recipe) -> Recipe:
         """The same picture with its w+ written out: seeds, mixes, truncation and edits all become `latent`."""
@@ -160,9 +209,9 @@ class Engine:
 
     def direction_sets(self, id: str) -> list[DirectionSet]:
         """Directions that sliders can be made of."""
-        return self._ask(lambda: self._load(id).space.direction_sets()).result()
+        return self._ask(lambda: self._space(id).direction_sets()).result()
 
-    def check(self, recipe: Recipe) -> str | None:
+    def check(self, recipe: Recipe | ImageRecipe) -> str | None:
         """A sentence when the model here is not the very one of the recipe; None when it is.
 
         Raises StudioError when it is not here at all.
@@ -172,7 +221,7 @@ class Engine:
             return f"The model '{info.id}' has changed since this was saved: the picture may differ."
         return None
 
-    def stamped(self, recipe: Recipe) -> Recipe:
+    def stamped(self, recipe: R) -> R:
         """The recipe with the hash of the model that is here, as it is saved."""
         return recipe.replace(model_hash=self.library.get(recipe.model).hash)
 
@@ -222,8 +271,6 @@ class Engine:
         # Others leave before it comes, so that both are never in memory at once.
         self._models.make_room(_float32_bytes(info))
         model = load_info(info, self.device)
-        if not model.family.has_w:
-            raise StudioError(f"The model '{id}' has no latent w to explore.", "Choose another model.")
         # Measured: the faster layout of convolutions on CPUs, but for wide networks at 64 px and below.
         if self.device.type == "cpu" or self.precision != "fp32":
             model.network.to(memory_format=torch.channels_last)
@@ -232,22 +279,29 @@ class Engine:
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
-        loaded = _Loaded(model, LatentSpace(model))
+        loaded = _Loaded(model, LatentSpace(model) if model.family.has_w else None)
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
 
+    def _space(self, id: str) -> LatentSpace:
+        space = self._load(id).space
+        if space is None:
+            raise StudioError(f"The model '{id}' has no latent w to explore.", "It makes a picture from a picture; choose another model.")
+        return space
+
     def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
         began = time.perf_counter()
-        loaded = self._load(recipe.model)
-        synthesis = loaded.model.network.synthesis
-        placed = self._placed(loaded.model, recipe.transform)
-        ws = loaded.space.ws(recipe).unsqueeze(0)
-        limit = PREVIEW_RESOLUTION if preview and loaded.model.resolution > PREVIEW_RESOLUTION else None
+        space = self._space(recipe.model)
+        model = space.model
+        synthesis = model.network.synthesis
+        placed = self._placed(model, recipe.transform)
+        ws = space.ws(recipe).unsqueeze(0)
+        limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         end = steps_within(synthesis, limit)
         trace, start, same = None, None, 0
         if session is not None and recipe.noise.mode != "random":
-            here = (loaded.model.info.hash, (recipe.noise, recipe.transform))
+            here = (model.info.hash, (recipe.noise, recipe.transform))
             trace = self._traces.get(session)
             if trace is None or not trace.fits(*here):
                 trace = Trace(*here, ws)
@@ -271,16 +325,38 @@ class Engine:
         return picture
 
     def _render_batch(self, recipes: list[Recipe], preview: bool) -> list[np.ndarray]:
-        loaded = self._load(recipes[0].model)
-        synthesis = loaded.model.network.synthesis
-        ws = torch.stack([loaded.space.ws(recipe) for recipe in recipes])
-        limit = PREVIEW_RESOLUTION if preview and loaded.model.resolution > PREVIEW_RESOLUTION else None
-        with self._placed(loaded.model, recipes[0].transform):
+        space = self._space(recipes[0].model)
+        model = space.model
+        synthesis = model.network.synthesis
+        ws = torch.stack([space.ws(recipe) for recipe in recipes])
+        limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
+        with self._placed(model, recipes[0].transform):
             if recipes[0].noise.mode == "random":
                 # Each picture draws its own noise, so that it is the same in a sheet and alone.
                 imgs = [self._synthesise(synthesis, w[None], recipes[0], limit) for w in ws]
                 return [to_uint8(fit(img, limit))[0] for img in imgs]
             return list(to_uint8(fit(self._synthesise(synthesis, ws, recipes[0], limit), limit)))
+
+    def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> Steps:
+        model = self._load(recipe.model).model
+        model.need_direction(recipe.direction)
+        self._status = {**self._status, "model": recipe.model}
+        return translating(model.network, picture, recipe.direction, recipe.tile or usual_tile(self.device), self._rescue)
+
+    def _step(self, steps: Steps) -> tuple[float, Image.Image | None]:
+        """Share of the work that is done after one more piece; the picture, when it is done."""
+        dtype = _PRECISIONS[self.precision] if self.device.type == "cuda" else None
+        try:
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                done, total = next(steps)
+        except StopIteration as end:
+            return 1.0, end.value
+        except Exception as e:
+            if not out_of_memory(e):
+                raise
+            # Between the pieces; a second try would find the steps ended.
+            raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.") from None
+        return done / total, None
 
     @staticmethod
     def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:

@@ -21,7 +21,8 @@ VERSION = 1
 _MAX_JSON = 8 << 20
 
 
-def _number(value: Any, low: float, high: float, what: str) -> float:
+def number(value: Any, low: float, high: float, what: str) -> float:
+    """A number of a range. Raises StudioError."""
     # The range alone turns NaN, infinity and integers too long for a float away.
     ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and low <= value <= high
     if not ok:
@@ -29,10 +30,17 @@ def _number(value: Any, low: float, high: float, what: str) -> float:
     return float(value) + 0.0  # -0.0 becomes 0.0: equal recipes have equal JSON
 
 
-def _name(value: Any, what: str, hint: str) -> None:
+def checked_name(value: Any, what: str, hint: str) -> None:
+    """Raises StudioError for what is no name."""
     # Printable: it goes into JSON, XML and file names.
     if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
         raise StudioError(f"{what} is {brief(value)}.", hint)
+
+
+def checked_hash(value: Any, what: str) -> None:
+    """Raises StudioError for what is no hash."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{0,64}", value):
+        raise StudioError(f"{what} is {brief(value)}.", "It is up to 64 hex digits, or nothing.")
 
 
 def _layers(value: Any, what: str) -> tuple[int, int]:
@@ -51,7 +59,7 @@ class SeedWeight:
 
     def __post_init__(self):
         object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "weight", _number(self.weight, 0, 1e6, "The weight of a seed"))
+        object.__setattr__(self, "weight", number(self.weight, 0, 1e6, "The weight of a seed"))
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class ClassWeight:
     def __post_init__(self):
         if type(self.index) is not int or not 0 <= self.index < 2**31:
             raise StudioError(f"The class is {brief(self.index)}.", "Classes are counted 0, 1, 2, ...")
-        object.__setattr__(self, "weight", _number(self.weight, 0, 1e6, "The weight of a class"))
+        object.__setattr__(self, "weight", number(self.weight, 0, 1e6, "The weight of a class"))
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,8 @@ class Edit:
     layers: tuple[int, int] | None = None
 
     def __post_init__(self):
-        _name(self.direction, "The direction", "It must be the name of a direction.")
-        object.__setattr__(self, "strength", _number(self.strength, -100, 100, f"The slider '{self.direction}'"))
+        checked_name(self.direction, "The direction", "It must be the name of a direction.")
+        object.__setattr__(self, "strength", number(self.strength, -100, 100, f"The slider '{self.direction}'"))
         if self.layers is not None:
             object.__setattr__(self, "layers", _layers(self.layers, f"The slider '{self.direction}'"))
 
@@ -93,7 +101,7 @@ class Mix:
     def __post_init__(self):
         object.__setattr__(self, "seed", check_seed(self.seed))
         object.__setattr__(self, "layers", _layers(self.layers, "The mix"))
-        object.__setattr__(self, "weight", _number(self.weight, 0, 1, "The weight of a mix"))
+        object.__setattr__(self, "weight", number(self.weight, 0, 1, "The weight of a mix"))
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class Noise:
         if self.mode not in ("const", "random", "none"):
             raise StudioError(f"The noise is {brief(self.mode)}.", "It must be const, random or none.")
         object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "strength", _number(self.strength, 0, 10, "The strength of the noise"))
+        object.__setattr__(self, "strength", number(self.strength, 0, 10, "The strength of the noise"))
 
 
 @dataclass(frozen=True)
@@ -124,11 +132,84 @@ class Transform:
 
     def __post_init__(self):
         for name, most, what in (("x", 10, "The shift to the right"), ("y", 10, "The shift down"), ("rotate", 360, "The turn")):
-            object.__setattr__(self, name, _number(getattr(self, name), -most, most, what))
+            object.__setattr__(self, name, number(getattr(self, name), -most, most, what))
+
+
+R = typing.TypeVar("R", bound="Forms")
+
+
+class Forms:
+    """What recipes share: the forms in which they are kept, of plain data, JSON and links."""
+
+    _always = ("model",)  # written even when they have their default
+
+    def replace(self: R, **changes) -> R:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; fields that have their default are left out."""
+        out: dict[str, Any] = {"version": VERSION}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if value != f.default or f.name in self._always:
+                out[f.name] = _plain(value)
+        return out
+
+    def to_json(self) -> str:
+        """JSON with a stable order of keys. `type(r).from_json(r.to_json()) == r`."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls: type[R], raw: Any) -> R:
+        """From plain data. Raises StudioError when it is no recipe this studio can read."""
+        if not isinstance(raw, dict):
+            raise StudioError("This is no recipe.", "A recipe is a table of settings, as the studio saves it.")
+        version = raw.get("version", VERSION)
+        if version != VERSION:
+            raise StudioError(f"The recipe has version {brief(version)}.", f"This studio reads version {VERSION}; update it.")
+        return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"}, "recipe")
+
+    @classmethod
+    def from_json(cls: type[R], text: str | bytes) -> R:
+        """From JSON. Raises StudioError."""
+        return cls.from_dict(parsed(text))
+
+    def to_link(self) -> str:
+        """A short form of letters that are safe in a web address."""
+        return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode().rstrip("=")
+
+    @classmethod
+    def from_link(cls: type[R], text: str) -> R:
+        """From the form of `to_link`. Raises StudioError."""
+        return cls.from_dict(parsed(unpacked(text)))
+
+    def key(self) -> str:
+        """16 hex digits that name this recipe."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+def parsed(text: str | bytes) -> Any:
+    """JSON of a recipe -> plain data. Raises StudioError."""
+    if len(text) > _MAX_JSON:
+        raise StudioError("The recipe is longer than 8 MB.", "It was not made by the studio.")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits
+        raise StudioError("The recipe is not valid JSON.", "Use a file that the studio saved.") from None
+
+
+def unpacked(link: str) -> bytes:
+    """The form of `to_link` -> JSON. Raises StudioError."""
+    try:
+        packed = base64.urlsafe_b64decode(link + "=" * (-len(link) % 4))
+        return zlib.decompressobj().decompress(packed, _MAX_JSON)
+    except (binascii.Error, ValueError, zlib.error):
+        raise StudioError("The link does not hold a recipe.", "Copy the whole link again.") from None
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Forms):
     """What `Engine.render` needs to make one picture, and to make it again.
 
     In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
@@ -154,12 +235,11 @@ class Recipe:
     transform: Transform = Transform()
 
     def __post_init__(self):
-        _name(self.model, "The recipe's model", "Choose a model by its name.")
-        if not isinstance(self.model_hash, str) or not re.fullmatch("[0-9a-f]{0,64}", self.model_hash):
-            raise StudioError(f"The recipe's model hash is {brief(self.model_hash)}.", "It is up to 64 hex digits, or nothing.")
+        checked_name(self.model, "The recipe's model", "Choose a model by its name.")
+        checked_hash(self.model_hash, "The recipe's model hash")
         if self.latent is not None:
             _latent_bytes(self.latent)
-        object.__setattr__(self, "psi", _number(self.psi, -2, 2, "The truncation psi"))
+        object.__setattr__(self, "psi", number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
             raise StudioError(f"The truncation cutoff is {brief(self.cutoff)}.", "It must be a number of layers, or nothing.")
         for name, kind, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
@@ -179,63 +259,6 @@ class Recipe:
     def seed(self) -> int:
         """The first seed."""
         return self.seeds[0].seed
-
-    def replace(self, **changes) -> "Recipe":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
-
-    # -- forms ---------------------------------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data; fields that have their default are left out."""
-        out: dict[str, Any] = {"version": VERSION, "model": self.model}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if f.name != "model" and value != f.default:
-                out[f.name] = _plain(value)
-        return out
-
-    def to_json(self) -> str:
-        """JSON with a stable order of keys. `Recipe.from_json(r.to_json()) == r`."""
-        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-    @classmethod
-    def from_dict(cls, raw: Any) -> "Recipe":
-        """From plain data. Raises StudioError when it is no recipe this studio can read."""
-        if not isinstance(raw, dict):
-            raise StudioError("This is no recipe.", "A recipe is a table of settings, as the studio saves it.")
-        version = raw.get("version", VERSION)
-        if version != VERSION:
-            raise StudioError(f"The recipe has version {brief(version)}.", f"This studio reads version {VERSION}; update it.")
-        return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"}, "recipe")
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Recipe":
-        """From JSON. Raises StudioError."""
-        if len(text) > _MAX_JSON:
-            raise StudioError("The recipe is longer than 8 MB.", "It was not made by the studio.")
-        try:
-            return cls.from_dict(json.loads(text))
-        except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits
-            raise StudioError("The recipe is not valid JSON.", "Use a file that the studio saved.") from None
-
-    def to_link(self) -> str:
-        """A short form of letters that are safe in a web address."""
-        return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode().rstrip("=")
-
-    @classmethod
-    def from_link(cls, text: str) -> "Recipe":
-        """From the form of `to_link`. Raises StudioError."""
-        try:
-            packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            data = zlib.decompressobj().decompress(packed, _MAX_JSON)
-        except (binascii.Error, ValueError, zlib.error):
-            raise StudioError("The link does not hold a recipe.", "Copy the whole link again.") from None
-        return cls.from_json(data)
-
-    def key(self) -> str:
-        """16 hex digits that name this recipe."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
 
 def pack_latent(ws: np.ndarray) -> str:

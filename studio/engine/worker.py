@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from studio.errors import StudioError
+from studio.models.memory import out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class Worker:
         try:
             return run()
         except Exception as e:
-            if not _out_of_memory(e):
+            if not out_of_memory(e):
                 raise
             log.warning("out of memory; caches are emptied", exc_info=True)
         # Out here, for the handler above holds on to the frames of the failed run and to their tensors.
@@ -123,7 +124,7 @@ class Worker:
         try:
             return run()
         except Exception as e:
-            if not _out_of_memory(e):
+            if not out_of_memory(e):
                 raise
             log.exception("out of memory again")
         raise StudioError("The device ran out of memory.", "Close other programs, or start with --device cpu.")
@@ -133,8 +134,3 @@ def _supersede(job: _Job | None) -> None:
     # Whoever asked may have cancelled the future meanwhile; then there is nobody left to tell.
     if job is not None and job.future.set_running_or_notify_cancel():
         job.future.set_exception(Superseded("a newer picture was asked for"))
-
-
-def _out_of_memory(e: Exception) -> bool:
-    # On the CPU it is a RuntimeError, known by its text alone.
-    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))

@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +131,32 @@ class Model:
         return out
 
     @torch.inference_mode()
-    def translate(self, image: Image.Image, direction: str = "AtoB") -> Image.Image:
+    def translate(
+        self,
+        image: Image.Image,
+        direction: str = "AtoB",
+        tile: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image.Image:
         """A picture of any mode and size -> its translation, RGB of the same size; RGBA when it was transparent anywhere, with
         the transparency as it was. The pixels are read as they lie, without a turn by EXIF.
 
-        direction: one of `directions`.  Raises StudioError for a direction or a picture that cannot be used (without pixels,
-        or of more than 64 megapixels), and when the model does not translate.
+        direction: one of `directions`.  tile: side in pixels (32 or more) of the pieces in which it is computed, to save memory;
+        the result is the same within a level. None = all at once when memory allows, else in pieces.
+        progress: called with (done, all) after each piece.  cancel: asked before each; when true CancelledError is raised.
+        Raises StudioError for a direction or a picture that cannot be used (without pixels, or of more than 64 megapixels), and
+        when the model does not translate.
         """
+        self.need_direction(direction)
+        return translate_picture(self.network, image, direction, tile, progress, cancel)
+
+    def need_direction(self, direction: str) -> None:
+        """Raises StudioError when the model does not translate in this direction."""
         if not self.directions:
             raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
             raise StudioError(f"The model '{self.id}' knows no direction {brief(direction)}.", f"It knows: {', '.join(self.directions)}.")
-        return translate_picture(self.network, image, direction)
 
     def _need_latents(self) -> None:
         if not self.family.has_w:

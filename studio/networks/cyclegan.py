@@ -49,10 +49,9 @@ class Generator(Translator):
             self.G_B2A = make_generator(cfg.net, cfg.output_channels, cfg.input_channels, *shape)
         self.multiple = self.G_A2B.multiple
 
-    def forward(self, x: torch.Tensor, direction: str = "AtoB") -> torch.Tensor:
-        """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C', H, W) in [-1, 1]."""
-        assert direction in self.directions, direction
-        return (self.G_A2B if direction == "AtoB" else self.G_B2A)(x)
+    def generator(self, direction: str) -> nn.Module:
+        """The network of one direction."""
+        return self.G_A2B if direction == "AtoB" else self.G_B2A
 
 
 class Discriminator(nn.Module):

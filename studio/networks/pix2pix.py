@@ -14,6 +14,7 @@ from studio.networks.registry import Family, register
 from studio.networks.translators import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
 
 TRANSFORMS = ("none", "grey", "edges")
+_WIDE = 1.6  # the wider of the two blurs of `edges`, in widths of the narrower
 _LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
 
 
@@ -55,13 +56,18 @@ def edges(x: torch.Tensor, sigma: float = 1.0, sharpness: float = 30.0) -> torch
     Winnemöller 2012 (XDoG, Sec. 2) without its ground tone. A thin line stays one line, so that drawings are welcome too.
     """
     light = (grey(x) + 1) / 2
-    ink = (sharpness * (_blur(light, 1.6 * sigma) - _blur(light, sigma)).clamp(min=0)).tanh()
+    ink = (sharpness * (_blur(light, _WIDE * sigma) - _blur(light, sigma)).clamp(min=0)).tanh()
     return 1 - 2 * ink
+
+
+def _reach(sigma: float) -> int:
+    """Pixels on each side that a blur looks at."""
+    return math.ceil(3 * sigma)
 
 
 def _blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
     """(N, 1, H, W) by a Gaussian cut at three sigmas; the border is repeated."""
-    reach = math.ceil(3 * sigma)
+    reach = _reach(sigma)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype) / sigma) ** 2)
     taps = taps / taps.sum()
     x = F.pad(x, (reach,) * 4, mode="replicate")
@@ -78,6 +84,7 @@ class Generator(Translator):
         self.config, self.resolution = cfg, cfg.resolution
         self.G = make_generator(cfg.net, cfg.input_channels, cfg.output_channels, cfg.ngf, cfg.norm, cfg.upsampling, cfg.dropout)
         self.multiple = self.G.multiple
+        self.reach = _reach(_WIDE) if cfg.transform == "edges" else 0
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
         """A picture (N, input_channels, H, W) -> what the network reads, of the same shape."""
@@ -85,10 +92,9 @@ class Generator(Translator):
             return x
         return (grey(x) if self.config.transform == "grey" else edges(x)).expand(-1, self.config.input_channels, -1, -1)
 
-    def forward(self, x: torch.Tensor, direction: str = "AtoB") -> torch.Tensor:
-        """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C', H, W) in [-1, 1]."""
-        assert direction in self.directions, direction
-        return self.G(self.prepare(x))
+    def generator(self, direction: str) -> nn.Module:
+        """The network of its one direction."""
+        return self.G
 
 
 class Discriminator(nn.Module):

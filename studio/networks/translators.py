@@ -24,16 +24,27 @@ class Translator(nn.Module):
 
     directions: of DIRECTIONS, those that it knows.  multiple: sides of a picture must be multiples of it.
     resolution: side of the pictures it learned from; others are welcome.
+    reach: how many pixels around one `prepare` looks at.
     """
 
     config: Any
     directions: tuple[str, ...]
     multiple: int
     resolution: int
+    reach: int = 0
 
     def forward(self, x: torch.Tensor, direction: str = "AtoB") -> torch.Tensor:
         """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C', H, W) in [-1, 1]."""
+        assert direction in self.directions, direction
+        return self.generator(direction)(self.prepare(x))
+
+    def generator(self, direction: str) -> nn.Module:
+        """The network of one direction."""
         raise NotImplementedError
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """A picture -> what the generator reads, of the same shape."""
+        return x
 
     def channels(self, direction: str) -> int:
         """Channels of the pictures that go in: 1 = grey, 3 = RGB."""

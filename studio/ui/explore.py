@@ -452,7 +452,7 @@ class ExploreTab:
         return self._go(session, layers_choice, recipe)
 
     def _drop(self, session: Session, layers_choice: str, file) -> list:
-        recipe = read_recipe(Path(file))
+        recipe = read_recipe(Path(file), Recipe)
         self.engine.library.get(recipe.model)
         return self._go(session, layers_choice, recipe)
 

@@ -1,0 +1,87 @@
+"""A result laid over the picture it was made from: how strongly, and with whose colours."""
+
+import numpy as np
+from PIL import Image
+
+_BAND = 1 << 20  # pixels at a time, so that large pictures take no memory beside themselves
+_HALVINGS = 12  # of the span in which the right chroma lies
+# From linear sRGB to the responses of the eye's cones, and from their cube roots to lightness and two opponent colours.
+# Both: B. Ottosson, "A perceptual color space for image processing" (Oklab, 2020), the matrices for linear sRGB.
+_CONES = np.array(
+    [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]],
+    np.float32,
+)
+_OPPONENTS = np.array(
+    [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099], [0.0259040371, 0.7827717662, -0.8086757660]],
+    np.float32,
+)
+_CONES_BACK, _OPPONENTS_BACK = np.linalg.inv(_CONES), np.linalg.inv(_OPPONENTS)
+
+
+def _linear(values: np.ndarray) -> np.ndarray:
+    """sRGB in [0, 1] -> linear light (IEC 61966-2-1)."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+_LINEAR = _linear(np.arange(256) / 255)
+
+
+def to_oklab(pixels: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 sRGB -> (..., 3) float32: lightness 0 (black) to 1 (white), then the axes green-red and blue-yellow."""
+    return np.cbrt(_LINEAR[pixels] @ _CONES.T) @ _OPPONENTS.T
+
+
+def from_oklab(lab: np.ndarray) -> np.ndarray:
+    """(..., 3) Oklab -> (..., 3) float32 linear sRGB; outside of [0, 1] where a screen cannot show the colour."""
+    return ((lab @ _OPPONENTS_BACK.T) ** 3 @ _CONES_BACK.T).astype(np.float32)
+
+
+def blended(source: Image.Image, result: Image.Image, strength: float = 1.0, keep_colour: bool = False) -> Image.Image:
+    """A picture of the mode and size of `result`; both are RGB or RGBA, and transparency is that of `result`.
+
+    strength: share of the result, 0 to 1, mixed as paint programs do it: in sRGB as it is stored.
+    keep_colour: of the result the lightness of Oklab alone is taken, and colour from the source. Where a colour of that
+    lightness would be too strong for a screen, it is paled, in its hue, until it is not.
+    """
+    if strength == 1 and not keep_colour:
+        return result
+    old, new = np.asarray(source.convert("RGB")), np.array(result.convert("RGB"))
+    rows = max(1, _BAND // new.shape[1])
+    for top in range(0, len(new), rows):
+        band = slice(top, top + rows)
+        if keep_colour:
+            new[band] = _recoloured(old[band], new[band])
+        if strength < 1:
+            new[band] = (old[band] * (1 - np.float32(strength)) + new[band] * np.float32(strength)).round()
+    out = Image.fromarray(new)
+    if result.mode == "RGBA":
+        out.putalpha(result.getchannel("A"))
+    return out
+
+
+def _recoloured(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: the lightness of `new`, the colours of `old`."""
+    lab = to_oklab(old)
+    lab[..., 0] = to_oklab(new)[..., 0]
+    rgb = from_oklab(lab)
+    out = ~_shown(rgb)
+    if out.any():
+        rgb[out] = _paled(lab[out])
+    rgb = rgb.clip(0, 1)
+    return (np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb ** (1 / 2.4) - 0.055) * 255).round().astype(np.uint8)
+
+
+def _shown(rgb: np.ndarray) -> np.ndarray:
+    """Which of (..., 3) linear colours a screen can show, with less than a level to spare."""
+    return ((rgb > -1e-4) & (rgb < 1 + 1e-3)).all(axis=-1)
+
+
+def _paled(lab: np.ndarray) -> np.ndarray:
+    """(N, 3) Oklab -> the strongest colours of the same lightness and hue that a screen can show, linear sRGB."""
+    low, high = np.zeros((len(lab), 1), np.float32), np.ones((len(lab), 1), np.float32)
+    grey = np.array([1, 0, 0], np.float32)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        good = _shown(from_oklab(lab * np.where(grey, 1, middle)))[:, None]
+        low, high = np.where(good, middle, low), np.where(good, high, middle)
+    return from_oklab(lab * np.where(grey, 1, low))

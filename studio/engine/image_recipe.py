@@ -1,0 +1,67 @@
+"""ImageRecipe: everything needed to make one picture from another again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from studio.engine.recipe import Forms, Recipe, checked_hash, checked_name, number
+from studio.errors import StudioError
+from studio.latents.sampling import brief
+from studio.models.translate import LEAST_TILE
+from studio.networks.translators import DIRECTIONS
+
+VERBS = ("translate", "upscale")
+MOST_REPEATS = 8
+MOST_SCALE = 16
+_MOST_TILE = 8192
+
+
+@dataclass(frozen=True)
+class ImageRecipe(Forms):
+    """What `Engine.translate` and `Engine.upscale` need besides the picture they start from.
+
+    model: id in the library.  model_hash: SHA-256 of its weights, "" = whichever are there.
+    verb: 'translate' or 'upscale'.  source: SHA-256 of the bytes of the source's file, "" = not kept.
+    direction: 'AtoB' or 'BtoA', of a translation.
+    strength: 1 = the result alone, 0 = the source (of an enlargement: a plain one).
+    keep_colour: the lightness of the result with the colours of the source.
+    repeat: how many times in a row, 1 to 8.
+    scale: of an enlargement, 1 to 16; 0 = the model's own.  tile: pixels a side, 0 = as it suits the machine.
+    Raises StudioError when a value is out of range.
+    """
+
+    model: str
+    model_hash: str = ""
+    verb: str = "translate"
+    source: str = ""
+    direction: str = "AtoB"
+    strength: float = 1.0
+    keep_colour: bool = False
+    repeat: int = 1
+    scale: float = 0.0
+    tile: int = 0
+
+    _always = ("model", "verb")  # the verb tells it from a Recipe
+
+    def __post_init__(self):
+        checked_name(self.model, "The recipe's model", "Choose a model by its name.")
+        checked_hash(self.model_hash, "The recipe's model hash")
+        checked_hash(self.source, "The hash of the recipe's source")
+        for name, choices in (("verb", VERBS), ("direction", DIRECTIONS), ("keep_colour", (False, True))):
+            value = getattr(self, name)
+            if type(value) is not type(choices[0]) or value not in choices:
+                raise StudioError(f"The recipe's {name} is {brief(value)}.", f"It must be {' or '.join(map(str, choices))}.")
+        object.__setattr__(self, "strength", number(self.strength, 0, 1, "The strength"))
+        object.__setattr__(self, "scale", number(self.scale, 0, MOST_SCALE, "The scale"))
+        if 0 < self.scale < 1:
+            raise StudioError(f"The scale is {self.scale:g}.", f"It must be a number from 1 to {MOST_SCALE}, or 0 for the model's own.")
+        if type(self.repeat) is not int or not 1 <= self.repeat <= MOST_REPEATS:
+            raise StudioError(f"The recipe's repeat is {brief(self.repeat)}.", f"It must be a whole number from 1 to {MOST_REPEATS}.")
+        if type(self.tile) is not int or not (self.tile == 0 or LEAST_TILE <= self.tile <= _MOST_TILE):
+            raise StudioError(
+                f"The recipe's tile is {brief(self.tile)}.", f"It must be a whole number from {LEAST_TILE} to {_MOST_TILE}, or 0."
+            )
+
+
+def recipe_from(raw: Any) -> Recipe | ImageRecipe:
+    """Plain data -> whichever recipe it is. Raises StudioError when it is neither."""
+    return (ImageRecipe if isinstance(raw, dict) and "verb" in raw else Recipe).from_dict(raw)

@@ -1,0 +1,60 @@
+"""The pictures that others were made from, kept once each, by their content: home/sources/<sha256>.<ending>."""
+
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+from studio.datasets.decode import open_picture, reason
+from studio.errors import StudioError
+from studio.settings import ensure_room, fsync_path, get_settings
+
+_MAX_FILE = 512 << 20
+_CHUNK = 1 << 20
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+def keep(path: str | Path) -> str:
+    """Copy a picture's file into the studio's home, if it is not there yet -> the SHA-256 of its bytes.
+
+    Raises StudioError for what is no picture or is larger than 512 MB, and when the disk is full.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_FILE:
+            raise StudioError("The file is larger than 512 MB.", "Save the picture in a smaller form.")
+        with open_picture(path) as image:
+            ending = image.format.lower()
+    except StudioError:
+        raise
+    except Exception as e:  # Pillow's parsers raise whatever the bytes of a file lead them to
+        raise StudioError(f"The file '{path.name}' cannot be read: {reason(e)}.", "Choose a PNG, JPEG, WebP, TIFF or HEIC.") from None
+    folder = get_settings().home / "sources"
+    folder.mkdir(parents=True, exist_ok=True)
+    ensure_room(folder, path.stat().st_size)
+    part = folder / f".{secrets.token_hex(8)}.part"  # the dot keeps it from being found
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as source, open(part, "wb") as copy:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+            copy.flush()
+            os.fsync(copy.fileno())
+        name = digest.hexdigest()
+        if find(name) is None:
+            os.replace(part, folder / f"{name}.{ending}")
+            fsync_path(folder)
+    except OSError as e:
+        raise StudioError(f"The source could not be kept: {e}.", "Free some space or choose another folder.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return name
+
+
+def find(sha256: str) -> Path | None:
+    """The kept file of this hash; None when there is none, or it is no hash."""
+    if not _HASH.fullmatch(sha256):
+        return None
+    return next((get_settings().home / "sources").glob(f"{sha256}.*"), None)
