@@ -27,26 +27,26 @@ _NOT_REACHED = "not reached: you stopped before"
 class Source:
     """A picture that was handed in.
 
-    name: of its file, fit to be shown.  hash: SHA-256 of the file's bytes, hex.
+    path: where its file is.  name: of it, fit to be shown.  hash: SHA-256 of the file's bytes, hex.
     picture: upright, in sRGB, 8 bits: mode RGBA where anything may be transparent, else RGB or L.
     remark: a sentence on what was left behind, or ''.
     """
 
+    path: Path
     name: str
     hash: str
     picture: Image.Image
     remark: str = ""
 
 
-def open_source(path: str | Path, name: str = "") -> Source:
+def open_source(path: str | Path) -> Source:
     """Open a picture file of any kind: turned upright by its EXIF orientation, its colour profile turned into sRGB, CMYK into
     RGB, 16 bits into 8, the first frame of an animation.
 
-    name: how people know it; without, the file's own.  Raises StudioError in plain words for an empty or damaged file, for what is
-    no picture, and for one of more than 64 megapixels.
+    Raises StudioError in plain words for an empty or damaged file, for what is no picture, and for one of more than 64 megapixels.
     """
     path = Path(path)
-    name = shown(name or path.name, 80)
+    name = shown(path.name, 80)
     again = "Open it in another program, and save it anew."
     try:
         data = path.read_bytes()
@@ -65,7 +65,7 @@ def open_source(path: str | Path, name: str = "") -> Source:
         said = f"is {problem}" if problem.startswith("not a picture") else f"cannot be read: {problem.rstrip('.')}"
         raise StudioError(f"'{name}' {said}.", again) from None
     remark = "It is an animation: only its first picture was taken." if moving else ""
-    return Source(name, hashlib.sha256(data).hexdigest(), picture, remark)
+    return Source(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -102,7 +102,7 @@ class Outcome:
 
 def translate_files(
     make: Callable[[Source], tuple[Image.Image, bytes]],
-    files: Sequence[tuple[str | Path, str]],
+    files: Sequence[str | Path],
     path: str | Path,
     about: str = "",
     progress: Callable[[int, int, str], None] | None = None,
@@ -110,8 +110,7 @@ def translate_files(
 ) -> list[Outcome]:
     """Files -> a zip at `path` of as many PNGs under the names of the files. One that fails is reported and stops nothing.
 
-    make: source -> its translation, and the same as a PNG.  files: (path, name as people know it).
-    about: lines for the report inside the zip.  progress: called with (done, all, name of the next).  cancel: asked before each; when
+    make: source -> its translation, and the same as a PNG.  about: lines for the report inside the zip.  progress: called with (done, all, name of the next).  cancel: asked before each; when
     true, or when `make` raises CancelledError, what is done is kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
     """
@@ -120,25 +119,25 @@ def translate_files(
     try:
         with contextlib.ExitStack() as stack:
             archive = None
-            for i, (file, name) in enumerate(files):
+            for i, file in enumerate(map(Path, files)):
                 if progress:
-                    progress(i, len(files), name)
+                    progress(i, len(files), shown(file.name, 40))
                 try:
                     if cancel is not None and cancel():
                         raise CancelledError()
-                    source = open_source(file, name)
+                    source = open_source(file)
                     picture, png = make(source)
                 except CancelledError:
-                    outcomes += [Outcome(shown(n), problem=_NOT_REACHED) for _, n in files[i:]]
+                    outcomes += [Outcome(shown(Path(f).name), problem=_NOT_REACHED) for f in files[i:]]
                     break
                 except StudioError as e:
-                    outcomes.append(Outcome(shown(name), problem=e.message))
+                    outcomes.append(Outcome(shown(file.name), problem=e.message))
                     continue
                 if archive is None:
                     archive = zipfile.ZipFile(stack.enter_context(whole_file(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
                 ensure_room(path.parent, len(png))
-                entry = unique("", safe_part(Path(name).stem), ".png")
+                entry = unique("", safe_part(file.stem), ".png")
                 archive.writestr(entry, png)
                 outcomes.append(Outcome(source.name, entry, "", source.remark, reduced(source.picture, _PREVIEW), reduced(picture, _PREVIEW)))
             if archive is not None:

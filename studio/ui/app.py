@@ -19,8 +19,8 @@ from studio.ui.components import QUIET, ImageTarget, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
-from studio.ui.translate import TranslateTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
+from studio.ui.translate import TranslateTab
 
 _MASTHEAD = f"""
 <div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
@@ -77,7 +77,9 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
         classes_tab.select(friendly(classes.enter), [session, *classes.enter_inputs], classes.enter_outputs, **QUIET).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
         )
-        translate_tab.select(friendly(translate.enter), [session, translate.direction], translate.enter_outputs, **QUIET)
+        translate.opened(
+            translate_tab.select(friendly(translate.enter), [session, translate.direction], translate.enter_outputs, **QUIET)
+        )
         train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
             None, None, None, js="() => studioPlace.openStep()", **QUIET
         )

@@ -13,21 +13,19 @@ VIEW = 1600  # px of the longer side; what is larger is shown smaller
 _CRISP = 128  # px; up to here pixels stay squares
 _LOSSLESS = 512 * 512  # pixels; up to here a picture travels without loss
 
-# The line stays where it was put when another picture comes. The slider is a real one: arrow keys move it, and it is read aloud.
+# The slider is a real one: arrow keys move it, and it is read aloud. Where it stands is kept outside of what is drawn anew, so
+# that the line stays when another picture comes.
 _JS = """
-const put = () => {
-  const slider = element.querySelector('.gs-compare input');
-  if (!slider) return;
-  if (element.dataset.at) slider.value = element.dataset.at;
-  slider.parentNode.style.setProperty('--at', slider.value + '%');
-};
+let at = 50;
 element.addEventListener('input', (e) => {
   if (!e.target.closest('.gs-compare')) return;
-  element.dataset.at = e.target.value;
-  put();
+  at = e.target.value;
+  element.style.setProperty('--at', at + '%');
 });
-new MutationObserver(put).observe(element, { childList: true, subtree: true });
-put();
+new MutationObserver(() => {
+  const slider = element.querySelector('.gs-compare input');
+  if (slider) slider.value = at;
+}).observe(element, { childList: true, subtree: true });
 """
 
 
@@ -40,7 +38,7 @@ def compare_html(before: Image.Image, after: Image.Image, alt: str) -> str:
     """The picture before, left of a line that can be dragged, and after, right of it."""
     width, height = after.size
     return (
-        f'<div class="gs-stage"><div class="gs-compare{_classes(after)}" style="--w:{width};--h:{height};--at:50%">'
+        f'<div class="gs-stage"><div class="gs-compare{_classes(after)}" style="--w:{width};--h:{height}">'
         f'<img class="after" alt="{html.escape(alt, quote=True)}" src="{picture_url(after)}">'
         f'<img class="before" alt="The picture before" src="{picture_url(before)}"><i></i><b>Before</b><b>After</b>'
         '<input type="range" min="0" max="100" step="0.5" value="50" aria-label="Compare: how much of the picture before is shown">'

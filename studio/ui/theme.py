@@ -173,9 +173,9 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-stage .gs-compare img { width: 100%; height: 100%; aspect-ratio: auto; object-fit: fill; border-radius: 0; }
 .gs-compare.small img { image-rendering: pixelated; }
 .gs-compare.clear, .gs-figures img.clear { background: repeating-conic-gradient(#cfcdc9 0 25%, #f6f5f3 0 50%) 0 0 / 18px 18px; }
-.gs-compare .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--at)) 0 0); }
-.gs-compare .after { clip-path: inset(0 0 0 var(--at)); }
-.gs-compare i { position: absolute; top: 0; bottom: 0; left: var(--at); width: 2px; margin-left: -1px; background: #fff;
+.gs-compare .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--at, 50%)) 0 0); }
+.gs-compare .after { clip-path: inset(0 0 0 var(--at, 50%)); }
+.gs-compare i { position: absolute; top: 0; bottom: 0; left: var(--at, 50%); width: 2px; margin-left: -1px; background: #fff;
   box-shadow: 0 0 4px #0009; pointer-events: none; }
 .gs-compare i::after { content: "‹ ›"; position: absolute; top: 50%; left: 50%; width: 34px; height: 34px; margin: -17px; border-radius: 50%;
   background: #fff; color: #3b3936; font: 600 15px/32px ui-sans-serif, system-ui, sans-serif; text-align: center; box-shadow: 0 1px 6px #0007; }

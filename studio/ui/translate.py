@@ -1,6 +1,5 @@
 """Translate: one's own pictures and videos through a model that turns one kind of picture into another."""
 
-import dataclasses
 import datetime
 import functools
 import html
@@ -18,8 +17,12 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from studio.datasets.names import safe_part
+from studio.engine.blending import blended
 from studio.engine.clip_translate import translate_clip
 from studio.engine.engine import Engine
+from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
+from studio.engine.picture import encode, save_picture
+from studio.engine.sources import keep
 from studio.engine.translate_files import Outcome, Source, open_source, reduced, translate_files
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
@@ -34,7 +37,7 @@ DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 _ONE, _MANY, _CLIP = "one", "many", "clip"
 _WHATS = [("One picture", _ONE), ("Several pictures", _MANY), ("A video", _CLIP)]
 _SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]
-_TILES = [("By itself: whole when memory allows", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
+_TILES = [("As it suits this machine", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
 _EXAMPLE = 192  # px of an example on the strip
 _WAY_BACK = 768  # px: enough to see what was lost, and quick
 _LOUDER = 4  # how much brighter than it is the difference is shown
@@ -73,11 +76,11 @@ class Visit:
     raws: dict[int, Image.Image] = field(default_factory=dict)
     key: tuple = ()
     views: tuple[Image.Image, Image.Image] | None = None  # source and raw as large as they are shown
+    recoloured: Image.Image | None = None  # the latter in the colours of the former
     busy: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     stop_many: threading.Event = field(default_factory=threading.Event)
     stop_clip: threading.Event = field(default_factory=threading.Event)
-    told: str = ""
 
 
 class TranslateTab:
@@ -135,13 +138,13 @@ class TranslateTab:
                         info="Light and dark come from the model, the colours from your picture.",
                     )  # fmt: skip
                     self.repeat = gr.Slider(
-                        1, 8, 1, step=1, label="Times in a row (repeat)", elem_id="translate-repeat",
+                        1, MOST_REPEATS, 1, step=1, label="Times in a row (repeat)", elem_id="translate-repeat",
                         info="The result goes in again: more of the same, and stranger.",
                     )  # fmt: skip
                     with gr.Accordion("Advanced", open=False):
                         self.tile = gr.Dropdown(
                             _TILES, value=0, label="In pieces (tile size)", elem_id="translate-tile",
-                            info="Large pictures go through the model in overlapping pieces. Smaller ones need less memory.",
+                            info="Pictures go through the model piece by piece; the result is the same. Smaller pieces need less memory.",
                         )  # fmt: skip
 
     def _build_one(self) -> None:
@@ -151,8 +154,6 @@ class TranslateTab:
             with gr.Row(elem_classes="gs-tools", visible=False) as self.tools:
                 self.save = gr.Button("Save picture", variant="primary", elem_id="translate-save")
                 self.back = gr.Button("The way back", visible=False, elem_id="translate-back")
-            with gr.Row(elem_classes="gs-tools", visible=False) as self.sends:
-                pass
             self.stop = gr.Button("Stop", visible=False, elem_id="translate-stop")
             self.saved = gr.HTML("", visible=False, padding=False, elem_id="translate-saved")
             self.download = gr.DownloadButton("Download it (PNG)", visible=False, elem_id="translate-download")
@@ -190,26 +191,17 @@ class TranslateTab:
 
     def _wire(self) -> None:
         s, inputs = self.session, [self.session, *self.settings]
-        shown = [self.stage, self.told, self.tools, self.sends, self.back, self.saved, self.download, self.back_view]
+        shown, run_after = self._shown, self._run_after
         self.what.input(_choose_what, self.what, [self.one, self.many, self.clip, self.picture, self.files, self.video], **QUIET)
-
-        def run_after(event):
-            """Translate the open picture, with progress and a way to stop."""
-            event = event.success(friendly(self._begin), s, self.stop, **QUIET).success(
-                friendly(self._run), inputs, shown, show_progress="full", show_progress_on=self.stage, api_visibility="private",
-                concurrency_limit=None, trigger_mode="multiple",
-            )  # fmt: skip
-            event.then(friendly(self._end), s, self.stop, **QUIET)
 
         run_after(self.picture.input(friendly(self._open), [s, self.picture], [*shown, self.picture], **QUIET, trigger_mode="multiple"))
         run_after(self.examples.select(friendly(self._open_example), [s, self.model, self.direction], shown, **QUIET))
-        run_after(self.model.input(friendly(self._choose_model), [s, self.model, self.direction],
-                                   [self.direction, self.examples_note, self.examples], **QUIET))  # fmt: skip
-        run_after(self.direction.input(friendly(self._draw_examples), [s, self.model, self.direction],
-                                       [self.examples_note, self.examples], **QUIET))  # fmt: skip
+        choosing = self.model.input(friendly(self._choose_model), [s, self.model, self.direction], self.direction, **QUIET)
+        for event in (choosing, self.direction.input(friendly(lambda session: None), s, None, **QUIET)):
+            run_after(event)
+            event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
         for trigger in (self.repeat.release, self.tile.input):
             run_after(trigger(friendly(lambda session: None), s, None, **QUIET))
-        self.repeat.change(friendly(self._blend_live), inputs, self.stage, **LIVE)
         for trigger in (self.strength.change, self.keep.change):
             trigger(friendly(self._blend_live), inputs, self.stage, **LIVE)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
@@ -222,6 +214,20 @@ class TranslateTab:
                    [self.many_view, self.zip], self.many_view)  # fmt: skip
         self._work(self.start_clip, self.stop_clip, "stop_clip", self._translate_clip, [s, self.video, self.smoothing, *self.settings],
                    [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
+
+    @property
+    def _shown(self) -> list:
+        """What a result changes."""
+        return [self.stage, self.told, self.tools, self.back, self.saved, self.download, self.back_view]
+
+    def _run_after(self, event) -> None:
+        """Translate the open picture, with progress and a way to stop."""
+        begun = event.success(friendly(self._begin), self.session, self.stop, **QUIET)
+        ran = begun.success(
+            friendly(self._run), [self.session, *self.settings], self._shown, show_progress="full", show_progress_on=self.stage,
+            api_visibility="private", concurrency_limit=None, trigger_mode="multiple",
+        )  # fmt: skip
+        ran.then(friendly(self._end), self.session, self.stop, **QUIET)
 
     def _work(self, button, stop, flag: str, run: Callable, inputs: list, outputs: list, view) -> None:
         """A button that begins long work, with progress on `view`, and one that ends it. flag: the visit's Event for it."""
@@ -237,9 +243,15 @@ class TranslateTab:
         work.success(lambda: gr.update(visible=False), None, stop, **QUIET)
         stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
 
+    def opened(self, event) -> None:
+        """What follows on `enter`: an example as a first result, where the model has any, then all of them."""
+        shown = self._shown
+        self._run_after(event.success(friendly(self._open_first), [self.session, self.model, self.direction], shown, **QUIET))
+        event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
+
     def add_targets(self, targets: list[ImageTarget]) -> None:
         """Buttons that send the result elsewhere. Called once all tabs are built."""
-        with self.sends:
+        with self.tools:
             buttons = [gr.Button(t.label, elem_id=f"translate-{t.id}") for t in targets]
         for button, target in zip(buttons, targets, strict=True):
             button.click(friendly(functools.partial(self._send, target)), [self.session, *self.settings, *target.inputs], target.outputs, **QUIET)
@@ -249,7 +261,7 @@ class TranslateTab:
     @property
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
-        return [self.nothing, self.body, self.model, self.direction, self.examples_note, self.examples]
+        return [self.nothing, self.body, self.model, self.direction]
 
     def enter(self, session: Session, direction: str | None) -> list:
         """When the tab is opened: the models there are now, and the one of before."""
@@ -259,19 +271,18 @@ class TranslateTab:
         ids = [m.id for m in found]
         visit.model = visit.model if visit.model in ids else ids[0]
         choices = gr.update(choices=[(m.title, m.id) for m in found], value=visit.model, interactive=len(found) > 1)
-        return [gr.update(visible=False), gr.update(visible=True), choices, *self._choose_model(session, visit.model, direction)]
+        return [gr.update(visible=False), gr.update(visible=True), choices, self._choose_model(session, visit.model, direction)]
 
     def _models(self) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if get_family(m.family).translate]
 
-    def _choose_model(self, session: Session, model: str, direction: str | None) -> list:
-        """For [direction, examples_note, examples]."""
+    def _choose_model(self, session: Session, model: str, direction: str | None) -> dict:
+        """For the direction: the ways that the model knows."""
         visit = self._visit(session)
         visit.model = self.engine.library.get(model).id
-        known = self._model(visit.model).directions
+        known = self.engine.model(visit.model).directions
         direction = direction if direction in known else known[0]
-        radio = gr.update(choices=[(self._way(visit.model, d), d) for d in known], value=direction, interactive=len(known) > 1)
-        return [radio, *self._draw_examples(session, visit.model, direction)]
+        return gr.update(choices=[(self._way(visit.model, d), d) for d in known], value=direction, interactive=len(known) > 1)
 
     def _way(self, model: str, direction: str) -> str:
         """A direction in words: with the names of both sides, when the model's folder says them (extra.sides)."""
@@ -281,15 +292,17 @@ class TranslateTab:
         there, here = sides if direction == "AtoB" else sides[::-1]
         return f"{DIRECTIONS[direction]}: {there} to {here}"
 
-    def _draw_examples(self, session: Session, model: str, direction: str) -> list:
+    def _draw_examples(self, model: str | None, direction: str | None) -> list:
         """For [examples_note, examples]: pictures that came with the model, before and after; made the first time."""
+        if not model:
+            return [gr.skip(), gr.skip()]
         info = self.engine.library.get(model)
         key = (info.hash, direction)
         if key not in self._examples:
             pairs = []
             for path in info.examples(direction[0]):
                 before = reduced(open_source(path).picture, _EXAMPLE)
-                pairs.append((before, self._translate(model, direction, before)))
+                pairs.append((before, self.engine.translate(ImageRecipe(model, direction=direction), before)))
             self._examples[key] = pairs_html(pairs) if pairs else ""
         strip = self._examples[key]
         text = note("<b>Before and after.</b> Press one to try it.")
@@ -298,15 +311,15 @@ class TranslateTab:
     # -- one picture ---------------------------------------------------------------------------------------------
 
     def _blank(self, stage: str) -> list:
-        """The page without a result, for `shown` of `_wire`."""
+        """The page without a result, for `_shown`."""
         off = gr.update(visible=False)
-        return [stage, off, off, off, off, off, off, off]
+        return [stage, *[off] * (len(self._shown) - 1)]
 
     def _open(self, session: Session, path: str | None) -> list:
         """A picture was given, or taken away again."""
         visit = self._visit(session)
         visit.stop.set()
-        visit.source, visit.raws, visit.key, visit.views = None, {}, (), None
+        visit.source, visit.raws, visit.key, visit.views, visit.recoloured = None, {}, (), None, None
         if path is None:
             return [*self._blank(empty_html(_BEGIN)), gr.skip()]
         try:
@@ -321,6 +334,13 @@ class TranslateTab:
             raise StudioError("That example is no longer here.", "Press another.")
         return self._open(session, str(files[index]))[:-1]
 
+    def _open_first(self, session: Session, model: str | None, direction: str | None) -> list:
+        """The first screen shows a result already."""
+        files = self.engine.library.get(model).examples(direction[0]) if model and direction else []
+        if self._visit(session).source is not None or not files:
+            return [gr.skip()] * len(self._shown)
+        return self._open(session, str(files[0]))[:-1]
+
     def _begin(self, session: Session) -> dict:
         visit = self._visit(session)
         visit.stop.set()  # an older run ends
@@ -332,22 +352,23 @@ class TranslateTab:
         visit.busy = max(0, visit.busy - 1)
         return gr.skip() if visit.busy else gr.update(visible=False)
 
-    def _run(self, session: Session, model: str, direction: str, strength: float, keep: bool, repeat: float, tile: int,
+    def _run(self, session: Session, model: str, direction: str, strength: float, keep_colour: bool, repeat: float, tile: int,
              progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
         visit = self._visit(session)
         if visit.source is None or not model:
-            return [gr.skip()] * 8
+            return [gr.skip()] * len(self._shown)
         source, stop, began = visit.source, visit.stop, time.perf_counter()
         try:
-            raw = self._raw(session, visit, model, direction, int(repeat), int(tile), stop, _Pace(progress, "pieces"))
+            recipe = _recipe(model, direction, strength, keep_colour, repeat, tile)
+            raw = self._raw(session, visit, recipe, stop.is_set, _Pace(progress, "Translating"))
         except CancelledError:
             if stop is not visit.stop or visit.source is not source:
                 raise  # another picture or wish came
-            return [gr.skip(), gr.update(value=note("Stopped."), visible=True), *[gr.skip()] * 6]
-        visit.views = (view(source.picture), view(raw))
-        return self._show(visit, model, direction, strength, keep, time.perf_counter() - began)
+            return [gr.skip(), gr.update(value=note("Stopped."), visible=True), *[gr.skip()] * (len(self._shown) - 2)]
+        visit.views, visit.recoloured = (view(source.picture), view(raw)), None
+        return self._show(visit, recipe, time.perf_counter() - began)
 
-    def _show(self, visit: Visit, model: str, direction: str, strength: float, keep: bool, seconds: float) -> list:
+    def _show(self, visit: Visit, recipe: ImageRecipe, seconds: float) -> list:
         width, height = visit.source.picture.size
         parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else duration(seconds)]
         if max(width, height) > max(visit.views[0].size):
@@ -356,36 +377,36 @@ class TranslateTab:
             parts.append("what was transparent stays so")
         if visit.source.remark:
             parts.append(html.escape(visit.source.remark))
-        both = gr.update(visible=len(self._model(model).directions) > 1)
+        both = gr.update(visible=len(self.engine.model(recipe.model).directions) > 1)
         on, off = gr.update(visible=True), gr.update(visible=False)
-        visit.told = self._way(model, direction)
-        return [self._compared(visit, strength, keep), gr.update(value=note(" · ".join(parts)), visible=True), on, on, both, off, off, off]
+        return [self._compared(visit, recipe), gr.update(value=note(" · ".join(parts)), visible=True), on, both, off, off, off]
 
-    def _compared(self, visit: Visit, strength: float, keep: bool) -> str:
-        before, raw = visit.views
-        return compare_html(before, blend(before, raw, strength / 100, keep), f"Your picture, translated {visit.told}")
+    def _compared(self, visit: Visit, recipe: ImageRecipe) -> str:
+        before, after = visit.views
+        if recipe.keep_colour:
+            after = visit.recoloured = visit.recoloured or blended(before, after, keep_colour=True)
+        after = blended(before, after, recipe.strength)
+        return compare_html(before, after, f"Your picture, translated {self._way(recipe.model, recipe.direction)}")
 
-    def _blend_live(self, session: Session, model: str, direction: str, strength: float, keep: bool, repeat: float, tile: int) -> str:
+    def _blend_live(self, session: Session, *settings) -> str:
         """Strength and colour move: both pictures are there already, and are blended as large as they are shown."""
-        visit = self._visit(session)
-        raw = visit.raws.get(int(repeat))
+        visit, recipe = self._visit(session), _recipe(*settings)
+        raw = visit.raws.get(recipe.repeat)
         if visit.views is None or raw is None:
             return gr.skip()
-        visit.views = (visit.views[0], view(raw))
-        return self._compared(visit, strength, keep)
+        return self._compared(visit, recipe)
 
-    def _raw(self, session: Session, visit: Visit, model: str, direction: str, repeat: int, tile: int, stop: threading.Event, pace) -> Image.Image:
-        """What the network makes of the open picture, `repeat` times in a row; what was made before is kept for the visit."""
-        key = (visit.source.hash, self.engine.library.get(model).hash, direction, tile)
+    def _raw(self, session: Session, visit: Visit, recipe: ImageRecipe, cancel: Callable[[], bool], pace: Callable) -> Image.Image:
+        """What the network makes of the open picture, without strength and colour; what was made before is kept for the visit."""
+        key = (visit.source.hash, self.engine.library.get(recipe.model).hash, recipe.direction, recipe.tile)
         if visit.key != key:
             visit.raws, visit.key = {}, key
-        raws, source = visit.raws, visit.source.picture
-        first = max((n for n in raws if n <= repeat), default=0)
-        picture = raws.get(first, source)
-        for n in range(first, repeat):
-            part = functools.partial(_part, pace, n - first, repeat - first)
-            picture = self._translate(model, direction, picture, tile, part, stop.is_set)
-            raws[n + 1] = picture
+        raws, once = visit.raws, recipe.replace(strength=1.0, keep_colour=False, repeat=1)
+        first = max((n for n in raws if n <= recipe.repeat), default=0)
+        picture = raws.get(first, visit.source.picture)
+        for n in range(first, recipe.repeat):
+            told = functools.partial(_turn, pace, n - first, recipe.repeat - first)
+            picture = raws[n + 1] = self.engine.translate(once, picture, told, cancel)
         self._remember(session, visit)
         return picture
 
@@ -399,29 +420,24 @@ class TranslateTab:
                 id, _ = self._recent.popitem(last=False)
                 self._visits[id].raws = {}
 
-    def _finished(self, session: Session, model: str, direction: str, strength: float, keep: bool, repeat: float, tile: int) -> Image.Image:
-        """The result at its own size. Raises StudioError when there is none."""
-        visit = self._visit(session)
-        if visit.views is None:
-            raise StudioError("There is no result yet.", "Give it a picture first.")
-        raw = self._raw(session, visit, model, direction, int(repeat), int(tile), threading.Event(), lambda done, all_: None)
-        return blend(visit.source.picture, raw, strength / 100, keep)
-
     def _save(self, session: Session, *settings) -> list:
-        path = self._saved_file(session, *settings)
+        path = self._saved_file(session, _recipe(*settings))
         text = f"Saved as <code>{html.escape(str(path))}</code>, with the recipe inside."
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
-    def _saved_file(self, session: Session, model: str, *settings) -> Path:
-        picture = self._finished(session, model, *settings)
-        path = _output(f"{safe_part(Path(self._visit(session).source.name).stem)}-{model}", ".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-        return path
+    def _saved_file(self, session: Session, recipe: ImageRecipe) -> Path:
+        """The result at its own size, as a PNG. Raises StudioError when there is none."""
+        visit = self._visit(session)
+        if visit.views is None:
+            raise StudioError("There is no result yet.", "Give it a picture first.")
+        raw = self._raw(session, visit, recipe, lambda: False, lambda done, all_: None)
+        picture = blended(visit.source.picture, raw, recipe.strength, recipe.keep_colour)
+        recipe = self.engine.stamped(recipe.replace(source=keep(visit.source.path)))
+        return save_picture(picture, recipe, _output(f"{safe_part(Path(visit.source.name).stem)}-{recipe.model}", ".png"))
 
     def _send(self, target: ImageTarget, session: Session, *values) -> list:
         count = len(self.settings)
-        return target.send(session, self._saved_file(session, *values[:count]), *values[count:])
+        return target.send(session, self._saved_file(session, _recipe(*values[:count])), *values[count:])
 
     # -- the way back --------------------------------------------------------------------------------------------
 
@@ -433,9 +449,9 @@ class TranslateTab:
         other = next(d for d in DIRECTIONS if d != direction)
         source = reduced(visit.source.picture, _WAY_BACK)
         progress(0.0, desc="There")
-        there = self._translate(model, direction, source)
+        there = self.engine.translate(ImageRecipe(model, direction=direction), source)
         progress(0.5, desc="And back")
-        back = self._translate(model, other, there)
+        back = self.engine.translate(ImageRecipe(model, direction=other), there)
         difference, lost = what_was_lost(source, back)
         words = next(text for limit, text in _LOST if lost <= limit)
         text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
@@ -448,75 +464,44 @@ class TranslateTab:
 
     # -- several pictures ----------------------------------------------------------------------------------------
 
-    def _translate_many(self, session: Session, files: list[str] | None, model: str, direction: str, strength: float, keep: bool, repeat: float,
-                        tile: int, progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+    def _translate_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
         if not files:
             raise StudioError("There are no pictures yet.", "Drop some into the box first.")
-        visit, pace = self._visit(session), _Pace(progress, "pictures")
+        stop, pace = self._visit(session).stop_many.is_set, _Pace(progress, "Pictures")
+        recipe = self.engine.stamped(_recipe(*settings))
 
         def make(source: Source) -> tuple[Image.Image, bytes]:
-            picture = source.picture
-            for _ in range(int(repeat)):
-                picture = self._translate(model, direction, picture, int(tile), None, visit.stop_many.is_set)
-            picture = blend(source.picture, picture, strength / 100, keep)
-            return picture, _png(picture)
+            begun = pace.done
+            picture = self.engine.translate(recipe, source.picture, lambda done, all_: pace(begun + done / all_, len(files)), stop)
+            return picture, encode(picture, recipe.replace(source=keep(source.path)))
 
-        path = _output(f"{len(files)}-pictures-{model}", ".zip")
-        about = f"Model: {self.engine.library.get(model).title}, {self._way(model, direction)}."
-        outcomes = translate_files(make, [(f, Path(f).name) for f in files], path, about, pace, visit.stop_many.is_set)
+        path = _output(f"{len(files)}-pictures-{recipe.model}", ".zip")
+        about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
+        outcomes = translate_files(make, files, path, about, pace, stop)
         made = any(o.entry for o in outcomes)
         return [gr.update(value=_outcomes_html(outcomes), visible=True), gr.update(value=str(path) if made else None, visible=made)]
 
     # -- a video -------------------------------------------------------------------------------------------------
 
-    def _translate_clip(self, session: Session, video: str | None, smoothing: str, model: str, direction: str, strength: float, keep: bool,
-                        repeat: float, tile: int, progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+    def _translate_clip(self, session: Session, video: str | None, smoothing: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
         if not video:
             raise StudioError("There is no video yet.", "Drop one into the box first.")
-        visit, stop = self._visit(session), self._visit(session).stop_clip.is_set
-
-        def frame(picture: Image.Image) -> Image.Image:
-            result = picture
-            for _ in range(int(repeat)):
-                result = self._translate(model, direction, result, int(tile), None, stop)
-            return blend(picture, result, strength / 100, keep)
-
-        path = _output(f"{safe_part(Path(video).stem)}-{model}", ".mp4")
+        stop, recipe = self._visit(session).stop_clip.is_set, _recipe(*settings)
+        path = _output(f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
         try:
-            translate_clip(video, path, frame, smoothing, _Pace(progress, "frames"), stop)
+            frame = functools.partial(self.engine.translate, recipe, cancel=stop)
+            translate_clip(video, path, frame, smoothing, _Pace(progress, "Frames"), stop)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
         text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
         return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
 
-    # -- the network ---------------------------------------------------------------------------------------------
 
-    def _model(self, id: str):
-        from studio.models.loaded import load_info
-
-        info = self.engine.library.get(id)
-        if getattr(self, "_loaded", (None, None))[0] != info.hash:
-            self._loaded = (info.hash, load_info(info, self.engine.device))
-        return self._loaded[1]
-
-    def _translate(self, model: str, direction: str, picture: Image.Image, tile: int = 0, progress=None, cancel=None) -> Image.Image:
-        if cancel is not None and cancel():
-            raise CancelledError()
-        loaded = self._model(model)
-        return self.engine._ask(lambda: loaded.translate(picture, direction)).result()
-
-
-def blend(source: Image.Image, result: Image.Image, strength: float, keep: bool) -> Image.Image:
-    picture = result.convert("RGB")
-    if keep:
-        light = picture.convert("YCbCr").getchannel(0)
-        _, blue, red = source.convert("RGB").convert("YCbCr").split()
-        picture = Image.merge("YCbCr", (light, blue, red)).convert("RGB")
-    if strength < 1:
-        picture = Image.blend(source.convert("RGB"), picture, strength)
-    if result.mode == "RGBA":
-        picture.putalpha(result.getchannel("A"))
-    return picture
+def _recipe(model: str | None, direction: str | None, strength: float, keep_colour: bool, repeat: float, tile: int) -> ImageRecipe:
+    """The settings on the page."""
+    if not model or not direction:
+        raise StudioError("No model is chosen.", "Choose one first.")
+    return ImageRecipe(model, direction=direction, strength=float(strength) / 100, keep_colour=bool(keep_colour), repeat=int(repeat), tile=int(tile))
 
 
 def what_was_lost(source: Image.Image, back: Image.Image) -> tuple[Image.Image, float]:
@@ -531,23 +516,25 @@ def what_was_lost(source: Image.Image, back: Image.Image) -> tuple[Image.Image, 
 
 
 class _Pace:
-    """Tells progress with the time that is left.  unit: what is counted."""
+    """Tells progress with the time that is left.  what: the words before the numbers.  done: what was told last."""
 
-    def __init__(self, progress: gr.Progress, unit: str):
-        self.progress, self.unit, self.began = progress, unit, time.perf_counter()
+    def __init__(self, progress: gr.Progress, what: str):
+        self.progress, self.what, self.began, self.done = progress, what, time.perf_counter(), 0.0
 
     def __call__(self, done: float, all_: float, name: str = "") -> None:
+        self.done = done
         if not all_:
-            self.progress(None, desc=f"{done:g} {self.unit}")
+            self.progress(None, desc=f"{self.what}: {done:.0f}")
             return
-        left = (time.perf_counter() - self.began) * (all_ - done) / done if done else 0
-        words = f", {_left(left)} left" if done and left > 2 else ""
-        self.progress(done / all_, desc=f"{name or self.unit.capitalize()}: {done:.0f} of {all_:.0f}{words}")
+        spent = time.perf_counter() - self.began
+        left = f", {_left(spent * (all_ - done) / done)} left" if done and spent > 2 else ""
+        count = f": {done:.0f} of {all_:.0f}" if all_ > 1 else ""
+        self.progress(done / all_, desc=f"{self.what}{count}{f', {name}' if name else ''}{left}")
 
 
-def _part(pace: _Pace, n: int, times: int, done: int, all_: int) -> None:
-    """Progress of the n-th of `times` goes through the network."""
-    pace(n * all_ + done, times * all_)
+def _turn(pace: Callable, turn: int, turns: int, done: int, all_: int) -> None:
+    """Progress of one of several goes through the network, as a share of all."""
+    pace((turn + done / all_) / turns, 1)
 
 
 def _left(seconds: float) -> str:
@@ -565,14 +552,6 @@ def _outcomes_html(outcomes: list[Outcome]) -> str:
     if bad:
         text += " Not translated:<ul>" + "".join(f"<li>{html.escape(f'{o.name}: {o.problem}')}</li>" for o in bad) + "</ul>"
     return note(text) + figures_html([(o.after, o.entry) for o in good])
-
-
-def _png(picture: Image.Image) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _output(stem: str, ending: str) -> Path:

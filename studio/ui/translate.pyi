@@ -1,0 +1,587 @@
+"""Translate: one's own pictures and videos through a model that turns one kind of picture into another."""
+
+import dataclasses
+import datetime
+import functools
+import html
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from PIL import Image, ImageChops
+
+from studio.datasets.names import safe_part
+from studio.engine.clip_translate import translate_clip
+from studio.engine.engine import Engine
+from studio.engine.translate_files import Outcome, Source, open_source, reduced, translate_files
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo
+from studio.networks import get_family
+from studio.settings import get_settings
+from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
+from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, friendly, note, press_grid
+from studio.ui.session import Session
+from studio.ui.watch_page import duration
+
+DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
+_ONE, _MANY, _CLIP = "one", "many", "clip"
+_WHATS = [("One picture", _ONE), ("Several pictures", _MANY), ("A video", _CLIP)]
+_SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]
+_TILES = [("By itself: whole when memory allows", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
+_EXAMPLE = 192  # px of an example on the strip
+_WAY_BACK = 768  # px: enough to see what was lost, and quick
+_LOUDER = 4  # how much brighter than it is the difference is shown
+_KEPT_BYTES = 1 << 30  # of pictures that all visitors together have open
+_LOST = (
+    (0.01, "Nearly everything came back."),
+    (0.04, "Most came back; fine detail was lost."),
+    (0.12, "The picture can be recognised; much detail was lost."),
+    (2.0, "Little came back: the model keeps the result far from the source."),
+)
+_NOTHING = (
+    "<b>No model here turns a picture into another.</b><br>Train one in the Train tab from two heaps of pictures, or import a CycleGAN "
+    "or pix2pix checkpoint with <code>studio import FILE</code>; it then appears here."
+)
+_BEGIN = "<b>Give it a picture.</b><br>Drop one, paste it or take one with the camera. The result appears here at the picture's own size."
+
+from gradio.events import Dependency
+
+class _AnyPicture(gr.Image):
+    """Hands over the file as it was sent; damaged ones too, so that we can say what is wrong with them."""
+
+    is_template = True
+
+    def preprocess(self, payload):
+        return payload.path if payload is not None and payload.path else super().preprocess(payload)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+@dataclass
+class Visit:
+    """What one visitor does here.
+
+    raws: how often in a row -> what the network made of the picture, before strength and colour.  key: what else they hang on.
+    """
+
+    model: str = ""
+    source: Source | None = None
+    raws: dict[int, Image.Image] = field(default_factory=dict)
+    key: tuple = ()
+    views: tuple[Image.Image, Image.Image] | None = None  # source and raw as large as they are shown
+    busy: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    stop_many: threading.Event = field(default_factory=threading.Event)
+    stop_clip: threading.Event = field(default_factory=threading.Event)
+    told: str = ""
+
+
+class TranslateTab:
+    """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
+
+    def __init__(self, engine: Engine, session: gr.State):
+        self.engine, self.session = engine, session
+        self._visits: dict[str, Visit] = {}
+        self._recent: OrderedDict[str, int] = OrderedDict()  # visitor -> bytes of open pictures, oldest first
+        self._lock = threading.Lock()
+        self._examples: dict[tuple, str] = {}
+        self._build()
+        self._wire()
+
+    def _visit(self, session: Session | None) -> Visit:
+        if session is None:
+            raise StudioError("The page is still opening.", "Try again in a moment.")
+        return self._visits.setdefault(session.id, Visit())
+
+    # -- what is on the page -------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.nothing = gr.HTML(empty_html(_NOTHING), visible=False, padding=False, elem_id="translate-nothing")
+        with gr.Row(equal_height=False, elem_id="translate-page") as self.body:
+            with gr.Column(scale=6, min_width=320, elem_id="translate-left"):
+                self._build_one()
+                self._build_many()
+                self._build_clip()
+            with gr.Column(scale=4, min_width=320, elem_id="translate-right"):
+                with gr.Column(elem_id="translate-input"):
+                    self.what = gr.Radio(_WHATS, value=_ONE, label="What to translate", elem_id="translate-what")
+                    self.picture = _AnyPicture(
+                        type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=220, label="Your picture",
+                        elem_id="translate-picture", elem_classes="gs-drop", buttons=[],
+                    )  # fmt: skip
+                    self.files = gr.File(
+                        label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id="translate-files",
+                        elem_classes="gs-drop",
+                    )  # fmt: skip
+                    self.video = gr.Video(
+                        label="Drop a video here", sources=["upload", "webcam"], height=240, visible=False, elem_id="translate-video",
+                        elem_classes="gs-drop", buttons=[],
+                    )  # fmt: skip
+                with gr.Column(elem_id="translate-settings"):
+                    self.model = gr.Dropdown([], label="Model", elem_id="translate-model")
+                    self.direction = gr.Radio([], label="Which way (direction)", elem_id="translate-direction")
+                    self.examples_note = gr.HTML("", padding=False, visible=False)
+                    self.examples = press_grid(elem_id="translate-examples", visible=False)
+                    self.strength = gr.Slider(
+                        0, 100, 100, step=1, label="How much of it (strength, %)", elem_id="translate-strength",
+                        info="100 is the model's picture, 0 your own; between them both are blended.",
+                    )  # fmt: skip
+                    self.keep = gr.Checkbox(
+                        False, label="Keep my colours (luminance only)", elem_id="translate-keep",
+                        info="Light and dark come from the model, the colours from your picture.",
+                    )  # fmt: skip
+                    self.repeat = gr.Slider(
+                        1, 8, 1, step=1, label="Times in a row (repeat)", elem_id="translate-repeat",
+                        info="The result goes in again: more of the same, and stranger.",
+                    )  # fmt: skip
+                    with gr.Accordion("Advanced", open=False):
+                        self.tile = gr.Dropdown(
+                            _TILES, value=0, label="In pieces (tile size)", elem_id="translate-tile",
+                            info="Large pictures go through the model in overlapping pieces. Smaller ones need less memory.",
+                        )  # fmt: skip
+
+    def _build_one(self) -> None:
+        with gr.Column(elem_id="translate-one") as self.one:
+            self.stage = compare(value=empty_html(_BEGIN), elem_id="translate-stage")
+            self.told = gr.HTML("", padding=False, visible=False, elem_id="translate-told")
+            with gr.Row(elem_classes="gs-tools", visible=False) as self.tools:
+                self.save = gr.Button("Save picture", variant="primary", elem_id="translate-save")
+                self.back = gr.Button("The way back", visible=False, elem_id="translate-back")
+            with gr.Row(elem_classes="gs-tools", visible=False) as self.sends:
+                pass
+            self.stop = gr.Button("Stop", visible=False, elem_id="translate-stop")
+            self.saved = gr.HTML("", visible=False, padding=False, elem_id="translate-saved")
+            self.download = gr.DownloadButton("Download it (PNG)", visible=False, elem_id="translate-download")
+            self.back_view = gr.HTML("", visible=False, padding=False, elem_id="translate-back-view")
+
+    def _build_many(self) -> None:
+        with gr.Column(visible=False, elem_id="translate-many") as self.many:
+            gr.HTML(note("<b>Several pictures.</b> Each is translated at its own size with the settings beside; the zip keeps their names. "
+                         "One that cannot be used is named and stops nothing."), padding=False)  # fmt: skip
+            with gr.Row(elem_classes="gs-tools"):
+                self.start_many = gr.Button("Translate them", variant="primary", elem_id="translate-start-many")
+                self.stop_many = gr.Button("Stop", visible=False, elem_id="translate-stop-many")
+            self.many_view = gr.HTML("", visible=False, padding=False, elem_id="translate-many-view")
+            self.zip = gr.DownloadButton("Download the zip", visible=False, elem_id="translate-zip")
+
+    def _build_clip(self) -> None:
+        with gr.Column(visible=False, elem_id="translate-clip") as self.clip:
+            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. Long clips take long: the first frame "
+                         "tells how long."), padding=False)  # fmt: skip
+            self.smoothing = gr.Radio(_SMOOTHING, value="light", label="Against flicker (temporal smoothing)", elem_id="translate-smoothing",
+                                      info="Calms what stands still; what moves stays sharp.")  # fmt: skip
+            with gr.Row(elem_classes="gs-tools"):
+                self.start_clip = gr.Button("Translate the video", variant="primary", elem_id="translate-start-clip")
+                self.stop_clip = gr.Button("Stop", visible=False, elem_id="translate-stop-clip")
+            self.clip_note = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-note")
+            self.clip_view = gr.Video(label="The result", visible=False, interactive=False, elem_id="translate-clip-view", buttons=[])
+            self.clip_file = gr.DownloadButton("Download the video (MP4)", visible=False, elem_id="translate-clip-file")
+
+    @property
+    def settings(self) -> list:
+        """What is done to a picture."""
+        return [self.model, self.direction, self.strength, self.keep, self.repeat, self.tile]
+
+    # -- wiring --------------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        s, inputs = self.session, [self.session, *self.settings]
+        shown = [self.stage, self.told, self.tools, self.sends, self.back, self.saved, self.download, self.back_view]
+        self.what.input(_choose_what, self.what, [self.one, self.many, self.clip, self.picture, self.files, self.video], **QUIET)
+
+        def run_after(event):
+            """Translate the open picture, with progress and a way to stop."""
+            event = event.success(friendly(self._begin), s, self.stop, **QUIET).success(
+                friendly(self._run), inputs, shown, show_progress="full", show_progress_on=self.stage, api_visibility="private",
+                concurrency_limit=None, trigger_mode="multiple",
+            )  # fmt: skip
+            event.then(friendly(self._end), s, self.stop, **QUIET)
+
+        run_after(self.picture.input(friendly(self._open), [s, self.picture], [*shown, self.picture], **QUIET, trigger_mode="multiple"))
+        run_after(self.examples.select(friendly(self._open_example), [s, self.model, self.direction], shown, **QUIET))
+        run_after(self.model.input(friendly(self._choose_model), [s, self.model, self.direction],
+                                   [self.direction, self.examples_note, self.examples], **QUIET))  # fmt: skip
+        run_after(self.direction.input(friendly(self._draw_examples), [s, self.model, self.direction],
+                                       [self.examples_note, self.examples], **QUIET))  # fmt: skip
+        for trigger in (self.repeat.release, self.tile.input):
+            run_after(trigger(friendly(lambda session: None), s, None, **QUIET))
+        self.repeat.change(friendly(self._blend_live), inputs, self.stage, **LIVE)
+        for trigger in (self.strength.change, self.keep.change):
+            trigger(friendly(self._blend_live), inputs, self.stage, **LIVE)
+        self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
+        self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
+                        api_visibility="private", concurrency_limit=None)  # fmt: skip
+        self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress="full", show_progress_on=self.back_view,
+                        api_visibility="private", concurrency_limit=None)  # fmt: skip
+
+        self._work(self.start_many, self.stop_many, "stop_many", self._translate_many, [s, self.files, *self.settings],
+                   [self.many_view, self.zip], self.many_view)  # fmt: skip
+        self._work(self.start_clip, self.stop_clip, "stop_clip", self._translate_clip, [s, self.video, self.smoothing, *self.settings],
+                   [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
+
+    def _work(self, button, stop, flag: str, run: Callable, inputs: list, outputs: list, view) -> None:
+        """A button that begins long work, with progress on `view`, and one that ends it. flag: the visit's Event for it."""
+
+        def begin(session: Session) -> list:
+            getattr(self._visit(session), flag).clear()
+            return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
+
+        work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
+            friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
+        )
+        work.failure(lambda: [gr.update(visible=False), gr.update(value="", visible=False)], None, [stop, view], **QUIET)
+        work.success(lambda: gr.update(visible=False), None, stop, **QUIET)
+        stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
+
+    def add_targets(self, targets: list[ImageTarget]) -> None:
+        """Buttons that send the result elsewhere. Called once all tabs are built."""
+        with self.sends:
+            buttons = [gr.Button(t.label, elem_id=f"translate-{t.id}") for t in targets]
+        for button, target in zip(buttons, targets, strict=True):
+            button.click(friendly(functools.partial(self._send, target)), [self.session, *self.settings, *target.inputs], target.outputs, **QUIET)
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    @property
+    def enter_outputs(self) -> list:
+        """Outputs of `enter`."""
+        return [self.nothing, self.body, self.model, self.direction, self.examples_note, self.examples]
+
+    def enter(self, session: Session, direction: str | None) -> list:
+        """When the tab is opened: the models there are now, and the one of before."""
+        visit, found = self._visit(session), self._models()
+        if not found:
+            return [gr.update(visible=True), gr.update(visible=False), *[gr.skip()] * (len(self.enter_outputs) - 2)]
+        ids = [m.id for m in found]
+        visit.model = visit.model if visit.model in ids else ids[0]
+        choices = gr.update(choices=[(m.title, m.id) for m in found], value=visit.model, interactive=len(found) > 1)
+        return [gr.update(visible=False), gr.update(visible=True), choices, *self._choose_model(session, visit.model, direction)]
+
+    def _models(self) -> list[ModelInfo]:
+        return [m for m in self.engine.library.scan()[0] if get_family(m.family).translate]
+
+    def _choose_model(self, session: Session, model: str, direction: str | None) -> list:
+        """For [direction, examples_note, examples]."""
+        visit = self._visit(session)
+        visit.model = self.engine.library.get(model).id
+        known = self._model(visit.model).directions
+        direction = direction if direction in known else known[0]
+        radio = gr.update(choices=[(self._way(visit.model, d), d) for d in known], value=direction, interactive=len(known) > 1)
+        return [radio, *self._draw_examples(session, visit.model, direction)]
+
+    def _way(self, model: str, direction: str) -> str:
+        """A direction in words: with the names of both sides, when the model's folder says them (extra.sides)."""
+        sides = self.engine.library.get(model).extra.get("sides")
+        if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(x, str) for x in sides)):
+            return DIRECTIONS[direction]
+        there, here = sides if direction == "AtoB" else sides[::-1]
+        return f"{DIRECTIONS[direction]}: {there} to {here}"
+
+    def _draw_examples(self, session: Session, model: str, direction: str) -> list:
+        """For [examples_note, examples]: pictures that came with the model, before and after; made the first time."""
+        info = self.engine.library.get(model)
+        key = (info.hash, direction)
+        if key not in self._examples:
+            pairs = []
+            for path in info.examples(direction[0]):
+                before = reduced(open_source(path).picture, _EXAMPLE)
+                pairs.append((before, self._translate(model, direction, before)))
+            self._examples[key] = pairs_html(pairs) if pairs else ""
+        strip = self._examples[key]
+        text = note("<b>Before and after.</b> Press one to try it.")
+        return [gr.update(value=text, visible=bool(strip)), gr.update(value=strip, visible=bool(strip))]
+
+    # -- one picture ---------------------------------------------------------------------------------------------
+
+    def _blank(self, stage: str) -> list:
+        """The page without a result, for `shown` of `_wire`."""
+        off = gr.update(visible=False)
+        return [stage, off, off, off, off, off, off, off]
+
+    def _open(self, session: Session, path: str | None) -> list:
+        """A picture was given, or taken away again."""
+        visit = self._visit(session)
+        visit.stop.set()
+        visit.source, visit.raws, visit.key, visit.views = None, {}, (), None
+        if path is None:
+            return [*self._blank(empty_html(_BEGIN)), gr.skip()]
+        try:
+            visit.source = open_source(path)
+        except StudioError as e:
+            return [*self._blank(empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")), None]
+        return [*self._blank(alone_html(view(visit.source.picture), "Your picture")), gr.skip()]
+
+    def _open_example(self, session: Session, model: str, direction: str, event: gr.EventData) -> list:
+        files, index = self.engine.library.get(model).examples(direction[0]), event._data.get("index")
+        if not (isinstance(index, int) and 0 <= index < len(files)):
+            raise StudioError("That example is no longer here.", "Press another.")
+        return self._open(session, str(files[index]))[:-1]
+
+    def _begin(self, session: Session) -> dict:
+        visit = self._visit(session)
+        visit.stop.set()  # an older run ends
+        visit.stop, visit.busy = threading.Event(), visit.busy + 1
+        return gr.update(visible=visit.source is not None)
+
+    def _end(self, session: Session) -> dict:
+        visit = self._visit(session)
+        visit.busy = max(0, visit.busy - 1)
+        return gr.skip() if visit.busy else gr.update(visible=False)
+
+    def _run(self, session: Session, model: str, direction: str, strength: float, keep: bool, repeat: float, tile: int,
+             progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+        visit = self._visit(session)
+        if visit.source is None or not model:
+            return [gr.skip()] * 8
+        source, stop, began = visit.source, visit.stop, time.perf_counter()
+        try:
+            raw = self._raw(session, visit, model, direction, int(repeat), int(tile), stop, _Pace(progress, "pieces"))
+        except CancelledError:
+            if stop is not visit.stop or visit.source is not source:
+                raise  # another picture or wish came
+            return [gr.skip(), gr.update(value=note("Stopped."), visible=True), *[gr.skip()] * 6]
+        visit.views = (view(source.picture), view(raw))
+        return self._show(visit, model, direction, strength, keep, time.perf_counter() - began)
+
+    def _show(self, visit: Visit, model: str, direction: str, strength: float, keep: bool, seconds: float) -> list:
+        width, height = visit.source.picture.size
+        parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else duration(seconds)]
+        if max(width, height) > max(visit.views[0].size):
+            parts.append("shown smaller here; saved at its own size")
+        if visit.source.picture.mode == "RGBA":
+            parts.append("what was transparent stays so")
+        if visit.source.remark:
+            parts.append(html.escape(visit.source.remark))
+        both = gr.update(visible=len(self._model(model).directions) > 1)
+        on, off = gr.update(visible=True), gr.update(visible=False)
+        visit.told = self._way(model, direction)
+        return [self._compared(visit, strength, keep), gr.update(value=note(" · ".join(parts)), visible=True), on, on, both, off, off, off]
+
+    def _compared(self, visit: Visit, strength: float, keep: bool) -> str:
+        before, raw = visit.views
+        return compare_html(before, blend(before, raw, strength / 100, keep), f"Your picture, translated {visit.told}")
+
+    def _blend_live(self, session: Session, model: str, direction: str, strength: float, keep: bool, repeat: float, tile: int) -> str:
+        """Strength and colour move: both pictures are there already, and are blended as large as they are shown."""
+        visit = self._visit(session)
+        raw = visit.raws.get(int(repeat))
+        if visit.views is None or raw is None:
+            return gr.skip()
+        visit.views = (visit.views[0], view(raw))
+        return self._compared(visit, strength, keep)
+
+    def _raw(self, session: Session, visit: Visit, model: str, direction: str, repeat: int, tile: int, stop: threading.Event, pace) -> Image.Image:
+        """What the network makes of the open picture, `repeat` times in a row; what was made before is kept for the visit."""
+        key = (visit.source.hash, self.engine.library.get(model).hash, direction, tile)
+        if visit.key != key:
+            visit.raws, visit.key = {}, key
+        raws, source = visit.raws, visit.source.picture
+        first = max((n for n in raws if n <= repeat), default=0)
+        picture = raws.get(first, source)
+        for n in range(first, repeat):
+            part = functools.partial(_part, pace, n - first, repeat - first)
+            picture = self._translate(model, direction, picture, tile, part, stop.is_set)
+            raws[n + 1] = picture
+        self._remember(session, visit)
+        return picture
+
+    def _remember(self, session: Session, visit: Visit) -> None:
+        """Open pictures of the visitors who came last stay in memory; those of others are made again when they are wanted."""
+        pictures = [visit.source.picture, *visit.raws.values()]
+        with self._lock:
+            self._recent.pop(session.id, None)
+            self._recent[session.id] = sum(p.width * p.height * len(p.getbands()) for p in pictures)
+            while sum(self._recent.values()) > _KEPT_BYTES and len(self._recent) > 1:
+                id, _ = self._recent.popitem(last=False)
+                self._visits[id].raws = {}
+
+    def _finished(self, session: Session, model: str, direction: str, strength: float, keep: bool, repeat: float, tile: int) -> Image.Image:
+        """The result at its own size. Raises StudioError when there is none."""
+        visit = self._visit(session)
+        if visit.views is None:
+            raise StudioError("There is no result yet.", "Give it a picture first.")
+        raw = self._raw(session, visit, model, direction, int(repeat), int(tile), threading.Event(), lambda done, all_: None)
+        return blend(visit.source.picture, raw, strength / 100, keep)
+
+    def _save(self, session: Session, *settings) -> list:
+        path = self._saved_file(session, *settings)
+        text = f"Saved as <code>{html.escape(str(path))}</code>, with the recipe inside."
+        return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
+
+    def _saved_file(self, session: Session, model: str, *settings) -> Path:
+        picture = self._finished(session, model, *settings)
+        path = _output(f"{safe_part(Path(self._visit(session).source.name).stem)}-{model}", ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+        return path
+
+    def _send(self, target: ImageTarget, session: Session, *values) -> list:
+        count = len(self.settings)
+        return target.send(session, self._saved_file(session, *values[:count]), *values[count:])
+
+    # -- the way back --------------------------------------------------------------------------------------------
+
+    def _way_back(self, session: Session, model: str, direction: str, *_, progress: gr.Progress = gr.Progress()) -> dict:
+        """There and back again, beside the source, with what was lost."""
+        visit = self._visit(session)
+        if visit.source is None:
+            raise StudioError("There is no picture yet.", "Give it one first.")
+        other = next(d for d in DIRECTIONS if d != direction)
+        source = reduced(visit.source.picture, _WAY_BACK)
+        progress(0.0, desc="There")
+        there = self._translate(model, direction, source)
+        progress(0.5, desc="And back")
+        back = self._translate(model, other, there)
+        difference, lost = what_was_lost(source, back)
+        words = next(text for limit, text in _LOST if lost <= limit)
+        text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
+                    f"(mean absolute difference, {lost * 255:.1f} of 255 levels).")  # fmt: skip
+        figures = figures_html([
+            (source, "Your picture"), (there, self._way(model, direction)), (back, self._way(model, other)),
+            (difference, f"What was lost, {_LOUDER} times brighter than it is"),
+        ])  # fmt: skip
+        return gr.update(value=text + figures, visible=True)
+
+    # -- several pictures ----------------------------------------------------------------------------------------
+
+    def _translate_many(self, session: Session, files: list[str] | None, model: str, direction: str, strength: float, keep: bool, repeat: float,
+                        tile: int, progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+        if not files:
+            raise StudioError("There are no pictures yet.", "Drop some into the box first.")
+        visit, pace = self._visit(session), _Pace(progress, "pictures")
+
+        def make(source: Source) -> tuple[Image.Image, bytes]:
+            picture = source.picture
+            for _ in range(int(repeat)):
+                picture = self._translate(model, direction, picture, int(tile), None, visit.stop_many.is_set)
+            picture = blend(source.picture, picture, strength / 100, keep)
+            return picture, _png(picture)
+
+        path = _output(f"{len(files)}-pictures-{model}", ".zip")
+        about = f"Model: {self.engine.library.get(model).title}, {self._way(model, direction)}."
+        outcomes = translate_files(make, [(f, Path(f).name) for f in files], path, about, pace, visit.stop_many.is_set)
+        made = any(o.entry for o in outcomes)
+        return [gr.update(value=_outcomes_html(outcomes), visible=True), gr.update(value=str(path) if made else None, visible=made)]
+
+    # -- a video -------------------------------------------------------------------------------------------------
+
+    def _translate_clip(self, session: Session, video: str | None, smoothing: str, model: str, direction: str, strength: float, keep: bool,
+                        repeat: float, tile: int, progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+        if not video:
+            raise StudioError("There is no video yet.", "Drop one into the box first.")
+        visit, stop = self._visit(session), self._visit(session).stop_clip.is_set
+
+        def frame(picture: Image.Image) -> Image.Image:
+            result = picture
+            for _ in range(int(repeat)):
+                result = self._translate(model, direction, result, int(tile), None, stop)
+            return blend(picture, result, strength / 100, keep)
+
+        path = _output(f"{safe_part(Path(video).stem)}-{model}", ".mp4")
+        try:
+            translate_clip(video, path, frame, smoothing, _Pace(progress, "frames"), stop)
+        except CancelledError:
+            return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
+        text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
+        return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
+
+    # -- the network ---------------------------------------------------------------------------------------------
+
+    def _model(self, id: str):
+        from studio.models.loaded import load_info
+
+        info = self.engine.library.get(id)
+        if getattr(self, "_loaded", (None, None))[0] != info.hash:
+            self._loaded = (info.hash, load_info(info, self.engine.device))
+        return self._loaded[1]
+
+    def _translate(self, model: str, direction: str, picture: Image.Image, tile: int = 0, progress=None, cancel=None) -> Image.Image:
+        if cancel is not None and cancel():
+            raise CancelledError()
+        loaded = self._model(model)
+        return self.engine._ask(lambda: loaded.translate(picture, direction)).result()
+
+
+def blend(source: Image.Image, result: Image.Image, strength: float, keep: bool) -> Image.Image:
+    picture = result.convert("RGB")
+    if keep:
+        light = picture.convert("YCbCr").getchannel(0)
+        _, blue, red = source.convert("RGB").convert("YCbCr").split()
+        picture = Image.merge("YCbCr", (light, blue, red)).convert("RGB")
+    if strength < 1:
+        picture = Image.blend(source.convert("RGB"), picture, strength)
+    if result.mode == "RGBA":
+        picture.putalpha(result.getchannel("A"))
+    return picture
+
+
+def what_was_lost(source: Image.Image, back: Image.Image) -> tuple[Image.Image, float]:
+    """Two pictures of the same size -> their difference, brightened, and its mean.
+
+    The mean absolute difference of the RGB values, each in [0, 1]; transparent parts count by their opacity.
+    """
+    weight = np.asarray(source.getchannel("A"), np.float32) / 255 if source.mode == "RGBA" else np.ones(source.size[::-1], np.float32)
+    difference = np.asarray(ImageChops.difference(source.convert("RGB"), back.convert("RGB")), np.float32) * weight[:, :, None]
+    lost = float(difference.sum() / 255 / 3 / max(float(weight.sum()), 1e-6))
+    return Image.fromarray((difference * _LOUDER).clip(0, 255).astype(np.uint8)), lost
+
+
+class _Pace:
+    """Tells progress with the time that is left.  unit: what is counted."""
+
+    def __init__(self, progress: gr.Progress, unit: str):
+        self.progress, self.unit, self.began = progress, unit, time.perf_counter()
+
+    def __call__(self, done: float, all_: float, name: str = "") -> None:
+        if not all_:
+            self.progress(None, desc=f"{done:g} {self.unit}")
+            return
+        left = (time.perf_counter() - self.began) * (all_ - done) / done if done else 0
+        words = f", {_left(left)} left" if done and left > 2 else ""
+        self.progress(done / all_, desc=f"{name or self.unit.capitalize()}: {done:.0f} of {all_:.0f}{words}")
+
+
+def _part(pace: _Pace, n: int, times: int, done: int, all_: int) -> None:
+    """Progress of the n-th of `times` goes through the network."""
+    pace(n * all_ + done, times * all_)
+
+
+def _left(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else duration(seconds)
+
+
+def _choose_what(what: str) -> list:
+    """For [one, many, clip, picture, files, video]."""
+    return [gr.update(visible=what == w) for w in (_ONE, _MANY, _CLIP)] * 2
+
+
+def _outcomes_html(outcomes: list[Outcome]) -> str:
+    good, bad = [o for o in outcomes if o.entry], [o for o in outcomes if not o.entry]
+    text = f"<b>{len(good):,} of {len(outcomes):,} pictures translated.</b>"
+    if bad:
+        text += " Not translated:<ul>" + "".join(f"<li>{html.escape(f'{o.name}: {o.problem}')}</li>" for o in bad) + "</ul>"
+    return note(text) + figures_html([(o.after, o.entry) for o in good])
+
+
+def _png(picture: Image.Image) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _output(stem: str, ending: str) -> Path:
+    """A new file for a result. Its name cannot be guessed, for whoever knows it may download it."""
+    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return get_settings().outputs / "translate" / f"{stem}-{moment}-{secrets.token_hex(6)}{ending}"
