@@ -1,6 +1,8 @@
 """A video through a model that translates, frame by frame: size, timing and sound stay as they were."""
 
-from collections.abc import Callable
+import contextlib
+import errno
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +25,8 @@ _BLUR = 2  # px; single noisy pixels are no movement
 _KEPT_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _UNSAID, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
+_AGAIN = "Open it in another program, and save it anew as MP4."
+_NO_FRAME = ("No frame of this video can be read.", _AGAIN)
 _HD = 720  # lines; from here on players take unlabelled colours for BT.709
 
 
@@ -82,27 +86,45 @@ def translate_clip(
     source, target = Path(source), Path(target)
     if smoothing not in SMOOTHING:
         raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
-    container, smooth = _container(source), Smoother(SMOOTHING[smoothing])
-    options = {"protocol_whitelist": "file"}  # libav also knows play lists, which open other files
+    smooth = Smoother(SMOOTHING[smoothing])
     try:
-        with av.open(str(source), format=container, options=options, metadata_errors="replace") as reader, whole_file(target) as part:
-            writer = _Writer(part, reader)
-            try:
-                for frame in writer.frames():
-                    if cancel is not None and cancel():
-                        raise CancelledError()
-                    picture = Image.fromarray(upright_pixels(_labelled(frame), writer.video))
-                    writer.put(frame, smooth(picture, translate(picture).convert("RGB")))
-                    if progress:
-                        progress(writer.count, max(writer.expected, writer.count) if writer.expected else 0)
-                writer.finish()
-            finally:
-                writer.close()
-    except av.FFmpegError as e:
-        raise StudioError(f"The video cannot be used: {e.strerror or e}.", "Open it in another program, and save it anew as MP4.") from None
+        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader)) as writer:
+            expected = _expected(reader, writer.video)
+            for frame in writer.frames():
+                if cancel is not None and cancel():
+                    raise CancelledError()
+                picture = _picture(frame, writer.video)
+                writer.put(frame, smooth(picture, translate(picture).convert("RGB")))
+                if progress:
+                    progress(writer.count, max(expected, writer.count) if expected else 0)
+            writer.finish()
     except OSError as e:
         raise StudioError(f"The video could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
     return target
+
+
+def first_frame(source: str | Path) -> tuple[Image.Image, int]:
+    """The first frame of a video as `translate_clip` takes it, and how many there are, about; 0 = not known.
+
+    Raises StudioError for what is no video, or is damaged.
+    """
+    with _reading(Path(source)) as reader:
+        stream = _pictures_of(reader)
+        for frame in reader.decode(stream):
+            return _picture(frame, stream), _expected(reader, stream)
+    raise StudioError(*_NO_FRAME)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator:
+    options = {"protocol_whitelist": "file"}  # libav also knows play lists, which open other files
+    try:
+        with av.open(str(path), format=_container(path), options=options, metadata_errors="replace") as reader:
+            yield reader
+    except av.FFmpegError as e:
+        if e.errno == errno.ENOSPC:
+            raise StudioError("The disk is full.", "Free some space, then try again.") from None
+        raise StudioError(f"The video cannot be used: {e.strerror or e}.", _AGAIN) from None
 
 
 def _container(path: Path) -> str:
@@ -116,28 +138,37 @@ def _container(path: Path) -> str:
     return kind
 
 
-def _labelled(frame: av.VideoFrame) -> av.VideoFrame:
-    """With the colours said that players guess."""
-    if frame.colorspace == _UNSAID:
+def _pictures_of(reader):
+    """The stream of pictures; the cover of an album is none."""
+    for stream in reader.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:
+            stream.thread_type = "AUTO"
+            return stream
+    raise StudioError("This file has sound, but no moving pictures.", "Choose a video.")
+
+
+def _expected(reader, stream) -> int:
+    """How many frames there are, about; 0 = not known."""
+    seconds = float(stream.duration * stream.time_base) if stream.duration else (reader.duration or 0) / av.time_base
+    return stream.frames or round(seconds * float(stream.average_rate or 0))
+
+
+def _picture(frame: av.VideoFrame, stream) -> Image.Image:
+    if frame.colorspace == _UNSAID:  # players guess as well
         frame.colorspace = _BT709 if frame.height >= _HD else _BT601
-    return frame
+    return Image.fromarray(upright_pixels(frame, stream))
 
 
 class _Writer:
     """The .mp4 while it is written. It is begun with the first frame, for only then is known how the picture lies.
 
-    video: the stream that is read.  count: frames so far.  expected: how many there will be, about; 0 = not known.
+    video: the stream that is read.  count: frames so far.
     """
 
     def __init__(self, part: Path, reader):
         self.part, self.reader, self.count = part, reader, 0
-        self.video = next((s for s in reader.streams.video if not s.disposition & s.disposition.attached_pic), None)
-        if self.video is None:
-            raise StudioError("This file has sound, but no pictures.", "Choose a video.")
-        self.video.thread_type = "AUTO"
+        self.video = _pictures_of(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
-        seconds = float(self.video.duration * self.video.time_base) if self.video.duration else (reader.duration or 0) / av.time_base
-        self.expected = self.video.frames or round(seconds * float(self.video.average_rate or 0))
         self.container = None
         self._sounds = {s.index: s for s in reader.streams.audio if s.codec_context is not None}
         self._waiting: list[av.Packet] = []  # sound that comes before the first frame
@@ -151,7 +182,7 @@ class _Writer:
                 continue
             yield from packet.decode()
         if not self.count:
-            raise StudioError("No frame of this video can be read.", "Open it in another program, and save it anew as MP4.")
+            raise StudioError(*_NO_FRAME)
 
     def put(self, frame: av.VideoFrame, picture: np.ndarray) -> None:
         """Write the picture (H, W, 3) uint8 at the time of `frame`."""

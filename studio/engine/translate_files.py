@@ -19,6 +19,7 @@ from studio.models.translate import MAX_PIXELS
 from studio.settings import ensure_room
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+_SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # as a colour profile calls what Pillow calls a mode
 _PREVIEW = 256  # px
 _NOT_REACHED = "not reached: you stopped before"
 
@@ -69,13 +70,13 @@ def open_source(path: str | Path) -> Source:
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """8 bits in the colours of screens. A profile that cannot be used counts as none."""
-    if image.mode != "CMYK":
-        image = eight_bits(image)
-    if profile:
+    """8 bits in the colours of screens. A profile that cannot be used, or is one for other modes, counts as none."""
+    image = image if image.mode == "CMYK" else eight_bits(image)
+    if profile and image.mode in _SPACES:
         with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
             theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "srgb" not in ImageCms.getProfileDescription(theirs).lower():
+            fits = theirs.profile.xcolor_space == _SPACES[image.mode]
+            if fits and "srgb" not in ImageCms.getProfileDescription(theirs).lower():
                 colours = image.convert("RGB") if image.mode == "RGBA" else image
                 turned = ImageCms.profileToProfile(colours, theirs, ImageCms.createProfile("sRGB"), outputMode="RGB")
                 if image.mode == "RGBA":
@@ -98,6 +99,11 @@ class Outcome:
     remark: str = ""
     before: Image.Image | None = None
     after: Image.Image | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, with the name of the file."""
+        return self.problem if self.name in self.problem else f"{self.name}: {self.problem}"
 
 
 def translate_files(
@@ -160,5 +166,5 @@ def _report(outcomes: Sequence[Outcome], about: str) -> str:
     lines += [f"{o.name} -> {o.entry}" + (f" ({o.remark})" if o.remark else "") for o in outcomes if o.entry]
     failed = [o for o in outcomes if not o.entry]
     if failed:
-        lines += ["", "Not translated:", *(f"{o.name}: {o.problem}" for o in failed)]
+        lines += ["", "Not translated:", *(o.sentence for o in failed)]
     return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from PIL import Image, ImageChops
 
 from studio.datasets.names import safe_part
 from studio.engine.blending import blended
-from studio.engine.clip_translate import translate_clip
+from studio.engine.clip_translate import first_frame, translate_clip
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
 from studio.engine.picture import encode, save_picture
@@ -120,10 +120,7 @@ class TranslateTab:
                         label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id="translate-files",
                         elem_classes="gs-drop",
                     )  # fmt: skip
-                    self.video = gr.Video(
-                        label="Drop a video here", sources=["upload", "webcam"], height=240, visible=False, elem_id="translate-video",
-                        elem_classes="gs-drop", buttons=[],
-                    )  # fmt: skip
+                    self.video = gr.File(label="Drop a video here", height=200, visible=False, elem_id="translate-video", elem_classes="gs-drop")
                 with gr.Column(elem_id="translate-settings"):
                     self.model = gr.Dropdown([], label="Model", elem_id="translate-model")
                     self.direction = gr.Radio([], label="Which way (direction)", elem_id="translate-direction")
@@ -171,15 +168,17 @@ class TranslateTab:
 
     def _build_clip(self) -> None:
         with gr.Column(visible=False, elem_id="translate-clip") as self.clip:
-            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. Long clips take long: the first frame "
-                         "tells how long."), padding=False)  # fmt: skip
+            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. The first frame shows what it will look like."),
+                    padding=False)  # fmt: skip
+            self.clip_stage = compare(value="", visible=False, elem_id="translate-clip-stage")
+            self.clip_facts = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-facts")
             self.smoothing = gr.Radio(_SMOOTHING, value="light", label="Against flicker (temporal smoothing)", elem_id="translate-smoothing",
                                       info="Calms what stands still; what moves stays sharp.")  # fmt: skip
             with gr.Row(elem_classes="gs-tools"):
                 self.start_clip = gr.Button("Translate the video", variant="primary", elem_id="translate-start-clip")
                 self.stop_clip = gr.Button("Stop", visible=False, elem_id="translate-stop-clip")
             self.clip_note = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-note")
-            self.clip_view = gr.Video(label="The result", visible=False, interactive=False, elem_id="translate-clip-view", buttons=[])
+            self.clip_view = gr.Video(show_label=False, visible=False, interactive=False, elem_id="translate-clip-view", buttons=[])
             self.clip_file = gr.DownloadButton("Download the video (MP4)", visible=False, elem_id="translate-clip-file")
 
     @property
@@ -214,6 +213,8 @@ class TranslateTab:
                    [self.many_view, self.zip], self.many_view)  # fmt: skip
         self._work(self.start_clip, self.stop_clip, "stop_clip", self._translate_clip, [s, self.video, self.smoothing, *self.settings],
                    [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
+        for trigger in (self.video.change, self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release):
+            trigger(friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
 
     @property
     def _shown(self) -> list:
@@ -325,7 +326,7 @@ class TranslateTab:
         try:
             visit.source = open_source(path)
         except StudioError as e:
-            return [*self._blank(empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")), None]
+            return [*self._blank(_refusal(e)), None]
         return [*self._blank(alone_html(view(visit.source.picture), "Your picture")), gr.skip()]
 
     def _open_example(self, session: Session, model: str, direction: str, event: gr.EventData) -> list:
@@ -483,6 +484,22 @@ class TranslateTab:
 
     # -- a video -------------------------------------------------------------------------------------------------
 
+    def _first_frame(self, video: str | None, *settings) -> list:
+        """What the video will look like, and how long it will take: for [clip_stage, clip_facts]."""
+        if not video:
+            return [gr.update(value="", visible=False)] * 2
+        try:
+            frame, count = first_frame(video)
+        except StudioError as e:
+            return [gr.update(value=_refusal(e), visible=True), gr.update(visible=False)]
+        began = time.perf_counter()
+        result = self.engine.translate(_recipe(*settings), frame)
+        spent = time.perf_counter() - began
+        facts = f"<b>{frame.width:,} x {frame.height:,} px</b>"
+        facts += f" · {count:,} frames · {_left(count * spent)} of work, by the first frame" if count else ""
+        return [gr.update(value=compare_html(view(frame), view(result), "The first frame, translated"), visible=True),
+                gr.update(value=note(facts), visible=True)]  # fmt: skip
+
     def _translate_clip(self, session: Session, video: str | None, smoothing: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
         if not video:
             raise StudioError("There is no video yet.", "Drop one into the box first.")
@@ -537,6 +554,11 @@ def _turn(pace: Callable, turn: int, turns: int, done: int, all_: int) -> None:
     pace((turn + done / all_) / turns, 1)
 
 
+def _refusal(e: StudioError) -> str:
+    """Why a file cannot be used, where its picture would be."""
+    return empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")
+
+
 def _left(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else duration(seconds)
 
@@ -550,7 +572,7 @@ def _outcomes_html(outcomes: list[Outcome]) -> str:
     good, bad = [o for o in outcomes if o.entry], [o for o in outcomes if not o.entry]
     text = f"<b>{len(good):,} of {len(outcomes):,} pictures translated.</b>"
     if bad:
-        text += " Not translated:<ul>" + "".join(f"<li>{html.escape(f'{o.name}: {o.problem}')}</li>" for o in bad) + "</ul>"
+        text += " Not translated:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
     return note(text) + figures_html([(o.after, o.entry) for o in good])
 
 
