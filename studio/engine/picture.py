@@ -83,18 +83,19 @@ def encode(
     """
     image, buffer = picture if isinstance(picture, Image.Image) else Image.fromarray(picture), io.BytesIO()
     xmp = _xmp(recipe) if recipe is not None else None
+    profile = image.info.get("icc_profile")
     if kind == "png":
         info = PngImagePlugin.PngInfo()
         if xmp:
             info.add_itxt(_JSON_KEY, recipe.to_json())
             info.add_itxt(_WORDS_KEY, _words(recipe))
             info.add_itxt(_XMP_KEY, xmp)
-        image.save(buffer, "PNG", pnginfo=info)
+        image.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
     elif kind == "webp":
         if max(image.size) > _MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        image.save(buffer, "WEBP", xmp=xmp.encode() if xmp else b"", **options)
+        image.save(buffer, "WEBP", xmp=xmp.encode() if xmp else b"", icc_profile=profile, **options)
     else:
         raise StudioError(f"Pictures cannot be saved as '{kind}'.", "Choose png or webp.")
     return buffer.getvalue()

@@ -1,12 +1,19 @@
-"""How much memory there is, and how much a network takes."""
+"""How much memory there is, how much a network takes, and where what is large is kept."""
 
-from collections.abc import Callable
+import contextlib
+import itertools
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from studio.settings import ensure_room
 
 
 def free_bytes(device: torch.device) -> int:
@@ -28,6 +35,32 @@ def peak_bytes(run: Callable[[], object]) -> int:
     with _Watch() as watch:
         run()
     return watch.peak
+
+
+@contextlib.contextmanager
+def room_for_maps(nbytes: int, device: torch.device, folder: Path) -> Iterator[Callable[[tuple[int, ...], torch.dtype], torch.Tensor]]:
+    """A function that makes empty tensors (shape, dtype), channels last, for about `nbytes` in all: on the device if they fit
+    into half of its memory, else into the machine's, else in files below `folder`, of which the system keeps in memory what
+    there is room for. Files go when the context ends. Raises NoRoom when the disk has no room either.
+    """
+    for place in dict.fromkeys((device, torch.device("cpu"))):
+        if nbytes < free_bytes(place) / 2:
+            yield lambda shape, dtype: torch.empty(shape, dtype=dtype, device=place, memory_format=torch.channels_last)
+            return
+    ensure_room(folder, nbytes)
+    # Windows does not delete a file that is mapped still; then it goes with the cache.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="maps-", ignore_cleanup_errors=True) as files:
+        names = (Path(files) / str(i) for i in itertools.count())
+
+        def on_disk(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+            n, c, h, w = shape
+            path = next(names)
+            flat = torch.from_file(str(path), shared=True, size=math.prod(shape), dtype=dtype)
+            with contextlib.suppress(PermissionError):
+                path.unlink()  # so that the space is free again as soon as the tensor is
+            return flat.reshape(n, h, w, c).permute(0, 3, 1, 2)
+
+        yield on_disk
 
 
 class _Watch(TorchDispatchMode):

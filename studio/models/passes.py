@@ -32,8 +32,11 @@ _POINTWISE = (BatchNorm, nn.ReLU, nn.LeakyReLU, nn.Tanh)
 # -- maps --------------------------------------------------------------------------------------------------------------
 
 
+NewMap = Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
+
+
 class Store:
-    """A map that is kept in memory. It is made when its first piece is written."""
+    """A map that is kept. It is made when its first piece is written."""
 
     def __init__(self, channels: int, height: int, width: int):
         self.shape = (1, channels, height, width)
@@ -44,10 +47,10 @@ class Store:
         """Of float32."""
         return 4 * math.prod(self.shape)
 
-    def write(self, box: Box, x: torch.Tensor, device: torch.device) -> None:
+    def write(self, box: Box, x: torch.Tensor, new_map: NewMap) -> None:
         """Put a piece (1, C, h, w) in its place."""
         if self.data is None:
-            self.data = torch.empty(self.shape, dtype=x.dtype, device=device).to(memory_format=torch.channels_last)
+            self.data = new_map(self.shape, x.dtype)
         self.data[:, :, box.top : box.bottom, box.left : box.right] = x
 
 
@@ -250,12 +253,12 @@ class Pass:
         side = max(_LEAST_SIDE, int(math.sqrt(values * self.source.height * self.source.width / self.source.values)))
         return [tile.core for tile in plan_tiles(self.source.height, self.source.width, side)]
 
-    def run(self, box: Box, device: torch.device) -> None:
-        """One piece. device: where maps are kept."""
+    def run(self, box: Box, new_map: NewMap) -> None:
+        """One piece."""
         x = self.source.read(box)
         # The statistics last: if memory runs out, the piece has not been counted and can be tried again.
         if self.store is not None:
-            self.store.write(box, x, device)
+            self.store.write(box, x, new_map)
         if self.statistics is not None:
             self.statistics.add(x)
         if self.take is not None:
@@ -345,12 +348,12 @@ def _convolved(layer: nn.Module, x: Map, mirrored: int) -> Map:
 
 
 def run_passes(
-    passes: list[Pass], values: int, device: torch.device, out_of_memory: Callable[[Exception, int], int]
+    passes: list[Pass], values: int, new_map: NewMap, out_of_memory: Callable[[Exception, int], int]
 ) -> Iterator[tuple[float, float]]:
     """Run them in turn, a piece for each step; yields (work done, all work) after each. The list is emptied.
 
-    values: of a piece, at most about.  device: where maps are kept.  out_of_memory: called with what a piece raised and with
-    `values`; raises, or gives the smaller number to go on with.
+    values: of a piece, at most about.  new_map: gives an empty tensor of a shape (1, C, H, W), channels last, on any device.
+    out_of_memory: called with what a piece raised and with `values`; raises, or gives the smaller number to go on with.
     """
     total, done = sum(p.source.work for p in passes), 0.0
     while passes:
@@ -359,7 +362,7 @@ def run_passes(
         left = p.boxes(values)[::-1]
         while left:
             try:
-                p.run(left[-1], device)
+                p.run(left[-1], new_map)
                 failed = None
             except Exception as e:
                 failed = e.with_traceback(None)  # which holds on to the tensors of the piece

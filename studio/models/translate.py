@@ -10,11 +10,12 @@ from PIL import Image
 
 from studio.datasets.decode import eight_bits, over_ground, reason
 from studio.errors import StudioError
-from studio.models.memory import free_bytes, out_of_memory, peak_bytes
+from studio.models.memory import free_bytes, out_of_memory, peak_bytes, room_for_maps
 from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
 from studio.models.pixels import to_uint8
 from studio.models.tiling import Box
 from studio.networks.translators import Translator
+from studio.settings import get_settings
 
 MAX_PIXELS = 64 << 20
 LEAST_TILE = 32
@@ -22,7 +23,7 @@ _LEAST = 8  # pixels a side; a ResNet mirrors borders at a quarter of the size, 
 _WHITE = (255, 255, 255)  # what was below transparent parts when the network learned
 _TILE_CPU, _TILE = 256, 1024  # pixels a side of a piece; on CPUs what fits the caches is as quick, and the next wish waits less
 _SURELY_FITS = 512 * 512  # pixels that any machine of today can hold
-_SHARE = 0.6  # of the free memory; what the layers' inner copies take is not seen when a network is measured
+_SHARE = 0.4  # of the free memory: what convolutions take for themselves is not seen when a network is measured, and is as much again
 
 Steps = Generator[tuple[float, float], None, Image.Image]
 _bytes_a_pixel: "weakref.WeakKeyDictionary[Translator, dict[str, float]]" = weakref.WeakKeyDictionary()
@@ -161,6 +162,6 @@ def _in_pieces(
         make_room()
         return values // 4
 
-    keep = device if kept_bytes(passes) < _SHARE * free_bytes(device) else torch.device("cpu")
-    yield from run_passes(passes, int(tile**2 * values_a_pixel), keep, smaller)
+    with room_for_maps(kept_bytes(passes), device, get_settings().cache) as new_map:
+        yield from run_passes(passes, int(tile**2 * values_a_pixel), new_map, smaller)
     return out
