@@ -29,7 +29,7 @@ class Source:
     """A picture that was handed in.
 
     path: where its file is.  name: of it, fit to be shown.  hash: SHA-256 of the file's bytes, hex.
-    picture: upright, in sRGB, 8 bits: mode RGBA where anything may be transparent, else RGB or L.
+    picture: upright, in sRGB, 8 bits: mode RGBA where anything is transparent, else RGB or L.
     remark: a sentence on what was left behind, or ''.
     """
 
@@ -82,7 +82,9 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 if image.mode == "RGBA":
                     turned.putalpha(image.getchannel("A"))
                 image = turned
-    return eight_bits(image)
+    image = eight_bits(image)
+    opaque = image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == 255  # as cameras in a browser send it
+    return image.convert("RGB") if opaque else image
 
 
 @dataclass(frozen=True)

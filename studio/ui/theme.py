@@ -192,6 +192,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark .gs-figures figcaption { color: var(--neutral-400); }
 .gs-pairs button { flex: 0 0 auto !important; display: flex; gap: 2px; }
 .gs-pairs img { width: 84px !important; }
+.gs-note > img { width: 192px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
 #classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
 .dark #classes-more { border-color: var(--neutral-800); }
 @media (max-width: 640px) {

@@ -3,6 +3,7 @@
 import datetime
 import functools
 import html
+import math
 import secrets
 import threading
 import time
@@ -29,7 +30,7 @@ from studio.models.folder import ModelInfo
 from studio.networks import get_family
 from studio.settings import get_settings
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
-from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, friendly, note, press_grid
+from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, file_url, friendly, note, press_grid
 from studio.ui.session import Session
 from studio.ui.watch_page import duration
 
@@ -40,6 +41,7 @@ _SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Stro
 _TILES = [("As it suits this machine", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
 _EXAMPLE = 192  # px of an example on the strip
 _WAY_BACK = 768  # px: enough to see what was lost, and quick
+_TELL = 0.3  # seconds between two words of progress
 _LOUDER = 4  # how much brighter than it is the difference is shown
 _KEPT_BYTES = 1 << 30  # of pictures that all visitors together have open
 _LOST = (
@@ -306,8 +308,8 @@ class TranslateTab:
                 pairs.append((before, self.engine.translate(ImageRecipe(model, direction=direction), before)))
             self._examples[key] = pairs_html(pairs) if pairs else ""
         strip = self._examples[key]
-        text = note("<b>Before and after.</b> Press one to try it.")
-        return [gr.update(value=text, visible=bool(strip)), gr.update(value=strip, visible=bool(strip))]
+        text = note("<b>Before and after.</b> Press one to try it.") if strip else _from_training(info, direction)
+        return [gr.update(value=text, visible=bool(text)), gr.update(value=strip, visible=bool(strip))]
 
     # -- one picture ---------------------------------------------------------------------------------------------
 
@@ -533,17 +535,21 @@ def what_was_lost(source: Image.Image, back: Image.Image) -> tuple[Image.Image, 
 
 
 class _Pace:
-    """Tells progress with the time that is left.  what: the words before the numbers.  done: what was told last."""
+    """Tells progress with the time that is left.  what: the words before the numbers.  done: how far it is."""
 
     def __init__(self, progress: gr.Progress, what: str):
         self.progress, self.what, self.began, self.done = progress, what, time.perf_counter(), 0.0
+        self._told = -math.inf
 
     def __call__(self, done: float, all_: float, name: str = "") -> None:
-        self.done = done
+        self.done, now = done, time.perf_counter()
+        if now - self._told < _TELL:  # thousands of pieces would keep the browser busy with nothing else
+            return
+        self._told = now
         if not all_:
             self.progress(None, desc=f"{self.what}: {done:.0f}")
             return
-        spent = time.perf_counter() - self.began
+        spent = now - self.began
         left = f", {_left(spent * (all_ - done) / done)} left" if done and spent > 2 else ""
         count = f": {done:.0f} of {all_:.0f}" if all_ > 1 else ""
         self.progress(done / all_, desc=f"{self.what}{count}{f', {name}' if name else ''}{left}")
@@ -561,6 +567,13 @@ def _refusal(e: StudioError) -> str:
 
 def _left(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else duration(seconds)
+
+
+def _from_training(info: ModelInfo, direction: str) -> str:
+    """The thumbnail of a model that was trained here: rows of what went in above rows of what came out, of A to B."""
+    if direction != "AtoB" or info.thumbnail is None or not (info.path / "plan.toml").is_file():
+        return ""
+    return note(f'<b>From its training.</b> What went in, and below it what came out.<img alt="Before and after" src="{file_url(info.thumbnail)}">')
 
 
 def _choose_what(what: str) -> list:

@@ -36,13 +36,20 @@ def test_turned_by_exif(tmp_path):
     assert np.array_equal(np.asarray(opened), np.rot90(np.asarray(picture()), -1))
 
 
-@pytest.mark.parametrize("mode, kept, ending", [("L", "L", "png"), ("LA", "RGBA", "png"), ("P", "RGB", "png"), ("1", "RGB", "png"), ("I;16", "L", "png"),
-                                                ("CMYK", "RGB", "tif"), ("RGBA", "RGBA", "png")])  # fmt: skip
+@pytest.mark.parametrize("mode, kept, ending", [("L", "L", "png"), ("LA", "RGB", "png"), ("P", "RGB", "png"), ("1", "RGB", "png"), ("I;16", "L", "png"),
+                                                ("CMYK", "RGB", "tif"), ("RGBA", "RGB", "png")])  # fmt: skip
 def test_modes(tmp_path, mode, kept, ending):
     made = picture(mode="L").convert("I;16") if mode == "I;16" else picture(mode=mode)
     made.save(tmp_path / f"a.{ending}")
     opened = open_source(tmp_path / f"a.{ending}").picture
     assert opened.mode == kept and opened.size == (40, 24)
+
+
+def test_transparency_stays_where_there_is_any(tmp_path):
+    clear = picture(mode="RGBA")
+    clear.putpixel((3, 4), (10, 20, 30, 0))
+    clear.save(tmp_path / "a.png")
+    assert np.array_equal(np.asarray(open_source(tmp_path / "a.png").picture), np.asarray(clear))
 
 
 def test_one_pixel(tmp_path):
