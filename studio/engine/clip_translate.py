@@ -72,12 +72,13 @@ def translate_clip(
     smoothing: str = "none",
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
+    description: str = "",
 ) -> Path:
     """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
 
     translate: frame (RGB) -> frame of the same size.  smoothing: one of SMOOTHING, see `Smoother`.
     progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
-    CancelledError is raised.
+    CancelledError is raised.  description: kept inside the file, such as the recipe.
 
     Frames are turned the way the camera was held and given square pixels. Sound is copied bit by bit where players expect its
     codec in an .mp4, else it becomes AAC. A video that does not begin at 0 is moved there, picture and sound alike.
@@ -88,7 +89,7 @@ def translate_clip(
         raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
     smooth = Smoother(SMOOTHING[smoothing])
     try:
-        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader)) as writer:
+        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader, description)) as writer:
             expected = _expected(reader, writer.video)
             for frame in writer.frames():
                 if cancel is not None and cancel():
@@ -165,8 +166,8 @@ class _Writer:
     video: the stream that is read.  count: frames so far.
     """
 
-    def __init__(self, part: Path, reader):
-        self.part, self.reader, self.count = part, reader, 0
+    def __init__(self, part: Path, reader, description: str):
+        self.part, self.reader, self.description, self.count = part, reader, description, 0
         self.video = _pictures_of(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
         self.container = None
@@ -216,7 +217,7 @@ class _Writer:
         self._size = (height, width)
         # The index goes to the front, so that a browser plays it while it loads.
         self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "+faststart"})
-        self.container.metadata["comment"] = AI_COMMENT
+        self.container.metadata.update({"comment": AI_COMMENT, "description": self.description})
         self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times
         self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}

@@ -20,7 +20,7 @@ from studio.settings import ensure_room
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # as a colour profile calls what Pillow calls a mode
-_PREVIEW = 256  # px
+_PREVIEW, _PREVIEWS = 256, 48  # px, and how many
 _NOT_REACHED = "not reached: you stopped before"
 
 
@@ -92,15 +92,14 @@ class Outcome:
     """What became of one file.
 
     name: its own.  entry: its name in the zip, '' = it is not there, and `problem` says why.  remark: what was left behind.
-    before, after: at most 256 px, or None.
+    preview: of the result, at most 256 px; of the first 48 files alone.
     """
 
     name: str
     entry: str = ""
     problem: str = ""
     remark: str = ""
-    before: Image.Image | None = None
-    after: Image.Image | None = None
+    preview: Image.Image | None = None
 
     @property
     def sentence(self) -> str:
@@ -118,8 +117,9 @@ def translate_files(
 ) -> list[Outcome]:
     """Files -> a zip at `path` of as many PNGs under the names of the files. One that fails is reported and stops nothing.
 
-    make: source -> its translation, and the same as a PNG.  about: lines for the report inside the zip.  progress: called with (done, all, name of the next).  cancel: asked before each; when
-    true, or when `make` raises CancelledError, what is done is kept.
+    make: source -> its translation, and the same as a PNG.  about: lines for the report inside the zip.
+    progress: called with (done, all, name of the next).  cancel: asked before each; when true, or when `make` raises
+    CancelledError, what is done is kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
     """
     path, unique, outcomes = Path(path), Unique(), []
@@ -147,7 +147,8 @@ def translate_files(
                 ensure_room(path.parent, len(png))
                 entry = unique("", safe_part(file.stem), ".png")
                 archive.writestr(entry, png)
-                outcomes.append(Outcome(source.name, entry, "", source.remark, reduced(source.picture, _PREVIEW), reduced(picture, _PREVIEW)))
+                preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
+                outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))
             if archive is not None:
                 archive.writestr("report.txt", _report(outcomes, about))
     except OSError as e:

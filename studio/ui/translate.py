@@ -3,7 +3,6 @@
 import datetime
 import functools
 import html
-import math
 import secrets
 import threading
 import time
@@ -14,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 
 from studio.datasets.names import safe_part
 from studio.engine.blending import blended
@@ -24,15 +22,25 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
 from studio.engine.picture import encode, save_picture
 from studio.engine.sources import keep
-from studio.engine.translate_files import Outcome, Source, open_source, reduced, translate_files
+from studio.engine.translate_files import Source, open_source, reduced, translate_files
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
 from studio.settings import get_settings
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
-from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, file_url, friendly, note, press_grid
+from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, friendly, note, press_grid
 from studio.ui.session import Session
-from studio.ui.watch_page import duration
+from studio.ui.translate_page import (
+    LOUDER,
+    Pace,
+    from_training,
+    lost_in_words,
+    outcomes_html,
+    refusal,
+    time_left,
+    turn_told,
+    what_was_lost,
+)
 
 DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 _ONE, _MANY, _CLIP = "one", "many", "clip"
@@ -40,16 +48,8 @@ _WHATS = [("One picture", _ONE), ("Several pictures", _MANY), ("A video", _CLIP)
 _SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]
 _TILES = [("As it suits this machine", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
 _EXAMPLE = 192  # px of an example on the strip
-_WAY_BACK = 768  # px: enough to see what was lost, and quick
-_TELL = 0.3  # seconds between two words of progress
-_LOUDER = 4  # how much brighter than it is the difference is shown
+_QUICK = 768  # px: enough to see what was lost on the way back, and what a video will look like
 _KEPT_BYTES = 1 << 30  # of pictures that all visitors together have open
-_LOST = (
-    (0.01, "Nearly everything came back."),
-    (0.04, "Most came back; fine detail was lost."),
-    (0.12, "The picture can be recognised; much detail was lost."),
-    (2.0, "Little came back: the model keeps the result far from the source."),
-)
 _NOTHING = (
     "<b>No model here turns a picture into another.</b><br>Train one in the Train tab from two heaps of pictures, or import a CycleGAN "
     "or pix2pix checkpoint with <code>studio import FILE</code>; it then appears here."
@@ -70,19 +70,35 @@ class _AnyPicture(gr.Image):
 class Visit:
     """What one visitor does here.
 
+    path: the picture that was given.  source: the same, opened.  done: its result is on the page.
     raws: how often in a row -> what the network made of the picture, before strength and colour.  key: what else they hang on.
+    views: source and raw as large as they are shown.  recoloured: the latter in the colours of the former.
+    All but the path may be let go to save memory, and is made again when it is wanted.
     """
 
     model: str = ""
+    path: Path | None = None
     source: Source | None = None
+    done: bool = False
     raws: dict[int, Image.Image] = field(default_factory=dict)
     key: tuple = ()
-    views: tuple[Image.Image, Image.Image] | None = None  # source and raw as large as they are shown
-    recoloured: Image.Image | None = None  # the latter in the colours of the former
+    views: tuple[Image.Image, Image.Image] | None = None
+    recoloured: Image.Image | None = None
     busy: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     stop_many: threading.Event = field(default_factory=threading.Event)
     stop_clip: threading.Event = field(default_factory=threading.Event)
+
+    def let_go(self) -> None:
+        """Forget what takes memory."""
+        self.source, self.raws, self.key, self.views, self.recoloured = None, {}, (), None, None
+
+    def opened(self) -> Source:
+        """The picture that was given. Raises StudioError when there is none."""
+        if self.path is None:
+            raise StudioError("There is no picture yet.", "Give it one first.")
+        self.source = self.source or open_source(self.path)
+        return self.source
 
 
 class TranslateTab:
@@ -122,7 +138,9 @@ class TranslateTab:
                         label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id="translate-files",
                         elem_classes="gs-drop",
                     )  # fmt: skip
-                    self.video = gr.File(label="Drop a video here", height=200, visible=False, elem_id="translate-video", elem_classes="gs-drop")
+                    self.video = gr.File(
+                        label="Drop a video here", height=200, visible=False, elem_id="translate-video", elem_classes="gs-drop",
+                    )  # fmt: skip
                 with gr.Column(elem_id="translate-settings"):
                     self.model = gr.Dropdown([], label="Model", elem_id="translate-model")
                     self.direction = gr.Radio([], label="Which way (direction)", elem_id="translate-direction")
@@ -154,6 +172,7 @@ class TranslateTab:
                 self.save = gr.Button("Save picture", variant="primary", elem_id="translate-save")
                 self.back = gr.Button("The way back", visible=False, elem_id="translate-back")
             self.stop = gr.Button("Stop", visible=False, elem_id="translate-stop")
+            self.again = gr.Button("Go on: translate it", visible=False, elem_id="translate-again")
             self.saved = gr.HTML("", visible=False, padding=False, elem_id="translate-saved")
             self.download = gr.DownloadButton("Download it (PNG)", visible=False, elem_id="translate-download")
             self.back_view = gr.HTML("", visible=False, padding=False, elem_id="translate-back-view")
@@ -170,12 +189,14 @@ class TranslateTab:
 
     def _build_clip(self) -> None:
         with gr.Column(visible=False, elem_id="translate-clip") as self.clip:
-            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. The first frame shows what it will look like."),
-                    padding=False)  # fmt: skip
+            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. The first frame shows what it will look "
+                         "like."), padding=False)  # fmt: skip
             self.clip_stage = compare(value="", visible=False, elem_id="translate-clip-stage")
             self.clip_facts = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-facts")
-            self.smoothing = gr.Radio(_SMOOTHING, value="light", label="Against flicker (temporal smoothing)", elem_id="translate-smoothing",
-                                      info="Calms what stands still; what moves stays sharp.")  # fmt: skip
+            self.smoothing = gr.Radio(
+                _SMOOTHING, value="light", label="Against flicker (temporal smoothing)", elem_id="translate-smoothing",
+                info="Calms what stands still; what moves stays sharp.",
+            )  # fmt: skip
             with gr.Row(elem_classes="gs-tools"):
                 self.start_clip = gr.Button("Translate the video", variant="primary", elem_id="translate-start-clip")
                 self.stop_clip = gr.Button("Stop", visible=False, elem_id="translate-stop-clip")
@@ -201,10 +222,10 @@ class TranslateTab:
         for event in (choosing, self.direction.input(friendly(lambda session: None), s, None, **QUIET)):
             run_after(event)
             event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
-        for trigger in (self.repeat.release, self.tile.input):
+        for trigger in (self.repeat.release, self.tile.input, self.again.click):
             run_after(trigger(friendly(lambda session: None), s, None, **QUIET))
         for trigger in (self.strength.change, self.keep.change):
-            trigger(friendly(self._blend_live), inputs, self.stage, **LIVE)
+            trigger(friendly(self._blend_live), inputs, [self.stage, self.saved, self.download], **LIVE)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
         self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
                         api_visibility="private", concurrency_limit=None)  # fmt: skip
@@ -215,13 +236,14 @@ class TranslateTab:
                    [self.many_view, self.zip], self.many_view)  # fmt: skip
         self._work(self.start_clip, self.stop_clip, "stop_clip", self._translate_clip, [s, self.video, self.smoothing, *self.settings],
                    [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
-        for trigger in (self.video.change, self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release):
+        look = (self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release)
+        for trigger in (self.video.change, *look):
             trigger(friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
 
     @property
     def _shown(self) -> list:
         """What a result changes."""
-        return [self.stage, self.told, self.tools, self.back, self.saved, self.download, self.back_view]
+        return [self.stage, self.told, self.tools, self.back, self.saved, self.download, self.back_view, self.again]
 
     def _run_after(self, event) -> None:
         """Translate the open picture, with progress and a way to stop."""
@@ -257,7 +279,8 @@ class TranslateTab:
         with self.tools:
             buttons = [gr.Button(t.label, elem_id=f"translate-{t.id}") for t in targets]
         for button, target in zip(buttons, targets, strict=True):
-            button.click(friendly(functools.partial(self._send, target)), [self.session, *self.settings, *target.inputs], target.outputs, **QUIET)
+            inputs = [self.session, *self.settings, *target.inputs]
+            button.click(friendly(functools.partial(self._send, target)), inputs, target.outputs, **QUIET)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -308,7 +331,7 @@ class TranslateTab:
                 pairs.append((before, self.engine.translate(ImageRecipe(model, direction=direction), before)))
             self._examples[key] = pairs_html(pairs) if pairs else ""
         strip = self._examples[key]
-        text = note("<b>Before and after.</b> Press one to try it.") if strip else _from_training(info, direction)
+        text = note("<b>Before and after.</b> Press one to try it.") if strip else from_training(info, direction)
         return [gr.update(value=text, visible=bool(text)), gr.update(value=strip, visible=bool(strip))]
 
     # -- one picture ---------------------------------------------------------------------------------------------
@@ -322,14 +345,16 @@ class TranslateTab:
         """A picture was given, or taken away again."""
         visit = self._visit(session)
         visit.stop.set()
-        visit.source, visit.raws, visit.key, visit.views, visit.recoloured = None, {}, (), None, None
+        visit.let_go()
+        visit.path, visit.done = path and Path(path), False
         if path is None:
             return [*self._blank(empty_html(_BEGIN)), gr.skip()]
         try:
-            visit.source = open_source(path)
+            picture = visit.opened().picture
         except StudioError as e:
-            return [*self._blank(_refusal(e)), None]
-        return [*self._blank(alone_html(view(visit.source.picture), "Your picture")), gr.skip()]
+            visit.path = None
+            return [*self._blank(refusal(e)), None]
+        return [*self._blank(alone_html(view(picture), "Your picture")), gr.skip()]
 
     def _open_example(self, session: Session, model: str, direction: str, event: gr.EventData) -> list:
         files, index = self.engine.library.get(model).examples(direction[0]), event._data.get("index")
@@ -340,7 +365,7 @@ class TranslateTab:
     def _open_first(self, session: Session, model: str | None, direction: str | None) -> list:
         """The first screen shows a result already."""
         files = self.engine.library.get(model).examples(direction[0]) if model and direction else []
-        if self._visit(session).source is not None or not files:
+        if self._visit(session).path is not None or not files:
             return [gr.skip()] * len(self._shown)
         return self._open(session, str(files[0]))[:-1]
 
@@ -348,7 +373,7 @@ class TranslateTab:
         visit = self._visit(session)
         visit.stop.set()  # an older run ends
         visit.stop, visit.busy = threading.Event(), visit.busy + 1
-        return gr.update(visible=visit.source is not None)
+        return gr.update(visible=visit.path is not None)
 
     def _end(self, session: Session) -> dict:
         visit = self._visit(session)
@@ -358,22 +383,25 @@ class TranslateTab:
     def _run(self, session: Session, model: str, direction: str, strength: float, keep_colour: bool, repeat: float, tile: int,
              progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
         visit = self._visit(session)
-        if visit.source is None or not model:
+        if visit.path is None or not model:
             return [gr.skip()] * len(self._shown)
-        source, stop, began = visit.source, visit.stop, time.perf_counter()
+        path, source, stop, began = visit.path, visit.opened(), visit.stop, time.perf_counter()
         try:
             recipe = _recipe(model, direction, strength, keep_colour, repeat, tile)
-            raw = self._raw(session, visit, recipe, stop.is_set, _Pace(progress, "Translating"))
+            raw = self._raw(session, visit, recipe, stop.is_set, Pace(progress, "Translating"))
         except CancelledError:
-            if stop is not visit.stop or visit.source is not source:
+            if stop is not visit.stop or visit.path is not path:
                 raise  # another picture or wish came
-            return [gr.skip(), gr.update(value=note("Stopped."), visible=True), *[gr.skip()] * (len(self._shown) - 2)]
-        visit.views, visit.recoloured = (view(source.picture), view(raw)), None
+            unchanged = [gr.skip()] * (len(self._shown) - 3)
+            return [gr.skip(), gr.update(value=note("Stopped."), visible=True), *unchanged, gr.update(visible=True)]
+        if visit.path is not path:
+            raise CancelledError()  # another picture came at the last moment
+        visit.views, visit.recoloured, visit.done = (view(source.picture), view(raw)), None, True
         return self._show(visit, recipe, time.perf_counter() - began)
 
     def _show(self, visit: Visit, recipe: ImageRecipe, seconds: float) -> list:
         width, height = visit.source.picture.size
-        parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else duration(seconds)]
+        parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else time_left(seconds)]
         if max(width, height) > max(visit.views[0].size):
             parts.append("shown smaller here; saved at its own size")
         if visit.source.picture.mode == "RGBA":
@@ -382,7 +410,7 @@ class TranslateTab:
             parts.append(html.escape(visit.source.remark))
         both = gr.update(visible=len(self.engine.model(recipe.model).directions) > 1)
         on, off = gr.update(visible=True), gr.update(visible=False)
-        return [self._compared(visit, recipe), gr.update(value=note(" · ".join(parts)), visible=True), on, both, off, off, off]
+        return [self._compared(visit, recipe), gr.update(value=note(" · ".join(parts)), visible=True), on, both, off, off, off, off]
 
     def _compared(self, visit: Visit, recipe: ImageRecipe) -> str:
         before, after = visit.views
@@ -391,37 +419,39 @@ class TranslateTab:
         after = blended(before, after, recipe.strength)
         return compare_html(before, after, f"Your picture, translated {self._way(recipe.model, recipe.direction)}")
 
-    def _blend_live(self, session: Session, *settings) -> str:
+    def _blend_live(self, session: Session, *settings) -> list:
         """Strength and colour move: both pictures are there already, and are blended as large as they are shown."""
         visit, recipe = self._visit(session), _recipe(*settings)
-        raw = visit.raws.get(recipe.repeat)
-        if visit.views is None or raw is None:
-            return gr.skip()
-        return self._compared(visit, recipe)
+        if not visit.done:
+            return [gr.skip()] * 3
+        if visit.views is None:  # let go meanwhile
+            visit.views = (view(visit.opened().picture), view(self._raw(session, visit, recipe)))
+        return [self._compared(visit, recipe), *[gr.update(visible=False)] * 2]
 
-    def _raw(self, session: Session, visit: Visit, recipe: ImageRecipe, cancel: Callable[[], bool], pace: Callable) -> Image.Image:
+    def _raw(self, session: Session, visit: Visit, recipe: ImageRecipe, cancel: Callable[[], bool] | None = None,
+             pace: Callable = lambda done, all_: None) -> Image.Image:  # fmt: skip
         """What the network makes of the open picture, without strength and colour; what was made before is kept for the visit."""
-        key = (visit.source.hash, self.engine.library.get(recipe.model).hash, recipe.direction, recipe.tile)
+        source = visit.opened()
+        key = (source.hash, self.engine.library.get(recipe.model).hash, recipe.direction, recipe.tile)
         if visit.key != key:
             visit.raws, visit.key = {}, key
         raws, once = visit.raws, recipe.replace(strength=1.0, keep_colour=False, repeat=1)
         first = max((n for n in raws if n <= recipe.repeat), default=0)
-        picture = raws.get(first, visit.source.picture)
+        picture = raws.get(first, source.picture)
         for n in range(first, recipe.repeat):
-            told = functools.partial(_turn, pace, n - first, recipe.repeat - first)
+            told = functools.partial(turn_told, pace, n - first, recipe.repeat - first)
             picture = raws[n + 1] = self.engine.translate(once, picture, told, cancel)
-        self._remember(session, visit)
+        self._remember(session, source, raws)
         return picture
 
-    def _remember(self, session: Session, visit: Visit) -> None:
-        """Open pictures of the visitors who came last stay in memory; those of others are made again when they are wanted."""
-        pictures = [visit.source.picture, *visit.raws.values()]
+    def _remember(self, session: Session, source: Source, raws: dict[int, Image.Image]) -> None:
+        """Open pictures of the visitors who came last stay in memory; those of others are let go."""
         with self._lock:
             self._recent.pop(session.id, None)
-            self._recent[session.id] = sum(p.width * p.height * len(p.getbands()) for p in pictures)
+            self._recent[session.id] = sum(p.width * p.height * len(p.getbands()) for p in (source.picture, *raws.values()))
             while sum(self._recent.values()) > _KEPT_BYTES and len(self._recent) > 1:
                 id, _ = self._recent.popitem(last=False)
-                self._visits[id].raws = {}
+                self._visits[id].let_go()
 
     def _save(self, session: Session, *settings) -> list:
         path = self._saved_file(session, _recipe(*settings))
@@ -431,12 +461,10 @@ class TranslateTab:
     def _saved_file(self, session: Session, recipe: ImageRecipe) -> Path:
         """The result at its own size, as a PNG. Raises StudioError when there is none."""
         visit = self._visit(session)
-        if visit.views is None:
-            raise StudioError("There is no result yet.", "Give it a picture first.")
-        raw = self._raw(session, visit, recipe, lambda: False, lambda done, all_: None)
-        picture = blended(visit.source.picture, raw, recipe.strength, recipe.keep_colour)
-        recipe = self.engine.stamped(recipe.replace(source=keep(visit.source.path)))
-        return save_picture(picture, recipe, _output(f"{safe_part(Path(visit.source.name).stem)}-{recipe.model}", ".png"))
+        source = visit.opened()
+        picture = blended(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
+        recipe = self.engine.stamped(recipe.replace(source=keep(source.path)))
+        return save_picture(picture, recipe, _output(f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
 
     def _send(self, target: ImageTarget, session: Session, *values) -> list:
         count = len(self.settings)
@@ -446,22 +474,19 @@ class TranslateTab:
 
     def _way_back(self, session: Session, model: str, direction: str, *_, progress: gr.Progress = gr.Progress()) -> dict:
         """There and back again, beside the source, with what was lost."""
-        visit = self._visit(session)
-        if visit.source is None:
-            raise StudioError("There is no picture yet.", "Give it one first.")
+        source = reduced(self._visit(session).opened().picture, _QUICK)
         other = next(d for d in DIRECTIONS if d != direction)
-        source = reduced(visit.source.picture, _WAY_BACK)
         progress(0.0, desc="There")
         there = self.engine.translate(ImageRecipe(model, direction=direction), source)
         progress(0.5, desc="And back")
         back = self.engine.translate(ImageRecipe(model, direction=other), there)
         difference, lost = what_was_lost(source, back)
-        words = next(text for limit, text in _LOST if lost <= limit)
+        words = lost_in_words(lost)
         text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
                     f"(mean absolute difference, {lost * 255:.1f} of 255 levels).")  # fmt: skip
         figures = figures_html([
             (source, "Your picture"), (there, self._way(model, direction)), (back, self._way(model, other)),
-            (difference, f"What was lost, {_LOUDER} times brighter than it is"),
+            (difference, f"What was lost, {LOUDER} times brighter than it is"),
         ])  # fmt: skip
         return gr.update(value=text + figures, visible=True)
 
@@ -470,7 +495,7 @@ class TranslateTab:
     def _translate_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
         if not files:
             raise StudioError("There are no pictures yet.", "Drop some into the box first.")
-        stop, pace = self._visit(session).stop_many.is_set, _Pace(progress, "Pictures")
+        stop, pace = self._visit(session).stop_many.is_set, Pace(progress, "Pictures")
         recipe = self.engine.stamped(_recipe(*settings))
 
         def make(source: Source) -> tuple[Image.Image, bytes]:
@@ -482,7 +507,7 @@ class TranslateTab:
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
         outcomes = translate_files(make, files, path, about, pace, stop)
         made = any(o.entry for o in outcomes)
-        return [gr.update(value=_outcomes_html(outcomes), visible=True), gr.update(value=str(path) if made else None, visible=made)]
+        return [gr.update(value=outcomes_html(outcomes), visible=True), gr.update(value=str(path) if made else None, visible=made)]
 
     # -- a video -------------------------------------------------------------------------------------------------
 
@@ -493,23 +518,24 @@ class TranslateTab:
         try:
             frame, count = first_frame(video)
         except StudioError as e:
-            return [gr.update(value=_refusal(e), visible=True), gr.update(visible=False)]
-        began = time.perf_counter()
-        result = self.engine.translate(_recipe(*settings), frame)
-        spent = time.perf_counter() - began
+            return [gr.update(value=refusal(e), visible=True), gr.update(visible=False)]
+        shown, began = reduced(frame, _QUICK), time.perf_counter()
+        result = self.engine.translate(_recipe(*settings), shown)
+        spent = (time.perf_counter() - began) * (frame.width * frame.height) / (shown.width * shown.height)
         facts = f"<b>{frame.width:,} x {frame.height:,} px</b>"
-        facts += f" · {count:,} frames · {_left(count * spent)} of work, by the first frame" if count else ""
-        return [gr.update(value=compare_html(view(frame), view(result), "The first frame, translated"), visible=True),
+        facts += f" · {count:,} frames · {time_left(count * spent)} of work, by the first frame" if count else ""
+        return [gr.update(value=compare_html(shown, result, "The first frame, translated"), visible=True),
                 gr.update(value=note(facts), visible=True)]  # fmt: skip
 
-    def _translate_clip(self, session: Session, video: str | None, smoothing: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
+    def _translate_clip(self, session: Session, video: str | None, smoothing: str, *settings,
+                        progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
         if not video:
             raise StudioError("There is no video yet.", "Drop one into the box first.")
-        stop, recipe = self._visit(session).stop_clip.is_set, _recipe(*settings)
+        stop, recipe = self._visit(session).stop_clip.is_set, self.engine.stamped(_recipe(*settings))
         path = _output(f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
         try:
             frame = functools.partial(self.engine.translate, recipe, cancel=stop)
-            translate_clip(video, path, frame, smoothing, _Pace(progress, "Frames"), stop)
+            translate_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe.to_json())
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
         text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
@@ -520,73 +546,14 @@ def _recipe(model: str | None, direction: str | None, strength: float, keep_colo
     """The settings on the page."""
     if not model or not direction:
         raise StudioError("No model is chosen.", "Choose one first.")
-    return ImageRecipe(model, direction=direction, strength=float(strength) / 100, keep_colour=bool(keep_colour), repeat=int(repeat), tile=int(tile))
-
-
-def what_was_lost(source: Image.Image, back: Image.Image) -> tuple[Image.Image, float]:
-    """Two pictures of the same size -> their difference, brightened, and its mean.
-
-    The mean absolute difference of the RGB values, each in [0, 1]; transparent parts count by their opacity.
-    """
-    weight = np.asarray(source.getchannel("A"), np.float32) / 255 if source.mode == "RGBA" else np.ones(source.size[::-1], np.float32)
-    difference = np.asarray(ImageChops.difference(source.convert("RGB"), back.convert("RGB")), np.float32) * weight[:, :, None]
-    lost = float(difference.sum() / 255 / 3 / max(float(weight.sum()), 1e-6))
-    return Image.fromarray((difference * _LOUDER).clip(0, 255).astype(np.uint8)), lost
-
-
-class _Pace:
-    """Tells progress with the time that is left.  what: the words before the numbers.  done: how far it is."""
-
-    def __init__(self, progress: gr.Progress, what: str):
-        self.progress, self.what, self.began, self.done = progress, what, time.perf_counter(), 0.0
-        self._told = -math.inf
-
-    def __call__(self, done: float, all_: float, name: str = "") -> None:
-        self.done, now = done, time.perf_counter()
-        if now - self._told < _TELL:  # thousands of pieces would keep the browser busy with nothing else
-            return
-        self._told = now
-        if not all_:
-            self.progress(None, desc=f"{self.what}: {done:.0f}")
-            return
-        spent = now - self.began
-        left = f", {_left(spent * (all_ - done) / done)} left" if done and spent > 2 else ""
-        count = f": {done:.0f} of {all_:.0f}" if all_ > 1 else ""
-        self.progress(done / all_, desc=f"{self.what}{count}{f', {name}' if name else ''}{left}")
-
-
-def _turn(pace: Callable, turn: int, turns: int, done: int, all_: int) -> None:
-    """Progress of one of several goes through the network, as a share of all."""
-    pace((turn + done / all_) / turns, 1)
-
-
-def _refusal(e: StudioError) -> str:
-    """Why a file cannot be used, where its picture would be."""
-    return empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")
-
-
-def _left(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else duration(seconds)
-
-
-def _from_training(info: ModelInfo, direction: str) -> str:
-    """The thumbnail of a model that was trained here: rows of what went in above rows of what came out, of A to B."""
-    if direction != "AtoB" or info.thumbnail is None or not (info.path / "plan.toml").is_file():
-        return ""
-    return note(f'<b>From its training.</b> What went in, and below it what came out.<img alt="Before and after" src="{file_url(info.thumbnail)}">')
+    return ImageRecipe(
+        model, direction=direction, strength=float(strength) / 100, keep_colour=bool(keep_colour), repeat=int(repeat), tile=int(tile)
+    )
 
 
 def _choose_what(what: str) -> list:
     """For [one, many, clip, picture, files, video]."""
     return [gr.update(visible=what == w) for w in (_ONE, _MANY, _CLIP)] * 2
-
-
-def _outcomes_html(outcomes: list[Outcome]) -> str:
-    good, bad = [o for o in outcomes if o.entry], [o for o in outcomes if not o.entry]
-    text = f"<b>{len(good):,} of {len(outcomes):,} pictures translated.</b>"
-    if bad:
-        text += " Not translated:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
-    return note(text) + figures_html([(o.after, o.entry) for o in good])
 
 
 def _output(stem: str, ending: str) -> Path:

@@ -39,8 +39,10 @@ def save_translator(folder, name: str, seed: int = 0, directions: str = "both", 
     with torch.no_grad():
         for p in network.parameters():
             p.mul_(3)  # so that strength, colour and repeats are to be seen
-    return save_folder(folder / name, "cyclegan", dataclasses.asdict(config), network.state_dict(), title=name.capitalize(), dtype="float32",
-                       examples=examples, extra=extra)  # fmt: skip
+    return save_folder(
+        folder / name, "cyclegan", dataclasses.asdict(config), network.state_dict(),
+        title=name.capitalize(), dtype="float32", examples=examples, extra=extra,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +195,8 @@ def test_what_cannot_be_used_is_told_in_a_sentence(page, tmp_path):
     open_translate(page)
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(200))
     (tmp_path / "empty.jpg").write_bytes(b"")
-    for name, words in (("torn.png", "'torn.png' is not a picture, or a damaged one."), ("empty.jpg", "'empty.jpg' is empty: the file has 0 bytes.")):
+    said = {"torn.png": "'torn.png' is not a picture, or a damaged one.", "empty.jpg": "'empty.jpg' is empty: the file has 0 bytes."}
+    for name, words in said.items():
         page.set_input_files("#translate-picture input[type=file]", str(tmp_path / name))
         page.wait_for_selector(f'#translate-stage:has-text("{words}")')
         page.wait_for_selector("#translate-save", state="hidden")

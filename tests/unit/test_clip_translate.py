@@ -74,6 +74,11 @@ def test_frames_times_and_sound_stay(tmp_path, name, codec):
     assert [done for done, _ in told] == list(range(1, 17)) and told[-1][1] >= 16
 
 
+def test_it_says_who_made_it_and_how(tmp_path):
+    with av.open(str(translate_clip(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, description='{"model": "ink"}'))) as made:
+        assert "AI" in made.metadata["comment"] and made.metadata["description"] == '{"model": "ink"}'
+
+
 def test_frames_at_uneven_times(tmp_path):
     source = write(tmp_path / "a.mp4", times=(0, 1, 5, 6, 13), sound=None)
     _, times, _ = read(translate_clip(source, tmp_path / "out.mp4", lambda p: p))
@@ -134,8 +139,15 @@ def test_a_translation_that_fails_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
-@pytest.mark.parametrize("data, words", [(b"", "not a video"), (b"\x89PNG\r\n\x1a\n" + bytes(80), "not a video"), (b"#EXTM3U\n/etc/passwd\n", "not a video"),
-                                         (b"\0\0\0\x18ftypmp42" + bytes(400), "cannot be used")])  # fmt: skip
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "not a video"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(80), "not a video"),
+        (b"#EXTM3U\n/etc/passwd\n", "not a video"),
+        (b"\0\0\0\x18ftypmp42" + bytes(400), "cannot be used"),
+    ],
+)
 def test_what_is_no_video_is_told(tmp_path, data, words):
     (tmp_path / "a.mp4").write_bytes(data)
     for use in (first_frame, lambda p: translate_clip(p, tmp_path / "out.mp4", lambda f: f)):

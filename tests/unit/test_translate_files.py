@@ -36,12 +36,11 @@ def test_turned_by_exif(tmp_path):
     assert np.array_equal(np.asarray(opened), np.rot90(np.asarray(picture()), -1))
 
 
-@pytest.mark.parametrize("mode, kept, ending", [("L", "L", "png"), ("LA", "RGB", "png"), ("P", "RGB", "png"), ("1", "RGB", "png"), ("I;16", "L", "png"),
-                                                ("CMYK", "RGB", "tif"), ("RGBA", "RGB", "png")])  # fmt: skip
-def test_modes(tmp_path, mode, kept, ending):
+@pytest.mark.parametrize("mode, kept", [("L", "L"), ("LA", "RGB"), ("P", "RGB"), ("1", "RGB"), ("I;16", "L"), ("CMYK", "RGB"), ("RGBA", "RGB")])
+def test_modes(tmp_path, mode, kept):
     made = picture(mode="L").convert("I;16") if mode == "I;16" else picture(mode=mode)
-    made.save(tmp_path / f"a.{ending}")
-    opened = open_source(tmp_path / f"a.{ending}").picture
+    made.save(tmp_path / "a.tif")
+    opened = open_source(tmp_path / "a.tif").picture
     assert opened.mode == kept and opened.size == (40, 24)
 
 
@@ -73,7 +72,8 @@ def linear_profile() -> bytes:
         table += name + struct.pack(">II", at + len(body), len(data))
         body += data + bytes(-len(data) % 4)
     size = 128 + len(table) + len(body)
-    head = struct.pack(">I4sI4s4s4s12s4s", size, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ", struct.pack(">6H", 2026, 1, 1, 0, 0, 0), b"acsp")
+    made = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
+    head = struct.pack(">I4sI4s4s4s12s4s", size, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ", made, b"acsp")
     return head + bytes(28) + fixed(0.9642, 1, 0.8249) + bytes(48) + table + body
 
 
@@ -166,7 +166,8 @@ def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
         with Image.open(archive.open("sea-2.png")) as second:
             assert second.size == (30, 50)
         report = archive.read("report.txt").decode()
-    assert "made by AI" in report and "Model: Ink." in report and "sea.jpg -> sea-2.png" in report and "'broken.png' is not a picture" in report
+    for words in ("made by AI", "Model: Ink.", "sea.jpg -> sea-2.png", "'broken.png' is not a picture"):
+        assert words in report
 
 
 def test_stopping_keeps_what_is_done(tmp_path):
