@@ -31,6 +31,8 @@ class Model:
     resolution: side of the picture.  classes: names, one for each entry of c (numbers when it has no names).
     directions: 'AtoB', 'BtoA', of a model that turns a picture into a picture. Such a model has no latents: z_dim, w_dim and
     num_ws are None, c_dim is 0, and `resolution` is that of the pictures it learned from.
+    scale: how many times larger a model that upscales makes a picture (1 = it mends it at its size); None of any other.
+    It has no latents either.
     """
 
     def __init__(self, network: torch.nn.Module, family: str, id: str, classes: tuple[str, ...] = (), info: ModelInfo | None = None):
@@ -41,10 +43,11 @@ class Model:
         self.z_dim, self.w_dim, self.num_ws = (network.z_dim, network.w_dim, network.num_ws) if latent else (None, None, None)
         self.c_dim = network.c_dim if latent else 0
         self.directions: tuple[str, ...] = network.directions if self.family.translate else ()
+        self.scale: int | None = network.scale if self.family.upscale else None
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
     def __repr__(self) -> str:
-        what = " and ".join(self.directions) or f"{len(self.classes) or 'no'} classes"
+        what = " and ".join(self.directions) or (f"x{self.scale}" if self.scale else f"{len(self.classes) or 'no'} classes")
         return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {what}>"
 
     @property
@@ -60,6 +63,7 @@ class Model:
     @property
     def has_noise(self) -> bool:
         """Whether any layer of the synthesis takes noise beside w."""
+        self._need_latents()
         return any(getattr(layer, "use_noise", False) for layer in self.network.synthesis.modules())
 
     @property
@@ -284,7 +288,7 @@ def load(source: str | Path, device: str | None = None) -> Model:
 def import_into(library: Library, path: str | Path, name: str | None = None) -> ModelInfo:
     """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
-    The weights stay float32, so that pictures equal those of the original.  name: wanted name of the model.
+    The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
     Raises StudioError when the file cannot be read or the name is odd.
     """
     path = Path(path).expanduser()
@@ -304,7 +308,7 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         card=card,
         thumbnail=_first_picture(model) if model.family.has_w else None,
         discriminator=found.discriminator_state,
-        dtype="float32",
+        dtype=found.dtype,
         extra={"imported_from": path.name},
     )
 
