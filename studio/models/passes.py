@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.models.tiling import Box, plan_tiles
+from studio.models.tiling import Box, plan_tiles, quarters
 from studio.networks.layers import BatchNorm
 from studio.networks.translators import ResizeConv, ResnetBlock, ResnetGenerator, UnetBlock, UnetGenerator
 
@@ -256,7 +256,7 @@ class Pass:
     def boxes(self, values: int) -> list[Box]:
         """Pieces for which at most about so many values of any map are computed."""
         side = max(_LEAST_SIDE, int(math.sqrt(values * self.source.height * self.source.width / self.source.values)))
-        return [tile.core for tile in plan_tiles(self.source.height, self.source.width, side)]
+        return [tile.core for row in plan_tiles(self.source.height, self.source.width, side) for tile in row]
 
     def run(self, box: Box, new_map: NewMap) -> None:
         """One piece."""
@@ -376,10 +376,4 @@ def run_passes(
                 yield done, total
             else:
                 values = out_of_memory(failed, values)
-                left = [part for box in left for part in _quarters(box)]
-
-
-def _quarters(box: Box) -> list[Box]:
-    y, x = (box.top + box.bottom + 1) // 2, (box.left + box.right + 1) // 2
-    parts = [Box(top, left, bottom, right) for top, bottom in ((y, box.bottom), (box.top, y)) for left, right in ((x, box.right), (box.left, x))]
-    return [part for part in parts if part.area]
+                left = [part for box in left for part in quarters(box)[::-1]]
