@@ -188,7 +188,11 @@ def _import(args) -> None:
     from studio.models.loaded import import_into
 
     info = import_into(default_library(), args.file, args.name)
-    print(f"Imported as '{info.id}' ({info.resolution} px, {len(info.classes) or 'no'} classes): {info.path}")
+    print(f"Imported as '{info.id}' ({', '.join(_facts(info))}): {info.path}")
+
+
+def _facts(info) -> list[str]:
+    return [f"x{info.scale}"] if info.scale else [f"{info.resolution} px", f"{len(info.classes) or 'no'} classes"]
 
 
 def _models(args) -> None:
@@ -199,7 +203,7 @@ def _models(args) -> None:
     width = max([len(m.id) for m in found], default=4)
     for m in found:
         kind = get_family(m.family).title
-        print(f"{m.id:<{width}}  {kind}  {m.resolution} px  {len(m.classes) or 'no'} classes  {m.licence}".rstrip())
+        print(f"{m.id:<{width}}  {kind}  {'  '.join(_facts(m))}  {m.licence}".rstrip())
     for b in broken:
         print(f"broken: {b.path}: {b.reason}", file=sys.stderr)
     if not found:

@@ -14,7 +14,7 @@ _KNOWN_LICENCES = {
 
 def front_matter(title: str, licence: str, family: str) -> str:
     """The YAML head that model hubs read."""
-    translating = {f.name for f in families() if f.translate}
+    from_pictures = {f.name for f in families() if f.translate or f.upscale}
     lines = ["---"]
     known = licence.strip().lower().replace(" ", "-")
     if known in _KNOWN_LICENCES:
@@ -23,7 +23,7 @@ def front_matter(title: str, licence: str, family: str) -> str:
         lines += ["license: other", f"license_name: {_quoted(licence)}"]
     lines += [
         "library_name: gan-studio",
-        f"pipeline_tag: {'image-to-image' if family in translating else 'unconditional-image-generation'}",
+        f"pipeline_tag: {'image-to-image' if family in from_pictures else 'unconditional-image-generation'}",
         f"tags: [gan, {_quoted(family)}]",
         f"model_name: {_quoted(title)}",
         "---",

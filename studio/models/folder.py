@@ -82,6 +82,12 @@ class ModelInfo:
         return [f for f in sorted(files) if f.stat().st_size <= _MAX_EXAMPLE_BYTES][:_MAX_EXAMPLES]
 
     @property
+    def scale(self) -> int | None:
+        """How many times larger it makes a picture; None when it is no upscaler."""
+        family = get_family(self.family)
+        return family.config(**self.config).scale if family.upscale else None
+
+    @property
     def readonly(self) -> bool:
         """Whether its folder may not be changed, as that of a model which came with the studio."""
         return not os.access(self.path, os.W_OK)
@@ -279,11 +285,14 @@ def load_network(
 
 
 def _blank(entry: Family, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], what: str) -> nn.Module:
-    """A generator without memory of its own, which fits `tensors`. Raises StudioError when none does."""
+    """A generator that fits `tensors`, without memory of its own but where they make it. Raises StudioError when none does."""
     check_config(entry, config, f"{what} has a config")
     try:
-        with torch.device("meta"):  # nothing is allocated for a config that the tensors do not bear out
-            network = entry.generator(entry.config(**config))
+        if entry.from_tensors:
+            network = entry.generator(entry.config(**config), tensors)
+        else:
+            with torch.device("meta"):  # nothing is allocated for a config that the tensors do not bear out
+                network = entry.generator(entry.config(**config))
     except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as e:
         reason = str(e).partition("\n")[0]
         raise StudioError(f"{what} has a config of which no {entry.title} can be built: {reason:.200}.", "Get it again.") from None

@@ -1,11 +1,13 @@
 """The library: every model folder the studio can see."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import StudioError
 from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
+from studio.models.offers import Offer, installed
 from studio.settings import get_settings
 
 
@@ -21,10 +23,11 @@ class Library:
     """Model folders below some roots; the first root wins when two models have the same name.
 
     A folder that cannot be used is reported and skipped; it never stops the rest.
+    offers: models that are no folders yet; they are listed last, and made into folders of the first root by `get`.
     """
 
-    def __init__(self, roots: list[Path]):
-        self.roots = [Path(r) for r in roots]
+    def __init__(self, roots: list[Path], offers: Sequence[Offer] = ()):
+        self.roots, self.offers = [Path(r) for r in roots], tuple(offers)
 
     def scan(self) -> tuple[list[ModelInfo], list[Broken]]:
         """All usable models, and the broken ones. Cheap enough to call whenever a list is shown."""
@@ -51,11 +54,15 @@ class Library:
                     broken.append(Broken(path, f"Another model named '{info.id}' comes first: {models[info.id].path}."))
                     continue
                 models[info.id] = info
+        for offer in self.offers:
+            if not any((root / offer.id).exists() for root in self.roots):
+                models[offer.id] = offer.info(self.roots[0])
         return list(models.values()), broken
 
     def get(self, id: str) -> ModelInfo:
         """The model called `id`, the same one that `scan` lists under this name.
 
+        One that is offered becomes a folder first, which takes a second or two.
         Raises StudioError: what is broken when only a broken one is here, otherwise with the nearest names.
         """
         reason = None
@@ -70,6 +77,9 @@ class Library:
                 reason = reason or StudioError(f"The model folder '{id}' cannot be read: {e.strerror or e}.", "Check its permissions.")
         if reason:
             raise reason
+        for offer in self.offers:
+            if offer.id == id:
+                return offer.take(self.roots[0])
         names = {m.id.lower(): m.id for m in self.scan()[0]}
         near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]
         hint = f"Here are: {', '.join(near)}." if near else "The library is empty: import or train a model first."
@@ -85,6 +95,6 @@ class Library:
 
 
 def default_library() -> Library:
-    """The artist's own models first, then the shipped ones."""
+    """The artist's own models first, then the shipped ones, then those that an installed package offers."""
     settings = get_settings()
-    return Library([settings.models, settings.shipped])
+    return Library([settings.models, settings.shipped], installed())

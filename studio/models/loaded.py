@@ -16,8 +16,10 @@ from studio.models.folder import ModelInfo, build_network, load_network, open_fo
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
 from studio.models.pixels import to_uint8
+from studio.models.raster import Raster
 from studio.models.seeds import brief, check_seed, z_from_seed
 from studio.models.translate import translate_picture
+from studio.models.upscale import upscale_raster
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor
@@ -31,6 +33,8 @@ class Model:
     resolution: side of the picture.  classes: names, one for each entry of c (numbers when it has no names).
     directions: 'AtoB', 'BtoA', of a model that turns a picture into a picture. Such a model has no latents: z_dim, w_dim and
     num_ws are None, c_dim is 0, and `resolution` is that of the pictures it learned from.
+    scale: how many times larger a model that upscales makes a picture (1 = it mends it at its size); None of any other.
+    It has no latents either.
     """
 
     def __init__(self, network: torch.nn.Module, family: str, id: str, classes: tuple[str, ...] = (), info: ModelInfo | None = None):
@@ -41,10 +45,11 @@ class Model:
         self.z_dim, self.w_dim, self.num_ws = (network.z_dim, network.w_dim, network.num_ws) if latent else (None, None, None)
         self.c_dim = network.c_dim if latent else 0
         self.directions: tuple[str, ...] = network.directions if self.family.translate else ()
+        self.scale: int | None = network.scale if self.family.upscale else None
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
     def __repr__(self) -> str:
-        what = " and ".join(self.directions) or f"{len(self.classes) or 'no'} classes"
+        what = " and ".join(self.directions) or (f"x{self.scale}" if self.scale else f"{len(self.classes) or 'no'} classes")
         return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {what}>"
 
     @property
@@ -60,6 +65,7 @@ class Model:
     @property
     def has_noise(self) -> bool:
         """Whether any layer of the synthesis takes noise beside w."""
+        self._need_latents()
         return any(getattr(layer, "use_noise", False) for layer in self.network.synthesis.modules())
 
     @property
@@ -157,6 +163,33 @@ class Model:
             raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
             raise StudioError(f"The model '{self.id}' knows no direction {brief(direction)}.", f"It knows: {', '.join(self.directions)}.")
+
+    @torch.inference_mode()
+    def upscale(
+        self,
+        image: Image.Image,
+        scale: float | None = None,
+        tile: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image.Image:
+        """A picture of any mode -> the same made larger: RGB, or RGBA when it was transparent anywhere; grey pictures stay grey
+        (L, LA, or I;16 for 16 bits), and the colour profile is kept. The pixels are read as they lie, without a turn by EXIF.
+
+        scale: 1 to 16, whole or not; None = the model's own. Above its own, the picture goes through it more than once; what is
+        too large is made smaller again (Lanczos).  tile: side of the tiles in pixels of `image` (32 or more), to save memory;
+        None = all at once when memory allows, else tiles of a suitable size.  progress: called with (done, all) between tiles.
+        cancel: asked between tiles; when true CancelledError is raised.
+        Raises StudioError for a picture that cannot be used (without pixels, or of more than 64 megapixels) and for a result of
+        more than 2**30 pixels, and when the model does not upscale.
+        """
+        self.need_scale()
+        return upscale_raster(self.network, Raster.from_image(image), scale, tile, progress, cancel).to_image()
+
+    def need_scale(self) -> None:
+        """Raises StudioError when the model does not upscale."""
+        if not self.scale:
+            raise StudioError(f"The model '{self.id}' does not make pictures larger.", "Choose one that upscales.")
 
     def _need_latents(self) -> None:
         if not self.family.has_w:
@@ -284,7 +317,7 @@ def load(source: str | Path, device: str | None = None) -> Model:
 def import_into(library: Library, path: str | Path, name: str | None = None) -> ModelInfo:
     """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
-    The weights stay float32, so that pictures equal those of the original.  name: wanted name of the model.
+    The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
     Raises StudioError when the file cannot be read or the name is odd.
     """
     path = Path(path).expanduser()
@@ -304,7 +337,7 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         card=card,
         thumbnail=_first_picture(model) if model.family.has_w else None,
         discriminator=found.discriminator_state,
-        dtype="float32",
+        dtype=found.dtype,
         extra={"imported_from": path.name},
     )
 

@@ -23,6 +23,7 @@ class Family:
     learns_w: its w is a latent of its own (mapping.w_avg is the mean of it), and its rows are styles that can be mixed.
     classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
     placeable: its picture can be moved and turned (synthesis.placed).
+    from_tensors: config and tensors make its generator together, generator(config, tensors): only they tell its layers.
     grows: both players can begin with small pictures and be grown to large ones (set_grown).
     objective: what it is trained by; a name of studio/training/objectives.
     settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
@@ -42,6 +43,7 @@ class Family:
     upscale: bool = False
     placeable: bool = False
     grows: bool = False
+    from_tensors: bool = False
     objective: str = "adversarial"
     settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
 

@@ -59,6 +59,10 @@ def watched_import(path):
 @pytest.fixture(autouse=True, scope="module")
 def _warm(tmp_path_factory):
     # Modules that are imported when first used have nothing to do with the file.
+    import spandrel  # noqa: F401
+
+    from studio.models.importers import biggan, cyclegan, upscalers  # noqa: F401
+
     path = tmp_path_factory.mktemp("warm") / "net.pkl"
     path.write_bytes(network_pickle(resolution=8, channel_base=32)[2])
     import_file(path)

@@ -2,6 +2,7 @@
 
 import codecs
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from studio.errors import StudioError
 
 _MAX_BYTES = 4 << 30
 _HINT = (
-    "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, and PyTorch weights (.pth, .bin) of BigGAN, CycleGAN and pix2pix, "
-    "can be imported."
+    "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, PyTorch weights (.pth, .bin) of BigGAN, CycleGAN and pix2pix, and "
+    "upscalers and restorers (.pth, .safetensors, ncnn's .param and .bin) can be imported."
 )
 _WEIGHTS_HINT = (
-    "Of PyTorch weights, BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), and CycleGAN's and pix2pix's "
-    "generators (latest_net_G.pth) can be imported."
+    "Of weights, BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), CycleGAN's and pix2pix's generators "
+    "(latest_net_G.pth), and upscalers and restorers such as ESRGAN, Real-ESRGAN and SwinIR can be imported."
 )
 _SIGNATURES = (  # first bytes, what they tell
     (b"\x89HDF\r\n", "is an HDF5 file, as Keras writes it"),
@@ -46,6 +47,7 @@ class Imported:
     discriminator_state: tensors of the discriminator for further training, when the file has one that fits;
     `config` describes it too. None otherwise, and a note says why.
     classes: names of the classes, where they are known.
+    dtype: 'float16' where the file's weights have no more precision than that.
     """
 
     family: str
@@ -56,6 +58,7 @@ class Imported:
     notes: tuple[str, ...] = ()
     discriminator_state: dict[str, torch.Tensor] | None = field(default=None, repr=False)
     classes: tuple[str, ...] = field(default=(), repr=False)
+    dtype: str = "float32"
 
 
 def import_file(path: str | Path) -> Imported:
@@ -63,7 +66,7 @@ def import_file(path: str | Path) -> Imported:
 
     Raises StudioError, which says what the file seems to be or what in it stands in the way.
     """
-    from studio.models.importers import nvidia, torch_weights  # they need Imported from here
+    from studio.models.importers import ncnn, nvidia, torch_weights  # they need Imported from here
 
     path = Path(path)
     try:
@@ -80,24 +83,30 @@ def import_file(path: str | Path) -> Imported:
     if facts.st_size > _MAX_BYTES:
         raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
     if torch_weights.looks_like_weights(head):
-        return _import_weights(path)
+        return _import_weights(path, torch_weights.load_tensors, "PyTorch weights")
+    if torch_weights.looks_like_safetensors(head):
+        return _import_weights(path, torch_weights.load_safetensors, "weights (safetensors)")
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
+    if head.startswith(ncnn.MAGIC) or ncnn.weights_beside(path, head):
+        return ncnn.read(path)
     raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
 
 
-def _import_weights(path: Path) -> Imported:
-    """Tensors by name, whose names tell the family."""
-    from studio.models.importers import biggan, cyclegan, torch_weights
+def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> Imported:
+    """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
+    from studio.models.importers import biggan, cyclegan, torch_weights, upscalers
     from studio.models.importers.records import plain
 
     with torch_weights.told(path, _WEIGHTS_HINT):
-        weights = torch_weights.load_tensors(path)
+        weights = load(path)
         for importer in (biggan, cyclegan):
             if importer.recognises(weights):
                 return importer.read(path, weights)
+        if found := upscalers.read(path, weights):
+            return found
         names = ", ".join(f"'{plain(name, 40)}'" for name in list(weights)[:4])
-        raise torch_weights.Unfit(f"PyTorch weights of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
+        raise torch_weights.Unfit(f"{what} of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
 
 
 def _seems(head: bytes) -> str:
@@ -110,8 +119,6 @@ def _seems(head: bytes) -> str:
     for signature, what in _SIGNATURES:
         if head.startswith(signature):
             return what
-    if head[8:10] in (b'{"', b"{ ") and int.from_bytes(head[:8], "little") < 1 << 27:
-        return "holds bare weights (safetensors); without the config.json of a model folder they cannot be used"
     try:
         codecs.utf_8_decode(head, "strict", False)  # a character may be cut at the end
     except UnicodeDecodeError:

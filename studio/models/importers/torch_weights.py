@@ -1,4 +1,4 @@
-"""PyTorch weights of others: a file that torch.save wrote, read in torch's mode for weights only, which runs nothing.
+"""Weights of others: a file that torch.save wrote, read in torch's mode for weights only, which runs nothing, or safetensors.
 
 A state dict is tensors by name and no network. What they are of is told from the names by the importers beside this file.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from studio.errors import StudioError
 from studio.models.importers.records import plain
@@ -17,6 +18,9 @@ from studio.models.importers.records import plain
 _AGAIN = "Download it again and compare its size."
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _MAX_TENSORS = 20_000
+_MAX_TABLE = 1 << 27  # bytes; the library takes no more either
+# Where training codes put the state dict within what they save, the averaged weights first.
+_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
 
 
 class Unfit(Exception):
@@ -27,6 +31,11 @@ def looks_like_weights(head: bytes) -> bool:
     """Whether a file that begins like this was written by torch.save."""
     zipped = head.startswith(b"PK\x03\x04") and (b"data.pkl" in head[:200] or b"archive/" in head[:60])
     return zipped or head.startswith(_LEGACY)
+
+
+def looks_like_safetensors(head: bytes) -> bool:
+    """Whether a file that begins like this holds safetensors: 8 bytes tell the length of a table in JSON."""
+    return head[8:10] in (b'{"', b"{ ", b"{}") and int.from_bytes(head[:8], "little") < _MAX_TABLE
 
 
 @contextlib.contextmanager
@@ -62,6 +71,24 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         if "weights_only" in str(e) or "Unsupported" in str(e):
             raise Unfit("more than weights, and what is more could run as a program") from None
         raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
+    if isinstance(content, dict):
+        content = next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
+    return _checked(content, size)
+
+
+def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file. Raises Unfit, and StudioError for a damaged file."""
+    size = path.stat().st_size
+    try:
+        with safe_open(path, framework="pt") as f:
+            # Copies: a later write to the file must not change the model.
+            return _checked({name: f.get_tensor(name).clone() for name in f.keys()}, size)
+    except (SafetensorError, ValueError):
+        raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
+
+
+def _checked(content: object, size: int) -> dict[str, torch.Tensor]:
+    """The content of a file of `size` bytes, when it is tensors by name. Raises Unfit."""
     if not isinstance(content, dict) or not content or len(content) > _MAX_TENSORS:
         raise Unfit(f"a single {type(content).__name__}, not tensors by name" if not isinstance(content, dict) else "no weights")
     for name, value in content.items():

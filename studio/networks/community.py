@@ -1,0 +1,165 @@
+"""Upscalers and restorers of the community: the forty-odd architectures of spandrel, told from the names and shapes of tensors."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from studio.networks.registry import Family, register
+from studio.networks.upscalers import Upscaler
+
+_PREFIX = "net."  # of the names of all its tensors
+_HALO = 64  # attention and norms leave no exact border; farther pixels hardly matter to those that allow pieces at all
+_RESOLUTION = 256  # nothing tells the size of the patches that such a network learned from
+_MAX_INDEX = 1000  # of a layer in a sequence
+_MAX_STEPS = 1_000_000  # operations on tensors while a network is built; large ones take some ten thousand
+_ROOM = 1 << 30  # bytes for what is built beside the weights
+
+
+@dataclass(frozen=True)
+class CommunityConfig:
+    """What must be known of such a network before it is built; the rest is told by its tensors."""
+
+    architecture: str = ""  # its name in spandrel
+    scale: int = 1  # 1 = it restores a picture at its size
+    img_channels: int = 3  # 1 = grey, 3 = RGB
+    multiple: int = 1  # sides of pictures must be multiples of it
+    whole: bool = False  # pieces of a picture come out other than the whole does
+    resolution: int = _RESOLUTION  # side of a picture in pixels, nominal
+
+    def __post_init__(self):
+        if not 1 <= self.scale <= 32 or self.img_channels not in (1, 3) or not 1 <= self.multiple <= 1024:
+            raise ValueError("scale must be 1 to 32, img_channels 1 or 3, multiple 1 to 1024")
+        if not 16 <= self.resolution <= 4096:
+            raise ValueError(f"resolution must be 16 to 4096, not {self.resolution}")
+
+
+class Community(Upscaler):
+    """A network of spandrel, which works on [0, 1] inside. What it draws is clamped; it cannot be trained here.
+
+    Pictures that are smaller than it can take are mirrored at their borders, and the result is cut to size.
+    """
+
+    halo = _HALO
+
+    def __init__(self, cfg: CommunityConfig, tensors: Mapping[str, torch.Tensor]):
+        """tensors: float32, as in `state_dict`.  Raises ValueError when they make no network, or another one than `cfg` says."""
+        super().__init__()
+        found = _build({name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()})
+        self._adopt(found)
+        if self.config != cfg:
+            raise ValueError(f"the tensors are of {self.config}")
+
+    @classmethod
+    def discover(cls, tensors: Mapping[str, torch.Tensor]) -> "Community | None":
+        """The network that has these tensors, under the names which they were published with; None when none is known.
+
+        Raises ValueError for one that cannot be used here, whose sentence goes on from 'it holds ...'.
+        """
+        found = _build(tensors)
+        if found is None:
+            return None
+        network = cls.__new__(cls)
+        Upscaler.__init__(network)
+        network._adopt(found)
+        return network
+
+    def _adopt(self, found: Any) -> None:
+        """found: spandrel's description of the network."""
+        if found is None:
+            raise ValueError("the tensors are of no architecture that is known here")
+        if found.purpose == "Inpainting":
+            raise ValueError(f"a network of {found.architecture.name}, which fills holes and wants a mask beside the picture")
+        if found.input_channels not in (1, 3) or found.input_channels != found.output_channels:
+            channels = f"{found.input_channels} channels into {found.output_channels}"
+            raise ValueError(f"a network of {found.architecture.name} that turns {channels}, which is no picture in grey or colour")
+        self.net = found.model.float().eval().requires_grad_(False)
+        self.config = CommunityConfig(
+            architecture=found.architecture.id,
+            scale=found.scale,
+            img_channels=found.input_channels,
+            multiple=found.size_requirements.multiple_of,
+            whole=found.tiling.name != "SUPPORTED",
+        )
+        self.scale, self.in_channels, self.multiple = self.config.scale, self.config.img_channels, self.config.multiple
+        self.resolution, self.whole = self.config.resolution, self.config.whole
+        self._draw = found  # a plain object around the module: it brings the picture to a size that the network takes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self._draw(one[None]) for one in x * 0.5 + 0.5]).float() * 2 - 1
+
+
+def _build(tensors: Mapping[str, torch.Tensor]) -> Any:
+    """spandrel's description of the network, with its module; None when the tensors are of no known architecture.
+
+    Raises ValueError when they do not fit each other, or ask for a network that is out of proportion to them.
+    """
+    from spandrel import MAIN_REGISTRY, UnsupportedModelError  # slow to import, and not needed by most
+
+    numbers = [n for name in tensors for n in re.findall(r"\d+", name)]
+    if any(len(n) > 4 or int(n) > _MAX_INDEX for n in numbers):
+        raise ValueError("layers with absurd numbers")
+    try:
+        with torch.no_grad(), _Bounded(4 * sum(t.nbytes for t in tensors.values()) + _ROOM):
+            return MAIN_REGISTRY.load(dict(tensors))
+    except UnsupportedModelError:
+        return None
+    except MemoryError:
+        raise
+    except Exception as e:  # each architecture reads shapes in its own way, and fails in its own way
+        first = str(e).strip().partition("\n")[0]
+        raise ValueError(f"tensors that do not make a network: {type(e).__name__} {first:.100}") from None
+
+
+class _Bounded(TorchDispatchMode):
+    """While this is entered, tensors of no more than so many bytes in all are made from nothing, and none larger by arithmetic.
+
+    A small file can name a large network: a layer's size may be told by a single row of another.
+    """
+
+    def __init__(self, nbytes: int):
+        super().__init__()
+        self.largest = self.left = nbytes
+        self.steps = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.steps += 1
+        size = _size(func, args)
+        if not any(isinstance(a, torch.Tensor) for a in args):
+            self.left -= size
+        if self.left < 0 or size > self.largest or self.steps > _MAX_STEPS:
+            raise ValueError("they ask for a network that is far larger than they are")
+        return func(*args, **(kwargs or {}))
+
+
+def _size(func: Any, args: tuple[Any, ...]) -> int:
+    """Bytes that an operation is about to make, as far as its arguments tell: at most 8 an element."""
+    shapes = [a.shape for a in args if isinstance(a, torch.Tensor)]
+    lists = [a for a in args if isinstance(a, list | tuple) and a and all(isinstance(n, int) for n in a)]
+    if not shapes:
+        numbers = lists[0] if lists else [a for a in args if isinstance(a, int | float) and not isinstance(a, bool) and math.isfinite(a)]
+        return int(8 * (math.prod(numbers) if lists else max(numbers, default=0)))
+    try:
+        count = math.prod(torch.broadcast_shapes(*shapes))
+    except RuntimeError:  # not an operation element by element
+        count = sum(math.prod(shape) for shape in shapes)
+    return 8 * count * (math.prod(lists[0]) if lists and "repeat" in func.__name__ else 1)
+
+
+register(
+    Family(
+        name="spandrel",
+        title="Community model",
+        sentence="Upscalers and restorers that others trained, of some forty architectures; they are imported, not trained here.",
+        config=CommunityConfig,
+        generator=Community,
+        discriminator=None,
+        from_tensors=True,
+        upscale=True,
+        objective="super_resolution",
+    )
+)

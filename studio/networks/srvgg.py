@@ -1,0 +1,90 @@
+"""The compact network of Real-ESRGAN (Wang 2021), for films and weak computers: everything happens at the small size.
+
+Layers are numbered as in the published code (body.0, body.1, ...), so that published weights fit by name.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from studio.networks.registry import Family, register
+from studio.networks.upscalers import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
+
+SCALES = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class SRVGGConfig:
+    """Hyper-parameters of both players, as published for drawn films (16 layers) or for all pictures (32)."""
+
+    scale: int = 4  # 1, 2, 3 or 4
+    drawn_scale: int = 0  # it draws at this scale and shrinks that to `scale`; 0 = it draws at `scale`
+    resolution: int = 192  # side of the large patches it learns from, in pixels
+    img_channels: int = 3  # 1 = grey, 3 = RGB
+    width: int = 64  # channels
+    convs: int = 16  # convolutions between the first and the last
+    act: str = "prelu"  # or 'relu', 'leakyrelu'
+    ndf: int = 64  # channels of the discriminator at full size
+
+    def __post_init__(self):
+        check_upscaler(self, SCALES, 8)
+        if self.drawn_scale and (self.drawn_scale not in SCALES or self.drawn_scale < self.scale):
+            raise ValueError(f"drawn_scale must be 0, or from scale to {SCALES[-1]}, not {self.drawn_scale}")
+        if self.act not in ("prelu", "relu", "leakyrelu"):
+            raise ValueError(f"act must be prelu, relu or leakyrelu, not {self.act!r}")
+        if min(self.width, self.ndf) < 1 or not 0 <= self.convs <= 256:
+            raise ValueError("width and ndf must be 1 or more, convs 0 to 256")
+
+
+def _activation(kind: str, channels: int) -> nn.Module:
+    if kind == "prelu":
+        return nn.PReLU(channels)
+    return nn.ReLU() if kind == "relu" else nn.LeakyReLU(0.1)
+
+
+class Generator(Upscaler):
+    """SRVGGNetCompact. It works on [0, 1] inside, as published: what it draws is added to the picture with its pixels repeated."""
+
+    def __init__(self, cfg: SRVGGConfig):
+        super().__init__()
+        self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels
+        self.drawn = cfg.drawn_scale or cfg.scale
+        layers = [Conv(cfg.img_channels, cfg.width), _activation(cfg.act, cfg.width)]
+        for _ in range(cfg.convs):
+            layers += [Conv(cfg.width, cfg.width), _activation(cfg.act, cfg.width)]
+        self.body = nn.Sequential(*layers, Conv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.1))
+        # Shrinking looks two pixels of the drawn ones far, which may lie in the next pixel of the input.
+        self.halo = math.ceil(reach([self.body])) + (math.ceil(2 / self.drawn) if self.drawn != self.scale else 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x * 0.5 + 0.5
+        y = F.pixel_shuffle(self.body(x), self.drawn).float() + F.interpolate(x, scale_factor=self.drawn, mode="nearest")
+        if self.drawn != self.scale:
+            size = [side * self.scale for side in x.shape[2:]]
+            y = F.interpolate(y, size=size, mode="bicubic", align_corners=False)
+        return y * 2 - 1
+
+
+class Discriminator(UNetDiscriminator):
+    """That of Real-ESRGAN."""
+
+    def __init__(self, cfg: SRVGGConfig):
+        super().__init__(cfg.img_channels, cfg.ndf)
+        self.config = cfg
+
+
+register(
+    Family(
+        name="srvgg",
+        title="Real-ESRGAN compact",
+        sentence="Makes pictures up to four times larger, quickly even without a graphics card; pick it for drawings and for films.",
+        config=SRVGGConfig,
+        generator=Generator,
+        discriminator=Discriminator,
+        upscale=True,
+        objective="super_resolution",
+    )
+)

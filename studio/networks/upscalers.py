@@ -1,0 +1,117 @@
+"""Networks that make a picture larger, and what they share: a convolution that keeps the size, how far it sees, a judge.
+
+The layers above know only this of a family that upscales: its generator is an `Upscaler`.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from studio.networks.layers import normal
+
+
+class Upscaler(nn.Module):
+    """Picture -> the same picture, `scale` times as wide and high; scale 1 = it mends a picture at its size.
+
+    scale: whole number.  resolution: side of the large patches it learned to draw; pictures of any size are welcome.
+    in_channels: 1 = grey, 3 = RGB; what comes out has as many.  multiple: sides of what goes in must be multiples of it.
+    halo: so many pixels around a pixel of the input can change what is drawn in its place, at most: a piece of a picture,
+    cut out with such a border, is drawn as it is within the whole.
+    whole: it looks at the picture as a whole, so pieces of one do not become pieces of the result, whatever their border.
+    """
+
+    config: Any
+    scale: int
+    resolution: int
+    in_channels: int
+    multiple: int = 1
+    halo: int
+    whole: bool = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C, H * scale, W * scale), about [-1, 1],
+        not clamped."""
+        raise NotImplementedError
+
+
+class Conv(nn.Conv2d):
+    """A convolution of odd kernel that keeps the size, or halves it with a stride of 2. Weights begin at
+    N(0, gain^2 * 2 / fan in) (He 2015), biases at 0.
+
+    A gain of 0.1 in residual branches makes deep networks without norms begin near the identity (Wang 2018, ESRGAN, supplement).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, gain: float = 1.0, bias: bool = True):
+        self.gain = gain
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=bias)
+
+    def reset_parameters(self) -> None:
+        std = self.gain * math.sqrt(2 / self.weight[0].numel())
+        self.weight = nn.Parameter(normal(*self.weight.shape, std=std))
+        if self.bias is not None:
+            self.bias = nn.Parameter(torch.zeros(self.bias.shape))
+
+
+def reach(modules: Iterable[nn.Module], density: float = 1.0) -> float:
+    """How far convolutions that follow each other see, in pixels of the input: the sum of their kernels' radii.
+
+    density: pixels of theirs a pixel of the input.  All convolutions within `modules` are counted, as those of a residual or
+    dense block are passed one after another on the longest way through it.
+    """
+    convs = [m for module in modules for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return sum(conv.kernel_size[0] // 2 for conv in convs) / density
+
+
+class UNetDiscriminator(nn.Module):
+    """A logit for each pixel by a U-Net whose weights have a spectral norm of 1 (Wang 2021, Real-ESRGAN, Sec. 3.3).
+
+    Down three times by strided convolutions, up three times, with what is found at a size added on the way back.
+    """
+
+    def __init__(self, in_channels: int, width: int = 64):
+        super().__init__()
+
+        def conv(before: int, after: int, kernel_size: int = 3, stride: int = 1) -> nn.Module:
+            return spectral_norm(nn.Conv2d(before, after, kernel_size, stride, padding=1, bias=False))
+
+        self.conv0 = nn.Conv2d(in_channels, width, 3, padding=1)
+        self.conv1 = conv(width, 2 * width, 4, 2)
+        self.conv2 = conv(2 * width, 4 * width, 4, 2)
+        self.conv3 = conv(4 * width, 8 * width, 4, 2)
+        self.conv4 = conv(8 * width, 4 * width)
+        self.conv5 = conv(4 * width, 2 * width)
+        self.conv6 = conv(2 * width, width)
+        self.conv7 = conv(width, width)
+        self.conv8 = conv(width, width)
+        self.conv9 = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (N, C, H, W) in [-1, 1], H and W multiples of 8.  Returns (N, 1, H, W) logits."""
+        maps = [F.leaky_relu(self.conv0(x), 0.2)]
+        for down in (self.conv1, self.conv2, self.conv3):
+            maps.append(F.leaky_relu(down(maps[-1]), 0.2))
+        y = maps.pop()
+        for up in (self.conv4, self.conv5, self.conv6):
+            y = F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
+            y = F.leaky_relu(up(y), 0.2) + maps.pop()
+        y = F.leaky_relu(self.conv8(F.leaky_relu(self.conv7(y), 0.2)), 0.2)
+        return self.conv9(y).float()
+
+
+def check_upscaler(cfg: Any, scales: tuple[int, ...], patch_multiple: int) -> None:
+    """Raises ValueError for hyper-parameters of which no upscaler can be made.
+
+    scales: those that the family knows.  patch_multiple: what the discriminator wants of the side of a patch.
+    """
+    if cfg.scale not in scales:
+        raise ValueError(f"scale must be one of {', '.join(map(str, scales))}, not {cfg.scale}")
+    if cfg.img_channels not in (1, 3):
+        raise ValueError(f"img_channels must be 1 or 3, not {cfg.img_channels}")
+    patch = math.lcm(patch_multiple, cfg.scale)
+    if not 16 <= cfg.resolution <= 4096 or cfg.resolution % patch:
+        raise ValueError(f"resolution must be a multiple of {patch} from 16 to 4096, not {cfg.resolution}")
