@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from studio.errors import NoRoom
 
@@ -104,20 +105,28 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a new file to write; on a clean exit it takes the name `path`, and a reader sees the old file or the new one, never
+    a part. On an error nothing of the new one is left."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path)
     try:
         with open(part, "wb") as f:
-            f.write(data)
+            yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     fsync_path(path.parent)
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
+    with atomic_file(path) as f:
+        f.write(data)
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def frames(
             if seconds < due - 1e-6:
                 continue
             _check_size(frame.width, frame.height, max_pixels)
-            pixels = _upright(frame, stream)
+            pixels = upright_pixels(frame, stream)
             seen = likeness(pixels)
             # Compression alone moves two bits and three levels.
             if last is not None and alike(last, seen, distance=3, colour=6):
@@ -86,8 +86,8 @@ def _length(source, stream, time_base: int) -> float:
     return source.duration / time_base if source.duration else 0.0
 
 
-def _upright(frame, stream) -> np.ndarray:
-    """Square pixels, turned the way the camera was held."""
+def upright_pixels(frame, stream) -> np.ndarray:
+    """A decoded frame of a stream -> (H, W, 3) uint8, square pixels, turned the way the camera was held."""
     pixels = frame.to_ndarray(format="rgb24")
     aspect = stream.sample_aspect_ratio
     if aspect and 0.1 < aspect < 10 and aspect != 1:

@@ -90,7 +90,7 @@ def export_set(
                 number += 1
 
     try:
-        with _whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        with whole_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name, _, recipe in entries():
                 if cancel is not None and cancel():
                     raise CancelledError()
@@ -155,7 +155,7 @@ def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tu
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A new file beside `path` to fill; on a clean exit it takes the name `path`, otherwise nothing is left of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

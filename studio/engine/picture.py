@@ -73,6 +73,11 @@ def _words_of_drawing(recipe: Recipe) -> list[str]:
     return parts
 
 
+def texts_of(recipe: Recipe | ImageRecipe) -> list[tuple[str, str]]:
+    """What a PNG says of a recipe, as (key, text)."""
+    return [(_JSON_KEY, recipe.to_json()), (_WORDS_KEY, _words(recipe)), (_XMP_KEY, _xmp(recipe))]
+
+
 def encode(
     picture: np.ndarray | Image.Image, recipe: Recipe | ImageRecipe | None, kind: str = "png", quality: int | None = None
 ) -> bytes:
@@ -82,20 +87,17 @@ def encode(
     Raises StudioError for another kind, or a WebP of more than 16383 px a side.
     """
     image, buffer = picture if isinstance(picture, Image.Image) else Image.fromarray(picture), io.BytesIO()
-    xmp = _xmp(recipe) if recipe is not None else None
     profile = image.info.get("icc_profile")
     if kind == "png":
         info = PngImagePlugin.PngInfo()
-        if xmp:
-            info.add_itxt(_JSON_KEY, recipe.to_json())
-            info.add_itxt(_WORDS_KEY, _words(recipe))
-            info.add_itxt(_XMP_KEY, xmp)
+        for key, text in texts_of(recipe) if recipe is not None else ():
+            info.add_itxt(key, text)
         image.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
     elif kind == "webp":
         if max(image.size) > _MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        image.save(buffer, "WEBP", xmp=xmp.encode() if xmp else b"", icc_profile=profile, **options)
+        image.save(buffer, "WEBP", xmp=_xmp(recipe).encode() if recipe is not None else b"", icc_profile=profile, **options)
     else:
         raise StudioError(f"Pictures cannot be saved as '{kind}'.", "Choose png or webp.")
     return buffer.getvalue()

@@ -16,7 +16,7 @@ _SHORTEST = 512  # players and sites blur what is smaller, so small pictures are
 # What an .mp4 is written with, the first that this build of FFmpeg has. H.264 plays everywhere.
 _CODECS = (("libx264", {"crf": "18", "preset": "medium"}), ("libvpx-vp9", {"crf": "24", "b:v": "0"}), ("mpeg4", {"qscale": "3"}))
 _BT709, _TV_RANGE = 1, 1  # numbers that ITU-T H.273 gives to the colours of HD video
-_AI = "Made by AI with GAN Studio"
+AI_COMMENT = "Made by AI with GAN Studio"
 
 
 def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> Path:
@@ -55,28 +55,34 @@ def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
 def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        container.metadata["comment"] = _AI
-        stream = _stream(container, Fraction(fps).limit_denominator(1001))
-        height, width = (side + side % 2 for side in _enlarged(pictures[0]).shape[:2])
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        # Said aloud, for players guess the colours of what says nothing from its size.
-        stream.colorspace = stream.color_primaries = stream.color_trc = _BT709
-        stream.color_range = _TV_RANGE
+        container.metadata["comment"] = AI_COMMENT
+        height, width = _enlarged(pictures[0]).shape[:2]
+        stream = add_video(container, Fraction(fps).limit_denominator(1001), height, width)
         for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(_even(_enlarged(picture)), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_TV_RANGE)
-            container.mux(stream.encode(frame))
+            container.mux(stream.encode(video_frame(_enlarged(picture))))
         container.mux(stream.encode())
     return buffer.getvalue()
 
 
-def _stream(container, fps: Fraction):
+def add_video(container, fps: Fraction, height: int, width: int):
+    """A stream in an .mp4 for what `video_frame` makes of pictures of this size. Raises StudioError when there is no codec."""
     for name, options in _CODECS:
         try:
-            return container.add_stream(name, rate=fps, options=options)
+            stream = container.add_stream(name, rate=fps, options=options)
         except (UnknownCodecError, ValueError):  # this build lacks it, or cannot put it into an .mp4
             continue
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        # Said aloud, for players guess the colours of what says nothing from its size.
+        stream.colorspace = stream.color_primaries = stream.color_trc = _BT709
+        stream.color_range = _TV_RANGE
+        return stream
     raise StudioError("This computer has no means to write an .mp4.", "Save a .webp, or install PyAV anew.")
+
+
+def video_frame(picture: np.ndarray) -> av.VideoFrame:
+    """(H, W, 3) uint8 -> a frame for `add_video`; an odd side is one pixel longer."""
+    frame = av.VideoFrame.from_ndarray(_even(picture), format="rgb24")
+    return frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_TV_RANGE)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The model folder: config.json, model.safetensors, README.md, thumbnail.webp and, where there are any,
-directions.safetensors, discriminator.safetensors and plan.toml.
+directions.safetensors, discriminator.safetensors, plan.toml and, of a model that translates, examples/: pictures to try it on,
+a-1.webp, a-2.webp, ... of its side A and b-1.webp, ... of its side B.
 
 Tensors live in safetensors only: reading one never runs code.
 """
@@ -13,7 +14,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ _MAX_HEADER_BYTES = 64 << 20
 _MAX_WHOLE = 1 << 24  # of any number in a config: no size of a real network is larger
 _MAX_LAYERS = 256  # each layer is a module made in Python, so this one costs time before any shape is compared
 _MAX_ITEMS = 256  # of a list in a config
+_MAX_EXAMPLES = 8  # a side
+_MAX_EXAMPLE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ class ModelInfo:
     def resolution(self) -> int:
         """Side of its pictures in pixels."""
         return get_family(self.family).config(**self.config).resolution
+
+    def examples(self, side: str) -> list[Path]:
+        """Pictures of side 'A' or 'B' to try a model on that translates; none when it came without."""
+        folder = self.path / "examples"
+        if folder.is_symlink() or not folder.is_dir():
+            return []
+        files = [f for f in folder.glob(f"{side.lower()}-*.webp") if f.is_file() and not f.is_symlink()]
+        return [f for f in sorted(files) if f.stat().st_size <= _MAX_EXAMPLE_BYTES][:_MAX_EXAMPLES]
 
     @property
     def scale(self) -> int | None:
@@ -316,11 +327,13 @@ def save_folder(
     discriminator: Mapping[str, torch.Tensor] | None = None,
     dtype: str = "float16",
     extra: Mapping[str, Any] | None = None,
+    examples: Mapping[str, Sequence[Image.Image]] | None = None,
 ) -> ModelInfo:
     """Write a model folder; it appears whole or not at all, and replaces another of its name only when it is sound.
 
     dtype: of the weights on disk. 'float16' halves the size; single numbers, vectors (biases, the mean of w) and
     whatever would overflow stay float32.  card: Markdown body of the model card.
+    examples: of a model that translates, {'A': pictures, 'B': pictures} to try it on.
     Raises StudioError when the name is odd, or config and tensors do not make a model.
     """
     path = Path(os.path.abspath(path))
@@ -351,6 +364,10 @@ def save_folder(
             buffer = io.BytesIO()
             thumbnail.convert("RGB").save(buffer, "WEBP", quality=90)
             (part / "thumbnail.webp").write_bytes(buffer.getvalue())
+        for side, pictures in (examples or {}).items():
+            (part / "examples").mkdir(exist_ok=True)
+            for i, picture in enumerate(pictures, 1):
+                picture.save(part / "examples" / f"{side.lower()}-{i}.webp", "WEBP", quality=90)
         (part / "README.md").write_text(model_card(title, family, licence, card), encoding="utf-8")
     return open_folder(path)
 

@@ -16,8 +16,10 @@ from studio.models.folder import ModelInfo, build_network, load_network, open_fo
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
 from studio.models.pixels import to_uint8
+from studio.models.raster import Raster
 from studio.models.seeds import brief, check_seed, z_from_seed
 from studio.models.translate import translate_picture
+from studio.models.upscale import upscale_raster
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor
@@ -161,6 +163,33 @@ class Model:
             raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
             raise StudioError(f"The model '{self.id}' knows no direction {brief(direction)}.", f"It knows: {', '.join(self.directions)}.")
+
+    @torch.inference_mode()
+    def upscale(
+        self,
+        image: Image.Image,
+        scale: float | None = None,
+        tile: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image.Image:
+        """A picture of any mode -> the same made larger: RGB, or RGBA when it was transparent anywhere; grey pictures stay grey
+        (L, LA, or I;16 for 16 bits), and the colour profile is kept. The pixels are read as they lie, without a turn by EXIF.
+
+        scale: 1 to 16, whole or not; None = the model's own. Above its own, the picture goes through it more than once; what is
+        too large is made smaller again (Lanczos).  tile: side of the tiles in pixels of `image` (32 or more), to save memory;
+        None = all at once when memory allows, else tiles of a suitable size.  progress: called with (done, all) between tiles.
+        cancel: asked between tiles; when true CancelledError is raised.
+        Raises StudioError for a picture that cannot be used (without pixels, or of more than 64 megapixels) and for a result of
+        more than 2**30 pixels, and when the model does not upscale.
+        """
+        self.need_scale()
+        return upscale_raster(self.network, Raster.from_image(image), scale, tile, progress, cancel).to_image()
+
+    def need_scale(self) -> None:
+        """Raises StudioError when the model does not upscale."""
+        if not self.scale:
+            raise StudioError(f"The model '{self.id}' does not make pictures larger.", "Choose one that upscales.")
 
     def _need_latents(self) -> None:
         if not self.family.has_w:

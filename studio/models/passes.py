@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.models.tiling import Box, plan_tiles
+from studio.models.tiling import Box, plan_tiles, quarters
 from studio.networks.layers import BatchNorm
 from studio.networks.translators import ResizeConv, ResnetBlock, ResnetGenerator, UnetBlock, UnetGenerator
 
@@ -190,19 +190,22 @@ class Transposed(Map):
 
 def _mirrored(source: Map, rows: range, columns: range, repeat: int = 1) -> torch.Tensor:
     """Those rows and columns of a map of which each pixel is repeated; outside of it they are mirrored."""
-    ys, xs = ([_reflect(i, size * repeat) // repeat for i in wanted] for wanted, size in ((rows, source.height), (columns, source.width)))
-    top, left = min(ys), min(xs)
-    x = source.read(Box(top, left, max(ys) + 1, max(xs) + 1))
-    for dim, low, wanted in ((2, top, ys), (3, left, xs)):
-        wanted = [i - low for i in wanted]
-        if wanted != list(range(x.shape[dim])):
-            x = x.index_select(dim, torch.tensor(wanted, device=x.device))
-    return x
+    (top, bottom), (left, right) = _mirrored_from(rows, source.height * repeat), _mirrored_from(columns, source.width * repeat)
+    x = source.read(Box(top // repeat, left // repeat, -(-bottom // repeat), -(-right // repeat)))
+    if repeat > 1:
+        x = F.interpolate(x, scale_factor=repeat, mode="nearest")
+        x = x[:, :, top % repeat :, left % repeat :][:, :, : bottom - top, : right - left]
+    around = [max(0, -columns.start), max(0, columns.stop - source.width * repeat), max(0, -rows.start), max(0, rows.stop - source.height * repeat)]
+    if any(around):
+        x = F.pad(x, around, mode="reflect")
+    y, x0 = max(0, rows.start) - top, max(0, columns.start) - left
+    return x[:, :, y : y + len(rows), x0 : x0 + len(columns)]
 
 
-def _reflect(i: int, size: int) -> int:
-    i = -i if i < 0 else i
-    return 2 * (size - 1) - i if i >= size else i
+def _mirrored_from(wanted: range, size: int) -> tuple[int, int]:
+    """[begin, end) within the map that holds what is wanted, and what lies mirrored outside."""
+    begin, end = max(0, wanted.start), min(size, wanted.stop)
+    return min(begin, 2 * size - 1 - wanted.stop), max(end, 1 - wanted.start)
 
 
 def _in_zeros(source: Map, rows: range, columns: range) -> torch.Tensor:
@@ -225,12 +228,14 @@ class Statistics:
 
     def add(self, x: torch.Tensor) -> None:
         """A piece (1, C, h, w)."""
-        # Of a piece float32 is enough; not every device knows float64.
-        var, mean = (t.cpu().double() for t in torch.var_mean(x.float(), dim=(0, 2, 3), correction=0))
-        n = x.shape[2] * x.shape[3]
+        # Of a piece float32 is enough; not every device knows float64. torch.var_mean takes twenty times as long on a CPU.
+        values = x.float().permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+        n, mean = len(values), values.mean(dim=0)
+        squares = (values - mean).square_().sum(dim=0).cpu().double()
+        mean = mean.cpu().double()
         total, away = self.count + n, mean - self.mean
         self.mean = self.mean + away * (n / total)
-        self.squares = self.squares + var * n + away.square() * (self.count * n / total)
+        self.squares = self.squares + squares + away.square() * (self.count * n / total)
         self.count = total
 
     def normalise(self, x: torch.Tensor) -> torch.Tensor:
@@ -251,7 +256,7 @@ class Pass:
     def boxes(self, values: int) -> list[Box]:
         """Pieces for which at most about so many values of any map are computed."""
         side = max(_LEAST_SIDE, int(math.sqrt(values * self.source.height * self.source.width / self.source.values)))
-        return [tile.core for tile in plan_tiles(self.source.height, self.source.width, side)]
+        return [tile.core for row in plan_tiles(self.source.height, self.source.width, side) for tile in row]
 
     def run(self, box: Box, new_map: NewMap) -> None:
         """One piece."""
@@ -371,10 +376,4 @@ def run_passes(
                 yield done, total
             else:
                 values = out_of_memory(failed, values)
-                left = [part for box in left for part in _quarters(box)]
-
-
-def _quarters(box: Box) -> list[Box]:
-    y, x = (box.top + box.bottom + 1) // 2, (box.left + box.right + 1) // 2
-    parts = [Box(top, left, bottom, right) for top, bottom in ((y, box.bottom), (box.top, y)) for left, right in ((x, box.right), (box.left, x))]
-    return [part for part in parts if part.area]
+                left = [part for box in left for part in quarters(box)[::-1]]

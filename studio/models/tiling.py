@@ -1,8 +1,8 @@
-"""Where the tiles of a picture lie. Pure geometry: no tensor, no network."""
+"""Where the tiles of a picture lie, and how what was made of them is put together. Pure geometry: no tensor, no network."""
 
 from typing import NamedTuple
 
-from studio.errors import StudioError
+import numpy as np
 
 
 class Box(NamedTuple):
@@ -44,33 +44,79 @@ class Tile(NamedTuple):
     core: Box
 
 
-def plan_tiles(height: int, width: int, tile: int, overlap: int = 0, multiple: int = 1) -> list[Tile]:
-    """Tiles of a picture, row by row.
+def plan_tiles(height: int, width: int, tile: int, overlap: int = 0, multiple: int = 1) -> list[list[Tile]]:
+    """Tiles of a picture, in rows.
 
-    tile: the most pixels a side that is read, the overlap with it.  overlap: pixels read around the core; at the borders of
-    the picture there are none to read.  multiple: the cores and what is read begin at multiples of it, so that a network
-    which halves sees in each tile the grid it sees in the whole.
-    Tiles are as few as that allows, and of like size.  Raises StudioError when a tile of that size holds no core.
+    tile: the most pixels a side of a core.  overlap: pixels read around it; at the borders of the picture there are none to
+    read.  multiple: the cores and what is read begin at multiples of it, so that a network which halves sees in each tile the
+    grid it sees in the whole; a tile below it becomes one.
+    Tiles are as few as that allows, and of like size.
     """
     reach = -(-overlap // multiple) * multiple
-    rows, columns = _cuts(height, tile, reach, multiple), _cuts(width, tile, reach, multiple)
     return [
-        Tile(
-            Box(max(0, top - reach), max(0, left - reach), min(height, bottom + reach), min(width, right + reach)),
-            Box(top, left, bottom, right),
-        )
-        for top, bottom in rows
-        for left, right in columns
+        [
+            Tile(
+                Box(max(0, top - reach), max(0, left - reach), min(height, bottom + reach), min(width, right + reach)),
+                Box(top, left, bottom, right),
+            )
+            for left, right in _cuts(width, tile, multiple)
+        ]
+        for top, bottom in _cuts(height, tile, multiple)
     ]
 
 
-def _cuts(size: int, tile: int, reach: int, multiple: int) -> list[tuple[int, int]]:
+def _cuts(size: int, tile: int, multiple: int) -> list[tuple[int, int]]:
     """[begin, end) of the cores along one axis."""
-    if size <= tile:
-        return [(0, size)]
-    most = (tile - 2 * reach) // multiple * multiple
-    if most < 1:
-        raise StudioError(f"A tile of {tile} px has no room for an overlap of {reach} px.", f"Make it larger than {2 * reach + multiple} px.")
-    count = -(-size // most)
+    count = -(-size // max(multiple, tile // multiple * multiple))
     step = -(-size // (count * multiple)) * multiple
     return [(begin, min(size, begin + step)) for begin in range(0, size, step)]
+
+
+def quarters(box: Box, multiple: int = 1) -> list[Box]:
+    """A box in four, or in two where one side cannot be halved at a multiple; itself where neither can."""
+    y, x = ((low + high) // 2 // multiple * multiple for low, high in ((box.top, box.bottom), (box.left, box.right)))
+    y, x = y if y > box.top else box.bottom, x if x > box.left else box.right
+    parts = [Box(top, left, bottom, right) for top, bottom in ((box.top, y), (y, box.bottom)) for left, right in ((box.left, x), (x, box.right))]
+    return [part for part in parts if part.area]
+
+
+class Canvas:
+    """What was made of the tiles is blended here, row of tiles by row of tiles; finished rows of pixels come out.
+
+    Within `feather` pixels of a border between two cores both tiles count, the more the nearer to the own core; the two shares
+    sum to 1. Each tile is therefore drawn over `drawn(core)`. Cores must be of twice the feather, but for the last.
+    """
+
+    def __init__(self, height: int, width: int, channels: int, feather: int):
+        self.height, self.width, self.feather = height, width, feather
+        self._carried = np.zeros((0, width, channels), np.float32)  # rows above that the next tiles add to
+
+    def drawn(self, core: Box) -> Box:
+        """The core and the feather around it, within the picture."""
+        f = self.feather
+        return Box(max(0, core.top - f), max(0, core.left - f), min(self.height, core.bottom + f), min(self.width, core.right + f))
+
+    def blend(self, tiles: list[tuple[Box, np.ndarray]]) -> np.ndarray:
+        """A row of tiles as (core, pixels (h, w, C) of drawn(core)) -> the rows (n, width, C) that are finished by it."""
+        core = tiles[0][0]
+        outer = self.drawn(core)
+        rows = np.zeros((outer.height, *self._carried.shape[1:]), np.float32)
+        rows[: len(self._carried)] = self._carried
+        for core, pixels in tiles:
+            box = self.drawn(core)
+            down = self._shares(box.top, box.bottom, core.top, core.bottom, self.height)
+            across = self._shares(box.left, box.right, core.left, core.right, self.width)
+            rows[:, box.left : box.right] += pixels * down[:, None, None] * across[None, :, None]
+        done = len(rows) if core.bottom == self.height else core.bottom - self.feather - outer.top
+        self._carried = rows[done:].copy()
+        return rows[:done]
+
+    def _shares(self, begin: int, end: int, core_begin: int, core_end: int, size: int) -> np.ndarray:
+        """Of the pixels [begin, end) along one axis, how much of this tile counts."""
+        at, ramp = np.arange(begin, end) + 0.5, 2 * max(self.feather, 1e-6)
+        shares = np.ones(end - begin)
+        if core_begin > 0:
+            shares = np.minimum(shares, (at - core_begin) / ramp + 0.5)
+        if core_end < size:
+            shares = np.minimum(shares, (core_end - at) / ramp + 0.5)
+        return shares.clip(0, 1).astype(np.float32)

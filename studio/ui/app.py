@@ -13,13 +13,15 @@ from studio.errors import StudioError
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
+from studio.networks import get_family
 from studio.settings import get_settings, start_log
 from studio.ui.classes import ClassesTab
-from studio.ui.components import QUIET, Target, friendly, note
+from studio.ui.components import QUIET, ImageTarget, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
+from studio.ui.translate import TranslateTab
 
 _MASTHEAD = f"""
 <div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
@@ -46,8 +48,16 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
             targets = [Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs]), mix.target]
             with gr.Tab("Classes", id="classes") as classes_tab:
                 classes = ClassesTab(engine, session, targets, DataSets())
+            with gr.Tab("Translate", id="translate") as translate_tab:
+                translate = TranslateTab(engine, session)
             with gr.Tab("Train", id="train") as train_tab:
-                train = TrainTab(engine, session, explore, tabs, supervisor, DataSets())
+                openings = [Opening("translate", "Translate", lambda model: get_family(model.family).translate, translate.open_model, translate.enter_outputs)]
+                train = TrainTab(engine, session, explore, tabs, supervisor, DataSets(), openings)
+
+            def open_in_train(session, path: Path, files: list[str] | None) -> list:
+                return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
+
+            translate.add_targets([ImageTarget("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])])
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:
@@ -68,6 +78,9 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
         mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
         classes_tab.select(friendly(classes.enter), [session, *classes.enter_inputs], classes.enter_outputs, **QUIET).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
+        )
+        translate.opened(
+            translate_tab.select(friendly(translate.enter), [session, translate.direction], translate.enter_outputs, **QUIET)
         )
         train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
             None, None, None, js="() => studioPlace.openStep()", **QUIET

@@ -94,6 +94,21 @@ class Opening:
     outputs: list
 
 
+@dataclass(frozen=True)
+class ImageTarget:
+    """Where a tab can send a picture file to, that no recipe draws from noise: a button there.
+
+    id: end of the button's elem_id.  label: what it says.
+    send: (session, path of a PNG, *values of `inputs`) -> values for `outputs`.
+    """
+
+    id: str
+    label: str
+    send: Callable[..., list]
+    inputs: list
+    outputs: list
+
+
 def friendly(fn: Callable) -> Callable:
     """Tell an expected failure as a toast; anything else goes to the log, with a short sentence on the screen.
 

@@ -180,6 +180,31 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 #classes-chips .gs-strip button.on span { font-weight: 600; }
 #classes-stage img { width: min(100%, 54vh); }
 #classes-dice { align-self: end; }
+.gs-compare { position: relative; overflow: hidden; border-radius: 8px; line-height: 0; touch-action: pan-y;
+  width: min(100%, 68vh * var(--w) / var(--h)); aspect-ratio: var(--w) / var(--h); }
+.gs-stage .gs-compare img { width: 100%; height: 100%; aspect-ratio: auto; object-fit: fill; border-radius: 0; }
+.gs-compare.small img { image-rendering: pixelated; }
+.gs-compare.clear, .gs-figures img.clear { background: repeating-conic-gradient(#cfcdc9 0 25%, #f6f5f3 0 50%) 0 0 / 18px 18px; }
+.gs-compare .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--at, 50%)) 0 0); }
+.gs-compare .after { clip-path: inset(0 0 0 var(--at, 50%)); }
+.gs-compare i { position: absolute; top: 0; bottom: 0; left: var(--at, 50%); width: 2px; margin-left: -1px; background: #fff;
+  box-shadow: 0 0 4px #0009; pointer-events: none; }
+.gs-compare i::after { content: "‹ ›"; position: absolute; top: 50%; left: 50%; width: 34px; height: 34px; margin: -17px; border-radius: 50%;
+  background: #fff; color: #3b3936; font: 600 15px/32px ui-sans-serif, system-ui, sans-serif; text-align: center; box-shadow: 0 1px 6px #0007; }
+.gs-compare b { position: absolute; bottom: 8px; left: 8px; padding: 3px 8px; border-radius: 6px; background: #0009; color: #fff;
+  font: 500 12px/1.3 ui-sans-serif, system-ui, sans-serif; pointer-events: none; }
+.gs-compare b + b { left: auto; right: 8px; }
+.gs-compare input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; touch-action: pan-y; }
+.gs-compare:has(input:focus-visible) { outline: 2px solid var(--primary-500); outline-offset: 2px; }
+.gs-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; margin-top: 8px; }
+.gs-figures figure { margin: 0; min-width: 0; }
+.gs-figures img { width: 100%; max-height: 320px; object-fit: contain; border-radius: 8px; display: block; }
+.gs-figures img.small { image-rendering: pixelated; }
+.gs-figures figcaption { font-size: 12px; line-height: 1.4; padding: 4px 2px; color: var(--neutral-600); overflow-wrap: anywhere; }
+.dark .gs-figures figcaption { color: var(--neutral-400); }
+.gs-pairs button { flex: 0 0 auto !important; display: flex; gap: 2px; }
+.gs-pairs img { width: 84px !important; }
+.gs-note > img { width: 192px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
 #classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
 .dark #classes-more { border-color: var(--neutral-800); }
 @media (max-width: 640px) {
@@ -216,6 +241,13 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   #mixer-result { order: -1; position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #mixer-result .gs-stage img { width: min(100%, 34vh); }
   .gs-grid span { font-size: 10px; padding: 2px; }
+  #translate-page { flex-direction: column; }
+  #translate-left, #translate-right { display: contents; }
+  #translate-input { order: 0; }
+  #translate-one, #translate-many, #translate-clip { order: 1; }
+  #translate-settings { order: 2; }
+  .gs-compare { width: min(100%, 56vh * var(--w) / var(--h)); }
+  .gs-figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 }
 """
 

@@ -276,3 +276,21 @@ def test_config_json_is_the_agreed_form(tiny):
     atomic_write(tiny / "config.json", json.dumps({**raw, "format": 2}).encode())
     with pytest.raises(StudioError, match="Update the studio"):
         open_folder(tiny)
+
+
+def test_examples_of_both_sides(tmp_path):
+    from PIL import Image
+
+    from studio.networks.cyclegan import CycleGANConfig, Generator
+
+    config = CycleGANConfig(resolution=16, net="resnet_6blocks", ngf=1, n_layers=1)
+    examples = {"A": [Image.new("RGB", (20, 10), c) for c in ("red", "blue")], "B": [Image.new("RGBA", (8, 8))]}
+    info = save_folder(tmp_path / "m", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="M", examples=examples)
+    assert [p.name for p in info.examples("A")] == ["a-1.webp", "a-2.webp"] and [p.name for p in info.examples("B")] == ["b-1.webp"]
+    with Image.open(info.examples("A")[0]) as first, Image.open(info.examples("B")[0]) as other:
+        assert first.size == (20, 10) and first.convert("RGB").getpixel((3, 3))[0] > 240 and other.mode == "RGBA"
+    (tmp_path / "elsewhere.webp").write_bytes(info.examples("A")[0].read_bytes())
+    (info.path / "examples" / "a-0.webp").symlink_to(tmp_path / "elsewhere.webp")
+    assert [p.name for p in info.examples("A")] == ["a-1.webp", "a-2.webp"], "a link might lead to any file of this machine"
+    plain = save_folder(tmp_path / "n", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="N")
+    assert plain.examples("A") == []

@@ -90,7 +90,7 @@ def test_sizes_that_fit_nothing():
 def naive(model: Model, image: Image.Image, tile: int, overlap: int) -> Image.Image:
     """Each tile by itself, as if it were a picture."""
     out = Image.new("RGB", image.size)
-    for read, core in plan_tiles(image.height, image.width, tile, overlap, 4):
+    for read, core in itertools.chain(*plan_tiles(image.height, image.width, tile, overlap, 4)):
         piece = model.translate(image.crop((read.left, read.top, read.right, read.bottom)))
         inner = core.within(read)
         out.paste(piece.crop((inner.left, inner.top, inner.right, inner.bottom)), (core.left, core.top))

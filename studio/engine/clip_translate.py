@@ -1,0 +1,252 @@
+"""A video through a model that translates, frame by frame: size, timing and sound stay as they were."""
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter
+
+from studio.datasets.sources import kind_of
+from studio.datasets.video import CONTAINERS, upright_pixels
+from studio.engine.export import whole_file
+from studio.engine.video import AI_COMMENT, add_video, video_frame
+from studio.errors import StudioError
+
+# How much of the new frame a still part takes; the rest is what was shown before.
+SMOOTHING = {"none": 1.0, "light": 0.5, "strong": 0.2}
+_MOVED = 16.0  # levels of difference from which a part counts as moving altogether
+_BLUR = 2  # px; single noisy pixels are no movement
+# Codecs of sound that players expect in an .mp4. The container allows more, which then stays silent.
+_KEPT_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus")
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_UNSAID, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
+_AGAIN = "Open it in another program, and save it anew as MP4."
+_NO_FRAME = ("No frame of this video can be read.", _AGAIN)
+_HD = 720  # lines; from here on players take unlabelled colours for BT.709
+
+
+class Smoother:
+    """Calms the flicker of single frames, where nothing moves.
+
+    With F the source, R the translation and O what is shown, at each pixel:
+
+        m_t = blur(max over RGB of |F_t - F_(t-1)|)          levels, 5x5 mean
+        a_t = a0 + (1 - a0) * min(m_t / 16, 1)
+        O_t = a_t * R_t + (1 - a_t) * O_(t-1),   O_1 = R_1
+
+    an exponential moving average, whose a goes to 1 where the source moves, so that moving parts and cuts do not smear.
+
+    share: a0, 1 = off.
+    """
+
+    def __init__(self, share: float):
+        self.share = share
+        self._source: Image.Image | None = None
+        self._shown: np.ndarray | None = None
+
+    def __call__(self, source: Image.Image, result: Image.Image) -> np.ndarray:
+        """The frame (RGB) and its translation (RGB, of the same size) -> (H, W, 3) uint8 to show."""
+        new = np.asarray(result)
+        if self.share >= 1:
+            return new
+        if self._shown is None:
+            self._shown = new.astype(np.float32)
+        else:
+            red, green, blue = ImageChops.difference(source, self._source).split()
+            moved = ImageChops.lighter(ImageChops.lighter(red, green), blue).filter(ImageFilter.BoxBlur(_BLUR))
+            a = self.share + (1 - self.share) * np.minimum(np.asarray(moved, np.float32) / _MOVED, 1)
+            self._shown += a[:, :, None] * (new - self._shown)
+        self._source = source
+        return self._shown.round().astype(np.uint8)
+
+
+def translate_clip(
+    source: str | Path,
+    target: str | Path,
+    translate: Callable[[Image.Image], Image.Image],
+    smoothing: str = "none",
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+    description: str = "",
+) -> Path:
+    """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
+
+    translate: frame (RGB) -> frame of the same size.  smoothing: one of SMOOTHING, see `Smoother`.
+    progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
+    CancelledError is raised.  description: kept inside the file, such as the recipe.
+
+    Frames are turned the way the camera was held and given square pixels. Sound is copied bit by bit where players expect its
+    codec in an .mp4, else it becomes AAC. A video that does not begin at 0 is moved there, picture and sound alike.
+    Raises StudioError for what is no video, is damaged, or when the disk is full.
+    """
+    source, target = Path(source), Path(target)
+    if smoothing not in SMOOTHING:
+        raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
+    smooth = Smoother(SMOOTHING[smoothing])
+    try:
+        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader, description)) as writer:
+            expected = _expected(reader, writer.video)
+            for frame in writer.frames():
+                if cancel is not None and cancel():
+                    raise CancelledError()
+                picture = _picture(frame, writer.video)
+                writer.put(frame, smooth(picture, translate(picture).convert("RGB")))
+                if progress:
+                    progress(writer.count, max(expected, writer.count) if expected else 0)
+            writer.finish()
+    except OSError as e:
+        raise StudioError(f"The video could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
+    return target
+
+
+def first_frame(source: str | Path) -> tuple[Image.Image, int]:
+    """The first frame of a video as `translate_clip` takes it, and how many there are, about; 0 = not known.
+
+    Raises StudioError for what is no video, or is damaged.
+    """
+    with _reading(Path(source)) as reader:
+        stream = _pictures_of(reader)
+        for frame in reader.decode(stream):
+            return _picture(frame, stream), _expected(reader, stream)
+    raise StudioError(*_NO_FRAME)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator:
+    options = {"protocol_whitelist": "file"}  # libav also knows play lists, which open other files
+    try:
+        with av.open(str(path), format=_container(path), options=options, metadata_errors="replace") as reader:
+            yield reader
+    except av.FFmpegError as e:
+        if e.errno == errno.ENOSPC:
+            raise StudioError("The disk is full.", "Free some space, then try again.") from None
+        raise StudioError(f"The video cannot be used: {e.strerror or e}.", _AGAIN) from None
+
+
+def _container(path: Path) -> str:
+    try:
+        with open(path, "rb") as f:
+            kind = kind_of(f.read(64), path.name)
+    except OSError as e:
+        raise StudioError(f"The video cannot be read: {e.strerror or e}.", "Choose it again.") from None
+    if kind not in CONTAINERS:
+        raise StudioError("This file is not a video that is known here.", "Choose an MP4, MOV, WebM, MKV or AVI.")
+    return kind
+
+
+def _pictures_of(reader):
+    """The stream of pictures; the cover of an album is none."""
+    for stream in reader.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:
+            stream.thread_type = "AUTO"
+            return stream
+    raise StudioError("This file has sound, but no moving pictures.", "Choose a video.")
+
+
+def _expected(reader, stream) -> int:
+    """How many frames there are, about; 0 = not known."""
+    seconds = float(stream.duration * stream.time_base) if stream.duration else (reader.duration or 0) / av.time_base
+    return stream.frames or round(seconds * float(stream.average_rate or 0))
+
+
+def _picture(frame: av.VideoFrame, stream) -> Image.Image:
+    if frame.colorspace == _UNSAID:  # players guess as well
+        frame.colorspace = _BT709 if frame.height >= _HD else _BT601
+    return Image.fromarray(upright_pixels(frame, stream))
+
+
+class _Writer:
+    """The .mp4 while it is written. It is begun with the first frame, for only then is known how the picture lies.
+
+    video: the stream that is read.  count: frames so far.
+    """
+
+    def __init__(self, part: Path, reader, description: str):
+        self.part, self.reader, self.description, self.count = part, reader, description, 0
+        self.video = _pictures_of(reader)
+        self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
+        self.container = None
+        self._sounds = {s.index: s for s in reader.streams.audio if s.codec_context is not None}
+        self._waiting: list[av.Packet] = []  # sound that comes before the first frame
+        self._last: int | None = None
+
+    def frames(self):
+        """The frames in turn; sound is passed on meanwhile, so that both lie side by side in the file."""
+        for packet in self.reader.demux([self.video, *self._sounds.values()]):
+            if packet.stream.index != self.video.index:
+                self._sound(packet)
+                continue
+            yield from packet.decode()
+        if not self.count:
+            raise StudioError(*_NO_FRAME)
+
+    def put(self, frame: av.VideoFrame, picture: np.ndarray) -> None:
+        """Write the picture (H, W, 3) uint8 at the time of `frame`."""
+        if self.container is None:
+            self._open(*picture.shape[:2])
+        if picture.shape[:2] != self._size:  # a stream may change its size midway
+            picture = np.asarray(Image.fromarray(picture).resize(self._size[::-1], Image.LANCZOS))
+        new = video_frame(picture)
+        new.time_base = base = frame.time_base or self.video.time_base
+        due = None if frame.pts is None else frame.pts - round(self.begin / base)
+        new.pts = due if due is not None and (self._last is None or due > self._last) else (-1 if self._last is None else self._last) + 1
+        self._last = new.pts
+        self.container.mux(self._pictures.encode(new))
+        self.count += 1
+
+    def finish(self) -> None:
+        """Write what the codecs still hold, and the index."""
+        self.container.mux(self._pictures.encode())
+        for sound in self._out.values():
+            if not sound[1]:
+                self.container.mux(sound[0].encode())
+        self.container.close()
+        self.container = None
+
+    def close(self) -> None:
+        """Let go of the file; it is whole only after `finish`."""
+        if self.container is not None:
+            self.container.close()
+
+    def _open(self, height: int, width: int) -> None:
+        self._size = (height, width)
+        # The index goes to the front, so that a browser plays it while it loads.
+        self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "+faststart"})
+        self.container.metadata.update({"comment": AI_COMMENT, "description": self.description})
+        self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
+        self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times
+        self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}
+        for packet in self._waiting:
+            self._sound(packet)
+        self._waiting = []
+
+    def _add_sound(self, sound) -> tuple:
+        """(stream, whether its packets are copied)."""
+        if sound.codec_context.name.removesuffix("float") in _KEPT_SOUND:
+            try:
+                return self.container.add_stream_from_template(sound), True
+            except ValueError:  # the container refuses it after all
+                pass
+        rate = sound.rate if sound.rate in _AAC_RATES else 48000
+        return self.container.add_stream("aac", rate=rate, layout="mono" if sound.channels == 1 else "stereo"), False
+
+    def _sound(self, packet: av.Packet) -> None:
+        if self.container is None:
+            self._waiting.append(packet)
+            return
+        stream, copied = self._out[packet.stream.index]
+        shift = round(self.begin / packet.stream.time_base)
+        if not copied:
+            for frame in packet.decode():
+                frame.pts = None if frame.pts is None else frame.pts - round(self.begin / frame.time_base)
+                self.container.mux(stream.encode(frame))
+        elif packet.dts is not None:  # without a time it is the empty one that ends a stream
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts -= shift
+            packet.stream = stream
+            self.container.mux(packet)

@@ -1,0 +1,173 @@
+"""Pictures as files, for models that turn a picture into a picture: opened with care, and many at once into a zip."""
+
+import contextlib
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageCms, ImageOps
+
+from studio.datasets.decode import UnusablePicture, eight_bits, open_picture, reason
+from studio.datasets.names import Unique, safe_part, shown
+from studio.engine.export import whole_file
+from studio.errors import StudioError
+from studio.models.translate import MAX_PIXELS
+from studio.settings import ensure_room
+
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+_SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # as a colour profile calls what Pillow calls a mode
+_PREVIEW, _PREVIEWS = 256, 48  # px, and how many
+_NOT_REACHED = "not reached: you stopped before"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that was handed in.
+
+    path: where its file is.  name: of it, fit to be shown.  hash: SHA-256 of the file's bytes, hex.
+    picture: upright, in sRGB, 8 bits: mode RGBA where anything is transparent, else RGB or L.
+    remark: a sentence on what was left behind, or ''.
+    """
+
+    path: Path
+    name: str
+    hash: str
+    picture: Image.Image
+    remark: str = ""
+
+
+def open_source(path: str | Path) -> Source:
+    """Open a picture file of any kind: turned upright by its EXIF orientation, its colour profile turned into sRGB, CMYK into
+    RGB, 16 bits into 8, the first frame of an animation.
+
+    Raises StudioError in plain words for an empty or damaged file, for what is no picture, and for one of more than 64 megapixels.
+    """
+    path = Path(path)
+    name = shown(path.name, 80)
+    again = "Open it in another program, and save it anew."
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
+    if not data:
+        raise StudioError(f"'{name}' is empty: the file has 0 bytes.", "Copy or download it again.")
+    try:
+        with open_picture(data, MAX_PIXELS) as opened:
+            moving = opened.format in _ANIMATED and getattr(opened, "is_animated", False)
+            picture = _in_srgb(ImageOps.exif_transpose(opened), opened.info.get("icc_profile"))
+    except UnusablePicture as e:
+        raise StudioError(f"'{name}' is {e}.", "Make it smaller, then try again.") from None
+    except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
+        problem = reason(e)
+        said = f"is {problem}" if problem.startswith("not a picture") else f"cannot be read: {problem.rstrip('.')}"
+        raise StudioError(f"'{name}' {said}.", again) from None
+    remark = "It is an animation: only its first picture was taken." if moving else ""
+    return Source(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """8 bits in the colours of screens. A profile that cannot be used, or is one for other modes, counts as none."""
+    image = image if image.mode == "CMYK" else eight_bits(image)
+    if profile and image.mode in _SPACES:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
+            theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            fits = theirs.profile.xcolor_space == _SPACES[image.mode]
+            if fits and "srgb" not in ImageCms.getProfileDescription(theirs).lower():
+                colours = image.convert("RGB") if image.mode == "RGBA" else image
+                turned = ImageCms.profileToProfile(colours, theirs, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                if image.mode == "RGBA":
+                    turned.putalpha(image.getchannel("A"))
+                image = turned
+    image = eight_bits(image)
+    opaque = image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == 255  # as cameras in a browser send it
+    return image.convert("RGB") if opaque else image
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    name: its own.  entry: its name in the zip, '' = it is not there, and `problem` says why.  remark: what was left behind.
+    preview: of the result, at most 256 px; of the first 48 files alone.
+    """
+
+    name: str
+    entry: str = ""
+    problem: str = ""
+    remark: str = ""
+    preview: Image.Image | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, with the name of the file."""
+        return self.problem if self.name in self.problem else f"{self.name}: {self.problem}"
+
+
+def translate_files(
+    make: Callable[[Source], tuple[Image.Image, bytes]],
+    files: Sequence[str | Path],
+    path: str | Path,
+    about: str = "",
+    progress: Callable[[int, int, str], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> list[Outcome]:
+    """Files -> a zip at `path` of as many PNGs under the names of the files. One that fails is reported and stops nothing.
+
+    make: source -> its translation, and the same as a PNG.  about: lines for the report inside the zip.
+    progress: called with (done, all, name of the next).  cancel: asked before each; when true, or when `make` raises
+    CancelledError, what is done is kept.
+    The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
+    """
+    path, unique, outcomes = Path(path), Unique(), []
+    unique("", "report", ".txt")
+    try:
+        with contextlib.ExitStack() as stack:
+            archive = None
+            for i, file in enumerate(map(Path, files)):
+                if progress:
+                    progress(i, len(files), shown(file.name, 40))
+                try:
+                    if cancel is not None and cancel():
+                        raise CancelledError()
+                    source = open_source(file)
+                    picture, png = make(source)
+                except CancelledError:
+                    outcomes += [Outcome(shown(Path(f).name), problem=_NOT_REACHED) for f in files[i:]]
+                    break
+                except StudioError as e:
+                    outcomes.append(Outcome(shown(file.name), problem=e.message))
+                    continue
+                if archive is None:
+                    archive = zipfile.ZipFile(stack.enter_context(whole_file(path)), "w", zipfile.ZIP_STORED)
+                    stack.enter_context(archive)
+                ensure_room(path.parent, len(png))
+                entry = unique("", safe_part(file.stem), ".png")
+                archive.writestr(entry, png)
+                preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
+                outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))
+            if archive is not None:
+                archive.writestr("report.txt", _report(outcomes, about))
+    except OSError as e:
+        raise StudioError(f"The zip could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
+    return outcomes
+
+
+def reduced(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, made smaller where its longer side has more than `side` px."""
+    scale = side / max(picture.size)
+    if scale >= 1:
+        return picture
+    return picture.resize([max(1, round(s * scale)) for s in picture.size], Image.LANCZOS, reducing_gap=2)
+
+
+def _report(outcomes: Sequence[Outcome], about: str) -> str:
+    lines = ["The pictures in this archive were made by AI, with GAN Studio.", *([about] if about else []), ""]
+    lines += [f"{o.name} -> {o.entry}" + (f" ({o.remark})" if o.remark else "") for o in outcomes if o.entry]
+    failed = [o for o in outcomes if not o.entry]
+    if failed:
+        lines += ["", "Not translated:", *(o.sentence for o in failed)]
+    return "\n".join(lines) + "\n"

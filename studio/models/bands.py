@@ -1,0 +1,103 @@
+"""Large pictures from top to bottom, a band of rows at a time: so none of them need be in memory as a whole.
+
+Where a network is needed on the way, the work is handed to whoever asked: a generator yields what is to be run on the device
+and is sent its result, or thrown what it raised. So one thread may own the device, and others get their turn in between.
+"""
+
+import math
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from PIL import Image
+
+T = TypeVar("T")
+Work = Generator[Callable[[], Any], Any, T]
+_SUPPORT = 3  # of Lanczos' kernel, in pixels of the smaller picture
+
+
+def drive(work: Work[T], run: Callable[[Callable[[], Any]], Any], before: Callable[[], None] = lambda: None, cancel: Callable[[], bool] | None = None) -> T:
+    """Go through the work with `run` doing what is for the device -> what it returns.
+
+    before: called ahead of each piece.  cancel: asked ahead of each; when true CancelledError is raised.
+    """
+    result, failed = None, None
+    try:
+        while True:
+            if cancel is not None and cancel():
+                raise CancelledError()
+            try:
+                piece = work.throw(failed) if failed is not None else work.send(result)
+            except StopIteration as end:
+                return end.value
+            before()
+            result, failed = None, None
+            try:
+                result = run(piece)
+            except Exception as e:
+                failed = e.with_traceback(None)  # which holds on to the tensors of the piece
+    finally:
+        work.close()
+
+
+class Bands(Protocol):
+    """A picture (height, width, channels) of which rows are made when they are asked for."""
+
+    height: int
+    width: int
+    channels: int
+
+    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+        """(bottom - top, width, channels) float32, about [0, 1]. No call may begin above the one before it."""
+        ...
+
+
+class Stored:
+    """Pixels (H, W, C) uint8 or uint16 that are there."""
+
+    def __init__(self, pixels: np.ndarray):
+        self.pixels, (self.height, self.width, self.channels) = pixels, pixels.shape
+
+    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+        return self.pixels[top:bottom].astype(np.float32) / np.iinfo(self.pixels.dtype).max
+        yield  # a generator like the others, though nothing is left to others
+
+
+class Resized:
+    """By Lanczos' kernel, to any size."""
+
+    def __init__(self, source: Bands, height: int, width: int):
+        self.source, self.height, self.width, self.channels = source, height, width, source.channels
+
+    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+        step = self.source.height / self.height
+        reach = math.ceil(_SUPPORT * max(1.0, step)) + 1
+        low, high = max(0, math.floor(top * step) - reach), min(self.source.height, math.ceil(bottom * step) + reach)
+        rows = yield from self.source.rows(low, high)
+        # Pillow looks beyond the box, as far as there are rows; so the bands are those of the whole picture.
+        box = (0, top * step - low, self.source.width, min(high - low, bottom * step - low))
+        size = (self.width, bottom - top)
+        channels = [Image.fromarray(rows[:, :, c]).resize(size, Image.LANCZOS, box) for c in range(self.channels)]
+        return np.stack([np.asarray(channel) for channel in channels], axis=2)
+
+
+class Mixed:
+    """`share` of one picture, the rest of another of its size."""
+
+    def __init__(self, one: Bands, other: Bands, share: float):
+        self.one, self.other, self.share = one, other, np.float32(share)
+        self.height, self.width, self.channels = one.height, one.width, one.channels
+
+    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+        one = yield from self.one.rows(top, bottom)
+        other = yield from self.other.rows(top, bottom)
+        return one * self.share + other * (1 - self.share)
+
+
+def written(picture: Bands, dtype: np.dtype, write: Callable[[np.ndarray], None], band: int) -> Work[None]:
+    """Hand all rows to `write`, `band` at a time, as uint8 or uint16."""
+    most = np.iinfo(dtype).max
+    for top in range(0, picture.height, band):
+        rows = yield from picture.rows(top, min(picture.height, top + band))
+        write((rows.clip(0, 1) * most + np.float32(0.5)).astype(dtype))

@@ -1,0 +1,95 @@
+"""A picture as it is stored: 8 or 16 bits, grey or colour, with its transparency and its colour profile."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageOps
+
+from studio.datasets.decode import UnusablePicture, open_picture, reason
+from studio.errors import StudioError
+from studio.models.translate import MAX_PIXELS, checked
+
+_DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of packed 16-bit pixels, and their channels
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_SPACES = ("L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I")  # modes whose profile still holds for the pixels taken from them
+_ORIENTATION = 0x0112  # in EXIF
+_TURNS = {  # as PIL.ImageOps.exif_transpose
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@dataclass(frozen=True)
+class Raster:
+    """pixels: (H, W, C) uint8 or uint16; C is 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA).  profile: ICC, or None."""
+
+    pixels: np.ndarray
+    profile: bytes | None = None
+
+    @classmethod
+    def from_image(cls, image: Image.Image) -> "Raster":
+        """Of any mode, as it lies; 16 bits only of grey pictures, for Pillow holds no others.
+
+        Raises StudioError for a picture that cannot be used.
+        """
+        picture = checked(image)  # decodes it, too
+        profile = image.info.get("icc_profile") if image.mode in _SPACES else None
+        if image.mode.startswith("I"):
+            pixels = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        else:
+            pixels = np.asarray(picture.convert("LA") if image.mode in ("LA", "La") else picture)
+        return cls(pixels if pixels.ndim == 3 else pixels[:, :, None], profile)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Raster":
+        """Upright by its EXIF orientation, first frame, with all 16 bits of a PNG or TIFF that has them.
+
+        Raises StudioError for a file that cannot be used.
+        """
+        try:
+            with open_picture(path, MAX_PIXELS) as image:
+                deep = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
+                pixels = _deep_pixels(path) if deep else None
+                if pixels is None:
+                    return cls.from_image(ImageOps.exif_transpose(image))
+                turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+                return cls(np.ascontiguousarray(turn(pixels)) if turn else pixels, image.info.get("icc_profile"))
+        except StudioError:
+            raise
+        except UnusablePicture as e:
+            raise StudioError(f"The picture is {e}.", "Make it smaller.") from None
+        except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
+            raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program, and save it anew.") from None
+
+    def to_image(self) -> Image.Image:
+        """Of mode L, LA, RGB or RGBA in 8 bits, or I;16. Colours of 16 bits are rounded, for Pillow holds no such."""
+        pixels = self.pixels
+        if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        assert pixels.dtype == np.uint16 or image.mode == _MODES[pixels.shape[2]]
+        if self.profile:
+            image.info["icc_profile"] = self.profile
+        return image
+
+
+def _deep_pixels(path: str | Path) -> np.ndarray | None:
+    """(H, W, C) uint16 of a file of 16 bits a channel; None when it is of a kind that is not known here."""
+    try:
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+    except (av.FFmpegError, StopIteration):
+        return None
+    name, order = frame.format.name[:-2], frame.format.name[-2:]
+    if name not in _DEEP or order not in ("le", "be"):
+        return None
+    plane = frame.planes[0]
+    values = np.frombuffer(plane, "<u2" if order == "le" else ">u2").reshape(frame.height, plane.line_size // 2)
+    return values[:, : frame.width * _DEEP[name]].reshape(frame.height, frame.width, _DEEP[name]).astype(np.uint16)

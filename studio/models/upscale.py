@@ -1,0 +1,295 @@
+"""A picture made larger by a network: any mode and depth, any factor, tile by tile, into memory or row by row into a file."""
+
+import math
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from studio.errors import StudioError
+from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
+from studio.models.memory import free_bytes, out_of_memory, peak_bytes
+from studio.models.raster import Raster
+from studio.models.tiling import Box, Canvas, plan_tiles, quarters
+from studio.networks.upscalers import Upscaler
+
+MOST_SCALE = 16
+MOST_OUTPUT = 1 << 30  # pixels
+LEAST_TILE = 32
+_BAND = 1 << 24  # values of the result that are handed on at once
+_EXACT = 32  # pixels; a network that sees no farther gets as much overlap as it sees
+_CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for those that see farther
+_FARTHEST = 64  # beyond that, what is seen hardly matters
+_FEATHER = 8  # pixels of the source, where the overlap is not exact
+_PROBE, _MIDDLE = 128, 16  # sides of the picture on which they are tried, and of the part of it that is compared
+_HALF_A_LEVEL = 0.5 / 255
+_MOST_TILE_CPU, _MOST_TILE = 256, 512
+_MULTIPLICATIONS = 2e11  # of one tile on a CPU, a few seconds: so long may others have to wait
+_SHARE = 0.4  # of the free memory, as for translating
+
+
+class Upscaling:
+    """One picture on its way.
+
+    scale: None = the network's own.  strength: 0 = a plain enlargement (Lanczos), 1 = the network's.
+    tile: side of the tiles in pixels of the source; None = as it suits the machine.
+    at_once: with no tile given, the whole picture in one piece where memory allows.
+    width, height: of the result.  done, all: pixels of tiles drawn so far, and of all (0 = not known yet).
+    Raises StudioError for a scale, strength or tile that cannot be used, and for a result of more than 2**30 pixels.
+    """
+
+    def __init__(self, network: Upscaler, source: Raster, scale: float | None, strength: float, tile: int | None, at_once: bool):
+        if scale is not None and not (isinstance(scale, (int, float)) and not isinstance(scale, bool) and 1 <= scale <= MOST_SCALE):
+            raise StudioError(f"The scale is {scale!r:.40}.", f"It must be a number from 1 to {MOST_SCALE}, or None for the model's own.")
+        if not (isinstance(strength, (int, float)) and 0 <= strength <= 1):
+            raise StudioError(f"The strength is {strength!r:.40}.", "It must be a number from 0 to 1.")
+        if tile is not None and (type(tile) is not int or tile < LEAST_TILE):
+            raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {LEAST_TILE} on, or None.")
+        self.network, self.source, self.strength, self.tile, self.at_once = network, source, strength, tile, at_once
+        height, width, _ = source.pixels.shape
+        factor = scale or network.scale
+        self.height, self.width = (max(1, round(side * factor)) for side in (height, width))
+        if self.height * self.width > MOST_OUTPUT:
+            raise StudioError(f"The result would be {self.width} x {self.height} pixels.", "Choose a smaller scale.")
+        self.times = 1 if network.scale == 1 else max(1, math.ceil(math.log(factor, network.scale) - 1e-9))
+        self.done = self.all = 0
+
+    def into(self, write: Callable[[np.ndarray], None]) -> Work[None]:
+        """Make it: `write` gets its rows from top to bottom, (n, width, C) of the source's channels and depth.
+
+        Yields what is to be run on the device. Raises StudioError when memory runs out for the smallest tile.
+        """
+        pixels = self.source.pixels
+        plain: Bands = Stored(pixels)
+        picture = plain
+        if self.strength > 0:
+            picture = Stored(_colours_below(pixels))
+            measured = yield lambda: _measure(self.network)
+            stages = []
+            for _ in range(self.times):
+                tile = self.tile or self._suitable(measured, picture)
+                picture = _Enlarged(self, picture, measured, tile)
+                stages.append(picture)
+            self.all = sum(stage.pixels for stage in stages)
+        picture, plain = self._sized(picture), self._sized(plain)
+        if 0 < self.strength < 1:
+            picture = Mixed(picture, plain, self.strength)
+        yield from written(picture, pixels.dtype, write, max(1, _BAND // (self.width * pixels.shape[2])))
+
+    def _sized(self, picture: Bands) -> Bands:
+        return picture if (picture.height, picture.width) == (self.height, self.width) else Resized(picture, self.height, self.width)
+
+    def _suitable(self, measured: "_Measured", picture: Bands) -> int:
+        device = next(self.network.parameters()).device
+        memory = _SHARE * free_bytes(device) / measured.bytes_a_pixel
+        whole = max(picture.height, picture.width)
+        if self.network.whole or (self.at_once and picture.height * picture.width < memory):
+            return whole
+        around = 2 * measured.overlap
+        if device.type == "cpu":
+            weights = sum(p.numel() for p in self.network.parameters())
+            tile = min(_MOST_TILE_CPU, int(math.sqrt(_MULTIPLICATIONS / max(1, weights))) - around)
+        else:
+            tile = _MOST_TILE
+        return max(2 * LEAST_TILE, min(tile, int(math.sqrt(memory)) - around))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """bytes_a_pixel: of the source, that the network takes.  overlap: pixels read around a tile.  feather: part of it."""
+
+    bytes_a_pixel: float
+    overlap: int
+    feather: int
+
+
+_known: "weakref.WeakKeyDictionary[Upscaler, _Measured]" = weakref.WeakKeyDictionary()
+
+
+def _measure(network: Upscaler) -> _Measured:
+    """What the tiles of a network need, by trying it on a small picture."""
+    if network not in _known:
+        device, side = next(network.parameters()).device, -(-64 // network.multiple) * network.multiple
+        small = torch.zeros(1, network.in_channels, side, side, device=device)
+        size = peak_bytes(lambda: network(small)) / side**2
+        exact = network.halo <= _EXACT or network.whole
+        reach = (0 if network.whole else network.halo) if exact else _reach(network, device)
+        _known[network] = _Measured(size, reach if exact else reach + _FEATHER, 0 if exact else _FEATHER)
+    return _known[network]
+
+
+def _reach(network: Upscaler, device: torch.device) -> int:
+    """So many pixels around a part make it what it is within a whole, to half a level: far less than what a deep network could
+    see, for what is far hardly counts."""
+    k, m = network.scale, network.multiple
+    side, middle = -(-_PROBE // (2 * m)) * 2 * m, -(-_MIDDLE // (2 * m)) * 2 * m
+    # Sharp edges and noise in all sizes, always the same.
+    rng, picture = np.random.RandomState(0), np.zeros((side, side, network.in_channels))
+    for cell in (32, 8, 2, 1):
+        count = -(-side // cell)
+        picture += rng.rand(count, count, network.in_channels).repeat(cell, 0).repeat(cell, 1)[:side, :side] / 4
+    x = torch.from_numpy(picture.astype(np.float32)).to(device).permute(2, 0, 1)[None] * 2 - 1
+
+    def drawn(border: int) -> torch.Tensor:
+        low, high = (side - middle) // 2 - border, (side + middle) // 2 + border
+        return network(x[:, :, low:high, low:high])[:, :, border * k : (border + middle) * k, border * k : (border + middle) * k]
+
+    whole = drawn((side - middle) // 2)
+    for candidate in _CANDIDATES:
+        border = -(-candidate // m) * m
+        if border < (side - middle) // 2 and float((drawn(border) - whole).abs().max()) <= 2 * _HALF_A_LEVEL:
+            return border
+    return min(network.halo, _FARTHEST)
+
+
+class _Enlarged:
+    """A picture that goes once through the network, one row of tiles at a time."""
+
+    def __init__(self, job: Upscaling, source: Bands, measured: _Measured, tile: int):
+        self.job, self.network, self.source, self.channels = job, job.network, source, source.channels
+        k, m = self.network.scale, self.network.multiple
+        self.height, self.width = source.height * k, source.width * k
+        # Mirrored on the right and below to multiples of what the network takes.
+        self.full = Box(0, 0, -(-source.height // m) * m, -(-source.width // m) * m)
+        alone = tile >= max(source.height, source.width)
+        self.overlap, self.feather = (0, 0) if alone else (measured.overlap, measured.feather)
+        side = max(self.full) if alone else max(tile, 2 * self.feather)
+        self.plan = plan_tiles(self.full.bottom, self.full.right, side, self.overlap, m)
+        self.canvas = Canvas(self.full.bottom * k, self.full.right * k, self.channels, self.feather * k)
+        self.pixels = self.full.area
+        self._made, self._top = np.zeros((0, self.width, self.channels), np.float32), 0  # rows from `top` on
+
+    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+        self._made, self._top = self._made[top - self._top :], top
+        while len(self._made) < bottom - top:
+            finished = yield from self._row_of_tiles()
+            self._made = np.concatenate([self._made, finished[:, : self.width]])
+        return self._made[: bottom - top]
+
+    def _row_of_tiles(self) -> Work[np.ndarray]:
+        tiles = self.plan.pop(0)
+        top, bottom = tiles[0].read.top, tiles[0].read.bottom
+        below, right = max(0, bottom - self.source.height), self.full.right - self.source.width
+        begin = max(0, min(top, self.source.height - 1 - below))
+        rows = yield from self.source.rows(begin, min(bottom, self.source.height))
+        if below or right:
+            rows = np.pad(rows, ((0, below), (0, right), (0, 0)), mode="reflect")
+        parts, k = [], self.network.scale
+        for tile in tiles:
+            core = tile.core.times(k)
+            want = Box(*(edge // k for edge in self.canvas.drawn(core)))
+            parts.append((core, (yield from self._draw(rows, begin, tile.read, want))))
+            self.job.done += tile.core.area
+        return self.canvas.blend(parts)
+
+    def _draw(self, rows: np.ndarray, begin: int, read: Box, want: Box) -> Work[np.ndarray]:
+        """`want` of the picture, drawn from `read`. rows: those of the picture from `begin` on."""
+        x = rows[read.top - begin : read.bottom - begin, read.left : read.right]
+        k = self.network.scale
+        try:
+            y = yield lambda: _through(self.network, x)
+        except Exception as e:
+            if not out_of_memory(e):
+                raise
+            y = None
+        if y is not None:
+            inner = want.within(read).times(k)
+            return y[inner.top : inner.bottom, inner.left : inner.right]
+        if self.network.whole or max(want.height, want.width) < LEAST_TILE:
+            raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.")
+        out = np.empty((want.height * k, want.width * k, self.channels), np.float32)
+        for part in quarters(want):
+            at = part.within(want).times(k)
+            out[at.top : at.bottom, at.left : at.right] = yield from self._draw(rows, begin, self._around(part), part)
+        return out
+
+    def _around(self, want: Box) -> Box:
+        """What must be read for a part of a tile. A tile that was the whole picture knew no overlap; its parts do."""
+        m, measured = self.network.multiple, _known[self.network]
+        reach, full = measured.overlap - measured.feather, self.full
+        return Box(
+            max(0, (want.top - reach) // m * m),
+            max(0, (want.left - reach) // m * m),
+            min(full.bottom, -(-(want.bottom + reach) // m) * m),
+            min(full.right, -(-(want.right + reach) // m) * m),
+        )
+
+
+def _through(network: Upscaler, x: np.ndarray) -> np.ndarray:
+    """(H, W, C) in [0, 1] through the network -> (H * scale, W * scale, C) float32.
+
+    Grey goes through a network for colours as three equal channels. Transparency is drawn like a grey picture, where it is not
+    the same all over.
+    """
+    k, channels = network.scale, x.shape[2]
+    colours = 1 if channels < 3 else 3
+    out = np.empty((x.shape[0] * k, x.shape[1] * k, channels), np.float32)
+    if network.in_channels == 3 and colours == 3:
+        out[:, :, :3] = _drawn(network, x[:, :, :3])
+    else:
+        for c in range(colours):
+            out[:, :, c] = _drawn_grey(network, x[:, :, c])
+    if channels > colours:
+        alpha = x[:, :, colours]
+        flat = np.ptp(alpha) == 0
+        out[:, :, colours] = alpha[0, 0] if flat else _drawn_grey(network, alpha)
+    return out
+
+
+def _drawn_grey(network: Upscaler, x: np.ndarray) -> np.ndarray:
+    return _drawn(network, x[:, :, None].repeat(network.in_channels, axis=2)).mean(axis=2)
+
+
+def _drawn(network: Upscaler, x: np.ndarray) -> np.ndarray:
+    """(H, W, in_channels) -> the same, enlarged."""
+    tensor = torch.from_numpy(np.ascontiguousarray(x)).to(next(network.parameters()).device).permute(2, 0, 1)[None]
+    return (network(tensor * 2 - 1).float() * 0.5 + 0.5)[0].permute(1, 2, 0).cpu().numpy()
+
+
+def _colours_below(pixels: np.ndarray) -> np.ndarray:
+    """The same pixels; those that are wholly transparent get the colours of the nearest that are not, so that no foreign colour
+    is drawn into the edges."""
+    colours = pixels.shape[2] - 1
+    if pixels.shape[2] in (1, 3) or pixels[:, :, colours].all() or not pixels[:, :, colours].any():
+        return pixels
+    out = pixels.copy()
+    hidden = pixels[:, :, colours] == 0
+    out[hidden, :colours] = _spread(pixels[:, :, :colours].astype(np.float32), ~hidden)[hidden].round()
+    return out
+
+
+def _spread(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(H, W, C), with what is not known (H, W) filled from the mean of the known among four, of four times four, and so on."""
+    if known.all():
+        return colours
+    height, width = known.shape
+    even = ((0, height % 2), (0, width % 2))
+    weights = np.pad(known.astype(np.float32), even)[:, :, None]
+    sums = np.pad(colours, (*even, (0, 0))) * weights
+    sums, weights = (a[0::2, 0::2] + a[1::2, 0::2] + a[0::2, 1::2] + a[1::2, 1::2] for a in (sums, weights))
+    small = _spread(sums / np.maximum(weights, 1), weights[:, :, 0] > 0)
+    large = small.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return np.where(known[:, :, None], colours, large)
+
+
+def upscale_raster(
+    network: Upscaler,
+    source: Raster,
+    scale: float | None = None,
+    tile: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Raster:
+    """The whole result in memory, at once where that allows it."""
+    job = Upscaling(network, source, scale, 1.0, tile, at_once=True)
+    bands: list[np.ndarray] = []
+
+    def told() -> None:
+        if progress is not None and job.all:
+            progress(job.done, job.all)
+
+    drive(job.into(bands.append), lambda piece: piece(), told, cancel)
+    told()
+    return Raster(np.concatenate(bands), source.profile)

@@ -1,0 +1,99 @@
+"""Two pictures in one frame with a line between them that is dragged, and pictures side by side with words below."""
+
+import base64
+import html
+import io
+
+import gradio as gr
+from PIL import Image
+
+from studio.engine.translate_files import reduced
+
+VIEW = 1600  # px of the longer side; what is larger is shown smaller
+_CRISP = 128  # px; up to here pixels stay squares
+_LOSSLESS = 512 * 512  # pixels; up to here a picture travels without loss
+
+# The slider is a real one: arrow keys move it, and it is read aloud. Where it stands is kept outside of what is drawn anew, so
+# that the line stays when another picture comes.
+_JS = """
+let at = 50;
+element.addEventListener('input', (e) => {
+  if (!e.target.closest('.gs-compare')) return;
+  at = e.target.value;
+  element.style.setProperty('--at', at + '%');
+});
+new MutationObserver(() => {
+  const slider = element.querySelector('.gs-compare input');
+  if (slider) slider.value = at;
+}).observe(element, { childList: true, subtree: true });
+"""
+
+
+def compare(**kwargs) -> gr.HTML:
+    """An HTML component for `compare_html`."""
+    return gr.HTML(js_on_load=_JS, padding=False, **kwargs)
+
+
+def compare_html(before: Image.Image, after: Image.Image, alt: str) -> str:
+    """The picture before, left of a line that can be dragged, and after, right of it."""
+    width, height = after.size
+    return (
+        f'<div class="gs-stage"><div class="gs-compare{_classes(after)}" style="--w:{width};--h:{height}">'
+        f'<img class="after" alt="{html.escape(alt, quote=True)}" src="{picture_url(after)}">'
+        f'<img class="before" alt="The picture before" src="{picture_url(before)}"><i></i><b>Before</b><b>After</b>'
+        '<input type="range" min="0" max="100" step="0.5" value="50" aria-label="Compare: how much of the picture before is shown">'
+        "</div></div>"
+    )
+
+
+def alone_html(picture: Image.Image, alt: str) -> str:
+    """One picture in the frame."""
+    width, height = picture.size
+    return (
+        f'<div class="gs-stage"><div class="gs-compare{_classes(picture)}" style="--w:{width};--h:{height}">'
+        f'<img alt="{html.escape(alt, quote=True)}" src="{picture_url(picture)}"></div></div>'
+    )
+
+
+def figures_html(figures: list[tuple[Image.Image, str]]) -> str:
+    """Pictures with a line of words below each."""
+    cells = [
+        f'<figure><img class="{_classes(p).strip()}" alt="{html.escape(words, quote=True)}" src="{picture_url(p)}" loading="lazy">'
+        f"<figcaption>{html.escape(words)}</figcaption></figure>"
+        for p, words in figures
+    ]
+    return f'<div class="gs-figures">{"".join(cells)}</div>'
+
+
+def pairs_html(pairs: list[tuple[Image.Image, Image.Image]]) -> str:
+    """A strip of pictures before and after, each pair to be pressed (`press_grid`)."""
+    cells = [
+        f'<button type="button" data-i="{i}" title="Try this picture"><img alt="Example {i + 1} before" src="{picture_url(before)}">'
+        f'<img alt="Example {i + 1} after" src="{picture_url(after)}"></button>'
+        for i, (before, after) in enumerate(pairs)
+    ]
+    return f'<div class="gs-grid gs-strip gs-pairs">{"".join(cells)}</div>'
+
+
+def picture_url(picture: Image.Image) -> str:
+    """The picture inside a URL: small ones without loss, others as the quickest codec that suits them."""
+    buffer = io.BytesIO()
+    if picture.width * picture.height <= _LOSSLESS:
+        kind = "png"
+        picture.save(buffer, "PNG", compress_level=3)
+    elif picture.mode == "RGBA":
+        kind = "webp"
+        picture.save(buffer, "WEBP", quality=90, method=1)
+    else:
+        kind = "jpeg"
+        picture.save(buffer, "JPEG", quality=92, subsampling=0)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def view(picture: Image.Image) -> Image.Image:
+    """As large as it is shown."""
+    return reduced(picture, VIEW)
+
+
+def _classes(picture: Image.Image) -> str:
+    return (" small" if max(picture.size) <= _CRISP else "") + (" clear" if picture.mode == "RGBA" else "")

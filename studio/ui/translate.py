@@ -1,0 +1,567 @@
+"""Translate: one's own pictures and videos through a model that turns one kind of picture into another."""
+
+import datetime
+import functools
+import html
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from studio.datasets.names import safe_part
+from studio.engine.blending import blended
+from studio.engine.clip_translate import first_frame, translate_clip
+from studio.engine.engine import Engine
+from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
+from studio.engine.picture import encode, save_picture
+from studio.engine.sources import keep
+from studio.engine.translate_files import Source, open_source, reduced, translate_files
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo
+from studio.networks import get_family
+from studio.settings import get_settings
+from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
+from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, friendly, note, press_grid
+from studio.ui.session import Session
+from studio.ui.translate_page import (
+    LOUDER,
+    Pace,
+    from_training,
+    lost_in_words,
+    outcomes_html,
+    refusal,
+    time_left,
+    turn_told,
+    what_was_lost,
+)
+
+DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
+_ONE, _MANY, _CLIP = "one", "many", "clip"
+_WHATS = [("One picture", _ONE), ("Several pictures", _MANY), ("A video", _CLIP)]
+_SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]
+_TILES = [("As it suits this machine", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
+_EXAMPLE = 192  # px of an example on the strip
+_QUICK = 768  # px: enough to see what was lost on the way back, and what a video will look like
+_KEPT_BYTES = 1 << 30  # of pictures that all visitors together have open
+_NOTHING = (
+    "<b>No model here turns a picture into another.</b><br>Train one in the Train tab from two heaps of pictures, or import a CycleGAN "
+    "or pix2pix checkpoint with <code>studio import FILE</code>; it then appears here."
+)
+_BEGIN = "<b>Give it a picture.</b><br>Drop one, paste it or take one with the camera. The result appears here at the picture's own size."
+
+
+class _AnyPicture(gr.Image):
+    """Hands over the file as it was sent; damaged ones too, so that we can say what is wrong with them."""
+
+    is_template = True
+
+    def preprocess(self, payload):
+        return payload.path if payload is not None and payload.path else super().preprocess(payload)
+
+
+@dataclass
+class Visit:
+    """What one visitor does here.
+
+    path: the picture that was given.  source: the same, opened.  done: its result is on the page.
+    raws: how often in a row -> what the network made of the picture, before strength and colour.  key: what else they hang on.
+    views: source and raw as large as they are shown.  recoloured: the latter in the colours of the former.
+    All but the path may be let go to save memory, and is made again when it is wanted.
+    """
+
+    model: str = ""
+    path: Path | None = None
+    source: Source | None = None
+    done: bool = False
+    raws: dict[int, Image.Image] = field(default_factory=dict)
+    key: tuple = ()
+    views: tuple[Image.Image, Image.Image] | None = None
+    recoloured: Image.Image | None = None
+    busy: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    stop_many: threading.Event = field(default_factory=threading.Event)
+    stop_clip: threading.Event = field(default_factory=threading.Event)
+
+    def let_go(self) -> None:
+        """Forget what takes memory."""
+        self.source, self.raws, self.key, self.views, self.recoloured = None, {}, (), None, None
+
+    def opened(self) -> Source:
+        """The picture that was given. Raises StudioError when there is none."""
+        if self.path is None:
+            raise StudioError("There is no picture yet.", "Give it one first.")
+        self.source = self.source or open_source(self.path)
+        return self.source
+
+
+class TranslateTab:
+    """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
+
+    def __init__(self, engine: Engine, session: gr.State):
+        self.engine, self.session = engine, session
+        self._visits: dict[str, Visit] = {}
+        self._recent: OrderedDict[str, int] = OrderedDict()  # visitor -> bytes of open pictures, oldest first
+        self._lock = threading.Lock()
+        self._examples: dict[tuple, str] = {}
+        self._build()
+        self._wire()
+
+    def _visit(self, session: Session | None) -> Visit:
+        if session is None:
+            raise StudioError("The page is still opening.", "Try again in a moment.")
+        return self._visits.setdefault(session.id, Visit())
+
+    # -- what is on the page -------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.nothing = gr.HTML(empty_html(_NOTHING), visible=False, padding=False, elem_id="translate-nothing")
+        with gr.Row(equal_height=False, elem_id="translate-page") as self.body:
+            with gr.Column(scale=6, min_width=320, elem_id="translate-left"):
+                self._build_one()
+                self._build_many()
+                self._build_clip()
+            with gr.Column(scale=4, min_width=320, elem_id="translate-right"):
+                with gr.Column(elem_id="translate-input"):
+                    self.what = gr.Radio(_WHATS, value=_ONE, label="What to translate", elem_id="translate-what")
+                    self.picture = _AnyPicture(
+                        type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=220, label="Your picture",
+                        elem_id="translate-picture", elem_classes="gs-drop", buttons=[],
+                    )  # fmt: skip
+                    self.files = gr.File(
+                        label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id="translate-files",
+                        elem_classes="gs-drop",
+                    )  # fmt: skip
+                    self.video = gr.File(
+                        label="Drop a video here", height=200, visible=False, elem_id="translate-video", elem_classes="gs-drop",
+                    )  # fmt: skip
+                with gr.Column(elem_id="translate-settings"):
+                    self.model = gr.Dropdown([], label="Model", elem_id="translate-model")
+                    self.direction = gr.Radio([], label="Which way (direction)", elem_id="translate-direction")
+                    self.examples_note = gr.HTML("", padding=False, visible=False)
+                    self.examples = press_grid(elem_id="translate-examples", visible=False)
+                    self.strength = gr.Slider(
+                        0, 100, 100, step=1, label="How much of it (strength, %)", elem_id="translate-strength",
+                        info="100 is the model's picture, 0 your own; between them both are blended.",
+                    )  # fmt: skip
+                    self.keep = gr.Checkbox(
+                        False, label="Keep my colours (luminance only)", elem_id="translate-keep",
+                        info="Light and dark come from the model, the colours from your picture.",
+                    )  # fmt: skip
+                    self.repeat = gr.Slider(
+                        1, MOST_REPEATS, 1, step=1, label="Times in a row (repeat)", elem_id="translate-repeat",
+                        info="The result goes in again: more of the same, and stranger.",
+                    )  # fmt: skip
+                    with gr.Accordion("Advanced", open=False):
+                        self.tile = gr.Dropdown(
+                            _TILES, value=0, label="In pieces (tile size)", elem_id="translate-tile",
+                            info="Pictures go through the model piece by piece; the result is the same. Smaller pieces need less memory.",
+                        )  # fmt: skip
+
+    def _build_one(self) -> None:
+        with gr.Column(elem_id="translate-one") as self.one:
+            self.stage = compare(value=empty_html(_BEGIN), elem_id="translate-stage")
+            self.told = gr.HTML("", padding=False, visible=False, elem_id="translate-told")
+            with gr.Row(elem_classes="gs-tools", visible=False) as self.tools:
+                self.save = gr.Button("Save picture", variant="primary", elem_id="translate-save")
+                self.back = gr.Button("The way back", visible=False, elem_id="translate-back")
+            self.stop = gr.Button("Stop", visible=False, elem_id="translate-stop")
+            self.again = gr.Button("Go on: translate it", visible=False, elem_id="translate-again")
+            self.saved = gr.HTML("", visible=False, padding=False, elem_id="translate-saved")
+            self.download = gr.DownloadButton("Download it (PNG)", visible=False, elem_id="translate-download")
+            self.back_view = gr.HTML("", visible=False, padding=False, elem_id="translate-back-view")
+
+    def _build_many(self) -> None:
+        with gr.Column(visible=False, elem_id="translate-many") as self.many:
+            gr.HTML(note("<b>Several pictures.</b> Each is translated at its own size with the settings beside; the zip keeps their names. "
+                         "One that cannot be used is named and stops nothing."), padding=False)  # fmt: skip
+            with gr.Row(elem_classes="gs-tools"):
+                self.start_many = gr.Button("Translate them", variant="primary", elem_id="translate-start-many")
+                self.stop_many = gr.Button("Stop", visible=False, elem_id="translate-stop-many")
+            self.many_view = gr.HTML("", visible=False, padding=False, elem_id="translate-many-view")
+            self.zip = gr.DownloadButton("Download the zip", visible=False, elem_id="translate-zip")
+
+    def _build_clip(self) -> None:
+        with gr.Column(visible=False, elem_id="translate-clip") as self.clip:
+            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. The first frame shows what it will look "
+                         "like."), padding=False)  # fmt: skip
+            self.clip_stage = compare(value="", visible=False, elem_id="translate-clip-stage")
+            self.clip_facts = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-facts")
+            self.smoothing = gr.Radio(
+                _SMOOTHING, value="light", label="Against flicker (temporal smoothing)", elem_id="translate-smoothing",
+                info="Calms what stands still; what moves stays sharp.",
+            )  # fmt: skip
+            with gr.Row(elem_classes="gs-tools"):
+                self.start_clip = gr.Button("Translate the video", variant="primary", elem_id="translate-start-clip")
+                self.stop_clip = gr.Button("Stop", visible=False, elem_id="translate-stop-clip")
+            self.clip_note = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-note")
+            self.clip_view = gr.Video(show_label=False, visible=False, interactive=False, elem_id="translate-clip-view", buttons=[])
+            self.clip_file = gr.DownloadButton("Download the video (MP4)", visible=False, elem_id="translate-clip-file")
+
+    @property
+    def settings(self) -> list:
+        """What is done to a picture."""
+        return [self.model, self.direction, self.strength, self.keep, self.repeat, self.tile]
+
+    # -- wiring --------------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        s, inputs = self.session, [self.session, *self.settings]
+        shown, run_after = self._shown, self._run_after
+        self.what.input(_choose_what, self.what, [self.one, self.many, self.clip, self.picture, self.files, self.video], **QUIET)
+
+        run_after(self.picture.input(friendly(self._open), [s, self.picture], [*shown, self.picture], **QUIET, trigger_mode="multiple"))
+        run_after(self.examples.select(friendly(self._open_example), [s, self.model, self.direction], shown, **QUIET))
+        choosing = self.model.input(friendly(self._choose_model), [s, self.model, self.direction], self.direction, **QUIET)
+        for event in (choosing, self.direction.input(friendly(lambda session: None), s, None, **QUIET)):
+            run_after(event)
+            event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
+        for trigger in (self.repeat.release, self.tile.input, self.again.click):
+            run_after(trigger(friendly(lambda session: None), s, None, **QUIET))
+        for trigger in (self.strength.change, self.keep.change):
+            trigger(friendly(self._blend_live), inputs, [self.stage, self.saved, self.download], **LIVE)
+        self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
+        self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
+                        api_visibility="private", concurrency_limit=None)  # fmt: skip
+        self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress="full", show_progress_on=self.back_view,
+                        api_visibility="private", concurrency_limit=None)  # fmt: skip
+
+        self._work(self.start_many, self.stop_many, "stop_many", self._translate_many, [s, self.files, *self.settings],
+                   [self.many_view, self.zip], self.many_view)  # fmt: skip
+        self._work(self.start_clip, self.stop_clip, "stop_clip", self._translate_clip, [s, self.video, self.smoothing, *self.settings],
+                   [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
+        look = (self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release)
+        for trigger in (self.video.change, *look):
+            trigger(friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
+
+    @property
+    def _shown(self) -> list:
+        """What a result changes."""
+        return [self.stage, self.told, self.tools, self.back, self.saved, self.download, self.back_view, self.again]
+
+    def _run_after(self, event) -> None:
+        """Translate the open picture, with progress and a way to stop."""
+        begun = event.success(friendly(self._begin), self.session, self.stop, **QUIET)
+        ran = begun.success(
+            friendly(self._run), [self.session, *self.settings], self._shown, show_progress="full", show_progress_on=self.stage,
+            api_visibility="private", concurrency_limit=None, trigger_mode="multiple",
+        )  # fmt: skip
+        ran.then(friendly(self._end), self.session, self.stop, **QUIET)
+
+    def _work(self, button, stop, flag: str, run: Callable, inputs: list, outputs: list, view) -> None:
+        """A button that begins long work, with progress on `view`, and one that ends it. flag: the visit's Event for it."""
+
+        def begin(session: Session) -> list:
+            getattr(self._visit(session), flag).clear()
+            return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
+
+        work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
+            friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
+        )
+        work.failure(lambda: [gr.update(visible=False), gr.update(value="", visible=False)], None, [stop, view], **QUIET)
+        work.success(lambda: gr.update(visible=False), None, stop, **QUIET)
+        stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
+
+    def opened(self, event) -> None:
+        """What follows on `enter`: an example as a first result, where the model has any, then all of them."""
+        shown = self._shown
+        self._run_after(event.success(friendly(self._open_first), [self.session, self.model, self.direction], shown, **QUIET))
+        event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
+
+    def add_targets(self, targets: list[ImageTarget]) -> None:
+        """Buttons that send the result elsewhere. Called once all tabs are built."""
+        with self.tools:
+            buttons = [gr.Button(t.label, elem_id=f"translate-{t.id}") for t in targets]
+        for button, target in zip(buttons, targets, strict=True):
+            inputs = [self.session, *self.settings, *target.inputs]
+            button.click(friendly(functools.partial(self._send, target)), inputs, target.outputs, **QUIET)
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    @property
+    def enter_outputs(self) -> list:
+        """Outputs of `enter`."""
+        return [self.nothing, self.body, self.model, self.direction]
+
+    def enter(self, session: Session, direction: str | None) -> list:
+        """When the tab is opened: the models there are now, and the one of before."""
+        visit, found = self._visit(session), self._models()
+        if not found:
+            return [gr.update(visible=True), gr.update(visible=False), *[gr.skip()] * (len(self.enter_outputs) - 2)]
+        ids = [m.id for m in found]
+        visit.model = visit.model if visit.model in ids else ids[0]
+        choices = gr.update(choices=[(m.title, m.id) for m in found], value=visit.model, interactive=len(found) > 1)
+        return [gr.update(visible=False), gr.update(visible=True), choices, self._choose_model(session, visit.model, direction)]
+
+    def open_model(self, session: Session, model: ModelInfo) -> list:
+        """Values for `enter_outputs`: the tab with this model chosen."""
+        self._visit(session).model = model.id
+        return self.enter(session, None)
+
+    def _models(self) -> list[ModelInfo]:
+        return [m for m in self.engine.library.scan()[0] if get_family(m.family).translate]
+
+    def _choose_model(self, session: Session, model: str, direction: str | None) -> dict:
+        """For the direction: the ways that the model knows."""
+        visit = self._visit(session)
+        visit.model = self.engine.library.get(model).id
+        known = self.engine.model(visit.model).directions
+        direction = direction if direction in known else known[0]
+        return gr.update(choices=[(self._way(visit.model, d), d) for d in known], value=direction, interactive=len(known) > 1)
+
+    def _way(self, model: str, direction: str) -> str:
+        """A direction in words: with the names of both sides, when the model's folder says them (extra.sides)."""
+        sides = self.engine.library.get(model).extra.get("sides")
+        if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(x, str) for x in sides)):
+            return DIRECTIONS[direction]
+        there, here = sides if direction == "AtoB" else sides[::-1]
+        return f"{DIRECTIONS[direction]}: {there} to {here}"
+
+    def _draw_examples(self, model: str | None, direction: str | None) -> list:
+        """For [examples_note, examples]: pictures that came with the model, before and after; made the first time."""
+        if not model:
+            return [gr.skip(), gr.skip()]
+        info = self.engine.library.get(model)
+        key = (info.hash, direction)
+        if key not in self._examples:
+            pairs = []
+            for path in info.examples(direction[0]):
+                before = reduced(open_source(path).picture, _EXAMPLE)
+                pairs.append((before, self.engine.translate(ImageRecipe(model, direction=direction), before)))
+            self._examples[key] = pairs_html(pairs) if pairs else ""
+        strip = self._examples[key]
+        text = note("<b>Before and after.</b> Press one to try it.") if strip else from_training(info, direction)
+        return [gr.update(value=text, visible=bool(text)), gr.update(value=strip, visible=bool(strip))]
+
+    # -- one picture ---------------------------------------------------------------------------------------------
+
+    def _blank(self, stage: str) -> list:
+        """The page without a result, for `_shown`."""
+        off = gr.update(visible=False)
+        return [stage, *[off] * (len(self._shown) - 1)]
+
+    def _open(self, session: Session, path: str | None) -> list:
+        """A picture was given, or taken away again."""
+        visit = self._visit(session)
+        visit.stop.set()
+        visit.let_go()
+        visit.path, visit.done = path and Path(path), False
+        if path is None:
+            return [*self._blank(empty_html(_BEGIN)), gr.skip()]
+        try:
+            picture = visit.opened().picture
+        except StudioError as e:
+            visit.path = None
+            return [*self._blank(refusal(e)), None]
+        return [*self._blank(alone_html(view(picture), "Your picture")), gr.skip()]
+
+    def _open_example(self, session: Session, model: str, direction: str, event: gr.EventData) -> list:
+        files, index = self.engine.library.get(model).examples(direction[0]), event._data.get("index")
+        if not (isinstance(index, int) and 0 <= index < len(files)):
+            raise StudioError("That example is no longer here.", "Press another.")
+        return self._open(session, str(files[index]))[:-1]
+
+    def _open_first(self, session: Session, model: str | None, direction: str | None) -> list:
+        """The first screen shows a result already."""
+        files = self.engine.library.get(model).examples(direction[0]) if model and direction else []
+        if self._visit(session).path is not None or not files:
+            return [gr.skip()] * len(self._shown)
+        return self._open(session, str(files[0]))[:-1]
+
+    def _begin(self, session: Session) -> dict:
+        visit = self._visit(session)
+        visit.stop.set()  # an older run ends
+        visit.stop, visit.busy = threading.Event(), visit.busy + 1
+        return gr.update(visible=visit.path is not None)
+
+    def _end(self, session: Session) -> dict:
+        visit = self._visit(session)
+        visit.busy = max(0, visit.busy - 1)
+        return gr.skip() if visit.busy else gr.update(visible=False)
+
+    def _run(self, session: Session, model: str, direction: str, strength: float, keep_colour: bool, repeat: float, tile: int,
+             progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+        visit = self._visit(session)
+        if visit.path is None or not model:
+            return [gr.skip()] * len(self._shown)
+        path, source, stop, began = visit.path, visit.opened(), visit.stop, time.perf_counter()
+        try:
+            recipe = _recipe(model, direction, strength, keep_colour, repeat, tile)
+            raw = self._raw(session, visit, recipe, stop.is_set, Pace(progress, "Translating"))
+        except CancelledError:
+            if stop is not visit.stop or visit.path is not path:
+                raise  # another picture or wish came
+            unchanged = [gr.skip()] * (len(self._shown) - 3)
+            return [gr.skip(), gr.update(value=note("Stopped."), visible=True), *unchanged, gr.update(visible=True)]
+        if visit.path is not path:
+            raise CancelledError()  # another picture came at the last moment
+        visit.views, visit.recoloured, visit.done = (view(source.picture), view(raw)), None, True
+        return self._show(visit, recipe, time.perf_counter() - began)
+
+    def _show(self, visit: Visit, recipe: ImageRecipe, seconds: float) -> list:
+        width, height = visit.source.picture.size
+        parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else time_left(seconds)]
+        if max(width, height) > max(visit.views[0].size):
+            parts.append("shown smaller here; saved at its own size")
+        if visit.source.picture.mode == "RGBA":
+            parts.append("what was transparent stays so")
+        if visit.source.remark:
+            parts.append(html.escape(visit.source.remark))
+        both = gr.update(visible=len(self.engine.model(recipe.model).directions) > 1)
+        on, off = gr.update(visible=True), gr.update(visible=False)
+        return [self._compared(visit, recipe), gr.update(value=note(" · ".join(parts)), visible=True), on, both, off, off, off, off]
+
+    def _compared(self, visit: Visit, recipe: ImageRecipe) -> str:
+        before, after = visit.views
+        if recipe.keep_colour:
+            after = visit.recoloured = visit.recoloured or blended(before, after, keep_colour=True)
+        after = blended(before, after, recipe.strength)
+        return compare_html(before, after, f"Your picture, translated {self._way(recipe.model, recipe.direction)}")
+
+    def _blend_live(self, session: Session, *settings) -> list:
+        """Strength and colour move: both pictures are there already, and are blended as large as they are shown."""
+        visit, recipe = self._visit(session), _recipe(*settings)
+        if not visit.done:
+            return [gr.skip()] * 3
+        if visit.views is None:  # let go meanwhile
+            visit.views = (view(visit.opened().picture), view(self._raw(session, visit, recipe)))
+        return [self._compared(visit, recipe), *[gr.update(visible=False)] * 2]
+
+    def _raw(self, session: Session, visit: Visit, recipe: ImageRecipe, cancel: Callable[[], bool] | None = None,
+             pace: Callable = lambda done, all_: None) -> Image.Image:  # fmt: skip
+        """What the network makes of the open picture, without strength and colour; what was made before is kept for the visit."""
+        source = visit.opened()
+        key = (source.hash, self.engine.library.get(recipe.model).hash, recipe.direction, recipe.tile)
+        if visit.key != key:
+            visit.raws, visit.key = {}, key
+        raws, once = visit.raws, recipe.replace(strength=1.0, keep_colour=False, repeat=1)
+        first = max((n for n in raws if n <= recipe.repeat), default=0)
+        picture = raws.get(first, source.picture)
+        for n in range(first, recipe.repeat):
+            told = functools.partial(turn_told, pace, n - first, recipe.repeat - first)
+            picture = raws[n + 1] = self.engine.translate(once, picture, told, cancel)
+        self._remember(session, source, raws)
+        return picture
+
+    def _remember(self, session: Session, source: Source, raws: dict[int, Image.Image]) -> None:
+        """Open pictures of the visitors who came last stay in memory; those of others are let go."""
+        with self._lock:
+            self._recent.pop(session.id, None)
+            self._recent[session.id] = sum(p.width * p.height * len(p.getbands()) for p in (source.picture, *raws.values()))
+            while sum(self._recent.values()) > _KEPT_BYTES and len(self._recent) > 1:
+                id, _ = self._recent.popitem(last=False)
+                self._visits[id].let_go()
+
+    def _save(self, session: Session, *settings) -> list:
+        path = self._saved_file(session, _recipe(*settings))
+        text = f"Saved as <code>{html.escape(str(path))}</code>, with the recipe inside."
+        return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
+
+    def _saved_file(self, session: Session, recipe: ImageRecipe) -> Path:
+        """The result at its own size, as a PNG. Raises StudioError when there is none."""
+        visit = self._visit(session)
+        source = visit.opened()
+        picture = blended(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
+        recipe = self.engine.stamped(recipe.replace(source=keep(source.path)))
+        return save_picture(picture, recipe, _output(f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
+
+    def _send(self, target: ImageTarget, session: Session, *values) -> list:
+        count = len(self.settings)
+        return target.send(session, self._saved_file(session, _recipe(*values[:count])), *values[count:])
+
+    # -- the way back --------------------------------------------------------------------------------------------
+
+    def _way_back(self, session: Session, model: str, direction: str, *_, progress: gr.Progress = gr.Progress()) -> dict:
+        """There and back again, beside the source, with what was lost."""
+        source = reduced(self._visit(session).opened().picture, _QUICK)
+        other = next(d for d in DIRECTIONS if d != direction)
+        progress(0.0, desc="There")
+        there = self.engine.translate(ImageRecipe(model, direction=direction), source)
+        progress(0.5, desc="And back")
+        back = self.engine.translate(ImageRecipe(model, direction=other), there)
+        difference, lost = what_was_lost(source, back)
+        words = lost_in_words(lost)
+        text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
+                    f"(mean absolute difference, {lost * 255:.1f} of 255 levels).")  # fmt: skip
+        figures = figures_html([
+            (source, "Your picture"), (there, self._way(model, direction)), (back, self._way(model, other)),
+            (difference, f"What was lost, {LOUDER} times brighter than it is"),
+        ])  # fmt: skip
+        return gr.update(value=text + figures, visible=True)
+
+    # -- several pictures ----------------------------------------------------------------------------------------
+
+    def _translate_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
+        if not files:
+            raise StudioError("There are no pictures yet.", "Drop some into the box first.")
+        stop, pace = self._visit(session).stop_many.is_set, Pace(progress, "Pictures")
+        recipe = self.engine.stamped(_recipe(*settings))
+
+        def make(source: Source) -> tuple[Image.Image, bytes]:
+            begun = pace.done
+            picture = self.engine.translate(recipe, source.picture, lambda done, all_: pace(begun + done / all_, len(files)), stop)
+            return picture, encode(picture, recipe.replace(source=keep(source.path)))
+
+        path = _output(f"{len(files)}-pictures-{recipe.model}", ".zip")
+        about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
+        outcomes = translate_files(make, files, path, about, pace, stop)
+        made = any(o.entry for o in outcomes)
+        return [gr.update(value=outcomes_html(outcomes), visible=True), gr.update(value=str(path) if made else None, visible=made)]
+
+    # -- a video -------------------------------------------------------------------------------------------------
+
+    def _first_frame(self, video: str | None, *settings) -> list:
+        """What the video will look like, and how long it will take: for [clip_stage, clip_facts]."""
+        if not video:
+            return [gr.update(value="", visible=False)] * 2
+        try:
+            frame, count = first_frame(video)
+        except StudioError as e:
+            return [gr.update(value=refusal(e), visible=True), gr.update(visible=False)]
+        shown, began = reduced(frame, _QUICK), time.perf_counter()
+        result = self.engine.translate(_recipe(*settings), shown)
+        spent = (time.perf_counter() - began) * (frame.width * frame.height) / (shown.width * shown.height)
+        facts = f"<b>{frame.width:,} x {frame.height:,} px</b>"
+        facts += f" · {count:,} frames · {time_left(count * spent)} of work, by the first frame" if count else ""
+        return [gr.update(value=compare_html(shown, result, "The first frame, translated"), visible=True),
+                gr.update(value=note(facts), visible=True)]  # fmt: skip
+
+    def _translate_clip(self, session: Session, video: str | None, smoothing: str, *settings,
+                        progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+        if not video:
+            raise StudioError("There is no video yet.", "Drop one into the box first.")
+        stop, recipe = self._visit(session).stop_clip.is_set, self.engine.stamped(_recipe(*settings))
+        path = _output(f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
+        try:
+            frame = functools.partial(self.engine.translate, recipe, cancel=stop)
+            translate_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe.to_json())
+        except CancelledError:
+            return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
+        text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
+        return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
+
+
+def _recipe(model: str | None, direction: str | None, strength: float, keep_colour: bool, repeat: float, tile: int) -> ImageRecipe:
+    """The settings on the page."""
+    if not model or not direction:
+        raise StudioError("No model is chosen.", "Choose one first.")
+    return ImageRecipe(
+        model, direction=direction, strength=float(strength) / 100, keep_colour=bool(keep_colour), repeat=int(repeat), tile=int(tile)
+    )
+
+
+def _choose_what(what: str) -> list:
+    """For [one, many, clip, picture, files, video]."""
+    return [gr.update(visible=what == w) for w in (_ONE, _MANY, _CLIP)] * 2
+
+
+def _output(stem: str, ending: str) -> Path:
+    """A new file for a result. Its name cannot be guessed, for whoever knows it may download it."""
+    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return get_settings().outputs / "translate" / f"{stem}-{moment}-{secrets.token_hex(6)}{ending}"
