@@ -16,7 +16,7 @@ from studio.jobs.supervisor import Supervisor
 from studio.networks import get_family
 from studio.settings import get_settings, start_log
 from studio.ui.classes import ClassesTab
-from studio.ui.components import QUIET, ImageTarget, Target, friendly, note
+from studio.ui.components import QUIET, ImageTarget, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
