@@ -10,7 +10,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
-from studio.models.memory import free_bytes, out_of_memory, peak_bytes
+from studio.models.memory import free_bytes, layer_bytes, out_of_memory
 from studio.models.raster import Raster
 from studio.models.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.upscalers import Upscaler
@@ -18,7 +18,7 @@ from studio.networks.upscalers import Upscaler
 MOST_SCALE = 16
 MOST_OUTPUT = 1 << 30  # pixels
 LEAST_TILE = 32
-_BAND = 1 << 24  # values of the result that are handed on at once
+_BAND = 1 << 22  # values of the result that are handed on at once
 _EXACT = 32  # pixels; a network that sees no farther gets as much overlap as it sees
 _CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for those that see farther
 _FARTHEST = 64  # beyond that, what is seen hardly matters
@@ -27,7 +27,7 @@ _PROBE, _MIDDLE = 128, 16  # sides of the picture on which they are tried, and o
 _HALF_A_LEVEL = 0.5 / 255
 _MOST_TILE_CPU, _MOST_TILE = 256, 512
 _MULTIPLICATIONS = 2e11  # of one tile on a CPU, a few seconds: so long may others have to wait
-_SHARE = 0.4  # of the free memory, as for translating
+_SHARE = 0.6  # of the free memory, as for translating
 
 
 class Upscaling:
@@ -113,7 +113,7 @@ def _measure(network: Upscaler) -> _Measured:
     if network not in _known:
         device, side = next(network.parameters()).device, -(-64 // network.multiple) * network.multiple
         small = torch.zeros(1, network.in_channels, side, side, device=device)
-        size = peak_bytes(lambda: network(small)) / side**2
+        size = layer_bytes(network, lambda: network(small)) / side**2
         exact = network.halo <= _EXACT or network.whole
         reach = (0 if network.whole else network.halo) if exact else _reach(network, device)
         _known[network] = _Measured(size, reach if exact else reach + _FEATHER, 0 if exact else _FEATHER)
