@@ -164,8 +164,8 @@ class _Enlarged:
     def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
         self._made, self._top = self._made[top - self._top :], top
         while len(self._made) < bottom - top:
-            finished = yield from self._row_of_tiles()
-            self._made = np.concatenate([self._made, finished[:, : self.width]])
+            finished = (yield from self._row_of_tiles())[:, : self.width]
+            self._made = np.concatenate([self._made, finished]) if len(self._made) else finished
         return self._made[: bottom - top]
 
     def _row_of_tiles(self) -> Work[np.ndarray]:
@@ -176,13 +176,13 @@ class _Enlarged:
         rows = yield from self.source.rows(begin, min(bottom, self.source.height))
         if below or right:
             rows = np.pad(rows, ((0, below), (0, right), (0, 0)), mode="reflect")
-        parts, k = [], self.network.scale
+        k = self.network.scale
         for tile in tiles:
             core = tile.core.times(k)
             want = Box(*(edge // k for edge in self.canvas.drawn(core)))
-            parts.append((core, (yield from self._draw(rows, begin, tile.read, want))))
+            self.canvas.add(core, (yield from self._draw(rows, begin, tile.read, want)))
             self.job.done += tile.core.area
-        return self.canvas.blend(parts)
+        return self.canvas.finished()
 
     def _draw(self, rows: np.ndarray, begin: int, read: Box, want: Box) -> Work[np.ndarray]:
         """`want` of the picture, drawn from `read`. rows: those of the picture from `begin` on."""

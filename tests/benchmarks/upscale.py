@@ -73,7 +73,8 @@ def main() -> None:
         family = get_family("srvgg")
         config = family.config(convs=args.convs, width=args.width)
         torch.manual_seed(0)
-        save_folder(Path(folder) / "m" / "compact", "srvgg", dataclasses.asdict(config), family.generator(config).state_dict(), title="compact")
+        state = family.generator(config).state_dict()
+        save_folder(Path(folder) / "m" / "compact", "srvgg", dataclasses.asdict(config), state, title="compact")
         print(f"srvgg x4, {args.convs} layers of {args.width}, torch {torch.__version__}, {torch.get_num_threads()} threads")
         print(f"{'source':>12}{'result':>10}{'seconds':>9}{'tiles/s':>9}{'over the network':>18}{'peak':>9}{'the result':>12}")
         for side in args.sides:
