@@ -1,47 +1,34 @@
 """The engine: models in memory, one thread that owns the device, the newest wish of a session first."""
 
 import contextlib
-import functools
 import math
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 import torch
-from PIL import Image
 from safetensors import safe_open
 
-from studio.datasets.decode import MAX_PIXELS
-from studio.engine.blending import blended
 from studio.engine.cache import ByteLRU
+from studio.engine.from_pictures import PRECISIONS, FromPictures
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.latent import DirectionSet, LatentSpace
-from studio.engine.picture import texts_of
-from studio.engine.png_writer import PngWriter
 from studio.engine.recipe import Recipe, Transform, pack_latent
 from studio.engine.trace import Trace, steps_within
 from studio.engine.worker import Superseded, Worker
 from studio.errors import StudioError
-from studio.models.bands import drive
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
 from studio.models.loaded import Model, choose_device, load_info
-from studio.models.memory import out_of_memory
 from studio.models.pixels import to_uint8
-from studio.models.raster import Raster
-from studio.models.translate import Steps, checked, translating, usual_tile
-from studio.models.upscale import Upscaling
-from studio.settings import atomic_file, ensure_room
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 
 PREVIEW_RESOLUTION = 256
-_PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FP16_CLAMP = 256.0
 # Pictures of a sheet are rendered together up to about so many pixels. Measured on two cores: up to 128 px a batch
 # takes 20 to 50 % less time a picture, from 256 px on it falls out of the cache and may take more.
@@ -59,8 +46,8 @@ class _Loaded:
     space: LatentSpace | None  # None: it makes a picture from a picture
 
 
-class Engine:
-    """Renders recipes.
+class Engine(FromPictures):
+    """Renders recipes; what it makes of pictures is in `FromPictures`.
 
     library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best there is.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
@@ -85,8 +72,8 @@ class Engine:
         self._on_wish = on_wish
         self.device = choose_device(device)
         self.precision = precision or self._best_precision()
-        if self.precision not in _PRECISIONS:
-            raise StudioError(f"There is no precision '{self.precision}'.", f"Choose one of {', '.join(_PRECISIONS)}.")
+        if self.precision not in PRECISIONS:
+            raise StudioError(f"There is no precision '{self.precision}'.", f"Choose one of {', '.join(PRECISIONS)}.")
         memory = self._memory()
         share = 2 if self.device.type == "cuda" else 4
         self._models: ByteLRU[_Loaded] = ByteLRU(memory_budget or memory // share)
@@ -160,133 +147,6 @@ class Engine:
         self._worker.drop(session)
         if not self._worker.closed:
             self._ask(lambda: self._traces.drop(session))
-
-    def translate(
-        self,
-        recipe: ImageRecipe,
-        image: Image.Image,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
-    ) -> Image.Image:
-        """A picture made from `image` by a recipe: RGB of the same size, or RGBA with the transparency of `image`.
-
-        It is computed piece by piece, and between two of them the thread does what others ask for. The pixels are read as they
-        lie, without a turn by EXIF. When memory runs out, smaller pieces are tried.
-        progress: called with (done, all) after each.  cancel: asked before each; when true CancelledError is raised.
-        Raises StudioError when the model is missing or does not translate in that direction, and for a picture that cannot be
-        used (without pixels, of more than 64 megapixels, or damaged).
-        """
-        if recipe.verb != "translate":
-            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To translate is another one.")
-        source = result = checked(image)
-
-        def told(turn: int, share: float) -> None:
-            if progress is not None:
-                progress(int(1000 * (turn + share)), 1000 * recipe.repeat)
-
-        for turn in range(recipe.repeat):
-            result = self._translated(recipe, result, functools.partial(told, turn), cancel)
-        return blended(source, result, recipe.strength, recipe.keep_colour)
-
-    def upscale(
-        self,
-        recipe: ImageRecipe,
-        image: Image.Image | Raster,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
-    ) -> Image.Image:
-        """A picture made larger by a recipe: of the kind of `image` (grey or in colour, transparent or not), with its profile.
-
-        image: a Raster may hold 16 bits of colour, which are used, and rounded in the end.
-        It is drawn tile by tile, and between two of them the thread does what others ask for. When memory runs out, smaller
-        tiles are tried.  progress: called with (done, all) between tiles.  cancel: asked between tiles; when true
-        CancelledError is raised.
-        Raises StudioError when the model is missing or does not upscale, for a picture that cannot be used (without pixels, of
-        more than 64 megapixels, or damaged), and for a result that Pillow cannot hold: `upscale_file` can.
-        """
-        source = image if isinstance(image, Raster) else Raster.from_image(image)
-        job, bands = self._upscaling(recipe, source), []
-        if job.width * job.height > MAX_PIXELS:
-            raise StudioError(f"The result would be {job.width} x {job.height} pixels.", "Choose a smaller scale, or write it to a file.")
-        self._upscaled(job, bands.append, progress, cancel)
-        return Raster(np.concatenate(bands), source.profile).to_image()
-
-    def upscale_file(
-        self,
-        recipe: ImageRecipe,
-        source: str | Path,
-        out: str | Path,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
-    ) -> Path:
-        """A picture file made larger by a recipe, into a PNG with all the bits of the source and the recipe inside: row by row,
-        so that the result may be larger than memory. It appears whole or not at all.
-
-        The picture is turned upright by its EXIF orientation.  progress, cancel: as in `upscale`.
-        Raises StudioError as `upscale` does, for a file that cannot be read, another ending than .png, and a full disk.
-        """
-        out = Path(out).expanduser()
-        if out.suffix.lower() != ".png":
-            raise StudioError(f"Large pictures cannot be saved as '{out.suffix}'.", "Choose png.")
-        raster = Raster.from_file(source)
-        job, (_, _, channels) = self._upscaling(recipe, raster), raster.pixels.shape
-        texts = texts_of(self.stamped(recipe))
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            ensure_room(out.parent, job.width * job.height * channels * raster.pixels.itemsize // 2)
-            with atomic_file(out) as file:
-                writer = PngWriter(file, job.width, job.height, channels, raster.pixels.dtype, raster.profile, texts)
-                self._upscaled(job, writer.write, progress, cancel)
-                writer.close()
-        except OSError as e:
-            raise StudioError(f"The picture could not be saved: {e}.", "Free some space or choose another folder.") from None
-        return out
-
-    def _upscaling(self, recipe: ImageRecipe, source: Raster) -> Upscaling:
-        if recipe.verb != "upscale":
-            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To upscale is another one.")
-
-        def begin() -> Upscaling:
-            model = self._load(recipe.model).model
-            model.need_scale()
-            self._status = {**self._status, "model": recipe.model}
-            return Upscaling(model.network, source, recipe.scale or None, recipe.strength, recipe.tile or None, at_once=False)
-
-        return self._ask(begin).result()
-
-    def _upscaled(
-        self,
-        job: Upscaling,
-        write: Callable[[np.ndarray], None],
-        progress: Callable[[int, int], None] | None,
-        cancel: Callable[[], bool] | None,
-    ) -> None:
-        def told() -> None:
-            self._on_wish()
-            if progress is not None and job.all:
-                progress(job.done, job.all)
-
-        def run(piece: Callable[[], Any]) -> Any:
-            result, failed = self._ask(lambda: self._piece(piece)).result()
-            if failed is not None:
-                raise failed
-            return result
-
-        drive(job.into(write), run, told, cancel)
-        told()
-
-    def _translated(
-        self, recipe: ImageRecipe, picture: Image.Image, told: Callable[[float], None], cancel: Callable[[], bool] | None
-    ) -> Image.Image:
-        steps = self._ask(lambda: self._translation(recipe, picture)).result()
-        while True:
-            if cancel is not None and cancel():
-                raise CancelledError()
-            self._on_wish()
-            share, result = self._ask(lambda: self._step(steps)).result()
-            told(share)
-            if result is not None:
-                return result
 
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
@@ -379,6 +239,12 @@ class Engine:
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
 
+    def _loaded_model(self, id: str) -> Model:
+        """For what makes pictures from pictures."""
+        model = self._load(id).model
+        self._status = {**self._status, "model": id}
+        return model
+
     def _space(self, id: str) -> LatentSpace:
         space = self._load(id).space
         if space is None:
@@ -432,43 +298,6 @@ class Engine:
                 return [to_uint8(fit(img, limit))[0] for img in imgs]
             return list(to_uint8(fit(self._synthesise(synthesis, ws, recipes[0], limit), limit)))
 
-    def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> Steps:
-        model = self._load(recipe.model).model
-        model.need_direction(recipe.direction)
-        self._status = {**self._status, "model": recipe.model}
-        return translating(model.network, picture, recipe.direction, recipe.tile or usual_tile(self.device), self._rescue)
-
-    def _piece(self, piece: Callable[[], Any]) -> tuple[Any, Exception | None]:
-        """What a piece of work gives, and what it raised when memory ran out: then there is more room now."""
-        try:
-            with self._autocast():
-                return piece(), None
-        except Exception as e:
-            if not out_of_memory(e):
-                raise
-            failed = e.with_traceback(None)  # which holds on to the tensors of the piece
-        self._rescue()
-        return None, failed
-
-    def _autocast(self) -> contextlib.AbstractContextManager:
-        """For networks that make pictures from pictures; reduced precision is worth it on CUDA alone."""
-        dtype = _PRECISIONS[self.precision] if self.device.type == "cuda" else None
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
-
-    def _step(self, steps: Steps) -> tuple[float, Image.Image | None]:
-        """Share of the work that is done after one more piece; the picture, when it is done."""
-        try:
-            with self._autocast():
-                done, total = next(steps)
-        except StopIteration as end:
-            return 1.0, end.value
-        except Exception as e:
-            if not out_of_memory(e):
-                raise
-            # Between the pieces; a second try would find the steps ended.
-            raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.") from None
-        return done / total, None
-
     @staticmethod
     def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:
         """Inside of it the model draws at this place. Raises StudioError when it cannot."""
@@ -484,7 +313,7 @@ class Engine:
         generator = None
         if recipe.noise.mode == "random":
             generator = torch.Generator().manual_seed(recipe.noise.seed)
-        dtype = _PRECISIONS[self.precision]
+        dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return synthesis(
                 ws,

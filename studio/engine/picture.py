@@ -50,7 +50,8 @@ def _words(recipe: Recipe | ImageRecipe) -> str:
 
 def _words_of_change(recipe: ImageRecipe) -> list[str]:
     parts = [f"model: {recipe.model}"]
-    parts += [f"translated: {recipe.direction}"] if recipe.verb == "translate" else [f"enlarged: {recipe.scale:g} times" if recipe.scale else "enlarged"]
+    enlarged = f"enlarged: {recipe.scale:g} times" if recipe.scale else "enlarged"
+    parts.append(f"translated: {recipe.direction}" if recipe.verb == "translate" else enlarged)
     parts.append(f"strength: {recipe.strength:g}")
     parts += ["colours of the source"] * recipe.keep_colour
     parts += [f"times in a row: {recipe.repeat}"] * (recipe.repeat > 1)

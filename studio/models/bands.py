@@ -17,7 +17,12 @@ Work = Generator[Callable[[], Any], Any, T]
 _SUPPORT = 3  # of Lanczos' kernel, in pixels of the smaller picture
 
 
-def drive(work: Work[T], run: Callable[[Callable[[], Any]], Any], before: Callable[[], None] = lambda: None, cancel: Callable[[], bool] | None = None) -> T:
+def drive(
+    work: Work[T],
+    run: Callable[[Callable[[], Any]], Any],
+    before: Callable[[], None] = lambda: None,
+    cancel: Callable[[], bool] | None = None,
+) -> T:
     """Go through the work with `run` doing what is for the device -> what it returns.
 
     before: called ahead of each piece.  cancel: asked ahead of each; when true CancelledError is raised.

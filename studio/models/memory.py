@@ -9,9 +9,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from studio.settings import ensure_room
 
@@ -30,11 +28,25 @@ def out_of_memory(e: BaseException) -> bool:
     return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))
 
 
-def peak_bytes(run: Callable[[], object]) -> int:
-    """The most bytes of tensors made by `run` that are alive at once."""
-    with _Watch() as watch:
+def layer_bytes(network: nn.Module, run: Callable[[], object]) -> int:
+    """About the most bytes that a network takes within `run`: twice what goes into its largest layer and comes out of it.
+
+    Measured for the networks here: convolutions copy what they get into an order of their own, and activations, norms and
+    skips hold one or two such maps more.
+    """
+    most = 0
+
+    def seen(layer: nn.Module, args: tuple, out: object) -> None:
+        nonlocal most
+        most = max(most, sum(t.nbytes for t in (*args, out) if isinstance(t, torch.Tensor)))
+
+    hooks = [m.register_forward_hook(seen) for m in network.modules() if not any(True for _ in m.children())]
+    try:
         run()
-    return watch.peak
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return 2 * most
 
 
 @contextlib.contextmanager
@@ -61,23 +73,3 @@ def room_for_maps(nbytes: int, device: torch.device, folder: Path) -> Iterator[C
             return flat.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
         yield on_disk
-
-
-class _Watch(TorchDispatchMode):
-    """Sees each operation, and which of the tensors they gave are still held by anybody."""
-
-    def __init__(self):
-        super().__init__()
-        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                ref = StorageWeakRef(storage)
-                self.alive[ref.cdata] = (ref, storage.nbytes())
-        self.alive = {key: (ref, size) for key, (ref, size) in self.alive.items() if not ref.expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
-        return out

@@ -161,7 +161,8 @@ class Enlarged(Map):
     """Twice the size by repeating pixels, then a 3x3 convolution that mirrors the borders."""
 
     def __init__(self, source: Map, conv: ResizeConv):
-        super().__init__(conv.out_channels, 2 * source.height, 2 * source.width, (source,), conv.weight.numel() * 4 * source.height * source.width)
+        height, width = 2 * source.height, 2 * source.width
+        super().__init__(conv.out_channels, height, width, (source,), conv.weight.numel() * height * width)
         self.conv = conv
 
     def read(self, box: Box) -> torch.Tensor:
@@ -174,7 +175,8 @@ class Transposed(Map):
 
     def __init__(self, source: Map, conv: nn.ConvTranspose2d):
         assert conv.stride == (2, 2)
-        super().__init__(conv.out_channels, 2 * source.height, 2 * source.width, (source,), conv.weight.numel() * source.height * source.width)
+        height, width = source.height, source.width
+        super().__init__(conv.out_channels, 2 * height, 2 * width, (source,), conv.weight.numel() * height * width)
         self.conv, self.k, self.pad = conv, conv.kernel_size[0], conv.padding[0]
 
     def read(self, box: Box) -> torch.Tensor:
@@ -190,12 +192,13 @@ class Transposed(Map):
 
 def _mirrored(source: Map, rows: range, columns: range, repeat: int = 1) -> torch.Tensor:
     """Those rows and columns of a map of which each pixel is repeated; outside of it they are mirrored."""
-    (top, bottom), (left, right) = _mirrored_from(rows, source.height * repeat), _mirrored_from(columns, source.width * repeat)
+    height, width = source.height * repeat, source.width * repeat
+    (top, bottom), (left, right) = _mirrored_from(rows, height), _mirrored_from(columns, width)
     x = source.read(Box(top // repeat, left // repeat, -(-bottom // repeat), -(-right // repeat)))
     if repeat > 1:
         x = F.interpolate(x, scale_factor=repeat, mode="nearest")
         x = x[:, :, top % repeat :, left % repeat :][:, :, : bottom - top, : right - left]
-    around = [max(0, -columns.start), max(0, columns.stop - source.width * repeat), max(0, -rows.start), max(0, rows.stop - source.height * repeat)]
+    around = [max(0, n) for n in (-columns.start, columns.stop - width, -rows.start, rows.stop - height)]
     if any(around):
         x = F.pad(x, around, mode="reflect")
     y, x0 = max(0, rows.start) - top, max(0, columns.start) - left
@@ -250,7 +253,13 @@ class Statistics:
 class Pass:
     """Computes a map once, piece by piece: for its statistics, to be kept, or both; or hands the pieces to `take`."""
 
-    def __init__(self, source: Map, store: Store | None, statistics: Statistics | None, take: Callable[[Box, torch.Tensor], None] | None = None):
+    def __init__(
+        self,
+        source: Map,
+        store: Store | None,
+        statistics: Statistics | None,
+        take: Callable[[Box, torch.Tensor], None] | None = None,
+    ):
         self.source, self.store, self.statistics, self.take = source, store, statistics, take
 
     def boxes(self, values: int) -> list[Box]:

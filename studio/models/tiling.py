@@ -76,7 +76,8 @@ def quarters(box: Box, multiple: int = 1) -> list[Box]:
     """A box in four, or in two where one side cannot be halved at a multiple; itself where neither can."""
     y, x = ((low + high) // 2 // multiple * multiple for low, high in ((box.top, box.bottom), (box.left, box.right)))
     y, x = y if y > box.top else box.bottom, x if x > box.left else box.right
-    parts = [Box(top, left, bottom, right) for top, bottom in ((box.top, y), (y, box.bottom)) for left, right in ((box.left, x), (x, box.right))]
+    rows, columns = ((box.top, y), (y, box.bottom)), ((box.left, x), (x, box.right))
+    parts = [Box(top, left, bottom, right) for top, bottom in rows for left, right in columns]
     return [part for part in parts if part.area]
 
 
@@ -88,28 +89,32 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: int, channels: int, feather: int):
-        self.height, self.width, self.feather = height, width, feather
-        self._carried = np.zeros((0, width, channels), np.float32)  # rows above that the next tiles add to
+        self.height, self.width, self.channels, self.feather = height, width, channels, feather
+        self._rows, self._top, self._bottom = np.zeros((0, width, channels), np.float32), 0, 0  # what is blended, from `top` on
 
     def drawn(self, core: Box) -> Box:
         """The core and the feather around it, within the picture."""
         f = self.feather
         return Box(max(0, core.top - f), max(0, core.left - f), min(self.height, core.bottom + f), min(self.width, core.right + f))
 
-    def blend(self, tiles: list[tuple[Box, np.ndarray]]) -> np.ndarray:
-        """A row of tiles as (core, pixels (h, w, C) of drawn(core)) -> the rows (n, width, C) that are finished by it."""
-        core = tiles[0][0]
-        outer = self.drawn(core)
-        rows = np.zeros((outer.height, *self._carried.shape[1:]), np.float32)
-        rows[: len(self._carried)] = self._carried
-        for core, pixels in tiles:
-            box = self.drawn(core)
-            down = self._shares(box.top, box.bottom, core.top, core.bottom, self.height)
-            across = self._shares(box.left, box.right, core.left, core.right, self.width)
-            rows[:, box.left : box.right] += pixels * down[:, None, None] * across[None, :, None]
-        done = len(rows) if core.bottom == self.height else core.bottom - self.feather - outer.top
-        self._carried = rows[done:].copy()
-        return rows[:done]
+    def add(self, core: Box, pixels: np.ndarray) -> None:
+        """pixels: (h, w, channels), of drawn(core). Tiles come row by row."""
+        box = self.drawn(core)
+        if len(self._rows) < box.bottom - self._top:
+            begun = self._rows
+            self._rows = np.zeros((box.bottom - self._top, self.width, self.channels), np.float32)
+            self._rows[: len(begun)] = begun
+        down = self._shares(box.top, box.bottom, core.top, core.bottom, self.height)
+        across = self._shares(box.left, box.right, core.left, core.right, self.width)
+        self._rows[box.top - self._top :, box.left : box.right] += pixels * down[:, None, None] * across[None, :, None]
+        self._bottom = core.bottom
+
+    def finished(self) -> np.ndarray:
+        """After a row of tiles -> the rows (n, width, channels) to which no other tile will add, from where the last ended."""
+        end = self.height if self._bottom == self.height else self._bottom - self.feather
+        done, self._rows = self._rows[: end - self._top], self._rows[end - self._top :].copy()
+        self._top = end
+        return done
 
     def _shares(self, begin: int, end: int, core_begin: int, core_end: int, size: int) -> np.ndarray:
         """Of the pixels [begin, end) along one axis, how much of this tile counts."""

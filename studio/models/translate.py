@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.datasets.decode import eight_bits, over_ground, reason
 from studio.errors import StudioError
-from studio.models.memory import free_bytes, out_of_memory, peak_bytes, room_for_maps
+from studio.models.memory import free_bytes, layer_bytes, out_of_memory, room_for_maps
 from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
 from studio.models.pixels import to_uint8
 from studio.models.tiling import Box
@@ -23,7 +23,7 @@ _LEAST = 8  # pixels a side; a ResNet mirrors borders at a quarter of the size, 
 _WHITE = (255, 255, 255)  # what was below transparent parts when the network learned
 _TILE_CPU, _TILE = 256, 1024  # pixels a side of a piece; on CPUs what fits the caches is as quick, and the next wish waits less
 _SURELY_FITS = 512 * 512  # pixels that any machine of today can hold
-_SHARE = 0.4  # of the free memory: what convolutions take for themselves is not seen when a network is measured, and is as much again
+_SHARE = 0.6  # of the free memory
 
 Steps = Generator[tuple[float, float], None, Image.Image]
 _bytes_a_pixel: "weakref.WeakKeyDictionary[Translator, dict[str, float]]" = weakref.WeakKeyDictionary()
@@ -137,7 +137,7 @@ def _fits(network: Translator, direction: str, pixels: np.ndarray) -> bool:
     if direction not in measured:
         side = max(64, network.multiple)
         x = torch.zeros(1, network.channels(direction), side, side, device=device)
-        measured[direction] = peak_bytes(lambda: network(x, direction)) / side**2
+        measured[direction] = layer_bytes(network, lambda: network(x, direction)) / side**2
     return measured[direction] * area < _SHARE * free_bytes(device)
 
 

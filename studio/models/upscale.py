@@ -10,7 +10,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
-from studio.models.memory import free_bytes, out_of_memory, peak_bytes
+from studio.models.memory import free_bytes, layer_bytes, out_of_memory
 from studio.models.raster import Raster
 from studio.models.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.upscalers import Upscaler
@@ -18,7 +18,7 @@ from studio.networks.upscalers import Upscaler
 MOST_SCALE = 16
 MOST_OUTPUT = 1 << 30  # pixels
 LEAST_TILE = 32
-_BAND = 1 << 24  # values of the result that are handed on at once
+_BAND = 1 << 22  # values of the result that are handed on at once
 _EXACT = 32  # pixels; a network that sees no farther gets as much overlap as it sees
 _CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for those that see farther
 _FARTHEST = 64  # beyond that, what is seen hardly matters
@@ -27,7 +27,7 @@ _PROBE, _MIDDLE = 128, 16  # sides of the picture on which they are tried, and o
 _HALF_A_LEVEL = 0.5 / 255
 _MOST_TILE_CPU, _MOST_TILE = 256, 512
 _MULTIPLICATIONS = 2e11  # of one tile on a CPU, a few seconds: so long may others have to wait
-_SHARE = 0.4  # of the free memory, as for translating
+_SHARE = 0.6  # of the free memory, as for translating
 
 
 class Upscaling:
@@ -113,7 +113,7 @@ def _measure(network: Upscaler) -> _Measured:
     if network not in _known:
         device, side = next(network.parameters()).device, -(-64 // network.multiple) * network.multiple
         small = torch.zeros(1, network.in_channels, side, side, device=device)
-        size = peak_bytes(lambda: network(small)) / side**2
+        size = layer_bytes(network, lambda: network(small)) / side**2
         exact = network.halo <= _EXACT or network.whole
         reach = (0 if network.whole else network.halo) if exact else _reach(network, device)
         _known[network] = _Measured(size, reach if exact else reach + _FEATHER, 0 if exact else _FEATHER)
@@ -164,8 +164,8 @@ class _Enlarged:
     def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
         self._made, self._top = self._made[top - self._top :], top
         while len(self._made) < bottom - top:
-            finished = yield from self._row_of_tiles()
-            self._made = np.concatenate([self._made, finished[:, : self.width]])
+            finished = (yield from self._row_of_tiles())[:, : self.width]
+            self._made = np.concatenate([self._made, finished]) if len(self._made) else finished
         return self._made[: bottom - top]
 
     def _row_of_tiles(self) -> Work[np.ndarray]:
@@ -176,13 +176,13 @@ class _Enlarged:
         rows = yield from self.source.rows(begin, min(bottom, self.source.height))
         if below or right:
             rows = np.pad(rows, ((0, below), (0, right), (0, 0)), mode="reflect")
-        parts, k = [], self.network.scale
+        k = self.network.scale
         for tile in tiles:
             core = tile.core.times(k)
             want = Box(*(edge // k for edge in self.canvas.drawn(core)))
-            parts.append((core, (yield from self._draw(rows, begin, tile.read, want))))
+            self.canvas.add(core, (yield from self._draw(rows, begin, tile.read, want)))
             self.job.done += tile.core.area
-        return self.canvas.blend(parts)
+        return self.canvas.finished()
 
     def _draw(self, rows: np.ndarray, begin: int, read: Box, want: Box) -> Work[np.ndarray]:
         """`want` of the picture, drawn from `read`. rows: those of the picture from `begin` on."""

@@ -119,7 +119,8 @@ def sheet(folder: Path, path: Path, ways: list[str]) -> None:
     side, gap = 460, 8
     images = {"source": Image.open(folder / "source.png")} | {way: Image.open(folder / f"{way}.png") for way in ways}
     tiles = itertools.chain(*plan_tiles(images["source"].height, images["source"].width, _TILE, _OVERLAP, 4))
-    corner = max((t.core for t in tiles), key=lambda c: -abs(c.left - 0.55 * images["source"].width) - abs(c.top - 0.47 * images["source"].height))
+    across, down = 0.55 * images["source"].width, 0.47 * images["source"].height
+    corner = min((tile.core for tile in tiles), key=lambda core: abs(core.left - across) + abs(core.top - down))
     small = round(side * images["source"].height / images["source"].width)
     out = Image.new("RGB", (len(images) * (side + gap) - gap, small + side * 3 // 4 + gap + 22), "white")
     for i, (name, image) in enumerate(images.items()):

@@ -64,7 +64,8 @@ def main() -> None:
             save_folder(Path(folder) / "m" / name, "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title=name)
         with Engine(Library([Path(folder) / "m"]), args.device) as engine, torch.inference_mode():
             print(f"device {engine.status()['device']}, {engine.precision}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-            print(f"{'network':<24}{'side':>6}{'GFLOP':>8}{'whole ms':>10}{'pieces ms':>11}{'engine ms':>11}{'GFLOP/s':>9}{'plain conv':>12}")
+            heads = ("side", 6), ("GFLOP", 8), ("whole ms", 10), ("pieces ms", 11), ("engine ms", 11), ("GFLOP/s", 9), ("plain conv", 12)
+            print(f"{'network':<24}" + "".join(f"{head:>{width}}" for head, width in heads))
             for name in names:
                 network = engine.model(name).network
                 for side in SIDES:

@@ -126,15 +126,20 @@ def test_what_cannot_be_done_is_told(engine, tmp_path, monkeypatch):
     good = scene(24, 20)
     good.save(tmp_path / "a.png")
     (tmp_path / "text.png").write_text("hello")
-    for recipe, words in ((SHARP.replace(verb="translate"), "verb"), (SHARP.replace(model="tiny"), "larger"), (SHARP.replace(model="nobody"), "nobody")):
+    for changes, words in ((dict(verb="translate"), "verb"), (dict(model="tiny"), "larger"), (dict(model="nobody"), "nobody")):
+        recipe = SHARP.replace(**changes)
         with pytest.raises(StudioError, match=words):
             engine.upscale(recipe, good)
         with pytest.raises(StudioError, match=words):
             engine.upscale_file(recipe, tmp_path / "a.png", tmp_path / "b.png")
     with pytest.raises(StudioError, match="write it to a file"):
         engine.upscale(SHARP.replace(scale=16), Image.new("1", (1000, 1000)))
-    for source, out, words in (("a.png", "b.jpg", "Choose png"), ("text.png", "b.png", "cannot be read"), ("none.png", "b.png", "cannot be read"),
-                               ("a.png", "text.png/b.png", "could not be saved")):  # fmt: skip
+    for source, out, words in (
+        ("a.png", "b.jpg", "Choose png"),
+        ("text.png", "b.png", "cannot be read"),
+        ("none.png", "b.png", "cannot be read"),
+        ("a.png", "text.png/b.png", "could not be saved"),
+    ):
         with pytest.raises(StudioError, match=words):
             engine.upscale_file(SHARP, tmp_path / source, tmp_path / out)
     with pytest.raises(StudioError, match="no latent w"):

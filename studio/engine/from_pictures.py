@@ -1,0 +1,208 @@
+"""What the engine makes of pictures: translations and enlargements, a piece at a time, so that others get their turn."""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from studio.datasets.decode import MAX_PIXELS
+from studio.engine.blending import blended
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.picture import texts_of
+from studio.engine.png_writer import PngWriter
+from studio.errors import StudioError
+from studio.models.bands import drive
+from studio.models.loaded import Model
+from studio.models.memory import out_of_memory
+from studio.models.raster import Raster
+from studio.models.translate import Steps, checked, translating, usual_tile
+from studio.models.upscale import Upscaling
+from studio.settings import atomic_file, ensure_room
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class FromPictures:
+    """The part of `Engine` that makes pictures from pictures. What it uses of the rest:
+
+    device, precision; `_ask` has something run on the device thread; there, `_loaded_model` gives a model and `_rescue` makes
+    room; `_on_wish` is told that somebody waits; `stamped` puts a model's hash into a recipe.
+    """
+
+    device: torch.device
+    precision: str
+    stamped: Callable[[ImageRecipe], ImageRecipe]
+    _ask: Callable[[Callable[[], Any]], Future]
+    _loaded_model: Callable[[str], Model]
+    _on_wish: Callable[[], None]
+    _rescue: Callable[[], None]
+
+    def translate(
+        self,
+        recipe: ImageRecipe,
+        image: Image.Image,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image.Image:
+        """A picture made from `image` by a recipe: RGB of the same size, or RGBA with the transparency of `image`.
+
+        It is computed piece by piece, and between two of them the thread does what others ask for. The pixels are read as they
+        lie, without a turn by EXIF. When memory runs out, smaller pieces are tried.
+        progress: called with (done, all) after each.  cancel: asked before each; when true CancelledError is raised.
+        Raises StudioError when the model is missing or does not translate in that direction, and for a picture that cannot be
+        used (without pixels, of more than 64 megapixels, or damaged).
+        """
+        if recipe.verb != "translate":
+            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To translate is another one.")
+        source = result = checked(image)
+
+        def told(turn: int, share: float) -> None:
+            if progress is not None:
+                progress(int(1000 * (turn + share)), 1000 * recipe.repeat)
+
+        for turn in range(recipe.repeat):
+            result = self._translated(recipe, result, functools.partial(told, turn), cancel)
+        return blended(source, result, recipe.strength, recipe.keep_colour)
+
+    def upscale(
+        self,
+        recipe: ImageRecipe,
+        image: Image.Image | Raster,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image.Image:
+        """A picture made larger by a recipe: of the kind of `image` (grey or in colour, transparent or not), with its profile.
+
+        image: a Raster may hold 16 bits of colour, which are used, and rounded in the end.
+        It is drawn tile by tile, and between two of them the thread does what others ask for. When memory runs out, smaller
+        tiles are tried.  progress: called with (done, all) between tiles.  cancel: asked between tiles; when true
+        CancelledError is raised.
+        Raises StudioError when the model is missing or does not upscale, for a picture that cannot be used (without pixels, of
+        more than 64 megapixels, or damaged), and for a result that Pillow cannot hold: `upscale_file` can.
+        """
+        source = image if isinstance(image, Raster) else Raster.from_image(image)
+        job, bands = self._upscaling(recipe, source), []
+        if job.width * job.height > MAX_PIXELS:
+            raise StudioError(f"The result would be {job.width} x {job.height} pixels.", "Choose a smaller scale, or write it to a file.")
+        self._upscaled(job, bands.append, progress, cancel)
+        return Raster(np.concatenate(bands), source.profile).to_image()
+
+    def upscale_file(
+        self,
+        recipe: ImageRecipe,
+        source: str | Path,
+        out: str | Path,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Path:
+        """A picture file made larger by a recipe, into a PNG with all the bits of the source and the recipe inside: row by row,
+        so that the result may be larger than memory. It appears whole or not at all.
+
+        The picture is turned upright by its EXIF orientation.  progress, cancel: as in `upscale`.
+        Raises StudioError as `upscale` does, for a file that cannot be read, another ending than .png, and a full disk.
+        """
+        out = Path(out).expanduser()
+        if out.suffix.lower() != ".png":
+            raise StudioError(f"Large pictures cannot be saved as '{out.suffix}'.", "Choose png.")
+        raster = Raster.from_file(source)
+        job, (_, _, channels) = self._upscaling(recipe, raster), raster.pixels.shape
+        texts = texts_of(self.stamped(recipe))
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            ensure_room(out.parent, job.width * job.height * channels * raster.pixels.itemsize // 2)
+            with atomic_file(out) as file:
+                writer = PngWriter(file, job.width, job.height, channels, raster.pixels.dtype, raster.profile, texts)
+                self._upscaled(job, writer.write, progress, cancel)
+                writer.close()
+        except OSError as e:
+            raise StudioError(f"The picture could not be saved: {e}.", "Free some space or choose another folder.") from None
+        return out
+
+    def _upscaling(self, recipe: ImageRecipe, source: Raster) -> Upscaling:
+        if recipe.verb != "upscale":
+            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To upscale is another one.")
+
+        def begin() -> Upscaling:
+            model = self._loaded_model(recipe.model)
+            model.need_scale()
+            return Upscaling(model.network, source, recipe.scale or None, recipe.strength, recipe.tile or None, at_once=False)
+
+        return self._ask(begin).result()
+
+    def _upscaled(
+        self,
+        job: Upscaling,
+        write: Callable[[np.ndarray], None],
+        progress: Callable[[int, int], None] | None,
+        cancel: Callable[[], bool] | None,
+    ) -> None:
+        def told() -> None:
+            self._on_wish()
+            if progress is not None and job.all:
+                progress(job.done, job.all)
+
+        def run(piece: Callable[[], Any]) -> Any:
+            result, failed = self._ask(lambda: self._piece(piece)).result()
+            if failed is not None:
+                raise failed
+            return result
+
+        drive(job.into(write), run, told, cancel)
+        told()
+
+    def _translated(
+        self, recipe: ImageRecipe, picture: Image.Image, told: Callable[[float], None], cancel: Callable[[], bool] | None
+    ) -> Image.Image:
+        steps = self._ask(lambda: self._translation(recipe, picture)).result()
+        while True:
+            if cancel is not None and cancel():
+                raise CancelledError()
+            self._on_wish()
+            share, result = self._ask(lambda: self._step(steps)).result()
+            told(share)
+            if result is not None:
+                return result
+
+    # -- on the device thread ------------------------------------------------------------------------------------
+
+    def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> Steps:
+        model = self._loaded_model(recipe.model)
+        model.need_direction(recipe.direction)
+        return translating(model.network, picture, recipe.direction, recipe.tile or usual_tile(self.device), self._rescue)
+
+    def _piece(self, piece: Callable[[], Any]) -> tuple[Any, Exception | None]:
+        """What a piece of work gives, and what it raised when memory ran out: then there is more room now."""
+        try:
+            with self._autocast():
+                return piece(), None
+        except Exception as e:
+            if not out_of_memory(e):
+                raise
+            failed = e.with_traceback(None)  # which holds on to the tensors of the piece
+        self._rescue()
+        return None, failed
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        """For networks that make pictures from pictures; reduced precision is worth it on CUDA alone."""
+        dtype = PRECISIONS[self.precision] if self.device.type == "cuda" else None
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _step(self, steps: Steps) -> tuple[float, Image.Image | None]:
+        """Share of the work that is done after one more piece; the picture, when it is done."""
+        try:
+            with self._autocast():
+                done, total = next(steps)
+        except StopIteration as end:
+            return 1.0, end.value
+        except Exception as e:
+            if not out_of_memory(e):
+                raise
+            # Between the pieces; a second try would find the steps ended.
+            raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.") from None
+        return done / total, None
