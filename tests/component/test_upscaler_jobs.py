@@ -96,7 +96,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         assert start.config["scale"] == 2 and plan_again.network == {} and plan_again.data.resolution == 64
     # Nobody can tell that it was paused.
     train(plan, tmp_path / "alone", device="cpu")
-    assert numbers(tmp_path / "alone") == numbers(done.run_dir) and same_state(tmp_path / "alone", Path(done.run_dir))
+    assert numbers(tmp_path / "alone") == numbers(Path(done.run_dir)) and same_state(tmp_path / "alone", Path(done.run_dir))
 
 
 def test_the_tab_makes_the_plan(stored):
