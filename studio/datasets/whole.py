@@ -1,12 +1,13 @@
 """Whole pictures of any size for training, decoded once and kept on disk: patches are cut from them at full sharpness."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 import numpy as np
+from PIL import Image
 
 from studio.datasets.crop import colour_text
 from studio.datasets.decode import Colour, decode, reason
@@ -116,3 +117,18 @@ def _prepare(files: list[File], folder: Path, ground: Colour, progress, source: 
             raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")
         np.save(part / "sizes.npy", np.array(sizes, dtype=np.int64))
         (part / "set.json").write_text(json.dumps({"skipped": skipped}), encoding="utf-8")
+
+
+def picture_sizes(paths: Iterable[Path]) -> np.ndarray:
+    """(N, 2) heights and widths as the files tell them, without decoding; 0 for one that cannot be read.
+
+    Whether a picture is turned upright afterwards is not looked at: what is compared with a square does not mind.
+    """
+    sizes = []
+    for path in paths:
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                sizes.append((image.height, image.width))
+        except Exception:  # Pillow raises nearly anything for a damaged file
+            sizes.append((0, 0))
+    return np.array(sizes, dtype=np.int64).reshape(-1, 2)

@@ -40,6 +40,10 @@ GOALS = [
     ),
     Goal("colour", "Colouring in", "Grey pictures get colours. It learns from your coloured ones, and makes them grey by itself."),
     Goal("fill", "Filling line art", "Drawings of lines become pictures. It learns from your finished ones, and draws their outlines by itself."),
+    Goal(
+        "upscale", "Larger pictures (upscaler for my art)", "It learns to enlarge pictures like yours. It takes your finest ones, and makes them small by itself.",
+        a="Your finest pictures, as large as they are",
+    ),
 ]  # fmt: skip
 
 
@@ -51,8 +55,9 @@ class Kind:
     sides: pictures it can make, in pixels.  classes: 'may' learn them, or 'must'.  grows: from small pictures to large.
     goal: name of what it is for.  network: overrides on both; a model to begin from must be like that.
     Of those that turn pictures into others also: nets: (side from which on, name of the generator).  held: the objective's weight
-    of what must stay.  length: pictures shown, as a part of what the presets say.  pace: pictures a second while it learns,
-    see `presets.seconds`.
+    of what must stay; of an upscaler that of the judge.  length: pictures shown, as a part of what the presets say.  pace: pictures a
+    second while it learns, see `presets.seconds`.
+    factors: of upscalers, how many times as wide and high a picture becomes; their pictures have any size.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Kind:
     held: str = ""
     length: float = 1.0
     pace: float = 0.0
+    factors: tuple[int, ...] = ()
 
     @property
     def sides_wanted(self) -> str:
@@ -80,8 +86,18 @@ class Kind:
 
     @property
     def translates(self) -> bool:
-        """Whether it turns pictures into others."""
-        return self.goal != "draw"
+        """Whether it turns pictures into others of the same size."""
+        return not self.draws and not self.upscales
+
+    @property
+    def draws(self) -> bool:
+        """Whether it makes pictures out of nothing."""
+        return self.goal == "draw"
+
+    @property
+    def upscales(self) -> bool:
+        """Whether it makes pictures larger."""
+        return self.goal == "upscale"
 
 
 _STYLE = dict(z_dim=128, w_dim=128, channel_base=2048, channel_max=128, mapping_layers=4)
@@ -99,6 +115,9 @@ _RESNET = dict(family="cyclegan", nets=((64, "resnet_6blocks"), (256, "resnet_9b
 _UNET = dict(
     family="pix2pix", nets=((128, "unet_128"), (256, "unet_256")), sides=(128, 256, 512), length=1 / 5, held="lambda_l1", pace=13.0,
 )  # fmt: skip
+# The compact network of Real-ESRGAN (Wang 2021): small enough to learn on a processor. What the kinds differ in is said by
+# presets_upscale.py.
+_ENLARGE = dict(family="srvgg", goal="upscale", factors=(2, 3, 4), sides=())
 
 KINDS = [
     Kind(
@@ -173,6 +192,18 @@ KINDS = [
         "lineart", "pix2pix, to fill line art", "holds what it painted into the outlines of a picture against the picture itself.",
         objective=dict(loss="non_saturating", lambda_l1=100.0), network=dict(transform="edges"), goal="fill", **_UNET, **_TRANSLATE,
     ),
+    Kind(
+        "faithful", "Faithful", "stays true to the picture and makes nothing up; soft where it cannot know (by pixels alone). Pick it when in doubt.",
+        **_ENLARGE,
+    ),
+    Kind(
+        "sharp", "Sharp", "draws lines and textures anew, sharp and sometimes wrong (perceptual loss and a judge); pick it for prints, and for fun.",
+        held="lambda_adversarial", **_ENLARGE,
+    ),
+    Kind(
+        "mend", "Sharp, and mends", "as sharp, and made for worn pictures: blur, noise, JPEG (Real-ESRGAN); pick it for scans and what lay in the web for long.",
+        held="lambda_adversarial", **_ENLARGE,
+    ),
 ]  # fmt: skip
 
 
@@ -196,4 +227,6 @@ def fits(kind: Kind, config: Any) -> bool:
     """Whether a model with these hyper-parameters of the kind's family can be begun from."""
     if any(getattr(config, name) != value for name, value in kind.network.items()):
         return False
+    if kind.upscales:
+        return config.scale in kind.factors
     return kind.objective.get("unpaired") != "contrastive" or config.net.startswith("resnet")

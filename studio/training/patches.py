@@ -18,6 +18,7 @@ from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator
 
 _LOOKS = 2  # places drawn for a patch, of which the one with more to see is taken: flat ground teaches little
+_EXAMPLE_LOOKS = 16
 _MEASURED = 32  # held-back pictures that are measured, at most
 _MEASURED_SIDE = 1024  # pixels of a side that are measured, from the middle of larger pictures
 _HIGHEST = 100.0  # dB; equal pictures would have infinitely many
@@ -111,13 +112,7 @@ class Patches:
 
     def _cut(self, picture: np.ndarray, rng: torch.Generator, turned: bool) -> np.ndarray:
         """A patch with a margin, (side + 2 margin, same, 3); what of it lies outside of the picture is mirrored."""
-        spare = [length - self.side + 1 for length in picture.shape[:2]]
-        best, most = (0, 0), -1.0
-        for y, x in (torch.rand(_LOOKS, 2, generator=rng, dtype=torch.float64) * torch.tensor(spare)).long().tolist():
-            detail = float(picture[y : y + self.side : 2, x : x + self.side : 2, 1].std())
-            best, most = ((y, x), detail) if detail > most else (best, most)
-        ranges = [range(start - self.margin, start + self.side + self.margin) for start in best]
-        patch = picture[np.ix_(*[_mirrored(r, length) for r, length in zip(ranges, picture.shape[:2], strict=True)])]
+        patch = _cut(picture, self.side, self.margin, _LOOKS, rng)
         if turned:
             turns, flip = torch.randint(4, [2], generator=rng).tolist()
             patch = np.rot90(patch[:, ::-1] if flip % 2 else patch, turns)
@@ -168,6 +163,29 @@ class Patches:
             pair = torch.from_numpy(np.stack([made, high])).to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
             out["lpips"] = float(self._lpips(pair[:1], pair[1:]))
         return out
+
+
+def example(picture: np.ndarray, side: int, scale: int, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a patch teaches: (made small and brought back by bicubic, as it is), uint8 (side, side, 3), always of the same place.
+
+    picture: (H, W, 3) uint8, H and W at least `side`, a multiple of scale.  mode: of the plan's data.degrade.
+    """
+    edge, rng = margin(mode, scale), generator(0, "example", *picture.shape)
+    x = torch.from_numpy(_cut(picture, side, edge, _EXAMPLE_LOOKS, rng)).permute(2, 0, 1)[None].float() / 255
+    back = bicubic(degrade(x, scale, mode, [rng]), *x.shape[2:])
+    shrunk, original = (to_uint8(y[..., edge : edge + side, edge : edge + side] * 2 - 1)[0] for y in (back, x))
+    return shrunk, original
+
+
+def _cut(picture: np.ndarray, side: int, edge: int, looks: int, rng: torch.Generator) -> np.ndarray:
+    """Of `looks` squares at random the one with most to see, and `edge` pixels around it, mirrored beyond the picture's border."""
+    spare = [length - side + 1 for length in picture.shape[:2]]
+    best, most = (0, 0), -1.0
+    for y, x in (torch.rand(looks, 2, generator=rng, dtype=torch.float64) * torch.tensor(spare)).long().tolist():
+        detail = float(picture[y : y + side : 2, x : x + side : 2, 1].std())
+        best, most = ((y, x), detail) if detail > most else (best, most)
+    ranges = [range(start - edge, start + side + edge) for start in best]
+    return picture[np.ix_(*[_mirrored(r, length) for r, length in zip(ranges, picture.shape[:2], strict=True)])]
 
 
 def _mirrored(places: range, length: int) -> np.ndarray:

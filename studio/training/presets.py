@@ -61,6 +61,8 @@ def preset(name: str, base: str = "", *, pictures: int, resolution: int, device:
     if chosen is None:
         raise StudioError(f"There is no preset '{name}'.", f"Choose {', '.join(p.name for p in PRESETS)}.")
     what = get_kind(kind)
+    if what.upscales:
+        raise StudioError(f"{what.title} makes pictures larger.", "Its plans are made by presets_upscale.preset_upscale.")
     if resolution not in what.sides:
         raise StudioError(f"{what.title} makes no pictures of {resolution} px.", f"Choose one of {', '.join(map(str, what.sides))}.")
     on_card = device != "cpu"

@@ -1,5 +1,6 @@
 """What people watch of a run, read from its event file: progress, time left, curves, sheets, moments."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment that can be used: a model folder. kid, psnr (dB, of an upscaler): None = not measured."""
+    """A moment that can be used: a model folder.
+
+    kid; of an upscaler psnr (dB) and ssim, of its own pictures and of bicubic: None = not measured.
+    judged: an upscaler that is no longer taught by pixels alone.
+    """
 
     kimg: float
     path: Path
     kid: float | None = None
     psnr: float | None = None
+    ssim: float | None = None
+    psnr_bicubic: float | None = None
+    ssim_bicubic: float | None = None
+    judged: bool = False
 
 
 class Watch:
@@ -118,6 +127,22 @@ class Watch:
         return told
 
     @property
+    def patches(self) -> str:
+        """What an upscaler learns from, what is held back and what was left out, in a sentence; empty for others."""
+        start = self._of("start")
+        facts = start[0] if start else {}
+        if "too_small" not in facts:
+            return ""
+        held, small = facts["held_back"], facts["too_small"]
+        told = f"Learns from {facts['pictures'] - len(held) - small:,} pictures"
+        if not held:
+            told += "; none could be held back to measure on."
+        else:
+            shown = ", ".join(held[:4]) + (" and more" if len(held) > 4 else "")
+            told += f"; {len(held):,} held back to measure on, never learned from ({shown})."
+        return told + (f" Left out, as smaller than a patch: {small:,}." if small else "")
+
+    @property
     def progress(self) -> float:
         """0 to 1."""
         if self._of("done"):
@@ -165,10 +190,23 @@ class Watch:
     @property
     def snapshots(self) -> list[Snapshot]:
         """Moments in the order of time."""
-        return [Snapshot(e["images"] / 1000, self.run_dir / e["path"], e.get("kid"), e.get("psnr")) for e in self._of("snapshot")]
+        measures = ("kid", "psnr", "ssim", "psnr_bicubic", "ssim_bicubic")
+        # In the first part of an upscaler's training there is nothing but pixels.
+        second = next((e["images"] for e in self._of("step") if "psnr" in e and ("perceptual" in e or "loss_g" in e)), math.inf)
+        return [
+            Snapshot(e["images"] / 1000, self.run_dir / e["path"], **{name: e.get(name) for name in measures}, judged=e["images"] >= second)
+            for e in self._of("snapshot")
+        ]
 
     @property
     def best(self) -> Snapshot | None:
-        """The moment with the smallest KID; None when none was measured."""
-        measured = [m for m in self.snapshots if m.kid is not None]
+        """The moment with the smallest KID, of an upscaler that with the highest PSNR; None when none was measured.
+
+        A judge trades PSNR for sharpness (Blau 2018): once there are judged moments, the soft ones before do not count.
+        """
+        moments = self.snapshots
+        near = [m for m in moments if m.psnr is not None]
+        if near:
+            return max([m for m in near if m.judged] or near, key=lambda m: m.psnr)
+        measured = [m for m in moments if m.kid is not None]
         return min(measured, key=lambda m: m.kid) if measured else None

@@ -27,6 +27,9 @@ _ADVICE = {
     "pix2pix": ("Pairs of the same name: before and after.", "Quick; the pairs must lie exactly over each other."),
     "colourise": ("Your own coloured pictures, to colour others as you would.", "Quick; no second set is needed."),
     "lineart": ("Your own finished pictures, to fill drawings of lines as you would.", "Quick; no second set is needed."),
+    "faithful": ("Your art larger, and nothing made up.", "Minutes to an hour on one core; a factor of 2 takes longer than 4."),
+    "sharp": ("Your art larger with crisp lines and textures, as for prints.", "Some times the work of Faithful; details may be wrong."),
+    "mend": ("Scans, old files and pictures from the web, enlarged and mended at once.", "A little more than Sharp; asked of clean pictures, it smooths."),
 }  # fmt: skip
 
 
@@ -35,7 +38,7 @@ def kind_choices(goal: str, everything: bool, suits: str | None = None) -> list[
 
     goal: what they are for.  everything: also the seldom needed ones.  suits: name of the kind that suits the pictures, which is marked.
     """
-    shown = [k for k in KINDS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or k.translates)]
+    shown = [k for k in KINDS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or not k.draws)]
     return [(f"{k.title}\n{'Suits your pictures. ' if k.name == suits else ''}{_sentence(k)}", k.name) for k in shown]
 
 

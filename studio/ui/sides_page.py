@@ -24,6 +24,10 @@ _MEANINGS = {
     ("A", "A->B", "A->B->A", "B", "B->A", "B->A->B"): _CYCLE,
     ("A", "A->B"): "A: pictures of side A. A → B: what they become.",
     ("A", "A->B", "B"): "A: what goes in. A → B: what comes out. B: what was wanted.",
+    ("low", "bicubic", "ours", "original"): (
+        "low: pieces of your pictures made small, as large squares. bicubic: enlarged as any program does it. ours: enlarged by what it has "
+        "learned. original: how they were."
+    ),
 }
 
 

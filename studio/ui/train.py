@@ -27,16 +27,21 @@ from studio.training.checks import check, choose_precision, family_config
 from studio.training.kinds import GOALS, fits, get_goal, get_kind
 from studio.training.plan import Plan
 from studio.training.presets import PRESETS, kind_for, learning_classes, preset, seconds
+from studio.training.presets_upscale import preset_upscale, seconds_upscale
 from studio.training.watch import Snapshot, Watch
 from studio.ui.components import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
 from studio.ui.explore import ExploreTab
 from studio.ui.kinds_page import advice_html, kind_choices
+from studio.ui.larger_page import enough_html, example_html, fitting
 from studio.ui.session import Session
 from studio.ui.sides_page import preview_html
-from studio.ui.watch_page import CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, duration, long_form, sheet_html, thousands
-from studio.ui.zone import LIVE_STATES, Zone, hex_colour
+from studio.ui.watch_page import (
+    CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, around, best_words, duration, long_form, measured, nearness, sheet_html, thousands,
+)  # fmt: skip
+from studio.ui.zone import LIVE_STATES, WHOLE, Zone, hex_colour
 
 _SIDES = [32, 64, 128, 256, 512, 1024]
+_FACTORS = [(f"{n} times", n) for n in (2, 3, 4)]
 _NOTHING = ""  # stands for 'from nothing' among the models to start from
 _CROPS = [("Centre", "centre"), ("Smart: where most is to see", "smart"), ("Fit: whole, on a ground", "fit")]
 _NO_JOB = "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
@@ -45,11 +50,12 @@ _INTRO = ("<b>{}.</b> Files, a zip with folders, or a video, from which frames a
           "hundred are better.")  # fmt: skip
 # Labels of the curves that say how well a translator holds what must stay.
 _HELD = {"cycle": "there and back again (cycle)", "identity": "left as it is (identity)", "nce": "same content in each place (nce)",
-         "l1": "distance to what was wanted (L1)"}  # fmt: skip
+         "l1": "distance to what was wanted (L1)", "mse": "distance to what was wanted (squared)"}  # fmt: skip
 _FAITH = {
     "lambda_cycle": "Faithfulness: how surely the way back must lead home (lambda cycle)",
     "lambda_nce": "Faithfulness: how much each place must keep its content (lambda NCE)",
     "lambda_l1": "Faithfulness: how near it must be to the partner (lambda L1)",
+    "lambda_adversarial": "Boldness: how much it may make up (lambda adversarial)",
 }
 
 
@@ -132,6 +138,8 @@ class TrainTab:
                 self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
                                         info="A model that can do something like it already learns from few pictures, and sooner.")
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
+                self.factor = gr.Radio(_FACTORS, value=2, label="Factor: how many times as wide and high (scale)", visible=False, elem_id="train-factor")
+                self.larger = gr.HTML(padding=False, elem_id="train-larger")
                 self.preset = gr.Radio([(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS], value=PRESETS[0].name,
                                        label="How patient are you?", elem_id="train-preset", elem_classes="gs-cards")
                 self.estimate = gr.HTML(padding=False, elem_id="train-estimate")
@@ -147,6 +155,7 @@ class TrainTab:
                     self.freeze = _field("Layers of the judge that stay (FreezeD)", "train-freeze")
                     self.faith = _field(_FAITH["lambda_cycle"], "train-faith", visible=False)
                     self.identity = _field("Leave alone what is right already (identity)", "train-identity", visible=False)
+                    self.patch = _field("Patch: side of the pieces it learns from, in pixels (resolution)", "train-patch", visible=False)
                     self.seed = gr.Number(0, label="Seed: the chance it begins with", precision=0, minimum=0)
                 self.start = gr.Button("Start training", variant="primary", elem_id="train-start")
                 self.make_note = gr.HTML(padding=False)
@@ -166,8 +175,12 @@ class TrainTab:
                 self.timeline = gr.Slider(0, 1, 0, step=1, label="Moment: drag back in time", visible=False, elem_id="train-timeline")
             with gr.Column(scale=4, min_width=300):
                 self.quality = gr.LinePlot(x="kimg", y="KID", title="Distance from your pictures (KID)", y_title="lower is better", **PLOT)
+                higher = {**CURVES, "y_title": "higher is better"}
+                self.psnr = gr.LinePlot(title="Nearness to pictures it never learned from (PSNR in dB)", elem_id="train-psnr", **higher)
+                self.ssim = gr.LinePlot(title="Likeness of their structure, 1 = the same (SSIM)", elem_id="train-ssim", **higher)
                 self.losses = gr.LinePlot(title="The two players (losses)", **CURVES)
                 self.held = gr.LinePlot(title="What must stay", **{**CURVES, "y_title": "lower is better"})
+                self.seen = gr.LinePlot(title="Difference that a network sees (perceptual)", **{**CURVES, "y_title": "lower is better"})
                 self.strength = gr.LinePlot(title="Learning by heart (ADA p, sign of D)", **CURVES)
                 self.distance = gr.LinePlot(title="Distance by the critic (Wasserstein)", **{**CURVES, "y_title": "lower is better"})
                 with gr.Accordion("Time and memory", open=False, visible=False) as self.time_box:
@@ -178,7 +191,7 @@ class TrainTab:
 
     def _build_use(self) -> None:
         gr.HTML(note("<b>Moments.</b> Press one to keep it as a model of yours and open it; the training goes on. The best by "
-                     "KID has a star, but your eyes decide."), padding=False)
+                     "KID (by PSNR, when it enlarges) has a star, but your eyes decide."), padding=False)
         self.moments = press_grid(value=empty_html(_NO_MOMENT), elem_id="train-moments")
 
     # -- wiring --------------------------------------------------------------------------------------------------
@@ -196,26 +209,30 @@ class TrainTab:
               [self.preview, self.to_make], **QUIET)  # fmt: skip
         make = self._make_outputs
         chosen = [self.goal.input(friendly(self._choose_goal), both, [
-            self.a.intro, self.b.intro, self.a.by_folder, self.b.intake, self.b.shelf, *self.b.outputs, self.crop, self.preview, self.to_make,
-            *make,
+            self.a.intro, self.b.intro, self.a.by_folder, self.b.intake, self.b.shelf, *self.a.outputs, *self.b.outputs, self.crop, self.mirror,
+            self.preview, self.to_make, *make,
         ], **QUIET)]  # fmt: skip
         chosen.append(self.to_make.click(friendly(self._go_to_make), both[:4], [self.steps, self.name, *make], **QUIET))
         chosen[-1].success(None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET)
         self.more.click(friendly(self._show_all), self.a.set, [self.family, self.more], **QUIET)
         chosen.append(self.family.input(friendly(self._choose_kind), [self.family, self.a.set], make[2:], **QUIET))
-        chosen.append(self.base.input(friendly(self._side_of), [self.base, self.family], self.side, **QUIET))
+        chosen.append(self.base.input(friendly(self._side_of), [self.base, self.family], [self.side, self.factor], **QUIET))
         # Not at every change: between two of them a choice may be one of the kind before.
         estimated = dict(fn=friendly(self._estimate), outputs=self.estimate, **QUIET,
-                         inputs=[self.family, self.base, self.side, self.preset, self.kimg, self.batch])  # fmt: skip
+                         inputs=[self.family, self.base, self.side, self.factor, self.preset, self.kimg, self.batch, self.patch])  # fmt: skip
+        lessons = dict(fn=friendly(self._lesson), inputs=[self.a.set, self.family, self.base, self.factor, self.patch, self.ground],
+                       outputs=self.larger, **QUIET)  # fmt: skip
         for after in chosen:
             after.success(**estimated)
-        gr.on([self.side.input, self.preset.input, self.kimg.blur, self.batch.blur], **estimated)
+            after.success(**lessons)
+        gr.on([self.side.input, self.factor.input, self.preset.input, self.kimg.blur, self.batch.blur, self.patch.blur], **estimated)
+        gr.on([self.a.set.change, self.factor.input, self.patch.blur, self.ground.input], **lessons)
 
         watch = self._watch_outputs
         self.start.click(
             friendly(self._start),
-            [s, self.a.set, self.b.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.preset, self.classes, self.name,
-             self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.faith, self.identity, self.seed],
+            [s, self.a.set, self.b.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.factor, self.preset, self.classes,
+             self.name, self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.faith, self.identity, self.patch, self.seed],
             [self.steps, self.job, self.make_note], **QUIET,
         ).success(friendly(self._redraw), [s, self.job], watch, **QUIET).success(
             None, None, None, js="() => { studioPlace.put('step', '3 Watch'); studioPlace.put('at', null) }", **QUIET
@@ -238,7 +255,8 @@ class TrainTab:
     @property
     def _make_outputs(self) -> list:
         """What depends on the kind of model on "2 What to make"."""
-        return [self.more, self.family, self.base, self.side, self.classes, self.gamma, self.target, self.freeze, self.faith, self.identity]
+        return [self.more, self.family, self.base, self.side, self.factor, self.classes, self.gamma, self.target, self.freeze, self.faith, self.identity,
+                self.patch]  # fmt: skip
 
     @property
     def enter_outputs(self) -> list:
@@ -285,20 +303,25 @@ class TrainTab:
         there = {x.id for x in self.datasets.list()}
         a, b = (id if id in there else None for id in (set_a, set_b))
         ready = bool(a) and (what.wants == "one" or bool(b))
+        if what.name == "upscale" and a:
+            return [enough_html(self.datasets.get(a), self._patch(kind_choices(what.name, False)[0][1], 2)), gr.update(visible=True)]
         return [preview_html(what, self.datasets, a, b, crop, parse_colour(hex_colour(ground))), gr.update(visible=ready)]
 
     def _choose_goal(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, ground: str) -> list:
         self._visit(session).suited = True
         what = get_goal(goal)
+        larger = goal == "upscale"
         two = what.wants != "one"
         # A smart crop would cut the two pictures of a pair at different places.
-        crops = [c for c in _CROPS if c[1] != "smart"] if what.wants == "pairs" else _CROPS
-        crop = crop if crop in [value for _, value in crops] else "centre"
+        crops = [("Whole", WHOLE)] if larger else [c for c in _CROPS if c[1] != "smart"] if what.wants == "pairs" else _CROPS
+        cut = crop
+        crop = crop if crop in [value for _, value in crops] else crops[0][1]
         a, b = (f"{letter}: {words}" for letter, words in zip("AB", (what.a, what.b), strict=True)) if two else (what.a, "B")
         return [
             note(_INTRO.format(a)), note(_INTRO.format(b)), gr.update(visible=goal == "draw"), gr.update(visible=two), gr.update(visible=two),
+            *(self.a.shown(session, set_a, crop, ground) if crop != cut else [gr.skip()] * len(self.a.outputs)),
             *(self.b.shown(session, set_b, crop, ground) if two else [gr.skip()] * len(self.b.outputs)),
-            gr.update(choices=crops, value=crop), *self._preview(goal, set_a, set_b, crop, ground), *self._suitable(goal, set_a),
+            gr.update(choices=crops, value=crop, visible=not larger), gr.update(visible=not larger), *self._preview(goal, set_a, set_b, crop, ground), *self._suitable(goal, set_a),
         ]  # fmt: skip
 
     # -- what to make --------------------------------------------------------------------------------------------
@@ -324,17 +347,20 @@ class TrainTab:
     def _choose_kind(self, kind: str, id: str | None) -> list:
         """For `_make_outputs` from the third on."""
         what = get_kind(kind)
-        noise = gr.update(visible=not what.translates)
-        faith = gr.update(visible=what.translates, label=_FAITH.get(what.held, self.faith.label))
+        noise = gr.update(visible=what.draws)
+        faith = gr.update(visible=bool(what.held), label=_FAITH.get(what.held, self.faith.label))
         identity = gr.update(visible=what.goal == "restyle")
-        return [*self._start_points(kind), self._classes_box(id, kind), noise, noise, noise, faith, identity]
+        return [*self._start_points(kind), self._classes_box(id, kind), noise, noise, noise, faith, identity, gr.update(visible=what.upscales)]
 
     def _start_points(self, kind: str) -> list:
         """Models to begin from, and sizes, for the kind; the first of each is chosen."""
         what = get_kind(kind)
-        bases, sides = ([] if what.translates else self._of_kind(kind)), what.sides
+        if what.upscales:
+            return [self._bases(kind), gr.update(visible=False), gr.update(visible=True, interactive=True, value=2)]
+        bases, sides = (self._of_kind(kind) if what.draws else []), what.sides
         side = bases[0].resolution if bases else self._plain_side(kind)
-        return [self._bases(kind), gr.update(choices=list(sides), value=side if side in sides else max(s for s in sides if s <= max(side, sides[0])))]
+        side = side if side in sides else max(s for s in sides if s <= max(side, sides[0]))
+        return [self._bases(kind), gr.update(choices=list(sides), value=side, visible=True), gr.update(visible=False)]
 
     def _classes_box(self, id: str | None, kind: str):
         what = get_kind(kind)
@@ -348,42 +374,74 @@ class TrainTab:
         return [m for m in self.engine.library.scan()[0] if m.family == what.family and fits(what, config(**m.config))]
 
     def _bases(self, kind: str, chosen: str | None = None):
-        choices = [(f"{m.title} ({m.resolution} px)", m.id) for m in self._of_kind(kind)]
-        # What another translator learned helps only where both are alike, and it may be a large and slow one: that is asked for.
-        choices.insert(0 if get_kind(kind).translates else len(choices), ("From nothing", _NOTHING))
+        what = get_kind(kind)
+        choices = [(f"{m.title} ({m.config['scale']} times)" if what.upscales else f"{m.title} ({m.resolution} px)", m.id) for m in self._of_kind(kind)]
+        # What another translator learned helps only where both are alike, and it may be a large and slow one, as an upscaler may be: that
+        # is asked for.
+        choices.insert(len(choices) if what.draws else 0, ("From nothing", _NOTHING))
         return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
     def _plain_side(self, kind: str) -> int:
         return (128 if get_kind(kind).translates else 64) if self.engine.device.type == "cpu" else 256
 
-    def _side_of(self, base: str, kind: str) -> int:
-        return self.engine.library.get(base).resolution if base else self._plain_side(kind)
+    def _side_of(self, base: str, kind: str) -> list:
+        """For [side, factor]: the base's."""
+        model = self.engine.library.get(base) if base else None
+        if get_kind(kind).upscales:
+            return [gr.skip(), gr.update(value=model.config["scale"], interactive=False) if model else gr.update(interactive=True)]
+        return [model.resolution if model else self._plain_side(kind), gr.skip()]
 
-    def _pieces(self, kind: str, base: str, side: int, preset_name: str, pictures: int, kimg: str, batch: str) -> tuple[Plan, ModelInfo | None]:
-        """The preset's plan with the length and the batch that were filled in, and the model it begins from."""
+    def _patch(self, kind: str, factor: int, given: str = "") -> int:
+        """Side of the patches in pixels: the preset's, or the one that was filled in."""
+        wanted = _number(self.patch.label, given)
+        return int(wanted) if wanted else preset_upscale(PRESETS[0].name, pictures=1, device=self.engine.device.type, scale=factor, style=kind).data.resolution
+
+    def _lesson(self, id: str | None, kind: str, base: str | None, factor: int, patch: str, ground: str) -> str:
+        """Whether the pictures suffice for an upscaler, and what it is asked to do with them."""
+        if not get_kind(kind).upscales or not id or not any(x.id == id for x in self.datasets.list()):
+            return ""
+        stored, (plan, start) = self.datasets.get(id), self._pieces(kind, base or "", 0, factor, PRESETS[0].name, 1, "", "", patch)
+        config = family_config(plan, start)
+        shown = example_html(stored, plan.data.resolution, config.scale, plan.data.degrade, parse_colour(hex_colour(ground)))
+        return enough_html(stored, plan.data.resolution) + shown
+
+    def _pieces(self, kind: str, base: str, side: int, factor: int, preset_name: str, pictures: int, kimg: str, batch: str,
+                patch: str) -> tuple[Plan, ModelInfo | None]:  # fmt: skip
+        """The preset's plan with the length, the batch and the patch that were filled in, and the model it begins from.
+
+        side: of what draws or translates.  factor, patch: of what enlarges.
+        """
         start = self.engine.library.get(base) if base else None
-        plan = preset(preset_name, str(start.path) if start else "", pictures=pictures, resolution=int(side), device=self.engine.device.type, kind=kind)
+        given = dict(name=preset_name, base=str(start.path) if start else "", pictures=pictures, device=self.engine.device.type)
+        if get_kind(kind).upscales:
+            scale = start.config["scale"] if start else int(factor)
+            plan = preset_upscale(**given, scale=scale, style=kind)
+            plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, resolution=self._patch(kind, scale, patch)))
+        else:
+            plan = preset(**given, resolution=int(side), kind=kind)
         return dataclasses.replace(
             plan,
             budget=_with(plan.budget, kimg=_number(self.kimg.label, kimg)),
             optimizer=_with(plan.optimizer, batch=_number(self.batch.label, batch)),
         ), start
 
-    def _estimate(self, kind: str, base: str, side: int, preset_name: str, kimg: str, batch: str) -> str:
+    def _estimate(self, kind: str, base: str, side: int, factor: int, preset_name: str, kimg: str, batch: str, patch: str) -> str:
         """How long it will take, where that is known."""
         here = self.engine.device.type == "cpu" and isinstance(self.supervisor.launcher, LocalLauncher)
-        if not here or not side or not get_kind(kind).translates:
+        what = get_kind(kind)
+        if not here or what.draws or not (side or what.upscales):
             return ""
         try:
-            plan, start = self._pieces(kind, base, side, preset_name, 1, kimg, batch)
+            plan, start = self._pieces(kind, base, side, factor, preset_name, 1, kimg, batch, patch)
+            threads, config = torch.get_num_threads(), start.config if start else None
             halves = choose_precision("auto", self.engine.device, translates=True) == "bf16"
-            expected = seconds(plan, kind, torch.get_num_threads(), halves, start.config if start else None)
+            expected = seconds_upscale(plan, threads, config) if what.upscales else seconds(plan, kind, threads, halves, config)
         except (StudioError, ValueError):
             return ""  # the start button tells what is wrong
         return note(f"<b>{duration(expected).capitalize()}</b> on this machine when it has nothing else to do. You can stop earlier, and keep any moment.")
 
-    def _start(self, session: Session, set_a, set_b, crop, ground, mirror, family, base, side, preset_name, classes, name, licence,
-               kimg, gamma, batch, target, freeze, faith, identity, seed) -> list:  # fmt: skip
+    def _start(self, session: Session, set_a, set_b, crop, ground, mirror, family, base, side, factor, preset_name, classes, name,
+               licence, kimg, gamma, batch, target, freeze, faith, identity, patch, seed) -> list:  # fmt: skip
         what = get_kind(family)
         stored = self._owned(set_a, "There are no pictures to learn from.")
         other = self._owned(set_b, "There are no pictures for side B.") if what.sides_wanted != "one" else None
@@ -394,16 +452,21 @@ class TrainTab:
         if what.classes == "must" and len(stored.classes) < 2:
             raise StudioError(f"{what.title} learns classes, and this set has none.",
                               "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.")  # fmt: skip
-        plan, start = self._pieces(family, base, side, preset_name, stored.count, kimg, batch)
-        if classes and not what.translates:
+        plan, start = self._pieces(family, base, side, factor, preset_name, stored.count, kimg, batch, patch)
+        if classes and what.draws:
             plan = learning_classes(plan)
-        data = dataclasses.replace(plan.data, path=str(stored.path), hash=stored.id, resolution=int(side), crop=crop, ground=hex_colour(ground),
-                                   mirror=bool(mirror))  # fmt: skip
+        data = dataclasses.replace(plan.data, path=str(stored.path), hash=stored.id, ground=hex_colour(ground))
+        if not what.upscales:
+            data = dataclasses.replace(data, resolution=int(side), crop=crop, mirror=bool(mirror))
+        elif not fitting(stored, data.resolution):
+            raise StudioError(f"No picture is {data.resolution} pixels wide and high.", "Take in larger ones, or choose a smaller patch under Advanced.")
         if other:
             data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id)
-        if what.translates:
+        if what.held:
             weights = {what.held: _number(self.faith.label, faith)}
             weights |= {"lambda_identity": _number(self.identity.label, identity)} if what.goal == "restyle" else {}
+        elif what.upscales:
+            weights = {}
         else:
             weights = dict(r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze))
         title = name.strip() or stored.title
@@ -412,10 +475,10 @@ class TrainTab:
             seed=int(seed or 0),
             data=data,
             objective=_with(plan.objective, **weights),
-            augment=plan.augment if what.translates else _with(plan.augment, target=_number(self.target.label, target)),
+            augment=_with(plan.augment, target=_number(self.target.label, target)) if what.draws else plan.augment,
             card=dataclasses.replace(plan.card, title=title, licence=licence.strip()),
         )
-        if what.translates:
+        if not what.draws:
             check(plan, family_config(plan, start))
         job = self.supervisor.submit(plan, title)
         self._visit(session).follow = True
@@ -436,7 +499,7 @@ class TrainTab:
     @property
     def _watch_outputs(self) -> list:
         return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.open_last, self.samples, self.timeline, self.quality,
-                self.losses, self.held, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
+                self.psnr, self.ssim, self.losses, self.held, self.seen, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
 
     def _job_choices(self, chosen: str | None):
         jobs = self.supervisor.jobs()
@@ -476,7 +539,8 @@ class TrainTab:
         visit.moments = watch.snapshots
         curves = watch.curves
         losses = long_form(curves, {"loss_g": "generator (draws)", "loss_d": "discriminator (judges)"})
-        held = long_form(curves, _HELD)
+        held, seen = long_form(curves, _HELD), long_form(curves, {"perceptual": "as a network sees it"})
+        psnr, ssim = (measured(visit.moments, name) for name in ("psnr", "ssim"))
         distance = long_form(curves, {"wasserstein": "the critic's estimate"})
         strength = long_form(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
         quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
@@ -492,8 +556,11 @@ class TrainTab:
             sheet_html(samples[shown]) if samples else empty_html("The first sheet of samples is on its way."),
             gr.update(maximum=max(last, 1), value=shown, visible=last > 0),
             gr.update(value=quality, visible=len(quality) > 1),
+            gr.update(value=psnr, visible=len(psnr) > 2, y_lim=around(psnr)),
+            gr.update(value=ssim, visible=len(ssim) > 2, y_lim=around(ssim)),
             gr.update(value=losses, visible=len(losses) > 2),
             gr.update(value=held, visible=len(held) > 2),
+            gr.update(value=seen, visible=len(seen) > 2),
             gr.update(value=strength, visible=len(strength) > 2),
             gr.update(value=distance, visible=len(distance) > 2),
             gr.update(value=long_form(curves, {"memory": "MB"}, scale=2**-20), visible=len(curves.get("memory", ())) > 2),
@@ -514,10 +581,10 @@ class TrainTab:
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
         if watch.best is not None:
-            words.append(f"best KID {watch.best.kid:.3f} at {thousands(watch.best.kimg)} kimg")
+            words.append(best_words(watch.best))
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
-        told = html.escape(" ".join(t for t in (job.message, watch.taken_over, watch.sides) if t))
+        told = html.escape(" ".join(t for t in (job.message, watch.taken_over, watch.sides, watch.patches) if t))
         if not self.supervisor.owner:
             told = f"{told} {html.escape(self.supervisor.sentence)}"
         return (f'<div class="gs-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></div>'
@@ -544,9 +611,9 @@ class TrainTab:
         best = watch.best
         cells = []
         for m in watch.snapshots:
-            kid = f" · KID {m.kid:.3f}" if m.kid is not None else ""
+            quality = f" · KID {m.kid:.3f}" if m.kid is not None else f" · {nearness(m)}" if m.psnr is not None else ""
             star = "★ " if best is not None and m.path == best.path else ""
-            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{thousands(m.kimg)} kimg{kid}"})
+            cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{thousands(m.kimg)} kimg{quality}"})
         if not cells:
             return empty_html(_NO_MOMENT)
         whose = note(f"Of the training <b>{html.escape(title)}</b>; kimg counts the thousands of pictures it had been shown.")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from studio.training.watch import Sample
+from studio.training.watch import Sample, Snapshot
 from studio.ui.components import file_url, note
 from studio.ui.sides_page import rows_html
 
@@ -36,6 +36,37 @@ def sheet_html(sample: Sample) -> str:
     return f'<div class="gs-stage gs-sheet"><img alt="Samples after {kimg:g} kimg" src="{picture}"></div>' + note(
         f"The same 64 latents after {thousands(kimg)} thousand pictures (kimg)."
     )
+
+
+def best_words(best: Snapshot) -> str:
+    """The best moment in a few words."""
+    at = f"at {thousands(best.kimg)} kimg"
+    return f"best KID {best.kid:.3f} {at}" if best.psnr is None else f"best {nearness(best)} {at}"
+
+
+def nearness(moment: Snapshot) -> str:
+    """'PSNR 27.31 dB, 1.20 above bicubic': of an upscaler on the pictures held back."""
+    words = f"PSNR {moment.psnr:.2f} dB"
+    if moment.psnr_bicubic is None:
+        return words
+    gain = moment.psnr - moment.psnr_bicubic
+    return f"{words}, {abs(gain):.2f} {'above' if gain >= 0 else 'below'} bicubic"
+
+
+def measured(moments: list[Snapshot], name: str) -> pd.DataFrame:
+    """Rows for a plot of 'psnr' or 'ssim', ours and bicubic's."""
+    found = [(m.kimg, curve, getattr(m, key)) for m in moments for key, curve in ((name, "ours"), (f"{name}_bicubic", "bicubic"))]
+    rows = [{"kimg": x, "value": value, "curve": curve} for x, curve, value in found if value is not None]
+    return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
+
+
+def around(rows: pd.DataFrame) -> list[float] | None:
+    """Limits of a plot's y axis a little beyond what it shows; from zero on, near curves would be one line."""
+    if rows.empty:
+        return None
+    low, high = float(rows["value"].min()), float(rows["value"].max())
+    room = 0.1 * (high - low) or 0.01 * abs(high) or 1.0
+    return [low - room, high + room]
 
 
 def long_form(curves: dict, names: dict[str, str], most: int = 300, scale: float = 1.0) -> pd.DataFrame:

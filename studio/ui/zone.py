@@ -18,7 +18,9 @@ from studio.ui.components import QUIET, cells_html, data_url, empty_html, friend
 from studio.ui.session import Session
 
 LIVE_STATES = ("queued", "running", "paused", "stopping")
+WHOLE = "whole"  # in place of a crop: pieces are cut from the pictures at full size
 _PAGE = 48  # pictures a page of the sheet
+_WHOLE_WORDS = "Nothing is cut off or made smaller beforehand: pieces are cut from the pictures at full size."
 _NO_SET = "No pictures yet. Drop some into the box: files, a whole folder, a zip, or a video."
 
 
@@ -134,12 +136,12 @@ class Zone:
         stored = self.datasets.get(id)
         pages = -(-stored.count // _PAGE)
         look.page = min(look.page, pages - 1)
-        pictures = self.datasets.sheet(id, look.page, _PAGE, crop, 96, parse_colour(hex_colour(ground)))
+        pictures = self.datasets.sheet(id, look.page, _PAGE, _square(crop), 96, parse_colour(hex_colour(ground)))
         look.shown = [name for name, _ in pictures]
         cells = [{"src": data_url(p), "alt": name, "marked": name in look.marked} for name, p in pictures]
         kinds = f" in {len(stored.classes)} classes" if stored.classes else ""
         text = (f"<b>{stored.count:,} pictures{kinds}.</b> This is what will be learnt from. Press those to leave out. "
-                f"{html.escape(MODES[crop])}" + (f" Page {look.page + 1} of {pages}." if pages > 1 else ""))  # fmt: skip
+                f"{_WHOLE_WORDS if crop == WHOLE else html.escape(MODES[crop])}" + (f" Page {look.page + 1} of {pages}." if pages > 1 else ""))  # fmt: skip
         marked = len(look.marked)
         return [
             cells_html(cells, columns=8),
@@ -167,7 +169,7 @@ class Zone:
             progress=lambda done, total, name: progress((done, total), desc=name, unit="files"), cancelled=look.stop.is_set,
         )  # fmt: skip
         try:
-            stored = self.datasets.add(report, crop=crop)
+            stored = self.datasets.add(report, crop=_square(crop))
         except BaseException:
             report.discard()
             raise
@@ -225,6 +227,11 @@ class Zone:
         self._fresh(session)
         sets = self.datasets.list()
         return [gr.update(visible=False), *self.shown(session, sets[0].id if sets else None, crop, ground)]
+
+
+def _square(crop: str) -> str:
+    """How a picture becomes a square on the sheet."""
+    return "fit" if crop == WHOLE else crop
 
 
 def hex_colour(colour: str) -> str:

@@ -37,7 +37,7 @@ def main() -> None:
     """Train each, then print its row."""
     pictures, out = sys.argv[1:3]
     kimg = float(sys.argv[3]) if len(sys.argv) > 3 else 16.0
-    names = sys.argv[4].split(",") if len(sys.argv) > 4 else [k.name for k in KINDS if not k.translates]
+    names = sys.argv[4].split(",") if len(sys.argv) > 4 else [k.name for k in KINDS if k.draws]
     torch.set_num_threads(1)
     print("| Kind | Parameters of the generator | Pictures seen | Minutes | KID |\n|---|---|---|---|---|", flush=True)
     for name in names:
