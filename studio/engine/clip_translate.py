@@ -1,4 +1,4 @@
-"""A video through a model that translates, frame by frame: size, timing and sound stay as they were."""
+"""A video through a model that makes a picture from a picture, frame by frame: timing and sound stay as they were."""
 
 import contextlib
 import errno
@@ -33,7 +33,7 @@ _HD = 720  # lines; from here on players take unlabelled colours for BT.709
 class Smoother:
     """Calms the flicker of single frames, where nothing moves.
 
-    With F the source, R the translation and O what is shown, at each pixel:
+    With F the source, R what is made of it and O what is shown, at each pixel:
 
         m_t = blur(max over RGB of |F_t - F_(t-1)|)          levels, 5x5 mean
         a_t = a0 + (1 - a0) * min(m_t / 16, 1)
@@ -50,7 +50,7 @@ class Smoother:
         self._shown: np.ndarray | None = None
 
     def __call__(self, source: Image.Image, result: Image.Image) -> np.ndarray:
-        """The frame (RGB) and its translation (RGB, of the same size) -> (H, W, 3) uint8 to show."""
+        """The frame (RGB) and what was made of it (RGB, of any size) -> (H, W, 3) uint8 to show, of the latter's size."""
         new = np.asarray(result)
         if self.share >= 1:
             return new
@@ -59,16 +59,17 @@ class Smoother:
         else:
             red, green, blue = ImageChops.difference(source, self._source).split()
             moved = ImageChops.lighter(ImageChops.lighter(red, green), blue).filter(ImageFilter.BoxBlur(_BLUR))
+            moved = moved if moved.size == result.size else moved.resize(result.size, Image.BILINEAR)
             a = self.share + (1 - self.share) * np.minimum(np.asarray(moved, np.float32) / _MOVED, 1)
             self._shown += a[:, :, None] * (new - self._shown)
         self._source = source
         return self._shown.round().astype(np.uint8)
 
 
-def translate_clip(
+def make_clip(
     source: str | Path,
     target: str | Path,
-    translate: Callable[[Image.Image], Image.Image],
+    make: Callable[[Image.Image], Image.Image],
     smoothing: str = "none",
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
@@ -76,7 +77,7 @@ def translate_clip(
 ) -> Path:
     """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
 
-    translate: frame (RGB) -> frame of the same size.  smoothing: one of SMOOTHING, see `Smoother`.
+    make: frame (RGB) -> its translation, or a larger one; all of one size.  smoothing: one of SMOOTHING, see `Smoother`.
     progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
     CancelledError is raised.  description: kept inside the file, such as the recipe.
 
@@ -95,7 +96,7 @@ def translate_clip(
                 if cancel is not None and cancel():
                     raise CancelledError()
                 picture = _picture(frame, writer.video)
-                writer.put(frame, smooth(picture, translate(picture).convert("RGB")))
+                writer.put(frame, smooth(picture, make(picture).convert("RGB")))
                 if progress:
                     progress(writer.count, max(expected, writer.count) if expected else 0)
             writer.finish()
@@ -105,7 +106,7 @@ def translate_clip(
 
 
 def first_frame(source: str | Path) -> tuple[Image.Image, int]:
-    """The first frame of a video as `translate_clip` takes it, and how many there are, about; 0 = not known.
+    """The first frame of a video as `make_clip` takes it, and how many there are, about; 0 = not known.
 
     Raises StudioError for what is no video, or is damaged.
     """

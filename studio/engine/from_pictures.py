@@ -124,6 +124,22 @@ class FromPictures:
             raise StudioError(f"The picture could not be saved: {e}.", "Free some space or choose another folder.") from None
         return out
 
+    def upscale_rows(
+        self,
+        recipe: ImageRecipe,
+        source: Raster,
+        begin: Callable[[int, int], Callable[[np.ndarray], None]],
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        """As `upscale`, with the rows handed on as they are made, so that the result may be larger than memory.
+
+        begin: (height, width) of the result -> what is called with its rows from top to bottom, each time (n, width, C) of the
+        channels and depth of `source`.
+        """
+        job = self._upscaling(recipe, source)
+        self._upscaled(job, begin(job.height, job.width), progress, cancel)
+
     def _upscaling(self, recipe: ImageRecipe, source: Raster) -> Upscaling:
         if recipe.verb != "upscale":
             raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To upscale is another one.")

@@ -15,6 +15,7 @@ class PngWriter:
     """Writes a PNG of 8 or 16 bits to a file opened for bytes. Close it when all rows are written.
 
     channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.  dtype: uint8 or uint16.  profile: ICC.  texts: (key, words) to go along.
+    dpi: dots an inch in print; 0 = not said.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class PngWriter:
         dtype: np.dtype,
         profile: bytes | None = None,
         texts: Iterable[tuple[str, str]] = (),
+        dpi: float = 0,
     ):
         self._file, self._shape, self._left = file, (width, channels), height
         self._bytes = np.dtype(dtype).itemsize
@@ -37,6 +39,9 @@ class PngWriter:
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * self._bytes, _COLOUR_TYPES[channels], 0, 0, 0))
         if profile:
             self._chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
+        if dpi:
+            a_metre = round(dpi / 0.0254)
+            self._chunk(b"pHYs", struct.pack(">IIB", a_metre, a_metre, 1))
         for key, words in texts:
             self._chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + words.encode())
 

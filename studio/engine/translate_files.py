@@ -1,4 +1,4 @@
-"""Pictures as files, for models that turn a picture into a picture: opened with care, and many at once into a zip."""
+"""Pictures as files, for models that make a picture from a picture: opened with care, and many at once into a zip."""
 
 import contextlib
 import hashlib
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from PIL import Image, ImageCms, ImageOps
 
@@ -22,6 +23,16 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # as a colour profile calls what Pillow calls a mode
 _PREVIEW, _PREVIEWS = 256, 48  # px, and how many
 _NOT_REACHED = "not reached: you stopped before"
+
+
+class Opened(Protocol):
+    """A file that could be opened.  name: fit to be shown.  remark: a sentence on what was left behind, or ''."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def remark(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def open_source(path: str | Path) -> Source:
     try:
         with open_picture(data, MAX_PIXELS) as opened:
             moving = opened.format in _ANIMATED and getattr(opened, "is_animated", False)
-            picture = _in_srgb(ImageOps.exif_transpose(opened), opened.info.get("icc_profile"))
+            picture = in_srgb(ImageOps.exif_transpose(opened), opened.info.get("icc_profile"))
     except UnusablePicture as e:
         raise StudioError(f"'{name}' is {e}.", "Make it smaller, then try again.") from None
     except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
@@ -69,8 +80,8 @@ def open_source(path: str | Path) -> Source:
     return Source(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """8 bits in the colours of screens. A profile that cannot be used, or is one for other modes, counts as none."""
+def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """A picture of any mode -> 8 bits in the colours of screens. A profile that cannot be used, or is one for other modes, counts as none."""
     image = image if image.mode == "CMYK" else eight_bits(image)
     if profile and image.mode in _SPACES:
         with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
@@ -107,17 +118,23 @@ class Outcome:
         return self.problem if self.name in self.problem else f"{self.name}: {self.problem}"
 
 
-def translate_files(
-    make: Callable[[Source], tuple[Image.Image, bytes]],
+S = TypeVar("S", bound=Opened)
+
+
+def make_files(
+    make: Callable[[S], tuple[Image.Image, bytes | Path]],
     files: Sequence[str | Path],
     path: str | Path,
     about: str = "",
     progress: Callable[[int, int, str], None] | None = None,
     cancel: Callable[[], bool] | None = None,
+    open_file: Callable[[Path], S] = open_source,
+    made: str = "translated",
 ) -> list[Outcome]:
     """Files -> a zip at `path` of as many PNGs under the names of the files. One that fails is reported and stops nothing.
 
-    make: source -> its translation, and the same as a PNG.  about: lines for the report inside the zip.
+    make: what was opened -> the result, or a smaller picture of it, and the same as a PNG: its bytes, or a file, which is
+    deleted then.  about: lines for the report inside the zip.  made: what was done, in a word for that report.
     progress: called with (done, all, name of the next).  cancel: asked before each; when true, or when `make` raises
     CancelledError, what is done is kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
@@ -133,7 +150,7 @@ def translate_files(
                 try:
                     if cancel is not None and cancel():
                         raise CancelledError()
-                    source = open_source(file)
+                    source = open_file(file)
                     picture, png = make(source)
                 except CancelledError:
                     outcomes += [Outcome(shown(Path(f).name), problem=_NOT_REACHED) for f in files[i:]]
@@ -144,13 +161,12 @@ def translate_files(
                 if archive is None:
                     archive = zipfile.ZipFile(stack.enter_context(whole_file(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
-                ensure_room(path.parent, len(png))
                 entry = unique("", safe_part(file.stem), ".png")
-                archive.writestr(entry, png)
+                _put(archive, entry, png, path.parent)
                 preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
                 outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))
             if archive is not None:
-                archive.writestr("report.txt", _report(outcomes, about))
+                archive.writestr("report.txt", _report(outcomes, about, made))
     except OSError as e:
         raise StudioError(f"The zip could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
     return outcomes
@@ -164,10 +180,22 @@ def reduced(picture: Image.Image, side: int) -> Image.Image:
     return picture.resize([max(1, round(s * scale)) for s in picture.size], Image.LANCZOS, reducing_gap=2)
 
 
-def _report(outcomes: Sequence[Outcome], about: str) -> str:
+def _put(archive: zipfile.ZipFile, entry: str, png: bytes | Path, folder: Path) -> None:
+    if isinstance(png, bytes):
+        ensure_room(folder, len(png))
+        archive.writestr(entry, png)
+        return
+    try:
+        ensure_room(folder, png.stat().st_size)
+        archive.write(png, entry)
+    finally:
+        png.unlink(missing_ok=True)
+
+
+def _report(outcomes: Sequence[Outcome], about: str, made: str) -> str:
     lines = ["The pictures in this archive were made by AI, with GAN Studio.", *([about] if about else []), ""]
     lines += [f"{o.name} -> {o.entry}" + (f" ({o.remark})" if o.remark else "") for o in outcomes if o.entry]
     failed = [o for o in outcomes if not o.entry]
     if failed:
-        lines += ["", "Not translated:", *(o.sentence for o in failed)]
+        lines += ["", f"Not {made}:", *(o.sentence for o in failed)]
     return "\n".join(lines) + "\n"

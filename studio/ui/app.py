@@ -22,6 +22,7 @@ from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
 from studio.ui.translate import TranslateTab
+from studio.ui.upscale import UpscaleTab
 
 _MASTHEAD = f"""
 <div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
@@ -44,20 +45,29 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 session.recipe = recipe
                 return [gr.update(selected="explore"), *explore.show(session)]
 
-            # A later tab that takes pictures adds itself to this list.
+            # Tabs that are built later come by `add_targets`.
             targets = [Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs]), mix.target]
             with gr.Tab("Classes", id="classes") as classes_tab:
                 classes = ClassesTab(engine, session, targets, DataSets())
             with gr.Tab("Translate", id="translate") as translate_tab:
                 translate = TranslateTab(engine, session)
+            with gr.Tab("Upscale", id="upscale") as upscale_tab:
+                upscale = UpscaleTab(engine, session)
             with gr.Tab("Train", id="train") as train_tab:
-                openings = [Opening("translate", "Translate", lambda model: get_family(model.family).translate, translate.open_model, translate.enter_outputs)]
+                openings = [
+                    Opening("translate", "Translate", lambda model: get_family(model.family).translate, translate.open_model, translate.enter_outputs),
+                    Opening("upscale", "Upscale", lambda model: get_family(model.family).upscale, upscale.open_model, upscale.enter_outputs),
+                ]
                 train = TrainTab(engine, session, explore, tabs, supervisor, DataSets(), openings)
 
             def open_in_train(session, path: Path, files: list[str] | None) -> list:
                 return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
 
-            translate.add_targets([ImageTarget("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])])
+            to_train = ImageTarget("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])
+            translate.add_targets([upscale.image_target(tabs), to_train])
+            upscale.add_targets([translate.image_target(tabs), to_train])
+            for tab in (explore, mix, classes):
+                tab.add_targets([upscale.target(tabs)])
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:
@@ -82,6 +92,7 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
         translate.opened(
             translate_tab.select(friendly(translate.enter), [session, translate.direction], translate.enter_outputs, **QUIET)
         )
+        upscale_tab.select(friendly(upscale.enter), session, upscale.enter_outputs, **QUIET)
         train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
             None, None, None, js="() => studioPlace.openStep()", **QUIET
         )

@@ -33,6 +33,7 @@ from studio.ui.components import (
     note,
     press_grid,
     stage_html,
+    target_buttons,
 )
 from studio.ui.session import Session
 
@@ -98,8 +99,8 @@ class ClassesTab:
             with gr.Row(equal_height=False):
                 with gr.Column(scale=6, min_width=320, elem_id="classes-result"):
                     self.stage = gr.HTML(empty_html("Waking the model ..."), padding=False, elem_id="classes-stage")
-                    with gr.Row(elem_classes="gs-tools"):
-                        self.send = [gr.Button(t.label, elem_id=f"classes-{t.id}") for t in self.targets]
+                    with gr.Row(elem_classes="gs-tools") as self.tools:
+                        target_buttons(self.targets, "classes", self.session, self._selected)
                 with gr.Column(scale=4, min_width=300):
                     self.model = gr.Dropdown([], label="Model", visible=False, elem_id="classes-model")
                     self.mode = gr.Radio(_MODES, value=_BLEND, label="Chosen classes", elem_id="classes-mode")
@@ -165,8 +166,6 @@ class ClassesTab:
             trigger(friendly(self._draw), inputs, pictures, **LIVE)
         self.dice.click(lambda: random.randrange(_DICE_SEEDS), None, self.seed, **QUIET).then(friendly(self._draw), inputs, pictures, **QUIET)
         self.grid.select(friendly(self._select), s, pictures, **QUIET)
-        for button, target in zip(self.send, self.targets, strict=True):
-            button.click(friendly(self._sender(target)), [s, *target.inputs], target.outputs, **QUIET)
 
         clip = [self.walk_view, self.mp4, self.webp]
         self._work(self.walk, self.walk_stop, "stop_walk", self._walk, [s, self.frames, self.seed, self.psi], clip, self.walk_view)
@@ -385,14 +384,17 @@ class ClassesTab:
         classes = self.engine.model(visit.model).classes if visit.model else ()
         return [gr.update(label=f"Weight of {classes[k]}", visible=True) for k in shown] + [gr.update(visible=False)] * (MOST - len(shown))
 
-    def _sender(self, target: Target) -> Callable:
-        def send(session: Session, *values) -> list:
-            visit = self._visit(session)
-            if not visit.cells:
-                raise StudioError("There is no picture yet.", "Choose a class first.")
-            return target.send(session, visit.cells[visit.selected], *values)
+    def add_targets(self, targets: list[Target]) -> None:
+        """Further tabs that the chosen picture can go to, which are built after this one."""
+        with self.tools:
+            target_buttons(targets, "classes", self.session, self._selected)
 
-        return send
+    def _selected(self, session: Session) -> Recipe:
+        """The chosen picture. Raises StudioError when there is none."""
+        visit = self._visit(session)
+        if not visit.cells:
+            raise StudioError("There is no picture yet.", "Choose a class first.")
+        return visit.cells[visit.selected]
 
     # -- the walk ------------------------------------------------------------------------------------------------
 

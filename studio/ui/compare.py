@@ -28,10 +28,29 @@ new MutationObserver(() => {
 }).observe(element, { childList: true, subtree: true });
 """
 
+# The place that is pointed at, pressed, or where keys have moved the line; not more often than somebody sees a difference.
+_ZOOM_JS = """
+let place = null, waiting = false, height = 0.5;
+const tell = () => { waiting = false; if (place) { trigger('select', place); place = null; } };
+const look = (x, y) => {
+  place = { x: Math.max(0, Math.min(1, x)), y: height = Math.max(0, Math.min(1, y)) };
+  if (!waiting) { waiting = true; setTimeout(tell, 120); }
+};
+const point = (e) => {
+  const frame = e.target.closest('.gs-compare');
+  if (!frame || !frame.querySelector('input')) return;
+  const r = frame.getBoundingClientRect();
+  look((e.clientX - r.left) / r.width, (e.clientY - r.top) / r.height);
+};
+element.addEventListener('pointermove', point);
+element.addEventListener('pointerdown', point);
+element.addEventListener('keyup', (e) => { if (e.target.closest('.gs-compare') && e.key.startsWith('Arrow')) look(e.target.value / 100, height); });
+"""
 
-def compare(**kwargs) -> gr.HTML:
-    """An HTML component for `compare_html`."""
-    return gr.HTML(js_on_load=_JS, padding=False, **kwargs)
+
+def compare(zoom: bool = False, **kwargs) -> gr.HTML:
+    """An HTML component for `compare_html`.  zoom: `.select` tells the place that is looked at, x and y in [0, 1]."""
+    return gr.HTML(js_on_load=_JS + _ZOOM_JS * zoom, padding=False, **kwargs)
 
 
 def compare_html(before: Image.Image, after: Image.Image, alt: str) -> str:

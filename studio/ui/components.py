@@ -109,6 +109,18 @@ class ImageTarget:
     outputs: list
 
 
+def target_buttons(targets: list[Target], tab: str, session: gr.State, chosen: Callable[..., Any]) -> list[gr.Button]:
+    """Buttons that send a picture elsewhere.  tab: begins their ids.  chosen: session -> the recipe of the picture."""
+
+    def sender(target: Target) -> Callable:
+        return lambda session, *values: target.send(session, chosen(session), *values)
+
+    buttons = [gr.Button(t.label, elem_id=f"{tab}-{t.id}") for t in targets]
+    for button, target in zip(buttons, targets, strict=True):
+        button.click(friendly(sender(target)), [session, *target.inputs], target.outputs, **QUIET)
+    return buttons
+
+
 def friendly(fn: Callable) -> Callable:
     """Tell an expected failure as a toast; anything else goes to the log, with a short sentence on the screen.
 

@@ -24,6 +24,7 @@ from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,
     QUIET,
+    Target,
     cells_html,
     data_url,
     empty_html,
@@ -34,6 +35,7 @@ from studio.ui.components import (
     pad_html,
     press_grid,
     stage_html,
+    target_buttons,
 )
 from studio.ui.session import (
     LAYER_CHOICES,
@@ -87,6 +89,7 @@ class ExploreTab:
                     self.pin = gr.Button("Pin", elem_id="pin")
                     self.vary = gr.Button("Variations", elem_id="vary")
                     self.link = gr.Button("Link", elem_id="link")
+                self.send = gr.Row(elem_classes="gs-tools", elem_id="explore-send")
                 gr.HTML(_KEYS, padding=False)
                 self.saved = gr.HTML("", visible=False, padding=False)
                 self.download = gr.DownloadButton("Download it", visible=False, elem_id="download")
@@ -475,6 +478,11 @@ class ExploreTab:
 
     def _link(self, session: Session) -> dict:
         return gr.update(value=f"?recipe={self.engine.stamped(session.open()).to_link()}", visible=True)
+
+    def add_targets(self, targets: list[Target]) -> None:
+        """Tabs that the picture can go to. Called once all tabs are built."""
+        with self.send:
+            target_buttons(targets, "explore", self.session, Session.open)
 
     def _vary(self, session: Session, spread: float) -> list:
         session.sheet = variations(session.open(), 9, spread, session.sheet_seed)

@@ -11,7 +11,7 @@ from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.latents.seeds import parse_seeds
-from studio.ui.components import LIVE, QUIET, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html
+from studio.ui.components import LIVE, QUIET, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html, target_buttons
 from studio.ui.explore import ExploreTab
 from studio.ui.session import Session
 
@@ -45,7 +45,8 @@ class MixTab:
                                 self.weights.append(gr.Slider(0, 1, first, step=0.05, label=band.capitalize(), elem_id=f"mixer-{band}-{i}"))
             with gr.Column(scale=4, min_width=300, elem_id="mixer-result"):
                 self.stage = gr.HTML(empty_html("Move a weight to begin."), padding=False, elem_id="mixer-stage")
-                self.open = gr.Button("Open in Explore", elem_id="mixer-open")
+                with gr.Row(elem_classes="gs-tools") as self.tools:
+                    self.open = gr.Button("Open in Explore", elem_id="mixer-open")
         gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
                      "Press a cell to open it in Explore."), padding=False)
         with gr.Row(equal_height=False):
@@ -190,7 +191,16 @@ class MixTab:
         faces = [stage_html(p, f"Seed {s}") for s, p in zip(seeds, self.engine.render_many(recipes, preview=True), strict=True)]
         return [*faces, self._mixer(session, psi, *values)]
 
-    def _open_mixer(self, session: Session) -> list:
+    def add_targets(self, targets: list[Target]) -> None:
+        """Tabs that the mix can go to. Called once all tabs are built."""
+        with self.tools:
+            target_buttons(targets, "mixer", self.session, self._mixed)
+
+    def _mixed(self, session: Session) -> Recipe:
+        """The mix. Raises StudioError when there is none."""
         if session.mixer is None:
             raise StudioError("There is no mix yet.", "Move a weight first.")
-        return self._open_in_explore(session, session.mixer)
+        return session.mixer
+
+    def _open_mixer(self, session: Session) -> list:
+        return self._open_in_explore(session, self._mixed(session))

@@ -196,6 +196,12 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-compare b + b { left: auto; right: 8px; }
 .gs-compare input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; touch-action: pan-y; }
 .gs-compare:has(input:focus-visible) { outline: 2px solid var(--primary-500); outline-offset: 2px; }
+.gs-window { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; margin-top: 4px; }
+.gs-window figure { margin: 0; min-width: 0; }
+.gs-window img { width: 100%; height: 260px; object-fit: none; border-radius: 8px; display: block; background: var(--neutral-100); }
+.dark .gs-window img { background: #000; }
+.gs-window figcaption { font-size: 12px; padding: 4px 2px; color: var(--neutral-600); }
+.dark .gs-window figcaption { color: var(--neutral-400); }
 .gs-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; margin-top: 8px; }
 .gs-figures figure { margin: 0; min-width: 0; }
 .gs-figures img { width: 100%; max-height: 320px; object-fit: contain; border-radius: 8px; display: block; }
@@ -241,11 +247,11 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   #mixer-result { order: -1; position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
   #mixer-result .gs-stage img { width: min(100%, 34vh); }
   .gs-grid span { font-size: 10px; padding: 2px; }
-  #translate-page { flex-direction: column; }
-  #translate-left, #translate-right { display: contents; }
-  #translate-input { order: 0; }
-  #translate-one, #translate-many, #translate-clip { order: 1; }
-  #translate-settings { order: 2; }
+  #translate-page, #upscale-page { flex-direction: column; }
+  #translate-left, #translate-right, #upscale-left, #upscale-right { display: contents; }
+  #translate-input, #upscale-input { order: 0; }
+  #translate-one, #translate-many, #translate-clip, #upscale-one, #upscale-many, #upscale-clip { order: 1; }
+  #translate-settings, #upscale-settings { order: 2; }
   .gs-compare { width: min(100%, 56vh * var(--w) / var(--h)); }
   .gs-figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 }

@@ -1,12 +1,8 @@
 """Translate: one's own pictures and videos through a model that turns one kind of picture into another."""
 
-import datetime
 import functools
 import html
-import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -17,25 +13,24 @@ from PIL import Image
 
 from studio.datasets.names import safe_part
 from studio.engine.blending import blended
-from studio.engine.clip_translate import first_frame, translate_clip
+from studio.engine.clip_translate import first_frame
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
 from studio.engine.picture import encode, save_picture
 from studio.engine.sources import keep
-from studio.engine.translate_files import Source, open_source, reduced, translate_files
+from studio.engine.translate_files import Source, open_source, reduced
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
-from studio.settings import get_settings
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
-from studio.ui.components import LIVE, QUIET, ImageTarget, empty_html, friendly, note, press_grid
+from studio.ui.components import LIVE, QUIET, empty_html, friendly, note, press_grid
+from studio.ui.image_tab import TILES, ImageTab, ImageVisit, need_video
 from studio.ui.session import Session
 from studio.ui.translate_page import (
     LOUDER,
     Pace,
     from_training,
     lost_in_words,
-    outcomes_html,
     refusal,
     time_left,
     turn_told,
@@ -43,10 +38,6 @@ from studio.ui.translate_page import (
 )
 
 DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
-_ONE, _MANY, _CLIP = "one", "many", "clip"
-_WHATS = [("One picture", _ONE), ("Several pictures", _MANY), ("A video", _CLIP)]
-_SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]
-_TILES = [("As it suits this machine", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
 _EXAMPLE = 192  # px of an example on the strip
 _QUICK = 768  # px: enough to see what was lost on the way back, and what a video will look like
 _KEPT_BYTES = 1 << 30  # of pictures that all visitors together have open
@@ -57,37 +48,22 @@ _NOTHING = (
 _BEGIN = "<b>Give it a picture.</b><br>Drop one, paste it or take one with the camera. The result appears here at the picture's own size."
 
 
-class _AnyPicture(gr.Image):
-    """Hands over the file as it was sent; damaged ones too, so that we can say what is wrong with them."""
-
-    is_template = True
-
-    def preprocess(self, payload):
-        return payload.path if payload is not None and payload.path else super().preprocess(payload)
-
-
 @dataclass
-class Visit:
+class Visit(ImageVisit):
     """What one visitor does here.
 
-    path: the picture that was given.  source: the same, opened.  done: its result is on the page.
+    source: the picture that was given, opened.  done: its result is on the page.
     raws: how often in a row -> what the network made of the picture, before strength and colour.  key: what else they hang on.
     views: source and raw as large as they are shown.  recoloured: the latter in the colours of the former.
     All but the path may be let go to save memory, and is made again when it is wanted.
     """
 
-    model: str = ""
-    path: Path | None = None
     source: Source | None = None
     done: bool = False
     raws: dict[int, Image.Image] = field(default_factory=dict)
     key: tuple = ()
     views: tuple[Image.Image, Image.Image] | None = None
     recoloured: Image.Image | None = None
-    busy: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
-    stop_many: threading.Event = field(default_factory=threading.Event)
-    stop_clip: threading.Event = field(default_factory=threading.Event)
 
     def let_go(self) -> None:
         """Forget what takes memory."""
@@ -101,22 +77,14 @@ class Visit:
         return self.source
 
 
-class TranslateTab:
+class TranslateTab(ImageTab):
     """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
 
-    def __init__(self, engine: Engine, session: gr.State):
-        self.engine, self.session = engine, session
-        self._visits: dict[str, Visit] = {}
-        self._recent: OrderedDict[str, int] = OrderedDict()  # visitor -> bytes of open pictures, oldest first
-        self._lock = threading.Lock()
-        self._examples: dict[tuple, str] = {}
-        self._build()
-        self._wire()
+    id, verb, made, visit_type = "translate", "Translate", "translated", Visit
 
-    def _visit(self, session: Session | None) -> Visit:
-        if session is None:
-            raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, Visit())
+    def __init__(self, engine: Engine, session: gr.State):
+        self._examples: dict[tuple, str] = {}
+        super().__init__(engine, session)
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -125,22 +93,12 @@ class TranslateTab:
         with gr.Row(equal_height=False, elem_id="translate-page") as self.body:
             with gr.Column(scale=6, min_width=320, elem_id="translate-left"):
                 self._build_one()
-                self._build_many()
-                self._build_clip()
+                self._build_many("Each is translated at its own size with the settings beside.")
+                stage = compare(value="", visible=False, elem_id="translate-clip-stage", render=False)
+                self._build_clip("Every frame is translated; size, timing and sound stay. The first frame shows what it will look like.",
+                                 stage, "light")  # fmt: skip
             with gr.Column(scale=4, min_width=320, elem_id="translate-right"):
-                with gr.Column(elem_id="translate-input"):
-                    self.what = gr.Radio(_WHATS, value=_ONE, label="What to translate", elem_id="translate-what")
-                    self.picture = _AnyPicture(
-                        type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=220, label="Your picture",
-                        elem_id="translate-picture", elem_classes="gs-drop", buttons=[],
-                    )  # fmt: skip
-                    self.files = gr.File(
-                        label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id="translate-files",
-                        elem_classes="gs-drop",
-                    )  # fmt: skip
-                    self.video = gr.File(
-                        label="Drop a video here", height=200, visible=False, elem_id="translate-video", elem_classes="gs-drop",
-                    )  # fmt: skip
+                self._build_input()
                 with gr.Column(elem_id="translate-settings"):
                     self.model = gr.Dropdown([], label="Model", elem_id="translate-model")
                     self.direction = gr.Radio([], label="Which way (direction)", elem_id="translate-direction")
@@ -160,7 +118,7 @@ class TranslateTab:
                     )  # fmt: skip
                     with gr.Accordion("Advanced", open=False):
                         self.tile = gr.Dropdown(
-                            _TILES, value=0, label="In pieces (tile size)", elem_id="translate-tile",
+                            TILES, value=0, label="In pieces (tile size)", elem_id="translate-tile",
                             info="Pictures go through the model piece by piece; the result is the same. Smaller pieces need less memory.",
                         )  # fmt: skip
 
@@ -177,33 +135,6 @@ class TranslateTab:
             self.download = gr.DownloadButton("Download it (PNG)", visible=False, elem_id="translate-download")
             self.back_view = gr.HTML("", visible=False, padding=False, elem_id="translate-back-view")
 
-    def _build_many(self) -> None:
-        with gr.Column(visible=False, elem_id="translate-many") as self.many:
-            gr.HTML(note("<b>Several pictures.</b> Each is translated at its own size with the settings beside; the zip keeps their names. "
-                         "One that cannot be used is named and stops nothing."), padding=False)  # fmt: skip
-            with gr.Row(elem_classes="gs-tools"):
-                self.start_many = gr.Button("Translate them", variant="primary", elem_id="translate-start-many")
-                self.stop_many = gr.Button("Stop", visible=False, elem_id="translate-stop-many")
-            self.many_view = gr.HTML("", visible=False, padding=False, elem_id="translate-many-view")
-            self.zip = gr.DownloadButton("Download the zip", visible=False, elem_id="translate-zip")
-
-    def _build_clip(self) -> None:
-        with gr.Column(visible=False, elem_id="translate-clip") as self.clip:
-            gr.HTML(note("<b>A video.</b> Every frame is translated; size, timing and sound stay. The first frame shows what it will look "
-                         "like."), padding=False)  # fmt: skip
-            self.clip_stage = compare(value="", visible=False, elem_id="translate-clip-stage")
-            self.clip_facts = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-facts")
-            self.smoothing = gr.Radio(
-                _SMOOTHING, value="light", label="Against flicker (temporal smoothing)", elem_id="translate-smoothing",
-                info="Calms what stands still; what moves stays sharp.",
-            )  # fmt: skip
-            with gr.Row(elem_classes="gs-tools"):
-                self.start_clip = gr.Button("Translate the video", variant="primary", elem_id="translate-start-clip")
-                self.stop_clip = gr.Button("Stop", visible=False, elem_id="translate-stop-clip")
-            self.clip_note = gr.HTML("", visible=False, padding=False, elem_id="translate-clip-note")
-            self.clip_view = gr.Video(show_label=False, visible=False, interactive=False, elem_id="translate-clip-view", buttons=[])
-            self.clip_file = gr.DownloadButton("Download the video (MP4)", visible=False, elem_id="translate-clip-file")
-
     @property
     def settings(self) -> list:
         """What is done to a picture."""
@@ -214,8 +145,8 @@ class TranslateTab:
     def _wire(self) -> None:
         s, inputs = self.session, [self.session, *self.settings]
         shown, run_after = self._shown, self._run_after
-        self.what.input(_choose_what, self.what, [self.one, self.many, self.clip, self.picture, self.files, self.video], **QUIET)
-
+        self._wire_intake()
+        run_after(self.arrived.change(friendly(self._open_arrived), s, shown, **QUIET))
         run_after(self.picture.input(friendly(self._open), [s, self.picture], [*shown, self.picture], **QUIET, trigger_mode="multiple"))
         run_after(self.examples.select(friendly(self._open_example), [s, self.model, self.direction], shown, **QUIET))
         choosing = self.model.input(friendly(self._choose_model), [s, self.model, self.direction], self.direction, **QUIET)
@@ -232,10 +163,6 @@ class TranslateTab:
         self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress="full", show_progress_on=self.back_view,
                         api_visibility="private", concurrency_limit=None)  # fmt: skip
 
-        self._work(self.start_many, self.stop_many, "stop_many", self._translate_many, [s, self.files, *self.settings],
-                   [self.many_view, self.zip], self.many_view)  # fmt: skip
-        self._work(self.start_clip, self.stop_clip, "stop_clip", self._translate_clip, [s, self.video, self.smoothing, *self.settings],
-                   [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
         look = (self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release)
         for trigger in (self.video.change, *look):
             trigger(friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
@@ -245,44 +172,18 @@ class TranslateTab:
         """What a result changes."""
         return [self.stage, self.told, self.tools, self.back, self.saved, self.download, self.back_view, self.again]
 
-    def _run_after(self, event) -> None:
-        """Translate the open picture, with progress and a way to stop."""
-        begun = event.success(friendly(self._begin), self.session, self.stop, **QUIET)
-        ran = begun.success(
-            friendly(self._run), [self.session, *self.settings], self._shown, show_progress="full", show_progress_on=self.stage,
-            api_visibility="private", concurrency_limit=None, trigger_mode="multiple",
-        )  # fmt: skip
-        ran.then(friendly(self._end), self.session, self.stop, **QUIET)
-
-    def _work(self, button, stop, flag: str, run: Callable, inputs: list, outputs: list, view) -> None:
-        """A button that begins long work, with progress on `view`, and one that ends it. flag: the visit's Event for it."""
-
-        def begin(session: Session) -> list:
-            getattr(self._visit(session), flag).clear()
-            return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
-
-        work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
-            friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
-        )
-        work.failure(lambda: [gr.update(visible=False), gr.update(value="", visible=False)], None, [stop, view], **QUIET)
-        work.success(lambda: gr.update(visible=False), None, stop, **QUIET)
-        stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
-
     def opened(self, event) -> None:
         """What follows on `enter`: an example as a first result, where the model has any, then all of them."""
         shown = self._shown
         self._run_after(event.success(friendly(self._open_first), [self.session, self.model, self.direction], shown, **QUIET))
         event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
 
-    def add_targets(self, targets: list[ImageTarget]) -> None:
-        """Buttons that send the result elsewhere. Called once all tabs are built."""
-        with self.tools:
-            buttons = [gr.Button(t.label, elem_id=f"translate-{t.id}") for t in targets]
-        for button, target in zip(buttons, targets, strict=True):
-            inputs = [self.session, *self.settings, *target.inputs]
-            button.click(friendly(functools.partial(self._send, target)), inputs, target.outputs, **QUIET)
-
     # -- opening -------------------------------------------------------------------------------------------------
+
+    @property
+    def enter_inputs(self) -> list:
+        """Inputs of `enter` after the session."""
+        return [self.direction]
 
     @property
     def enter_outputs(self) -> list:
@@ -298,11 +199,6 @@ class TranslateTab:
         visit.model = visit.model if visit.model in ids else ids[0]
         choices = gr.update(choices=[(m.title, m.id) for m in found], value=visit.model, interactive=len(found) > 1)
         return [gr.update(visible=False), gr.update(visible=True), choices, self._choose_model(session, visit.model, direction)]
-
-    def open_model(self, session: Session, model: ModelInfo) -> list:
-        """Values for `enter_outputs`: the tab with this model chosen."""
-        self._visit(session).model = model.id
-        return self.enter(session, None)
 
     def _models(self) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if get_family(m.family).translate]
@@ -374,16 +270,10 @@ class TranslateTab:
             return [gr.skip()] * len(self._shown)
         return self._open(session, str(files[0]))[:-1]
 
-    def _begin(self, session: Session) -> dict:
-        visit = self._visit(session)
-        visit.stop.set()  # an older run ends
-        visit.stop, visit.busy = threading.Event(), visit.busy + 1
-        return gr.update(visible=visit.path is not None)
-
-    def _end(self, session: Session) -> dict:
-        visit = self._visit(session)
-        visit.busy = max(0, visit.busy - 1)
-        return gr.skip() if visit.busy else gr.update(visible=False)
+    def _open_arrived(self, session: Session) -> list:
+        """Another tab has sent a picture."""
+        path = self._visit(session).path
+        return self._open(session, path and str(path))[:-1]
 
     def _run(self, session: Session, model: str, direction: str, strength: float, keep_colour: bool, repeat: float, tile: int,
              progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
@@ -446,34 +336,21 @@ class TranslateTab:
         for n in range(first, recipe.repeat):
             told = functools.partial(turn_told, pace, n - first, recipe.repeat - first)
             picture = raws[n + 1] = self.engine.translate(once, picture, told, cancel)
-        self._remember(session, source, raws)
+        self._remember(session, sum(p.width * p.height * len(p.getbands()) for p in (source.picture, *raws.values())), _KEPT_BYTES)
         return picture
 
-    def _remember(self, session: Session, source: Source, raws: dict[int, Image.Image]) -> None:
-        """Open pictures of the visitors who came last stay in memory; those of others are let go."""
-        with self._lock:
-            self._recent.pop(session.id, None)
-            self._recent[session.id] = sum(p.width * p.height * len(p.getbands()) for p in (source.picture, *raws.values()))
-            while sum(self._recent.values()) > _KEPT_BYTES and len(self._recent) > 1:
-                id, _ = self._recent.popitem(last=False)
-                self._visits[id].let_go()
-
     def _save(self, session: Session, *settings) -> list:
-        path = self._saved_file(session, _recipe(*settings))
+        path = self._saved_file(session, *settings)
         text = f"Saved as <code>{html.escape(str(path))}</code>, with the recipe inside."
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
-    def _saved_file(self, session: Session, recipe: ImageRecipe) -> Path:
+    def _saved_file(self, session: Session, *settings) -> Path:
         """The result at its own size, as a PNG. Raises StudioError when there is none."""
-        visit = self._visit(session)
+        visit, recipe = self._visit(session), _recipe(*settings)
         source = visit.opened()
         picture = blended(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
         recipe = self.engine.stamped(recipe.replace(source=keep(source.path)))
-        return save_picture(picture, recipe, _output(f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
-
-    def _send(self, target: ImageTarget, session: Session, *values) -> list:
-        count = len(self.settings)
-        return target.send(session, self._saved_file(session, _recipe(*values[:count])), *values[count:])
+        return save_picture(picture, recipe, self._output(f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
 
     # -- the way back --------------------------------------------------------------------------------------------
 
@@ -497,22 +374,15 @@ class TranslateTab:
 
     # -- several pictures ----------------------------------------------------------------------------------------
 
-    def _translate_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
-        if not files:
-            raise StudioError("There are no pictures yet.", "Drop some into the box first.")
-        stop, pace = self._visit(session).stop_many.is_set, Pace(progress, "Pictures")
+    def _make_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
         recipe = self.engine.stamped(_recipe(*settings))
 
-        def make(source: Source) -> tuple[Image.Image, bytes]:
-            begun = pace.done
-            picture = self.engine.translate(recipe, source.picture, lambda done, all_: pace(begun + done / all_, len(files)), stop)
+        def make(source: Source, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
+            picture = self.engine.translate(recipe, source.picture, told, stop)
             return picture, encode(picture, recipe.replace(source=keep(source.path)))
 
-        path = _output(f"{len(files)}-pictures-{recipe.model}", ".zip")
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
-        outcomes = translate_files(make, files, path, about, pace, stop)
-        made = any(o.entry for o in outcomes)
-        return [gr.update(value=outcomes_html(outcomes), visible=True), gr.update(value=str(path) if made else None, visible=made)]
+        return self._into_zip(session, files, make, open_source, recipe.model, about, progress)
 
     # -- a video -------------------------------------------------------------------------------------------------
 
@@ -532,19 +402,9 @@ class TranslateTab:
         return [gr.update(value=compare_html(shown, result, "The first frame, translated"), visible=True),
                 gr.update(value=note(facts), visible=True)]  # fmt: skip
 
-    def _translate_clip(self, session: Session, video: str | None, smoothing: str, *settings,
-                        progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
-        if not video:
-            raise StudioError("There is no video yet.", "Drop one into the box first.")
-        stop, recipe = self._visit(session).stop_clip.is_set, self.engine.stamped(_recipe(*settings))
-        path = _output(f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
-        try:
-            frame = functools.partial(self.engine.translate, recipe, cancel=stop)
-            translate_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe.to_json())
-        except CancelledError:
-            return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
-        text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
-        return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
+    def _make_clip(self, session: Session, video: str | None, smoothing: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
+        recipe = self.engine.stamped(_recipe(*settings))
+        return self._into_clip(session, need_video(video), smoothing, recipe, self.engine.translate, progress)
 
 
 def _recipe(model: str | None, direction: str | None, strength: float, keep_colour: bool, repeat: float, tile: int) -> ImageRecipe:
@@ -554,14 +414,3 @@ def _recipe(model: str | None, direction: str | None, strength: float, keep_colo
     return ImageRecipe(
         model, direction=direction, strength=float(strength) / 100, keep_colour=bool(keep_colour), repeat=int(repeat), tile=int(tile)
     )
-
-
-def _choose_what(what: str) -> list:
-    """For [one, many, clip, picture, files, video]."""
-    return [gr.update(visible=what == w) for w in (_ONE, _MANY, _CLIP)] * 2
-
-
-def _output(stem: str, ending: str) -> Path:
-    """A new file for a result. Its name cannot be guessed, for whoever knows it may download it."""
-    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return get_settings().outputs / "translate" / f"{stem}-{moment}-{secrets.token_hex(6)}{ending}"

@@ -78,12 +78,12 @@ def refusal(e: StudioError) -> str:
     return empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")
 
 
-def outcomes_html(outcomes: list[Outcome]) -> str:
-    """What became of several files."""
+def outcomes_html(outcomes: list[Outcome], made: str) -> str:
+    """What became of several files.  made: what was to happen to them, in a word."""
     good, bad = [o for o in outcomes if o.entry], [o for o in outcomes if not o.entry]
-    text = f"<b>{len(good):,} of {len(outcomes):,} pictures translated.</b>"
+    text = f"<b>{len(good):,} of {len(outcomes):,} pictures {made}.</b>"
     if bad:
-        text += " Not translated:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
+        text += f" Not {made}:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
     seen = [(o.preview, o.entry) for o in good if o.preview is not None]
     more = note(f"and {len(good) - len(seen):,} more in the zip.") if len(seen) < len(good) else ""
     return note(text) + figures_html(seen) + more

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from studio.engine.translate_files import Source, open_source, reduced, translate_files
+from studio.engine.translate_files import Source, make_files, open_source, reduced
 from studio.errors import StudioError
 
 
@@ -155,7 +155,7 @@ def handed_in(tmp_path) -> list:
 
 def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
     told = []
-    outcomes = translate_files(make, handed_in(tmp_path), tmp_path / "out" / "all.zip", "Model: Ink.", lambda *a: told.append(a))
+    outcomes = make_files(make, handed_in(tmp_path), tmp_path / "out" / "all.zip", "Model: Ink.", lambda *a: told.append(a))
     assert [o.entry for o in outcomes] == ["sea.png", "", "sea-2.png", "report.png"]
     assert outcomes[1].sentence == "'broken.png' is not a picture, or a damaged one."
     assert told[0] == (0, 4, "sea.png") and len(told) == 4
@@ -172,7 +172,7 @@ def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
 
 def test_stopping_keeps_what_is_done(tmp_path):
     files, count = handed_in(tmp_path), []
-    outcomes = translate_files(lambda s: count.append(1) or make(s), files, tmp_path / "all.zip", cancel=lambda: len(count) == 1)
+    outcomes = make_files(lambda s: count.append(1) or make(s), files, tmp_path / "all.zip", cancel=lambda: len(count) == 1)
     assert [bool(o.entry) for o in outcomes] == [True, False, False, False] and "you stopped" in outcomes[-1].sentence
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.namelist() == ["sea.png", "report.txt"]
@@ -180,13 +180,13 @@ def test_stopping_keeps_what_is_done(tmp_path):
     def stopped_inside(source):
         raise CancelledError()
 
-    assert not any(o.entry for o in translate_files(stopped_inside, files, tmp_path / "none.zip"))
+    assert not any(o.entry for o in make_files(stopped_inside, files, tmp_path / "none.zip"))
     assert not (tmp_path / "none.zip").exists() and not list(tmp_path.glob(".*"))
 
 
 def test_where_nothing_can_be_used_there_is_no_zip(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
-    assert not translate_files(make, [tmp_path / "a.png"], tmp_path / "all.zip")[0].entry
+    assert not make_files(make, [tmp_path / "a.png"], tmp_path / "all.zip")[0].entry
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 

@@ -1,0 +1,213 @@
+"""A picture made larger and kept on disk, to be looked at, blended and saved as often as one likes."""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from studio.datasets.names import shown
+from studio.engine.engine import Engine
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.picture import texts_of
+from studio.engine.png_writer import PngWriter
+from studio.engine.translate_files import in_srgb
+from studio.errors import StudioError
+from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
+from studio.models.raster import Raster
+from studio.settings import atomic_file, ensure_room, get_settings
+
+_BAND = 1 << 22  # values that are in memory at once
+
+
+@dataclass(frozen=True)
+class Original:
+    """A picture that is to be made larger.  path: its file.  name: of it, fit to be shown.  raster: its pixels, all bits of them."""
+
+    path: Path
+    name: str
+    raster: Raster
+    remark: str = ""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.raster.pixels.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.raster.pixels.shape[0]
+
+    def view(self, side: int) -> Image.Image:
+        """In sRGB and 8 bits, the longer side at most `side` pixels."""
+        return _picture(_within(Stored(self.raster.pixels), side), self.raster.profile)
+
+
+def open_original(path: str | Path) -> Original:
+    """Open a picture file, upright. Raises StudioError for one that cannot be used, or has more than 64 megapixels."""
+    path = Path(path)
+    name = shown(path.name, 80)
+    try:
+        if not path.stat().st_size:
+            raise StudioError(f"'{name}' is empty: the file has 0 bytes.", "Copy or download it again.")
+    except OSError as e:
+        raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
+    try:
+        return Original(path, name, Raster.from_file(path))
+    except StudioError as e:
+        raise StudioError(e.message.replace("The picture", f"'{name}'", 1), e.hint) from None
+
+
+class _OnDisk:
+    """Pixels in a file without a name, which is gone when nobody holds on to it. A picture in `Bands`."""
+
+    def __init__(self, height: int, width: int, channels: int, dtype: np.dtype):
+        self.height, self.width, self.channels, self.dtype = height, width, channels, np.dtype(dtype)
+        self._row = width * channels * self.dtype.itemsize
+        ensure_room(get_settings().cache, height * self._row)
+        self._file = tempfile.TemporaryFile(dir=get_settings().cache, prefix="enlarged-")
+        self._lock = threading.Lock()
+
+    def write(self, rows: np.ndarray) -> None:
+        """(n, width, channels): the next ones."""
+        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+
+    def pixels(self, top: int, bottom: int) -> np.ndarray:
+        """(bottom - top, width, channels)."""
+        with self._lock:
+            self._file.seek(top * self._row)
+            data = self._file.read((bottom - top) * self._row)
+        return np.frombuffer(data, self.dtype).reshape(bottom - top, self.width, self.channels)
+
+    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+        return self.pixels(top, bottom).astype(np.float32) / np.iinfo(self.dtype).max
+        yield  # as `Bands` wants it, though nothing is left to others
+
+    @property
+    def bytes(self) -> int:
+        return self.height * self._row
+
+
+class Enlargement:
+    """A picture beside what a network made of it, before both are blended.
+
+    recipe: of the latter.  width, height: of the result, pixels.  bytes: that it takes on disk.
+    """
+
+    def __init__(self, original: Original, recipe: ImageRecipe, result: _OnDisk):
+        self.original, self.recipe = original, recipe
+        self.width, self.height, self.bytes = result.width, result.height, result.bytes
+        self._result: Bands = result
+        self._plain = Resized(Stored(original.raster.pixels), result.height, result.width)
+
+    def views(self, side: int) -> tuple[Image.Image, Image.Image]:
+        """A plain enlargement, and the network's: in sRGB and 8 bits, the longer side at most `side` pixels."""
+        after = _within(self._result, side)
+        before = Resized(self._plain.source, after.height, after.width)
+        return _picture(before, self.original.raster.profile), _picture(after, self.original.raster.profile)
+
+    def window(self, x: float, y: float, width: int, height: int) -> tuple[Image.Image, Image.Image]:
+        """Both at full size, cut out around a place: x from the left and y from the top, each in [0, 1]."""
+        width, height = min(width, self.width), min(height, self.height)
+        left, top = (max(0, min(all_ - part, round(at * all_ - part / 2)))
+                     for at, all_, part in ((x, self.width, width), (y, self.height, height)))  # fmt: skip
+        parts = []
+        for picture in (self._plain, self._result):
+            rows = drive(picture.rows(top, top + height), lambda piece: piece())[:, left : left + width]
+            pixels = (rows.clip(0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
+            parts.append(_in_srgb(pixels, self.original.raster.profile))
+        return parts[0], parts[1]
+
+    def save(
+        self,
+        path: str | Path,
+        strength: float = 1.0,
+        source: str = "",
+        dpi: float = 0,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Path:
+        """Write a PNG of all the bits of the original, with its colour profile and the recipe inside, row by row.
+
+        strength: share of the network's picture, the rest is the plain one.  source: hash of the original, for the recipe.
+        dpi: dots an inch in print; 0 = not said.  progress: called with (rows done, all).  cancel: asked from time to time; when
+        true CancelledError is raised. The file appears whole or not at all.  Raises StudioError when the disk is full.
+        """
+        path, raster = Path(path), self.original.raster
+        channels, dtype = raster.pixels.shape[2], raster.pixels.dtype
+        picture = self._result if strength >= 1 else Mixed(self._result, self._plain, strength)
+        texts, done = texts_of(self.recipe.replace(strength=strength, source=source)), 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ensure_room(path.parent, self.bytes // 2)
+            with atomic_file(path) as file:
+                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts, dpi)
+
+                def write(rows: np.ndarray) -> None:
+                    nonlocal done
+                    if cancel is not None and cancel():
+                        raise CancelledError()
+                    writer.write(rows)
+                    done += len(rows)
+                    if progress is not None:
+                        progress(done, self.height)
+
+                drive(written(picture, dtype, write, _rows_at_once(picture)), lambda piece: piece())
+                writer.close()
+        except OSError as e:
+            raise StudioError(f"The picture could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
+        return path
+
+
+def enlarge(
+    engine: Engine,
+    recipe: ImageRecipe,
+    original: Original,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Enlargement:
+    """Make a picture larger by a recipe, whose strength is left to `Enlargement.save`; row by row, onto the disk.
+
+    progress, cancel, and what is raised: as of `Engine.upscale`; StudioError also when the disk is full.
+    """
+    recipe = engine.stamped(recipe.replace(strength=1.0))
+    pixels, kept = original.raster.pixels, []
+
+    def begin(height: int, width: int) -> Callable[[np.ndarray], None]:
+        kept.append(_OnDisk(height, width, pixels.shape[2], pixels.dtype))
+        return kept[0].write
+
+    try:
+        engine.upscale_rows(recipe, original.raster, begin, progress, cancel)
+    except OSError as e:
+        raise StudioError(f"The result could not be kept: {e.strerror or e}.", "Free some space, then try again.") from None
+    return Enlargement(original, recipe, kept[0])
+
+
+def _within(picture: Bands, side: int) -> Bands:
+    share = side / max(picture.height, picture.width)
+    if share >= 1:
+        return picture
+    return Resized(picture, max(1, round(picture.height * share)), max(1, round(picture.width * share)))
+
+
+def _rows_at_once(picture: Bands) -> int:
+    return max(1, _BAND // (picture.width * picture.channels))
+
+
+def _picture(picture: Bands, profile: bytes | None) -> Image.Image:
+    """All of it, in sRGB and 8 bits. Of one that is made smaller only few rows are read at once."""
+    bands: list[np.ndarray] = []
+    read = picture.source if isinstance(picture, Resized) else picture
+    few = max(1, _rows_at_once(read) * picture.height // max(picture.height, read.height))
+    drive(written(picture, np.uint8, bands.append, few), lambda piece: piece())
+    return _in_srgb(np.concatenate(bands), profile)
+
+
+def _in_srgb(pixels: np.ndarray, profile: bytes | None) -> Image.Image:
+    return in_srgb(Raster(pixels).to_image(), profile)

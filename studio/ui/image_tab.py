@@ -1,0 +1,279 @@
+"""What the tabs share that make a picture from a picture: what is handed in, several at once, videos, and where results go."""
+
+import datetime
+import functools
+import html
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from studio.datasets.names import safe_part
+from studio.engine.clip_translate import make_clip
+from studio.engine.engine import Engine
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.picture import save_picture
+from studio.engine.recipe import Recipe
+from studio.engine.translate_files import make_files
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo
+from studio.settings import get_settings
+from studio.ui.components import QUIET, ImageTarget, Target, friendly, note
+from studio.ui.session import Session
+from studio.ui.translate_page import Pace, outcomes_html
+
+ONE, MANY, CLIP = "one", "many", "clip"
+_WHATS = [("One picture", ONE), ("Several pictures", MANY), ("A video", CLIP)]
+_SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]
+TILES = [("As it suits this machine", 0), ("256 px", 256), ("512 px", 512), ("1024 px", 1024)]
+
+
+class AnyPicture(gr.Image):
+    """Hands over the file as it was sent; damaged ones too, so that we can say what is wrong with them."""
+
+    is_template = True
+
+    def preprocess(self, payload):
+        return payload.path if payload is not None and payload.path else super().preprocess(payload)
+
+
+@dataclass
+class ImageVisit:
+    """What one visitor does in such a tab.
+
+    model: that was chosen last.  path: the picture that was given.  busy: runs that are not over.
+    stop, stop_many, stop_clip: set to end what is being made.
+    """
+
+    model: str = ""
+    path: Path | None = None
+    busy: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    stop_many: threading.Event = field(default_factory=threading.Event)
+    stop_clip: threading.Event = field(default_factory=threading.Event)
+
+    def let_go(self) -> None:
+        """Forget what takes room and can be made again."""
+
+
+class ImageTab:
+    """Builds the tab inside the current Blocks and wires it.
+
+    A tab has: `settings`, `enter` with `enter_inputs` and `enter_outputs`, `_saved_file`, and `_build` and `_wire`.
+    """
+
+    id = ""  # of the tab; ids of its elements begin with it, and the folder of its results is called so
+    verb = ""  # on buttons
+    made = ""  # what has happened to a picture, in a word
+    visit_type: type[ImageVisit] = ImageVisit
+
+    def __init__(self, engine: Engine, session: gr.State):
+        self.engine, self.session = engine, session
+        self._visits: dict[str, Any] = {}
+        self._recent: OrderedDict[str, int] = OrderedDict()  # visitor -> bytes of what is kept, oldest first
+        self._lock = threading.Lock()
+        self.arrived = gr.State("")  # changes when another tab sends a picture
+        self._build()
+        self._wire()
+
+    def _visit(self, session: Session | None) -> Any:
+        if session is None:
+            raise StudioError("The page is still opening.", "Try again in a moment.")
+        return self._visits.setdefault(session.id, self.visit_type())
+
+    def _remember(self, session: Session, size: int, most: int) -> None:
+        """What visitors who came last have open is kept, `most` bytes of all; that of others is let go."""
+        with self._lock:
+            self._recent.pop(session.id, None)
+            self._recent[session.id] = size
+            while sum(self._recent.values()) > most and len(self._recent) > 1:
+                id, _ = self._recent.popitem(last=False)
+                self._visits[id].let_go()
+
+    # -- parts of the page ---------------------------------------------------------------------------------------
+
+    def _build_input(self) -> None:
+        with gr.Column(elem_id=f"{self.id}-input"):
+            self.what = gr.Radio(_WHATS, value=ONE, label=f"What to {self.verb.lower()}", elem_id=f"{self.id}-what")
+            self.picture = AnyPicture(
+                type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=220, label="Your picture",
+                elem_id=f"{self.id}-picture", elem_classes="gs-drop", buttons=[],
+            )  # fmt: skip
+            self.files = gr.File(
+                label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id=f"{self.id}-files",
+                elem_classes="gs-drop",
+            )  # fmt: skip
+            self.video = gr.File(
+                label="Drop a video here", height=200, visible=False, elem_id=f"{self.id}-video", elem_classes="gs-drop",
+            )  # fmt: skip
+
+    def _build_many(self, words: str) -> None:
+        with gr.Column(visible=False, elem_id=f"{self.id}-many") as self.many:
+            gr.HTML(note(f"<b>Several pictures.</b> {words} The zip keeps their names. One that cannot be used is named and stops nothing."),
+                    padding=False)  # fmt: skip
+            with gr.Row(elem_classes="gs-tools"):
+                self.start_many = gr.Button(f"{self.verb} them", variant="primary", elem_id=f"{self.id}-start-many")
+                self.stop_many = gr.Button("Stop", visible=False, elem_id=f"{self.id}-stop-many")
+            self.many_view = gr.HTML("", visible=False, padding=False, elem_id=f"{self.id}-many-view")
+            self.zip = gr.DownloadButton("Download the zip", visible=False, elem_id=f"{self.id}-zip")
+
+    def _build_clip(self, words: str, stage: gr.HTML, smoothing: str) -> None:
+        """stage: made where it is to be shown, for the first frame."""
+        with gr.Column(visible=False, elem_id=f"{self.id}-clip") as self.clip:
+            gr.HTML(note(f"<b>A video.</b> {words}"), padding=False)
+            self.clip_stage = stage.render()
+            self.clip_facts = gr.HTML("", visible=False, padding=False, elem_id=f"{self.id}-clip-facts")
+            self.smoothing = gr.Radio(
+                _SMOOTHING, value=smoothing, label="Against flicker (temporal smoothing)", elem_id=f"{self.id}-smoothing",
+                info="Calms what stands still; what moves stays sharp.",
+            )  # fmt: skip
+            with gr.Row(elem_classes="gs-tools"):
+                self.start_clip = gr.Button(f"{self.verb} the video", variant="primary", elem_id=f"{self.id}-start-clip")
+                self.stop_clip = gr.Button("Stop", visible=False, elem_id=f"{self.id}-stop-clip")
+            self.clip_note = gr.HTML("", visible=False, padding=False, elem_id=f"{self.id}-clip-note")
+            self.clip_view = gr.Video(show_label=False, visible=False, interactive=False, elem_id=f"{self.id}-clip-view", buttons=[])
+            self.clip_file = gr.DownloadButton("Download the video (MP4)", visible=False, elem_id=f"{self.id}-clip-file")
+
+    # -- wiring --------------------------------------------------------------------------------------------------
+
+    def _wire_intake(self) -> None:
+        """What is handed in, several pictures, and videos."""
+        s = self.session
+        self.what.input(_choose_what, self.what, [self.one, self.many, self.clip, self.picture, self.files, self.video], **QUIET)
+        self._work(self.start_many, self.stop_many, "stop_many", self._make_many, [s, self.files, *self.settings],
+                   [self.many_view, self.zip], self.many_view)  # fmt: skip
+        self._work(self.start_clip, self.stop_clip, "stop_clip", self._make_clip, [s, self.video, self.smoothing, *self.settings],
+                   [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
+
+    def _run_after(self, event) -> None:
+        """Make something of the open picture, with progress and a way to stop."""
+        begun = event.success(friendly(self._begin), self.session, self.stop, **QUIET)
+        ran = begun.success(
+            friendly(self._run), [self.session, *self.settings], self._shown, show_progress="full", show_progress_on=self.stage,
+            api_visibility="private", concurrency_limit=None, trigger_mode="multiple",
+        )  # fmt: skip
+        ran.then(friendly(self._end), self.session, self.stop, **QUIET)
+
+    def _begin(self, session: Session) -> dict:
+        visit = self._visit(session)
+        visit.stop.set()  # an older run ends
+        visit.stop, visit.busy = threading.Event(), visit.busy + 1
+        return gr.update(visible=self._wanted(visit))
+
+    def _wanted(self, visit: Any) -> bool:
+        """Whether there is something to make."""
+        return visit.path is not None
+
+    def _end(self, session: Session) -> dict:
+        visit = self._visit(session)
+        visit.busy = max(0, visit.busy - 1)
+        return gr.skip() if visit.busy else gr.update(visible=False)
+
+    def _work(self, button, stop, flag: str, run: Callable, inputs: list, outputs: list, view) -> None:
+        """A button that begins long work, with progress on `view`, and one that ends it. flag: the visit's Event for it."""
+
+        def begin(session: Session) -> list:
+            getattr(self._visit(session), flag).clear()
+            return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
+
+        work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
+            friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
+        )
+        work.failure(lambda: [gr.update(visible=False), gr.update(value="", visible=False)], None, [stop, view], **QUIET)
+        work.success(lambda: gr.update(visible=False), None, stop, **QUIET)
+        stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
+
+    # -- from and to other tabs ----------------------------------------------------------------------------------
+
+    def add_targets(self, targets: list[ImageTarget]) -> None:
+        """Buttons that send the result elsewhere. Called once all tabs are built."""
+        with self.tools:
+            buttons = [gr.Button(t.label, elem_id=f"{self.id}-{t.id}") for t in targets]
+        for button, target in zip(buttons, targets, strict=True):
+            inputs = [self.session, *self.settings, *target.inputs]
+            button.click(friendly(functools.partial(self._send, target)), inputs, target.outputs, **QUIET)
+
+    def _send(self, target: ImageTarget, session: Session, *values) -> list:
+        count = len(self.settings)
+        return target.send(session, self._saved_file(session, *values[:count]), *values[count:])
+
+    def image_target(self, tabs: gr.Tabs) -> ImageTarget:
+        """For other tabs: a picture file is opened here."""
+
+        def send(session: Session, path: Path, *values) -> list:
+            self._visit(session).path = Path(path)
+            return [gr.update(selected=self.id), *self.enter(session, *values), str(path), secrets.token_hex(8)]
+
+        return ImageTarget(self.id, self.verb, send, self.enter_inputs, [tabs, *self.enter_outputs, self.picture, self.arrived])
+
+    def target(self, tabs: gr.Tabs) -> Target:
+        """For other tabs: what a recipe draws is opened here."""
+        there = self.image_target(tabs)
+
+        def send(session: Session, recipe: Recipe, *values) -> list:
+            recipe = self.engine.stamped(recipe)
+            path = Path(tempfile.mkdtemp(prefix="studio-sent-")) / f"{safe_part(recipe.model)}-seed{recipe.seed}.png"
+            return there.send(session, save_picture(self.engine.render(recipe), recipe, path), *values)
+
+        return Target(there.id, there.label, send, there.inputs, there.outputs)
+
+    def open_model(self, session: Session, model: ModelInfo) -> list:
+        """Values for `enter_outputs`: the tab with this model chosen."""
+        self._visit(session).model = model.id
+        return self.enter(session, *[None] * len(self.enter_inputs))
+
+    # -- several pictures, and videos ----------------------------------------------------------------------------
+
+    def _into_zip(self, session: Session, files: list[str] | None, make: Callable, open_file: Callable, model: str, about: str,
+                  progress: gr.Progress) -> list:  # fmt: skip
+        """make: (what was opened, progress, cancel) -> as `make_files` wants it. For [many_view, zip]."""
+        if not files:
+            raise StudioError("There are no pictures yet.", "Drop some into the box first.")
+        stop, pace = self._visit(session).stop_many.is_set, Pace(progress, "Pictures")
+
+        def made(opened: Any) -> tuple[Image.Image, bytes | Path]:
+            begun = pace.done
+            return make(opened, lambda done, all_: pace(begun + done / all_, len(files)), stop)
+
+        path = self._output(f"{len(files)}-pictures-{model}", ".zip")
+        outcomes = make_files(made, files, path, about, pace, stop, open_file, self.made)
+        some = any(o.entry for o in outcomes)
+        view = gr.update(value=outcomes_html(outcomes, self.made), visible=True)
+        return [view, gr.update(value=str(path) if some else None, visible=some)]
+
+    def _into_clip(self, session: Session, video: str, smoothing: str, recipe: ImageRecipe, make: Callable, progress: gr.Progress) -> list:
+        """make: (recipe, frame, cancel=...) -> frame. For [clip_note, clip_view, clip_file]."""
+        stop = self._visit(session).stop_clip.is_set
+        path = self._output(f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
+        try:
+            frame = functools.partial(make, recipe, cancel=stop)
+            make_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe.to_json())
+        except CancelledError:
+            return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
+        text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
+        return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
+
+    def _output(self, stem: str, ending: str) -> Path:
+        """A new file for a result. Its name cannot be guessed, for whoever knows it may download it."""
+        moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        return get_settings().outputs / self.id / f"{stem}-{moment}-{secrets.token_hex(6)}{ending}"
+
+
+def need_video(video: str | None) -> str:
+    """Raises StudioError when there is none."""
+    if not video:
+        raise StudioError("There is no video yet.", "Drop one into the box first.")
+    return video
+
+
+def _choose_what(what: str) -> list:
+    """For [one, many, clip, picture, files, video]."""
+    return [gr.update(visible=what == w) for w in (ONE, MANY, CLIP)] * 2

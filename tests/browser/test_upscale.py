@@ -1,0 +1,155 @@
+"""The Upscale tab in a real browser."""
+
+import dataclasses
+import io
+import zipfile
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+import studio as studio_api
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.picture import read_recipe
+from studio.engine.sources import find
+from tests.browser.test_studio import pixels, slide, source
+from tests.browser.test_translate import download, picture, same
+from tests.unit.test_clip_translate import HEIGHT, WIDTH, sound, write
+from tests.unit.test_upscalers import make
+
+pytestmark = pytest.mark.browser
+
+AFTER = "#upscale-stage .after"
+START = "#upscale-start button, button#upscale-start"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    from studio.models.folder import save_folder
+    from tests.conftest import save_tiny
+
+    folder = tmp_path_factory.mktemp("home")
+    save_tiny(folder / "models", "anna", c_dim=3)
+    network = make("srvgg")
+    save_folder(folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(home):
+    return studio_api.load(home / "models" / "sharp", device="cpu")
+
+
+def open_upscale(page):
+    page.get_by_role("tab", name="Upscale").click()
+    page.wait_for_function("document.querySelector('#upscale-model input')?.value === 'Sharp'")
+
+
+def give(page, path):
+    page.set_input_files("#upscale-picture input[type=file]", str(path))
+    page.wait_for_selector(AFTER)
+
+
+def saved(page, tmp_path):
+    page.click("#upscale-save")
+    page.wait_for_selector("#upscale-download:visible")
+    return download(page, "#upscale-download", tmp_path)
+
+
+def test_a_picture_is_upscaled_compared_and_kept(page, model, tmp_path):
+    open_upscale(page)
+    mine = picture(5, 60, 40)
+    mine.putalpha(Image.linear_gradient("L").resize(mine.size))
+    mine.save(tmp_path / "mine.png")
+    give(page, tmp_path / "mine.png")
+    k = model.scale
+    page.wait_for_selector(f"#upscale-told:has-text('{60 * k} x {40 * k} px')")
+    wanted = model.upscale(mine)
+    assert same(pixels(page, AFTER), wanted.convert("RGB"), 2)
+    before = source(page, "#upscale-window img")
+    page.mouse.move(*(page.locator("#upscale-stage .gs-compare").bounding_box()[a] + 5 for a in "xy"))
+    now = source(page, AFTER)
+    slide(page, "upscale-strength", 50)
+    page.wait_for_function("([s, old]) => document.querySelector(s).src !== old", arg=[AFTER, now])
+    assert before
+    path = saved(page, tmp_path)
+    with Image.open(path) as result:
+        assert result.size == wanted.size and result.mode == "RGBA"
+        plain = np.asarray(mine.resize(wanted.size, Image.LANCZOS).getchannel("A"), float)
+        half = (np.asarray(wanted.getchannel("A"), float) + plain) / 2
+        assert np.abs(np.asarray(result.getchannel("A")) - half).max() <= 2
+    recipe = read_recipe(path, ImageRecipe)
+    assert (recipe.model, recipe.verb, recipe.strength) == ("sharp", "upscale", 0.5)
+    assert find(recipe.source).read_bytes() == (tmp_path / "mine.png").read_bytes()
+
+
+def test_a_target_in_centimetres(page, model, tmp_path):
+    open_upscale(page)
+    mine = picture(6, 60, 40)
+    mine.save(tmp_path / "mine.png")
+    give(page, tmp_path / "mine.png")
+    page.get_by_label("For print (cm)").click()
+    page.fill("#upscale-cm input", "2.54")
+    page.fill("#upscale-dpi input", "150")
+    page.wait_for_selector("#upscale-words:has-text('150 x 100 px')")
+    page.click(START)
+    page.wait_for_selector("#upscale-told:has-text('150 x 100 px')")
+    with Image.open(saved(page, tmp_path)) as result:
+        assert result.size == (150, 100) and result.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert same(result, model.upscale(mine, 2.5))
+
+
+def test_several_become_a_zip(page, model, tmp_path):
+    open_upscale(page)
+    page.get_by_label("Several pictures").click()
+    picture(8).save(tmp_path / "hill.png")
+    (tmp_path / "torn.jpg").write_bytes(b"no")
+    page.set_input_files("#upscale-files input[type=file]", [str(tmp_path / n) for n in ("hill.png", "torn.jpg")])
+    page.wait_for_selector("#upscale-files :text('torn')")
+    page.click("#upscale-start-many")
+    page.wait_for_selector("#upscale-many-view:has-text('1 of 2 pictures upscaled.')")
+    with zipfile.ZipFile(download(page, "#upscale-zip", tmp_path)) as archive:
+        assert sorted(archive.namelist()) == ["hill.png", "report.txt"]
+        with Image.open(io.BytesIO(archive.read("hill.png"))) as result:
+            assert same(result, model.upscale(picture(8)))
+
+
+def test_a_video_becomes_larger_and_keeps_its_sound(page, model, tmp_path):
+    open_upscale(page)
+    page.get_by_label("A video").click()
+    clip = write(tmp_path / "walk.mp4")
+    page.set_input_files("#upscale-video input[type=file]", str(clip))
+    page.wait_for_selector("#upscale-clip-stage .after")
+    page.click("#upscale-start-clip")
+    page.wait_for_selector("#upscale-clip-file:visible")
+    path = download(page, "#upscale-clip-file", tmp_path)
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        assert len(frames) == 16 and (frames[0].width, frames[0].height) == (WIDTH * model.scale, HEIGHT * model.scale)
+    assert np.array_equal(sound(path)[1], sound(clip)[1])
+
+
+def test_pictures_come_from_classes_and_go_on(page, model, studio, tmp_path):
+    page.get_by_role("tab", name="Classes").click()
+    page.wait_for_selector("#classes-stage img")
+    drawn = pixels(page, "#classes-stage img")
+    page.click("#classes-upscale")
+    page.wait_for_selector(AFTER)
+    assert same(pixels(page, AFTER), model.upscale(Image.fromarray(drawn)), 2)
+    page.click("#upscale-train")
+    page.wait_for_selector("#train-files :text('sharp')")
+
+
+def test_two_visitors_do_not_see_each_others_pictures(page, browser, studio, tmp_path):
+    open_upscale(page)
+    picture(11).save(tmp_path / "secret-garden.png")
+    give(page, tmp_path / "secret-garden.png")
+    context = browser.new_context()
+    other = context.new_page()
+    other.set_default_timeout(180_000)
+    other.goto(studio[0])
+    other.wait_for_selector("#explore-stage img")
+    open_upscale(other)
+    assert other.locator(AFTER).count() == 0 and "secret-garden" not in other.content()
+    context.close()
