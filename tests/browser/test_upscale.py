@@ -67,12 +67,9 @@ def test_a_picture_is_upscaled_compared_and_kept(page, model, tmp_path):
     page.wait_for_selector(f"#upscale-told:has-text('{60 * k} x {40 * k} px')")
     wanted = model.upscale(mine)
     assert same(pixels(page, AFTER), wanted.convert("RGB"), 2)
-    before = source(page, "#upscale-window img")
-    page.mouse.move(*(page.locator("#upscale-stage .gs-compare").bounding_box()[a] + 5 for a in "xy"))
     now = source(page, AFTER)
     slide(page, "upscale-strength", 50)
     page.wait_for_function("([s, old]) => document.querySelector(s).src !== old", arg=[AFTER, now])
-    assert before
     path = saved(page, tmp_path)
     with Image.open(path) as result:
         assert result.size == wanted.size and result.mode == "RGBA"
@@ -82,6 +79,20 @@ def test_a_picture_is_upscaled_compared_and_kept(page, model, tmp_path):
     recipe = read_recipe(path, ImageRecipe)
     assert (recipe.model, recipe.verb, recipe.strength) == ("sharp", "upscale", 0.5)
     assert find(recipe.source).read_bytes() == (tmp_path / "mine.png").read_bytes()
+
+
+def test_the_window_at_full_size_follows_the_pointer(page, model, tmp_path):
+    open_upscale(page)
+    mine = picture(7, 240, 160)
+    mine.save(tmp_path / "mine.png")
+    give(page, tmp_path / "mine.png")
+    window = "#upscale-window figure:nth-child(2) img"
+    page.wait_for_selector(window)
+    now, box = source(page, window), page.locator("#upscale-stage .gs-compare").bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.wait_for_function("([s, old]) => document.querySelector(s).src !== old", arg=[window, now])
+    seen = pixels(page, window)
+    assert np.abs(seen.astype(int) - np.asarray(model.upscale(mine))[: len(seen), : seen.shape[1]]).mean() < 2, "its upper left corner, as a JPEG"
 
 
 def test_a_target_in_centimetres(page, model, tmp_path):
