@@ -60,7 +60,7 @@ def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_
     assert example_html(stored, 64, 2, "real", (255, 255, 255)).count("<img") == 8
 
 
-@pytest.mark.parametrize("style", ["faithful", "sharp"])
+@pytest.mark.parametrize("style", [pytest.param("faithful", marks=pytest.mark.slow), "sharp"])
 def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, tmp_path):
     plan = preset_upscale("sketch", pictures=6, device="cpu", scale=2, style=style)
     plan = dataclasses.replace(
