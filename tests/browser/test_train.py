@@ -202,11 +202,13 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.click("#train-finish")
     page.wait_for_selector("#train-progress >> text=finished")
     page.click("#train-open")
-    page.wait_for_selector("text=Kept among your models")
+    page.wait_for_function("() => document.querySelector('#translate-model input')?.value === 'Orange to Teal'")
+    assert page.locator("#translate-page").is_visible()
     (kept,) = [m for m in default_library().scan()[0] if m.title == "Orange to Teal"]
     assert kept.family == "cyclegan" and kept.config["directions"] == "both" and kept.resolution == 64
 
     # It can be begun from, as any other.
+    page.get_by_role("tab", name="Train", exact=True).click()
     page.get_by_role("tab", name="2 What to make").click()
     page.check("#train-family input[value=cut]")
     page.check("#train-family input[value=cyclegan]")
