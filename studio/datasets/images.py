@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import filelock
 import numpy as np
@@ -18,6 +18,7 @@ from studio.datasets.decode import Colour, decode, reason
 from studio.errors import StudioError
 from studio.settings import atomic_folder
 
+T = TypeVar("T")
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # whatever its name: EPS, say, would start another program
 _MAX_FILE_BYTES = 256 << 20
@@ -72,11 +73,11 @@ class ImageSet:
             key = content_hash((f.name, f.sha) for f in files)
             way = "" if (crop, ground) == ("centre", (255, 255, 255)) else f"-{crop}-{colour_text(ground)[1:]}"
             folder = Path(cache) / "images" / f"{key[:32]}-{resolution}{way}-v{_LAYOUT}"
-            kept = _from_cache(folder)
-            if kept is None:
-                _prepare(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
-                kept = _from_cache(folder)
-        array, labels, classes, undecoded = kept
+
+            def make() -> None:
+                _decode(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
+
+            array, labels, classes, undecoded = prepared(folder, path, _from_cache, make)
         left_out = {name for name, _ in undecoded}
         return cls(
             array=array,
@@ -175,15 +176,23 @@ def _from_cache(folder: Path):
         return None
 
 
-def _prepare(files, square_of, resolution, folder, progress, source, unread) -> None:
-    """Write the cached folder, unless another process does so meanwhile: those of one training all begin at once."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{folder}.lock"):
-            if _from_cache(folder) is None:
-                _decode(files, square_of, resolution, folder, progress, source, unread)
-    except OSError as e:
-        raise StudioError(f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?") from e
+def prepared(folder: Path, source: Path, read: Callable[[Path], T | None], make: Callable[[], None]) -> T:
+    """What `read` finds in a folder of the cache, which `make` writes first when it is not there.
+
+    Other processes may ask at the same time: those of one training all begin at once.  source: what it is made of.
+    Raises StudioError when it cannot be written.
+    """
+    kept = read(folder)
+    if kept is None:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(f"{folder}.lock"):
+                if read(folder) is None:
+                    make()
+        except OSError as e:
+            raise StudioError(f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?") from e
+        kept = read(folder)
+    return kept
 
 
 def _decode(files, square_of, resolution, folder, progress, source, unread) -> None:

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 from PIL import Image
 
 from studio.datasets.crop import colour_text
 from studio.datasets.decode import Colour, decode, reason
-from studio.datasets.images import FORMATS, File, content_hash, picture_files, read_again
+from studio.datasets.images import FORMATS, File, content_hash, picture_files, prepared, read_again
 from studio.errors import StudioError
 from studio.settings import atomic_folder, ensure_room
 
@@ -65,18 +64,9 @@ class WholePictures:
             key = content_hash((f.name, f.sha) for f in files)
             way = "" if ground == (255, 255, 255) else f"-{colour_text(ground)[1:]}"
             folder = Path(cache) / "whole" / f"{key[:32]}{way}-v{_LAYOUT}"
-            kept = _from_cache(folder)
-            if kept is None:
-                try:
-                    folder.parent.mkdir(parents=True, exist_ok=True)
-                    with filelock.FileLock(f"{folder}.lock"):  # the processes of one training all begin at once
-                        if _from_cache(folder) is None:
-                            _prepare(files, folder, ground, progress, path, skipped)
-                except OSError as e:
-                    where = f"Is there room on the disk of {folder.parent}?"
-                    raise StudioError(f"The pictures of {path} cannot be prepared: {e.strerror or e}.", where) from e
-                kept = _from_cache(folder)
-        pixels, sizes, undecoded = kept
+            pixels, sizes, undecoded = prepared(
+                folder, path, _from_cache, lambda: _prepare(files, folder, ground, progress, path, skipped)
+            )
         left_out = {name for name, _ in undecoded}
         used = [f for f in files if f.name not in left_out]
         names, keys = tuple(f.name for f in used), tuple(f.sha for f in used)

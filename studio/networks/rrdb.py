@@ -106,14 +106,6 @@ class Generator(Upscaler):
         return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2)).float() * 2 - 1
 
 
-class Discriminator(UNetDiscriminator):
-    """That of Real-ESRGAN."""
-
-    def __init__(self, cfg: RRDBConfig):
-        super().__init__(cfg.img_channels, cfg.ndf)
-        self.config = cfg
-
-
 register(
     Family(
         name="rrdb",
@@ -121,7 +113,7 @@ register(
         sentence="Makes pictures up to eight times larger with the finest detail, but takes its time; the network of Real-ESRGAN.",
         config=RRDBConfig,
         generator=Generator,
-        discriminator=Discriminator,
+        discriminator=UNetDiscriminator,
         upscale=True,
         objective="super_resolution",
     )

@@ -81,14 +81,6 @@ class Generator(Upscaler):
         return y * 2 - 1
 
 
-class Discriminator(UNetDiscriminator):
-    """That of Real-ESRGAN."""
-
-    def __init__(self, cfg: SRVGGConfig):
-        super().__init__(cfg.img_channels, cfg.ndf)
-        self.config = cfg
-
-
 register(
     Family(
         name="srvgg",
@@ -96,7 +88,7 @@ register(
         sentence="Makes pictures up to four times larger, quickly even without a graphics card; pick it for drawings and for films.",
         config=SRVGGConfig,
         generator=Generator,
-        discriminator=Discriminator,
+        discriminator=UNetDiscriminator,
         upscale=True,
         objective="super_resolution",
     )

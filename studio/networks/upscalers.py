@@ -71,15 +71,17 @@ class UNetDiscriminator(nn.Module):
     """A logit for each pixel by a U-Net whose weights have a spectral norm of 1 (Wang 2021, Real-ESRGAN, Sec. 3.3).
 
     Down three times by strided convolutions, up three times, with what is found at a size added on the way back.
+    cfg: of a family that upscales; of it img_channels and ndf, the channels at full size, are read.
     """
 
-    def __init__(self, in_channels: int, width: int = 64):
+    def __init__(self, cfg: Any):
         super().__init__()
+        self.config, width = cfg, cfg.ndf
 
         def conv(before: int, after: int, kernel_size: int = 3, stride: int = 1) -> nn.Module:
             return spectral_norm(nn.Conv2d(before, after, kernel_size, stride, padding=1, bias=False))
 
-        self.conv0 = nn.Conv2d(in_channels, width, 3, padding=1)
+        self.conv0 = nn.Conv2d(cfg.img_channels, width, 3, padding=1)
         self.conv1 = conv(width, 2 * width, 4, 2)
         self.conv2 = conv(2 * width, 4 * width, 4, 2)
         self.conv3 = conv(4 * width, 8 * width, 4, 2)

@@ -16,7 +16,7 @@ from studio.jobs.supervisor import Supervisor
 from studio.networks import get_family
 from studio.settings import get_settings, start_log
 from studio.ui.classes import ClassesTab
-from studio.ui.components import QUIET, ImageTarget, Opening, Target, friendly, note
+from studio.ui.components import QUIET, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
@@ -45,10 +45,8 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 session.recipe = recipe
                 return [gr.update(selected="explore"), *explore.show(session)]
 
-            # Tabs that are built later come by `add_targets`.
-            targets = [Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs]), mix.target]
             with gr.Tab("Classes", id="classes") as classes_tab:
-                classes = ClassesTab(engine, session, targets, DataSets())
+                classes = ClassesTab(engine, session, DataSets())
             with gr.Tab("Translate", id="translate") as translate_tab:
                 translate = TranslateTab(engine, session)
             with gr.Tab("Upscale", id="upscale") as upscale_tab:
@@ -63,11 +61,14 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
             def open_in_train(session, path: Path, files: list[str] | None) -> list:
                 return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
 
-            to_train = ImageTarget("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])
+            to_train = Target("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])
             translate.add_targets([upscale.image_target(tabs), to_train])
             upscale.add_targets([translate.image_target(tabs), to_train])
-            for tab in (explore, mix, classes):
-                tab.add_targets([upscale.target(tabs)])
+            to_explore = Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs])
+            to_upscale = upscale.target(tabs)
+            explore.add_targets([to_upscale])
+            mix.add_targets([to_upscale])
+            classes.add_targets([to_explore, mix.target, to_upscale])
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:

@@ -71,11 +71,11 @@ class Visit:
 class ClassesTab:
     """Builds the tab inside the current Blocks and wires it.
 
-    targets: where the chosen picture can go; each becomes a button.  datasets: image sets that can be filled up.
+    datasets: image sets that can be filled up.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, targets: list[Target], datasets: DataSets):
-        self.engine, self.session, self.targets, self.datasets = engine, session, targets, datasets
+    def __init__(self, engine: Engine, session: gr.State, datasets: DataSets):
+        self.engine, self.session, self.datasets = engine, session, datasets
         self._visits: dict[str, Visit] = {}
         self._faces: dict[tuple[str, int], str] = {}  # (hash of the model, class) -> its example picture as a URL
         self._build()
@@ -99,8 +99,7 @@ class ClassesTab:
             with gr.Row(equal_height=False):
                 with gr.Column(scale=6, min_width=320, elem_id="classes-result"):
                     self.stage = gr.HTML(empty_html("Waking the model ..."), padding=False, elem_id="classes-stage")
-                    with gr.Row(elem_classes="gs-tools") as self.tools:
-                        target_buttons(self.targets, "classes", self.session, self._selected)
+                    self.tools = gr.Row(elem_classes="gs-tools")
                 with gr.Column(scale=4, min_width=300):
                     self.model = gr.Dropdown([], label="Model", visible=False, elem_id="classes-model")
                     self.mode = gr.Radio(_MODES, value=_BLEND, label="Chosen classes", elem_id="classes-mode")
@@ -385,7 +384,7 @@ class ClassesTab:
         return [gr.update(label=f"Weight of {classes[k]}", visible=True) for k in shown] + [gr.update(visible=False)] * (MOST - len(shown))
 
     def add_targets(self, targets: list[Target]) -> None:
-        """Further tabs that the chosen picture can go to, which are built after this one."""
+        """Tabs that the chosen picture can go to. Called once all tabs are built."""
         with self.tools:
             target_buttons(targets, "classes", self.session, self._selected)
 

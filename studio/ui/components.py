@@ -5,7 +5,7 @@ import functools
 import html
 import inspect
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,8 @@ class Target:
     """Where a tab can send a picture to: a button there.
 
     id: end of the button's elem_id.  label: what it says.
-    send: (session, recipe, *values of `inputs`) -> values for `outputs`.
+    send: (session, picture, *values of `inputs`) -> values for `outputs`. The picture is a Recipe where it is drawn from noise, and
+    the path of a PNG where it was made from another one.
     """
 
     id: str
@@ -94,31 +95,18 @@ class Opening:
     outputs: list
 
 
-@dataclass(frozen=True)
-class ImageTarget:
-    """Where a tab can send a picture file to, that no recipe draws from noise: a button there.
+def target_buttons(targets: list[Target], tab: str, session: gr.State, chosen: Callable[..., Any], given: Sequence = ()) -> None:
+    """Buttons that send a picture elsewhere.
 
-    id: end of the button's elem_id.  label: what it says.
-    send: (session, path of a PNG, *values of `inputs`) -> values for `outputs`.
+    tab: begins their ids.  chosen: (session, *values of `given`) -> the picture, as the targets want it.
     """
 
-    id: str
-    label: str
-    send: Callable[..., list]
-    inputs: list
-    outputs: list
-
-
-def target_buttons(targets: list[Target], tab: str, session: gr.State, chosen: Callable[..., Any]) -> list[gr.Button]:
-    """Buttons that send a picture elsewhere.  tab: begins their ids.  chosen: session -> the recipe of the picture."""
-
     def sender(target: Target) -> Callable:
-        return lambda session, *values: target.send(session, chosen(session), *values)
+        return lambda session, *values: target.send(session, chosen(session, *values[: len(given)]), *values[len(given) :])
 
-    buttons = [gr.Button(t.label, elem_id=f"{tab}-{t.id}") for t in targets]
-    for button, target in zip(buttons, targets, strict=True):
-        button.click(friendly(sender(target)), [session, *target.inputs], target.outputs, **QUIET)
-    return buttons
+    for target in targets:
+        button = gr.Button(target.label, elem_id=f"{tab}-{target.id}")
+        button.click(friendly(sender(target)), [session, *given, *target.inputs], target.outputs, **QUIET)
 
 
 def friendly(fn: Callable) -> Callable:

@@ -1,5 +1,6 @@
 """What the tabs share that make a picture from a picture: what is handed in, several at once, videos, and where results go."""
 
+import dataclasses
 import datetime
 import functools
 import html
@@ -26,7 +27,7 @@ from studio.engine.translate_files import make_files
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.settings import get_settings
-from studio.ui.components import QUIET, ImageTarget, Target, friendly, note
+from studio.ui.components import QUIET, Target, friendly, note, target_buttons
 from studio.ui.session import Session
 from studio.ui.translate_page import Pace, outcomes_html
 
@@ -193,26 +194,19 @@ class ImageTab:
 
     # -- from and to other tabs ----------------------------------------------------------------------------------
 
-    def add_targets(self, targets: list[ImageTarget]) -> None:
-        """Buttons that send the result elsewhere. Called once all tabs are built."""
+    def add_targets(self, targets: list[Target]) -> None:
+        """Buttons that send the result elsewhere, as the path of a PNG. Called once all tabs are built."""
         with self.tools:
-            buttons = [gr.Button(t.label, elem_id=f"{self.id}-{t.id}") for t in targets]
-        for button, target in zip(buttons, targets, strict=True):
-            inputs = [self.session, *self.settings, *target.inputs]
-            button.click(friendly(functools.partial(self._send, target)), inputs, target.outputs, **QUIET)
+            target_buttons(targets, self.id, self.session, self._saved_file, self.settings)
 
-    def _send(self, target: ImageTarget, session: Session, *values) -> list:
-        count = len(self.settings)
-        return target.send(session, self._saved_file(session, *values[:count]), *values[count:])
-
-    def image_target(self, tabs: gr.Tabs) -> ImageTarget:
+    def image_target(self, tabs: gr.Tabs) -> Target:
         """For other tabs: a picture file is opened here."""
 
         def send(session: Session, path: Path, *values) -> list:
             self._visit(session).path = Path(path)
             return [gr.update(selected=self.id), *self.enter(session, *values), str(path), secrets.token_hex(8)]
 
-        return ImageTarget(self.id, self.verb, send, self.enter_inputs, [tabs, *self.enter_outputs, self.picture, self.arrived])
+        return Target(self.id, self.verb, send, self.enter_inputs, [tabs, *self.enter_outputs, self.picture, self.arrived])
 
     def target(self, tabs: gr.Tabs) -> Target:
         """For other tabs: what a recipe draws is opened here."""
@@ -223,7 +217,7 @@ class ImageTab:
             path = Path(tempfile.mkdtemp(prefix="studio-sent-")) / f"{safe_part(recipe.model)}-seed{recipe.seed}.png"
             return there.send(session, save_picture(self.engine.render(recipe), recipe, path), *values)
 
-        return Target(there.id, there.label, send, there.inputs, there.outputs)
+        return dataclasses.replace(there, send=send)
 
     def open_model(self, session: Session, model: ModelInfo) -> list:
         """Values for `enter_outputs`: the tab with this model chosen."""

@@ -1,5 +1,7 @@
 """A real studio on a free port and a real Chromium in front of it."""
 
+import contextlib
+
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -65,3 +67,22 @@ def page(browser, studio):
     yield page
     context.close()
     assert not errors, errors
+
+
+@contextlib.contextmanager
+def visit(browser, home):
+    """A page of a studio that has only the models of a home, once its first picture has appeared."""
+    from studio.engine.engine import Engine
+    from studio.jobs.supervisor import Supervisor
+    from studio.models.library import Library
+    from studio.ui.app import build
+
+    with Engine(Library([home / "models"]), device="cpu") as engine, Supervisor(home) as supervisor:
+        app = build(engine, supervisor)
+        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
+        page = browser.new_page()
+        page.goto(url)
+        page.wait_for_selector("#explore-stage img")
+        yield page
+        page.close()
+        app.close()

@@ -10,7 +10,9 @@ from PIL import Image
 
 from studio.engine.picture import read_recipe
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+from tests.browser.conftest import visit
 from tests.browser.test_studio import becomes, changes, pixels, slide, source, toast
+from tests.conftest import save_tiny
 
 pytestmark = pytest.mark.browser
 
@@ -184,25 +186,12 @@ def test_nothing_sticks_out_on_a_phone(browser, studio):
 
 
 def test_a_library_without_classes_says_what_to_do(browser, tmp_path, monkeypatch):
-    from studio.engine.engine import Engine
-    from studio.jobs.supervisor import Supervisor
-    from studio.models.library import Library
-    from studio.ui.app import build
-    from tests.conftest import save_tiny
-
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
     save_tiny(tmp_path / "models", "anna")
-    with Engine(Library([tmp_path / "models"]), device="cpu") as engine, Supervisor(tmp_path) as supervisor:
-        app = build(engine, supervisor)
-        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
-        page = browser.new_page()
-        page.goto(url)
-        page.wait_for_selector("#explore-stage img")
+    with visit(browser, tmp_path) as page:
         page.get_by_role("tab", name="Classes").click()
         page.wait_for_selector("text=No model here has classes")
         page.wait_for_selector("#classes-walk", state="hidden")
-        page.close()
-        app.close()
 
 
 def test_many_classes_are_searched_and_another_model_is_picked(page, studio, home):

@@ -17,7 +17,9 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.sources import find
 from studio.networks.cyclegan import CycleGANConfig, Generator
+from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
+from tests.conftest import save_tiny
 from tests.unit.test_clip_translate import HEIGHT, WIDTH, sound, write
 
 pytestmark = pytest.mark.browser
@@ -310,22 +312,9 @@ def test_nothing_sticks_out_on_a_phone(browser, studio, tmp_path):
 
 
 def test_a_library_without_translators_says_what_to_do(browser, tmp_path, monkeypatch):
-    from studio.engine.engine import Engine
-    from studio.jobs.supervisor import Supervisor
-    from studio.models.library import Library
-    from studio.ui.app import build
-    from tests.conftest import save_tiny
-
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
     save_tiny(tmp_path / "models", "anna")
-    with Engine(Library([tmp_path / "models"]), device="cpu") as engine, Supervisor(tmp_path) as supervisor:
-        app = build(engine, supervisor)
-        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
-        page = browser.new_page()
-        page.goto(url)
-        page.wait_for_selector("#explore-stage img")
+    with visit(browser, tmp_path) as page:
         page.get_by_role("tab", name="Translate").click()
         page.wait_for_selector("text=No model here turns a picture into another")
         page.wait_for_selector("#translate-what", state="hidden")
-        page.close()
-        app.close()
