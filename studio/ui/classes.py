@@ -36,6 +36,7 @@ from studio.ui.components import (
     target_buttons,
 )
 from studio.ui.session import Session
+from studio.ui.translate_page import Pace
 
 MOST = 8  # classes chosen at once, each with a weight
 _CHIPS = 24  # on the page at once; a search finds the others
@@ -454,7 +455,7 @@ class ClassesTab:
             wanted = self._wanted(visit, way, each, set_id, only)
             path = export_set(
                 self.engine, visit.model, wanted, get_settings().outputs / "classes" / f"{_moment()}-{visit.model}-set.zip",
-                float(psi), check_seed(seed), same, lambda done, all_: progress((done, all_), unit="pictures"), visit.stop_export.is_set,
+                float(psi), check_seed(seed), same, Pace(progress, "Pictures"), visit.stop_export.is_set,
             )  # fmt: skip
         except CancelledError:
             return [note("Stopped; nothing was kept."), gr.update(visible=False)]
