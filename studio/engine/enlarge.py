@@ -22,6 +22,7 @@ from studio.models.raster import Raster
 from studio.settings import atomic_file, ensure_room, get_settings
 
 _BAND = 1 << 22  # values that are in memory at once
+_AT_ONCE = 1 << 24  # pixels that may be in memory to be looked at
 
 
 @dataclass(frozen=True)
@@ -202,11 +203,26 @@ def _rows_at_once(picture: Bands) -> int:
 
 def _picture(picture: Bands, profile: bytes | None) -> Image.Image:
     """All of it, in sRGB and 8 bits. Of one that is made smaller only few rows are read at once."""
+    at_once = _at_once(picture)
+    if at_once is not None:
+        return in_srgb(at_once, profile)
     bands: list[np.ndarray] = []
     read = picture.source if isinstance(picture, Resized) else picture
     few = max(1, _rows_at_once(read) * picture.height // max(picture.height, read.height))
     drive(written(picture, np.uint8, bands.append, few), lambda piece: piece())
     return _in_srgb(np.concatenate(bands), profile)
+
+
+def _at_once(picture: Bands) -> Image.Image | None:
+    """A picture of 8 bits without transparency, of a size not worth the care: Pillow's whole numbers take a tenth of the time, and
+    the result differs by a level at most."""
+    source = picture.source if isinstance(picture, Resized) else None
+    if source is None or source.channels not in (1, 3) or source.height * source.width > _AT_ONCE:
+        return None
+    pixels = source.pixels if isinstance(source, Stored) else source.pixels(0, source.height) if isinstance(source, _OnDisk) else None
+    if pixels is None or pixels.dtype != np.uint8:
+        return None
+    return Raster(pixels).to_image().resize((picture.width, picture.height), Image.LANCZOS)
 
 
 def _in_srgb(pixels: np.ndarray, profile: bytes | None) -> Image.Image:

@@ -105,4 +105,7 @@ def written(picture: Bands, dtype: np.dtype, write: Callable[[np.ndarray], None]
     most = np.iinfo(dtype).max
     for top in range(0, picture.height, band):
         rows = yield from picture.rows(top, min(picture.height, top + band))
-        write((rows.clip(0, 1) * most + np.float32(0.5)).astype(dtype))
+        rows = rows.clip(0, 1)
+        rows *= most  # in place: fresh memory costs more than the arithmetic
+        rows += np.float32(0.5)
+        write(rows.astype(dtype))

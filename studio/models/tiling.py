@@ -104,6 +104,10 @@ class Canvas:
             begun = self._rows
             self._rows = np.zeros((box.bottom - self._top, self.width, self.channels), np.float32)
             self._rows[: len(begun)] = begun
+        if not self.feather:
+            self._rows[box.top - self._top :, box.left : box.right] = pixels
+            self._bottom = core.bottom
+            return
         down = self._shares(box.top, box.bottom, core.top, core.bottom, self.height)
         across = self._shares(box.left, box.right, core.left, core.right, self.width)
         self._rows[box.top - self._top :, box.left : box.right] += pixels * down[:, None, None] * across[None, :, None]

@@ -225,6 +225,8 @@ def _through(network: Upscaler, x: np.ndarray) -> np.ndarray:
     """
     k, channels = network.scale, x.shape[2]
     colours = 1 if channels < 3 else 3
+    if channels == network.in_channels == 3:
+        return _drawn(network, x)
     out = np.empty((x.shape[0] * k, x.shape[1] * k, channels), np.float32)
     if network.in_channels == 3 and colours == 3:
         out[:, :, :3] = _drawn(network, x[:, :, :3])
@@ -245,7 +247,7 @@ def _drawn_grey(network: Upscaler, x: np.ndarray) -> np.ndarray:
 def _drawn(network: Upscaler, x: np.ndarray) -> np.ndarray:
     """(H, W, in_channels) -> the same, enlarged."""
     tensor = torch.from_numpy(np.ascontiguousarray(x)).to(next(network.parameters()).device).permute(2, 0, 1)[None]
-    return (network(tensor * 2 - 1).float() * 0.5 + 0.5)[0].permute(1, 2, 0).cpu().numpy()
+    return network(tensor * 2 - 1).float().mul_(0.5).add_(0.5)[0].permute(1, 2, 0).cpu().numpy()
 
 
 def _colours_below(pixels: np.ndarray) -> np.ndarray:
