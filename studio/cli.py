@@ -236,12 +236,14 @@ def _train(args) -> None:
             if not began:
                 began.extend((event["images"], event["seconds"]))
             speed = (event["images"] - began[0]) / max(event["seconds"] - began[1], 1e-9)
-            numbers = "  ".join(f"{k} {v:.3f}" for k, v in event.items() if k in ("loss_g", "loss_d", "r1", "ada_p"))
+            numbers = "  ".join(f"{k} {v:.3f}" for k, v in event.items() if k in _TOLD)
             left = _duration((goal - event["images"]) / speed) if speed > 0 else "..."
             print(f"{event['images'] / 1000:8.1f} kimg  {numbers}  {speed:5.1f} images/s  {left} left", flush=True)
         elif event["type"] == "snapshot":
-            kid = f"  KID {event['kid']:.4f}" if "kid" in event else ""
-            print(f"          snapshot {event['path']}{kid}", flush=True)
+            measured = f"  KID {event['kid']:.4f}" if "kid" in event else ""
+            if "psnr" in event:
+                measured += f"  PSNR {event['psnr']:.2f} dB (bicubic {event['psnr_bicubic']:.2f})  SSIM {event['ssim']:.4f}"
+            print(f"          snapshot {event['path']}{measured}", flush=True)
 
     snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
@@ -252,6 +254,8 @@ def _duration(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
+
+_TOLD = ("loss_g", "loss_d", "r1", "ada_p", "cycle", "l1", "perceptual", "psnr")  # of what a step measures
 
 _VERBS = {
     None: _run,

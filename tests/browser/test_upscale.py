@@ -1,20 +1,24 @@
 """The Upscale tab in a real browser."""
 
 import dataclasses
+import gc
 import io
 import zipfile
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.sources import find
+from studio.ui.upscale import Visit
+from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.browser.test_translate import download, picture, same
+from tests.conftest import save_tiny
 from tests.unit.test_clip_translate import HEIGHT, WIDTH, sound, write
 from tests.unit.test_upscalers import make
 
@@ -27,7 +31,6 @@ START = "#upscale-start button, button#upscale-start"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     from studio.models.folder import save_folder
-    from tests.conftest import save_tiny
 
     folder = tmp_path_factory.mktemp("home")
     save_tiny(folder / "models", "anna", c_dim=3)
@@ -109,6 +112,54 @@ def test_a_target_in_centimetres(page, model, tmp_path):
     with Image.open(saved(page, tmp_path)) as result:
         assert result.size == (150, 100) and result.info["dpi"] == pytest.approx((150, 150), abs=0.1)
         assert same(result, model.upscale(mine, 2.5))
+
+
+def test_sixteen_bits_and_the_colour_profile_are_kept(page, model, tmp_path):
+    open_upscale(page)
+    fine = (np.linspace(0, 65535, 48 * 64).reshape(48, 64)).astype(np.uint16)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(fine).save(tmp_path / "fine.png", icc_profile=profile)
+    give(page, tmp_path / "fine.png")
+    page.wait_for_selector("#upscale-told:has-text('16 bits are kept'):has-text('with its colour profile')")
+    with Image.open(saved(page, tmp_path)) as result, Image.open(tmp_path / "fine.png") as mine:
+        assert result.mode == "I;16" and result.info["icc_profile"] == profile
+        wanted = np.asarray(model.upscale(mine)).astype(int)
+        assert np.abs(np.asarray(result).astype(int) - wanted).max() <= 2 and len(np.unique(wanted)) > 1000
+
+
+def test_a_large_one_is_stopped_and_begun_again(page, studio, tmp_path):
+    """The network waits in its first tile until Stop has reached the studio."""
+    open_upscale(page)
+    picture(9, 700, 600).save(tmp_path / "large.png")
+    page.set_input_files("#upscale-picture input[type=file]", str(tmp_path / "large.png"))
+    page.wait_for_selector("#upscale-told:has-text('700 x 600 px')")
+    network = studio[1].model("sharp").network
+    forward, drawn = network.forward, []
+
+    def held(x):
+        drawn.append(x.shape)
+        visit = next(o for o in gc.get_objects() if isinstance(o, Visit) and o.path and o.path.name == "large.png")
+        assert visit.stop.wait(180)
+        return forward(x)
+
+    network.forward = held
+    try:
+        page.click(START)
+        page.click("#upscale-stop")
+        page.wait_for_selector("#upscale-told:has-text('Stopped.')")
+    finally:
+        network.forward = forward
+    assert page.locator(AFTER).count() == 0 and len(drawn) == 1
+    page.click(START)
+    page.wait_for_selector(AFTER)
+
+
+def test_without_a_model_the_tab_says_how_to_get_one(browser, tmp_path):
+    save_tiny(tmp_path / "models", "anna")
+    with visit(browser, tmp_path) as page:
+        page.get_by_role("tab", name="Upscale").click()
+        page.wait_for_selector("#upscale-nothing:has-text('No model here makes pictures larger')")
+        assert not page.locator("#upscale-page").is_visible()
 
 
 def test_several_become_a_zip(page, model, tmp_path):

@@ -128,6 +128,18 @@ def test_train_stops_cleanly_and_goes_on(home, pictures, tmp_path):
     assert done.returncode == 0 and "Done" in done.stdout and "left" in done.stdout
 
 
+def test_training_an_upscaler_tells_how_near_it_comes(home, tmp_path, capsys):
+    from tests.component.test_super_resolution import plan_for
+
+    for i in range(4):
+        noise = np.random.default_rng(i).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        (tmp_path / "art").mkdir(exist_ok=True)
+        Image.fromarray(noise).save(tmp_path / "art" / f"{i}.png")
+    (tmp_path / "plan.toml").write_text(plan_for(tmp_path / "art", 2).to_toml())
+    assert run("train", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "run")) == 0
+    assert re.search(r"snapshot \S+  PSNR \d+\.\d\d dB \(bicubic \d+\.\d\d\)  SSIM 0\.\d{4}", capsys.readouterr().out)
+
+
 def test_the_command_opens_a_studio_that_answers(home):
     """The real command, as a visitor meets it."""
     import urllib.request
