@@ -205,6 +205,9 @@ class Engine(FromPictures):
     def _ask(self, run: Callable[[], Any], session: Hashable | None = None) -> Future:
         return self._worker.ask(run, session)
 
+    def _made_by(self, model: str) -> None:
+        self._status = {**self._status, "model": model, "last_ms": 0.0, "steps_run": 0, "steps_all": 0}
+
     def _rescue(self) -> None:
         """On the device thread, when memory ran out: the next try loads what it needs, and nothing else is there."""
         self._traces.clear()

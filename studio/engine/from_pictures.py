@@ -31,8 +31,8 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class FromPictures:
     """The part of `Engine` that makes pictures from pictures. What it uses of the rest:
 
-    device, precision; `_ask` has something run on the device thread; there, `_loaded_model` gives a model and `_rescue` makes
-    room; `_on_wish` is told that somebody waits; `stamped` puts a model's hash into a recipe.
+    device, precision; `_ask` has something run on the device thread; there, `_loaded_model` gives a model, `_made_by` notes which
+    one is at work and `_rescue` makes room; `_on_wish` is told that somebody waits; `stamped` puts a model's hash into a recipe.
     """
 
     device: torch.device
@@ -41,6 +41,7 @@ class FromPictures:
     _ask: Callable[[Callable[[], Any]], Future]
     _loaded_model: Callable[[str], Model]
     _on_wish: Callable[[], None]
+    _made_by: Callable[[str], None]
     _rescue: Callable[[], None]
 
     def translate(
@@ -147,6 +148,7 @@ class FromPictures:
         def begin() -> Upscaling:
             model = self._loaded_model(recipe.model)
             model.need_scale()
+            self._made_by(recipe.model)
             return Upscaling(model.network, source, recipe.scale or None, recipe.strength, recipe.tile or None, at_once=False)
 
         return self._ask(begin).result()
@@ -190,6 +192,7 @@ class FromPictures:
     def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> Steps:
         model = self._loaded_model(recipe.model)
         model.need_direction(recipe.direction)
+        self._made_by(recipe.model)
         return translating(model.network, picture, recipe.direction, recipe.tile or usual_tile(self.device), self._rescue)
 
     def _piece(self, piece: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -80,7 +80,7 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
             return note(" · ".join(parts))
 
-        for stage in (explore.stage, mix.stage, classes.stage):
+        for stage in (explore.stage, mix.stage, classes.stage, translate.stage, upscale.stage):
             stage.change(describe, None, status, **QUIET)
         app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET).then(
             None, None, None, js="() => studioPlace.openTab()", **QUIET

