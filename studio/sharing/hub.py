@@ -4,13 +4,14 @@ The token is the artist's: it is kept in no file, no log and no error sentence o
 HF_ENDPOINT names another Hub than huggingface.co.
 """
 
+import contextlib
 import io
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ Cancel = Callable[[], bool]
 
 # What a model folder holds, of which the Hub gets no more and no less.
 MODEL_FILES = ("config.json", "model.safetensors", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
+_LARGE = 1 << 17  # bytes; from here on a file is sent alone
 _TOKEN = re.compile(r"[\x21-\x7e]{8,1000}")
 _REPO = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _WHERE = "Make one that may write at huggingface.co/settings/tokens and type it here, or log in with 'hf auth login'."
@@ -107,7 +109,7 @@ def ensure_public(info: ModelInfo) -> None:
 # -- what models and Spaces share ------------------------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def hub(token: str | None) -> "Iterator[HfApi]":
     """The Hub, for this token; inside, whatever fails becomes a StudioError in plain words.
 
@@ -209,46 +211,48 @@ def upload(
     # Our own readers tell how far it is and can stop it midway; the client then says at each file that it goes without Xet.
     logging.getLogger("huggingface_hub._commit_api").setLevel(logging.ERROR)
     all_bytes = sum(len(f) if isinstance(f, bytes) else f.stat().st_size for f in files.values())
-    done, additions = 0, []
+    readers: list[_Told] = []
+    here = threading.get_ident()
 
-    def told(more: int) -> None:
+    def told() -> None:
         if cancel is not None and cancel():
             raise CancelledError()
-        if progress is not None:
-            progress(min(done + more, all_bytes), all_bytes)
+        # Small files go several at a time; progress is told by one thread alone.
+        if progress is not None and threading.get_ident() == here:
+            progress(min(sum(r.sent for r in readers), all_bytes), all_bytes)
 
-    opened: list[_Told] = []
-    try:
+    with contextlib.ExitStack() as stack:
+        additions = []
         for name, file in sorted(files.items()):
+            told()
             source = io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb", buffering=0)
-            opened.append(_Told(source, told))
-            told(0)
-            additions.append(CommitOperationAdd(name, opened[-1]))
-        for add, reader in zip(additions, opened, strict=True):
-            told(0)
+            readers.append(stack.enter_context(_Told(source, told)))
+            additions.append(CommitOperationAdd(name, readers[-1]))  # reads it once, for its hash
+        for reader in readers:
             reader.sending = True
-            api.preupload_lfs_files(repo_id, [add], repo_type=kind, free_memory=False)
-            done += add.upload_info.size
-        told(0)
+        small = [a for a in additions if a.upload_info.size < _LARGE]
+        for batch in [small, *([a] for a in additions if a.upload_info.size >= _LARGE)]:
+            told()
+            api.preupload_lfs_files(repo_id, batch, repo_type=kind, free_memory=False)
+        told()
         operations = [*additions, *(CommitOperationDelete(name) for name in gone)]
         api.create_commit(repo_id, operations, commit_message=message, repo_type=kind)
-    finally:
-        for reader in opened:
-            reader.close()
     if progress is not None:
         progress(all_bytes, all_bytes)
 
 
 class _Told(io.BufferedReader):
-    """A file that tells how far it was read, while it is sent, and whose reading can be given up."""
+    """A file that tells how much of it was sent, and whose reading can be given up: `told` may raise."""
 
-    def __init__(self, raw, told: Callable[[int], None]):
+    def __init__(self, raw, told: Callable[[], None]):
         super().__init__(raw)
-        self._told, self.sending = told, False
+        self._told, self.sending, self.sent = told, False, 0
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        self._told(self.tell() if self.sending else 0)
+        if self.sending:
+            self.sent = max(self.sent, self.tell())
+        self._told()
         return data
 
 
