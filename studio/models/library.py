@@ -1,7 +1,7 @@
 """The library: every model folder the studio can see."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,15 @@ class Library:
 
     A folder that cannot be used is reported and skipped; it never stops the rest.
     offers: models that are no folders yet; they are listed last, and made into folders of the first root by `get`.
+    only: ids of those that can be seen at all; None = all.
     """
 
-    def __init__(self, roots: list[Path], offers: Sequence[Offer] = ()):
+    def __init__(self, roots: list[Path], offers: Sequence[Offer] = (), only: Collection[str] | None = None):
         self.roots, self.offers = [Path(r) for r in roots], tuple(offers)
+        self.only = None if only is None else frozenset(only)
+
+    def _hidden(self, id: str) -> bool:
+        return self.only is not None and id not in self.only
 
     def scan(self) -> tuple[list[ModelInfo], list[Broken]]:
         """All usable models, and the broken ones. Cheap enough to call whenever a list is shown."""
@@ -57,7 +62,7 @@ class Library:
         for offer in self.offers:
             if not any((root / offer.id).exists() for root in self.roots):
                 models[offer.id] = offer.info(self.roots[0])
-        return list(models.values()), broken
+        return [m for m in models.values() if not self._hidden(m.id)], [b for b in broken if not self._hidden(b.path.name)]
 
     def get(self, id: str) -> ModelInfo:
         """The model called `id`, the same one that `scan` lists under this name.
@@ -67,7 +72,8 @@ class Library:
         """
         reason = None
         # Only a plain name reaches the disk: an id comes from links and pictures of strangers.
-        for root in self.roots if is_safe_name(id) else []:
+        known = is_safe_name(id) and not self._hidden(id)
+        for root in self.roots if known else []:
             try:
                 if (root / id).is_dir():
                     return open_folder(root / id)
@@ -78,7 +84,7 @@ class Library:
         if reason:
             raise reason
         for offer in self.offers:
-            if offer.id == id:
+            if known and offer.id == id:
                 return offer.take(self.roots[0])
         names = {m.id.lower(): m.id for m in self.scan()[0]}
         near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]

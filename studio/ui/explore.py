@@ -237,31 +237,16 @@ class ExploreTab:
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
-    def begin(self, request: gr.Request) -> list:
-        """A new visitor: the recipe of the link, or the first model's first picture. For [session, *outputs]."""
-        session = Session()
-        link = dict(request.query_params).get("recipe") if request is not None else None
-        if link:
-            try:
-                recipe = Recipe.from_link(link)
-                self.engine.library.get(recipe.model)
-                session.recipe = recipe
-            except StudioError as e:
-                gr.Warning(str(e))
-        found, broken = self.engine.library.scan()
-        for b in broken:
-            gr.Warning(b.reason)
+    def begin(self, session: Session) -> list:
+        """What a new visitor sees, for `self.outputs`."""
         if session.recipe is None:
-            usable = [m for m in found if draws(m)]
-            if not usable:
-                text = _EMPTY.format(folder=html.escape(str(get_settings().models)))
-                return [session, empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
-            session.recipe = self.first(usable[0].id)
+            text = _EMPTY.format(folder=html.escape(str(get_settings().models)))
+            return [empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
         try:
-            return [session, *self.show(session)]
+            return self.show(session)
         except StudioError as e:
             gr.Warning(str(e))
-            return [session, empty_html(html.escape(str(e))), *[gr.skip()] * (len(self.outputs) - 1)]
+            return [empty_html(html.escape(str(e))), *[gr.skip()] * (len(self.outputs) - 1)]
 
     def _models(self) -> list[ModelInfo]:
         """Those that can be explored."""
