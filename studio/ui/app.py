@@ -11,6 +11,7 @@ from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
+from studio.engine.zero import engine_here
 from studio.errors import StudioError
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
@@ -195,7 +196,7 @@ def launch(
     """
     start_log()
     serving = serving or Serving()
-    engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
+    engine = engine_here(device, Courtesy(get_settings().home).mark)
     supervisor = None
     if serving.training:
         launcher = launcher_here()
