@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio import __version__, cli_classes, cli_datasets, cli_jobs
+from studio import __version__, cli_classes, cli_datasets, cli_jobs, cli_share
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_classes.add_verb(verb)
     cli_datasets.add_verb(verb)
     cli_jobs.add_verb(verb)
+    cli_share.add_verbs(verb)
     return parser
 
 
@@ -264,4 +265,6 @@ _VERBS = {
     "classes": cli_classes.run,
     "dataset": cli_datasets.run,
     "jobs": cli_jobs.run,
+    "share": cli_share.run_share,
+    "space": cli_share.run_space,
 }

@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -137,13 +138,25 @@ class _Handler(BaseHTTPRequestHandler):
         if found := re.fullmatch(r"/(?:spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [{**o, **({} if o["oid"] in self.server.stored else {"actions": {"upload": {"href": f"{self.server.url}/stored/{o['oid']}"}}})} for o in data["objects"]]
             return self._answer(200, {"transfer": "basic", "objects": objects})
+        if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+            return self._file(found[1], found[2])
         found = re.fullmatch(r"/api/(model|space)s/([^/]+/[^/]+)(?:/(.+))?", path)
         repo = self.server.repos.get(found[2]) if found else None
         if repo is None or repo.kind != found[1]:
             return self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         return self._repo(found[2], repo, found[3], data)
 
-    do_GET = do_POST = do_PUT = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = _serve
+
+    def _file(self, id: str, name: str) -> None:
+        data = self.server.repos[id].files[name]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
 
     def _create(self, data: dict) -> None:
         id = f"{data['organization'] or 'anna'}/{data['name']}"
@@ -157,9 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"url": url})
 
     def _repo(self, id: str, repo: Remote, what: str | None, data) -> None:
-        if what is None:
+        if what in (None, "revision/main"):
             names = [{"rfilename": name} for name in sorted(repo.files)]
             return self._answer(200, {"id": id, "private": repo.private, "siblings": names, "cardData": repo.card, "sha": "0" * 40, "tags": []})
+        if what.startswith("tree/"):
+            return self._answer(200, [{"type": "file", "path": n, "size": len(d), "oid": "0" * 40} for n, d in sorted(repo.files.items())])
         if what == "settings":
             repo.private = data["visibility"] == "private"
             return self._answer(200, {})

@@ -103,7 +103,7 @@ def ensure_public(info: ModelInfo) -> None:
 
     allowed, reason = may_share_publicly(info)
     if not allowed:
-        raise StudioError(f"'{info.title}' cannot be made public: {reason}", "Share it privately, or settle that first.")
+        raise StudioError(f"'{info.title}' cannot be shown to everybody.", reason)
 
 
 # -- what models and Spaces share ------------------------------------------------------------------------------------

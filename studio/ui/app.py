@@ -24,6 +24,7 @@ from studio.ui.components import QUIET, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
 from studio.ui.serving import TABS, Serving
+from studio.ui.share import SharePage
 from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
 from studio.ui.translate import TranslateTab
@@ -54,6 +55,7 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
                 "translate": lambda: TranslateTab(engine, session),
                 "upscale": lambda: UpscaleTab(engine, session),
                 "train": lambda: TrainTab(engine, session, built.get("explore"), tabs, supervisor, DataSets(), _openings(built)),
+                "share": lambda: SharePage(engine, session),
             }
             pages = {}
             for id in serving.shown:
@@ -150,7 +152,7 @@ def _entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
     def entrance(tab: Any, **options) -> Callable:
         return lambda on: on(friendly(tab.enter), [session, *tab.enter_inputs], tab.enter_outputs, **QUIET, **options)
 
-    enter = {id: entrance(built[id]) for id in ("mix", "upscale") if id in built}
+    enter = {id: entrance(built[id]) for id in ("mix", "upscale", "share") if id in built}
     if classes := built.get("classes"):
         enter["classes"] = lambda on: entrance(classes)(on).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET

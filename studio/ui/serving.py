@@ -8,7 +8,10 @@ from studio.errors import StudioError
 from studio.models.library import Library
 
 # id -> label, in the order in which they stand
-TABS = {"explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "train": "Train"}
+TABS = {
+    "explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "train": "Train",
+    "share": "Share",
+}  # fmt: skip
 _QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
 
 
@@ -61,7 +64,7 @@ class Serving:
     @property
     def shown(self) -> tuple[str, ...]:
         """Ids of the tabs that there are, in their order."""
-        off = () if self.training else ("train",)
+        off = (*(() if self.training else ("train",)), *(() if self.editable else ("share",)))
         return tuple(t for t in TABS if t not in off and (self.tabs is None or t in self.tabs))
 
     def library(self, library: Library) -> Library:

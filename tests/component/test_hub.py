@@ -17,18 +17,7 @@ from studio.sharing import hub
 from studio.sharing.hub_card import hub_card, licence_fields
 from studio.training.plan import Card, Plan
 from tests.conftest import ROOT, save_tiny
-from tests.hub_server import TOKEN, HubServer, complaints, head
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """A Hub without anything, and a client that knows no other and no login."""
-    server = HubServer()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", "/nonexistent/token")
-    yield server
-    server.close()
+from tests.hub_server import TOKEN, complaints, head
 
 
 @pytest.fixture
@@ -48,11 +37,11 @@ def _push(info, name="anna/faces", **changes):
     return hub.push(info, name, **{**dict(token=TOKEN, licence="CC-BY-4.0"), **changes})
 
 
-def test_the_bytes_that_arrive_are_those_of_the_folder(server, info):
+def test_the_bytes_that_arrive_are_those_of_the_folder(hub_server, info):
     told = []
     url = _push(info, "faces", progress=lambda done, all: told.append((done, all)))
-    repo = server.repos["anna/faces"]
-    assert url == f"{server.url}/anna/faces" and repo.private and len(repo.commits) == 1
+    repo = hub_server.repos["anna/faces"]
+    assert url == f"{hub_server.url}/anna/faces" and repo.private and len(repo.commits) == 1
     there = {name: data for name, data in repo.files.items() if name not in (".gitattributes", "README.md")}
     mine = {f.name: f.read_bytes() for f in info.path.iterdir() if f.name not in ("README.md", ".notes", "diary.txt")}
     assert there == mine and {"model.safetensors", "discriminator.safetensors", "plan.toml", "thumbnail.webp"} <= there.keys()
@@ -60,9 +49,9 @@ def test_the_bytes_that_arrive_are_those_of_the_folder(server, info):
     assert [done for done, _ in told] == sorted(done for done, _ in told) and len({done for done, _ in told}) > 5
 
 
-def test_the_card_is_complete(server, info):
+def test_the_card_is_complete(hub_server, info):
     _push(info)
-    text = server.repos["anna/faces"].files["README.md"].decode()
+    text = hub_server.repos["anna/faces"].files["README.md"].decode()
     card = head(text)
     assert (card["license"], card["library_name"], card["pipeline_tag"]) == ("cc-by-4.0", "gan-studio", "unconditional-image-generation")
     assert card["base_model"] == "lpc-characters" and {"gan", "stylegan2"} <= set(card["tags"])
@@ -87,43 +76,43 @@ def test_a_title_cannot_write_into_the_head(info):
         licence_fields(" - ")
 
 
-def test_a_new_version_takes_away_what_is_gone_and_leaves_what_others_added(server, info):
+def test_a_new_version_takes_away_what_is_gone_and_leaves_what_others_added(hub_server, info):
     _push(info)
-    server.repos["anna/faces"].files["samples/mine.png"] = b"added on the Hub"
+    hub_server.repos["anna/faces"].files["samples/mine.png"] = b"added on the Hub"
     (info.path / "discriminator.safetensors").unlink()
-    sent = len(server.stored)
+    sent = len(hub_server.stored)
     _push(info)
-    files = server.repos["anna/faces"].files
+    files = hub_server.repos["anna/faces"].files
     assert "discriminator.safetensors" not in files and files["samples/mine.png"] == b"added on the Hub"
-    assert len(server.stored) == sent and len(server.repos["anna/faces"].commits) == 2
+    assert len(hub_server.stored) == sent and len(hub_server.repos["anna/faces"].commits) == 2
 
 
-def test_something_else_of_the_name_is_left_alone(server, info):
+def test_something_else_of_the_name_is_left_alone(hub_server, info):
     _push(info, "anna/bert")
-    server.repos["anna/bert"].files["README.md"] = b"---\nlibrary_name: transformers\n---\n"
-    before = dict(server.repos["anna/bert"].files)
+    hub_server.repos["anna/bert"].files["README.md"] = b"---\nlibrary_name: transformers\n---\n"
+    before = dict(hub_server.repos["anna/bert"].files)
     with pytest.raises(StudioError, match="something else named anna/bert"):
         _push(info, "anna/bert")
-    assert server.repos["anna/bert"].files == before
+    assert hub_server.repos["anna/bert"].files == before
 
 
-def test_what_was_public_is_private_before_anything_new_comes(server, info):
+def test_what_was_public_is_private_before_anything_new_comes(hub_server, info):
     _push(info)
-    server.repos["anna/faces"].private = False
-    server.faults["/commit/main"] = (500, {}, {})
+    hub_server.repos["anna/faces"].private = False
+    hub_server.faults["/commit/main"] = (500, {}, {})
     with pytest.raises(StudioError):
         _push(info)
-    assert server.repos["anna/faces"].private
+    assert hub_server.repos["anna/faces"].private
 
 
-def test_cancelling_midway_leaves_no_half_model(server, info):
+def test_cancelling_midway_leaves_no_half_model(hub_server, info):
     sent = []
     with pytest.raises(CancelledError):
         _push(info, progress=lambda done, all: sent.append(done), cancel=lambda: bool(sent) and sent[-1] > 0)
     assert 0 < sent[-1] < sum(f.stat().st_size for f in hub.model_files(info))
-    assert set(server.repos["anna/faces"].files) == {".gitattributes"}
+    assert set(hub_server.repos["anna/faces"].files) == {".gitattributes"}
     _push(info)
-    assert "model.safetensors" in server.repos["anna/faces"].files
+    assert "model.safetensors" in hub_server.repos["anna/faces"].files
 
 
 FAILURES = {
@@ -143,33 +132,33 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_failures_are_told_in_a_sentence(server, info, case):
-    changes, server.faults, words = FAILURES[case]
+def test_failures_are_told_in_a_sentence(hub_server, info, case):
+    changes, hub_server.faults, words = FAILURES[case]
     with pytest.raises(StudioError, match=words) as failure:
         _push(info, **changes)
     assert failure.value.hint and TOKEN not in str(failure.value) and failure.value.__cause__ is None
 
 
-def test_without_a_network_it_says_so(server, info):
-    server.close()
+def test_without_a_network_it_says_so(hub_server, info):
+    hub_server.close()
     with pytest.raises(StudioError, match="cannot be reached"):
         _push(info)
 
 
-def test_a_token_that_may_only_read_is_refused_at_once(server, info):
+def test_a_token_that_may_only_read_is_refused_at_once(hub_server, info):
     assert hub.whoami(TOKEN) == hub.Account("anna", ("atelier",))
-    server.role = "read"
+    hub_server.role = "read"
     with pytest.raises(StudioError, match="may only read"):
         _push(info)
-    assert not server.repos
+    assert not hub_server.repos
 
 
-def test_the_token_is_nowhere_on_disk_nor_in_the_log(server, info, studio_home, monkeypatch, capfd, caplog):
+def test_the_token_is_nowhere_on_disk_nor_in_the_log(hub_server, info, studio_home, monkeypatch, capfd, caplog):
     monkeypatch.setenv("HOME", str(studio_home))
     start_log()
     logging.getLogger("studio").setLevel(logging.DEBUG)
     _push(info)
-    server.faults["/commit/"] = (400, {}, {"error": f"the token {TOKEN} is bad"})
+    hub_server.faults["/commit/"] = (400, {}, {"error": f"the token {TOKEN} is bad"})
     (info.path / "plan.toml").unlink()
     with pytest.raises(StudioError, match=r"\*\*\*"):
         _push(info)
@@ -178,6 +167,6 @@ def test_the_token_is_nowhere_on_disk_nor_in_the_log(server, info, studio_home, 
     assert TOKEN not in "".join(capfd.readouterr()) + caplog.text
 
 
-def test_the_token_of_the_environment_is_used(server, info, monkeypatch):
+def test_the_token_of_the_environment_is_used(hub_server, info, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert _push(info, token=None).endswith("/anna/faces")
