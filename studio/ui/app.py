@@ -204,9 +204,9 @@ def _visitors() -> Visitors:
 
 def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> tuple[str, str | None]:
     """Start the server -> its address here, and its public one, None when there is none."""
-    guarded = {} if visitors is None else {
-        "app_kwargs": {"middleware": [Middleware(Guard, visitors=visitors)]}, "max_file_size": MOST_BYTES,
-    }  # fmt: skip
+    guarded: dict[str, Any] = {}
+    if visitors is not None:
+        guarded = {"middleware": [Middleware(Guard, visitors=visitors)]}
     said = io.StringIO()
     with contextlib.redirect_stdout(said) if share else contextlib.nullcontext():  # Gradio's words on the link; ours follow
         _, url, public = app.launch(
@@ -219,7 +219,8 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> 
             prevent_thread_lock=True,
             allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
             footer_links=[],
-            **guarded,
+            max_file_size=MOST_BYTES if visitors is not None else None,
+            app_kwargs={"openapi_url": None, **guarded},  # FastAPI would list its routes to everyone
             **options,
         )
     if said.getvalue().strip():
