@@ -11,7 +11,7 @@ from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.latents.seeds import parse_seeds
-from studio.ui.components import LIVE, QUIET, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html, target_buttons
+from studio.ui.components import LIVE, QUIET, WORK, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html, target_buttons
 from studio.ui.explore import ExploreTab
 from studio.ui.session import Session
 
@@ -69,7 +69,7 @@ class MixTab:
         self.band.input(lambda band: gr.update(visible=band == "own"), self.band, self.range_box, **QUIET)
         making = self.make.click(friendly(self._begin), s, self.stop, **QUIET).then(
             friendly(self._grid), [s, self.rows, self.columns, self.band, self.low, self.high, self.psi], self.grid,
-            show_progress="full", api_visibility="private", concurrency_limit=None,
+            **WORK,
         )  # fmt: skip
         for ended in (making.success, making.failure):
             ended(lambda: gr.update(visible=False), None, self.stop, **QUIET)
@@ -192,6 +192,11 @@ class MixTab:
         recipes = [Recipe(model=now.model, seeds=(SeedWeight(s),), psi=psi, noise=now.noise, classes=now.classes) for s in seeds]
         faces = [stage_html(p, f"Seed {s}") for s, p in zip(seeds, self.engine.render_many(recipes, preview=True), strict=True)]
         return [*faces, self._mixer(session, psi, *values)]
+
+    def forget(self, session: Session) -> None:
+        """The visitor has left."""
+        self._stops.pop(session.id, threading.Event()).set()
+        self.engine.cancel(f"{session.id}/mixer")
 
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that the mix can go to. Called once all tabs are built."""

@@ -76,7 +76,7 @@ class Serving:
             if id not in here:
                 near = difflib.get_close_matches(str(id), here, n=3) or here[:5]
                 raise StudioError(f"The model '{id:.100}' is not in this studio.", f"Here are: {', '.join(near) or 'none'}.")
-        return Library(library.roots, library.offers, self.models)
+        return library.limited(self.models)
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:

@@ -41,6 +41,13 @@ class SharePage:
             raise StudioError("The page is still opening.", "Try again in a moment.")
         return self._visits.setdefault(session.id, Visit())
 
+    def forget(self, session: Session) -> None:
+        """The visitor has left: nothing of theirs is sent on, and no Space of theirs runs."""
+        visit = self._visits.pop(session.id, None)
+        if visit is not None:
+            visit.stop.set()
+            self.space.end(visit)
+
     # -- what is on the page -------------------------------------------------------------------------------------
 
     def _build(self) -> None:

@@ -131,7 +131,7 @@ class SpaceSection:
 
     def _look(self, session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
         visit = self.page.visit(session)
-        self._end(visit)
+        self.end(visit)
         progress(0.1, desc="Making it")
         folder = self._make(session, *settings)
         progress(0.3, desc="Starting it")
@@ -141,10 +141,11 @@ class SpaceSection:
         return [gr.update(value=words, visible=True), gr.update(visible=True)]
 
     def _close(self, session: Session) -> list:
-        self._end(self.page.visit(session))
+        self.end(self.page.visit(session))
         return [gr.update(value="", visible=False), gr.update(visible=False)]
 
-    def _end(self, visit: Visit) -> None:
+    def end(self, visit: Visit) -> None:
+        """Stop the Space that runs here, when there is one."""
         if visit.preview is not None:
             visit.preview.close()
             atexit.unregister(visit.preview.close)

@@ -75,7 +75,7 @@ def test_an_offered_model_that_was_not_chosen_is_not_taken(tmp_path):
         def take(self, root):
             raise AssertionError("it was taken")
 
-    library = Library([tmp_path], [Offer()], only=())
+    library = Library([tmp_path], [Offer()]).limited(())
     assert library.scan() == ([], [])
     with pytest.raises(StudioError, match="not in this studio"):
         library.get("offered")
