@@ -170,3 +170,15 @@ def test_the_token_is_nowhere_on_disk_nor_in_the_log(hub_server, info, studio_ho
 def test_the_token_of_the_environment_is_used(hub_server, info, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert _push(info, token=None).endswith("/anna/faces")
+
+
+def test_public_only_with_consent(hub_server, info):
+    pytest.importorskip("studio.sharing.consent")
+    with pytest.raises(StudioError, match="cannot be shown to everybody") as refused:
+        _push(info, private=False)
+    assert refused.value.hint and not hub_server.repos, "nothing was even made"
+    shipped = open_folder(ROOT / "checkpoints" / "lpc-characters")
+    _push(shipped, private=False, licence=shipped.licence)
+    assert not hub_server.repos["anna/faces"].private
+    _push(shipped, private=True, licence=shipped.licence)
+    assert hub_server.repos["anna/faces"].private

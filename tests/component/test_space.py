@@ -1,7 +1,13 @@
 """Spaces: the folder, and what arrives at a Hub on this machine. That it runs is tested in a browser."""
 
 import ast
+import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import urllib.request
 import zipfile
 
 import pytest
@@ -125,6 +131,36 @@ def test_a_space_that_does_not_start_says_why(infos, tmp_path):
     (folder / "app.py").write_text("from studio.space_app import serve\nserve(tabs=['nonsense'])\n")
     with pytest.raises(StudioError, match="There is no tab 'nonsense'"):
         preview(folder)
+
+
+def test_a_public_space_needs_the_consent_of_each_model(infos, tmp_path, hub_server):
+    pytest.importorskip("studio.sharing.consent")
+    shipped = open_folder(ROOT / "checkpoints" / "lpc-characters")
+    folder = _make([shipped, infos[0]], tmp_path / "space")
+    with pytest.raises(StudioError, match="'Tiny anna' cannot be shown to everybody"):
+        push_space(folder, "play", token=TOKEN, private=False)
+    assert not hub_server.repos
+    _make([shipped], folder)
+    push_space(folder, "play", token=TOKEN, private=False, hardware="zero-a10g")
+    assert not hub_server.repos["anna/play"].private and hub_server.repos["anna/play"].asked["hardware"] == "zero-a10g"
+
+
+def test_the_repository_itself_runs_as_a_space(tmp_path):
+    """As Spaces do it: the file is run by its path, with nothing installed but what is required."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("STUDIO_HOME", "PYTHONPATH")}
+    environment["TMPDIR"] = str(tmp_path)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        environment["GRADIO_SERVER_PORT"] = str(s.getsockname()[1])
+    process = subprocess.Popen([sys.executable, "studio/space_app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        url = next(line.split()[5] for line in process.stdout if line.startswith("GAN Studio is open at "))
+        with urllib.request.urlopen(f"{url}config") as answer:
+            labels = [c["props"].get("label") for c in json.load(answer)["components"] if c["type"] == "tabitem"]
+        assert labels == ["Explore", "Mix", "Classes", "Translate", "Upscale"], "no training and no sharing for strangers"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_on_the_command_line(infos, tmp_path, hub_server, monkeypatch, capsys):
