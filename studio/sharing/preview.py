@@ -43,10 +43,10 @@ class Preview:
         self.close()
 
 
-def preview(folder: Path) -> Preview:
-    """Start a Space's app.py with this Python; it is open when this returns, after some seconds.
+def preview(folder: Path, python: str = sys.executable) -> Preview:
+    """Start a Space's app.py; it is open when this returns, after some seconds.
 
-    It sees only its own folder and a home that is empty. Raises StudioError with its last words when it does not start.
+    python: the program to start it with.  It sees only its own folder and a home that is empty. Raises StudioError with its last words when it does not start.
     """
     folder = Path(folder).resolve()
     if not (folder / "app.py").is_file():
@@ -55,7 +55,7 @@ def preview(folder: Path) -> Preview:
     place = {"STUDIO_HOME": str(home), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(_free_port())}
     place |= {"GRADIO_TEMP_DIR": str(home / "uploads"), "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=folder, env={**os.environ, **place}, stdin=subprocess.DEVNULL,
+        [python, "app.py"], cwd=folder, env={**os.environ, **place}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
     said: deque[str] = deque(maxlen=20)
