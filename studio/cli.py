@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio import __version__, cli_classes, cli_datasets, cli_jobs
+from studio import __version__, cli_classes, cli_datasets, cli_jobs, cli_share
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -35,7 +35,15 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 = everyone)")
     page.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     page.add_argument("--share", action="store_true", help="also open a temporary public link (Gradio's)")
-    page.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
+    page.add_argument("--auth", metavar="USER:PASSWORD", action="append", default=[], help="ask for this name and password; may be given again")
+    page.add_argument("--auth-file", type=Path, metavar="FILE", help="ask for a name and password of this file, one user:password a line")
+    page.add_argument("--tabs", metavar="TABS", help="show only these tabs, such as explore,mix")
+    page.add_argument("--models", metavar="MODELS", help="offer only these models, such as cats,dogs; nothing is trained then")
+    page.add_argument("--no-train", action="store_true", help="open without the Train tab")
+    page.add_argument(
+        "--visitors", action=argparse.BooleanOptionalAction,
+        help="strangers may come: each has files of their own, and nobody trains (default: with --share, or a --host for others, without --auth)",
+    )  # fmt: skip
     page.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs (none: open the studio)")
 
@@ -78,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_classes.add_verb(verb)
     cli_datasets.add_verb(verb)
     cli_jobs.add_verb(verb)
+    cli_share.add_verbs(verb)
     return parser
 
 
@@ -100,7 +109,8 @@ def main(argv: list[str] | None = None) -> int:
 
         path = start_log()
         logging.getLogger("studio").exception("the command failed")
-        print(f"studio: something went wrong that should not; the details are in {path}", file=sys.stderr)
+        where = f"in {path}" if path else "above"
+        print(f"studio: something went wrong that should not; the details are {where}", file=sys.stderr)
         return 1
     return 0
 
@@ -108,8 +118,14 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args) -> None:
     print("Starting the studio ...", flush=True)
     from studio.ui.app import launch
+    from studio.ui.login import read_accounts
+    from studio.ui.serving import Serving, listed, strangers_may_come
 
-    launch(args.host, args.port, args.share, args.auth, not args.no_browser, args.device)
+    visitors = args.visitors
+    if visitors is None:
+        visitors = strangers_may_come(args.host, args.share, read_accounts(args.auth, args.auth_file))
+    serving = Serving(models=listed(args.models), tabs=listed(args.tabs), training=not args.no_train, visitors=visitors)
+    launch(args.host, args.port, args.share, args.auth, not args.no_browser, args.device, serving=serving, auth_file=args.auth_file)
 
 
 def _engine(args):
@@ -268,4 +284,6 @@ _VERBS = {
     "classes": cli_classes.run,
     "dataset": cli_datasets.run,
     "jobs": cli_jobs.run,
+    "share": cli_share.run_share,
+    "space": cli_share.run_space,
 }

@@ -1,17 +1,20 @@
 """Where things are kept, and how they are written so that no half-written file is ever seen."""
 
+import atexit
 import contextlib
+import functools
 import logging
 import logging.handlers
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.errors import NoRoom
+from studio.errors import NoRoom, StudioError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -22,6 +25,7 @@ class Settings:
 
     home: the artist's own folder (environment STUDIO_HOME, otherwise ~/gan-studio).
     shipped: the read-only folder of models that come with the studio.
+    A home that cannot be written stays as it is: then only the cache is elsewhere, in a folder that goes with the process.
     """
 
     home: Path
@@ -29,7 +33,8 @@ class Settings:
 
     def _folder(self, name: str) -> Path:
         path = self.home / name
-        path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # whoever writes there says that it cannot be
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     @property
@@ -50,7 +55,8 @@ class Settings:
     @property
     def cache(self) -> Path:
         """What can be made again and may be deleted at any time."""
-        return self._folder("cache")
+        path = self._folder("cache")
+        return path if os.access(path, os.W_OK) else scratch()
 
     @property
     def datasets(self) -> Path:
@@ -61,11 +67,40 @@ class Settings:
 def get_settings() -> Settings:
     """Settings as the environment has them now (read anew at each call)."""
     home = os.environ.get("STUDIO_HOME")
+    try:
+        usual = Path.home() / "gan-studio"
+    except RuntimeError:  # a user without a home, as in some containers
+        usual = Path.cwd() / "gan-studio"
     installed = _PACKAGE / "_checkpoints"  # in a wheel; a source tree has checkpoints/ beside studio/
     return Settings(
-        home=Path(home).expanduser() if home else Path.home() / "gan-studio",
+        home=Path(home).expanduser() if home else usual,
         shipped=installed if installed.is_dir() else _PACKAGE.parent / "checkpoints",
     )
+
+
+@functools.cache
+def scratch() -> Path:
+    """A folder that is there as long as this process."""
+    path = Path(tempfile.mkdtemp(prefix="gan-studio-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made when it is not there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def ensure_writable(folder: Path) -> Path:
+    """The folder, made when it is not there. Raises StudioError when no file can be made in it."""
+    if not can_write(folder):
+        raise StudioError(f"The folder {folder} cannot be written, so nothing can be saved there.", "Start the studio with --home and a folder of yours.")
+    return Path(folder)
 
 
 def ensure_room(folder: Path, needed: int) -> None:
@@ -156,15 +191,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def start_log() -> Path:
-    """Send the studio's log, with its stack traces, to home/studio.log (of bounded size). Returns its path."""
+def start_log() -> Path | None:
+    """Send the studio's log, with its stack traces, to home/studio.log (of bounded size). Returns its path.
+
+    When that cannot be written it goes to standard error, and None is returned.
+    """
     path = get_settings().home / "studio.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = logging.handlers.RotatingFileHandler(path, maxBytes=2 << 20, backupCount=2, encoding="utf-8")
+    except OSError:
+        path, handler = None, logging.StreamHandler()
     logger = logging.getLogger("studio")
     for old in list(logger.handlers):
         logger.removeHandler(old)
         old.close()
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=2 << 20, backupCount=2, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.propagate = False

@@ -1,4 +1,7 @@
-"""The pictures that others were made from, kept once each, by their content: home/sources/<sha256>.<ending>."""
+"""The pictures that others were made from, kept once each, by their content: home/sources/<sha256>.<ending>.
+
+A studio with several visitors has such a folder for each of them.
+"""
 
 import hashlib
 import os
@@ -15,9 +18,10 @@ _CHUNK = 1 << 20
 _HASH = re.compile("[0-9a-f]{64}")
 
 
-def keep(path: str | Path) -> str:
+def keep(path: str | Path, folder: Path | None = None) -> str:
     """Copy a picture's file into the studio's home, if it is not there yet -> the SHA-256 of its bytes.
 
+    folder: instead of that of the home.
     Raises StudioError for what is no picture or is larger than 512 MB, and when the disk is full.
     """
     path = Path(path)
@@ -30,8 +34,11 @@ def keep(path: str | Path) -> str:
         raise
     except Exception as e:  # Pillow's parsers raise whatever the bytes of a file lead them to
         raise StudioError(f"The file '{path.name}' cannot be read: {reason(e)}.", "Choose a PNG, JPEG, WebP, TIFF or HEIC.") from None
-    folder = get_settings().home / "sources"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder or _own()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StudioError(f"The source could not be kept: {e}.", "Choose a folder that can be written, with --home.") from None
     ensure_room(folder, path.stat().st_size)
     part = folder / f".{secrets.token_hex(8)}.part"  # the dot keeps it from being found
     digest = hashlib.sha256()
@@ -43,7 +50,7 @@ def keep(path: str | Path) -> str:
             copy.flush()
             os.fsync(copy.fileno())
         name = digest.hexdigest()
-        if find(name) is None:
+        if find(name, folder) is None:
             os.replace(part, folder / f"{name}.{ending}")
             fsync_path(folder)
     except OSError as e:
@@ -53,8 +60,12 @@ def keep(path: str | Path) -> str:
     return name
 
 
-def find(sha256: str) -> Path | None:
-    """The kept file of this hash; None when there is none, or it is no hash."""
+def find(sha256: str, folder: Path | None = None) -> Path | None:
+    """The kept file of this hash; None when there is none, or it is no hash.  folder: instead of that of the home."""
     if not _HASH.fullmatch(sha256):
         return None
-    return next((get_settings().home / "sources").glob(f"{sha256}.*"), None)
+    return next((folder or _own()).glob(f"{sha256}.*"), None)
+
+
+def _own() -> Path:
+    return get_settings().home / "sources"

@@ -6,7 +6,7 @@ from typing import Any
 from studio.networks import families
 
 # Licences that model hubs know by these words; any other is given by its own name.
-_KNOWN_LICENCES = {
+KNOWN_LICENCES = {
     "apache-2.0", "mit", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
     "cc-by-nc-sa-4.0", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "bsd-2-clause", "bsd-3-clause", "openrail",
 }  # fmt: skip
@@ -17,7 +17,7 @@ def front_matter(title: str, licence: str, family: str) -> str:
     from_pictures = {f.name for f in families() if f.translate or f.upscale}
     lines = ["---"]
     known = licence.strip().lower().replace(" ", "-")
-    if known in _KNOWN_LICENCES:
+    if known in KNOWN_LICENCES:
         lines.append(f"license: {known}")
     elif licence:
         lines += ["license: other", f"license_name: {_quoted(licence)}"]

@@ -1,14 +1,16 @@
 """The library: every model folder the studio can see."""
 
+import copy
 import difflib
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import StudioError
 from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
 from studio.models.offers import Offer, installed
-from studio.settings import get_settings
+from studio.settings import get_settings, scratch
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,30 @@ class Library:
     """Model folders below some roots; the first root wins when two models have the same name.
 
     A folder that cannot be used is reported and skipped; it never stops the rest.
-    offers: models that are no folders yet; they are listed last, and made into folders of the first root by `get`.
+    offers: models that are no folders yet; they are listed last, and made into folders by `get`.
+    taken: where to, if not into the first root; a last root.
     """
 
-    def __init__(self, roots: list[Path], offers: Sequence[Offer] = ()):
+    def __init__(self, roots: list[Path], offers: Sequence[Offer] = (), taken: Path | None = None):
         self.roots, self.offers = [Path(r) for r in roots], tuple(offers)
+        self._taken = taken or (self.roots[0] if self.roots else None)
+        self._places = [*self.roots, *([taken] if taken is not None else [])]
+        self.only: frozenset[str] | None = None
+
+    def limited(self, only: Collection[str]) -> "Library":
+        """The same folders, of which only the models of these ids can be seen at all."""
+        library = copy.copy(self)
+        library.only = frozenset(only)
+        return library
+
+    def _hidden(self, id: str) -> bool:
+        return self.only is not None and id not in self.only
 
     def scan(self) -> tuple[list[ModelInfo], list[Broken]]:
         """All usable models, and the broken ones. Cheap enough to call whenever a list is shown."""
         models: dict[str, ModelInfo] = {}
         broken: list[Broken] = []
-        for root in self.roots:
+        for root in self._places:
             try:
                 folders = sorted(p for p in root.iterdir() if not p.name.startswith(".") and p.is_dir())
             except FileNotFoundError:
@@ -55,9 +70,9 @@ class Library:
                     continue
                 models[info.id] = info
         for offer in self.offers:
-            if not any((root / offer.id).exists() for root in self.roots):
-                models[offer.id] = offer.info(self.roots[0])
-        return list(models.values()), broken
+            if offer.id not in models and not any((root / offer.id).exists() for root in self._places):
+                models[offer.id] = offer.info(self._taken)
+        return [m for m in models.values() if not self._hidden(m.id)], [b for b in broken if not self._hidden(b.path.name)]
 
     def get(self, id: str) -> ModelInfo:
         """The model called `id`, the same one that `scan` lists under this name.
@@ -67,7 +82,8 @@ class Library:
         """
         reason = None
         # Only a plain name reaches the disk: an id comes from links and pictures of strangers.
-        for root in self.roots if is_safe_name(id) else []:
+        known = is_safe_name(id) and not self._hidden(id)
+        for root in self._places if known else []:
             try:
                 if (root / id).is_dir():
                     return open_folder(root / id)
@@ -78,8 +94,8 @@ class Library:
         if reason:
             raise reason
         for offer in self.offers:
-            if offer.id == id:
-                return offer.take(self.roots[0])
+            if known and offer.id == id:
+                return offer.take(self._taken)
         names = {m.id.lower(): m.id for m in self.scan()[0]}
         near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]
         hint = f"Here are: {', '.join(near)}." if near else "The library is empty: import or train a model first."
@@ -97,4 +113,5 @@ class Library:
 def default_library() -> Library:
     """The artist's own models first, then the shipped ones, then those that an installed package offers."""
     settings = get_settings()
-    return Library([settings.models, settings.shipped], installed())
+    own = settings.models
+    return Library([own, settings.shipped], installed(), None if os.access(own, os.W_OK) else scratch() / "models")

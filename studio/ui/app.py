@@ -1,74 +1,101 @@
 """The studio in the browser: tabs joined over one engine."""
 
+import contextlib
+import dataclasses
+import io
+import logging
+import os
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
-from studio.errors import StudioError
+from studio.engine.zero import engine_here
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
-from studio.networks import get_family
-from studio.settings import get_settings, start_log
+from studio.settings import can_write, get_settings, scratch, start_log
+from studio.ui.arrival import arrive
 from studio.ui.classes import ClassesTab
-from studio.ui.components import QUIET, Opening, Target, friendly, note
+from studio.ui.components import QUIET, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
+from studio.ui.guard import Guard
+from studio.ui.joins import entrances, join, openings
+from studio.ui.login import Login, read_accounts
 from studio.ui.mix import MixTab
-from studio.ui.train import TrainTab
+from studio.ui.serving import TABS, Serving, strangers_may_come
+from studio.ui.session import Session
+from studio.ui.share import SharePage
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
+from studio.ui.train import TrainTab
 from studio.ui.translate import TranslateTab
 from studio.ui.upscale import UpscaleTab
+from studio.ui.visitors import DAY, MOST_BYTES, Visitors
+
+log = logging.getLogger(__name__)
 
 _MASTHEAD = f"""
 <div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
 <button type="button" onclick="{THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
 """
+_WELCOME = (
+    "You share this studio with others, who see nothing of yours. What you hand in and make is deleted here when you have left, "
+    f"or after a day: download what you want to keep. A file may have {MOST_BYTES >> 20} MB."
+)
 
 
-def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
-    """The app over an engine and the queue of trainings. Its public API has one verb, `render`: a recipe (JSON) -> a PNG with the recipe inside."""
-    with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False) as app:
+def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serving(), visitors: Visitors | None = None) -> gr.Blocks:
+    """The app over an engine and the queue of trainings (which may be None without the Train tab).
+
+    Of the engine's library only the models of `serving` are left. The public API has one verb, `render`: a recipe (JSON) -> a PNG
+    with the recipe inside. visitors: where strangers have their files; None = all who come share the home.
+    Raises StudioError for a model of `serving` that is not here.
+    """
+    engine.library = serving.library(engine.library)
+    built: dict[str, Any] = {}  # id -> the tab; one that is not wanted is not there, and nobody sends anything to it
+
+    def forget(session: Session | None) -> None:
+        """An hour after a page was closed."""
+        if session is None:
+            return
+        try:
+            for tab in built.values():
+                if hasattr(tab, "forget"):
+                    tab.forget(session)
+            if visitors is not None:
+                visitors.end(session.place)
+        except Exception:  # Gradio's loop, which calls this, would end
+            log.exception("a visitor could not be forgotten")
+
+    cache = (3600, DAY) if visitors is not None else None
+    with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache) as app:
         gr.HTML(_MASTHEAD, padding=False)
-        session = gr.State()
-        with gr.Tabs(selected="explore", overflow_behavior="wrap") as tabs:
-            with gr.Tab("Explore", id="explore"):
-                explore = ExploreTab(engine, session)
-            with gr.Tab("Mix", id="mix") as mix_tab:
-                mix = MixTab(engine, session, explore, tabs)
-
-            def open_in_explore(session, recipe: Recipe) -> list:
-                session.recipe = recipe
-                return [gr.update(selected="explore"), *explore.show(session)]
-
-            with gr.Tab("Classes", id="classes") as classes_tab:
-                classes = ClassesTab(engine, session, DataSets())
-            with gr.Tab("Translate", id="translate") as translate_tab:
-                translate = TranslateTab(engine, session)
-            with gr.Tab("Upscale", id="upscale") as upscale_tab:
-                upscale = UpscaleTab(engine, session)
-            with gr.Tab("Train", id="train") as train_tab:
-                openings = [
-                    Opening("translate", "Translate", lambda model: get_family(model.family).translate, translate.open_model, translate.enter_outputs),
-                    Opening("upscale", "Upscale", lambda model: get_family(model.family).upscale, upscale.open_model, upscale.enter_outputs),
-                ]
-                train = TrainTab(engine, session, explore, tabs, supervisor, DataSets(), openings)
-
-            def open_in_train(session, path: Path, files: list[str] | None) -> list:
-                return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
-
-            to_train = Target("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])
-            translate.add_targets([upscale.image_target(tabs), to_train])
-            upscale.add_targets([translate.image_target(tabs), to_train])
-            to_explore = Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs])
-            to_upscale = upscale.target(tabs)
-            explore.add_targets([to_upscale])
-            mix.add_targets([to_upscale])
-            classes.add_targets([to_explore, mix.target, to_upscale])
+        if visitors is not None:
+            gr.HTML(note(_WELCOME), padding=False, elem_id="welcome")
+        session = gr.State(delete_callback=forget)
+        with gr.Tabs(selected=serving.shown[0], overflow_behavior="wrap") as tabs:
+            make = {
+                "explore": lambda: ExploreTab(engine, session),
+                "mix": lambda: MixTab(engine, session, built.get("explore"), tabs),
+                "classes": lambda: ClassesTab(engine, session, None if serving.visitors else DataSets()),
+                "translate": lambda: TranslateTab(engine, session),
+                "upscale": lambda: UpscaleTab(engine, session),
+                "train": lambda: TrainTab(engine, session, built.get("explore"), tabs, supervisor, DataSets(), openings(built)),
+                "share": lambda: SharePage(engine, session),
+            }
+            pages = {}
+            for id in serving.shown:
+                with gr.Tab(TABS[id], id=id) as pages[id]:
+                    built[id] = make[id]()
+            join(built, tabs)
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:
@@ -80,23 +107,24 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
             return note(" · ".join(parts))
 
-        for stage in (explore.stage, mix.stage, classes.stage, translate.stage, upscale.stage):
-            stage.change(describe, None, status, **QUIET)
-        app.load(friendly(explore.begin), None, [session, *explore.outputs], **QUIET).then(describe, None, status, **QUIET).then(
-            None, None, None, js="() => studioPlace.openTab()", **QUIET
-        )
+        for id in ("explore", "mix", "classes", "translate", "upscale"):
+            if id in built:
+                built[id].stage.change(describe, None, status, **QUIET)
+        explore = built.get("explore")
+
+        def begin(request: gr.Request) -> list:
+            new = arrive(engine, visitors, request)
+            return [new, *(explore.begin(new) if explore else [])]
+
+        arrived = app.load(friendly(begin), None, [session, *(explore.outputs if explore else [])], **QUIET)
+        arrived = arrived.then(describe, None, status, **QUIET)
+        enter = entrances(built, session)
+        if serving.shown[0] in enter:  # the first tab is open without having been chosen
+            arrived = enter[serving.shown[0]](arrived.then)
+        arrived.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
-        mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
-        classes_tab.select(friendly(classes.enter), [session, *classes.enter_inputs], classes.enter_outputs, **QUIET).then(
-            friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
-        )
-        translate.opened(
-            translate_tab.select(friendly(translate.enter), [session, translate.direction], translate.enter_outputs, **QUIET)
-        )
-        upscale_tab.select(friendly(upscale.enter), session, upscale.enter_outputs, **QUIET)
-        train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
-            None, None, None, js="() => studioPlace.openStep()", **QUIET
-        )
+        for id, entered in enter.items():
+            entered(pages[id].select)
 
         with gr.Row(visible=False):
             api_recipe = gr.JSON()
@@ -106,59 +134,116 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
         def render(recipe: dict) -> str:
             """A recipe -> PNG with the recipe inside."""
             wanted: Recipe = engine.stamped(recipe_from_api(recipe))
-            folder = Path(tempfile.mkdtemp(prefix="studio-render-"))
+            folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
             return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
 
         api_button.click(friendly(render), api_recipe, api_picture, api_name="render", concurrency_limit=None)
     return app
 
 
-def parse_auth(auth: str | None) -> tuple[str, str] | None:
-    """'user:password' -> both. Raises StudioError for another form."""
-    if auth is None:
-        return None
-    user, colon, password = auth.partition(":")
-    if not (user and colon and password):
-        raise StudioError("--auth has no user and password.", "Write --auth user:password.")
-    return user, password
-
-
 def launch(
     host: str | None = None,
     port: int | None = None,
     share: bool = False,
-    auth: str | None = None,
+    auth: str | Sequence[str] | None = None,
     inbrowser: bool = True,
     device: str | None = None,
     block: bool = True,
+    serving: Serving | None = None,
+    auth_file: Path | None = None,
 ):
-    """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks."""
+    """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks.
+
+    auth: 'user:password', or several.  auth_file: a file with one on each line.
+    serving: what is offered; None = everything, or what is fit for strangers when they may come (a public link or an address for
+    others, without a login).  The supervisor is None without training.
+    With visitors Gradio keeps all its files in their folder (GRADIO_TEMP_DIR of this process).
+    """
     start_log()
-    engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
-    launcher = launcher_here()
-    supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
-    app = build(engine, supervisor)
-    app.queue(default_concurrency_limit=None)
-    _, url, _ = app.launch(
-        server_name=host,
-        server_port=port,
-        share=share,
-        auth=parse_auth(auth),
-        inbrowser=inbrowser,
-        theme=make_theme(),
-        css=CSS,
-        head=HEAD,
-        quiet=True,
-        show_error=True,
-        prevent_thread_lock=True,
-        allowed_paths=[str(get_settings().outputs)],
-        footer_links=[],
-    )
+    accounts = read_accounts([auth] if isinstance(auth, str) else auth or (), auth_file)
+    if serving is None:
+        serving = Serving(visitors=strangers_may_come(host, share, accounts))
+    serving = _possible(serving)
+    visitors = _visitors() if serving.visitors else None
+    engine = engine_here(device, Courtesy(get_settings().home).mark)
+    supervisor = None
+    try:
+        if serving.training:
+            launcher = launcher_here()
+            supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
+        app = build(engine, supervisor, serving, visitors)
+        app.queue(max_size=serving.queue_size, default_concurrency_limit=serving.concurrency)
+        url, public = _open(app, visitors, share, server_name=host, server_port=port, auth=Login(accounts) if accounts else None,
+                            inbrowser=inbrowser)  # fmt: skip
+    except BaseException:
+        _close(engine, supervisor, visitors)
+        raise
     if not block:
         return app, url, engine, supervisor
     print(f"GAN Studio is open at {url} (Ctrl-C closes it)", flush=True)
+    _tell(share, public, visitors)
     try:
         app.block_thread()
     finally:
-        engine.close()
+        _close(engine, supervisor, visitors)
+
+
+def _possible(serving: Serving) -> Serving:
+    """Without training where nothing can be kept."""
+    home = get_settings().home
+    if can_write(home):
+        return serving
+    print(f"studio: The folder {home} cannot be written: nothing can be saved or trained there. --home names another.", file=sys.stderr)
+    tabs = serving.tabs and tuple(t for t in serving.tabs if t != "train")
+    return dataclasses.replace(serving, training=False, editable=False, tabs=tabs)
+
+
+def _visitors() -> Visitors:
+    home = get_settings().home
+    visitors = Visitors((home if can_write(home) else scratch()) / "visitors")
+    os.environ["GRADIO_TEMP_DIR"] = str(visitors.folder)
+    return visitors
+
+
+def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> tuple[str, str | None]:
+    """Start the server -> its address here, and its public one, None when there is none."""
+    guarded: dict[str, Any] = {}
+    if visitors is not None:
+        guarded = {"middleware": [Middleware(Guard, visitors=visitors)]}
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said) if share else contextlib.nullcontext():  # Gradio's words on the link; ours follow
+        _, url, public = app.launch(
+            share=share,
+            theme=make_theme(),
+            css=CSS,
+            head=HEAD,
+            quiet=True,
+            show_error=True,
+            prevent_thread_lock=True,
+            allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
+            footer_links=[],
+            max_file_size=MOST_BYTES if visitors is not None else None,
+            app_kwargs={"openapi_url": None, **guarded},  # FastAPI would list its routes to everyone
+            **options,
+        )
+    if said.getvalue().strip():
+        log.info("%s", said.getvalue().strip())
+    return url, public
+
+
+def _tell(share: bool, public: str | None, visitors: Visitors | None) -> None:
+    if public:
+        print(f"Everyone can open it at {public}, as long as this runs and for a week at most.", flush=True)
+    elif share:
+        print("studio: No public link could be made. Check the internet connection; here the studio is open.", file=sys.stderr, flush=True)
+    if visitors is not None:
+        print("Visitors keep to files of their own and cannot train. With --auth USER:PASSWORD only your own people come in, and share "
+              "your folder.", flush=True)  # fmt: skip
+
+
+def _close(engine: Engine, supervisor: Supervisor | None, visitors: Visitors | None) -> None:
+    engine.close()
+    if supervisor is not None:
         supervisor.close()
+    if visitors is not None:
+        visitors.close()

@@ -20,10 +20,10 @@ from studio.errors import StudioError
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.models.folder import ModelInfo
 from studio.models.loaded import count_classes
-from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,
     QUIET,
+    WORK,
     Target,
     cells_html,
     data_url,
@@ -72,10 +72,10 @@ class Visit:
 class ClassesTab:
     """Builds the tab inside the current Blocks and wires it.
 
-    datasets: image sets that can be filled up.
+    datasets: image sets that can be filled up, None = there are none to see.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, datasets: DataSets):
+    def __init__(self, engine: Engine, session: gr.State, datasets: DataSets | None):
         self.engine, self.session, self.datasets = engine, session, datasets
         self._visits: dict[str, Visit] = {}
         self._faces: dict[tuple[str, int], str] = {}  # (hash of the model, class) -> its example picture as a URL
@@ -130,7 +130,7 @@ class ClassesTab:
                     gr.HTML(note("<b>Export a set.</b> A zip with a folder a class and a list of seeds and recipes, to train on or to give "
                                  "away. Seeds count up from the one above; at a boldness of 1 pictures vary as the model learnt."),
                             padding=False)  # fmt: skip
-                    self.way = gr.Radio(_WAYS, value=_EACH, label="How many", elem_id="classes-way")
+                    self.way = gr.Radio(_WAYS, value=_EACH, label="How many", visible=self.datasets is not None, elem_id="classes-way")
                     self.each = gr.Number(10, label="Pictures a class", precision=0, minimum=1, maximum=100_000, elem_id="classes-each")
                     self.set = gr.Dropdown([], label="Image set to fill up", visible=False, elem_id="classes-set")
                     self.advice = gr.HTML("", visible=False, padding=False, elem_id="classes-advice")
@@ -185,7 +185,7 @@ class ClassesTab:
             return gr.update(value=note("Stopped.")) if getattr(self._visit(session), flag).is_set() else gr.skip()
 
         work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
-            friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
+            friendly(run), inputs, outputs, show_progress_on=view, **WORK
         )
         work.failure(lambda: [gr.update(visible=False), ""], None, [stop, view], **QUIET)
         work.success(lambda: gr.update(visible=False), None, stop, **QUIET).then(friendly(end), self.session, view, **QUIET)
@@ -225,7 +225,7 @@ class ClassesTab:
         if there is not None and there.model in titles and there.model not in ids:
             theirs, ours = titles[there.model], titles[visit.model]
             whose = note(f"The model in Explore, <b>{theirs}</b>, has no classes. Here is <b>{ours}</b>, which has.")
-        sets = [(s.title, s.id) for s in self.datasets.list() if s.classes]
+        sets = [(s.title, s.id) for s in self.datasets.list() if s.classes] if self.datasets is not None else []
         set_id = set_id if set_id in [i for _, i in sets] else (sets[0][1] if sets else None)
         return [
             gr.update(visible=False),
@@ -384,6 +384,13 @@ class ClassesTab:
         classes = self.engine.model(visit.model).classes if visit.model else ()
         return [gr.update(label=f"Weight of {classes[k]}", visible=True) for k in shown] + [gr.update(visible=False)] * (MOST - len(shown))
 
+    def forget(self, session: Session) -> None:
+        """The visitor has left."""
+        visit = self._visits.pop(session.id, Visit())
+        visit.stop_walk.set()
+        visit.stop_export.set()
+        self.engine.cancel(f"{session.id}/classes")
+
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that the chosen picture can go to. Called once all tabs are built."""
         with self.tools:
@@ -406,7 +413,7 @@ class ClassesTab:
             recipes, progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"), cancel=visit.stop_walk.is_set
         )
         progress(1.0, desc="Writing MP4 and WebP")
-        path = get_settings().outputs / "classes" / f"{_moment()}-{visit.model}-walk"
+        path = session.place.output("classes", f"{_moment()}-{visit.model}-walk")
         mp4, webp = (save_clip(pictures, path.with_name(path.name + ending)) for ending in (".mp4", ".webp"))
         view = f'<div class="gs-stage"><img alt="The walk through the classes" class="small" src="{file_url(webp)}"></div>'
         return [gr.update(value=view, visible=True), *(gr.update(value=str(p), visible=True) for p in (mp4, webp))]
@@ -420,7 +427,7 @@ class ClassesTab:
 
     def _advise(self, session: Session, set_id: str | None) -> str:
         """What filling up would make, in a sentence or two."""
-        if not set_id:
+        if not set_id or self.datasets is None:
             return note("No image set here has classes. Take one in with sub-folders in the Train tab.")
         classes = self.engine.model(self._visit(session).model).classes
         filling = fill_up(self.datasets.get(set_id).classes, classes)
@@ -436,7 +443,7 @@ class ClassesTab:
         """Class -> how many pictures."""
         classes = self.engine.model(visit.model).classes
         if way == _FILL:
-            if not set_id:
+            if not set_id or self.datasets is None:
                 raise StudioError("There is no image set to fill up.", "Take one in with sub-folders in the Train tab.")
             wanted = fill_up(self.datasets.get(set_id).classes, classes).make
         else:
@@ -454,12 +461,12 @@ class ClassesTab:
         try:
             wanted = self._wanted(visit, way, each, set_id, only)
             path = export_set(
-                self.engine, visit.model, wanted, get_settings().outputs / "classes" / f"{_moment()}-{visit.model}-set.zip",
+                self.engine, visit.model, wanted, session.place.output("classes", f"{_moment()}-{visit.model}-set.zip"),
                 float(psi), check_seed(seed), same, Pace(progress, "Pictures"), visit.stop_export.is_set,
             )  # fmt: skip
         except CancelledError:
             return [note("Stopped; nothing was kept."), gr.update(visible=False)]
-        text = f"{sum(wanted.values()):,} pictures of {len(wanted):,} classes: <code>{html.escape(str(path))}</code>"
+        text = f"{sum(wanted.values()):,} pictures of {len(wanted):,} classes. {session.place.told(path)}"
         return [note(text), gr.update(value=str(path), visible=True)]
 
 

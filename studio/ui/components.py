@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 # A handler of ours is no part of the public API, shows no spinner over the picture, and only the newest waits.
 QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 LIVE = {**QUIET, "trigger_mode": "always_last"}
+# Long work tells its progress. How much of it goes on at once is for the queue to say; what waits can still be stopped.
+WORK = {"show_progress": "full", "api_visibility": "private", "concurrency_id": "work", "concurrency_limit": "default"}
 
 _PRESS = """
 element.addEventListener('click', (e) => {

@@ -24,6 +24,7 @@ from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,
     QUIET,
+    WORK,
     Target,
     cells_html,
     data_url,
@@ -237,31 +238,16 @@ class ExploreTab:
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
-    def begin(self, request: gr.Request) -> list:
-        """A new visitor: the recipe of the link, or the first model's first picture. For [session, *outputs]."""
-        session = Session()
-        link = dict(request.query_params).get("recipe") if request is not None else None
-        if link:
-            try:
-                recipe = Recipe.from_link(link)
-                self.engine.library.get(recipe.model)
-                session.recipe = recipe
-            except StudioError as e:
-                gr.Warning(str(e))
-        found, broken = self.engine.library.scan()
-        for b in broken:
-            gr.Warning(b.reason)
+    def begin(self, session: Session) -> list:
+        """What a new visitor sees, for `self.outputs`."""
         if session.recipe is None:
-            usable = [m for m in found if draws(m)]
-            if not usable:
-                text = _EMPTY.format(folder=html.escape(str(get_settings().models)))
-                return [session, empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
-            session.recipe = self.first(usable[0].id)
+            text = "<b>No model here yet.</b>" if session.place.guest else _EMPTY.format(folder=html.escape(str(get_settings().models)))
+            return [empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
         try:
-            return [session, *self.show(session)]
+            return self.show(session)
         except StudioError as e:
             gr.Warning(str(e))
-            return [session, empty_html(html.escape(str(e))), *[gr.skip()] * (len(self.outputs) - 1)]
+            return [empty_html(html.escape(str(e))), *[gr.skip()] * (len(self.outputs) - 1)]
 
     def _models(self) -> list[ModelInfo]:
         """Those that can be explored."""
@@ -332,7 +318,7 @@ class ExploreTab:
         slide(self.walk, self._walk, [self.walk])
         making = self.clip.click(friendly(self._begin_clip), s, [self.clip_stop, self.clip_view], **QUIET).then(
             friendly(self._clip), [s, self.frames], [self.clip_view, self.clip_file],
-            show_progress="full", show_progress_on=self.clip_view, api_visibility="private", concurrency_limit=None,
+            show_progress_on=self.clip_view, **WORK,
         )  # fmt: skip
         making.success(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
         making.failure(lambda: [gr.update(visible=False)] * 2, None, [self.clip_stop, self.clip_view], **QUIET)
@@ -471,13 +457,18 @@ class ExploreTab:
         recipe = self.engine.stamped(session.open())
         picture = self.engine.render(recipe)
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = get_settings().outputs / "explore" / f"{moment}-{recipe.model}-seed{recipe.seed}.png"
+        path = session.place.output("explore", f"{moment}-{recipe.model}-seed{recipe.seed}.png")
         save_picture(picture, recipe, path)
-        text = f"Saved as <code>{html.escape(str(path))}</code>, recipe inside: drop it back in to return here."
+        text = session.place.told(path, ", recipe inside: drop it back in to return here")
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
     def _link(self, session: Session) -> dict:
         return gr.update(value=f"?recipe={self.engine.stamped(session.open()).to_link()}", visible=True)
+
+    def forget(self, session: Session) -> None:
+        """The visitor has left."""
+        self._stops.pop(session.id, threading.Event()).set()
+        self.engine.cancel(session.id)
 
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that the picture can go to. Called once all tabs are built."""
@@ -531,7 +522,7 @@ class ExploreTab:
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.skip()]
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = save_clip(pictures, get_settings().outputs / "explore" / f"{moment}-walk.webp")
+        path = save_clip(pictures, session.place.output("explore", f"{moment}-walk.webp"))
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'
         return [gr.update(value=view, visible=True), gr.update(value=str(path), visible=True)]
 

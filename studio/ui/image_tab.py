@@ -3,9 +3,7 @@
 import dataclasses
 import datetime
 import functools
-import html
 import secrets
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,8 +24,7 @@ from studio.engine.recipe import Recipe
 from studio.engine.translate_files import make_files
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
-from studio.settings import get_settings
-from studio.ui.components import QUIET, Target, friendly, note, target_buttons
+from studio.ui.components import QUIET, WORK, Target, friendly, note, target_buttons
 from studio.ui.session import Session
 from studio.ui.translate_page import Pace, outcomes_html
 
@@ -99,6 +96,16 @@ class ImageTab:
                 id, _ = self._recent.popitem(last=False)
                 self._visits[id].let_go()
 
+    def forget(self, session: Session) -> None:
+        """The visitor has left."""
+        with self._lock:
+            self._recent.pop(session.id, None)
+            visit = self._visits.pop(session.id, None)
+        if visit is not None:
+            for stop in (visit.stop, visit.stop_many, visit.stop_clip):
+                stop.set()
+            visit.let_go()
+
     # -- parts of the page ---------------------------------------------------------------------------------------
 
     def _build_input(self) -> None:
@@ -158,9 +165,8 @@ class ImageTab:
         """Make something of the open picture, with progress and a way to stop."""
         begun = event.success(friendly(self._begin), self.session, self.stop, **QUIET)
         ran = begun.success(
-            friendly(self._run), [self.session, *self.settings], self._shown, show_progress="full", show_progress_on=self.stage,
-            api_visibility="private", concurrency_limit=None, trigger_mode="multiple",
-        )  # fmt: skip
+            friendly(self._run), [self.session, *self.settings], self._shown, show_progress_on=self.stage, trigger_mode="multiple", **WORK
+        )
         ran.then(friendly(self._end), self.session, self.stop, **QUIET)
 
     def _begin(self, session: Session) -> dict:
@@ -186,7 +192,7 @@ class ImageTab:
             return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
 
         work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
-            friendly(run), inputs, outputs, show_progress="full", show_progress_on=view, api_visibility="private", concurrency_limit=None
+            friendly(run), inputs, outputs, show_progress_on=view, **WORK
         )
         work.failure(lambda: [gr.update(visible=False), gr.update(value="", visible=False)], None, [stop, view], **QUIET)
         work.success(lambda: gr.update(visible=False), None, stop, **QUIET)
@@ -214,7 +220,7 @@ class ImageTab:
 
         def send(session: Session, recipe: Recipe, *values) -> list:
             recipe = self.engine.stamped(recipe)
-            path = Path(tempfile.mkdtemp(prefix="studio-sent-")) / f"{safe_part(recipe.model)}-seed{recipe.seed}.png"
+            path = session.place.passing() / f"{safe_part(recipe.model)}-seed{recipe.seed}.png"
             return there.send(session, save_picture(self.engine.render(recipe), recipe, path), *values)
 
         return dataclasses.replace(there, send=send)
@@ -237,7 +243,7 @@ class ImageTab:
             begun = pace.done
             return make(opened, lambda done, all_: pace(begun + done / all_, len(files)), stop)
 
-        path = self._output(f"{len(files)}-pictures-{model}", ".zip")
+        path = self._output(session, f"{len(files)}-pictures-{model}", ".zip")
         outcomes = make_files(made, files, path, about, pace, stop, open_file, self.made)
         some = any(o.entry for o in outcomes)
         view = gr.update(value=outcomes_html(outcomes, self.made), visible=True)
@@ -246,19 +252,19 @@ class ImageTab:
     def _into_clip(self, session: Session, video: str, smoothing: str, recipe: ImageRecipe, make: Callable, progress: gr.Progress) -> list:
         """make: (recipe, frame, cancel=...) -> frame. For [clip_note, clip_view, clip_file]."""
         stop = self._visit(session).stop_clip.is_set
-        path = self._output(f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
+        path = self._output(session, f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
         try:
             frame = functools.partial(make, recipe, cancel=stop)
             make_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe.to_json())
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
-        text = note(f"Saved as <code>{html.escape(str(path))}</code>.")
+        text = note(session.place.told(path))
         return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
 
-    def _output(self, stem: str, ending: str) -> Path:
+    def _output(self, session: Session, stem: str, ending: str) -> Path:
         """A new file for a result. Its name cannot be guessed, for whoever knows it may download it."""
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        return get_settings().outputs / self.id / f"{stem}-{moment}-{secrets.token_hex(6)}{ending}"
+        return session.place.output(self.id, f"{stem}-{moment}-{secrets.token_hex(6)}{ending}")
 
 
 def need_video(video: str | None) -> str:

@@ -11,7 +11,7 @@ from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.latents.seeds import parse_seeds
-from studio.ui.components import LIVE, QUIET, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html, target_buttons
+from studio.ui.components import LIVE, QUIET, WORK, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html, target_buttons
 from studio.ui.explore import ExploreTab
 from studio.ui.session import Session
 
@@ -21,9 +21,9 @@ _BANDS = [("Coarse: pose, shape", "coarse"), ("Middle: features", "middle"), ("F
 
 
 class MixTab:
-    """Builds the tab and wires it. explore: where cells open.  tabs: to change over to it."""
+    """Builds the tab and wires it. explore: where cells open, None = nowhere.  tabs: to change over to it."""
 
-    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab, tabs: gr.Tabs):
+    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab | None, tabs: gr.Tabs):
         self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
         self._stops: dict[str, threading.Event] = {}  # of the grids that are being made, by visitor
         self._build()
@@ -46,9 +46,9 @@ class MixTab:
             with gr.Column(scale=4, min_width=300, elem_id="mixer-result"):
                 self.stage = gr.HTML(empty_html("Move a weight to begin."), padding=False, elem_id="mixer-stage")
                 with gr.Row(elem_classes="gs-tools") as self.tools:
-                    self.open = gr.Button("Open in Explore", elem_id="mixer-open")
-        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's. "
-                     "Press a cell to open it in Explore."), padding=False)
+                    self.open = gr.Button("Open in Explore", visible=self.explore is not None, elem_id="mixer-open")
+        press = " Press a cell to open it in Explore." if self.explore is not None else ""
+        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's." + press), padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self.rows = gr.Textbox("1-4", label="Rows: seeds of the pictures that are kept", elem_id="mix-rows")
@@ -69,19 +69,20 @@ class MixTab:
         self.band.input(lambda band: gr.update(visible=band == "own"), self.band, self.range_box, **QUIET)
         making = self.make.click(friendly(self._begin), s, self.stop, **QUIET).then(
             friendly(self._grid), [s, self.rows, self.columns, self.band, self.low, self.high, self.psi], self.grid,
-            show_progress="full", api_visibility="private", concurrency_limit=None,
+            **WORK,
         )  # fmt: skip
         for ended in (making.success, making.failure):
             ended(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
-        self.grid.select(friendly(self._open_cell), s, [self.tabs, *self.explore.outputs], **QUIET)
         inputs = [s, self.psi, *self.seeds, *self.weights]
         for slider in [*self.weights, self.psi]:
             slider.input(friendly(self._mixer), inputs, self.stage, **LIVE)
         for number in self.seeds:
             for trigger in (number.submit, number.blur):
                 trigger(friendly(self._faces), inputs, [*self.faces, self.stage], **QUIET)
-        self.open.click(friendly(self._open_mixer), s, [self.tabs, *self.explore.outputs], **QUIET)
+        if self.explore is not None:
+            self.grid.select(friendly(self._open_cell), s, [self.tabs, *self.explore.outputs], **QUIET)
+            self.open.click(friendly(self._open_mixer), s, [self.tabs, *self.explore.outputs], **QUIET)
 
     def enter(self, session: Session, *values) -> list:
         """When the tab is opened: pictures of the sources, and the mix."""
@@ -100,7 +101,7 @@ class MixTab:
     @property
     def target(self) -> Target:
         """For other tabs: a picture becomes the first row of the grid and the first source of the mixer."""
-        outputs = [self.rows, self.psi, self.seeds[0], self.tabs, *self.explore.outputs]
+        outputs = [self.rows, self.psi, self.seeds[0], self.tabs, *(self.explore.outputs if self.explore is not None else [])]
         return Target("mix", "Put into Mix", self._take, [self.rows], outputs)
 
     def _take(self, session: Session, recipe: Recipe, rows: str) -> list:
@@ -108,9 +109,10 @@ class MixTab:
             others = [s for s in parse_seeds(rows, _MOST) if s != recipe.seed]
         except StudioError:  # something half written, which the picture replaces
             others = []
-        opened = self._open_in_explore(session, recipe)  # Mix takes its model and its classes from there
+        session.recipe = recipe  # Mix takes its model and its classes from there
+        opened = self.explore.show(session) if self.explore is not None else []
         text = ", ".join(str(s) for s in [recipe.seed, *others][:_MOST])
-        return [text, recipe.psi, recipe.seed, gr.update(selected="mix"), *opened[1:]]
+        return [text, recipe.psi, recipe.seed, gr.update(selected="mix"), *opened]
 
     # -- the grid ------------------------------------------------------------------------------------------------
 
@@ -190,6 +192,11 @@ class MixTab:
         recipes = [Recipe(model=now.model, seeds=(SeedWeight(s),), psi=psi, noise=now.noise, classes=now.classes) for s in seeds]
         faces = [stage_html(p, f"Seed {s}") for s, p in zip(seeds, self.engine.render_many(recipes, preview=True), strict=True)]
         return [*faces, self._mixer(session, psi, *values)]
+
+    def forget(self, session: Session) -> None:
+        """The visitor has left."""
+        self._stops.pop(session.id, threading.Event()).set()
+        self.engine.cancel(f"{session.id}/mixer")
 
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that the mix can go to. Called once all tabs are built."""

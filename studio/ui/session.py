@@ -1,14 +1,58 @@
 """What one visitor has open: the recipe, its history, pins. Kept on the server, one object a browser tab."""
 
+import html
+import secrets
+import tempfile
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from studio.engine.recipe import Edit, Recipe
 from studio.errors import StudioError
 from studio.latents.mixing import bands
+from studio.settings import ensure_writable, get_settings
 
 _HISTORY = 500
 PAD_REACH = 2.0  # standard deviations from the middle of the pad to its edge
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a visitor's files are kept: the studio's home, or, of a guest, a folder that goes with the visit.
+
+    folder: what is in the two below.
+    """
+
+    folder: Path
+    guest: bool = False
+
+    @property
+    def outputs(self) -> Path:
+        """What was saved, in a folder a tab."""
+        return self.folder / "outputs"
+
+    @property
+    def sources(self) -> Path:
+        """The pictures that others were made from."""
+        return self.folder / "sources"
+
+    def output(self, tab: str, name: str) -> Path:
+        """A file that is to be saved. Raises StudioError when nothing can be."""
+        return ensure_writable(self.outputs / tab) / name
+
+    def passing(self) -> Path:
+        """A new folder for a file that one tab sends to another."""
+        if not self.guest:
+            return Path(tempfile.mkdtemp(prefix="studio-sent-"))
+        folder = self.folder / "sent" / secrets.token_hex(8)
+        folder.mkdir(parents=True)
+        return folder
+
+    def told(self, path: Path, more: str = "") -> str:
+        """HTML: where something was saved. A guest gets no path of the host's.  more: how the sentence ends."""
+        if self.guest:
+            return f"Ready to download{html.escape(more)}. It is deleted here when you leave."
+        return f"Saved as <code>{html.escape(str(path))}</code>{html.escape(more)}."
 
 
 @dataclass
@@ -26,6 +70,7 @@ class Session:
     mix_cells: list[Recipe | None] = field(default_factory=list)
     mixer: Recipe | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    place: Place = field(default_factory=lambda: Place(get_settings().home))
 
     def open(self) -> Recipe:
         """The recipe. Raises StudioError when there is none yet."""

@@ -213,6 +213,8 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-note > img { width: 192px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
 #classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
 .dark #classes-more { border-color: var(--neutral-800); }
+.gs-note a { padding: 0 !important; margin: 0 !important; text-decoration: underline; overflow-wrap: anywhere; }
+#share-hub > button span:first-child, #share-space > button span:first-child { font-size: 17px; font-weight: 600; }
 @media (max-width: 640px) {
   #classes-chips .gs-strip { flex-wrap: nowrap; }
   #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }

@@ -73,16 +73,17 @@ class Visit:
 class TrainTab:
     """Builds the tab inside the current Blocks.
 
-    datasets: the store of image sets.  supervisor: the queue.  tabs: the outer tabs, to go to Explore.
+    explore: where models that draw are opened, None = nowhere.  tabs: the outer tabs, to go there.
+    datasets: the store of image sets.  supervisor: the queue.
     openings: other tabs, built before, where a model that was made here can be opened.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets,
+    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab | None, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets,
                  openings: Sequence[Opening] = ()):  # fmt: skip
         self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
         self.supervisor, self.datasets = supervisor, datasets
-        in_explore = Opening("explore", "Explore", draws, self._explored, explore.outputs)
-        self.openings = [in_explore, *openings]
+        in_explore = [] if explore is None else [Opening("explore", "Explore", draws, self._explored, explore.outputs)]
+        self.openings = [*in_explore, *openings]
         self.a = Zone(datasets, supervisor, session, "train", "gs-a")
         self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
         self._visits: dict[str, Visit] = {}

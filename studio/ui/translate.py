@@ -23,7 +23,7 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
-from studio.ui.components import LIVE, QUIET, empty_html, friendly, note, press_grid
+from studio.ui.components import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid
 from studio.ui.image_tab import TILES, ImageTab, ImageVisit, need_video
 from studio.ui.session import Session
 from studio.ui.translate_page import (
@@ -160,8 +160,7 @@ class TranslateTab(ImageTab):
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
         self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
                         api_visibility="private", concurrency_limit=None)  # fmt: skip
-        self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress="full", show_progress_on=self.back_view,
-                        api_visibility="private", concurrency_limit=None)  # fmt: skip
+        self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress_on=self.back_view, **WORK)
 
         look = (self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release)
         for trigger in (self.video.change, *look):
@@ -341,7 +340,7 @@ class TranslateTab(ImageTab):
 
     def _save(self, session: Session, *settings) -> list:
         path = self._saved_file(session, *settings)
-        text = f"Saved as <code>{html.escape(str(path))}</code>, with the recipe inside."
+        text = session.place.told(path, ", with the recipe inside")
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, *settings) -> Path:
@@ -349,8 +348,8 @@ class TranslateTab(ImageTab):
         visit, recipe = self._visit(session), _recipe(*settings)
         source = visit.opened()
         picture = blended(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
-        recipe = self.engine.stamped(recipe.replace(source=keep(source.path)))
-        return save_picture(picture, recipe, self._output(f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
+        recipe = self.engine.stamped(recipe.replace(source=keep(source.path, session.place.sources)))
+        return save_picture(picture, recipe, self._output(session, f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
 
     # -- the way back --------------------------------------------------------------------------------------------
 
@@ -379,7 +378,7 @@ class TranslateTab(ImageTab):
 
         def make(source: Source, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
             picture = self.engine.translate(recipe, source.picture, told, stop)
-            return picture, encode(picture, recipe.replace(source=keep(source.path)))
+            return picture, encode(picture, recipe.replace(source=keep(source.path, session.place.sources)))
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
         return self._into_zip(session, files, make, open_source, recipe.model, about, progress)

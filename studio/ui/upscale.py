@@ -1,6 +1,5 @@
 """Upscale: one's own pictures and videos made larger by a model that draws the detail."""
 
-import html
 import secrets
 import time
 from collections.abc import Callable
@@ -305,15 +304,15 @@ class UpscaleTab(ImageTab):
 
     def _save(self, session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
         path = self._saved_file(session, *settings, progress=Pace(progress, "Saving"))
-        text = f"Saved as <code>{html.escape(str(path))}</code>, with the recipe inside."
+        text = session.place.told(path, ", with the recipe inside")
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, model: str, strength: float, *_, progress: Callable | None = None) -> Path:
         """The result that is shown, as a PNG, however the settings were changed since; but for the strength, which shows at once."""
         visit = self._visit(session)
         result = visit.made()
-        path = self._output(f"{safe_part(result.original.path.stem)}-{result.recipe.model}", ".png")
-        return result.save(path, strength / 100, keep(result.original.path), visit.dpi, progress)
+        path = self._output(session, f"{safe_part(result.original.path.stem)}-{result.recipe.model}", ".png")
+        return result.save(path, strength / 100, keep(result.original.path, session.place.sources), visit.dpi, progress)
 
     def _recipe(self, width: int, height: int, model: str | None, strength: float, tile: int, *size) -> tuple[ImageRecipe, Size]:
         """The settings on the page, for a picture of so many pixels."""
@@ -330,7 +329,7 @@ class UpscaleTab(ImageTab):
             recipe, size = self._recipe(original.width, original.height, *settings)
             result = enlarge(self.engine, recipe, original, told, stop)
             path = get_settings().cache / f"{secrets.token_hex(8)}.png"
-            result.save(path, recipe.strength, keep(original.path), size.printed_dpi, cancel=stop)
+            result.save(path, recipe.strength, keep(original.path, session.place.sources), size.printed_dpi, cancel=stop)
             before, after = result.views(_PREVIEW)
             return Image.blend(before, after, recipe.strength), path
 

@@ -1,0 +1,132 @@
+"""The engine where a graphics card is lent for moments only, as on ZeroGPU Spaces.
+
+There CUDA exists only inside of functions that `spaces.GPU` decorates; they run in a process of their own, to which what they
+take and give is sent.
+"""
+
+import contextvars
+import functools
+import importlib.util
+import os
+from collections.abc import Callable, Hashable
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from studio.engine.engine import Engine
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.recipe import Recipe
+from studio.errors import StudioError
+from studio.models.library import Library
+from studio.models.raster import Raster
+
+# Seconds that the card is asked for at most; less is granted sooner.
+_SECONDS = {"render": 15, "render_many": 60}
+_SECONDS_FROM_PICTURES = 120
+
+
+def engine_here(device: str | None = None, on_wish: Callable[[], None] = lambda: None) -> Engine:
+    """The engine that suits this machine."""
+    if os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true") and importlib.util.find_spec("spaces"):
+        return ZeroEngine(on_wish=on_wish)
+    return Engine(device=device, on_wish=on_wish)
+
+
+class ZeroEngine(Engine):
+    """Keeps house on the CPU; every picture is made by an engine in the process that has the card.
+
+    How far a piece of work is, is told only when it is done, and it can be given up only before it begins.
+    """
+
+    def __init__(self, library: Library | None = None, on_wish: Callable[[], None] = lambda: None):
+        import spaces
+
+        super().__init__(library, "cpu", on_wish=on_wish)
+        self._on_card = spaces.GPU(_on_card, duration=_seconds)
+
+    def _lend(self, verb: str, *args) -> Any:
+        self._on_wish()
+        result, failure = self._on_card(self.library, verb, args)
+        if failure is not None:
+            raise failure
+        return result
+
+    def render(self, recipe: Recipe, preview: bool = False) -> np.ndarray:
+        """As `Engine.render`."""
+        return self._lend("render", recipe, preview)
+
+    def render_many(self, recipes: list[Recipe], preview: bool = False, progress=None, cancel=None) -> list[np.ndarray]:
+        """As `Engine.render_many`."""
+        _ask_first(cancel)
+        pictures = self._lend("render_many", recipes, preview)
+        _tell_done(progress, len(recipes))
+        return pictures
+
+    def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
+        """As `Engine.submit`, without cached layers."""
+        # The card is lent to the visitor whose request this is, and the thread that asks for it knows none by itself.
+        visit = contextvars.copy_context()
+        return self._ask(functools.partial(visit.run, self._lend, "render", recipe, preview), session)
+
+    def translate(self, recipe: ImageRecipe, image: Image.Image, progress=None, cancel=None) -> Image.Image:
+        """As `Engine.translate`."""
+        _ask_first(cancel)
+        picture = self._lend("translate", recipe, image)
+        _tell_done(progress, 1)
+        return picture
+
+    def upscale(self, recipe: ImageRecipe, image: Image.Image | Raster, progress=None, cancel=None) -> Image.Image:
+        """As `Engine.upscale`."""
+        _ask_first(cancel)
+        picture = self._lend("upscale", recipe, image)
+        _tell_done(progress, 1)
+        return picture
+
+    def upscale_rows(self, recipe: ImageRecipe, source: Raster, begin: Callable, progress=None, cancel=None) -> None:
+        """As `Engine.upscale_rows`; the result has room in memory here."""
+        _ask_first(cancel)
+        rows = self._lend("rows", recipe, source)
+        begin(*rows.shape[:2])(rows)
+        _tell_done(progress, 1)
+
+
+def _ask_first(cancel: Callable[[], bool] | None) -> None:
+    if cancel is not None and cancel():
+        raise CancelledError()
+
+
+def _tell_done(progress: Callable[[int, int], None] | None, count: int) -> None:
+    if progress is not None:
+        progress(count, count)
+
+
+def _seconds(library: Library, verb: str, args: tuple) -> int:
+    return _SECONDS.get(verb, _SECONDS_FROM_PICTURES)
+
+
+# -- in the process that has the card ---------------------------------------------------------------------------------
+
+_engine: Engine | None = None  # of this process; it is kept as long as the process is
+
+
+def _on_card(library: Library, verb: str, args: tuple) -> tuple[Any, StudioError | None]:
+    """What an engine on the card makes, and the failure that people should read: only such values can be sent back."""
+    global _engine
+    try:
+        if _engine is None:
+            torch.set_num_threads(1)  # this process is a copy of one with threads, whose pool of them did not come along
+            _engine = Engine(library)
+        _engine.library = library
+        return (_rows(_engine, *args) if verb == "rows" else getattr(_engine, verb)(*args)), None
+    except StudioError as e:
+        return None, e
+
+
+def _rows(engine: Engine, recipe: ImageRecipe, source: Raster) -> np.ndarray:
+    """(H, W, C) of an enlargement."""
+    bands: list[np.ndarray] = []
+    engine.upscale_rows(recipe, source, lambda height, width: bands.append)
+    return np.concatenate(bands)

@@ -1,0 +1,1 @@
+"""Giving away: models and Spaces to the Hub of Hugging Face."""

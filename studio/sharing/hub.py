@@ -1,0 +1,326 @@
+"""Models to the Hub of Hugging Face, with its own client.
+
+The token is the artist's: it is kept in no file, no log and no error sentence of ours.
+HF_ENDPOINT names another Hub than huggingface.co.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo
+from studio.sharing.hub_card import hub_card
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Progress = Callable[[int, int], None]  # bytes that are there, all bytes
+Cancel = Callable[[], bool]
+
+# What a model folder holds, of which the Hub gets no more and no less.
+MODEL_FILES = ("config.json", "model.safetensors", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
+_LARGE = 1 << 17  # bytes; from here on a file is sent alone
+_TOKEN = re.compile(r"[\x21-\x7e]{8,1000}")
+_REPO = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_WHERE = "Make one that may write at huggingface.co/settings/tokens and type it here, or log in with 'hf auth login'."
+
+
+@dataclass(frozen=True)
+class Account:
+    """As whom one is known on the Hub.  name: the user.  groups: organisations that the user is in."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+def known_token() -> str | None:
+    """The token of the environment (HF_TOKEN) or of 'hf auth login', when there is one."""
+    from huggingface_hub import get_token
+
+    return get_token()
+
+
+def whoami(token: str | None = None) -> Account:
+    """Whose token it is; None = the one that is known here. Raises StudioError when there is none or it may not write."""
+    with hub(token) as api:
+        return _account(api)
+
+
+def push(
+    info: ModelInfo,
+    repo_id: str,
+    *,
+    token: str | None = None,
+    private: bool = True,
+    licence: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> str:
+    """Put a model on the Hub, in one commit: all of it is there, or nothing. Returns its address.
+
+    repo_id: 'user/name', or a name alone for one's own.  token: None = the one that is known here.
+    private: seen by its owner alone; when false, the model's consent to be shown to all is needed.
+    licence: what others may do with it.  progress: (bytes that are there, all).  cancel: asked often; when true CancelledError.
+    A model of this studio that is there already gets a new version; anything else of this name is left alone.
+    Raises StudioError: what failed, and what to do.
+    """
+    if not private:
+        ensure_public(info)
+    with hub(token) as api:
+        repo_id = full_name(api, repo_id)
+        files: dict[str, Path | bytes] = {f"{f.relative_to(info.path).as_posix()}": f for f in model_files(info)}
+        files["README.md"] = hub_card(info, repo_id, licence).encode()
+        there = open_repo(api, repo_id, "model", private=private)
+        gone = [name for name in there.files if _is_ours(name) and name not in files]
+        upload(api, repo_id, "model", files, gone, f"{info.title}: from GAN Studio", progress, cancel)
+        there.show(private)
+        return f"{api.endpoint}/{repo_id}"
+
+
+def model_files(info: ModelInfo) -> list[Path]:
+    """The files of a model folder that make the model; strays and links are left out. The card is not among them."""
+    found = [info.path / name for name in MODEL_FILES] + [*info.examples("A"), *info.examples("B")]
+    return [f for f in found if f.is_file() and not f.is_symlink()]
+
+
+def _is_ours(name: str) -> bool:
+    return name in MODEL_FILES or name.startswith("examples/")
+
+
+def ensure_public(info: ModelInfo) -> None:
+    """Raises StudioError when a model may not be shown to everybody."""
+    from studio.sharing.consent import may_share_publicly
+
+    allowed, reason = may_share_publicly(info)
+    if not allowed:
+        raise StudioError(f"'{info.title}' cannot be shown to everybody.", reason)
+
+
+# -- what models and Spaces share ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def hub(token: str | None) -> "Iterator[HfApi]":
+    """The Hub, for this token; inside, whatever fails becomes a StudioError in plain words.
+
+    Raises StudioError when there is no token, or what was typed can be none.
+    """
+    from huggingface_hub import HfApi
+
+    token = (token or "").strip() or known_token()
+    if not token:
+        raise StudioError("The Hub must know who you are, and no token is known here.", _WHERE)
+    if not _TOKEN.fullmatch(token):
+        raise StudioError("That cannot be a token of the Hub.", "Tokens begin with 'hf_' and are one word.")
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").rstrip("/") or None, token=token, library_name="gan-studio")
+    try:
+        yield api
+    except StudioError:
+        raise
+    except Exception as e:
+        raise _told(e, api.endpoint, token) from None
+
+
+def _account(api: "HfApi") -> Account:
+    found = api.whoami()
+    role = ((found.get("auth") or {}).get("accessToken") or {}).get("role")
+    if role == "read":
+        raise StudioError(f"This token of {found['name']} may only read.", _WHERE)
+    return Account(found["name"], tuple(o["name"] for o in found.get("orgs", ())))
+
+
+def full_name(api: "HfApi", repo_id: str) -> str:
+    """'user/name' of what was typed. Raises StudioError for a name that cannot be, and for a token that may not write."""
+    repo_id = repo_id.strip()
+    if not _REPO.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id or repo_id.endswith((".git", ".", "-")):
+        raise StudioError(f"'{repo_id:.100}' cannot be a name on the Hub.", "Write user/name, in letters, digits, '-', '_' and '.'.")
+    account = _account(api)
+    return repo_id if "/" in repo_id else f"{account.name}/{repo_id}"
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repository that is ours to write.  files: what is in it.  private: whether only its owner sees it."""
+
+    api: "HfApi"
+    id: str
+    kind: str
+    files: tuple[str, ...]
+    private: bool
+
+    def show(self, private: bool) -> None:
+        """Have it seen by its owner alone, or by everybody."""
+        if private != self.private:
+            self.api.update_repo_settings(self.id, repo_type=self.kind, private=private)
+
+
+def open_repo(api: "HfApi", repo_id: str, kind: str, *, private: bool, **more) -> Repo:
+    """Make a repository, or take one of this studio's up again.
+
+    kind: 'model' or 'space'.  more: for the client's `create_repo`.  One that is there and shall be private is made so at once,
+    before anything comes into it. Raises StudioError when something else has this name.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.create_repo(repo_id, repo_type=kind, private=private, **more)
+        return Repo(api, repo_id, kind, (), private)
+    except HfHubHTTPError as e:
+        # 409: it is there. A token may also be good for what is there alone, and not for anything new.
+        if e.response.status_code not in (402, 403, 409):
+            raise
+        try:
+            found = api.repo_info(repo_id, repo_type=kind)
+        except HfHubHTTPError:
+            raise e from None
+    card = found.card_data.to_dict() if found.card_data else {}
+    names = tuple(s.rfilename for s in found.siblings or ())
+    ours = card.get("library_name") == "gan-studio" or "gan-studio" in (card.get("tags") or ())
+    if not ours and not set(names) <= {".gitattributes"}:
+        raise StudioError(f"There is something else named {repo_id} on the Hub already.", "Choose another name.")
+    repo = Repo(api, repo_id, kind, names, bool(found.private))
+    if private:
+        repo.show(True)
+        repo = Repo(api, repo_id, kind, names, True)
+    return repo
+
+
+def upload(
+    api: "HfApi",
+    repo_id: str,
+    kind: str,
+    files: Mapping[str, Path | bytes],
+    gone: list[str],
+    message: str,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> None:
+    """Send files (name there -> file or bytes) and take away `gone`, as one commit. The rest of it stays as it is."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    # Our own readers tell how far it is and can stop it midway; the client then says at each file that it goes without Xet.
+    logging.getLogger("huggingface_hub._commit_api").setLevel(logging.ERROR)
+    all_bytes = sum(len(f) if isinstance(f, bytes) else f.stat().st_size for f in files.values())
+    readers: list[_Told] = []
+    here = threading.get_ident()
+
+    def told() -> None:
+        if cancel is not None and cancel():
+            raise CancelledError()
+        # Small files go several at a time; progress is told by one thread alone.
+        if progress is not None and threading.get_ident() == here:
+            progress(min(sum(r.sent for r in readers), all_bytes), all_bytes)
+
+    with contextlib.ExitStack() as stack:
+        additions = []
+        for name, file in sorted(files.items()):
+            told()
+            source = io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb", buffering=0)
+            readers.append(stack.enter_context(_Told(source, told)))
+            additions.append(CommitOperationAdd(name, readers[-1]))  # reads it once, for its hash
+        for reader in readers:
+            reader.sending = True
+        small = [a for a in additions if a.upload_info.size < _LARGE]
+        for batch in [small, *([a] for a in additions if a.upload_info.size >= _LARGE)]:
+            told()
+            api.preupload_lfs_files(repo_id, batch, repo_type=kind, free_memory=False)
+        told()
+        operations = [*additions, *(CommitOperationDelete(name) for name in gone)]
+        api.create_commit(repo_id, operations, commit_message=message, repo_type=kind)
+    if progress is not None:
+        progress(all_bytes, all_bytes)
+
+
+class _Told(io.BufferedReader):
+    """A file that tells how much of it was sent, and whose reading can be given up: `told` may raise."""
+
+    def __init__(self, raw, told: Callable[[], None]):
+        super().__init__(raw)
+        self._told, self.sending, self.sent = told, False, 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if self.sending:
+            self.sent = max(self.sent, self.tell())
+        self._told()
+        return data
+
+
+# -- failures in plain words -----------------------------------------------------------------------------------------
+
+
+def _told(error: Exception, endpoint: str, token: str) -> Exception:
+    """What a person should read of a failure; CancelledError stays what it is."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    host = urlsplit(endpoint).netloc or endpoint
+    for cause in causes:
+        if isinstance(cause, CancelledError | StudioError):
+            return cause
+        if isinstance(cause, LocalTokenNotFoundError):
+            return StudioError("The Hub must know who you are, and no token is known here.", _WHERE)
+        if isinstance(cause, OfflineModeIsEnabled):
+            return StudioError("The Hub was not asked: this computer is set to stay offline.", "Unset HF_HUB_OFFLINE, then try again.")
+        if isinstance(cause, HfHubHTTPError):
+            return _refused(cause, host, token)
+    names = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    if "TransportError" in names or isinstance(error, ConnectionError | TimeoutError):
+        return StudioError(f"The Hub ({host}) cannot be reached.", "See whether the network is there, then try again.")
+    words = _safe(str(error), token)
+    if _is_quota(words):
+        return _full(host)
+    return StudioError(f"It did not work: {words or type(error).__name__}.", "Nothing has changed on the Hub; try again.")
+
+
+def _refused(error, host: str, token: str) -> StudioError:
+    from huggingface_hub.errors import GatedRepoError
+
+    status, said = error.response.status_code, _safe(error.server_message or "", token)
+    quoted = f" It says: {said}." if said else ""
+    if _is_quota(said) or status in (413, 507):
+        return _full(host)
+    if isinstance(error, GatedRepoError):
+        return StudioError("This repository is gated: its owner has not let you in yet.", "Ask for access on its page, then try again.")
+    if status == 401:
+        return StudioError("The Hub does not accept this token.", _WHERE)
+    if status == 402:
+        return StudioError(f"The Hub wants a paid plan for this.{quoted}", "See huggingface.co/pricing, or choose other hardware.")
+    if status == 403:
+        return StudioError(f"This token may not write there.{quoted}", "Use a token that may, or a name of your own account.")
+    if status == 404:
+        return StudioError("The Hub does not know this name, or not for you.", "Check the name, and whose token it is.")
+    if status == 409:
+        return StudioError("Somebody changed it at the same moment, or the name is taken.", "Try again, or choose another name.")
+    if status == 429:
+        return StudioError("The Hub asks you to wait: there were too many requests.", "Try again in some minutes.")
+    if status >= 500:
+        return StudioError(f"The Hub ({host}) is in trouble right now (error {status}).", "Try again later; nothing is lost.")
+    return StudioError(f"The Hub did not accept it (error {status}).{quoted}", "Change what it names, then try again.")
+
+
+def _full(host: str) -> StudioError:
+    return StudioError(f"There is no room left for it on the Hub ({host}).", "Free some at huggingface.co/settings/billing, or share it publicly.")
+
+
+def _is_quota(said: str) -> bool:
+    return bool(re.search(r"quota|storage (?:limit|space)|(?:limit|space) (?:reached|exceeded)", said, re.IGNORECASE))
+
+
+def _safe(said: str, token: str) -> str:
+    """A server's words as part of a sentence of ours: one line, of bounded length, without the token."""
+    return " ".join(said.replace(token, "***").split()).rstrip(".")[:300]

@@ -1,0 +1,81 @@
+"""A Space run on this machine before it is pushed: its own app.py, in a process of its own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.errors import StudioError
+
+_OPEN = "GAN Studio is open at "
+_PATIENCE = 10  # seconds for it to end when asked to
+
+
+@dataclass
+class Preview:
+    """A Space that runs.  process: its own.  url: where it can be looked at, from this machine alone."""
+
+    process: subprocess.Popen
+    url: str
+    home: Path
+
+    def close(self) -> None:
+        """End it and take away what its visitor left. May be called again."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def __enter__(self) -> "Preview":
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.close()
+
+
+def preview(folder: Path, python: str = sys.executable) -> Preview:
+    """Start a Space's app.py; it is open when this returns, after some seconds.
+
+    python: the program to start it with.  It sees only its own folder and a home that is empty. Raises StudioError with its last words when it does not start.
+    """
+    folder = Path(folder).resolve()
+    if not (folder / "app.py").is_file():
+        raise StudioError(f"{folder} has no app.py.", "Make the Space first.")
+    home = Path(tempfile.mkdtemp(prefix="studio-preview-"))
+    place = {"STUDIO_HOME": str(home), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(_free_port())}
+    place |= {"GRADIO_TEMP_DIR": str(home / "uploads"), "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [python, "app.py"], cwd=folder, env={**os.environ, **place}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    said: deque[str] = deque(maxlen=20)
+    for line in process.stdout:
+        said.append(line.strip())
+        if line.startswith(_OPEN):
+            threading.Thread(target=_drain, args=(process,), daemon=True).start()
+            return Preview(process, line[len(_OPEN) :].split()[0], home)
+    Preview(process, "", home).close()
+    last = next((line for line in reversed(said) if line), "it said nothing")
+    raise StudioError(f"The Space did not start: {last:.300}", "Make it anew; if that does not help, tell us what it said.")
+
+
+def _drain(process: subprocess.Popen) -> None:
+    """Read on, for a full pipe would stop it."""
+    for _ in process.stdout:
+        pass
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

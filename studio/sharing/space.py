@@ -1,0 +1,238 @@
+"""A Space: a folder with this studio, chosen models and tabs, that runs as it stands, here and on the Hub."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import studio
+from studio.errors import StudioError
+from studio.models.folder import ModelInfo, open_folder
+from studio.networks import get_family
+from studio.settings import atomic_file, atomic_folder
+from studio.sharing.hub import Cancel, Progress, ensure_public, full_name, hub, model_files, open_repo, upload
+from studio.sharing.hub_card import licence_fields
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HARDWARE = {"": "Free (processor only)", "zero-a10g": "ZeroGPU (shared graphics card)", "t4-small": "Nvidia T4 (paid)", "l4x1": "Nvidia L4 (paid)"}
+_PYTHON = "3.12"  # which Spaces with and without a graphics card have
+_SOURCE = Path(studio.__file__).resolve().parent
+_LFS = "".join(f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in ("safetensors", "webp", "png"))
+_APP = '''"""{title}: a studio to play with, made with GAN Studio."""
+
+from studio.space_app import serve
+
+if __name__ == "__main__":
+    serve(
+        models={models},
+        tabs={tabs},
+        from_hub={from_hub},
+    )
+'''
+
+
+def make_space(
+    infos: Sequence[ModelInfo],
+    out: Path,
+    *,
+    tabs: Sequence[str] | None = None,
+    title: str,
+    training: bool = False,
+    by_id: Mapping[str, str] | None = None,
+    licence: str,
+) -> Path:
+    """Write the folder of a Space; it appears whole or not at all.
+
+    infos: its models.  out: the folder; an earlier Space there is replaced, anything else is left alone.
+    tabs: ids of its tabs; None = those in which these models can do something.  title: its name in words.
+    training: models can be trained further, where there is a graphics card and the secret STUDIO_TRAINING is 1.
+    by_id: model -> 'user/name' on the Hub, of those that are fetched at its start instead of lying in the folder.
+    licence: of the Space.  Raises StudioError when there is no model or title, or something else is in `out`.
+    """
+    by_id = dict(by_id or {})
+    title = " ".join(title.split())
+    if not infos:
+        raise StudioError("No model is chosen.", "Choose one or more.")
+    if not title:
+        raise StudioError("The Space has no title.", "Give it one.")
+    ids = [info.id for info in infos]
+    if lost := [id for id in by_id if id not in ids]:
+        raise StudioError(f"'{lost[0]:.100}' is to be fetched from the Hub and is none of the chosen models.", "Choose it as well.")
+    if new := [info.title for info in infos if not (info.path / "config.json").is_file()]:
+        raise StudioError(f"'{new[0]}' is not ready yet.", "Use it once, then make the Space.")
+    _ensure_replaceable(out)
+    with atomic_folder(out) as part:
+        _copy_source(part / "studio")
+        for info in infos:
+            if info.id not in by_id:
+                _copy_model(info, part / "checkpoints" / info.id, training)
+        shown = (*(tabs_for(infos) if tabs is None else tabs), *(("train",) if training else ()))
+        texts = {
+            "app.py": _APP.format(
+                title=title.replace("\\", "").replace('"', "'"), models=json.dumps(ids), tabs=json.dumps(list(dict.fromkeys(shown))),
+                from_hub=json.dumps(by_id),
+            ),
+            "README.md": _readme(infos, title, by_id, licence, training),
+            "requirements.txt": "".join(f"{line}\n" for line in requirements()),
+            ".gitattributes": _LFS,
+            "LICENSE": _own_licence(),
+        }  # fmt: skip
+        for name, text in texts.items():
+            (part / name).write_text(text, encoding="utf-8")
+    return Path(out)
+
+
+def tabs_for(infos: Iterable[ModelInfo]) -> tuple[str, ...]:
+    """Ids of the tabs in which these models can do something."""
+    families = [(info, get_family(info.family)) for info in infos]
+    wanted = {
+        "explore": any(f.has_w for _, f in families),
+        "mix": any(f.has_w for _, f in families),
+        "classes": any(f.has_w and info.classes for info, f in families),
+        "translate": any(f.translate for _, f in families),
+        "upscale": any(f.upscale for _, f in families),
+    }
+    return tuple(tab for tab, there in wanted.items() if there)
+
+
+def requirements() -> list[str]:
+    """What this package needs, as lines for pip; nothing that only its tests or extras need."""
+    beside = _SOURCE.parent / "pyproject.toml"
+    if beside.is_file():
+        project = tomllib.loads(beside.read_text(encoding="utf-8"))["project"]
+        if project["name"] == "gan-studio":
+            return sorted(project["dependencies"])
+    return sorted(line for line in importlib.metadata.requires("gan-studio") or () if not re.search(r"\bextra\s*==", line))
+
+
+def zip_space(folder: Path, file: Path) -> Path:
+    """The folder of a Space as one zip, to be kept or uploaded by hand."""
+    with atomic_file(file) as f, zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as pack:
+        for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+            pack.write(path, f"{Path(folder).name}/{path.relative_to(folder).as_posix()}")
+    return file
+
+
+def push_space(
+    folder: Path,
+    repo_id: str,
+    *,
+    token: str | None = None,
+    private: bool = True,
+    hardware: str | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> str:
+    """Put the folder of a Space on the Hub, in one commit, where it starts by itself. Returns its address.
+
+    hardware: as the Hub names it ('zero-a10g', 't4-small'); None = the free one.  The rest as `studio.sharing.hub.push`.
+    Raises StudioError: what failed, and what to do; also when it shall be public and a model in it may not be.
+    """
+    folder = Path(folder)
+    if not _is_space(folder):
+        raise StudioError(f"{folder} is no Space of this studio.", "Make one first.")
+    if not private:
+        for path in sorted((folder / "checkpoints").glob("*/config.json")):
+            ensure_public(open_folder(path.parent))
+    with hub(token) as api:
+        repo_id = full_name(api, repo_id)
+        files: dict[str, Path | bytes] = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _is_rest(p)}
+        repo = open_repo(api, repo_id, "space", private=private, space_sdk="gradio", **({"space_hardware": hardware} if hardware else {}))
+        gone = [name for name in repo.files if name.startswith(("studio/", "checkpoints/")) and name not in files]
+        upload(api, repo_id, "space", files, gone, "A Space from GAN Studio", progress, cancel)
+        if hardware and repo.files:
+            api.request_space_hardware(repo_id, hardware)
+        repo.show(private)
+        return f"{api.endpoint}/spaces/{repo_id}"
+
+
+def _is_space(folder: Path) -> bool:
+    app = folder / "app.py"
+    return app.is_file() and "from studio.space_app import serve" in app.read_text(encoding="utf-8", errors="replace")
+
+
+def _ensure_replaceable(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and (_is_space(out) or not any(out.iterdir()))):
+        raise StudioError(f"{out} is there already, and is no Space of this studio.", "Choose another folder; it is left as it is.")
+
+
+def _is_rest(path: Path) -> bool:
+    """Whether it is what running leaves behind."""
+    return path.suffix == ".pyc" or "__pycache__" in path.parts
+
+
+def _copy_source(into: Path) -> None:
+    for file in sorted(_SOURCE.rglob("*.py")):
+        target = into / file.relative_to(_SOURCE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def _copy_model(info: ModelInfo, into: Path, training: bool) -> None:
+    files = [*model_files(info), *(f for f in [info.path / "README.md"] if f.is_file() and not f.is_symlink())]
+    for file in files:
+        if file.name == "discriminator.safetensors" and not training:
+            continue  # it is needed to go on training alone
+        target = into / file.relative_to(info.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def _readme(infos: Sequence[ModelInfo], title: str, by_id: Mapping[str, str], licence: str, training: bool) -> str:
+    head = {
+        "title": title,
+        "emoji": "🎨",
+        "colorFrom": "yellow",
+        "colorTo": "red",
+        "sdk": "gradio",
+        "sdk_version": importlib.metadata.version("gradio"),
+        "app_file": "app.py",
+        "python_version": _PYTHON,
+        "pinned": False,
+        "short_description": "Explore and mix pictures in a GAN studio",
+        **licence_fields(licence),
+        "tags": ["gan-studio", "gan", *sorted({info.family for info in infos})],
+        **({"models": sorted(by_id.values())} if by_id else {}),
+    }
+    # A JSON value is a YAML value.
+    lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()), "---"]
+    rows = ["| Model | Licence | Where |", "|---|---|---|"]
+    for info in infos:
+        where = f"[{by_id[info.id]}](https://huggingface.co/{by_id[info.id]})" if info.id in by_id else f"[its card](checkpoints/{info.id}/README.md)"
+        rows.append(f"| {_cell(info.title)} | {_cell(info.licence or 'not said')} | {where} |")
+    parts = [
+        "\n".join(lines),
+        f"# {title}",
+        "A studio to play with in the browser, made with GAN Studio. Every picture in it is made by a machine. "
+        "Files that visitors bring stay apart from each other and are deleted afterwards.",
+        "\n".join(rows),
+        "`python app.py` starts it on your own machine, after `pip install -r requirements.txt`.",
+    ]
+    if training:
+        parts.append(
+            "Training is on where this Space has a graphics card and its secret `STUDIO_TRAINING` is `1`. Keep such a Space private, or "
+            "set the secret `STUDIO_AUTH` to `name:password`: whoever comes in sees its pictures and trainings."
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"[|\[\]<>`]", " ", " ".join(text.split()))
+
+
+def _own_licence() -> str:
+    """The licence of the studio's source."""
+    beside = _SOURCE.parent / "LICENSE"
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8")
+    found = [f for f in importlib.metadata.files("gan-studio") or () if os.path.basename(f) == "LICENSE"]
+    return found[0].read_text(encoding="utf-8") if found else "Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0\n"

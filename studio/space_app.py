@@ -1,0 +1,98 @@
+"""The studio as a Space of Hugging Face, or of any other host for strangers.
+
+A Space's app.py calls `serve`; the repository itself, as a Space, names this very file as its `app_file`.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Run as a file, Python looks for modules beside it: there `studio` is not to be found, and names such as `settings` are.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+
+_ZERO = "SPACES_ZERO_GPU"
+
+
+def serve(models: Sequence[str] | None = None, tabs: Sequence[str] | None = None, from_hub: Mapping[str, str] | None = None) -> None:
+    """Open the studio for strangers, and stay until it is closed.
+
+    models, tabs: ids of the only ones there are; None = all.  from_hub: model -> 'user/name', fetched before.
+    Environment: STUDIO_TRAINING=1 lets train, where there is CUDA; STUDIO_AUTH=name:password asks for a login; HF_TOKEN fetches
+    private models. Ends the program with a sentence when something is missing.
+    """
+    if os.environ.get(_ZERO) and importlib.util.find_spec("spaces"):
+        import spaces  # noqa: F401  before torch looks for CUDA, which it lends for moments only
+    from studio.errors import StudioError
+
+    os.environ.setdefault("STUDIO_HOME", _home())
+    os.environ["GRADIO_SSR_MODE"] = "false"  # which Spaces turn on; the studio's page is drawn in the browser
+    try:
+        for name, repo_id in (from_hub or {}).items():
+            _fetch(name, repo_id)
+        _open(models, tabs)
+    except StudioError as e:
+        sys.exit(f"studio: {e}")
+
+
+def _open(models: Sequence[str] | None, tabs: Sequence[str] | None) -> None:
+    from studio.ui.app import launch
+    from studio.ui.serving import Serving
+
+    training = _may_train()
+    wanted = None if tabs is None else tuple(t for t in tabs if t != "train" or training)
+    if training:  # what is trained is a model of its own, which no choice can name
+        serving = Serving(tabs=wanted)
+    else:
+        serving = Serving(models=None if models is None else tuple(models), tabs=wanted, visitors=True)
+    launch(inbrowser=False, auth=os.environ.get("STUDIO_AUTH"), serving=serving)
+
+
+def _may_train() -> bool:
+    if os.environ.get("STUDIO_TRAINING") != "1" or os.environ.get(_ZERO):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _home() -> str:
+    """Where its files are: a Space's own disk, when it has one, otherwise a folder that goes when it ends."""
+    disk = Path("/data")
+    if os.environ.get("SPACE_ID") and os.access(disk, os.W_OK):
+        return str(disk / "gan-studio")
+    folder = tempfile.mkdtemp(prefix="gan-studio-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _fetch(name: str, repo_id: str) -> None:
+    """A model of the Hub into the library, when it is not there yet. Raises StudioError."""
+    from huggingface_hub import snapshot_download
+
+    from studio.errors import StudioError
+    from studio.settings import atomic_folder, get_settings
+    from studio.sharing.hub import MODEL_FILES
+
+    target = get_settings().models / name
+    if target.is_dir():
+        return
+    print(f"Fetching {repo_id} ...", flush=True)
+    try:
+        with atomic_folder(target) as part:
+            endpoint = os.environ.get("HF_ENDPOINT") or None
+            snapshot_download(repo_id, local_dir=part, allow_patterns=[*MODEL_FILES, "README.md", "examples/*"], endpoint=endpoint)
+            shutil.rmtree(part / ".cache", ignore_errors=True)
+    except Exception as e:
+        reason = str(e).strip().partition("\n")[0]
+        raise StudioError(f"The model {repo_id} could not be fetched: {reason}", "A private one needs the secret HF_TOKEN.") from None
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,63 @@
+"""Names and passwords of those who may come in."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from pathlib import Path
+
+from studio.errors import StudioError
+
+_FORM = "Write user:password, one on each line."
+
+
+class Login:
+    """Whether a name and a password belong together, for Gradio. Takes the same time whichever of them is wrong.
+
+    accounts: name -> password.
+    """
+
+    def __init__(self, accounts: dict[str, str]):
+        self._accounts = [(_digest(name), _digest(password)) for name, password in accounts.items()]
+
+    def __call__(self, name: str, password: str) -> bool:
+        given, right = (_digest(name), _digest(password)), False
+        for known in self._accounts:
+            right |= hmac.compare_digest(known[0], given[0]) & hmac.compare_digest(known[1], given[1])
+        return right
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def read_accounts(auth: Sequence[str] = (), file: Path | None = None) -> dict[str, str]:
+    """'user:password' as often as one likes, and a file with one on each line (empty lines and # are left out) -> name: password.
+
+    Raises StudioError for another form, for a name that comes twice, and for a file that cannot be read or has none. Passwords
+    are in no message.
+    """
+    accounts: dict[str, str] = {}
+    for text in auth:
+        _add(accounts, text, "--auth has no user and password.", "Write --auth user:password.")
+    if file is not None:
+        try:
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            reason = e.strerror if isinstance(e, OSError) else "it is no text"
+            raise StudioError(f"The file {file} of --auth-file cannot be read: {reason}.", _FORM) from None
+        numbered = [(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+        if not numbered:
+            raise StudioError(f"The file {file} of --auth-file has no user and password.", _FORM)
+        for i, line in numbered:
+            _add(accounts, line, f"Line {i} of {file} has no user and password.", _FORM)
+    return accounts
+
+
+def _add(accounts: dict[str, str], text: str, wrong: str, hint: str) -> None:
+    name, colon, password = text.partition(":")
+    name = name.strip()  # as Gradio's page does with what is typed
+    if not (name and colon and password):
+        raise StudioError(wrong, hint)
+    if name in accounts:
+        raise StudioError(f"The user '{name:.40}' has two passwords.", "Leave one of them out.")
+    accounts[name] = password

@@ -1,0 +1,94 @@
+"""What of the studio is served, and to whom."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from studio.errors import StudioError
+from studio.models.library import Library
+
+# id -> label, in the order in which they stand
+TABS = {
+    "explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "train": "Train",
+    "share": "Share",
+}  # fmt: skip
+_QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a studio offers to those who open it.
+
+    models: ids of the only models that can be used; None = all. Such a choice is fixed: training and editing are off.
+    tabs: ids of the only tabs there are; None = all.
+    training: whether models can be trained.  visitors: strangers may come: each has files of their own and sees nothing of
+    the host's pictures, image sets and trainings; training and editing are off.
+    editable: whether models and pictures of the host can be added, renamed and deleted.
+    queue_size: how much long work (videos, zips, walks) may wait; None = any.  concurrency: how much of it goes on at the same
+    time; None = any. For visitors both have a limit when none is given.
+    Raises StudioError for a tab that there is not, or that is not for visitors, and for a number below 1.
+    """
+
+    models: tuple[str, ...] | None = None
+    tabs: tuple[str, ...] | None = None
+    training: bool = True
+    visitors: bool = False
+    editable: bool = True
+    queue_size: int | None = None
+    concurrency: int | None = None
+
+    def __post_init__(self):
+        wanted = None if self.tabs is None else tuple(self.tabs)
+        for name in wanted or ():
+            if name not in TABS:
+                raise StudioError(f"There is no tab '{name:.40}'.", f"There are: {', '.join(TABS)}.")
+        for name, value in (("queue size", self.queue_size), ("concurrency", self.concurrency)):
+            if value is not None and (type(value) is not int or value < 1):
+                raise StudioError(f"The {name} is {value!r:.40}.", "It must be a whole number, 1 or more.")
+        fixed = self.visitors or self.models is not None
+        changes = {
+            "models": None if self.models is None else tuple(self.models),
+            "tabs": wanted,
+            "training": self.training and not fixed,
+            "editable": self.editable and not fixed,
+            "queue_size": self.queue_size or (_QUEUE if self.visitors else None),
+            "concurrency": self.concurrency or (_AT_ONCE if self.visitors else None),
+        }
+        for name, value in changes.items():
+            object.__setattr__(self, name, value)
+        if "train" in (wanted or ()) and not self.training:
+            raise StudioError("The tab 'train' is wanted, and training is off.", "Leave one of them out.")
+        if not self.shown:
+            raise StudioError("No tab is left to show.", f"There are: {', '.join(TABS)}.")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Ids of the tabs that there are, in their order."""
+        off = (*(() if self.training else ("train",)), *(() if self.editable else ("share",)))
+        return tuple(t for t in TABS if t not in off and (self.tabs is None or t in self.tabs))
+
+    def library(self, library: Library) -> Library:
+        """The library with the chosen models alone. Raises StudioError for one that is not in it."""
+        if self.models is None:
+            return library
+        here = [m.id for m in library.scan()[0]]
+        for id in self.models:
+            if id not in here:
+                near = difflib.get_close_matches(str(id), here, n=3) or here[:5]
+                raise StudioError(f"The model '{id:.100}' is not in this studio.", f"Here are: {', '.join(near) or 'none'}.")
+        return library.limited(self.models)
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """'a, b' -> ('a', 'b'); None when nothing was said."""
+    return None if text is None else tuple(part for part in (p.strip() for p in text.split(",")) if part)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine can come in by the address."""
+    return host is None or host in ("localhost", "::1") or host.startswith("127.")
+
+
+def strangers_may_come(host: str | None, share: bool, auth: Sequence) -> bool:
+    """Whether others than the host's own people can open the studio: a public link or an address for others, and no login."""
+    return (share or not is_loopback(host)) and not auth
