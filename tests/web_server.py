@@ -1,10 +1,12 @@
 """A small web server in a thread, whose answers a test chooses: it can break off, lie about sizes, and change its files."""
 
 import contextlib
+import copy
 import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -29,11 +31,12 @@ class Page:
 
 
 class Web:
-    """pages: by path.  asked: (path, headers) of every request, in order."""
+    """pages: by path; anything: where there is none.  asked: (path, headers) of every request, in order."""
 
     def __init__(self, port: int):
         self.pages: dict[str, Page] = {}
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.anything = Page(b"not here", status=404)
+        self.asked: list[tuple[str, Message]] = []
         self.url = f"http://127.0.0.1:{port}"
 
 
@@ -51,16 +54,13 @@ def web_server() -> Iterator[Web]:
             self.do_GET()
 
         def do_GET(self):
-            web.asked.append((self.path, dict(self.headers)))
-            page = web.pages.get(self.path.partition("?")[0])
-            if page is None:
-                page = Page(b"not here", status=404)
-            if page.answer is not None and page.answer(self):
-                return
+            web.asked.append((self.path, copy.copy(self.headers)))
+            page = web.pages.get(self.path.partition("?")[0], web.anything)
             with contextlib.suppress(ConnectionError):
-                self._give(page)
+                if page.answer is None or not page.answer(self):
+                    self.give(page)
 
-        def _give(self, page: Page):
+        def give(self, page: Page):
             data, start = page.data, 0
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             same = self.headers.get("If-Range", page.etag or page.dated) in (page.etag, page.dated)

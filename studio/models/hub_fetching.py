@@ -86,11 +86,16 @@ def _fetch(repo: str, place: Path, revision: str | None, token: str | bool | Non
     commit = info.sha if re.fullmatch(r"[0-9a-f]{40}", info.sha or "") else ""
     folder = place.with_name(f"{place.name}--{commit[:16]}")
     transfer = _Transfer(api, repo, commit or revision or "main", folder, token, progress, cancel)
-    names, weights = _ours(transfer, sizes), None
-    if names is None:
-        weights = _weights(repo, sizes)
-        names = [weights, *_companions(weights, sizes)]
-    transfer.get(names, sizes)
+    try:
+        names, weights = _ours(transfer, sizes), None
+        if names is None:
+            weights = _weights(repo, sizes)
+            names = [weights, *_companions(weights, sizes)]
+        transfer.get(names, sizes)
+    except BaseException:
+        if not any(folder.rglob("*.incomplete")):  # nothing to go on with
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     card = info.card_data
     licence = getattr(card, "license", None) or ""
     return FetchedRepo(folder, None if weights is None else folder / weights, commit, licence if isinstance(licence, str) else "")
