@@ -21,7 +21,7 @@ _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch be
 _MAX_TENSORS = 20_000
 _MAX_TABLE = 1 << 27  # bytes; the library takes no more either
 # Where training codes put the state dict within what they save, the averaged weights first.
-_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "GAN")
+_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
 
 
 class Unfit(Exception):
@@ -87,6 +87,8 @@ def _state_dict(content: dict) -> dict:
         judge = content["d"] if isinstance(content.get("d"), dict) else {}
         mean = {"latent_avg": content["latent_avg"]} if isinstance(content.get("latent_avg"), torch.Tensor) else {}
         return {**average, **mean, **{f"d.{name}": value for name, value in judge.items()}}
+    if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator stands there twice, over the same numbers
+        return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
     return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
 
 
