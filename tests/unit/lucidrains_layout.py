@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 
 
-def checkpoint(size: int = 32, dim: int = 16, layers: int = 3, capacity: int = 4, most: int = 512, attention: tuple[int, ...] = (), seed: int = 0) -> dict:
+def checkpoint(
+    size: int = 32, dim: int = 16, layers: int = 3, capacity: int = 4, most: int = 512, attention: tuple[int, ...] = (), seed: int = 0
+) -> dict:
     """What the package saves, with random weights that all matter.  attention: blocks that have it, counted from 0."""
     torch.manual_seed(seed)
     blocks = size.bit_length() - 2
