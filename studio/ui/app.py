@@ -31,7 +31,7 @@ from studio.ui.guard import Guard
 from studio.ui.joins import entrances, join, openings
 from studio.ui.login import Login, read_accounts
 from studio.ui.mix import MixTab
-from studio.ui.serving import TABS, Serving, strangers_may_come
+from studio.ui.serving import TABS, Serving, is_loopback, strangers_may_come
 from studio.ui.session import Session
 from studio.ui.share import SharePage
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
@@ -161,9 +161,13 @@ def launch(
     """
     start_log()
     accounts = read_accounts([auth] if isinstance(auth, str) else auth or (), auth_file)
+    host = host or os.environ.get("GRADIO_SERVER_NAME")
     if serving is None:
         serving = Serving(visitors=strangers_may_come(host, share, accounts))
     serving = _possible(serving)
+    if share or not is_loopback(host):
+        # Others must not look around this network through the studio, nor use its owner's login.
+        os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     visitors = _visitors() if serving.visitors else None
     engine = engine_here(device, Courtesy(get_settings().home).mark)
     supervisor = None
