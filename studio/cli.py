@@ -1,10 +1,12 @@
 """The studio without a browser: the same verbs on the command line."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from studio import __version__, cli_classes, cli_datasets, cli_jobs
@@ -16,7 +18,7 @@ _EPILOG = """examples:
   studio seeds 1-25 --sheet sheet.png      pictures of 25 seeds, and one sheet of them
   studio mix --rows 1-4 --columns 11-14 --layers middle
   studio render picture.png -o again.png   make a saved picture again, from the recipe inside
-  studio import network.pkl                take over a checkpoint by NVIDIA's code
+  studio import network.pkl                take over a model of others, from a file, a URL or the Hub
   studio train plan.toml --out runs/cats   train a model
 
 `studio VERB --help` tells more of each. Your models and pictures are kept in ~/gan-studio (or in $STUDIO_HOME).
@@ -65,9 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--psi", type=float, default=0.7, help="truncation (default: 0.7)")
     p.add_argument("-o", "--out", type=Path, default=Path("mix.png"), help="file to write (default: mix.png)")
 
-    p = verb("import", "Take over a foreign checkpoint into the library; nothing in it is executed.", "studio import network.pkl --name cats")
-    p.add_argument("file", type=Path, help="an NVIDIA network .pkl (StyleGAN2)")
-    p.add_argument("--name", help="name in the library (default: from the file's name)")
+    p = verb(
+        "import",
+        "Take a model of others into the library: a file, an address, or a repository of the Hugging Face Hub. Nothing in it is executed.",
+        "studio import network.pkl --name cats\n  studio import https://example.org/network.pkl\n  studio import user/name",
+    )
+    p.add_argument("source", help="a checkpoint (.pkl, .pth, .pt, .safetensors, .param), a model folder or a zip of one, a URL, or user/name")
+    p.add_argument("--name", help="name in the library (default: from the source)")
+    p.add_argument("--revision", help="branch, tag or commit of a repository (default: its main branch)")
+    p.add_argument("--sha256", help="checksum that the file must have")
 
     verb("models", "List the models that are here, and the folders that are broken.", "studio models")
 
@@ -186,11 +194,33 @@ def _mix(args) -> None:
 
 
 def _import(args) -> None:
+    from studio.models.adding import add
     from studio.models.library import default_library
-    from studio.models.loaded import import_into
 
-    info = import_into(default_library(), args.file, args.name)
+    # For the Hub, the token is that of HF_TOKEN or of the login: on the command line others could read it.
+    with _progress_line() as progress:
+        info = add(args.source, default_library(), name=args.name, revision=args.revision, sha256=args.sha256, progress=progress)
     print(f"Imported as '{info.id}' ({', '.join(_facts(info))}): {info.path}")
+
+
+@contextlib.contextmanager
+def _progress_line() -> Iterator[Callable[[str, int, int | None], None]]:
+    """One line on the terminal that tells what is done; nothing where the output goes to a file."""
+    width, shown = 0, ""
+
+    def tell(what: str, done: int, total: int | None) -> None:
+        nonlocal width, shown
+        parts = f" {done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f} MB ({done / total:.0%})" if total else "") if done else " ..."
+        line = f"{what}{parts}"
+        if line != shown and sys.stderr.isatty():
+            print(f"\r{line:<{width}}", end="", file=sys.stderr, flush=True)
+            width, shown = max(width, len(line)), line
+
+    try:
+        yield tell
+    finally:
+        if width:
+            print(f"\r{'':<{width}}\r", end="", file=sys.stderr, flush=True)
 
 
 def _facts(info) -> list[str]:

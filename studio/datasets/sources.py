@@ -189,7 +189,7 @@ def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.E
     label = shown(path.name)
     try:
         # The list of members is read into memory whole: a look at its size comes first.
-        if _directory_bytes(path) > limits.files * 1024:
+        if directory_bytes(path) > limits.files * 1024:
             found.refused.append((label, "a zip with an absurdly long list of files"))
             return
         archive = stack.enter_context(zipfile.ZipFile(path))
@@ -208,7 +208,7 @@ def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.E
         if parts and _is_clutter(parts) and ".." not in parts:
             found.ignored += 1
             continue
-        problem = _member_problem(member, name, limits)
+        problem = member_problem(member, name, limits)
         if problem:
             found.refused.append((shown(f"{label}/{name}"), problem))
             continue
@@ -216,7 +216,7 @@ def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.E
         _add(found, limits, Entry(shown(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
 
 
-def _member_problem(member: zipfile.ZipInfo, name: str, limits: Limits) -> str:
+def member_problem(member: zipfile.ZipInfo, name: str, limits: Limits) -> str:
     mode = member.external_attr >> 16
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
         return "its name leads outside of the zip"
@@ -236,7 +236,7 @@ def _member_problem(member: zipfile.ZipInfo, name: str, limits: Limits) -> str:
     return _name_problem(name, limits)
 
 
-def _directory_bytes(path: Path) -> int:
+def directory_bytes(path: Path) -> int:
     """Size of a zip's list of members (APPNOTE 6.3, Sec. 4.3.14 to 4.3.16); 0 when none is found."""
     size = path.stat().st_size
     with open(path, "rb") as f:

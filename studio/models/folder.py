@@ -34,14 +34,14 @@ FORMAT = 1
 MAX_NAME = 100
 # Names that Windows keeps for devices, and a dot at the end, which it drops, could not be copied there.
 _SAFE_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
-_FILES = ("config.json", "model.safetensors", "README.md", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
+FILES = ("config.json", "model.safetensors", "README.md", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 64 << 20
 _MAX_WHOLE = 1 << 24  # of any number in a config: no size of a real network is larger
 _MAX_LAYERS = 256  # each layer is a module made in Python, so this one costs time before any shape is compared
 _MAX_ITEMS = 256  # of a list in a config
-_MAX_EXAMPLES = 8  # a side
-_MAX_EXAMPLE_BYTES = 8 << 20
+MAX_EXAMPLES = 8  # a side
+MAX_EXAMPLE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ModelInfo:
         if folder.is_symlink() or not folder.is_dir():
             return []
         files = [f for f in folder.glob(f"{side.lower()}-*.webp") if f.is_file() and not f.is_symlink()]
-        return [f for f in sorted(files) if f.stat().st_size <= _MAX_EXAMPLE_BYTES][:_MAX_EXAMPLES]
+        return [f for f in sorted(files) if f.stat().st_size <= MAX_EXAMPLE_BYTES][:MAX_EXAMPLES]
 
     @property
     def scale(self) -> int | None:
@@ -104,34 +104,38 @@ def is_safe_name(name: str) -> bool:
     return bool(_SAFE_NAME.fullmatch(name))
 
 
-def open_folder(path: str | Path) -> ModelInfo:
-    """Read and check a model folder. Raises StudioError that names what is broken."""
+def open_folder(path: str | Path, id: str | None = None) -> ModelInfo:
+    """Read and check a model folder. Raises StudioError that names what is broken.
+
+    id: the name that it will have, where the folder does not have it yet.
+    """
     path = Path(os.path.abspath(path))  # "." and "x/.." have a name as well
-    where = f"The model folder '{path.name}'"
+    id = path.name if id is None else id
+    where = f"The model folder '{id}'"
     if not path.is_dir():
         raise StudioError(f"There is no model folder {path}.", "Check the path.")
-    if not is_safe_name(path.name):
+    if not is_safe_name(id):
         raise StudioError(f"{where} has a name with odd characters.", "Rename it to letters, digits, '.', '_' and '-'.")
     home = os.path.realpath(path)
-    for name in _FILES:
+    for name in FILES:
         # A folder from elsewhere must not make the studio show or share a file of this machine.
         if (path / name).is_symlink() and os.path.dirname(os.path.realpath(path / name)) != home:
             raise StudioError(f"{where} has a {name} that points outside of it.", "Copy the file itself into the folder.")
-    raw = _read_config(path, where)
+    raw = read_config(path, where)
     check_config(get_family(raw["family"]), raw["config"], f"{where} has a config.json")
     weights = path / "model.safetensors"
     try:
-        _check_tensors(weights, where)
+        check_tensors(weights, where)
         stat = weights.stat()
         digest = _sha256(str(weights), stat.st_mtime_ns, stat.st_size)
     except OSError as e:
         raise StudioError(f"{where} has a model.safetensors that cannot be read: {e.strerror or e}.", "Check its permissions.") from None
     return ModelInfo(
-        id=path.name,
+        id=id,
         path=path,
         family=raw["family"],
         config=raw["config"],
-        title=raw.get("title") or path.name,
+        title=raw.get("title") or id,
         classes=tuple(raw.get("classes", ())),
         licence=raw.get("licence", ""),
         extra=raw.get("extra", {}),
@@ -139,7 +143,8 @@ def open_folder(path: str | Path) -> ModelInfo:
     )
 
 
-def _read_config(path: Path, where: str) -> dict[str, Any]:
+def read_config(path: Path, where: str) -> dict[str, Any]:
+    """config.json of a folder as it is written, its parts of the right kinds. Raises StudioError, which begins with `where`."""
     file = path / "config.json"
     try:
         if file.stat().st_size > _MAX_CONFIG_BYTES:
@@ -209,7 +214,7 @@ def _fits(value: Any, hint: Any, limit: int) -> bool:
     return True
 
 
-def _check_tensors(file: Path, where: str) -> None:
+def check_tensors(file: Path, where: str) -> None:
     """Raises StudioError when a safetensors file is missing, cut short or damaged; the tensors are not read."""
     if not file.is_file():
         raise StudioError(f"{where} has no {file.name}.", "Finish copying it, or delete it.")

@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -319,19 +319,27 @@ def load(source: str | Path, device: str | None = None) -> Model:
     return load_info(default_library().get(str(source)), device)
 
 
-def import_into(library: Library, path: str | Path, name: str | None = None) -> ModelInfo:
+def import_into(
+    library: Library,
+    path: str | Path,
+    name: str | None = None,
+    *,
+    licence: str = "",
+    notes: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> ModelInfo:
     """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
     The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
+    licence: of the model, where it is known.  notes: more sentences for the card.  extra: more facts to keep with the model.
     Raises StudioError when the file cannot be read or the name is odd.
     """
     path = Path(path).expanduser()
+    check_wanted_name(name)
     found = import_file(path)
-    if name is not None and safe_name(name) != name.lower():
-        raise StudioError(f"'{name}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     network = load_network(found.family, found.config, found.state_dict, path.name)
     model = Model(network, found.family, found.title, found.classes)
-    card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join(found.notes)
+    card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join((*found.notes, *notes))
     return save_folder(
         library.roots[0] / library.free_name(name or safe_name(found.title)),
         found.family,
@@ -339,12 +347,19 @@ def import_into(library: Library, path: str | Path, name: str | None = None) -> 
         found.state_dict,
         title=found.title,
         classes=model.classes,
+        licence=licence,
         card=card,
         thumbnail=_first_picture(model) if model.family.has_w else None,
         discriminator=found.discriminator_state,
         dtype=found.dtype,
-        extra={"imported_from": path.name},
+        extra={"imported_from": path.name, **(extra or {})},
     )
+
+
+def check_wanted_name(name: str | None) -> None:
+    """Raises StudioError when a model cannot have this name (in small letters)."""
+    if name is not None and safe_name(name) != name.lower():
+        raise StudioError(f"'{name:.100}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
 
 
 def _first_picture(model: Model) -> Image.Image:

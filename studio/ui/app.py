@@ -1,5 +1,6 @@
 """The studio in the browser: tabs joined over one engine."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -134,6 +135,9 @@ def launch(
 ):
     """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks."""
     start_log()
+    if share or (host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")) not in ("127.0.0.1", "localhost", "::1"):
+        # Visitors must not look around this network through the studio, nor use its owner's login.
+        os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
     launcher = launcher_here()
     supervisor = Supervisor(launcher=launcher, slots=launcher.slots)

@@ -110,6 +110,32 @@ def test_import_takes_a_checkpoint_into_the_library(home, shared, capsys):
     assert default_library().get("five-2")
 
 
+def test_import_from_the_web_and_from_the_hub(home, capsys, monkeypatch):
+    import hashlib
+
+    from tests.hub_server import Page, Repo, hub_server
+    from tests.unit.nvidia_pickler import network_pickle
+
+    data = network_pickle(resolution=8, channel_base=32)[2]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(home / "no-login"))
+    monkeypatch.setenv("HF_TOKEN", "hf_annasOwn")
+    with hub_server() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.pages["/cats.pkl"] = Page(data)
+        hub.repos["anna/dogs"] = Repo({"net.pkl": data}, revisions=("v2",), private="hf_annasOwn")
+        assert main(["import", f"{hub.url}/cats.pkl", "--sha256", hashlib.sha256(data).hexdigest()]) == 0
+        out, err = capsys.readouterr()
+        assert "Imported as 'cats'" in out and "Downloading" in err and "100%" in err and err.endswith(" \r")
+        assert main(["import", "anna/dogs", "--revision", "v2", "--name", "hounds"]) == 0
+        assert "Imported as 'hounds'" in capsys.readouterr().out
+        assert main(["import", f"{hub.url}/cats.pkl", "--sha256", "0" * 64]) == 2
+        assert main(["import", "anna/absent"]) == 2
+        assert capsys.readouterr().err.count("studio: ") == 2
+    assert main(["import", str(home / "models" / "anna"), "--name", "copy"]) == 0
+    assert "Imported as 'copy'" in capsys.readouterr().out
+
+
 def test_train_stops_cleanly_and_goes_on(home, pictures, tmp_path):
     from tests.component.test_trainer import tiny_plan
 

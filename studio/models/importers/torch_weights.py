@@ -3,6 +3,7 @@
 A state dict is tensors by name and no network. What they are of is told from the names by the importers beside this file.
 """
 
+import argparse
 import contextlib
 import re
 import zipfile
@@ -20,7 +21,7 @@ _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch be
 _MAX_TENSORS = 20_000
 _MAX_TABLE = 1 << 27  # bytes; the library takes no more either
 # Where training codes put the state dict within what they save, the averaged weights first.
-_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
+_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "GAN")
 
 
 class Unfit(Exception):
@@ -64,7 +65,9 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
                 raise Unfit("compressed parts, which torch does not write")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Some training codes keep their options beside the weights; a Namespace is no more than names with values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as e:  # a damaged file can fail anywhere in torch
@@ -72,8 +75,19 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             raise Unfit("more than weights, and what is more could run as a program") from None
         raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
     if isinstance(content, dict):
-        content = next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
+        content = _state_dict(content)
     return _checked(content, size)
+
+
+def _state_dict(content: dict) -> dict:
+    """The state dict within what a training code saved. Of rosinality's, what further training needs comes with it: the mean of w
+    as 'latent_avg', and the discriminator's tensors as 'd.name'."""
+    average = content.get("g_ema", content.get("g"))
+    if isinstance(average, dict):
+        judge = content["d"] if isinstance(content.get("d"), dict) else {}
+        mean = {"latent_avg": content["latent_avg"]} if isinstance(content.get("latent_avg"), torch.Tensor) else {}
+        return {**average, **mean, **{f"d.{name}": value for name, value in judge.items()}}
+    return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
 
 
 def load_safetensors(path: Path) -> dict[str, torch.Tensor]:

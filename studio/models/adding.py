@@ -1,0 +1,214 @@
+"""Models of others into the library: from a file, a folder, an address on the web, or the Hugging Face Hub."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from studio.datasets.names import shown
+from studio.errors import StudioError
+from studio.models.fetching import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
+from studio.models.folder import ModelInfo, safe_name
+from studio.models.folder_intake import looks_like_model, take_folder, unpacked
+from studio.models.hub_fetching import fetched_repo, is_repo
+from studio.models.importers import torch_weights
+from studio.models.known import KNOWN, Known
+from studio.models.library import Library
+from studio.models.loaded import check_wanted_name, import_into
+
+__all__ = ["KNOWN", "Known", "add", "looks_like", "private_ok"]
+
+Kind = Literal["file", "url", "hub"]
+_FILE_ENDINGS = (".pkl", ".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".param", ".zip")
+_HUBS = ("huggingface.co", "www.huggingface.co", "hf.co")
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a model comes from, as it is kept with it."""
+
+    facts: dict[str, Any]
+    licence: str = ""
+    notes: Sequence[str] = ()
+
+
+def looks_like(source: str | Path) -> Kind:
+    """What a source is by its form: 'url', 'hub' ('user/name', or the address of a repository's page) or 'file'. Nothing is looked up."""
+    if isinstance(source, Path):
+        return "file"
+    text = source.strip()
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        return "hub" if _repo_of_page(text) else "url"
+    return "hub" if is_repo(text) and not text.lower().endswith(_FILE_ENDINGS) else "file"
+
+
+def add(
+    source: str | Path,
+    library: Library,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ModelInfo:
+    """Take a model of others into the library's first folder. Nothing of it is run, and it appears whole or not at all.
+
+    source: a checkpoint in a format that can be imported, a model folder of this studio or a zip of one; the http(s) address of
+    such a file; or a repository of the Hugging Face Hub, 'user/name'.
+    name: in the library; None = made from the source.  revision: of a repository.  token: for the Hub; None = that of this
+    machine's login, where the studio serves this machine only, else none. It is kept nowhere.
+    sha256: that the file must have, hex; of a model folder, that of its model.safetensors. None = that of `KNOWN`, where it is
+    in there; one that is in there without is held to the checksum of its first download.
+    progress: called with (what, bytes or steps done, all of them or None).  cancel: asked between pieces; when true
+    concurrent.futures.CancelledError is raised.
+
+    Raises StudioError: what is wrong with the source, in a sentence; nothing of it is then in the library.
+    """
+    check_wanted_name(name)
+    sha256 = check_sum(sha256)
+    kind = looks_like(source)
+    if kind == "file" or (not _repo_of_page(str(source).strip()) and kind == "hub" and Path(source).expanduser().exists()):
+        return _add_file(Path(source).expanduser(), library, name, sha256, _Origin({}), progress, cancel)
+    text = str(source).strip()
+    if kind == "hub":
+        repo, page_revision = _repo_of_page(text) or (text, None)
+        return _add_repo(repo, library, name, revision or page_revision, token, sha256, progress, cancel)
+    return _add_url(text, library, name, sha256, progress, cancel)
+
+
+def _repo_of_page(url: str) -> tuple[str, str | None] | None:
+    """(repository, revision or None) of the address of a repository's page on the Hub."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return None
+    path = [unquote(p) for p in parts.path.split("/") if p]
+    if host not in _HUBS or parts.scheme not in ("http", "https") or not 2 <= len(path) <= 4 or path[0] in ("spaces", "datasets", "docs"):
+        return None
+    repo = "/".join(path[:2])
+    if not is_repo(repo) or (len(path) > 2 and (path[2] != "tree" or len(path) != 4)):
+        return None
+    return repo, path[3] if len(path) == 4 else None
+
+
+# -- from the web ----------------------------------------------------------------------------------------------------------
+
+
+def _add_url(
+    url: str, library: Library, name: str | None, sha256: str | None, progress: Progress | None, cancel: Cancel | None
+) -> ModelInfo:
+    if (urlsplit(url).hostname or "").lower() in _HUBS:
+        url = url.replace("/blob/", "/resolve/", 1)  # the page of a file -> the file
+    known = _known(url)
+    first = _first_sum(library, url) if known and not known.sha256 else None
+    wanted = sha256 or (known.sha256 if known else None) or first
+    fetched = fetch(url, private_ok=private_ok(), sha256=wanted, progress=progress, cancel=cancel)
+    try:
+        facts = {"downloaded_from": public_url(url), "sha256": fetched.sha256, "checksum_known": wanted is not None}
+        notes = [f"Downloaded from {public_url(url)}; SHA-256 of the file: {fetched.sha256}."]
+        if wanted is None:
+            notes.append("Nothing was known to check the file against; this checksum is that of the first download.")
+        if known:
+            notes.append(f"Its page: {known.page}")
+        origin = _Origin(facts, known.licence if known else "", notes)
+        return _add_file(fetched.path, library, name or (known.name if known else None), None, origin, progress, cancel)
+    finally:
+        remove_fetched(fetched)
+
+
+def _known(source: str) -> Known | None:
+    return next((k for k in KNOWN if k.source == source), None)
+
+
+def _first_sum(library: Library, url: str) -> str | None:
+    """The checksum with which this file came when it was first downloaded, if a model from it is here."""
+    sums = [m.extra.get("sha256") for m in library.scan()[0] if m.extra.get("downloaded_from") == public_url(url)]
+    return next((s for s in sums if isinstance(s, str) and re.fullmatch(r"[0-9a-f]{64}", s)), None)
+
+
+def _add_repo(
+    repo: str,
+    library: Library,
+    name: str | None,
+    revision: str | None,
+    token: str | None,
+    sha256: str | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> ModelInfo:
+    known = _known(repo)
+    # A visitor of a shared studio must not read what only its owner may.
+    pass_on = token or (None if private_ok() else False)
+    with fetched_repo(repo, revision=revision, token=pass_on, progress=progress, cancel=cancel) as found:
+        facts = {"downloaded_from": f"hub:{repo}", "revision": found.commit}
+        notes = [f"Downloaded from the Hugging Face Hub: {repo}, revision {found.commit or revision or 'main'}."]
+        origin = _Origin(facts, found.licence or (known.licence if known else ""), notes)
+        name = name or safe_name(known.name if known else repo.partition("/")[2])
+        return _add_file(found.weights or found.folder, library, name, sha256, origin, progress, cancel)
+
+
+# -- from a file -----------------------------------------------------------------------------------------------------------
+
+
+def _add_file(
+    path: Path, library: Library, name: str | None, sha256: str | None, origin: _Origin, progress: Progress | None, cancel: Cancel | None
+) -> ModelInfo:
+    try:
+        if not path.exists():
+            raise StudioError(f"There is nothing at {shown(str(path), 200)}.", "Give a file, an address on the web, or a model of the Hub (user/name).")
+        is_folder = path.is_dir()
+        if sha256:
+            _hold_against(path / "model.safetensors" if is_folder else path, sha256, progress, cancel)
+        is_zip = path.is_file() and _is_plain_zip(path)
+    except (OSError, ValueError) as e:
+        raise StudioError(f"{shown(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
+    if is_folder and not looks_like_model(path):
+        raise StudioError(f"The folder '{shown(path.name, 80)}' is no model: it lacks config.json or model.safetensors.", "Choose the checkpoint itself.")
+    _stop_if(cancel)
+    if progress:
+        progress("Reading", 0, None)
+    # Two that are added at once must not take the same free name.
+    with alone(downloads() / "library.lock", cancel):
+        if is_folder:
+            return take_folder(path, library, name or safe_name(path.name), origin.facts)
+        if is_zip:
+            with unpacked(path, downloads()) as (folder, found):
+                _stop_if(cancel)
+                return take_folder(folder, library, name or found, origin.facts)
+        return import_into(library, path, name, licence=origin.licence, notes=origin.notes, extra=origin.facts)
+
+
+def _stop_if(cancel: Cancel | None) -> None:
+    if cancel is not None and cancel():
+        raise CancelledError()
+
+
+def _is_plain_zip(path: Path) -> bool:
+    """Whether this is a zip, but none that torch.save wrote."""
+    with open(path, "rb") as f:
+        head = f.read(1024)
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not torch_weights.looks_like_weights(head)
+
+
+def _hold_against(path: Path, sha256: str, progress: Progress | None, cancel: Cancel | None) -> None:
+    """Raises StudioError when a file has another checksum."""
+    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
+    with open(path, "rb") as f:
+        while block := f.read(4 << 20):
+            _stop_if(cancel)
+            digest.update(block)
+            done += len(block)
+            if progress:
+                progress("Checking", done, total)
+    if digest.hexdigest() != sha256:
+        raise StudioError(
+            f"{shown(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., where {sha256[:12]}... is due.",
+            "It was changed or damaged on its way: get it again.",
+        )

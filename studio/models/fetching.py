@@ -1,0 +1,457 @@
+"""Files from the web, taken only as far as they can be trusted: by http(s), of a bounded size, from addresses that may be asked,
+going on where a broken download stopped when the file is still the same, and held against a checksum.
+"""
+
+import contextlib
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urljoin, urlsplit
+
+import filelock
+
+from studio.datasets.names import safe_part, shown
+from studio.errors import StudioError
+from studio.settings import atomic_write, ensure_room, get_settings
+
+MAX_BYTES = 4 << 30
+Progress = Callable[[str, int, int | None], None]
+Cancel = Callable[[], bool]
+
+_ROOM_STEP = 64 << 20  # bytes after which the room on the disk is looked at anew, where the size is not known
+_MAX_HOPS = 5
+_MAX_TRIES = 5
+_TIMEOUT = 30.0  # seconds without a byte
+_KEPT_DAYS = 7  # for which a part of a download waits to be gone on with
+_DOWNLOADING = "Downloading"
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ADDRESS_HINT = "Give the address of a file on the web, such as https://example.org/model.pkl."
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that has come whole.
+
+    path: within a folder of its own in the cache; whoever fetched it deletes the folder.  sha256: hex.
+    url: where it was in the end, without passwords and queries.
+    """
+
+    path: Path
+    sha256: str
+    nbytes: int
+    url: str
+
+
+class _Broken(Exception):
+    """The connection ended before the file did."""
+
+
+def private_ok() -> bool:
+    """Whether addresses of this machine and of its network may be asked: not where visitors could use that to look around.
+
+    The environment's STUDIO_PRIVATE_URLS says so (1 or 0); unset, they may: then the studio serves this machine only.
+    """
+    return os.environ.get("STUDIO_PRIVATE_URLS", "1").strip().lower() not in ("0", "no", "false", "off")
+
+
+def public_url(url: str) -> str:
+    """An address without the parts that may be secret (user, password, query), to be shown and kept."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def downloads() -> Path:
+    """The folder of what is being downloaded."""
+    path = get_settings().cache / "downloads"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def fetch(
+    url: str,
+    *,
+    private_ok: bool,
+    sha256: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Fetched:
+    """Download a file into the cache. What a broken or cancelled download brought is kept for a week, to be gone on with.
+
+    private_ok: whether addresses of this machine and its network may be asked.  sha256: of the file, hex, where it is known.
+    max_bytes: of the file, whatever the server says of it.  progress: called with ('Downloading', bytes, all bytes or None).
+    cancel: asked between pieces; when true CancelledError is raised.
+
+    Raises StudioError, and NoRoom when the disk is full; nothing is kept of a file that is too large or not the right one.
+    """
+    wanted = check_sum(sha256)
+    _target(url)
+    key = hashlib.sha256(url.encode()).hexdigest()[:24]
+    folder = downloads()
+    _tidy(folder)
+    with alone(folder / f"{key}.lock", cancel):
+        transfer = _Transfer(url, folder / f"{key}.part", private_ok, wanted, max_bytes, progress, cancel)
+        return transfer.run()
+
+
+def remove_fetched(fetched: Fetched) -> None:
+    """Delete a file that `fetch` brought, with its folder."""
+    shutil.rmtree(fetched.path.parent, ignore_errors=True)
+
+
+def check_sum(sha256: str | None) -> str | None:
+    """A checksum as people write it -> 64 small digits. Raises StudioError when it is none."""
+    if sha256 is None:
+        return None
+    text = sha256.strip().lower().removeprefix("sha256:")
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise StudioError(f"'{shown(sha256, 70)}' is no SHA-256 checksum.", "It has 64 digits from 0 to 9 and a to f.")
+    return text
+
+
+@contextlib.contextmanager
+def alone(path: Path, cancel: Cancel | None) -> Iterator[None]:
+    """Two downloads of the same would write into each other: the second one waits. `path`: of the lock."""
+    lock = filelock.FileLock(path)
+    while True:
+        if cancel is not None and cancel():
+            raise CancelledError()
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=0.5)
+            break
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tidy(folder: Path) -> None:
+    """Forget what nobody went on with."""
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT_DAYS * 86400:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+# -- where to ask --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Target:
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+
+def _target(url: str) -> _Target:
+    """The parts of an address that can be asked. Raises StudioError."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+        if host is not None:
+            host.encode("idna")
+    except (ValueError, UnicodeError):
+        raise StudioError(f"'{shown(url, 120)}' is no address of a file.", _ADDRESS_HINT) from None
+    if scheme not in ("http", "https"):
+        raise StudioError(f"'{shown(scheme, 20)}' addresses are not followed, only http and https.", _ADDRESS_HINT)
+    if not host or any(ord(c) <= 32 or ord(c) == 127 for c in url):
+        raise StudioError(f"'{shown(url, 120)}' is no address of a file.", _ADDRESS_HINT)
+    return _Target(url, scheme, host, port or (443 if scheme == "https" else 80))
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the internet at large, also when it is one of IPv4 in the dress of IPv6."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _public_address(target: _Target) -> str:
+    """An address of a host all of whose addresses are public. Raises StudioError."""
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise _unreachable(target) from None
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(map(is_public, addresses)):
+        raise StudioError(
+            f"{shown(target.host, 80)} is an address within a private network, which this studio does not ask.",
+            "Download the file yourself and give it to the studio.",
+        )
+    return addresses[0]
+
+
+def _unreachable(target: _Target) -> StudioError:
+    return StudioError(f"{shown(target.host, 80)} cannot be reached.", "Check the address and the connection to the internet, then try again.")
+
+
+# -- one download --------------------------------------------------------------------------------------------------------
+
+
+class _Transfer:
+    """One file on its way. `part` holds what has come, a record beside it what the server said of the file."""
+
+    def __init__(self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: Progress | None, cancel: Cancel | None):
+        self.url, self.part, self.private, self.wanted, self.most = url, part, private, sha256, most
+        self.progress, self.cancel = progress, cancel
+        self.record = part.with_suffix(".json")
+        self.name, self.end = "", url  # the file's name and its last address, once they are known
+
+    def run(self) -> Fetched:
+        tries = 0
+        while True:
+            before = self._size()
+            try:
+                digest = self._attempt()
+                break
+            except _Broken:
+                tries += 1
+                # Another try only where this one brought something: a server that is gone is not asked again.
+                if tries >= _MAX_TRIES or self._size() <= before:
+                    raise StudioError(
+                        f"The download from {self._host()} broke off after {self._size() / 1e6:,.1f} MB.",
+                        "Try again: it goes on from there when the server allows it.",
+                    ) from None
+            except StudioError:
+                raise
+            except OSError as e:
+                raise StudioError(f"The download cannot be kept: {e.strerror or e}.", "Free some space, then try again.") from None
+        if self.wanted and digest != self.wanted:
+            self._forget()
+            raise StudioError(
+                f"The file from {self._host()} has the SHA-256 {digest[:12]}..., where {self.wanted[:12]}... is due; it was deleted.",
+                "It was changed or damaged on its way: get it from its author's page.",
+            )
+        nbytes = self._size()
+        path = Path(tempfile.mkdtemp(prefix="file-", dir=self.part.parent)) / self.name
+        os.replace(self.part, path)
+        self._forget()
+        return Fetched(path, digest, nbytes, public_url(self.end))
+
+    def _host(self) -> str:
+        return shown(urlsplit(self.end).hostname or "", 80)
+
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _forget(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancel is not None and self.cancel():
+            raise CancelledError()
+
+    def _attempt(self) -> str:
+        """Ask for what is missing. Returns the SHA-256 of the whole. Raises _Broken, StudioError."""
+        import httpx
+
+        self._stop_if_cancelled()
+        have, known = self._size(), self._known()
+        if not have or not known:
+            have, known = 0, {}
+        headers = {"Accept-Encoding": "identity"}  # ranges count the bytes that are sent
+        if have:
+            headers |= {"Range": f"bytes={have}-", "If-Range": known["validator"]}
+        try:
+            with self._asked(headers) as response:
+                if response.status_code != 200 and not (response.status_code == 206 and _goes_on(response, have, known)):
+                    self._forget()  # it is another file now
+                    raise _Again
+                total = self._total(response, have)
+                have = have if response.status_code == 206 else 0
+                self._remember(response, total)
+                return self._receive(response, have, total)
+        except _Again:
+            return self._attempt()  # there is nothing to go on with now, so this happens once
+        except (httpx.TransportError, httpx.DecodingError) as e:
+            if isinstance(e, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol) and not have:
+                raise _unreachable(_target(self.end)) from None
+            raise _Broken from None
+        except (httpx.InvalidURL, httpx.HTTPError, UnicodeError):
+            raise StudioError(f"The address {shown(public_url(self.end), 160)} cannot be asked.", _ADDRESS_HINT) from None
+
+    # -- asking
+
+    @contextlib.contextmanager
+    def _asked(self, headers: dict[str, str]) -> Iterator[Any]:
+        """The answer to be read, after redirects, each of which is looked at as the first address was."""
+        import httpx
+
+        timeout = httpx.Timeout(_TIMEOUT, pool=None)
+        # A proxy would look up names for us, and could reach what we do not ask: only where everything may be asked.
+        with httpx.Client(timeout=timeout, trust_env=self.private, follow_redirects=False) as client:
+            url = self.url
+            for _ in range(_MAX_HOPS + 1):
+                self.end = url
+                target, extensions, own = _target(url), {}, dict(headers)
+                if not self.private:
+                    # Connect to the very address that was looked at: asked again, the name could lead elsewhere.
+                    address = _public_address(target)
+                    own["Host"] = urlsplit(url).netloc.rpartition("@")[2]
+                    extensions = {"sni_hostname": target.host}
+                    ask = httpx.URL(url).copy_with(host=address)
+                else:
+                    ask = httpx.URL(url)
+                with client.stream("GET", ask, headers=own, extensions=extensions) as response:
+                    if not response.has_redirect_location:
+                        self._check(response, "Range" in headers)
+                        yield response
+                        return
+                    onward = urljoin(url, response.headers["Location"])
+                if target.scheme == "https" and _target(onward).scheme == "http":
+                    raise StudioError(f"{self._host()} leads from a safe address to one that is not.", "Look for the file at its author's page.")
+                url = onward
+        raise StudioError(f"{self._host()} leads from address to address without an end.", "Look for the file at its author's page.")
+
+    def _check(self, response: Any, partly: bool) -> None:
+        code = response.status_code
+        if code == 200 or (partly and code in (206, 416)):
+            return
+        place = shown(public_url(self.end), 160)
+        if code in (401, 403, 407):
+            raise StudioError(f"{place} is not open to everyone ({code}).", "Download it in a browser where you are logged in, and give the file.")
+        if code in (404, 410):
+            raise StudioError(f"There is no file at {place} ({code}).", "Check the address.")
+        if code == 429 or code >= 500:
+            raise StudioError(f"{self._host()} cannot give the file just now ({code}).", "Try again in a while.")
+        raise StudioError(f"{self._host()} answered {code} instead of giving the file.", "Check the address.")
+
+    # -- what the server said
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self.record.read_bytes())
+            return known if isinstance(known.get("validator"), str) else {}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def _remember(self, response: Any, total: int | None) -> None:
+        """Keep what tells the same file again. Where the server says nothing of the kind, a later try begins anew."""
+        if response.status_code == 206:
+            return
+        self._forget()
+        if validator := _validator(response):
+            atomic_write(self.record, json.dumps({"validator": validator, "total": total}).encode())
+
+    def _total(self, response: Any, have: int) -> int | None:
+        """How large the file is by what the server says. Raises StudioError when that is too much."""
+        total = None
+        if response.status_code == 206:
+            found = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
+            total = int(found.group(1)) if found else None
+        elif response.headers.get("Content-Length", "").isdecimal():
+            total = int(response.headers["Content-Length"])
+        if total is not None and total > self.most:
+            self._forget()
+            raise self._too_large()
+        if total is not None:
+            ensure_room(self.part.parent, max(0, total - have))
+        if not self.name:
+            self.name = _file_name(response.headers.get("Content-Disposition", ""), self.end)
+        return total
+
+    def _too_large(self) -> StudioError:
+        limit = f"{self.most / (1 << 30):.0f} GB" if self.most >= 1 << 30 else f"{self.most:,} bytes"
+        return StudioError(f"The file at {self._host()} is larger than {limit}.", "No checkpoint of the known kinds is.")
+
+    # -- receiving
+
+    def _receive(self, response: Any, have: int, total: int | None) -> str:
+        digest, looked = hashlib.sha256(), have
+        with open(self.part, "r+b" if have else "wb") as f:
+            _hash_into(digest, f, have)
+            self._tell(have, total)
+            for chunk in response.iter_raw():
+                self._stop_if_cancelled()
+                if have + len(chunk) > self.most:
+                    f.close()
+                    self._forget()
+                    raise self._too_large()
+                if total is None and have - looked >= _ROOM_STEP:
+                    ensure_room(self.part.parent, _ROOM_STEP)
+                    looked = have
+                f.write(chunk)
+                digest.update(chunk)
+                have += len(chunk)
+                self._tell(have, total)
+            f.flush()
+            os.fsync(f.fileno())
+        if total is not None and have < total:
+            raise _Broken
+        if not have:
+            self._forget()
+            raise StudioError(f"The file at {self._host()} is empty (0 bytes).", "Check the address.")
+        return digest.hexdigest()
+
+    def _tell(self, have: int, total: int | None) -> None:
+        if self.progress:
+            self.progress(_DOWNLOADING, have, total)
+
+
+class _Again(Exception):
+    """What is here is of another file: begin anew."""
+
+
+def _validator(response: Any) -> str | None:
+    """What tells whether a file is still the same: a strong ETag, or its date."""
+    etag = response.headers.get("ETag", "")
+    if etag.startswith('"'):
+        return etag
+    return response.headers.get("Last-Modified") or None
+
+
+def _goes_on(response: Any, have: int, known: dict[str, Any]) -> bool:
+    """Whether a partial answer begins where our part ends, and is of the same file."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    if not found or int(found.group(1)) != have:
+        return False
+    if known.get("total") is not None and int(found.group(2)) != known["total"]:
+        return False
+    told = _validator(response)
+    return told is None or told == known["validator"]
+
+
+def _hash_into(digest: Any, f: BinaryIO, count: int) -> None:
+    """The first `count` bytes of a file go into the digest; what follows is cut off."""
+    left = count
+    while left:
+        block = f.read(min(left, 1 << 20))
+        if not block:
+            raise OSError(f"{f.name} became shorter")
+        digest.update(block)
+        left -= len(block)
+    f.truncate(count)
+    f.seek(count)
+
+
+def _file_name(disposition: str, url: str) -> str:
+    """What to call the file: the server's word for it, else the end of its address."""
+    name = None
+    if disposition and len(disposition) < 2000:
+        message = Message()
+        message["Content-Disposition"] = disposition
+        with contextlib.suppress(ValueError, LookupError, UnicodeError, TypeError):
+            name = message.get_filename()
+    name = name or unquote(urlsplit(url).path.rpartition("/")[2], errors="replace")
+    return safe_part(name.replace("\\", "/").rpartition("/")[2].lstrip("."), "download")
