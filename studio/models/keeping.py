@@ -7,6 +7,7 @@ it was to go. What is half made lies in the bin's folder, which no list shows, u
 import contextlib
 import datetime
 import json
+import logging
 import os
 import re
 import secrets
@@ -34,6 +35,7 @@ else:
 Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
+_log = logging.getLogger(__name__)
 _BIN = ".bin"  # within the artist's own models, so that a rename gets there; the dot keeps it out of every list
 _GONE, _NEW = ".gone-", ".new-"  # begin the names of what is being deleted, and of copies that are being made
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -306,16 +308,19 @@ def empty_bin(library: Library, older_than_days: float = 30, now: Callable[[], d
     place, moment, count = library.roots[0] / _BIN, now(), 0
     for entry in list(place.iterdir()) if place.is_dir() else ():
         when = _time_of(entry)
-        if when is not None and moment - when >= datetime.timedelta(days=older_than_days):
-            count += _thrown(entry) is not None
-            # It leaves the list at once and whole; the files follow.
-            gone = place / f"{_GONE}{secrets.token_hex(6)}"
-            os.replace(entry, gone)
-            shutil.rmtree(gone, ignore_errors=True)
-        elif entry.name.startswith(_GONE):
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name.startswith(_NEW) and moment.timestamp() - entry.stat().st_mtime > _LEFTOVER.total_seconds():
-            shutil.rmtree(entry, ignore_errors=True)
+        try:
+            if when is not None and moment - when >= datetime.timedelta(days=older_than_days):
+                count += _thrown(entry) is not None
+                # It leaves the list at once and whole; the files follow.
+                gone = place / f"{_GONE}{secrets.token_hex(6)}"
+                os.replace(entry, gone)
+                shutil.rmtree(gone, ignore_errors=True)
+            elif entry.name.startswith(_GONE):
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name.startswith(_NEW) and moment.timestamp() - entry.stat().st_mtime > _LEFTOVER.total_seconds():
+                shutil.rmtree(entry, ignore_errors=True)
+        except OSError as e:  # another studio on the same home was quicker, or a program has it open: next time
+            _log.warning("%s stays in the bin: %s", entry, e)
     return count
 
 

@@ -14,12 +14,14 @@ from studio.errors import StudioError
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
+from studio.models.keeping import empty_bin
 from studio.networks import get_family
 from studio.settings import get_settings, start_log
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
 from studio.ui.mix import MixTab
+from studio.ui.models import ModelsTab
 from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
 from studio.ui.translate import TranslateTab
@@ -37,7 +39,7 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
         gr.HTML(_MASTHEAD, padding=False)
         session = gr.State()
         with gr.Tabs(selected="explore", overflow_behavior="wrap") as tabs:
-            with gr.Tab("Explore", id="explore"):
+            with gr.Tab("Explore", id="explore") as explore_tab:
                 explore = ExploreTab(engine, session)
             with gr.Tab("Mix", id="mix") as mix_tab:
                 mix = MixTab(engine, session, explore, tabs)
@@ -58,6 +60,8 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                     Opening("upscale", "Upscale", lambda model: get_family(model.family).upscale, upscale.open_model, upscale.enter_outputs),
                 ]
                 train = TrainTab(engine, session, explore, tabs, supervisor, DataSets(), openings)
+            with gr.Tab("Models", id="models") as models_tab:
+                models = ModelsTab(engine, session, tabs, [explore.opening, *openings], supervisor.jobs)
 
             def open_in_train(session, path: Path, files: list[str] | None) -> list:
                 return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
@@ -87,6 +91,8 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
             None, None, None, js="() => studioPlace.openTab()", **QUIET
         )
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
+        explore_tab.select(friendly(explore.enter), session, explore.models, **QUIET)
+        models_tab.select(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
         mix_tab.select(friendly(mix.enter), [session, *mix.enter_inputs], mix.enter_outputs, **QUIET)
         classes_tab.select(friendly(classes.enter), [session, *classes.enter_inputs], classes.enter_outputs, **QUIET).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
@@ -139,6 +145,7 @@ def launch(
         # Visitors must not look around this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
+    empty_bin(engine.library)
     launcher = launcher_here()
     supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
     app = build(engine, supervisor)

@@ -20,7 +20,6 @@ from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.store import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
-from studio.models.loaded import draws
 from studio.networks import get_family
 from studio.settings import atomic_folder
 from studio.training.checks import check, choose_precision, family_config
@@ -81,8 +80,7 @@ class TrainTab:
                  openings: Sequence[Opening] = ()):  # fmt: skip
         self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
         self.supervisor, self.datasets = supervisor, datasets
-        in_explore = Opening("explore", "Explore", draws, self._explored, explore.outputs)
-        self.openings = [in_explore, *openings]
+        self.openings = [explore.opening, *openings]
         self.a = Zone(datasets, supervisor, session, "train", "gs-a")
         self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
         self._visits: dict[str, Visit] = {}
@@ -644,10 +642,6 @@ class TrainTab:
 
     def _opening(self, model: ModelInfo) -> Opening | None:
         return next((o for o in self.openings if o.suits(model)), None)
-
-    def _explored(self, session: Session, model: ModelInfo) -> list:
-        session.recipe = self.explore.first(model.id)
-        return self.explore.show(session)
 
     def _last_button(self, job: Job, watch: Watch):
         if job.state != "done" or not watch.snapshots:
