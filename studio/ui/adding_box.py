@@ -52,16 +52,16 @@ class AddingBox:
                 gr.HTML(note(_FORMATS), padding=False)
                 self.files = gr.File(label="Drop it here", file_count="multiple", height=140, elem_id="models-files", elem_classes="gs-drop")
             with gr.Column(visible=False) as self.web_box:
-                self.url = gr.Textbox(label="Address of the file", placeholder="https://...", max_lines=1, elem_id="models-url")
+                self.url = gr.Textbox("", label="Address of the file", placeholder="https://...", max_lines=1, elem_id="models-url")
             with gr.Column(visible=False) as self.hub_box:
                 with gr.Row(equal_height=True):
-                    self.repo = gr.Textbox(label="Repository", placeholder="user/name", max_lines=1, min_width=180, elem_id="models-repo")
-                    self.revision = gr.Textbox(label="Revision (optional)", placeholder="main", max_lines=1, min_width=120, elem_id="models-revision")
-                self.token = gr.Textbox(label="Access token (optional)", info=_TOKEN, type="password", max_lines=1, elem_id="models-token")
+                    self.repo = gr.Textbox("", label="Repository", placeholder="user/name", max_lines=1, min_width=180, elem_id="models-repo")
+                    self.revision = gr.Textbox("", label="Revision (optional)", placeholder="main", max_lines=1, min_width=120, elem_id="models-revision")
+                self.token = gr.Textbox("", label="Access token (optional)", info=_TOKEN, type="password", max_lines=1, elem_id="models-token")
             with gr.Column(visible=False) as self.known_box:
                 self.known = press_grid(elem_id="models-known")
-            with gr.Row(equal_height=True, elem_classes="gs-tools") as self.add_box:
-                self.title = gr.Textbox(label="Name (optional)", max_lines=1, max_length=120, elem_id="models-title")
+            with gr.Row(elem_classes="gs-field") as self.add_box:
+                self.title = gr.Textbox("", label="Name (optional)", max_lines=1, max_length=120, elem_id="models-title")
                 self.add = gr.Button("Add it", variant="primary", elem_id="models-add")
             self.view = gr.HTML("", visible=False, padding=False, elem_id="models-add-view")
             self.stop = gr.Button("Cancel", visible=False, elem_id="models-add-stop")
@@ -78,18 +78,21 @@ class AddingBox:
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
-    def wire(self, added: Callable[..., dict], look: list, outputs: list):
-        """Connect it.  added: (session, model, *values of `look` after the session) -> values for `outputs`, when a model has come."""
+    def wire(self, added: Callable[..., dict], look: list, outputs: list) -> tuple:
+        """Connect it. Returns the events after which a model may have come.
+
+        added: (session, model, *values of `look` after the session) -> values for `outputs`, when one has.
+        """
         boxes = [self.file_box, self.web_box, self.hub_box, self.known_box, self.add_box]
         self.way.input(_choose_way, self.way, boxes, **QUIET)
         given = [self.files, self.url, self.repo, self.revision, self.token, self.title]
         self._added = added
         begun = self.add.click(friendly(self._begin), self.session, [self.stop, self.view], **QUIET)
-        self._run_after(begun, self._add, [*look, self.way, *given], [*given, *outputs])
+        one = self._run_after(begun, self._add, [*look, self.way, *given], [*given, *outputs])
         begun = self.known.select(friendly(self._begin_known), self.session, [self.stop, self.view], **QUIET)
-        come = self._run_after(begun, self._add_known, look, [*given, *outputs])
+        other = self._run_after(begun, self._add_known, look, [*given, *outputs])
         self.stop.click(lambda session: self._visit(session).stop.set(), self.session, None, **QUIET)
-        return come
+        return one, other
 
     def _run_after(self, begun, run: Callable, inputs: list, outputs: list):
         work = begun.success(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from studio.datasets.names import shown
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.store import Job
@@ -81,7 +82,7 @@ class ModelsTab:
                     self.adding = AddingBox(self.engine, self.session)
                 with gr.Row(elem_id="models-filter"):
                     self.what = gr.Radio(ABILITIES, value=EVERYTHING, label="What it can do", min_width=280, elem_id="models-what")
-                    self.find = gr.Textbox(label="Find", placeholder="a name, family, class or licence", max_lines=1, min_width=200, elem_id="models-find")
+                    self.find = gr.Textbox("", label="Find", placeholder="a name, family, class or licence", max_lines=1, min_width=200, elem_id="models-find")
                 self.cards = press_grid(elem_id="models-cards")
                 self.broken = gr.HTML("", visible=False, padding=False, elem_id="models-broken")
                 if self.editable:
@@ -119,8 +120,8 @@ class ModelsTab:
         self.work_view = gr.HTML("", visible=False, padding=False, elem_id="models-work")
         self.zip = gr.DownloadButton("Download the zip", visible=False, elem_id="models-zip")
         if self.editable:
-            with gr.Row(visible=False, equal_height=True, elem_id="models-name-box", elem_classes="gs-tools") as self.name_box:
-                self.name = gr.Textbox(label="Name", max_lines=1, max_length=120, elem_id="models-name")
+            with gr.Row(visible=False, elem_id="models-name-box", elem_classes="gs-field") as self.name_box:
+                self.name = gr.Textbox("", label="Name", max_lines=1, max_length=120, elem_id="models-name")
                 self.rename = gr.Button("Rename", elem_id="models-rename")
             self.fixed = gr.HTML(note(_SHIPPED), visible=False, padding=False, elem_id="models-fixed")
         with gr.Accordion("Its card", open=True, visible=False, elem_id="models-card-box") as self.card_box:
@@ -150,7 +151,7 @@ class ModelsTab:
             event.success(None, None, None, js=_TO_DETAILS_JS, **QUIET)
 
         self.what.input(friendly(self._list), look, self.outputs, **LIVE)
-        self.find.input(friendly(self._list), look, self.outputs, **LIVE)
+        self.find.change(friendly(self._list), look, self.outputs, **LIVE)
         to_details(self.cards.select(friendly(self._press), look, **tidy))
         self.close.click(friendly(self._close), look, **tidy)
         for button, opening in zip(self.open_buttons, self.openings, strict=True):
@@ -169,7 +170,8 @@ class ModelsTab:
         self.empty.click(lambda: _sure(True), None, sure, **QUIET)
         self.empty_no.click(lambda: _sure(False), None, sure, **QUIET)
         self.empty_yes.click(friendly(self._empty), look, **tidy).then(lambda: _sure(False), None, sure, **QUIET)
-        to_details(self.adding.wire(self._added, look, self.outputs))
+        for come in self.adding.wire(self._added, look, [*self.outputs, self.what, self.find]):
+            to_details(come)
 
     def _work(self, button: gr.Button, run: Callable, inputs: list, outputs: list):
         """A button that begins long work, with progress and a way to stop."""
@@ -234,7 +236,7 @@ class ModelsTab:
             loaded = info.id in self.engine.status()["loaded"]
             out |= {
                 self.forget: gr.update(visible=loaded), self.delete: gr.update(visible=own), self.name_box: gr.update(visible=own),
-                self.name: info.title, self.fixed: gr.update(visible=not own and bool(info.hash)),
+                self.name: shown(info.title), self.fixed: gr.update(visible=not own and bool(info.hash)),
             }  # fmt: skip
         return out
 
@@ -328,10 +330,10 @@ class ModelsTab:
         """Opens the details of a model that has just come."""
         visit = self._visit(session)
         visit.model = info.id
-        shown = self.enter(session, what, find)
+        values = self.enter(session, what, find)
         if info.id not in visit.listed:  # what was typed under Find hides it
-            return {**shown, **self._list(session, EVERYTHING, "")}
-        return shown
+            return {**values, **self._list(session, EVERYTHING, ""), self.what: EVERYTHING, self.find: ""}
+        return values
 
 
 def _sure(asked: bool) -> list:

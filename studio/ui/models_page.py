@@ -116,9 +116,9 @@ def about_html(library: Library, info: ModelInfo) -> str:
     table = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in rows if value)
     strip = [path for side in "AB" for path in info.examples(side)]
     examples = "".join(f'<img alt="Example" src="{file_url(path)}">' for path in strip)
-    title = html.escape(shown(info.title))
+    title, blank = html.escape(shown(info.title)), "" if info.thumbnail else "blank"
     return (
-        f'<div class="gs-about"><img alt="{title}" src="{face_url(info)}"><h3>{title}</h3><table>{table}</table>'
+        f'<div class="gs-about"><img class="{blank}" alt="{title}" src="{face_url(info)}"><h3>{title}</h3><table>{table}</table>'
         + (f'<div class="gs-examples">{examples}</div>' if examples else "")
         + "</div>"
     )

@@ -224,8 +224,8 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark .gs-models small, .dark .gs-list small { color: var(--neutral-400); }
 .gs-models i { position: absolute; top: 6px; right: 6px; font-size: 11px; font-style: normal; padding: 1px 8px; border-radius: 9px;
   background: #000a; color: #fff; }
-.gs-about > img { width: 100%; max-height: 300px; object-fit: contain; border-radius: 12px; display: block; background: var(--neutral-100); }
-.dark .gs-about > img { background: #000; }
+.gs-about > img { max-width: 100%; height: 280px; object-fit: contain; border-radius: 12px; display: block; margin: 0 auto; }
+.gs-about > img.blank { height: 120px; }
 .gs-about h3 { font-size: 18px; font-weight: 600; margin: 10px 0 4px; overflow-wrap: anywhere; }
 .gs-about table { width: 100%; border-collapse: collapse; font-size: 13px; line-height: 1.45; }
 .gs-about table, .gs-about tbody, .gs-about tr { border: 0 !important; background: none !important; }
@@ -245,6 +245,10 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   background: var(--neutral-200); color: inherit; }
 .dark .gs-list button { background: var(--neutral-800); }
 .gs-list a, .gs-card-text a { text-decoration: underline; color: inherit; }
+.gs-field { display: flex; flex-wrap: nowrap !important; align-items: flex-end !important; gap: 8px !important; }
+.gs-field > .block, .gs-field > .form { flex: 1 1 auto; min-width: 0 !important; }
+.gs-field button { flex: 0 0 auto; width: auto; min-width: 88px; min-height: 40px; margin-bottom: 7px; }
+#models-close { align-self: flex-end; width: auto; min-height: 36px; padding: 4px 14px; }
 .gs-undo { display: flex; flex-wrap: nowrap !important; align-items: center; border-radius: 10px; padding: 6px 12px; background: var(--primary-100); }
 .dark .gs-undo { background: var(--neutral-800); }
 .gs-undo > .block { flex: 1 1 auto; min-width: 0 !important; }
@@ -252,8 +256,9 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-card-text { font-size: 13px; line-height: 1.55; overflow-wrap: anywhere; max-height: 460px; overflow-y: auto; }
 .gs-card-text :is(h1, h2, h3, h4) { font-size: 14px; font-weight: 600; margin: 14px 0 4px; }
 .gs-card-text :is(p, ul, ol, table, blockquote, pre) { margin: 0 0 8px; }
-.gs-card-text :is(ul, ol) { padding-left: 20px; list-style: disc; }
-.gs-card-text ol { list-style: decimal; }
+.gs-card-text :is(ul, ol) { padding-left: 20px; }
+.gs-card-text ul { list-style: disc !important; }
+.gs-card-text ol { list-style: decimal !important; }
 .gs-card-text table { display: block; overflow-x: auto; border-collapse: collapse; }
 .gs-card-text :is(table, thead, tbody, tr, th, td) { border: 0 !important; }
 .gs-card-text tr { border-bottom: 1px solid var(--neutral-300) !important; }
