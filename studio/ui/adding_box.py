@@ -78,30 +78,25 @@ class AddingBox:
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
-    def wire(self, added: Callable[..., dict], look: list, outputs: list) -> tuple:
-        """Connect it. Returns the events after which a model may have come.
-
-        added: (session, model, *values of `look` after the session) -> values for `outputs`, when one has.
-        """
+    def wire(self, added: Callable[..., dict], look: list, outputs: list) -> None:
+        """Connect it.  added: (session, model, *values of `look` after the session) -> values for `outputs`, when a model has come."""
         boxes = [self.file_box, self.web_box, self.hub_box, self.known_box, self.add_box]
         self.way.input(_choose_way, self.way, boxes, **QUIET)
         given = [self.files, self.url, self.repo, self.revision, self.token, self.title]
         self._added = added
         begun = self.add.click(friendly(self._begin), self.session, [self.stop, self.view], **QUIET)
-        one = self._run_after(begun, self._add, [*look, self.way, *given], [*given, *outputs])
+        self._run_after(begun, self._add, [*look, self.way, *given], [*given, *outputs])
         begun = self.known.select(friendly(self._begin_known), self.session, [self.stop, self.view], **QUIET)
-        other = self._run_after(begun, self._add_known, look, [*given, *outputs])
+        self._run_after(begun, self._add_known, look, [*given, *outputs])
         self.stop.click(lambda session: self._visit(session).stop.set(), self.session, None, **QUIET)
-        return one, other
 
-    def _run_after(self, begun, run: Callable, inputs: list, outputs: list):
+    def _run_after(self, begun, run: Callable, inputs: list, outputs: list) -> None:
         work = begun.success(
             friendly(run), inputs, [self.view, *outputs], show_progress="full", show_progress_on=self.view, api_visibility="private",
             concurrency_limit=None,
         )  # fmt: skip
         work.failure(lambda: [gr.update(visible=False), gr.update(visible=False), ""], None, [self.stop, self.view, self.token], **QUIET)
         work.success(lambda: gr.update(visible=False), None, self.stop, **QUIET)
-        return work
 
     def _visit(self, session: Session | None) -> _Visit:
         if session is None:

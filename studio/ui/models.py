@@ -1,5 +1,6 @@
 """Models: what is in the studio, where it can be used, and how more come in."""
 
+import contextlib
 import datetime
 import html
 import secrets
@@ -146,34 +147,31 @@ class ModelsTab:
 
     def _wire(self) -> None:
         look, tidy = [self.session, *self.enter_inputs], {"outputs": self.outputs, **QUIET}
-
-        def to_details(event) -> None:
-            event.success(None, None, None, js=_TO_DETAILS_JS, **QUIET)
-
+        to_details = {"fn": None, "js": _TO_DETAILS_JS, **QUIET}
         self.what.input(friendly(self._list), look, self.outputs, **LIVE)
         self.find.change(friendly(self._list), look, self.outputs, **LIVE)
-        to_details(self.cards.select(friendly(self._press), look, **tidy))
+        self.about.change(**to_details)
+        self.cards.select(friendly(self._press), look, **tidy).success(**to_details)
         self.close.click(friendly(self._close), look, **tidy)
         for button, opening in zip(self.open_buttons, self.openings, strict=True):
             button.click(friendly(self._opener(opening)), self.session, [self.tabs, *opening.outputs], **QUIET)
         self._work(self.export, self._export, [self.session], [self.work_view, self.zip])
         if not self.editable:
             return
-        to_details(self._work(self.duplicate, self._duplicate, look, self.outputs))
+        self._work(self.duplicate, self._duplicate, look, self.outputs)
         for trigger in (self.rename.click, self.name.submit):
             trigger(friendly(self._rename), [*look, self.name], **tidy)
         self.forget.click(friendly(self._forget), look, **tidy)
-        to_details(self.delete.click(friendly(self._throw_away), look, **tidy))
-        to_details(self.undo.click(friendly(self._undo), look, **tidy))
-        to_details(self.bin.select(friendly(self._restore), look, **tidy))
+        self.delete.click(friendly(self._throw_away), look, **tidy).success(**to_details)
+        self.undo.click(friendly(self._undo), look, **tidy)
+        self.bin.select(friendly(self._restore), look, **tidy)
         sure = [self.empty, self.empty_yes, self.empty_no]
         self.empty.click(lambda: _sure(True), None, sure, **QUIET)
         self.empty_no.click(lambda: _sure(False), None, sure, **QUIET)
         self.empty_yes.click(friendly(self._empty), look, **tidy).then(lambda: _sure(False), None, sure, **QUIET)
-        for come in self.adding.wire(self._added, look, [*self.outputs, self.what, self.find]):
-            to_details(come)
+        self.adding.wire(self._added, look, [*self.outputs, self.what, self.find])
 
-    def _work(self, button: gr.Button, run: Callable, inputs: list, outputs: list):
+    def _work(self, button: gr.Button, run: Callable, inputs: list, outputs: list) -> None:
         """A button that begins long work, with progress and a way to stop."""
 
         def begin(session: Session) -> list:
@@ -187,7 +185,6 @@ class ModelsTab:
         work.failure(lambda: [gr.update(visible=False)] * 2, None, [self.stop, self.work_view], **QUIET)
         work.success(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(lambda session: self._visit(session).stop.set(), self.session, None, **QUIET)
-        return work
 
     def _visit(self, session: Session | None) -> Visit:
         if session is None:
@@ -224,7 +221,7 @@ class ModelsTab:
         off = gr.update(visible=False)
         if info is None:
             visit.model = ""
-            return {self.hint: gr.update(visible=True), self.details: off}
+            return {self.hint: gr.update(visible=True), self.details: off, self.about: ""}
         card = card_html(info)
         out = {
             self.hint: off, self.details: gr.update(visible=True), self.about: about_html(library, info), self.work_view: off,
@@ -306,9 +303,12 @@ class ModelsTab:
 
     def _waiting(self, info: ModelInfo) -> list[str]:
         """Sentences on the trainings of the queue that begin from a model."""
-        live = [job for job in self.jobs() if job.state in LIVE_STATES]
-        needing = [job for job in live if Path(Plan.from_toml(job.plan_toml).base).name == info.id]
-        return [f"The training '{job.title}' begins from it: restore it, or that may not go on." for job in needing]
+        out = []
+        for job in self.jobs():
+            with contextlib.suppress(StudioError):  # a plan of another version
+                if job.state in LIVE_STATES and Path(Plan.from_toml(job.plan_toml).base).name == info.id:
+                    out.append(f"The training '{job.title}' begins from it: restore it, or that may not go on.")
+        return out
 
     def _undo(self, session: Session, what: str, find: str) -> dict:
         visit = self._visit(session)

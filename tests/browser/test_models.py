@@ -62,7 +62,14 @@ def titles(page):
 def open_adding(page, way):
     if not page.locator("#models-way").is_visible():
         page.get_by_role("button", name="Add a model").click()
-    page.get_by_label(way).click()
+    page.click(f"#models-way label:has-text('{way}')")
+
+
+def open_bin(page):
+    page.wait_for_selector("#models-bin-box:visible")
+    if not page.locator("#models-empty").is_visible():
+        page.get_by_role("button", name="Bin: 1").click()
+        page.wait_for_selector("#models-empty:visible")
 
 
 def network_pickle(path):
@@ -76,12 +83,12 @@ def test_the_list_is_filtered_and_says_what_is_broken(page):
     assert {"Tiny anna", "Sharp", "LPC characters", "Ink and colour"} < set(titles(page))
     assert "came with the studio" in card(page, "Ink and colour").inner_text()
     assert card(page, "Sharp").locator("img").get_attribute("src").startswith("data:image/svg+xml")
-    page.get_by_label("Makes larger").click()
+    page.click("#models-what label:has-text('Makes larger')")
     page.wait_for_function("document.querySelectorAll('#models-cards [data-i]').length === 1")
     assert titles(page) == ["Sharp"]
     page.fill("#models-find input, #models-find textarea", "nobody")
     page.wait_for_selector("text=No model here is like that.")
-    page.get_by_label("Everything").click()
+    page.click("#models-what label:has-text('Everything')")
     page.fill("#models-find input, #models-find textarea", "ink cyc")
     page.wait_for_function("document.querySelector('#models-cards b')?.innerText === 'Ink and colour'")
     assert titles(page) == ["Ink and colour"]
@@ -147,14 +154,14 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.reload()
     page.wait_for_selector("#explore-stage img")
     open_models(page)
-    page.get_by_role("button", name="Bin: 1").click()
+    open_bin(page)
     page.click("#models-bin [data-i='0']")
     page.wait_for_selector("#models-about h3:text-is(\"Ännchen's dragon (copy)\")")
     assert open_folder(copy.path) == copy and (mine / "my-dragon").is_dir()
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
-    page.get_by_role("button", name="Bin: 1").click()
+    open_bin(page)
     page.click("#models-empty")
     page.click("#models-empty-yes")
     page.wait_for_selector("#models-bin-box", state="hidden")
@@ -274,7 +281,7 @@ def test_it_fits_a_phone(browser, studio):
     press(page, "Sharp")
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
-    page.get_by_role("button", name="Bin: 1").click()
+    open_bin(page)
     page.wait_for_selector("#models-bin [data-i]")
     fits()
     page.click("#models-undo")

@@ -9,9 +9,11 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from studio.jobs.store import Job
 from studio.models.known import KNOWN
 from studio.models.library import Broken, Library
 from studio.models.offers import Offer
+from studio.training.plan import Plan
 from studio.ui import models_page as page
 from studio.ui.components import face_url
 from studio.ui.models import ModelsTab
@@ -157,3 +159,22 @@ def test_where_many_come_nothing_can_be_changed(engine):
     assert set(tab.enter(visitor, "everything", "")) <= set(tab.outputs)
     shown = tab._press(visitor, "everything", "", gr.EventData(None, {"index": 1}))
     assert set(shown) <= set(tab.outputs) and "tiny-classes" in shown[tab.about]
+
+
+def test_a_training_that_begins_from_it_is_told_when_it_is_thrown_away(engine):
+    """Whatever else waits in the queue; and it can be restored, as any other."""
+
+    def job(state: str, plan_toml: str) -> Job:
+        return Job(state, f"Set <{state}>", state, plan_toml, "", "2026")
+
+    needs, needs_not = Plan(base="tiny").to_toml(), Plan(base="tiny-classes").to_toml()
+    jobs = [job("queued", needs), job("running", needs_not), job("done", needs), job("paused", "of = 'a newer studio'")]
+    with gr.Blocks():
+        with gr.Tabs() as tabs, gr.Tab("Models"):
+            tab = ModelsTab(engine, gr.State(), tabs, [], lambda: jobs)
+    visitor = Session()
+    tab._press(visitor, "everything", "", gr.EventData(None, {"index": 0}))
+    told = tab._throw_away(visitor, "everything", "")[tab.undo_note]
+    assert "Set &lt;queued&gt;" in told and told.count("begins from it") == 1
+    tab._undo(visitor, "everything", "")
+    assert engine.library.get("tiny").title == "Tiny tiny"
