@@ -162,6 +162,10 @@ class Engine(FromPictures):
         """A model, loaded when it is not in memory."""
         return self._ask(lambda: self._load(id).model).result()
 
+    def forget(self, id: str) -> None:
+        """Free the memory that a model takes; it is loaded again when it is next wanted."""
+        self._ask(lambda: self._forget(id)).result()
+
     def direction_sets(self, id: str) -> list[DirectionSet]:
         """Directions that sliders can be made of."""
         return self._ask(lambda: self._space(id).direction_sets()).result()
@@ -241,6 +245,12 @@ class Engine(FromPictures):
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
+
+    def _forget(self, id: str) -> None:
+        self._models.drop(id)
+        self._traces.clear()  # some may be its layers; those of other models are computed again
+        self._free_unused()
+        self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
 
     def _loaded_model(self, id: str) -> Model:
         """For what makes pictures from pictures."""

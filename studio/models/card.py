@@ -20,18 +20,19 @@ def front_matter(title: str, licence: str, family: str) -> str:
     if known in KNOWN_LICENCES:
         lines.append(f"license: {known}")
     elif licence:
-        lines += ["license: other", f"license_name: {_quoted(licence)}"]
+        lines += ["license: other", f"license_name: {quoted(licence)}"]
     lines += [
         "library_name: gan-studio",
         f"pipeline_tag: {'image-to-image' if family in from_pictures else 'unconditional-image-generation'}",
-        f"tags: [gan, {_quoted(family)}]",
-        f"model_name: {_quoted(title)}",
+        f"tags: [gan, {quoted(family)}]",
+        f"model_name: {quoted(title)}",
         "---",
     ]
     return "\n".join(lines)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text on one line, as YAML has it."""
     # A JSON string is a YAML string; but YAML does not join the two halves that JSON escapes a character like an
     # emoji into, so these stay as they are.
     return json.dumps(" ".join(text.split()), ensure_ascii=False)

@@ -22,6 +22,7 @@ from studio.engine.zero import engine_here
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
+from studio.models.keeping import empty_bin
 from studio.settings import can_write, get_settings, scratch, start_log
 from studio.ui.arrival import arrive
 from studio.ui.classes import ClassesTab
@@ -31,6 +32,7 @@ from studio.ui.guard import Guard
 from studio.ui.joins import entrances, join, openings
 from studio.ui.login import Login, read_accounts
 from studio.ui.mix import MixTab
+from studio.ui.models import ModelsTab
 from studio.ui.serving import TABS, Serving, is_loopback, strangers_may_come
 from studio.ui.session import Session
 from studio.ui.share import SharePage
@@ -88,7 +90,8 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
                 "classes": lambda: ClassesTab(engine, session, None if serving.visitors else DataSets()),
                 "translate": lambda: TranslateTab(engine, session),
                 "upscale": lambda: UpscaleTab(engine, session),
-                "train": lambda: TrainTab(engine, session, built.get("explore"), tabs, supervisor, DataSets(), openings(built)),
+                "train": lambda: TrainTab(engine, session, tabs, supervisor, DataSets(), openings(built)),
+                "models": lambda: ModelsTab(engine, session, tabs, openings(built), supervisor.jobs if supervisor else list, serving.editable),
                 "share": lambda: SharePage(engine, session),
             }
             pages = {}
@@ -170,6 +173,8 @@ def launch(
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     visitors = _visitors() if serving.visitors else None
     engine = engine_here(device, Courtesy(get_settings().home).mark)
+    if serving.editable:
+        empty_bin(engine.library)
     supervisor = None
     try:
         if serving.training:

@@ -17,6 +17,7 @@ import numpy as np
 from studio.engine.picture import encode
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.networks import get_family
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,18 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_li
 LIVE = {**QUIET, "trigger_mode": "always_last"}
 # Long work tells its progress. How much of it goes on at once is for the queue to say; what waits can still be stopped.
 WORK = {"show_progress": "full", "api_visibility": "private", "concurrency_id": "work", "concurrency_limit": "default"}
+
+_MAX_FACE_BYTES = 2 << 20  # a page shows many of them
+# Greys that are calm on a light ground and on a dark one.
+_SYMBOL = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="#8a857f" fill-opacity=".2"/>'
+    '<g fill="none" stroke="#8f8a84" stroke-width="3" stroke-linecap="round" stroke-linejoin="round">{}</g></svg>'
+)
+_SYMBOLS = {
+    "draw": '<path d="M48 26c2 14 8 20 22 22-14 2-20 8-22 22-2-14-8-20-22-22 14-2 20-8 22-22z"/>',
+    "translate": '<path d="M26 40h40l-9-9M70 56H30l9 9"/>',
+    "upscale": '<path d="M46 28h22v22M68 28 50 46M28 52h16v16H28z"/>',
+}
 
 _PRESS = """
 element.addEventListener('click', (e) => {
@@ -146,6 +159,16 @@ def file_url(path: Path | None) -> str:
     if path is None:
         return ""
     return f"data:image/{path.suffix[1:]};base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def face_url(info: ModelInfo) -> str:
+    """The thumbnail of a model inside a URL, or a symbol of what it does."""
+    path = info.thumbnail
+    if path is not None and path.stat().st_size <= _MAX_FACE_BYTES:
+        return file_url(path)
+    family = get_family(info.family)
+    lines = _SYMBOLS["translate" if family.translate else "upscale" if family.upscale else "draw"]
+    return "data:image/svg+xml;base64," + base64.b64encode(_SYMBOL.format(lines).encode()).decode()
 
 
 def stage_html(picture: np.ndarray, alt: str) -> str:

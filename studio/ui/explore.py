@@ -24,11 +24,13 @@ from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,
     QUIET,
+    Opening,
     WORK,
     Target,
     cells_html,
     data_url,
     empty_html,
+    face_url,
     file_url,
     friendly,
     note,
@@ -54,8 +56,8 @@ _PLACES = ("x", "y", "rotate")  # of a Transform, in the order of their sliders
 _NOISE_MODES = [("As learned", "const"), ("Thrown anew", "random"), ("Off", "none")]
 _KEYS = '<div class="gs-note keys">Keys: space surprises · ← → neighbours · z undo · y redo</div>'
 _EMPTY = (
-    "<b>No model here yet.</b><br>Put a model folder into <code>{folder}</code>, or import a checkpoint with "
-    "<code>studio import FILE</code>, then reload this page."
+    "<b>No model here yet.</b><br>Put a model folder into <code>{folder}</code>, then reload this page; or add a checkpoint "
+    "in the Models tab, and open it from there."
 )
 
 
@@ -193,13 +195,19 @@ class ExploreTab:
         recipe = session.open()
         drawn = self.draw(session)
         session.commit()
-        return [*drawn, *self._control_values(recipe, layers_choice)]
+        return [*drawn, self.enter(session), *self._control_values(recipe, layers_choice)]
+
+    def enter(self, session: Session | None) -> str | dict:
+        """For `models`, when the tab is opened: those there are now. As the page opens there is no session yet."""
+        if session is None:
+            return gr.skip()
+        found = self._models()
+        session.listed = [m.id for m in found]
+        selected = session.listed.index(session.recipe.model) if session.recipe and session.recipe.model in session.listed else None
+        return cells_html([{"src": face_url(m), "label": m.title, "alt": f"Model {m.title}"} for m in found], columns=4, selected=selected)
 
     def _control_values(self, recipe: Recipe, layers_choice: str) -> list:
         model = self.engine.model(recipe.model)
-        found = self._models()
-        cells = [{"src": file_url(m.thumbnail), "label": m.title, "alt": f"Model {m.title}"} for m in found]
-        selected = next((i for i, m in enumerate(found) if m.id == recipe.model), None)
         layers = chosen_layers(layers_choice, model.num_ws)
         names, labels = self._directions(recipe.model)
         sliders = []
@@ -214,7 +222,6 @@ class ExploreTab:
             chosen = recipe.classes[0].index if recipe.classes else 0
             classes = gr.update(choices=[(n, i) for i, n in enumerate(model.classes)], value=chosen, visible=True)
         return [
-            cells_html(cells, columns=4, selected=selected),
             classes,
             recipe.seed,
             recipe.psi,
@@ -252,6 +259,16 @@ class ExploreTab:
     def _models(self) -> list[ModelInfo]:
         """Those that can be explored."""
         return [m for m in self.engine.library.scan()[0] if draws(m)]
+
+    @property
+    def opening(self) -> Opening:
+        """For other tabs: a model is opened here."""
+
+        def open_model(session: Session, model: ModelInfo) -> list:
+            session.recipe = self.first(model.id)
+            return self.show(session)
+
+        return Opening("explore", "Explore", draws, open_model, self.outputs)
 
     @staticmethod
     def first(model: str) -> Recipe:
@@ -431,11 +448,10 @@ class ExploreTab:
         return self._go(session, layers_choice, session.open().replace(edits=(), transform=Transform()))
 
     def _choose_model(self, session: Session, layers_choice: str, event: gr.EventData) -> list:
-        found = self._models()
         index = event._data.get("index")
-        if not isinstance(index, int) or not 0 <= index < len(found):
+        if not isinstance(index, int) or not 0 <= index < len(session.listed):
             raise StudioError("That model is no longer here.", "Reload the page.")
-        recipe = self.first(found[index].id)
+        recipe = self.first(self.engine.library.get(session.listed[index]).id)
         if session.recipe is not None:
             recipe = recipe.replace(seeds=(SeedWeight(session.recipe.seed),), psi=session.recipe.psi)
         return self._go(session, layers_choice, recipe)

@@ -13,9 +13,10 @@ from studio.ui.serving import TABS
 
 
 def openings(built: dict[str, Any]) -> list[Opening]:
-    """Tabs where a model that was trained here can be opened, beside Explore."""
+    """Tabs where a model can be opened."""
+    explored = [built["explore"].opening] if "explore" in built else []
     known = [("translate", lambda model: get_family(model.family).translate), ("upscale", lambda model: get_family(model.family).upscale)]
-    return [Opening(id, TABS[id], suits, built[id].open_model, built[id].enter_outputs) for id, suits in known if id in built]
+    return explored + [Opening(id, TABS[id], suits, built[id].open_model, built[id].enter_outputs) for id, suits in known if id in built]
 
 
 def join(built: dict[str, Any], tabs: gr.Tabs) -> None:
@@ -58,6 +59,10 @@ def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
         return lambda on: on(friendly(tab.enter), [session, *tab.enter_inputs], tab.enter_outputs, **QUIET, **options)
 
     enter = {id: entrance(built[id]) for id in ("mix", "upscale", "share") if id in built}
+    if explore := built.get("explore"):
+        enter["explore"] = lambda on: on(friendly(explore.enter), session, explore.models, **QUIET)
+    if models := built.get("models"):
+        enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
     if classes := built.get("classes"):
         enter["classes"] = lambda on: entrance(classes)(on).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
@@ -75,78 +80,3 @@ def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
             None, None, None, js="() => studioPlace.openStep()", **QUIET
         )
     return enter
-
-
-def openings(built: dict[str, Any]) -> list[Opening]:
-    """Tabs where a model that was trained here can be opened, beside Explore."""
-    known = [("translate", lambda model: get_family(model.family).translate), ("upscale", lambda model: get_family(model.family).upscale)]
-    return [Opening(id, TABS[id], suits, built[id].open_model, built[id].enter_outputs) for id, suits in known if id in built]
-
-
-def join(built: dict[str, Any], tabs: gr.Tabs) -> None:
-    """Buttons that send what one tab has made to another, where both are there."""
-    explore, mix, upscale, train = (built.get(id) for id in ("explore", "mix", "upscale", "train"))
-
-    def open_in_explore(session, recipe: Recipe) -> list:
-        session.recipe = recipe
-        return [gr.update(selected="explore"), *explore.show(session)]
-
-    def open_in_train(session, path: Path, files: list[str] | None) -> list:
-        return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
-
-    drawn = {}  # for what is drawn from noise
-    if explore:
-        drawn["explore"] = Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs])
-    if mix:
-        drawn["mix"] = mix.target
-    if upscale:
-        drawn["upscale"] = upscale.target(tabs)
-    pictures = {id: built[id].image_target(tabs) for id in ("translate", "upscale") if id in built}  # for what is made from pictures
-    if train:
-        pictures["train"] = Target("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])
-    sent = {
-        "explore": (drawn, ("upscale",)),
-        "mix": (drawn, ("upscale",)),
-        "classes": (drawn, ("explore", "mix", "upscale")),
-        "translate": (pictures, ("upscale", "train")),
-        "upscale": (pictures, ("translate", "train")),
-    }
-    for id, (targets, wanted) in sent.items():
-        if id in built:
-            built[id].add_targets([targets[name] for name in wanted if name in targets])
-
-
-def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
-    """Id of a tab -> what is wired to the event after which it is in sight (`gr.Tab.select`, or `then` of another)."""
-
-    def entrance(tab: Any, **options) -> Callable:
-        return lambda on: on(friendly(tab.enter), [session, *tab.enter_inputs], tab.enter_outputs, **QUIET, **options)
-
-    enter = {id: entrance(built[id]) for id in ("mix", "upscale", "share") if id in built}
-    if classes := built.get("classes"):
-        enter["classes"] = lambda on: entrance(classes)(on).then(
-            friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
-        )
-    if translate := built.get("translate"):
-
-        def enter_translate(on: Callable):
-            entered = entrance(translate)(on)
-            translate.opened(entered)
-            return entered
-
-        enter["translate"] = enter_translate
-    if train := built.get("train"):
-        enter["train"] = lambda on: entrance(train, js=train.enter_js)(on).then(
-            None, None, None, js="() => studioPlace.openStep()", **QUIET
-        )
-    return enter
-
-
-def parse_auth(auth: str | None) -> tuple[str, str] | None:
-    """'user:password' -> both. Raises StudioError for another form."""
-    if auth is None:
-        return None
-    user, colon, password = auth.partition(":")
-    if not (user and colon and password):
-        raise StudioError("--auth has no user and password.", "Write --auth user:password.")
-    return user, password

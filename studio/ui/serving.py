@@ -10,7 +10,7 @@ from studio.models.library import Library
 # id -> label, in the order in which they stand
 TABS = {
     "explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "train": "Train",
-    "share": "Share",
+    "models": "Models", "share": "Share",
 }  # fmt: skip
 _QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
 

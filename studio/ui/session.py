@@ -64,6 +64,7 @@ class Session:
     future: list[Recipe] = field(default_factory=list)
     committed: Recipe | None = None  # what undo goes back to
     touched: str = ""  # the control that was moved last; its moves until it is let go are one step
+    listed: list[str] = field(default_factory=list)  # ids of the models that Explore shows, in its order
     pins: list[Recipe] = field(default_factory=list)
     sheet: list[Recipe] = field(default_factory=list)
     sheet_seed: int = 0

@@ -211,6 +211,61 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-pairs button { flex: 0 0 auto !important; display: flex; gap: 2px; }
 .gs-pairs img { width: 84px !important; }
 .gs-note > img { width: 192px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
+.gs-models { display: grid; grid-template-columns: repeat(auto-fill, minmax(168px, 1fr)); gap: 10px; }
+.gs-models button { position: relative; display: flex; flex-direction: column; gap: 2px; min-width: 0; padding: 0 0 8px; text-align: left;
+  border: 2px solid transparent; border-radius: 12px; overflow: hidden; cursor: pointer; background: var(--neutral-100); color: inherit; }
+.dark .gs-models button { background: var(--neutral-900); }
+.gs-models button:hover, .gs-models button:focus-visible { border-color: var(--primary-400); }
+.gs-models button.on { border-color: var(--primary-500); }
+.gs-models img { width: 100%; aspect-ratio: 4 / 3; object-fit: cover; display: block; margin-bottom: 4px; }
+.gs-models b, .gs-models small { padding: 0 10px; overflow-wrap: anywhere; line-height: 1.35; }
+.gs-models b { font-size: 14px; font-weight: 600; }
+.gs-models small, .gs-list small { display: block; font-size: 12px; color: var(--neutral-600); }
+.dark .gs-models small, .dark .gs-list small { color: var(--neutral-400); }
+.gs-models i { position: absolute; top: 6px; right: 6px; font-size: 11px; font-style: normal; padding: 1px 8px; border-radius: 9px;
+  background: #000a; color: #fff; }
+.gs-about > img { max-width: 100%; height: 280px; object-fit: contain; border-radius: 12px; display: block; margin: 0 auto; }
+.gs-about > img.blank { height: 120px; }
+.gs-about h3 { font-size: 18px; font-weight: 600; margin: 10px 0 4px; overflow-wrap: anywhere; }
+.gs-about table { width: 100%; border-collapse: collapse; font-size: 13px; line-height: 1.45; }
+.gs-about table, .gs-about tbody, .gs-about tr { border: 0 !important; background: none !important; }
+.gs-about th, .gs-about td { text-align: left; vertical-align: top; padding: 3px 12px 3px 0 !important; border: 0 !important; overflow-wrap: anywhere; }
+.gs-about th { font-weight: 500; white-space: nowrap; color: var(--neutral-600); width: 1%; }
+.dark .gs-about th { color: var(--neutral-400); }
+.gs-examples { display: flex; gap: 6px; overflow-x: auto; padding: 8px 0 2px; contain: inline-size; }
+.gs-examples img { height: 84px; border-radius: 8px; flex: 0 0 auto; }
+.gs-list { display: grid; gap: 6px; }
+.gs-list > div { display: flex; align-items: center; justify-content: space-between; gap: 12px; padding: 8px 12px; border-radius: 10px;
+  background: var(--neutral-100); }
+.dark .gs-list > div { background: var(--neutral-900); }
+.gs-list span { min-width: 0; overflow-wrap: anywhere; font-size: 14px; line-height: 1.4; }
+.gs-list i { font-style: normal; font-size: 13px; white-space: nowrap; color: var(--neutral-600); }
+.dark .gs-list i { color: var(--neutral-400); }
+.gs-list button { flex: 0 0 auto; border: 0; border-radius: 8px; padding: 8px 14px; min-height: 36px; font-size: 13px; cursor: pointer;
+  background: var(--neutral-200); color: inherit; }
+.dark .gs-list button { background: var(--neutral-800); }
+.gs-list a, .gs-card-text a { text-decoration: underline; color: inherit; }
+.gs-field { display: flex; flex-wrap: nowrap !important; align-items: flex-end !important; gap: 8px !important; }
+.gs-field > .block, .gs-field > .form { flex: 1 1 auto; min-width: 0 !important; }
+.gs-field button { flex: 0 0 auto; width: auto; min-width: 88px; min-height: 40px; margin-bottom: 7px; }
+#models-close { align-self: flex-end; width: auto; min-height: 36px; padding: 4px 14px; }
+.gs-undo { display: flex; flex-wrap: nowrap !important; align-items: center; border-radius: 10px; padding: 6px 12px; background: var(--primary-100); }
+.dark .gs-undo { background: var(--neutral-800); }
+.gs-undo > .block { flex: 1 1 auto; min-width: 0 !important; }
+.gs-undo button { flex: 0 0 auto; width: auto; min-width: 64px; min-height: 36px; background: var(--primary-600); color: #fff; }
+.gs-card-text { font-size: 13px; line-height: 1.55; overflow-wrap: anywhere; max-height: 460px; overflow-y: auto; }
+.gs-card-text :is(h1, h2, h3, h4) { font-size: 14px; font-weight: 600; margin: 14px 0 4px; }
+.gs-card-text :is(p, ul, ol, table, blockquote, pre) { margin: 0 0 8px; }
+.gs-card-text :is(ul, ol) { padding-left: 20px; }
+.gs-card-text ul { list-style: disc !important; }
+.gs-card-text ol { list-style: decimal !important; }
+.gs-card-text table { display: block; overflow-x: auto; border-collapse: collapse; }
+.gs-card-text :is(table, thead, tbody, tr, th, td) { border: 0 !important; }
+.gs-card-text tr { border-bottom: 1px solid var(--neutral-300) !important; }
+.dark .gs-card-text tr { border-color: var(--neutral-800) !important; }
+.gs-card-text :is(th, td) { text-align: left; vertical-align: top; padding: 4px 12px 4px 0 !important; }
+.gs-card-text pre { white-space: pre-wrap; }
+.gs-card-text img { max-width: 100%; border-radius: 8px; }
 #classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
 .dark #classes-more { border-color: var(--neutral-800); }
 .gs-note a { padding: 0 !important; margin: 0 !important; text-decoration: underline; overflow-wrap: anywhere; }
@@ -255,6 +310,10 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
   #translate-one, #translate-many, #translate-clip, #upscale-one, #upscale-many, #upscale-clip { order: 1; }
   #translate-settings, #upscale-settings { order: 2; }
   .gs-compare { width: min(100%, 56vh * var(--w) / var(--h)); }
+  #models-page { flex-direction: column; }
+  #models-right { order: -1; }
+  #models-hint { display: none; }
+  .gs-models { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .gs-figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 }
 """

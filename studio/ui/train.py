@@ -20,7 +20,6 @@ from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.store import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
-from studio.models.loaded import draws
 from studio.networks import get_family
 from studio.settings import atomic_folder
 from studio.training.checks import check, choose_precision, family_config
@@ -30,7 +29,6 @@ from studio.training.presets import PRESETS, kind_for, learning_classes, preset,
 from studio.training.presets_upscale import preset_upscale, seconds_upscale
 from studio.training.watch import Snapshot, Watch
 from studio.ui.components import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
-from studio.ui.explore import ExploreTab
 from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.larger_page import enough_html, example_html, fitting
 from studio.ui.session import Session
@@ -73,17 +71,15 @@ class Visit:
 class TrainTab:
     """Builds the tab inside the current Blocks.
 
-    explore: where models that draw are opened, None = nowhere.  tabs: the outer tabs, to go there.
+    tabs: the outer tabs, and openings: those of them, built before, where a model that was made here can be opened.
     datasets: the store of image sets.  supervisor: the queue.
-    openings: other tabs, built before, where a model that was made here can be opened.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, explore: ExploreTab | None, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets,
+    def __init__(self, engine: Engine, session: gr.State, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets,
                  openings: Sequence[Opening] = ()):  # fmt: skip
-        self.engine, self.session, self.explore, self.tabs = engine, session, explore, tabs
+        self.engine, self.session, self.tabs = engine, session, tabs
         self.supervisor, self.datasets = supervisor, datasets
-        in_explore = [] if explore is None else [Opening("explore", "Explore", draws, self._explored, explore.outputs)]
-        self.openings = [*in_explore, *openings]
+        self.openings = openings
         self.a = Zone(datasets, supervisor, session, "train", "gs-a")
         self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
         self._visits: dict[str, Visit] = {}
@@ -645,10 +641,6 @@ class TrainTab:
 
     def _opening(self, model: ModelInfo) -> Opening | None:
         return next((o for o in self.openings if o.suits(model)), None)
-
-    def _explored(self, session: Session, model: ModelInfo) -> list:
-        session.recipe = self.explore.first(model.id)
-        return self.explore.show(session)
 
     def _last_button(self, job: Job, watch: Watch):
         if job.state != "done" or not watch.snapshots:

@@ -256,3 +256,14 @@ def test_byte_lru():
     assert lru.keys() == ["a", "c"] and lru.get("b") is None and lru.nbytes == 8
     lru.put("d", 4, 50)
     assert lru.keys() == ["d"]
+
+
+def test_a_model_that_is_forgotten_frees_its_memory_and_comes_back(engine):
+    first = engine.submit("one", PLAIN).result()
+    engine.render(Recipe(model="tiny-classes"))
+    assert set(engine.status()["loaded"]) == {"tiny", "tiny-classes"}
+    before = engine.status()["bytes"]
+    engine.forget("tiny")
+    assert engine.status()["loaded"] == ["tiny-classes"] and 0 < engine.status()["bytes"] < before
+    engine.forget("nobody")
+    assert np.array_equal(engine.submit("one", PLAIN).result(), first)

@@ -88,7 +88,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         with gr.Blocks():
             session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
             larger = Opening("upscale", "Upscale", lambda m: get_family(m.family).upscale, lambda v, m: opened.append(m.id) or ["here"], [place])
-            tab = TrainTab(engine, session, ExploreTab(engine, session), tabs, s, DataSets(), [larger])
+            tab = TrainTab(engine, session, tabs, s, DataSets(), [ExploreTab(engine, session).opening, larger])
         shown = tab._opened(Session(), watch.snapshots[-1], style)
         assert shown[0].get("selected") == "upscale" and shown[-1] == "here" and [m.id for m in engine.library.scan()[0]] == opened
         # What was kept can be begun from, at its own factor.
@@ -103,7 +103,7 @@ def test_the_tab_makes_the_plan(stored):
     with Engine(Library([]), device="cpu") as engine, Supervisor(every=1, slots=0) as s:
         with gr.Blocks():
             session = gr.State()
-            tab = TrainTab(engine, session, ExploreTab(engine, session), gr.Tabs(), s, DataSets())
+            tab = TrainTab(engine, session, gr.Tabs(), s, DataSets())
         kinds = [k.name for k in KINDS if k.upscales]
         visit = Session()
         update = tab._choose_goal(visit, "upscale", stored.id, None, "smart", "#ffffff")
