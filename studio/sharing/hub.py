@@ -230,8 +230,11 @@ def upload(
             additions.append(CommitOperationAdd(name, readers[-1]))  # reads it once, for its hash
         for reader in readers:
             reader.sending = True
-        small = [a for a in additions if a.upload_info.size < _LARGE]
-        for batch in [small, *([a] for a in additions if a.upload_info.size >= _LARGE)]:
+        # Of files with the same bytes one goes first: the client would read it for each of them, all at once.
+        first = {a.upload_info.sha256: a for a in additions}
+        again = [a for a in additions if first[a.upload_info.sha256] is not a]
+        small = [a for a in first.values() if a.upload_info.size < _LARGE]
+        for batch in filter(None, [small, *([a] for a in first.values() if a.upload_info.size >= _LARGE), again]):
             told()
             api.preupload_lfs_files(repo_id, batch, repo_type=kind, free_memory=False)
         told()

@@ -4,6 +4,7 @@ import html
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 
 import gradio as gr
 
@@ -14,7 +15,7 @@ from studio.sharing import hub
 from studio.sharing.hub_card import hub_card
 from studio.ui.components import LIVE, QUIET, empty_html, friendly, note, press_grid
 from studio.ui.session import Session
-from studio.ui.share_page import LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
+from studio.ui.share_page import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
 from studio.ui.share_space import SpaceSection
 
 _NOTHING = "<b>There is no model here yet that could be shared.</b><br>Train one in the Train tab, or import one."
@@ -58,7 +59,7 @@ class SharePage:
                     self.token = gr.Textbox(type="password", label="Your token of the Hub", max_lines=1, elem_id="share-token")
                     with gr.Row(elem_classes="gs-tools"):
                         self.use = gr.Button("Whose is it?", elem_id="share-use")
-                        self.forget = gr.Button("Forget it", visible=False, elem_id="share-forget")
+                        self.away = gr.Button("Forget it", visible=False, elem_id="share-forget")
                 with gr.Column(scale=6, min_width=300):
                     self.account = gr.HTML(note(_UNKNOWN), padding=False, elem_id="share-as")
             with gr.Accordion("A model to the Hub", elem_id="share-hub"):
@@ -92,15 +93,15 @@ class SharePage:
     def _wire(self) -> None:
         s = self.session
         about = [s, self.name, self.licence]
-        self._empty_after(self.use.click(friendly(self._who_is_it), [s, self.token], [self.account, self.forget], **QUIET))
-        self.forget.click(friendly(self._forget), s, [self.account, self.forget], **QUIET)
+        self._empty_after(self.use.click(friendly(self._who_is_it), [s, self.token], [self.account, self.away], **QUIET))
+        self.away.click(friendly(self._forget), s, [self.account, self.away], **QUIET)
         self.models.select(friendly(self._choose), s, self._chosen, **QUIET).then(friendly(self._card), about, self.card, **QUIET)
         for part in (self.name, self.licence):
             part.change(friendly(self._card), about, self.card, **LIVE)
         self.who.change(friendly(self._may), [s, self.who], self.consent, **QUIET)
         self.long_work(
             self.push, self.stop, self.told, self._push, [s, self.token, self.name, self.licence, self.who],
-            [self.told, self.account, self.forget],
+            [self.told, self.account, self.away],
         )  # fmt: skip
 
     def long_work(self, button: gr.Button, stop: gr.Button, view: gr.HTML, run: Callable, inputs: list, outputs: list) -> None:
@@ -172,7 +173,7 @@ class SharePage:
         return (typed or "").strip() or visit.token
 
     def as_whom(self, visit: Visit, typed: str | None) -> list:
-        """Keep a token that was accepted in memory; for [account, forget]."""
+        """Keep a token that was accepted in memory; for [account, away]."""
         who = hub.whoami(self.token_of(visit, typed))
         visit.token = self.token_of(visit, typed)
         groups = f", in {', '.join(map(html.escape, who.groups))}" if who.groups else ""
@@ -217,8 +218,11 @@ class SharePage:
     def _push(self, session: Session, typed: str, name: str, licence: str | None, who: str, progress: gr.Progress = gr.Progress()) -> list:
         visit = self.visit(session)
         info, stop = self.info(visit.model), visit.stop
-        url = hub.push(
-            info, name or "", token=self.token_of(visit, typed), private=who != PUBLIC, licence=licence or "",
-            progress=sending(progress), cancel=stop.is_set,
-        )  # fmt: skip
+        try:
+            url = hub.push(
+                info, name or "", token=self.token_of(visit, typed), private=who != PUBLIC, licence=licence or "",
+                progress=sending(progress), cancel=stop.is_set,
+            )  # fmt: skip
+        except CancelledError:
+            return [gr.update(value=note(CANCELLED)), gr.skip(), gr.skip()]
         return [gr.update(value=link_html(f"{info.title} is on the Hub", url), visible=True), *self.as_whom(visit, typed)]

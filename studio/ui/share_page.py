@@ -16,6 +16,7 @@ from studio.ui.components import cells_html, file_url, note
 PRIVATE, PUBLIC = "private", "public"
 WHO = [("Only me (private)", PRIVATE), ("Everybody (public)", PUBLIC)]
 LICENCES = sorted(KNOWN_LICENCES)
+CANCELLED = "Cancelled: none of it was put on the Hub."
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The part of Share that makes a Space: chosen models and tabs, looked at here, on the Hub or as a zip."""
 
 import atexit
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from studio.sharing.space import HARDWARE, make_space, push_space, tabs_for, zip
 from studio.ui.components import QUIET, friendly, note, press_grid
 from studio.ui.serving import TABS
 from studio.ui.session import Session
-from studio.ui.share_page import LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
+from studio.ui.share_page import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
 
 if TYPE_CHECKING:
     from studio.ui.share import SharePage
@@ -86,7 +87,7 @@ class SpaceSection:
         self.zip.click(friendly(self._zip), [s, *settings], self.download, show_progress_on=self.download, **slow)
         self.page.long_work(
             self.push, self.stop, self.told, self._push, [s, self.page.token, self.name, self.who, self.hardware, *settings],
-            [self.told, self.page.account, self.page.forget],
+            [self.told, self.page.account, self.page.away],
         )  # fmt: skip
 
     @property
@@ -163,9 +164,12 @@ class SpaceSection:
             for info in self._infos(visit):
                 hub.ensure_public(info)
         folder = self._make(session, *settings)
-        url = push_space(
-            folder, (name or "").strip() or folder.name, token=self.page.token_of(visit, typed), private=who != PUBLIC,
-            hardware=hardware or None, progress=sending(progress), cancel=stop.is_set,
-        )  # fmt: skip
+        try:
+            url = push_space(
+                folder, (name or "").strip() or folder.name, token=self.page.token_of(visit, typed), private=who != PUBLIC,
+                hardware=hardware or None, progress=sending(progress), cancel=stop.is_set,
+            )  # fmt: skip
+        except CancelledError:
+            return [gr.update(value=note(CANCELLED)), gr.skip(), gr.skip()]
         words = link_html("Your Space is on the Hub", url) + note("It is built there now, which takes some minutes.")
         return [gr.update(value=words, visible=True), *self.page.as_whom(visit, typed)]

@@ -89,6 +89,7 @@ def test_a_space_is_looked_at_kept_and_pushed(page, browser, server, tmp_path):
     page.keyboard.press("Enter")
 
     page.click("#space-look")
+    page.wait_for_selector("#space-seen a", timeout=600_000)  # of failing only; a whole studio starts
     url = page.get_attribute("#space-seen a", "href")
     visitor = browser.new_page()
     visitor.goto(url)
