@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "Take a model of others into the library: a file, an address, or a repository of the Hugging Face Hub. Nothing in it is executed.",
         "studio import network.pkl --name cats\n  studio import https://example.org/network.pkl\n  studio import user/name",
     )
-    p.add_argument("source", help="a checkpoint (.pkl, .pth, .pt, .safetensors, .param), a model folder or a zip of one, a URL, or user/name")
+    p.add_argument("source", help="a checkpoint (.pkl, .pth, .pt, .safetensors, .param), a model folder or a zip of one, URL, or user/name")
     p.add_argument("--name", help="name in the library (default: from the source)")
     p.add_argument("--revision", help="branch, tag or commit of a repository (default: its main branch)")
     p.add_argument("--sha256", help="checksum that the file must have")

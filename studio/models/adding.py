@@ -73,7 +73,7 @@ def add(
     check_wanted_name(name)
     sha256 = check_sum(sha256)
     kind = looks_like(source)
-    if kind == "file" or (not _repo_of_page(str(source).strip()) and kind == "hub" and Path(source).expanduser().exists()):
+    if kind == "file" or (kind == "hub" and Path(source).expanduser().exists()):  # what is written like a repository may be a path
         return _add_file(Path(source).expanduser(), library, name, sha256, _Origin({}), progress, cancel)
     text = str(source).strip()
     if kind == "hub":
@@ -162,7 +162,9 @@ def _add_file(
 ) -> ModelInfo:
     try:
         if not path.exists():
-            raise StudioError(f"There is nothing at {shown(str(path), 200)}.", "Give a file, an address on the web, or a model of the Hub (user/name).")
+            raise StudioError(
+                f"There is nothing at {shown(str(path), 200)}.", "Give a file, an address on the web, or a model of the Hub (user/name)."
+            )
         is_folder = path.is_dir()
         if sha256:
             _hold_against(path / "model.safetensors" if is_folder else path, sha256, progress, cancel)
@@ -170,7 +172,9 @@ def _add_file(
     except (OSError, ValueError) as e:
         raise StudioError(f"{shown(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
     if is_folder and not looks_like_model(path):
-        raise StudioError(f"The folder '{shown(path.name, 80)}' is no model: it lacks config.json or model.safetensors.", "Choose the checkpoint itself.")
+        raise StudioError(
+            f"The folder '{shown(path.name, 80)}' is no model: it lacks config.json or model.safetensors.", "Choose the checkpoint itself."
+        )
     _stop_if(cancel)
     if progress:
         progress("Reading", 0, None)

@@ -202,7 +202,9 @@ def _public_address(target: _Target) -> str:
 
 
 def _unreachable(target: _Target) -> StudioError:
-    return StudioError(f"{shown(target.host, 80)} cannot be reached.", "Check the address and the connection to the internet, then try again.")
+    return StudioError(
+        f"{shown(target.host, 80)} cannot be reached.", "Check the address and the connection to the internet, then try again."
+    )
 
 
 # -- one download --------------------------------------------------------------------------------------------------------
@@ -211,7 +213,9 @@ def _unreachable(target: _Target) -> StudioError:
 class _Transfer:
     """One file on its way. `part` holds what has come, a record beside it what the server said of the file."""
 
-    def __init__(self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: Progress | None, cancel: Cancel | None):
+    def __init__(
+        self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: Progress | None, cancel: Cancel | None
+    ):
         self.url, self.part, self.private, self.wanted, self.most = url, part, private, sha256, most
         self.progress, self.cancel = progress, cancel
         self.record = part.with_suffix(".json")
@@ -320,7 +324,9 @@ class _Transfer:
                         return
                     onward = urljoin(url, response.headers["Location"])
                 if target.scheme == "https" and _target(onward).scheme == "http":
-                    raise StudioError(f"{self._host()} leads from a safe address to one that is not.", "Look for the file at its author's page.")
+                    raise StudioError(
+                        f"{self._host()} leads from a safe address to one that is not.", "Look for the file at its author's page."
+                    )
                 url = onward
         raise StudioError(f"{self._host()} leads from address to address without an end.", "Look for the file at its author's page.")
 
@@ -330,7 +336,9 @@ class _Transfer:
             return
         place = shown(public_url(self.end), 160)
         if code in (401, 403, 407):
-            raise StudioError(f"{place} is not open to everyone ({code}).", "Download it in a browser where you are logged in, and give the file.")
+            raise StudioError(
+                f"{place} is not open to everyone ({code}).", "Download it in a browser where you are logged in, and give the file."
+            )
         if code in (404, 410):
             raise StudioError(f"There is no file at {place} ({code}).", "Check the address.")
         if code == 429 or code >= 500:

@@ -36,7 +36,9 @@ MAX_NAME = 100
 _SAFE_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 FILES = ("config.json", "model.safetensors", "README.md", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
 _MAX_CONFIG_BYTES = 1 << 20
+_MAX_LINE = 1000  # characters of a title or a licence
 _MAX_HEADER_BYTES = 64 << 20
+_MAX_TENSORS = 20_000
 _MAX_WHOLE = 1 << 24  # of any number in a config: no size of a real network is larger
 _MAX_LAYERS = 256  # each layer is a module made in Python, so this one costs time before any shape is compared
 _MAX_ITEMS = 256  # of a list in a config
@@ -163,6 +165,12 @@ def read_config(path: Path, where: str) -> dict[str, Any]:
     for key, kind in kinds.items():
         if key in raw and not isinstance(raw[key], kind):
             raise StudioError(f"{where} has a config.json whose '{key}' is of the wrong kind.", "Get the folder again.")
+    try:
+        json.dumps(raw, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a character of two halves, which nothing could write or show again
+        raise StudioError(f"{where} has a config.json with broken text.", "Get the folder again.") from None
+    if any(len(raw.get(key, "")) > _MAX_LINE for key in ("title", "licence")):
+        raise StudioError(f"{where} has a title or a licence of absurd length.", "Get the folder again.")
     if not all(isinstance(c, str) for c in raw.get("classes", [])):
         raise StudioError(f"{where} has class names that are not words.", "Get the folder again.")
     if raw["format"] != FORMAT:
@@ -222,10 +230,12 @@ def check_tensors(file: Path, where: str) -> None:
     if due > size:
         raise StudioError(f"{where} has a {file.name} that is cut short: {size:,} bytes of {due:,}.", "Copy or download it again.")
     try:
-        with safe_open(file, framework="pt"):
-            pass
+        with safe_open(file, framework="pt") as f:
+            count = len(f.keys())
     except (SafetensorError, OSError, ValueError) as e:
         raise StudioError(f"{where} has a damaged {file.name}: {e}.", "Copy or download it again.") from None
+    if count > _MAX_TENSORS:
+        raise StudioError(f"{where} has a {file.name} of {count:,} tensors, more than any network.", "It is no model of this studio.")
 
 
 def _due_bytes(file: Path) -> int:

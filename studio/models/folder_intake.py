@@ -17,7 +17,17 @@ from studio.datasets.names import shown
 from studio.datasets.sources import Limits, directory_bytes, member_problem
 from studio.errors import StudioError
 from studio.models.card import model_card
-from studio.models.folder import FILES, MAX_EXAMPLE_BYTES, MAX_EXAMPLES, ModelInfo, build_network, check_tensors, open_folder, read_config, safe_name
+from studio.models.folder import (
+    FILES,
+    MAX_EXAMPLE_BYTES,
+    MAX_EXAMPLES,
+    ModelInfo,
+    build_network,
+    check_tensors,
+    open_folder,
+    read_config,
+    safe_name,
+)
 from studio.models.library import Library
 from studio.settings import atomic_folder, ensure_room
 

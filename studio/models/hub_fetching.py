@@ -74,7 +74,9 @@ def fetched_repo(
             shutil.rmtree(found.folder, ignore_errors=True)
 
 
-def _fetch(repo: str, place: Path, revision: str | None, token: str | bool | None, progress: Progress | None, cancel: Cancel | None) -> FetchedRepo:
+def _fetch(
+    repo: str, place: Path, revision: str | None, token: str | bool | None, progress: Progress | None, cancel: Cancel | None
+) -> FetchedRepo:
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").strip() or None, token=token)
@@ -104,7 +106,14 @@ def _fetch(repo: str, place: Path, revision: str | None, token: str | bool | Non
 def _is_plain(name: str) -> bool:
     """Whether a name in a repository stays inside of it and can be a file everywhere. The server chooses it."""
     parts = PurePosixPath(name).parts
-    return 0 < len(name) <= 200 and name.isprintable() and "\\" not in name and ":" not in name and not name.startswith("/") and ".." not in parts
+    return (
+        0 < len(name) <= 200
+        and name.isprintable()
+        and "\\" not in name
+        and ":" not in name
+        and not name.startswith("/")
+        and ".." not in parts
+    )
 
 
 def _ours(transfer: "_Transfer", sizes: dict[str, int]) -> list[str] | None:
@@ -129,11 +138,14 @@ def _weights(repo: str, sizes: dict[str, int]) -> str:
         found = list(by_stem.values())
     if not found:
         raise StudioError(
-            f"{repo} holds no weights that can be imported.", "Weights of GANs and upscalers are .pkl, .pth, .pt, .safetensors or .bin files."
+            f"{repo} holds no weights that can be imported.",
+            "Weights of GANs and upscalers are .pkl, .pth, .pt, .safetensors or .bin files.",
         )
     if len(found) > 1:
         names = ", ".join(shown(name, 60) for name in sorted(found)[:5])
-        raise StudioError(f"{repo} has {len(found)} files of weights: {names}{', ...' if len(found) > 5 else ''}.", "Give the address of one of them.")
+        raise StudioError(
+            f"{repo} has {len(found)} files of weights: {names}{', ...' if len(found) > 5 else ''}.", "Give the address of one of them."
+        )
     return found[0]
 
 
@@ -147,7 +159,9 @@ def _companions(weights: str, sizes: dict[str, int]) -> list[str]:
 class _Transfer:
     """Files of one state of a repository on their way into a folder."""
 
-    def __init__(self, api: Any, repo: str, commit: str, folder: Path, token: str | bool | None, progress: Progress | None, cancel: Cancel | None):
+    def __init__(
+        self, api: Any, repo: str, commit: str, folder: Path, token: str | bool | None, progress: Progress | None, cancel: Cancel | None
+    ):
         self.api, self.repo, self.commit, self.folder, self.token = api, repo, commit, folder, token
         self.progress, self.cancel = progress, cancel
 
@@ -205,9 +219,13 @@ def _told(repo: str, revision: str | None) -> Iterator[None]:
             "Accept them on its page, then log in with 'hf auth login' or set HF_TOKEN.",
         ) from None
     except errors.RevisionNotFoundError:
-        raise StudioError(f"The model {repo} has no revision '{shown(revision or 'main', 60)}'.", "Leave the revision out, or look it up.") from None
+        raise StudioError(
+            f"The model {repo} has no revision '{shown(revision or 'main', 60)}'.", "Leave the revision out, or look it up."
+        ) from None
     except errors.RepositoryNotFoundError:
-        raise StudioError(f"There is no model {repo} on the Hub, or it is private.", "Check its name; for a private one log in or set HF_TOKEN.") from None
+        raise StudioError(
+            f"There is no model {repo} on the Hub, or it is private.", "Check its name; for a private one log in or set HF_TOKEN."
+        ) from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):  # what it says where it found no way to the Hub
         raise unreachable from None
     except errors.EntryNotFoundError:

@@ -15,6 +15,7 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
+from studio.models.memory import out_of_memory
 from studio.models.pixels import to_uint8
 from studio.models.raster import Raster
 from studio.models.seeds import brief, check_seed, z_from_seed
@@ -362,9 +363,14 @@ def check_wanted_name(name: str | None) -> None:
         raise StudioError(f"'{name:.100}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
 
 
-def _first_picture(model: Model) -> Image.Image:
-    """Seed 0, at a psi that suits most models."""
+def _first_picture(model: Model) -> Image.Image | None:
+    """Seed 0, at a psi that suits most models. None when memory is too short to draw it: the model is sound all the same."""
     z = np.random.RandomState(0).randn(1, model.z_dim)
     c = np.eye(model.c_dim)[:1] if model.c_dim else None
-    pixels = to_uint8(model.synthesis(model.mapping(z, c, 0.7)))[0]
+    try:
+        pixels = to_uint8(model.synthesis(model.mapping(z, c, 0.7)))[0]
+    except (MemoryError, RuntimeError) as e:
+        if not out_of_memory(e):
+            raise
+        return None
     return Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)

@@ -123,7 +123,9 @@ def score(d: dict, images: torch.Tensor) -> torch.Tensor:
     x = conv(images, "convs.0.0.weight", "convs.0.1.bias")
     i = 1
     while f"convs.{i}.skip.1.weight" in d:
-        y = conv(conv(x, f"convs.{i}.conv1.0.weight", f"convs.{i}.conv1.1.bias"), f"convs.{i}.conv2.1.weight", f"convs.{i}.conv2.2.bias", True)
+        y = conv(
+            conv(x, f"convs.{i}.conv1.0.weight", f"convs.{i}.conv1.1.bias"), f"convs.{i}.conv2.1.weight", f"convs.{i}.conv2.2.bias", True
+        )
         x = (y + conv(x, f"convs.{i}.skip.1.weight", None, True)) / math.sqrt(2)
         i += 1
     spread = (x.var(dim=0, correction=0) + 1e-8).sqrt().mean()

@@ -44,7 +44,9 @@ def test_a_file_comes_whole_with_its_name_and_checksum(web):
     assert kept() == []
 
 
-@pytest.mark.parametrize("page", [Page(DATA, length="none"), Page(DATA, ranges=False), Page(DATA, etag="")], ids=["chunks", "no ranges", "no tag"])
+@pytest.mark.parametrize(
+    "page", [Page(DATA, length="none"), Page(DATA, ranges=False), Page(DATA, etag="")], ids=["chunks", "no ranges", "no tag"]
+)
 def test_servers_of_every_kind(web, page):
     web.pages["/model.pkl"] = page
     assert get(web).path.read_bytes() == DATA
@@ -188,7 +190,9 @@ def test_an_empty_file(web):
         get(web)
 
 
-@pytest.mark.parametrize("url", ["ftp://example.org/a", "file:///etc/passwd", "http://", "http:///x", "http://a:b/x", "http://[::1/x", "http://a b/x"])
+@pytest.mark.parametrize(
+    "url", ["ftp://example.org/a", "file:///etc/passwd", "http://", "http:///x", "http://a:b/x", "http://[::1/x", "http://a b/x"]
+)
 def test_what_is_no_address_of_a_file(studio_home, url):
     with pytest.raises(StudioError) as e:
         fetch(url, private_ok=True)
@@ -239,7 +243,9 @@ def test_public_addresses(address):
     assert is_public(address)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "[::1]", "[::ffff:127.0.0.1]", "user:x@127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "[::1]", "[::ffff:127.0.0.1]", "user:x@127.0.0.1"]
+)
 def test_this_machine_is_not_asked_for_visitors(web, host):
     port = web.url.rpartition(":")[2]
     web.pages["/model.pkl"] = Page(DATA)

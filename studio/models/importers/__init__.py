@@ -13,11 +13,11 @@ from studio.errors import StudioError
 
 _MAX_BYTES = 4 << 30
 _HINT = (
-    "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, PyTorch weights (.pth, .pt, .bin) of StyleGAN2 (rosinality's), "
+    "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, PyTorch weights (.pth, .pt, .bin) of StyleGAN2 (rosinality's, lucidrains'), "
     "BigGAN, CycleGAN and pix2pix, and upscalers and restorers (.pth, .safetensors, ncnn's .param and .bin) can be imported."
 )
 _WEIGHTS_HINT = (
-    "Of weights, rosinality's StyleGAN2 (.pt with g_ema), BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), "
+    "Of weights, StyleGAN2's of rosinality and lucidrains (.pt), BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), "
     "CycleGAN's and pix2pix's generators (latest_net_G.pth), and upscalers and restorers such as ESRGAN, Real-ESRGAN and SwinIR can be "
     "imported."
 )
@@ -96,12 +96,12 @@ def import_file(path: str | Path) -> Imported:
 
 def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> Imported:
     """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
-    from studio.models.importers import biggan, cyclegan, rosinality, torch_weights, upscalers
+    from studio.models.importers import biggan, cyclegan, lucidrains, rosinality, torch_weights, upscalers
     from studio.models.importers.records import plain
 
     with torch_weights.told(path, _WEIGHTS_HINT):
         weights = load(path)
-        for importer in (biggan, cyclegan, rosinality):
+        for importer in (biggan, cyclegan, rosinality, lucidrains):
             if importer.recognises(weights):
                 return importer.read(path, weights)
         if found := upscalers.read(path, weights):

@@ -54,8 +54,8 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
     for i in layers:
         state[f"mapping.fc{i - 1}.weight"], state[f"mapping.fc{i - 1}.bias"] = t.take(f"style.{i}.weight", 2), t.take(f"style.{i}.bias", 1)
     convs = t.numbers(r"convs\.(\d{1,2})\.")
-    if convs != list(range(len(convs))) or len(convs) % 2 or not 2 <= len(convs) <= 20:
-        raise Unfit(f"{len(convs)} convolutions, where 2 to 20 are due")
+    if convs != list(range(len(convs))) or len(convs) % 2 or not 2 <= len(convs) <= 18:
+        raise Unfit(f"{len(convs)} convolutions, where 2 to 18 are due")
     resolutions = [4 * 2**i for i in range(len(convs) // 2 + 1)]
     noise = torch.Generator().manual_seed(0)
     if "noises.noise_0" not in t.all:

@@ -13,15 +13,17 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from studio.datasets.sources import directory_bytes
 from studio.errors import StudioError
 from studio.models.importers.records import plain
 
 _AGAIN = "Download it again and compare its size."
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _MAX_TENSORS = 20_000
+_MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of parts; a tensor takes some hundred
 _MAX_TABLE = 1 << 27  # bytes; the library takes no more either
 # Where training codes put the state dict within what they save, the averaged weights first.
-_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "GAN")
+_WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
 
 
 class Unfit(Exception):
@@ -57,6 +59,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     size = path.stat().st_size
     with open(path, "rb") as f:
         if f.read(4) == b"PK\x03\x04":
+            if directory_bytes(path) > _MAX_DIRECTORY:  # it would be read into memory whole
+                raise Unfit("an absurdly long list of parts")
             try:
                 entries = zipfile.ZipFile(f).infolist()
             except (zipfile.BadZipFile, ValueError, NotImplementedError):
@@ -66,8 +70,9 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
                 raise Unfit("compressed parts, which torch does not write")
     try:
         # Some training codes keep their options beside the weights; a Namespace is no more than names with values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        # Opened here: of some endings torch would think that it knows the format by them.
+        with torch.serialization.safe_globals([argparse.Namespace]), open(path, "rb") as f:
+            content = torch.load(f, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as e:  # a damaged file can fail anywhere in torch
@@ -87,6 +92,8 @@ def _state_dict(content: dict) -> dict:
         judge = content["d"] if isinstance(content.get("d"), dict) else {}
         mean = {"latent_avg": content["latent_avg"]} if isinstance(content.get("latent_avg"), torch.Tensor) else {}
         return {**average, **mean, **{f"d.{name}": value for name, value in judge.items()}}
+    if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator stands there twice, over the same numbers
+        return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
     return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
 
 
@@ -95,8 +102,11 @@ def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
     size = path.stat().st_size
     try:
         with safe_open(path, framework="pt") as f:
+            names = list(f.keys())
+            if len(names) > _MAX_TENSORS:
+                raise Unfit(f"{len(names):,} tensors, more than any network")
             # Copies: a later write to the file must not change the model.
-            return _checked({name: f.get_tensor(name).clone() for name in f.keys()}, size)
+            return _checked({name: f.get_tensor(name).clone() for name in names}, size)
     except (SafetensorError, ValueError):
         raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
 
