@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -101,7 +102,12 @@ def web_server() -> Iterator[Web]:
             if not whole or page.length not in ("true", "none"):
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request, client_address):
+            if not isinstance(sys.exc_info()[1], ConnectionError):
+                super().handle_error(request, client_address)  # a client that hangs up is no fault
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     web = Web(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -120,7 +120,7 @@ class NoisyConv(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """x: (N, in, H, W).  noise: N(0, 1), broadcastable to (N, 1, H, W), or None.  Returns (N, out, H, W)."""
         x = self.conv(x, w)
-        even = 0.5 if noise is None else torch.special.ndtr(noise.float()).to(x.dtype)
+        even = 0.5 if noise is None else (0.5 + 0.5 * torch.erf(noise.float() * 0.5**0.5)).to(x.dtype)
         return F.leaky_relu(x + self.noise_weight.to(x.dtype)[:, None, None] * even + self.bias.to(x.dtype)[:, None, None], 0.2)
 
 

@@ -252,6 +252,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-undo { display: flex; flex-wrap: nowrap !important; align-items: center; border-radius: 10px; padding: 6px 12px; background: var(--primary-100); }
 .dark .gs-undo { background: var(--neutral-800); }
 .gs-undo > .block { flex: 1 1 auto; min-width: 0 !important; }
+#models-page .gs-note { overflow-wrap: anywhere; }
 .gs-undo button { flex: 0 0 auto; width: auto; min-width: 64px; min-height: 36px; background: var(--primary-600); color: #fff; }
 .gs-card-text { font-size: 13px; line-height: 1.55; overflow-wrap: anywhere; max-height: 460px; overflow-y: auto; }
 .gs-card-text :is(h1, h2, h3, h4) { font-size: 14px; font-weight: 600; margin: 14px 0 4px; }

@@ -61,7 +61,7 @@ def _warm(tmp_path_factory):
     # Modules that are imported when first used have nothing to do with the file.
     import spandrel  # noqa: F401
 
-    from studio.models.importers import biggan, cyclegan, upscalers  # noqa: F401
+    from studio.models.importers import biggan, cyclegan, lucidrains, rosinality, upscalers  # noqa: F401
 
     path = tmp_path_factory.mktemp("warm") / "net.pkl"
     path.write_bytes(network_pickle(resolution=8, channel_base=32)[2])

@@ -14,6 +14,7 @@ import pytest
 
 from studio.errors import NoRoom, StudioError
 from studio.models import keeping
+from studio.models.adding import add
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.models.loaded import load_info
@@ -266,6 +267,7 @@ _WORK = """
 import sys
 from pathlib import Path
 from studio.models import keeping
+from studio.models.adding import add
 from studio.models.library import Library
 keeping._BLOCK = 1 << 10
 library, out = Library([Path(sys.argv[1])]), Path(sys.argv[2])
@@ -295,3 +297,12 @@ def test_a_kill_in_the_middle_loses_nothing_and_shows_nothing_half_made(library,
     assert keeping.duplicate(library, "anna", "Copy").id == "copy", "the same can be done again"
     keeping.empty_bin(library, now=lambda: datetime.datetime.now(datetime.timezone.utc) + 2 * DAY)
     assert list((mine / ".bin").iterdir()) == []
+
+
+def test_a_zip_is_taken_back_by_adding_it(library, tmp_path, studio_home):
+    anna = keeping.rename(library, "anna", "Ännchen")
+    zipped = keeping.export_zip(anna, tmp_path / "any name.zip")
+    keeping.throw_away(library, "anna")
+    back = add(zipped, library)
+    assert (back.id, back.title, back.hash) == ("anna", "Ännchen", anna.hash)
+    assert add(zipped, library).id == "anna-2"
