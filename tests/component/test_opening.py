@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from studio.cli import main
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -67,6 +68,27 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--tabs", "explore,paint"], "There is no tab 'paint'."),
+        (["--tabs", "train", "--no-train"], "training is off"),
+        (["--tabs", "train", "--share"], "training is off"),
+        (["--tabs", "train", "--host", "0.0.0.0"], "training is off"),
+        (["--auth", "ada"], "--auth has no user and password."),
+        (["--auth-file", "missing"], "cannot be read"),
+        (["--models", "annna", "--tabs", "explore", "--device", "cpu"], "'annna' is not in this studio. Here are: anna"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(studio_home, monkeypatch, capsys, words, told):
+    for name in ("GRADIO_SERVER_NAME", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    save_tiny(studio_home / "models", "anna")
+    assert main([*words, "--no-browser"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("studio: ") and told in err and err.count("\n") == 1
 
 
 def test_a_public_link_is_told(capsys):
