@@ -70,7 +70,7 @@ class SharePage:
     def _build_hub(self) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                self.models = press_grid(elem_id="share-models")
+                self.models = press_grid(elem_id="share-chosen")
             with gr.Column(scale=6, min_width=300):
                 self.name = gr.Textbox(
                     label="Its name on the Hub", max_lines=1, placeholder="name, or user/name", elem_id="share-name",

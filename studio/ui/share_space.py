@@ -40,7 +40,7 @@ class SpaceSection:
         gr.HTML(note(_ABOUT), padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                self.models = press_grid(elem_id="space-models")
+                self.models = press_grid(elem_id="space-chosen")
                 choices = [(label, id) for id, label in TABS.items() if id not in _NOT_OFFERED]
                 self.tabs = gr.CheckboxGroup(choices, label="What people can do there", elem_id="space-tabs")
             with gr.Column(scale=6, min_width=300):

@@ -28,7 +28,7 @@ def server():
 
 def open_share(page):
     page.get_by_role("tab", name="Share").click()
-    page.wait_for_selector("#share-models button.on")
+    page.wait_for_selector("#share-chosen button.on")
 
 
 def choose(page, grid, title):
@@ -39,7 +39,7 @@ def choose(page, grid, title):
 
 def test_a_model_goes_to_the_hub(page, server, home):
     open_share(page)
-    choose(page, "share-models", "Tiny berta")
+    choose(page, "share-chosen", "Tiny berta")
     page.wait_for_function("document.querySelector('#share-name input, #share-name textarea').value === 'berta'")
     page.fill("#share-licence input", "CC-BY-4.0")
     page.keyboard.press("Enter")
@@ -81,7 +81,7 @@ def test_the_card_follows_what_is_written(page, server):
 def test_a_space_is_looked_at_kept_and_pushed(page, browser, server, tmp_path):
     open_share(page)
     page.click("#share-space > button")
-    choose(page, "space-models", "Tiny clara")
+    choose(page, "space-chosen", "Tiny clara")
     page.wait_for_selector("#space-tabs label:has-text('Classes') input:checked")
     page.get_by_label("Mix").uncheck()
     page.fill("#space-title input, #space-title textarea", "Annas <b>studio</b>")
@@ -128,6 +128,6 @@ def test_it_fits_a_narrow_screen(browser, studio):
     page.wait_for_selector("#explore-stage img")
     open_share(page)
     page.click("#share-space > button")
-    page.wait_for_selector("#space-models button.on")
+    page.wait_for_selector("#space-chosen button.on")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
