@@ -150,6 +150,7 @@ def _seeds(args) -> None:
     from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
     from studio.engine.sheets import contact_sheet
     from studio.latents.seeds import parse_seeds
+    from studio.models.origin import Origin
 
     seeds = parse_seeds(args.seeds)
     with _engine(args) as engine:
@@ -167,7 +168,7 @@ def _seeds(args) -> None:
         if args.sheet:
             columns = max(1, round(len(seeds) ** 0.5))
             sheet = contact_sheet(pictures, columns, [str(s) for s in seeds])
-            print(save_picture(sheet, None, args.sheet))
+            print(save_picture(sheet, Origin.DRAWN, args.sheet))
 
 
 def _mix(args) -> None:
@@ -175,6 +176,7 @@ def _mix(args) -> None:
     from studio.engine.sheets import contact_sheet, mix_grid
     from studio.latents.mixing import parse_layers
     from studio.latents.seeds import parse_seeds
+    from studio.models.origin import Origin
 
     rows, columns = parse_seeds(args.rows, 64), parse_seeds(args.columns, 64)
     with _engine(args) as engine:
@@ -182,7 +184,7 @@ def _mix(args) -> None:
         cells = mix_grid(model.id, rows, columns, parse_layers(args.layers, model.num_ws), args.psi)
         pictures = engine.render_many([cell for row in cells for cell in row])
     labels = [f"{r} + {c}" for r in rows for c in columns]
-    print(save_picture(contact_sheet(pictures, len(columns), labels), None, args.out))
+    print(save_picture(contact_sheet(pictures, len(columns), labels), Origin.DRAWN, args.out))
 
 
 def _import(args) -> None:

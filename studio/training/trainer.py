@@ -24,6 +24,7 @@ from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
+from studio.models.origin import Origin, xmp
 from studio.models.pixels import to_uint8
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
@@ -324,7 +325,7 @@ class _Run:
             path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
             rows = self._answers() if self.sides else {}
             pictures = np.concatenate(list(rows.values())) if rows else self._pictures(_SHEET_SIDE**2)
-            atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE)))
+            atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE), Origin.CHANGED if self.sides else Origin.DRAWN))
             self._tell("sample", path=str(path.relative_to(self.run_dir)), **({"rows": list(rows)} if rows else {}))
 
     def _answers(self) -> dict[str, np.ndarray]:
@@ -433,9 +434,10 @@ def _grid(pictures: np.ndarray, columns: int) -> np.ndarray:
     return pictures.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
 
 
-def _webp(picture: np.ndarray) -> bytes:
+def _webp(picture: np.ndarray, origin: Origin | None = None) -> bytes:
+    """origin: the mark it carries; None = no network made it."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "WEBP", lossless=True)
+    Image.fromarray(picture).save(buffer, "WEBP", lossless=True, xmp=xmp(origin).encode() if origin else b"")
     return buffer.getvalue()
 
 

@@ -138,7 +138,7 @@ class Zone:
         look.page = min(look.page, pages - 1)
         pictures = self.datasets.sheet(id, look.page, _PAGE, _square(crop), 96, parse_colour(hex_colour(ground)))
         look.shown = [name for name, _ in pictures]
-        cells = [{"src": data_url(p), "alt": name, "marked": name in look.marked} for name, p in pictures]
+        cells = [{"src": data_url(p, None), "alt": name, "marked": name in look.marked} for name, p in pictures]
         kinds = f" in {len(stored.classes)} classes" if stored.classes else ""
         text = (f"<b>{stored.count:,} pictures{kinds}.</b> This is what will be learnt from. Press those to leave out. "
                 f"{_WHOLE_WORDS if crop == WHOLE else html.escape(MODES[crop])}" + (f" Page {look.page + 1} of {pages}." if pages > 1 else ""))  # fmt: skip
