@@ -171,7 +171,15 @@ def _recipe_text(texts: dict) -> str | bytes:
     """JSON, from the texts of a picture."""
     if isinstance(texts.get(_JSON_KEY), str):
         return texts[_JSON_KEY]
-    packet = _packet_in(texts)
+    return _recipe_text_in(_packet_in(texts))
+
+
+def recipe_in(packet: str) -> Recipe | ImageRecipe:
+    """The recipe inside an XMP packet. Raises StudioError when there is none."""
+    return recipe_from(parsed(_recipe_text_in(packet)))
+
+
+def _recipe_text_in(packet: str) -> str | bytes:
     # Searched as text: an XML parser is more than is needed for a file from anywhere.
     found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", packet) if len(packet) <= _MAX_XMP else None
     if not found:
