@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio import __version__, cli_classes, cli_datasets, cli_jobs
+from studio import __version__, cli_classes, cli_datasets, cli_jobs, cli_marks
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_classes.add_verb(verb)
     cli_datasets.add_verb(verb)
     cli_jobs.add_verb(verb)
+    cli_marks.add_verb(verb)
     return parser
 
 
@@ -114,6 +115,9 @@ def _run(args) -> None:
 
 def _engine(args):
     from studio.engine.engine import Engine
+    from studio.sharing.marks import start
+
+    start(lambda text: print(f"studio: {text}", file=sys.stderr))
 
     return Engine(device=args.device)
 
@@ -266,4 +270,5 @@ _VERBS = {
     "classes": cli_classes.run,
     "dataset": cli_datasets.run,
     "jobs": cli_jobs.run,
+    "marks": cli_marks.run,
 }

@@ -109,8 +109,12 @@ def choose(telling: Telling) -> None:
     path = _file()
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or none that can be read: begun anew
+    except OSError:
         tables = {}
+    except ValueError:  # somebody's writing, to be mended by them: begun anew beside it
+        tables = {}
+        with contextlib.suppress(OSError):
+            os.replace(path, path.with_name("settings.broken.toml"))
     tables[_TABLE] = dataclasses.asdict(telling)
     try:
         atomic_write(path, tomli_w.dumps(tables).encode())

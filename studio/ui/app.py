@@ -15,6 +15,7 @@ from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
 from studio.networks import get_family
 from studio.settings import get_settings, start_log
+from studio.sharing.marks import start as start_marks
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
@@ -134,6 +135,7 @@ def launch(
 ):
     """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks."""
     start_log()
+    start_marks(gr.Warning)
     engine = Engine(device=device, on_wish=Courtesy(get_settings().home).mark)
     launcher = launcher_here()
     supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
