@@ -9,10 +9,11 @@ from studio.errors import StudioError
 
 def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Tell the command line of the verb 'marks'.  verb: (name, sentence, example) -> its parser."""
-    p = verb("marks", "Say what pictures and videos tell of how they were made; or choose what files saved from now on tell.", "studio marks picture.png")
+    text = "Say what pictures and videos tell of how they were made; or choose what files saved from now on tell."
+    p = verb("marks", text, "studio marks picture.png")
     p.add_argument("files", type=Path, nargs="*", help="PNG, WebP, JPEG, MP4 or MOV")
     p.add_argument("--tell", choices=("everything", "mark"), help="from now on: recipe and mark of AI, or the mark alone")
-    p.add_argument("--sign", metavar="NAME", help="from now on: sign files (Content Credentials) under this name, with a certificate made here")
+    p.add_argument("--sign", metavar="NAME", help="from now on: sign files (Content Credentials) by this name; a certificate is made here")
     p.add_argument("--certificate", type=Path, help="with --key: sign with your own certificate (PEM, that of its issuer behind it)")
     p.add_argument("--key", type=Path, help="private key of the certificate (PEM, without a password)")
     p.add_argument("--no-sign", action="store_true", help="from now on: sign no files")
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
         choose(telling().replace(credentials=False))
         print("Files saved from now on are not signed.")
     if signing:
-        paths = {name: str(path.expanduser().absolute()) if path else "" for name, path in (("certificate", args.certificate), ("key", args.key))}
+        given = dict(certificate=args.certificate, key=args.key)
+        paths = {name: str(path.expanduser().absolute()) if path else "" for name, path in given.items()}
         signer = sign_with(telling().replace(artist=args.sign or telling().artist, **paths))
         print(f"Files saved from now on are signed by '{signer}'.")
     for i, path in enumerate(args.files):

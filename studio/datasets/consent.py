@@ -43,7 +43,7 @@ class Consent:
         for name in ("source", "licence", "attribution"):
             object.__setattr__(self, name, " ".join(str(getattr(self, name)).split())[:_LONGEST])
         if self.answer == LICENSED and not self.licence:
-            raise StudioError("Which permission or licence do you have?", "Write it down, such as 'CC BY 4.0' or 'by e-mail from Anna, May 2025'.")
+            raise StudioError("Which permission or licence do you have?", "Write 'CC BY 4.0', say, or 'by e-mail from Anna, May 2026'.")
 
     @property
     def sentence(self) -> str:

@@ -126,8 +126,8 @@ def take_in(
     JPEG, PNG and WebP files are stored byte for byte, but for the place (GPS) in their metadata, which is taken out;
     the rest of the metadata stays. GIF, BMP, TIFF, HEIC, AVIF and video frames become PNG. Animations give their
     first frame. Of files that are the same byte for byte one is stored; those that look alike are told and kept.
-    owned: the answer to `OWNED`.  consent: whose the pictures are.  ground: colour under transparent parts when pictures are compared (stored pictures
-    keep their transparency).  classes: sub-folders become classes; of several folders or zips each is one.
+    owned: the answer to `OWNED`.  consent: whose the pictures are.  ground: colour under transparent parts when pictures
+    are compared (stored pictures keep their transparency).  classes: sub-folders become classes; of several folders or zips each is one.
     home: the store, where the pictures wait (default: the studio's).  progress: called with (files done, all files,
     name).  cancelled: asked before each file and within videos.  workers: pictures prepared at the same time; memory
     is that of so many files and of one large decoded picture, however many there are.

@@ -29,6 +29,7 @@ Model: {title} ({id}, SHA-256 of its weights {hash}).
 A folder a class. manifest.csv and manifest.json name {named} of each picture{inside}. The licence of the pictures is that of the
 model: {licence}.
 """
+_TOLD = ("the class, the seed and the recipe", "; the recipe is\nalso inside of each file")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def export_set(
                     progress(done, total)
             _write_manifests(archive, entries, loaded, open_)
             licence = loaded.info.licence or "not stated"
-            named, inside = ("the class, the seed and the recipe", "; the recipe is\nalso inside of each file") if open_ else ("the class", "")
+            named, inside = _TOLD if open_ else ("the class", "")
             text = _README.format(title=loaded.info.title, id=model, hash=hash, licence=licence, named=named, inside=inside)
             archive.writestr(_entry("README.txt"), text)
     except OSError as e:

@@ -93,7 +93,8 @@ def algorithm_of(key: bytes) -> str:
     except TypeError:
         raise StudioError("The key has a password.", "Give a copy of it without one, that only you can read.") from None
     except ValueError:
-        raise StudioError("The file of the key is not a private key in PEM form.", "Choose the .pem or .key that came with the certificate.") from None
+        problem = "The file of the key is not a private key in PEM form."
+        raise StudioError(problem, "Choose the .pem or .key that came with the certificate.") from None
     if isinstance(found, ec.EllipticCurvePrivateKey) and found.curve.name in _CURVES:
         return _CURVES[found.curve.name]
     if isinstance(found, ed25519.Ed25519PrivateKey):

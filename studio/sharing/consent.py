@@ -26,11 +26,13 @@ def may_share_publicly(info: ModelInfo, datasets: DataSets | None = None) -> tup
     if consent.answer == NONE:
         return False, (
             "It, or the model that it began from, learned from pictures of others without a licence or permission. "
-            "It stays private; to share one like it, train anew from pictures that you may use, beginning from nothing or from a model that may be shared."
+            "It stays private. To share one like it, train anew from pictures that you may use, beginning from nothing or from a model "
+            "that may be shared."
         )
     if not trained_here:
         return False, (
             "It came from elsewhere, and no licence is stated that allows passing it on. It stays private, unless its makers gave it a "
             "licence: then get it again with that licence."
         )
-    return False, f"Nobody said whose the pictures are that it, or the model it began from, learned from. It stays private until then. {_ASK}"
+    said = "Nobody said whose the pictures are that it, or the model it began from, learned from. It stays private until then."
+    return False, f"{said} {_ASK}"

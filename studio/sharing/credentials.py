@@ -152,7 +152,8 @@ def _pems(choice: Telling) -> tuple[bytes, bytes]:
         try:
             out.append(path.read_bytes())
         except OSError as e:
-            raise StudioError(f"The {what} for signing cannot be read: {e.strerror or e}.", "Choose it again, or have the studio make one.") from None
+            problem = f"The {what} for signing cannot be read: {e.strerror or e}."
+            raise StudioError(problem, "Choose it again, or have the studio make one.") from None
     return out[0], out[1]
 
 
@@ -224,7 +225,6 @@ def _read(file: BinaryIO, form: str) -> Credentials | None:
     except c2pa.C2paError as e:
         raise StudioError(f"There are credentials, but they cannot be read: {e}.", "The file was changed or damaged.") from None
     codes = [str(f.get("code", "")) for f in results.get("activeManifest", {}).get("failure", [])]
-    codes += [str(f.get("code", "")) for d in results.get("ingredientDeltas") or [] for f in d.get("validationDeltas", {}).get("failure", [])]
     intact = state in ("Valid", "Trusted")
     problems = () if intact else tuple(dict.fromkeys(_in_words(code) for code in codes if code != _UNTRUSTED)) or ("It does not hold.",)
     signature = manifest.get("signature_info") or {}

@@ -36,6 +36,9 @@ _SOURCES = {
     "print": "digitised from a print",
     "screenCapture": "a capture of a screen",
 }
+_NO_MARK = (
+    "It carries no mark of where it came from. That proves nothing: screenshots and many web sites lose the marks of a picture."
+)
 _AI = {o.value.rpartition("/")[2] for o in Origin} | {"algorithmicMedia", "compositeSynthetic"}
 
 
@@ -65,7 +68,7 @@ class Tale:
 
     def _mark(self) -> str:
         if not self.source:
-            return "It carries no mark of where it came from. That proves nothing: marks are lost when a picture is copied by screenshot, or by many web sites."
+            return _NO_MARK
         return f"It says that it was {_SOURCES.get(self.source, self.source)}."
 
     def _recipe(self) -> str:
@@ -74,7 +77,7 @@ class Tale:
             return "No recipe is inside: it does not tell which model or seed made it."
         if isinstance(recipe, ImageRecipe):
             verb = {"translate": "translated", "upscale": "enlarged"}[recipe.verb]
-            return f"{verb.capitalize()} by the model '{recipe.model}' from another picture" + (f" (SHA-256 {recipe.source[:12]} ...)." if recipe.source else ".")
+            return f"{verb.capitalize()} by the model '{recipe.model}' from another picture."
         seeds = "from a point of its own" if recipe.latent is not None else "seed " + ", ".join(str(s.seed) for s in recipe.seeds)
         return f"Drawn by the model '{recipe.model}', {seeds}. Dropped into Explore, it opens again."
 
@@ -86,21 +89,24 @@ class Tale:
             return [("Signature", "It is not signed (no Content Credentials).")]
         who = f"'{found.signer}'" if found.signer else "somebody without a name"
         if not found.intact:
-            return [("Signature", f"It was signed by {who}, but the signature does not hold. {' '.join(found.problems)} What it says cannot be relied on.")]
+            why = " ".join(found.problems)
+            return [("Signature", f"It was signed by {who}, but the signature does not hold. {why} What it says cannot be relied on.")]
         when = f" on {found.time[:10]}" if found.time else ""
         trust = "" if found.trusted else " No authority known here vouches for that name."
         out = [("Signature", f"Signed by {who}{when}, and not changed since.{trust}")]
         said = [_SOURCES.get(s.rpartition("/")[2], s.rpartition("/")[2]) for s in found.source_types]
         if said or found.software:
-            out.append(("Signed account", f"{'; '.join(said).capitalize() or 'Made'}{f', with {found.software}' if found.software else ''}."))
+            made = "; ".join(said) or "made"
+            out.append(("Signed account", made[0].upper() + made[1:] + f", with {found.software}" * bool(found.software) + "."))
         if found.sources:
             out.append(("Made from", "; ".join(shown(s, 80) for s in found.sources) + "."))
         data = found.facts.get("training_data")
         if isinstance(found.facts.get("model"), str):
-            out.append(("Model", f"{shown(found.facts['model'], 80)}."))
+            out.append(("Model", shown(found.facts["model"], 80)))
         if isinstance(data, dict):
             consent = Consent.from_dict({"source": "", **data})
-            out.append(("What the model learned from", " ".join(filter(None, [consent.sentence, consent.licence and f"{consent.licence}.", consent.attribution]))))
+            words = [consent.sentence, f"{consent.licence}." * bool(consent.licence), consent.attribution]
+            out.append(("What the model learned from", " ".join(filter(None, words))))
         return out
 
 

@@ -19,6 +19,7 @@ from studio.sharing.marks import start as start_marks
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
+from studio.ui.marks_page import MarksPage
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
@@ -59,6 +60,9 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 ]
                 train = TrainTab(engine, session, explore, tabs, supervisor, DataSets(), openings)
 
+            with gr.Tab("Share", id="share") as share_tab:
+                marks = MarksPage(session)
+
             def open_in_train(session, path: Path, files: list[str] | None) -> list:
                 return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
 
@@ -98,6 +102,8 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
         train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
             None, None, None, js="() => studioPlace.openStep()", **QUIET
         )
+
+        share_tab.select(friendly(marks.enter), None, marks.enter_outputs, **QUIET)
 
         with gr.Row(visible=False):
             api_recipe = gr.JSON()

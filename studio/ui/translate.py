@@ -368,7 +368,8 @@ class TranslateTab(ImageTab):
         text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
                     f"(mean absolute difference, {lost * 255:.1f} of 255 levels).")  # fmt: skip
         figures = figures_html([
-            (source, "Your picture", None), (there, self._way(model, direction), Origin.CHANGED), (back, self._way(model, other), Origin.CHANGED),
+            (source, "Your picture", None), (there, self._way(model, direction), Origin.CHANGED),
+            (back, self._way(model, other), Origin.CHANGED),
             (difference, f"What was lost, {LOUDER} times brighter than it is", Origin.CHANGED),
         ])  # fmt: skip
         return gr.update(value=text + figures, visible=True)
