@@ -183,5 +183,6 @@ def _recipe_text_in(packet: str) -> str | bytes:
     # Searched as text: an XML parser is more than is needed for a file from anywhere.
     found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", packet) if len(packet) <= _MAX_XMP else None
     if not found:
-        raise StudioError("This picture has no recipe inside.", "Drop a picture that was saved by the studio, not a copy that lost it.")
+        hint = "Drop a picture that was saved by the studio, not a copy that lost it, nor one that tells the mark of AI alone."
+        raise StudioError("This picture has no recipe inside.", hint)
     return unpacked(found[1])
