@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from studio import __version__, cli_classes, cli_datasets, cli_jobs, cli_share
+from studio import __version__, cli_classes, cli_datasets, cli_jobs, cli_marks, cli_share
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_classes.add_verb(verb)
     cli_datasets.add_verb(verb)
     cli_jobs.add_verb(verb)
+    cli_marks.add_verb(verb)
     cli_share.add_verbs(verb)
     return parser
 
@@ -138,6 +139,9 @@ def _run(args) -> None:
 
 def _engine(args):
     from studio.engine.engine import Engine
+    from studio.sharing.marks import start
+
+    start(lambda text: print(f"studio: {text}", file=sys.stderr))
 
     return Engine(device=args.device)
 
@@ -174,6 +178,7 @@ def _seeds(args) -> None:
     from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
     from studio.engine.sheets import contact_sheet
     from studio.latents.seeds import parse_seeds
+    from studio.models.origin import Origin
 
     seeds = parse_seeds(args.seeds)
     with _engine(args) as engine:
@@ -191,7 +196,7 @@ def _seeds(args) -> None:
         if args.sheet:
             columns = max(1, round(len(seeds) ** 0.5))
             sheet = contact_sheet(pictures, columns, [str(s) for s in seeds])
-            print(save_picture(sheet, None, args.sheet))
+            print(save_picture(sheet, Origin.DRAWN, args.sheet))
 
 
 def _mix(args) -> None:
@@ -199,6 +204,7 @@ def _mix(args) -> None:
     from studio.engine.sheets import contact_sheet, mix_grid
     from studio.latents.mixing import parse_layers
     from studio.latents.seeds import parse_seeds
+    from studio.models.origin import Origin
 
     rows, columns = parse_seeds(args.rows, 64), parse_seeds(args.columns, 64)
     with _engine(args) as engine:
@@ -206,7 +212,7 @@ def _mix(args) -> None:
         cells = mix_grid(model.id, rows, columns, parse_layers(args.layers, model.num_ws), args.psi)
         pictures = engine.render_many([cell for row in cells for cell in row])
     labels = [f"{r} + {c}" for r in rows for c in columns]
-    print(save_picture(contact_sheet(pictures, len(columns), labels), None, args.out))
+    print(save_picture(contact_sheet(pictures, len(columns), labels), Origin.DRAWN, args.out))
 
 
 def _import(args) -> None:
@@ -314,6 +320,7 @@ _VERBS = {
     "classes": cli_classes.run,
     "dataset": cli_datasets.run,
     "jobs": cli_jobs.run,
+    "marks": cli_marks.run,
     "share": cli_share.run_share,
     "space": cli_share.run_space,
 }

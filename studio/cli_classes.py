@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> None:
     """Do what was parsed. Raises StudioError."""
     from studio.engine.engine import Engine
     from studio.engine.export import export_set
+    from studio.sharing.marks import start
 
+    start(lambda text: print(f"studio: {text}", file=sys.stderr))
     with Engine(device=args.device) as engine:
         model = engine.model(args.model or _first_with_classes(engine))
         indices = [model.class_index(name) for name in args.names] if args.names else range(model.c_dim)

@@ -19,7 +19,12 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     a = action("add", "Take in pictures and videos: files, folders and zips. Sub-folders become classes.")
     a.add_argument("paths", type=Path, nargs="+", help="files, folders, zips")
     a.add_argument("--title", default="", help="name of the set (default: from the first path)")
-    a.add_argument("--mine", action="store_true", help="say that these pictures are yours or that you may use them; kept in the set's card")
+    whose = a.add_argument_group("whose the pictures are (kept beside the set, and in the card of each model that learns from it)")
+    whose.add_argument("--mine", action="store_true", help="they are your own work")
+    whose.add_argument("--licence", default="", help="or you have this permission or licence, such as 'CC BY 4.0'")
+    whose.add_argument("--not-mine", action="store_true", help="neither, or you do not know; models that learn from them stay private")
+    whose.add_argument("--attribution", default="", help="who is to be named")
+    whose.add_argument("--source", default="", help="where they come from")
     a.add_argument("--crop", default="centre", help="how to make squares in training: centre, smart or fit (default: centre)")
     a.add_argument("--ground", default="#ffffff", help="colour under transparent parts, and beside fitted pictures (default: #ffffff)")
     a.add_argument("--flat", action="store_true", help="no classes from sub-folders")
@@ -44,11 +49,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _add(args) -> None:
+    from studio.datasets.consent import LICENSED, NONE, OWN, UNKNOWN, Consent
     from studio.datasets.crop import check_mode, parse_colour
     from studio.datasets.sources import Limits
     from studio.datasets.store import DataSets
 
     check_mode(args.crop)
+    if sum(map(bool, (args.mine, args.licence, args.not_mine))) > 1:
+        raise StudioError("--mine, --licence and --not-mine exclude each other.", "Give one of them.")
+    answer = OWN if args.mine else LICENSED if args.licence else NONE if args.not_mine else UNKNOWN
+    consent = Consent(answer, args.source, args.licence, args.attribution)
     ground = parse_colour(args.ground)
     given = {"min_side": args.min_side, "every": args.every, "frames": args.frames}
     for name, value in given.items():
@@ -57,7 +67,8 @@ def _add(args) -> None:
     limits = Limits(**{k: v for k, v in given.items() if v is not None})
     store = DataSets()
     report = store.take_in(
-        args.paths, owned=args.mine, title=args.title, ground=ground, classes=not args.flat, limits=limits, progress=_progress()
+        args.paths, owned=bool(args.mine or args.licence), consent=consent, title=args.title, ground=ground, classes=not args.flat,
+        limits=limits, progress=_progress(),
     )
     try:
         for name, why in report.rejected:
@@ -69,8 +80,8 @@ def _add(args) -> None:
         report.discard()
     for line in report.lines():
         print(line)
-    if not stored.owned:
-        print("Not marked as yours; say --mine if these pictures are yours or you may use them.")
+    if not stored.answered:
+        print("Nobody said whose these pictures are; say --mine, --licence LICENCE or --not-mine.")
     print(f"{stored.id[:12]}  {stored.title}  {stored.path}")
     print(f'To train on it, write in the plan under [data]: path = "{stored.path.as_posix()}", hash = "{stored.id}"'
           f', crop = "{args.crop}", ground = "{args.ground}"')
@@ -93,9 +104,12 @@ def _list(args) -> None:
     sets = DataSets().list()
     for s in sets:
         classes = f"{len(s.classes)} classes" if s.classes else "no classes"
-        print(f"{s.id[:12]}  {s.count:>7,} pictures  {classes}  {s.created[:10]}  {'yours' if s.owned else 'not marked as yours'}  {s.title}")
+        print(f"{s.id[:12]}  {s.count:>7,} pictures  {classes}  {s.created[:10]}  {_WHOSE[s.consent.answer]}  {s.title}")
     if not sets:
         print("There is no image set yet. Make one with 'studio dataset add PICTURES'.")
+
+
+_WHOSE = {"own": "own work", "licensed": "by licence", "none": "by others", "": "not said whose"}
 
 
 def _show(args) -> None:
@@ -105,7 +119,11 @@ def _show(args) -> None:
     store = DataSets()
     s = store.get(args.id)
     print(f"{s.title}\n{s.id}\n{s.path}\n{s.count:,} pictures, added {s.created}")
-    print("Its owner said: " + s.card["statement"] if s.owned else "Not marked as yours.")
+    said = s.consent
+    print("Whose the pictures are: " + (s.card["statement"] if s.owned and not said.answer else said.sentence))
+    for name, words in (("Licence or permission", said.licence), ("To be named", said.attribution), ("From", said.source)):
+        if words:
+            print(f"{name}: {words}")
     for name, count in s.classes.items():
         print(f"  {name}: {count:,}")
     for group in s.card.get("near", []):

@@ -148,7 +148,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path)
     try:
-        with open(part, "wb") as f:
+        with open(part, "w+b") as f:
             yield f
             f.flush()
             os.fsync(f.fileno())

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from studio.datasets.consent import Consent
 from studio.datasets.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
 from studio.datasets.images import class_names
 from studio.datasets.likeness import Likeness, groups, likeness
@@ -69,6 +70,7 @@ class Report:
     owned: bool
     ground: Colour
     staged: Path
+    consent: Consent = Consent()
     accepted: list[Accepted] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
@@ -109,6 +111,7 @@ def take_in(
     paths: Iterable[str | Path],
     *,
     owned: bool,
+    consent: Consent = Consent(),
     title: str = "",
     ground: Colour = (255, 255, 255),
     classes: bool = True,
@@ -123,8 +126,8 @@ def take_in(
     JPEG, PNG and WebP files are stored byte for byte, but for the place (GPS) in their metadata, which is taken out;
     the rest of the metadata stays. GIF, BMP, TIFF, HEIC, AVIF and video frames become PNG. Animations give their
     first frame. Of files that are the same byte for byte one is stored; those that look alike are told and kept.
-    owned: the answer to `OWNED`.  ground: colour under transparent parts when pictures are compared (stored pictures
-    keep their transparency).  classes: sub-folders become classes; of several folders or zips each is one.
+    owned: the answer to `OWNED`.  consent: whose the pictures are.  ground: colour under transparent parts when pictures
+    are compared (stored pictures keep their transparency).  classes: sub-folders become classes; of several folders or zips each is one.
     home: the store, where the pictures wait (default: the studio's).  progress: called with (files done, all files,
     name).  cancelled: asked before each file and within videos.  workers: pictures prepared at the same time; memory
     is that of so many files and of one large decoded picture, however many there are.
@@ -133,7 +136,7 @@ def take_in(
     """
     paths = [Path(p) for p in paths]
     home = Path(home) if home is not None else get_settings().datasets
-    report = Report(title.strip() or _title_of(paths), owned, ground, home / f".intake-{secrets.token_hex(6)}.part")
+    report = Report(title.strip() or _title_of(paths), owned, ground, home / f".intake-{secrets.token_hex(6)}.part", consent)
     try:
         (report.staged / "incoming").mkdir(parents=True)
         (report.staged / "previews").mkdir()

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from studio.datasets.consent import UNKNOWN, Consent
 from studio.datasets.crop import colour_text, crop as crop_square
 from studio.datasets.decode import Colour, decode
 from studio.datasets.images import content_hash
@@ -43,7 +44,7 @@ class StoredSet:
 
     id: SHA-256, the hash that `ImageSet.open` gives and `Plan.data.hash` holds.  path: its folder, which
     `Plan.data.path` takes.  classes: pictures a class, empty when there is one.  owned: whether whoever added it said
-    `OWNED`.  created: ISO 8601, UTC.  card: all of set.json but the pictures.
+    `OWNED`.  created: ISO 8601, UTC.  card: all of set.json but the pictures.  consent: whose the pictures are.
     """
 
     id: str
@@ -54,6 +55,12 @@ class StoredSet:
     owned: bool
     created: str
     card: dict[str, Any]
+    consent: Consent = Consent()
+
+    @property
+    def answered(self) -> bool:
+        """Whether somebody said whose the pictures are, or, in sets of earlier studios, that they may be used."""
+        return self.owned or self.consent.answer != UNKNOWN
 
     def names(self) -> list[str]:
         """Names of the pictures, 'cats/tom.png', sorted."""
@@ -90,7 +97,7 @@ class DataSets:
 
     def add(self, report: Report, *, crop: str = "centre") -> StoredSet:
         """Make a set of what an intake found. The same pictures under the same names give the set that is there
-        already; it then takes over a yes to `OWNED`.
+        already; it then takes over a yes to `OWNED`, and what was said now of whose the pictures are.
 
         crop: what the artist chose, for the card only: training asks its plan.
         Raises StudioError when no picture was usable, or the pictures cannot be stored; the report stays usable then.
@@ -105,6 +112,7 @@ class DataSets:
             "title": report.title,
             "owned": report.owned,
             "statement": OWNED,
+            "consent": report.consent.to_dict(),
             "ground": colour_text(report.ground),
             "crop": crop,
             "rejected": report.rejected,
@@ -158,7 +166,7 @@ class DataSets:
         target = self.home / id
         if target.is_dir():
             shutil.rmtree(staged, ignore_errors=True)
-            return self._own(id) if card["owned"] else self.get(id)
+            return self._say(id, card["owned"], Consent.from_dict(card.get("consent")))
         card = {
             "format": _FORMAT,
             "id": id,
@@ -184,11 +192,14 @@ class DataSets:
         fsync_path(self.home)
         return self.get(id)
 
-    def _own(self, id: str) -> StoredSet:
+    def _say(self, id: str, owned: bool, consent: Consent) -> StoredSet:
         card = _read_card(self.home / id)
-        if not card["owned"]:
+        new = {**card, "owned": card["owned"] or owned}
+        if consent.answer != UNKNOWN:
+            new |= {"owned": owned, "consent": consent.to_dict()}
+        if new != card:
             # The card is words about the pictures; the pictures are what never changes.
-            atomic_write(self.home / id / "set.json", json.dumps({**card, "owned": True}, indent=1).encode())
+            atomic_write(self.home / id / "set.json", json.dumps(new, indent=1).encode())
         return self.get(id)
 
     # -- finding -------------------------------------------------------------------------------------------------
@@ -310,7 +321,8 @@ def _stored(path: Path) -> StoredSet:
     card = _read_card(path)
     try:
         about = {k: v for k, v in card.items() if k != "pictures"}
-        return StoredSet(card["id"], path, card["title"], card["count"], card["classes"], card["owned"], card["created"], about)
+        return StoredSet(card["id"], path, card["title"], card["count"], card["classes"], card["owned"], card["created"], about,
+                         Consent.from_dict(card.get("consent")))  # fmt: skip
     except KeyError as e:
         raise StudioError(f"The image set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
 

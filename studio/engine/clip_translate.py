@@ -14,8 +14,12 @@ from PIL import Image, ImageChops, ImageFilter
 from studio.datasets.sources import kind_of
 from studio.datasets.video import CONTAINERS, upright_pixels
 from studio.engine.export import whole_file
-from studio.engine.video import AI_COMMENT, add_video, video_frame
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.picture import packet
+from studio.engine.telling import seal_in_place, telling
+from studio.engine.video import add_video, video_frame
 from studio.errors import StudioError
+from studio.models.origin import AI_WORDS, Origin, mp4_box
 
 # How much of the new frame a still part takes; the rest is what was shown before.
 SMOOTHING = {"none": 1.0, "light": 0.5, "strong": 0.2}
@@ -73,13 +77,13 @@ def make_clip(
     smoothing: str = "none",
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
-    description: str = "",
+    told: ImageRecipe | Origin = Origin.CHANGED,
 ) -> Path:
     """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
 
     make: frame (RGB) -> its translation, or a larger one; all of one size.  smoothing: one of SMOOTHING, see `Smoother`.
     progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
-    CancelledError is raised.  description: kept inside the file, such as the recipe.
+    CancelledError is raised.  told: the recipe, kept inside the file beside the mark of AI when the artist lets files tell it.
 
     Frames are turned the way the camera was held and given square pixels. Sound is copied bit by bit where players expect its
     codec in an .mp4, else it becomes AAC. A video that does not begin at 0 is moved there, picture and sound alike.
@@ -90,7 +94,7 @@ def make_clip(
         raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
     smooth = Smoother(SMOOTHING[smoothing])
     try:
-        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader, description)) as writer:
+        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader, told)) as writer:
             expected = _expected(reader, writer.video)
             for frame in writer.frames():
                 if cancel is not None and cancel():
@@ -100,6 +104,7 @@ def make_clip(
                 if progress:
                     progress(writer.count, max(expected, writer.count) if expected else 0)
             writer.finish()
+            seal_in_place(part, "mp4", told, source)
     except OSError as e:
         raise StudioError(f"The video could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
     return target
@@ -167,8 +172,8 @@ class _Writer:
     video: the stream that is read.  count: frames so far.
     """
 
-    def __init__(self, part: Path, reader, description: str):
-        self.part, self.reader, self.description, self.count = part, reader, description, 0
+    def __init__(self, part: Path, reader, told: ImageRecipe | Origin):
+        self.part, self.reader, self.told, self.count = part, reader, told, 0
         self.video = _pictures_of(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
         self.container = None
@@ -208,6 +213,8 @@ class _Writer:
                 self.container.mux(sound[0].encode())
         self.container.close()
         self.container = None
+        with open(self.part, "ab") as file:
+            file.write(mp4_box(packet(self.told)))
 
     def close(self) -> None:
         """Let go of the file; it is whole only after `finish`."""
@@ -218,7 +225,8 @@ class _Writer:
         self._size = (height, width)
         # The index goes to the front, so that a browser plays it while it loads.
         self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "+faststart"})
-        self.container.metadata.update({"comment": AI_COMMENT, "description": self.description})
+        described = {"description": self.told.to_json()} if isinstance(self.told, ImageRecipe) and telling().recipe else {}
+        self.container.metadata.update({"comment": AI_WORDS, **described})
         self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times
         self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}

@@ -13,13 +13,14 @@ from PIL import Image
 from studio.datasets.names import shown
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import texts_of
+from studio.engine.picture import parent_of, texts_of
 from studio.engine.png_writer import PngWriter
+from studio.engine.telling import sealed_file
 from studio.engine.translate_files import in_srgb
 from studio.errors import StudioError
 from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
 from studio.models.raster import Raster
-from studio.settings import atomic_file, ensure_room, get_settings
+from studio.settings import ensure_room, get_settings
 
 _BAND = 1 << 22  # values that are in memory at once
 _AT_ONCE = 1 << 24  # pixels that may be in memory to be looked at
@@ -142,12 +143,12 @@ class Enlargement:
         path, raster = Path(path), self.original.raster
         channels, dtype = raster.pixels.shape[2], raster.pixels.dtype
         picture = self._result if strength >= 1 else Mixed(self._result, self._plain, strength)
-        texts, done = texts_of(self.recipe.replace(strength=strength, source=source)), 0
+        told, done = self.recipe.replace(strength=strength, source=source), 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(path.parent, self.bytes // 2)
-            with atomic_file(path) as file:
-                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts, dpi)
+            with sealed_file(path, told, parent_of(told)) as file:
+                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts_of(told), dpi)
 
                 def write(rows: np.ndarray) -> None:
                     nonlocal done

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from studio.datasets.names import Unique, safe_part
 from studio.engine.engine import Engine
-from studio.engine.picture import encode
+from studio.engine.picture import encode_to_keep
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+from studio.engine.telling import telling
 from studio.errors import StudioError
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.models.loaded import Model
@@ -25,9 +26,10 @@ _LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))
 _README = """All pictures in this archive were made by AI, with GAN Studio.
 Model: {title} ({id}, SHA-256 of its weights {hash}).
 
-A folder a class. manifest.csv and manifest.json name the class, the seed and the recipe of each picture; the recipe is
-also inside of each file. The licence of the pictures is that of the model: {licence}.
+A folder a class. manifest.csv and manifest.json name {named} of each picture{inside}. The licence of the pictures is that of the
+model: {licence}.
 """
+_TOLD = ("the class, the seed and the recipe", "; the recipe is\nalso inside of each file")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def export_set(
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Path:
-    """Pictures by class -> a zip with a folder a class, PNGs with their recipes inside, and a manifest.
+    """Pictures by class -> a zip with a folder a class, PNGs with their recipes inside, and a manifest. When files are to tell
+    the mark of AI alone, no recipe or seed is in it.
 
     per_class: how many of each class, or {class: how many}.  psi: truncation; 1 keeps all of the variety.
     seed: of the first picture, counted up from there. Each picture has a seed of its own, or, with same_seeds, each
@@ -71,13 +74,13 @@ def export_set(
     CancelledError is raised.
 
     One picture is in memory at a time. The file appears whole or not at all. The same arguments give the same bytes on
-    one device.  Raises StudioError when the model has no classes, a number cannot be used, or the disk is full.
+    one device, but for signatures.  Raises StudioError when the model has no classes, a number cannot be used, or the disk is full.
     """
     path, loaded = Path(path).expanduser(), engine.model(model)
     counts = _counts(loaded, per_class)
     seed, total, done = check_seed(seed), sum(counts.values()), 0
     hash = engine.library.get(model).hash
-    folders = _folders(loaded.classes)
+    folders, open_ = _folders(loaded.classes), telling().recipe
 
     def entries() -> Iterator[tuple[str, int, Recipe]]:
         """(file, class, recipe) of every picture: the plan of the set, gone through once for each list that is written."""
@@ -86,7 +89,7 @@ def export_set(
             for i in range(count):
                 s = (seed + (i if same_seeds else number)) % (MAX_SEED + 1)
                 recipe = Recipe(model=model, model_hash=hash, seeds=(SeedWeight(s),), psi=psi, classes=(ClassWeight(index),))
-                yield f"{folders[index]}/seed{s:06d}.png", index, recipe
+                yield f"{folders[index]}/{f'seed{s:06d}' if open_ else f'picture{i + 1:06d}'}.png", index, recipe
                 number += 1
 
     try:
@@ -94,15 +97,16 @@ def export_set(
             for name, _, recipe in entries():
                 if cancel is not None and cancel():
                     raise CancelledError()
-                data = encode(engine.render(recipe), recipe)
+                data = encode_to_keep(engine.render(recipe), recipe)
                 ensure_room(path.parent, len(data))
                 archive.writestr(_entry(name), data)
                 done += 1
                 if progress:
                     progress(done, total)
-            _write_manifests(archive, entries, loaded)
+            _write_manifests(archive, entries, loaded, open_)
             licence = loaded.info.licence or "not stated"
-            text = _README.format(title=loaded.info.title, id=model, hash=hash, licence=licence)
+            named, inside = _TOLD if open_ else ("the class", "")
+            text = _README.format(title=loaded.info.title, id=model, hash=hash, licence=licence, named=named, inside=inside)
             archive.writestr(_entry("README.txt"), text)
     except OSError as e:
         raise StudioError(f"The set could not be saved: {e}.", "Free some space or choose another folder.") from None
@@ -137,19 +141,21 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tuple[str, int, Recipe]]], model: Model) -> None:
+def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tuple[str, int, Recipe]]], model: Model, open_: bool) -> None:
+    """open_: with seeds and recipes."""
     with archive.open(_entry("manifest.csv"), "w", force_zip64=True) as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
         table = csv.writer(text)
-        table.writerow(("file", "class", "seed", "recipe"))
+        table.writerow(("file", "class", *(("seed", "recipe") if open_ else ())))
         for name, index, recipe in entries():
-            table.writerow((name, model.classes[index], recipe.seed, recipe.to_json()))
+            table.writerow((name, model.classes[index], *((recipe.seed, recipe.to_json()) if open_ else ())))
         text.detach()
     with archive.open(_entry("manifest.json"), "w", force_zip64=True) as raw:
         head = {"made_by": "GAN Studio", "ai_generated": True, "model": model.id, "model_hash": model.info.hash}
         raw.write(json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "pictures": [')
         for i, (name, index, recipe) in enumerate(entries()):
-            row = {"file": name, "class": model.classes[index], "seed": recipe.seed, "recipe": recipe.to_dict()}
+            row = {"file": name, "class": model.classes[index]}
+            row |= {"seed": recipe.seed, "recipe": recipe.to_dict()} if open_ else {}
             raw.write((",\n" if i else "\n").encode() + json.dumps(row, ensure_ascii=False).encode())
         raw.write(b"\n]}\n")
 

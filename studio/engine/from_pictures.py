@@ -16,6 +16,7 @@ from studio.engine.blending import blended
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import texts_of
 from studio.engine.png_writer import PngWriter
+from studio.engine.telling import sealed_file
 from studio.errors import StudioError
 from studio.models.bands import drive
 from studio.models.loaded import Model
@@ -23,7 +24,7 @@ from studio.models.memory import out_of_memory
 from studio.models.raster import Raster
 from studio.models.translate import Steps, checked, translating, usual_tile
 from studio.models.upscale import Upscaling
-from studio.settings import atomic_file, ensure_room
+from studio.settings import ensure_room
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -113,12 +114,12 @@ class FromPictures:
             raise StudioError(f"Large pictures cannot be saved as '{out.suffix}'.", "Choose png.")
         raster = Raster.from_file(source)
         job, (_, _, channels) = self._upscaling(recipe, raster), raster.pixels.shape
-        texts = texts_of(self.stamped(recipe))
+        told = self.stamped(recipe)
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(out.parent, job.width * job.height * channels * raster.pixels.itemsize // 2)
-            with atomic_file(out) as file:
-                writer = PngWriter(file, job.width, job.height, channels, raster.pixels.dtype, raster.profile, texts)
+            with sealed_file(out, told, Path(source)) as file:
+                writer = PngWriter(file, job.width, job.height, channels, raster.pixels.dtype, raster.profile, texts_of(told))
                 self._upscaled(job, writer.write, progress, cancel)
                 writer.close()
         except OSError as e:

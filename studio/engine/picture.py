@@ -1,51 +1,48 @@
-"""Pictures on disk with their Recipe or ImageRecipe inside.
+"""Pictures on disk with the mark of AI inside, and their Recipe or ImageRecipe where the artist lets files tell it.
 
-XMP holds it in PNG and in WebP, and most tools keep that. A PNG has it a second time as plain JSON, beside a line of
-words ("parameters") that other tools show to people.
+XMP holds both in PNG and in WebP, and most tools keep that. A PNG has the recipe a second time as plain JSON, beside words
+("parameters") that other tools show to people.
 """
 
 import io
 import re
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parsed, unpacked
+from studio.engine.sources import find
+from studio.engine.telling import Told, sealed, telling
 from studio.errors import StudioError
+from studio.models.origin import AI_WORDS, PNG_XMP_KEY, Origin, xmp
 from studio.settings import atomic_write
 
-_XMP_KEY = "XML:com.adobe.xmp"
 _JSON_KEY = "gan-studio-recipe"
 _WORDS_KEY = "parameters"
 _MAX_XMP = 4 << 20
 _MAX_WEBP_SIDE = 16383
 _MAX_FILE = 512 << 20
-# https://cv.iptc.org/newscodes/digitalsourcetype: pictures made by a trained algorithm, and pictures changed by one
-_AI_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-_AI_CHANGED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 
-def _xmp(recipe: Recipe | ImageRecipe) -> str:
-    source = _AI_CHANGED if isinstance(recipe, ImageRecipe) else _AI_SOURCE
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description rdf:about="" xmlns:gs="urn:gan-studio:1" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
-        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
-        "<xmp:CreatorTool>GAN Studio</xmp:CreatorTool>"
-        f"<Iptc4xmpExt:DigitalSourceType>{source}</Iptc4xmpExt:DigitalSourceType>"
-        f"<gs:model>{escape(recipe.model)}</gs:model>"
-        f"<gs:recipe>{recipe.to_link()}</gs:recipe>"
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    )
+def origin_of(told: Told) -> Origin:
+    """Whether it is drawn by a network, or changed by one."""
+    return told if isinstance(told, Origin) else Origin.CHANGED if isinstance(told, ImageRecipe) else Origin.DRAWN
+
+
+def packet(told: Told | None) -> str:
+    """XMP for a file; '' = no mark.  Of a recipe it has as much as the artist lets files tell."""
+    if told is None:
+        return ""
+    if isinstance(told, Origin) or not telling().recipe:
+        return xmp(origin_of(told))
+    return xmp(origin_of(told), told.model, told.to_link())
 
 
 def _words(recipe: Recipe | ImageRecipe) -> str:
     parts = _words_of_change(recipe) if isinstance(recipe, ImageRecipe) else _words_of_drawing(recipe)
-    return "\n".join([*parts, "Made with GAN Studio"])
+    return "\n".join([*parts, AI_WORDS])
 
 
 def _words_of_change(recipe: ImageRecipe) -> list[str]:
@@ -74,16 +71,17 @@ def _words_of_drawing(recipe: Recipe) -> list[str]:
     return parts
 
 
-def texts_of(recipe: Recipe | ImageRecipe) -> list[tuple[str, str]]:
-    """What a PNG says of a recipe, as (key, text)."""
-    return [(_JSON_KEY, recipe.to_json()), (_WORDS_KEY, _words(recipe)), (_XMP_KEY, _xmp(recipe))]
+def texts_of(told: Told) -> list[tuple[str, str]]:
+    """What a PNG says of how it was made, as (key, text): as much as the artist lets files tell."""
+    if isinstance(told, Origin) or not telling().recipe:
+        return [(_WORDS_KEY, AI_WORDS), (PNG_XMP_KEY, packet(told))]
+    return [(_JSON_KEY, told.to_json()), (_WORDS_KEY, _words(told)), (PNG_XMP_KEY, packet(told))]
 
 
-def encode(
-    picture: np.ndarray | Image.Image, recipe: Recipe | ImageRecipe | None, kind: str = "png", quality: int | None = None
-) -> bytes:
-    """uint8 (H, W, 3), or an image with its transparency and colour profile -> bytes of a PNG or WebP with the recipe inside.
+def encode(picture: np.ndarray | Image.Image, told: Told | None, kind: str = "png", quality: int | None = None) -> bytes:
+    """uint8 (H, W, 3), or an image with its transparency and colour profile -> bytes of a PNG or WebP with mark and recipe inside.
 
+    told: the recipe; an Origin for the mark alone; None for a picture that no network made.
     kind: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
     Raises StudioError for another kind, or a WebP of more than 16383 px a side.
     """
@@ -91,23 +89,33 @@ def encode(
     profile = image.info.get("icc_profile")
     if kind == "png":
         info = PngImagePlugin.PngInfo()
-        for key, text in texts_of(recipe) if recipe is not None else ():
+        for key, text in texts_of(told) if told is not None else ():
             info.add_itxt(key, text)
         image.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
     elif kind == "webp":
         if max(image.size) > _MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        image.save(buffer, "WEBP", xmp=_xmp(recipe).encode() if recipe is not None else b"", icc_profile=profile, **options)
+        image.save(buffer, "WEBP", xmp=packet(told).encode(), icc_profile=profile, **options)
     else:
         raise StudioError(f"Pictures cannot be saved as '{kind}'.", "Choose png or webp.")
     return buffer.getvalue()
 
 
-def save_picture(picture: np.ndarray | Image.Image, recipe: Recipe | ImageRecipe | None, path: str | Path) -> Path:
+def encode_to_keep(picture: np.ndarray | Image.Image, told: Told, kind: str = "png") -> bytes:
+    """As `encode`, for a file that leaves the studio: signed, when the artist wants that."""
+    return sealed(encode(picture, told, kind), kind, told, parent_of(told))
+
+
+def parent_of(told: Told) -> Path | None:
+    """The kept file of the picture that another was made from; None when there is none."""
+    return find(told.source) if isinstance(told, ImageRecipe) else None
+
+
+def save_picture(picture: np.ndarray | Image.Image, told: Told, path: str | Path) -> Path:
     """Write a .png or .webp; it appears whole or not at all. Raises StudioError for another ending or a full disk."""
     path = Path(path).expanduser()
-    data = encode(picture, recipe, path.suffix.lower().lstrip("."))
+    data = encode_to_keep(picture, told, path.suffix.lower().lstrip("."))
     try:
         atomic_write(path, data)
     except OSError as e:
@@ -125,18 +133,21 @@ def _texts(source: str | Path | bytes | Image.Image) -> dict:
         return image.info
 
 
+def _read_texts(source: str | Path | bytes | Image.Image) -> dict:
+    try:
+        return _texts(source)
+    except StudioError:
+        raise
+    except Exception:  # a file from anywhere: Pillow's parsers raise whatever its bytes lead them to
+        raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
+
+
 def read_recipe(source: str | Path | bytes | Image.Image, kind: type | None = None) -> Recipe | ImageRecipe:
     """The recipe inside a saved picture (path, bytes, or opened by Pillow).
 
     kind: Recipe or ImageRecipe, when only that one is of use.  Raises StudioError when there is none, or one of the other kind.
     """
-    try:
-        texts = _texts(source)
-    except StudioError:
-        raise
-    except Exception:  # a file from anywhere: Pillow's parsers raise whatever its bytes lead them to
-        raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
-    recipe = recipe_from(parsed(_recipe_text(texts)))
+    recipe = recipe_from(parsed(_recipe_text(_read_texts(source))))
     if kind is Recipe and isinstance(recipe, ImageRecipe):
         raise StudioError("This picture was made from another one, not from a seed.", f"It belongs to the verb '{recipe.verb}'.")
     if kind is ImageRecipe and isinstance(recipe, Recipe):
@@ -144,15 +155,34 @@ def read_recipe(source: str | Path | bytes | Image.Image, kind: type | None = No
     return recipe
 
 
+def read_packet(source: str | Path | bytes | Image.Image) -> str:
+    """The XMP of a picture (PNG, WebP, JPEG); '' when it has none. Raises StudioError when it cannot be read."""
+    return _packet_in(_read_texts(source))
+
+
+def _packet_in(texts: dict) -> str:
+    packet = texts.get("xmp") or texts.get(PNG_XMP_KEY) or ""
+    if isinstance(packet, bytes):
+        packet = packet.decode("utf-8", "replace")
+    return packet if isinstance(packet, str) else ""
+
+
 def _recipe_text(texts: dict) -> str | bytes:
     """JSON, from the texts of a picture."""
     if isinstance(texts.get(_JSON_KEY), str):
         return texts[_JSON_KEY]
-    xmp = texts.get("xmp") or texts.get(_XMP_KEY) or ""
-    if isinstance(xmp, bytes):
-        xmp = xmp.decode("utf-8", "replace")
+    return _recipe_text_in(_packet_in(texts))
+
+
+def recipe_in(packet: str) -> Recipe | ImageRecipe:
+    """The recipe inside an XMP packet. Raises StudioError when there is none."""
+    return recipe_from(parsed(_recipe_text_in(packet)))
+
+
+def _recipe_text_in(packet: str) -> str | bytes:
     # Searched as text: an XML parser is more than is needed for a file from anywhere.
-    found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", xmp) if len(xmp) <= _MAX_XMP else None
+    found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", packet) if len(packet) <= _MAX_XMP else None
     if not found:
-        raise StudioError("This picture has no recipe inside.", "Drop a picture that was saved by the studio, not a copy that lost it.")
+        hint = "Drop a picture that was saved by the studio, not a copy that lost it, nor one that tells the mark of AI alone."
+        raise StudioError("This picture has no recipe inside.", hint)
     return unpacked(found[1])

@@ -9,18 +9,19 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 from PIL import Image
 
+from studio.engine.telling import sealed
 from studio.errors import StudioError
+from studio.models.origin import AI_WORDS, Origin, mp4_box, xmp
 from studio.settings import atomic_write
 
 _SHORTEST = 512  # players and sites blur what is smaller, so small pictures are enlarged by whole pixels
 # What an .mp4 is written with, the first that this build of FFmpeg has. H.264 plays everywhere.
 _CODECS = (("libx264", {"crf": "18", "preset": "medium"}), ("libvpx-vp9", {"crf": "24", "b:v": "0"}), ("mpeg4", {"qscale": "3"}))
 _BT709, _TV_RANGE = 1, 1  # numbers that ITU-T H.273 gives to the colours of HD video
-AI_COMMENT = "Made by AI with GAN Studio"
 
 
 def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> Path:
-    """Equal pictures (H, W, 3) uint8 -> an .mp4, or an animated .webp that loops; it appears whole or not at all.
+    """Equal pictures (H, W, 3) uint8 -> an .mp4, or an animated .webp that loops, both with the mark of AI; it appears whole or not at all.
 
     fps: pictures a second.  Raises StudioError when there are no pictures, for another ending, or when the disk is full.
     """
@@ -30,7 +31,8 @@ def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> 
     writers = {".mp4": _mp4, ".webp": _webp}
     if path.suffix.lower() not in writers:
         raise StudioError(f"A clip cannot be saved as '{path.suffix}'.", "Choose .mp4 or .webp.")
-    data = writers[path.suffix.lower()](pictures, fps)
+    kind = path.suffix.lower()
+    data = sealed(writers[kind](pictures, fps), kind[1:], Origin.DRAWN)
     try:
         atomic_write(path, data)
     except OSError as e:
@@ -47,7 +49,8 @@ def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
     frames = [Image.fromarray(_enlarged(p)) for p in pictures]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, "WEBP", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0, quality=85, method=2
+        buffer, "WEBP", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0, quality=85, method=2,
+        xmp=xmp(Origin.DRAWN).encode(),
     )
     return buffer.getvalue()
 
@@ -55,13 +58,13 @@ def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
 def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        container.metadata["comment"] = AI_COMMENT
+        container.metadata["comment"] = AI_WORDS
         height, width = _enlarged(pictures[0]).shape[:2]
         stream = add_video(container, Fraction(fps).limit_denominator(1001), height, width)
         for picture in pictures:
             container.mux(stream.encode(video_frame(_enlarged(picture))))
         container.mux(stream.encode())
-    return buffer.getvalue()
+    return buffer.getvalue() + mp4_box(xmp(Origin.DRAWN))
 
 
 def add_video(container, fps: Fraction, height: int, width: int):

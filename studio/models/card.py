@@ -1,6 +1,7 @@
 """The model card: README.md of a model folder, in Hugging Face's form, in words for people."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from studio.networks import families
@@ -49,11 +50,12 @@ def model_card(title: str, family: str, licence: str = "", body: str = "") -> st
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
-def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash: str, other: tuple[int, str] | None = None) -> str:
+def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash: str, other: tuple[int, str] | None = None,
+                  consent: Sequence[str] = ()) -> str:  # fmt: skip
     """The body for a model that was trained here.
 
     card: the plan's words (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
-    of the second set, for a model that translates.
+    of the second set, for a model that translates.  consent: sentences on whose the pictures are.
     """
     hours = training["seconds"] / 3600
     rows = [
@@ -85,8 +87,9 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
             rows.append((what, f"{found}; bicubic {bicubic} ({better} is nearer to the original)"))
     table = "\n".join(["| What | Value |", "|---|---|"] + [f"| {a} | {b} |" for a, b in rows])
     sections = [card.description]
-    if card.attribution:
-        sections.append(f"## Data and attribution\n{card.attribution}")
+    about = [card.attribution] * bool(card.attribution) + list(consent)
+    if about:
+        sections.append("## Data and attribution\n" + "\n\n".join(about))
     if card.licence:
         sections.append(f"Licence: {card.licence}")
     sections.append(f"## How it was trained\n{table}\n\nThe file `plan.toml` beside this card trains it again.")

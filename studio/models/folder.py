@@ -27,6 +27,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.models.card import model_card
+from studio.models.origin import Origin, xmp
 from studio.networks import Family, get_family
 from studio.settings import atomic_folder
 
@@ -377,7 +378,9 @@ def save_folder(
             (part / "plan.toml").write_text(plan, encoding="utf-8")
         if thumbnail is not None:
             buffer = io.BytesIO()
-            thumbnail.convert("RGB").save(buffer, "WEBP", quality=90)
+            entry = get_family(family)
+            origin = Origin.CHANGED if entry.translate or entry.upscale else Origin.DRAWN
+            thumbnail.convert("RGB").save(buffer, "WEBP", quality=90, xmp=xmp(origin).encode())
             (part / "thumbnail.webp").write_bytes(buffer.getvalue())
         for side, pictures in (examples or {}).items():
             (part / "examples").mkdir(exist_ok=True)

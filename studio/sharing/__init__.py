@@ -1,1 +1,1 @@
-"""Giving away: models and Spaces to the Hub of Hugging Face."""
+"""What goes out into the world: models and Spaces to the Hub, marks of AI and signatures, and whether a model may be given away."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from studio.datasets.consent import Consent
 from studio.datasets.crop import MODES, parse_colour
 from studio.errors import StudioError
 from studio.training.growth import Growth
@@ -122,9 +123,16 @@ class Card:
     """Words for the model card."""
 
     title: str = ""
-    licence: str = ""
+    licence: str = ""  # of the model
     attribution: str = ""
     description: str = ""
+    consent: str = ""  # whose the pictures are: 'own', 'licensed', 'none', or '' = nobody said
+    source: str = ""  # where the pictures came from
+    data_licence: str = ""  # of the pictures, or the permission
+
+    def data(self) -> Consent:
+        """What is said of the pictures."""
+        return Consent(self.consent, self.source, self.data_licence, self.attribution)
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,7 @@ class Plan:
         for name in ("log_kimg", "sample_kimg", "snapshot_kimg", "state_kimg"):
             _need(getattr(b, name) > 0, f"budget.{name}", getattr(b, name), "above 0")
         _need(self.objective.r1_interval >= 1 and self.objective.pl_interval >= 1, "intervals", "", "1 or more")
+        self.card.data()  # which checks what is said of the pictures
         _need(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
 
     @property

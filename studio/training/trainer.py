@@ -22,8 +22,10 @@ from studio.datasets.whole import WholePictures
 from studio.errors import StudioError
 from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
+from studio.models.consent import consent_words, of_sets, to_extra
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
+from studio.models.origin import Origin, xmp
 from studio.models.pixels import to_uint8
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
@@ -123,6 +125,8 @@ class _Run:
         before = base.extra.get("training", {}) if base else {}
         seen = before.get("images_seen", 0) + before.get("images_seen_before", 0) if isinstance(before, dict) else 0
         self.began_from = {"base": base.id, "images_seen_before": seen} if base else {}
+        said = plan.card.data() if plan.card.consent else of_sets(hashes.values())
+        self.data_consent = to_extra(said, base)
         events_length = 0
         state = self._load_state()
         if state is not None:
@@ -324,7 +328,7 @@ class _Run:
             path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
             rows = self._answers() if self.sides else {}
             pictures = np.concatenate(list(rows.values())) if rows else self._pictures(_SHEET_SIDE**2)
-            atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE)))
+            atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE), Origin.CHANGED if self.sides else Origin.DRAWN))
             self._tell("sample", path=str(path.relative_to(self.run_dir)), **({"rows": list(rows)} if rows else {}))
 
     def _answers(self) -> dict[str, np.ndarray]:
@@ -397,13 +401,13 @@ class _Run:
             licence=plan.card.licence,
             card=training_card(
                 plan.card, training, pictures=len(self.sides if self.upscales else self.images), data_hash=self.images.hash,
-                other=(len(self.images_b), self.images_b.hash) if self.images_b else None,
+                other=(len(self.images_b), self.images_b.hash) if self.images_b else None, consent=consent_words(self.data_consent),
             ),
             thumbnail=Image.fromarray(self._thumbnail()),
             plan=shared.to_toml(),
             discriminator=d_state,
             dtype="float16",
-            extra={"training": training},
+            extra={"training": training, **self.data_consent},
         )
         self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
 
@@ -433,9 +437,10 @@ def _grid(pictures: np.ndarray, columns: int) -> np.ndarray:
     return pictures.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
 
 
-def _webp(picture: np.ndarray) -> bytes:
+def _webp(picture: np.ndarray, origin: Origin | None = None) -> bytes:
+    """origin: the mark it carries; None = no network made it."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "WEBP", lossless=True)
+    Image.fromarray(picture).save(buffer, "WEBP", lossless=True, xmp=xmp(origin).encode() if origin else b"")
     return buffer.getvalue()
 
 

@@ -24,6 +24,7 @@ from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
 from studio.models.keeping import empty_bin
 from studio.settings import can_write, get_settings, scratch, start_log
+from studio.sharing.marks import start as start_marks
 from studio.ui.arrival import arrive
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, friendly, note
@@ -131,6 +132,8 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
         for id, entered in enter.items():
             entered(pages[id].select)
 
+        share_tab.select(friendly(marks.enter), None, marks.enter_outputs, **QUIET)
+
         with gr.Row(visible=False):
             api_recipe = gr.JSON()
             api_picture = gr.Image(type="filepath", format="png")
@@ -173,6 +176,7 @@ def launch(
     if share or not is_loopback(host):
         # Others must not look around this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
+    start_marks(gr.Warning)
     visitors = _visitors() if serving.visitors else None
     engine = engine_here(device, Courtesy(get_settings().home).mark)
     if serving.editable:

@@ -17,6 +17,7 @@ import numpy as np
 from studio.engine.picture import encode
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.models.origin import Origin
 from studio.networks import get_family
 
 log = logging.getLogger(__name__)
@@ -149,9 +150,12 @@ def friendly(fn: Callable) -> Callable:
     return wrapper
 
 
-def data_url(picture: np.ndarray) -> str:
-    """uint8 (H, W, 3) as a lossless WebP inside a URL; small pictures travel fastest that way."""
-    return "data:image/webp;base64," + base64.b64encode(encode(picture, None, "webp", None if len(picture) <= 256 else 90)).decode()
+def data_url(picture: np.ndarray, origin: Origin | None = Origin.DRAWN) -> str:
+    """uint8 (H, W, 3) as a lossless WebP inside a URL; small pictures travel fastest that way.
+
+    origin: the mark it carries, for pictures on a page are saved from there too; None for one that no network made.
+    """
+    return "data:image/webp;base64," + base64.b64encode(encode(picture, origin, "webp", None if len(picture) <= 256 else 90)).decode()
 
 
 def file_url(path: Path | None) -> str:

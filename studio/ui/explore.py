@@ -15,6 +15,7 @@ from studio.engine.engine import Engine
 from studio.engine.picture import read_recipe, save_picture
 from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight, Transform
 from studio.engine.sheets import variations, walk_at, walk_recipes
+from studio.engine.telling import stem_of, telling
 from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.latents.sampling import MAX_SEED, check_seed
@@ -473,9 +474,9 @@ class ExploreTab:
         recipe = self.engine.stamped(session.open())
         picture = self.engine.render(recipe)
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = session.place.output("explore", f"{moment}-{recipe.model}-seed{recipe.seed}.png")
+        path = session.place.output("explore", f"{moment}-{stem_of(f'{recipe.model}-seed{recipe.seed}')}.png")
         save_picture(picture, recipe, path)
-        text = session.place.told(path, ", recipe inside: drop it back in to return here")
+        text = session.place.told(path, ", recipe inside: drop it back in to return here" if telling().recipe else ", marked as made by AI")
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
     def _link(self, session: Session) -> dict:

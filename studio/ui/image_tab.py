@@ -21,6 +21,7 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
+from studio.engine.telling import stem_of, telling
 from studio.engine.translate_files import make_files
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
@@ -252,10 +253,10 @@ class ImageTab:
     def _into_clip(self, session: Session, video: str, smoothing: str, recipe: ImageRecipe, make: Callable, progress: gr.Progress) -> list:
         """make: (recipe, frame, cancel=...) -> frame. For [clip_note, clip_view, clip_file]."""
         stop = self._visit(session).stop_clip.is_set
-        path = self._output(session, f"{safe_part(Path(video).stem)}-{recipe.model}", ".mp4")
+        path = self._output(session, stem_of(f"{safe_part(Path(video).stem)}-{recipe.model}"), ".mp4")
         try:
             frame = functools.partial(make, recipe, cancel=stop)
-            make_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe.to_json())
+            make_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
         text = note(session.place.told(path))
@@ -277,3 +278,8 @@ def need_video(video: str | None) -> str:
 def _choose_what(what: str) -> list:
     """For [one, many, clip, picture, files, video]."""
     return [gr.update(visible=what == w) for w in (ONE, MANY, CLIP)] * 2
+
+
+def inside() -> str:
+    """How the sentence on a saved picture ends: what its file tells."""
+    return ", with the recipe inside" if telling().recipe else ", marked as made by AI"

@@ -58,11 +58,13 @@ def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
     def entrance(tab: Any, **options) -> Callable:
         return lambda on: on(friendly(tab.enter), [session, *tab.enter_inputs], tab.enter_outputs, **QUIET, **options)
 
-    enter = {id: entrance(built[id]) for id in ("mix", "upscale", "share") if id in built}
+    enter = {id: entrance(built[id]) for id in ("mix", "upscale") if id in built}
     if explore := built.get("explore"):
         enter["explore"] = lambda on: on(friendly(explore.enter), session, explore.models, **QUIET)
     if models := built.get("models"):
         enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
+    if share := built.get("share"):
+        enter["share"] = lambda on: entrance(share)(on).then(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
     if classes := built.get("classes"):
         enter["classes"] = lambda on: entrance(classes)(on).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET

@@ -60,7 +60,7 @@ def example_html(stored: StoredSet, patch: int, factor: int, degrade: str, groun
     for i in np.unique(np.linspace(0, len(fit) - 1, _SHOWN).round().astype(int)):
         pair = _pair(stored.picture(fit[i]), patch, factor, degrade, ground)
         shown = zip(pair, ("shrunk and brought back", "the original"), strict=True)
-        images = "".join(f'<img src="{data_url(x)}" alt="{alt}">' for x, alt in shown)
+        images = "".join(f'<img src="{data_url(x, None)}" alt="{alt}">' for x, alt in shown)
         figures.append(f"<figure>{images}<figcaption>{html.escape(fit[i])}</figcaption></figure>")
     text = f"<b>Shrunk and brought back, beside the original.</b> Left: {_WAYS[degrade]}. It learns to make the right one of the same small picture."
     return note(text) + f'<div class="gs-pairs">{"".join(figures)}</div>'

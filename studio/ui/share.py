@@ -14,6 +14,7 @@ from studio.models.folder import ModelInfo, safe_name
 from studio.sharing import hub
 from studio.sharing.hub_card import hub_card
 from studio.ui.components import LIVE, QUIET, empty_html, friendly, note, press_grid
+from studio.ui.marks_page import MarksPage
 from studio.ui.session import Session
 from studio.ui.share_page import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
 from studio.ui.share_space import SpaceSection
@@ -66,6 +67,8 @@ class SharePage:
                 self._build_hub()
             with gr.Accordion("A Space in one click", open=False, elem_id="share-space"):
                 self.space = SpaceSection(self)
+        with gr.Accordion("What saved files tell", open=False, elem_id="share-marks"):
+            self.marks = MarksPage(self.session)
 
     def _build_hub(self) -> None:
         with gr.Row(equal_height=False):

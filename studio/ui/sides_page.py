@@ -71,7 +71,7 @@ def _strays_html(side: str, names: tuple[str, ...]) -> str:
 
 def _figure(left: np.ndarray, right: np.ndarray, name: str) -> str:
     caption = f"<figcaption>{html.escape(name)}</figcaption>" if name else ""
-    pair = "".join(f'<img src="{data_url(x)}" alt="{alt}">' for x, alt in ((left, "goes in"), (right, "should come out")))
+    pair = "".join(f'<img src="{data_url(x, None)}" alt="{alt}">' for x, alt in ((left, "goes in"), (right, "should come out")))
     return f"<figure>{pair}{caption}</figure>"
 
 

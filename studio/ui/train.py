@@ -10,8 +10,8 @@ import gradio as gr
 import pandas as pd
 import torch
 
+from studio.datasets.consent import weakest
 from studio.datasets.crop import parse_colour
-from studio.datasets.intake import OWNED
 from studio.datasets.pairs import find_pairs
 from studio.datasets.store import DataSets, StoredSet
 from studio.engine.engine import Engine
@@ -466,14 +466,15 @@ class TrainTab:
             weights = {}
         else:
             weights = dict(r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze))
-        title = name.strip() or stored.title
+        title, said = name.strip() or stored.title, weakest(x.consent for x in (stored, other) if x)
         plan = dataclasses.replace(
             plan,
             seed=int(seed or 0),
             data=data,
             objective=_with(plan.objective, **weights),
             augment=_with(plan.augment, target=_number(self.target.label, target)) if what.draws else plan.augment,
-            card=dataclasses.replace(plan.card, title=title, licence=licence.strip()),
+            card=dataclasses.replace(plan.card, title=title, licence=licence.strip(), consent=said.answer, source=said.source,
+                                     data_licence=said.licence, attribution=said.attribution),
         )
         if not what.draws:
             check(plan, family_config(plan, start))
@@ -482,13 +483,13 @@ class TrainTab:
         return [gr.update(selected="watch"), self._job_choices(job.id), ""]
 
     def _owned(self, id: str | None, missing: str) -> StoredSet:
-        """The set called `id`. Raises StudioError when there is none, and when nobody said that it may be used."""
+        """The set called `id`. Raises StudioError when there is none, and when nobody said whose its pictures are."""
         if not id:
             raise StudioError(missing, "Take some in under '1 Pictures'.")
         stored = self.datasets.get(id)
-        if not stored.owned:
-            raise StudioError(f"Nobody has said yet that the pictures of '{stored.title}' may be used.",
-                              f"Take them in again with the tick at '{OWNED}'")  # fmt: skip
+        if not stored.answered:
+            raise StudioError(f"Nobody has said yet whose the pictures of '{stored.title}' are.",
+                              "Take them in again with an answer at 'These pictures are'.")  # fmt: skip
         return stored
 
     # -- watching ------------------------------------------------------------------------------------------------

@@ -16,15 +16,17 @@ from studio.engine.blending import blended
 from studio.engine.clip_translate import first_frame
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
-from studio.engine.picture import encode, save_picture
+from studio.engine.picture import encode_to_keep, save_picture
 from studio.engine.sources import keep
+from studio.engine.telling import stem_of
 from studio.engine.translate_files import Source, open_source, reduced
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.models.origin import Origin
 from studio.networks import get_family
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
 from studio.ui.components import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid
-from studio.ui.image_tab import TILES, ImageTab, ImageVisit, need_video
+from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, need_video
 from studio.ui.session import Session
 from studio.ui.translate_page import (
     LOUDER,
@@ -340,8 +342,7 @@ class TranslateTab(ImageTab):
 
     def _save(self, session: Session, *settings) -> list:
         path = self._saved_file(session, *settings)
-        text = session.place.told(path, ", with the recipe inside")
-        return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
+        return [gr.update(value=note(session.place.told(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, *settings) -> Path:
         """The result at its own size, as a PNG. Raises StudioError when there is none."""
@@ -349,7 +350,7 @@ class TranslateTab(ImageTab):
         source = visit.opened()
         picture = blended(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
         recipe = self.engine.stamped(recipe.replace(source=keep(source.path, session.place.sources)))
-        return save_picture(picture, recipe, self._output(session, f"{safe_part(source.path.stem)}-{recipe.model}", ".png"))
+        return save_picture(picture, recipe, self._output(session, stem_of(f"{safe_part(source.path.stem)}-{recipe.model}"), ".png"))
 
     # -- the way back --------------------------------------------------------------------------------------------
 
@@ -366,8 +367,9 @@ class TranslateTab(ImageTab):
         text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
                     f"(mean absolute difference, {lost * 255:.1f} of 255 levels).")  # fmt: skip
         figures = figures_html([
-            (source, "Your picture"), (there, self._way(model, direction)), (back, self._way(model, other)),
-            (difference, f"What was lost, {LOUDER} times brighter than it is"),
+            (source, "Your picture", None), (there, self._way(model, direction), Origin.CHANGED),
+            (back, self._way(model, other), Origin.CHANGED),
+            (difference, f"What was lost, {LOUDER} times brighter than it is", Origin.CHANGED),
         ])  # fmt: skip
         return gr.update(value=text + figures, visible=True)
 
@@ -378,7 +380,7 @@ class TranslateTab(ImageTab):
 
         def make(source: Source, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
             picture = self.engine.translate(recipe, source.picture, told, stop)
-            return picture, encode(picture, recipe.replace(source=keep(source.path, session.place.sources)))
+            return picture, encode_to_keep(picture, recipe.replace(source=keep(source.path, session.place.sources)))
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
         return self._into_zip(session, files, make, open_source, recipe.model, about, progress)

@@ -12,6 +12,7 @@ from PIL import Image, ImageChops
 from studio.engine.translate_files import Outcome
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.models.origin import Origin
 from studio.ui.compare import figures_html
 from studio.ui.components import empty_html, file_url, note
 from studio.ui.watch_page import duration
@@ -86,7 +87,7 @@ def outcomes_html(outcomes: list[Outcome], made: str) -> str:
         text += f" Not {made}:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
     seen = [(o.preview, o.entry) for o in good if o.preview is not None]
     more = note(f"and {len(good) - len(seen):,} more in the zip.") if len(seen) < len(good) else ""
-    return note(text) + figures_html(seen) + more
+    return note(text) + figures_html([(*figure, Origin.CHANGED) for figure in seen]) + more
 
 
 def from_training(info: ModelInfo, direction: str) -> str:

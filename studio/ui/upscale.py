@@ -15,13 +15,14 @@ from studio.engine.clip_translate import first_frame
 from studio.engine.enlarge import Enlargement, Original, enlarge, open_original
 from studio.engine.image_recipe import MOST_SCALE, ImageRecipe
 from studio.engine.sources import keep
+from studio.engine.telling import stem_of
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
 from studio.settings import get_settings
 from studio.ui.compare import VIEW, alone_html, compare, compare_html
 from studio.ui.components import LIVE, QUIET, empty_html, friendly, note
-from studio.ui.image_tab import TILES, ImageTab, ImageVisit, need_video
+from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, need_video
 from studio.ui.session import Session
 from studio.ui.translate_page import Pace, refusal, time_left
 from studio.ui.upscale_page import FACTOR, PIXELS, PRINT, SIDES, USUAL_DPI, Size, size_in_words, window_html
@@ -304,14 +305,13 @@ class UpscaleTab(ImageTab):
 
     def _save(self, session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
         path = self._saved_file(session, *settings, progress=Pace(progress, "Saving"))
-        text = session.place.told(path, ", with the recipe inside")
-        return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
+        return [gr.update(value=note(session.place.told(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, model: str, strength: float, *_, progress: Callable | None = None) -> Path:
         """The result that is shown, as a PNG, however the settings were changed since; but for the strength, which shows at once."""
         visit = self._visit(session)
         result = visit.made()
-        path = self._output(session, f"{safe_part(result.original.path.stem)}-{result.recipe.model}", ".png")
+        path = self._output(session, stem_of(f"{safe_part(result.original.path.stem)}-{result.recipe.model}"), ".png")
         return result.save(path, strength / 100, keep(result.original.path, session.place.sources), visit.dpi, progress)
 
     def _recipe(self, width: int, height: int, model: str | None, strength: float, tile: int, *size) -> tuple[ImageRecipe, Size]:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from studio.engine.image_recipe import MOST_SCALE
 from studio.errors import StudioError
+from studio.models.origin import Origin
 from studio.ui.compare import picture_url
 from studio.ui.components import note
 
@@ -69,7 +70,7 @@ def size_in_words(size: Size, width: int, height: int) -> str:
 def window_html(before: Image.Image, after: Image.Image) -> str:
     """Both at 100 %: a pixel of theirs is one of the screen's."""
     parts = [
-        f'<figure><img alt="{words}, at 100 %" src="{picture_url(picture)}"><figcaption>{words}</figcaption></figure>'
-        for picture, words in ((before, "Before: plainly enlarged"), (after, "After"))
+        f'<figure><img alt="{words}, at 100 %" src="{picture_url(picture, origin)}"><figcaption>{words}</figcaption></figure>'
+        for picture, words, origin in ((before, "Before: plainly enlarged", None), (after, "After", Origin.CHANGED))
     ]
     return f'<div class="gs-window">{"".join(parts)}</div>'

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from studio.datasets.consent import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
 from studio.datasets.crop import MODES, parse_colour
-from studio.datasets.intake import OWNED, Report
+from studio.datasets.intake import Report
 from studio.datasets.store import DataSets, StoredSet
 from studio.errors import StudioError
 from studio.jobs.supervisor import Supervisor
@@ -61,7 +62,12 @@ class Zone:
             self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id=f"{self.id}-folder")
             self.title = gr.Textbox("", label="Name of the set", placeholder="My watercolours", elem_id=f"{self.id}-title")
             self.by_folder = gr.Checkbox(True, label="Sub-folders are kinds of pictures (classes)", visible=self.visible)
-            self.owned = gr.Checkbox(False, label=OWNED, elem_id=f"{self.id}-owned")
+            answers = [(f"{words[0].upper()}{words[1:]}", answer) for answer, words in ANSWERS.items()]
+            self.owned = gr.Radio(answers, value=None, label="These pictures are:", elem_id=f"{self.id}-owned")
+            self.licence = gr.Textbox("", label="Which permission or licence?", placeholder="CC BY 4.0, or: by e-mail from Anna, May 2026",
+                                      visible=False, elem_id=f"{self.id}-data-licence")  # fmt: skip
+            self.attribution = gr.Textbox("", label="Who is to be named? (attribution)", visible=False, elem_id=f"{self.id}-attribution")
+            self.source = gr.Textbox("", label="Where do they come from?", visible=False, elem_id=f"{self.id}-source")
             with gr.Row(elem_classes="gs-tools"):
                 self.take = gr.Button("Take them in", variant="primary", elem_id=f"{self.id}-take")
                 self.take_stop = gr.Button("Stop", visible=False, elem_id=f"{self.id}-take-stop")
@@ -96,11 +102,13 @@ class Zone:
         """Connect it all.  crop, ground, by_folder: what several zones share."""
         s, sheet = self.session, self.outputs[1:]
         look = [s, self.set, crop, ground]
+        said = [self.owned, self.licence, self.attribution, self.source]
+        self.owned.input(_ask_more, self.owned, said[1:], **QUIET)
         taking = gr.on(
             [self.take.click], friendly(self._begin_taking), s, [self.take_stop, self.report], **QUIET
         ).then(
-            friendly(self._take_in), [s, self.files, self.folder, self.title, by_folder, self.owned, crop, ground],
-            [self.report, self.title, self.files], show_progress="full", show_progress_on=self.report,
+            friendly(self._take_in), [s, self.files, self.folder, self.title, by_folder, *said, crop, ground],
+            [self.report, self.title, self.files, *said], show_progress="full", show_progress_on=self.report,
             api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
         taking.then(lambda: gr.update(visible=False), None, self.take_stop, **QUIET)
@@ -138,9 +146,9 @@ class Zone:
         look.page = min(look.page, pages - 1)
         pictures = self.datasets.sheet(id, look.page, _PAGE, _square(crop), 96, parse_colour(hex_colour(ground)))
         look.shown = [name for name, _ in pictures]
-        cells = [{"src": data_url(p), "alt": name, "marked": name in look.marked} for name, p in pictures]
+        cells = [{"src": data_url(p, None), "alt": name, "marked": name in look.marked} for name, p in pictures]
         kinds = f" in {len(stored.classes)} classes" if stored.classes else ""
-        text = (f"<b>{stored.count:,} pictures{kinds}.</b> This is what will be learnt from. Press those to leave out. "
+        text = (f"<b>{stored.count:,} pictures{kinds}.</b> {_whose(stored)} This is what will be learnt from. Press those to leave out. "
                 f"{_WHOLE_WORDS if crop == WHOLE else html.escape(MODES[crop])}" + (f" Page {look.page + 1} of {pages}." if pages > 1 else ""))  # fmt: skip
         marked = len(look.marked)
         return [
@@ -158,15 +166,17 @@ class Zone:
         self._look(session).stop.clear()
         return [gr.update(visible=True), note("Looking at the pictures ...")]
 
-    def _take_in(self, session: Session, files: list[str] | None, folder: list[str] | None, title: str, by_folder: bool, owned: bool,
-                 crop: str, ground: str, progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+    def _take_in(self, session: Session, files: list[str] | None, folder: list[str] | None, title: str, by_folder: bool, answer: str | None,
+                 licence: str, attribution: str, source: str, crop: str, ground: str,
+                 progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
         paths = [Path(p) for p in [*(files or []), *(folder or [])]]
         if not paths:
             raise StudioError("There are no pictures yet.", "Drop files, a zip or a video first.")
-        look = self._look(session)
+        look, consent = self._look(session), consent_said(answer, licence, attribution, source)
         report = self.datasets.take_in(
-            paths, owned=owned, title=title, ground=parse_colour(hex_colour(ground)), classes=by_folder,
-            progress=lambda done, total, name: progress((done, total), desc=name, unit="files"), cancelled=look.stop.is_set,
+            paths, owned=consent.answer in (OWN, LICENSED), consent=consent, title=title, ground=parse_colour(hex_colour(ground)),
+            classes=by_folder, cancelled=look.stop.is_set,
+            progress=lambda done, total, name: progress((done, total), desc=name, unit="files"),
         )  # fmt: skip
         try:
             stored = self.datasets.add(report, crop=_square(crop))
@@ -174,7 +184,8 @@ class Zone:
             report.discard()
             raise
         look.taken = stored.id
-        return [_report_html(report), stored.title, None]
+        # Asked anew for the next ones, which may be somebody else's.
+        return [_report_html(report), stored.title, None, None, *[gr.update(value="", visible=False)] * 3]
 
     def _fresh(self, session: Session) -> None:
         look = self._look(session)
@@ -240,6 +251,30 @@ def hex_colour(colour: str) -> str:
         parts = colour[colour.index("(") + 1 : colour.rindex(")")].split(",")[:3]
         return "#" + "".join(f"{max(0, min(255, round(float(p)))):02x}" for p in parts)
     return colour or "#ffffff"
+
+
+def _ask_more(answer: str) -> list:
+    """For [licence, attribution, source]: what is asked beside an answer."""
+    return [gr.update(visible=answer == LICENSED), gr.update(visible=answer == LICENSED), gr.update(visible=answer in (LICENSED, NONE))]
+
+
+def consent_said(answer: str | None, licence: str, attribution: str, source: str) -> Consent:
+    """What was said of whose the pictures are; words of questions that were not asked do not count. Raises StudioError as `Consent`."""
+    if answer == LICENSED:
+        return Consent(LICENSED, source, licence, attribution)
+    return Consent(answer or UNKNOWN, source if answer == NONE else "")
+
+
+def _whose(stored: StoredSet) -> str:
+    """HTML."""
+    consent = stored.consent
+    if consent.answer == OWN:
+        return "Your own work."
+    if consent.answer == LICENSED:
+        return f"Used by permission or licence: {html.escape(consent.licence)}."
+    if consent.answer == NONE:
+        return "By others, without a licence, or of unknown origin: models that learn from them stay private."
+    return "Nobody said yet whose they are: to share a model of them, take them in again and say it."
 
 
 def _set_label(stored: StoredSet) -> str:

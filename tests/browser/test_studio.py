@@ -11,6 +11,7 @@ from PIL import Image
 from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.models.loaded import draws
+from studio.sharing.marks import tell
 
 pytestmark = pytest.mark.browser
 
@@ -276,6 +277,7 @@ def test_the_api_renders_a_recipe(studio, tmp_path):
     recipe = Recipe(model="berta", psi=0.5, seeds=(SeedWeight(3),))
     path = Path(client.predict(recipe.to_dict(), api_name="/render"))
     assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), studio[1].render(recipe))
+    assert tell(path).by_ai and tell(path).recipe.seed == recipe.seed
     assert read_recipe(path).replace(model_hash="") == recipe
     with pytest.raises(Exception, match="not in this studio"):
         client.predict({"model": "nobody"}, api_name="/render")

@@ -11,9 +11,10 @@ from PIL import Image
 
 from studio.cli import main
 from studio.engine.engine import Engine
-from studio.engine.picture import read_recipe
+from studio.engine.picture import read_packet, read_recipe
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.models.library import default_library
+from studio.models.origin import Origin, source_type
 from tests.conftest import ROOT, save_tiny
 
 
@@ -32,7 +33,7 @@ def run(*words) -> int:
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["render"], ["seeds"], ["mix"], ["import"], ["models"], ["train"], ["dataset"]):
+    for verb in ([], ["render"], ["seeds"], ["mix"], ["import"], ["models"], ["train"], ["dataset"], ["marks"]):
         with pytest.raises(SystemExit) as e:
             main([*verb, "--help"])
         assert e.value.code == 0
@@ -62,6 +63,8 @@ def test_seeds_render_and_mix(home, capsys):
     assert np.array_equal(np.asarray(Image.open("third.png")), np.asarray(Image.open("again.webp")))
     assert run("mix", "--rows", "1,2", "--cols", "3-5", "--layers", "0-3", "-o", "mix.png") == 0
     assert Image.open("mix.png").size[0] > 3 * 32
+    for sheet in ("sheet.png", "mix.png"):
+        assert source_type(read_packet(sheet)) == Origin.DRAWN.value, "a sheet of pictures by AI is one itself"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 
 from studio.engine.engine import Engine
+from studio.engine.picture import read_packet
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
 from studio.models.folder import open_folder, read_tensors
 from studio.models.library import Library
+from studio.models.origin import Origin, source_type
 from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.randomness import DataOrder, derive
@@ -72,6 +74,8 @@ def test_a_run_makes_sheets_snapshots_and_a_model_that_renders(pictures, studio_
     for event in told:
         if event["type"] in ("sample", "snapshot"):
             assert (tmp_path / "run" / event["path"]).exists()
+    marks = [source_type(read_packet(tmp_path / "run" / name)) for name in ("samples/img000000160.webp", "reals.webp")]
+    assert marks == [Origin.DRAWN.value, ""], "what was drawn is marked as made by AI, what was taken in is not"
     with Image.open(tmp_path / "run" / "samples" / "img000000160.webp") as sheet:
         assert sheet.size == (128, 128)
     info = open_folder(last)

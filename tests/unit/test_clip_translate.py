@@ -10,9 +10,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from studio.engine.clip_translate import SMOOTHING, Smoother, first_frame, make_clip
+from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 
 HEIGHT, WIDTH, RATE = 48, 80, 12
+RECIPE = ImageRecipe("ink", verb="translate")
 
 
 def frame(i: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -75,8 +77,8 @@ def test_frames_times_and_sound_stay(tmp_path, name, codec):
 
 
 def test_it_says_who_made_it_and_how(tmp_path):
-    with av.open(str(make_clip(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, description='{"model": "ink"}'))) as made:
-        assert "AI" in made.metadata["comment"] and made.metadata["description"] == '{"model": "ink"}'
+    with av.open(str(make_clip(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, told=RECIPE))) as made:
+        assert "AI" in made.metadata["comment"] and made.metadata["description"] == RECIPE.to_json()
 
 
 def test_frames_at_uneven_times(tmp_path):

@@ -18,6 +18,7 @@ from PIL import Image
 import studio.datasets.intake as intake
 from studio.cli import main
 from studio.datasets.images import ImageSet
+from studio.datasets.consent import Consent
 from studio.datasets.intake import OWNED, Cancelled, take_in
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSets
@@ -437,7 +438,7 @@ def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
     assert main(["dataset", "list"]) == 0 and "Pets" in capsys.readouterr().out
     assert main(["dataset", "show", "Pets", "--sheet", str(tmp_path / "sheet.png")]) == 0
     out = capsys.readouterr().out
-    assert OWNED in out and "nearly the same: cats/1.png, cats/near.jpg" in out and Image.open(tmp_path / "sheet.png").size == (1024, 128)
+    assert "own work of whoever" in out and "nearly the same: cats/1.png, cats/near.jpg" in out and Image.open(tmp_path / "sheet.png").size == (1024, 128)
     monkeypatch.setattr("builtins.input", lambda text: "n")
     assert main(["dataset", "remove", stored.id[:6]]) == 2 and len(store.list()) == 1
     monkeypatch.setattr("builtins.input", lambda text: "y")
@@ -445,4 +446,8 @@ def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
     for wrong in (["--crop", "round"], ["--ground", "red"], ["--every", "0"]):
         assert main(["dataset", "add", str(photos), *wrong]) == 2 and store.list() == [] and hidden(store) == []
     assert main(["dataset", "add", str(photos / "notes.txt")]) == 2 and hidden(store) == []
-    assert "Not marked as yours" in (main(["dataset", "add", str(photos), "--flat"]), capsys.readouterr().out)[1]
+    assert "Nobody said whose" in (main(["dataset", "add", str(photos), "--flat"]), capsys.readouterr().out)[1]
+    assert main(["dataset", "add", str(photos), "--flat", "--licence", "CC BY 4.0", "--attribution", "Anna", "--source", "a fair"]) == 0
+    assert store.list()[0].consent == Consent("licensed", "a fair", "CC BY 4.0", "Anna") and store.list()[0].owned
+    assert main(["dataset", "add", str(photos), "--flat", "--not-mine"]) == 0 and store.list()[0].consent.answer == "none"
+    assert main(["dataset", "add", str(photos), "--mine", "--not-mine"]) == 2

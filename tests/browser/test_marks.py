@@ -1,0 +1,101 @@
+"""What files tell, as an artist chooses it and asks it."""
+
+import base64
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from studio.engine.picture import read_recipe
+from studio.engine.telling import Telling, choose, telling
+from studio.errors import StudioError
+from studio.sharing.marks import tell
+from studio.ui.marks_page import MarksPage
+
+pytestmark = pytest.mark.browser
+
+
+_SAVED = ".gs-note:has-text('Saved as') code"
+
+
+def save(page):
+    """Save the picture of Explore -> its file."""
+    page.get_by_role("tab", name="Explore").click()
+    old = page.locator(_SAVED).inner_text() if page.locator(_SAVED).count() else ""
+    page.click("#save")
+    page.wait_for_function("(old) => [...document.querySelectorAll('.gs-note code')].some((e) => /.explore./.test(e.innerText) && e.innerText !== old)", arg=old)
+    return Path(page.locator(_SAVED).inner_text())
+
+
+def ask(page, path):
+    """Drop a file -> what it tells."""
+    page.get_by_role("tab", name="Share").click()
+    if page.locator("#marks-file [aria-label='Clear']").count():
+        page.click("#marks-file [aria-label='Clear']")
+        page.wait_for_selector(".gs-tale", state="detached")
+    page.set_input_files("#marks-file input[type=file]", str(path))
+    page.wait_for_selector(".gs-tale")
+    return page.locator(".gs-tale").inner_text()
+
+
+def test_an_artist_chooses_signs_and_asks(page, tmp_path):
+    words = ask(page, save(page))
+    assert "Made by AI, it says" in words and "seed 0" in words and "It is not signed" in words
+
+    page.check("#marks-signed input")
+    page.click("#marks-begin")
+    page.wait_for_selector(".toast-body >> text=The name for the signature is missing")
+    assert telling() == Telling()
+    page.fill("#marks-artist input, #marks-artist textarea", "Anna <b>Grün</b>")
+    page.click("#marks-begin")
+    page.wait_for_selector("#marks-state >> text=Files are signed as Anna <b>Grün</b>.")
+    page.check("#marks-tells input[value=mark]")
+    page.wait_for_function("() => document.querySelector('#marks-tells input[value=mark]').checked")
+    path = save(page)
+    assert "seed" not in path.name and page.locator(".gs-note", has_text="marked as made by AI").is_visible()
+    words = ask(page, path)
+    assert "No recipe is inside" in words and "Signed by 'Anna <b>Grün</b>', and not changed since." in words
+    with pytest.raises(StudioError, match="no recipe"):
+        read_recipe(path)
+
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"IDAT") + 20] ^= 1
+    (tmp_path / "forged.png").write_bytes(data)
+    assert "The file was changed after it was signed." in ask(page, tmp_path / "forged.png")
+    (tmp_path / "notes.txt").write_text("words")
+    page.click("#marks-file [aria-label='Clear']")
+    page.set_input_files("#marks-file input[type=file]", str(tmp_path / "notes.txt"))
+    page.wait_for_selector(".toast-body >> text=is not a picture or video")
+
+    # The settings are those of the studio, not of the page.
+    page.reload()
+    page.wait_for_selector("#marks-state >> text=Files are signed as")
+    assert page.locator("#marks-tells input[value=mark]").is_checked() and page.locator("#marks-signed input").is_checked()
+    page.uncheck("#marks-signed input")
+    page.wait_for_selector("#marks-state", state="hidden")
+    assert not telling().credentials and telling().tells == "mark"
+    choose(Telling())
+
+
+def test_what_is_shown_can_be_saved_from_the_page_with_its_mark(page, tmp_path):
+    url = page.locator("#explore-stage img").get_attribute("src")
+    (tmp_path / "p.webp").write_bytes(base64.b64decode(url.partition(",")[2]))
+    assert tell(tmp_path / "p.webp").by_ai
+
+
+def test_it_fits_a_phone(browser, studio):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(studio[0])
+    page.wait_for_selector("#explore-stage img")
+    page.get_by_role("tab", name="Share").click()
+    page.check("#marks-signed input")
+    page.check("#marks-way input[value=given]")
+    page.wait_for_selector("#marks-key")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def test_visitors_of_a_shared_studio_can_only_ask(studio):
+    with gr.Blocks() as app:
+        page = MarksPage(gr.State(), editable=False)
+    assert [[c.elem_id for c in fn.inputs] for fn in app.fns.values()] == [["marks-file"], []] and not page.tells.interactive
