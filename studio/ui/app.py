@@ -7,6 +7,7 @@ import gradio as gr
 
 from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
+from studio.engine.gallery import Gallery
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -18,6 +19,7 @@ from studio.settings import get_settings, start_log
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, Opening, Target, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
+from studio.ui.gallery import GalleryTab
 from studio.ui.mix import MixTab
 from studio.ui.train import TrainTab
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
@@ -51,6 +53,9 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
                 translate = TranslateTab(engine, session)
             with gr.Tab("Upscale", id="upscale") as upscale_tab:
                 upscale = UpscaleTab(engine, session)
+            saved = Gallery.at(get_settings().home)
+            with gr.Tab("Gallery", id="gallery") as gallery_tab:
+                gallery = GalleryTab(engine, session, lambda session: saved)
             with gr.Tab("Train", id="train") as train_tab:
                 openings = [
                     Opening("translate", "Translate", lambda model: get_family(model.family).translate, translate.open_model, translate.enter_outputs),
@@ -69,6 +74,8 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
             explore.add_targets([to_upscale])
             mix.add_targets([to_upscale])
             classes.add_targets([to_explore, mix.target, to_upscale])
+            gallery.add_openings(tabs, explore, [translate, upscale])
+            gallery.add_targets([translate.image_target(tabs), upscale.image_target(tabs), to_train])
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:
@@ -94,6 +101,7 @@ def build(engine: Engine, supervisor: Supervisor) -> gr.Blocks:
             translate_tab.select(friendly(translate.enter), [session, translate.direction], translate.enter_outputs, **QUIET)
         )
         upscale_tab.select(friendly(upscale.enter), session, upscale.enter_outputs, **QUIET)
+        gallery.opened(gallery_tab.select(friendly(gallery.enter), session, gallery.enter_outputs, **QUIET))
         train_tab.select(friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, js=train.enter_js, **QUIET).then(
             None, None, None, js="() => studioPlace.openStep()", **QUIET
         )
