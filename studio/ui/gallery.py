@@ -533,7 +533,7 @@ class GalleryTab:
         return [
             gr.update(visible=False), gr.update(visible=True),
             gr.update(value="" if playing else stage_html(gallery, item), visible=not playing), clip,
-            facts_html(item, recipe, self._title(item.model)), str(gallery.file(item)), _star(item.favourite),
+            facts_html(item, recipe, self._title(item.model)), str(gallery.file(item)), _star_button(item.favourite),
             gr.update(choices=list(gallery.choices().tags), value=list(item.tags)), note(f"{place + 1:,} of {count:,}"),
             gr.update(interactive=place > 0), gr.update(interactive=place + 1 < count),
             *(gr.update(visible=id == tab and id in self._openings) for id in self.opens), gr.update(visible=item.kind != CLIP),
@@ -562,7 +562,7 @@ class GalleryTab:
         item = visit.seen()
         visit.gallery.set_favourite(item, not item.favourite)
         visit.item = dataclasses.replace(item, favourite=not item.favourite)
-        return _star(visit.item.favourite)
+        return _star_button(visit.item.favourite)
 
     def _tag(self, session: Session, tags: list[str] | None) -> list:
         """For [tags, tag]."""
@@ -589,7 +589,7 @@ def _with(choices: list[tuple[str, str]], chosen: str) -> list[tuple[str, str]]:
     return choices if not chosen or chosen in [value for _, value in choices] else [*choices, (chosen, chosen)]
 
 
-def _star(favourite: bool) -> dict:
+def _star_button(favourite: bool) -> dict:
     return gr.update(value="★ A favourite" if favourite else "☆ Favourite")
 
 
