@@ -3,6 +3,7 @@
 import base64
 import binascii
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -290,8 +291,11 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
+_hints = functools.cache(typing.get_type_hints)  # a gallery reads thousands of recipes
+
+
 def _from_plain(cls: type, raw: Any, what: str):
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     if not isinstance(raw, dict):
         raise StudioError(f"A part of the recipe ({what}) is not what it should be.", "Use a file that the studio saved.")
     unknown = sorted(set(raw) - set(hints), key=str)

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 
 from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
+from studio.engine.gallery import Gallery
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
 from studio.engine.zero import engine_here
@@ -29,6 +30,7 @@ from studio.ui.arrival import arrive
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, friendly, note
 from studio.ui.explore import ExploreTab, recipe_from_api
+from studio.ui.gallery import GalleryTab
 from studio.ui.guard import Guard
 from studio.ui.joins import entrances, join, openings
 from studio.ui.login import Login, read_accounts
@@ -80,6 +82,11 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
         except Exception:  # Gradio's loop, which calls this, would end
             log.exception("a visitor could not be forgotten")
 
+    saved = Gallery.at(get_settings().home)
+
+    def gallery_of(session: Session) -> Gallery:
+        return Gallery.at(session.place.folder) if session.place.guest else saved
+
     cache = (3600, DAY) if visitors is not None else None
     with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache) as app:
         gr.HTML(_MASTHEAD, padding=False)
@@ -93,6 +100,7 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
                 "classes": lambda: ClassesTab(engine, session, None if serving.visitors else DataSets()),
                 "translate": lambda: TranslateTab(engine, session),
                 "upscale": lambda: UpscaleTab(engine, session),
+                "gallery": lambda: GalleryTab(engine, session, gallery_of),
                 "train": lambda: TrainTab(engine, session, tabs, supervisor, DataSets(), openings(built)),
                 "models": lambda: ModelsTab(engine, session, tabs, openings(built), supervisor.jobs if supervisor else list, serving.editable),
                 "share": lambda: SharePage(engine, session),
@@ -131,8 +139,6 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
         for id, entered in enter.items():
             entered(pages[id].select)
-
-        share_tab.select(friendly(marks.enter), None, marks.enter_outputs, **QUIET)
 
         with gr.Row(visible=False):
             api_recipe = gr.JSON()

@@ -150,6 +150,23 @@ def friendly(fn: Callable) -> Callable:
     return wrapper
 
 
+def stepwise(fn: Callable) -> Callable:
+    """`friendly` for a handler that gives one result after another, or none."""
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        steps, over = fn(*args, **kwargs), object()
+        yield gr.skip()  # where nothing is given at all Gradio empties the outputs
+
+        def following():
+            return next(steps, over)
+
+        while (result := friendly(following)()) is not over:
+            yield result
+
+    return wrapper
+
+
 def data_url(picture: np.ndarray, origin: Origin | None = Origin.DRAWN) -> str:
     """uint8 (H, W, 3) as a lossless WebP inside a URL; small pictures travel fastest that way.
 

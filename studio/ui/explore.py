@@ -462,6 +462,11 @@ class ExploreTab:
         self.engine.library.get(recipe.model)
         return self._go(session, layers_choice, recipe)
 
+    def reopen(self, session: Session, recipe: Recipe) -> list:
+        """Values for `outputs`: a recipe from elsewhere is opened. When it cannot be drawn the one of before stays."""
+        self.engine.library.get(recipe.model)
+        return self._go(session, LAYER_CHOICES[0], recipe)
+
     def _choose_variation(self, session: Session, layers_choice: str, event: gr.EventData) -> list:
         return self._go(session, layers_choice, _pick(session.sheet, event))
 

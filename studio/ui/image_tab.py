@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import functools
 import secrets
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
+from studio.engine.sources import find
 from studio.engine.telling import stem_of, telling
 from studio.engine.translate_files import make_files
 from studio.errors import StudioError
@@ -66,7 +68,8 @@ class ImageVisit:
 class ImageTab:
     """Builds the tab inside the current Blocks and wires it.
 
-    A tab has: `settings`, `enter` with `enter_inputs` and `enter_outputs`, `_saved_file`, and `_build` and `_wire`.
+    A tab has: `settings`, `enter` with `enter_inputs` and `enter_outputs`, `_saved_file`, `_restored_settings`, and `_build` and
+    `_wire`.
     """
 
     id = ""  # of the tab; ids of its elements begin with it, and the folder of its results is called so
@@ -156,7 +159,7 @@ class ImageTab:
     def _wire_intake(self) -> None:
         """What is handed in, several pictures, and videos."""
         s = self.session
-        self.what.input(_choose_what, self.what, [self.one, self.many, self.clip, self.picture, self.files, self.video], **QUIET)
+        self.what.input(_choose_what, self.what, self._modes[1:], **QUIET)
         self._work(self.start_many, self.stop_many, "stop_many", self._make_many, [s, self.files, *self.settings],
                    [self.many_view, self.zip], self.many_view)  # fmt: skip
         self._work(self.start_clip, self.stop_clip, "stop_clip", self._make_clip, [s, self.video, self.smoothing, *self.settings],
@@ -226,6 +229,38 @@ class ImageTab:
 
         return dataclasses.replace(there, send=send)
 
+    @property
+    def restored(self) -> list:
+        """Outputs of `restore`."""
+        return list(dict.fromkeys([*self.enter_outputs, *self.settings, *self._modes, self.arrived]))
+
+    def restore(self, session: Session, recipe: ImageRecipe, made: Path) -> dict:
+        """Component -> value: the tab as it was when a result was saved, with the picture that it was made from.
+
+        made: the file of the result. It is opened instead when that picture is no longer kept.
+        Raises StudioError when the model is not here, or is another kind of model by now.
+        """
+        warning, visit = self.engine.check(recipe), self._visit(session)
+        visit.model = recipe.model
+        shown = self._restored_settings(session, recipe)
+        if visit.model != recipe.model:
+            raise StudioError(f"The model '{recipe.model:.100}' cannot {self.verb.lower()} pictures.", "Another one has its name now.")
+        if warning:
+            gr.Warning(warning)
+        if made.suffix.lower() == ".mp4":
+            gr.Info("These are the settings of the video. Videos that are handed in are not kept: give it again.")
+            return shown
+        source = find(recipe.source, session.place.sources)
+        if source is None:
+            gr.Warning("The picture that this one was made from is no longer kept. This one itself is opened instead.")
+        visit.path = _lent(session.place.passing(), source or made, f"{made.stem.split(f'-{recipe.model}-')[0]}{(source or made).suffix}")
+        modes = dict(zip(self._modes, [ONE, *_choose_what(ONE)], strict=True))
+        return {**shown, **modes, self.picture: gr.update(value=str(visit.path), visible=True), self.arrived: secrets.token_hex(8)}
+
+    @property
+    def _modes(self) -> list:
+        return [self.what, self.one, self.many, self.clip, self.picture, self.files, self.video]
+
     def open_model(self, session: Session, model: ModelInfo) -> list:
         """Values for `enter_outputs`: the tab with this model chosen."""
         self._visit(session).model = model.id
@@ -268,6 +303,16 @@ class ImageTab:
         return session.place.output(self.id, f"{stem}-{moment}-{secrets.token_hex(6)}{ending}")
 
 
+def _lent(folder: Path, path: Path, name: str) -> Path:
+    """A copy of a kept file in a folder from where the browser may have it, under the name that its results are called after."""
+    copy = folder / safe_part(name)
+    try:
+        shutil.copyfile(path, copy)
+    except OSError as e:
+        raise StudioError(f"The picture cannot be opened: {e.strerror or e}.", "Is it still there, and room on the disk?") from None
+    return copy
+
+
 def need_video(video: str | None) -> str:
     """Raises StudioError when there is none."""
     if not video:
@@ -283,3 +328,13 @@ def _choose_what(what: str) -> list:
 def inside() -> str:
     """How the sentence on a saved picture ends: what its file tells."""
     return ", with the recipe inside" if telling().recipe else ", marked as made by AI"
+
+
+def percent(share: float) -> float:
+    """0.57 -> 57, not 56.99999999999999."""
+    return round(share * 100, 6)
+
+
+def known_tile(tile: int) -> int:
+    """A size of pieces that can be chosen; another is left to the machine, for the result is the same."""
+    return tile if tile in [size for _, size in TILES] else 0

@@ -46,10 +46,13 @@ def join(built: dict[str, Any], tabs: gr.Tabs) -> None:
         "classes": (drawn, ("explore", "mix", "upscale")),
         "translate": (pictures, ("upscale", "train")),
         "upscale": (pictures, ("translate", "train")),
+        "gallery": (pictures, ("translate", "upscale", "train")),
     }
     for id, (targets, wanted) in sent.items():
         if id in built:
             built[id].add_targets([targets[name] for name in wanted if name in targets])
+    if gallery := built.get("gallery"):
+        gallery.add_openings(tabs, explore, [built[id] for id in ("translate", "upscale") if id in built])
 
 
 def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
@@ -63,6 +66,14 @@ def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
         enter["explore"] = lambda on: on(friendly(explore.enter), session, explore.models, **QUIET)
     if models := built.get("models"):
         enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
+    if gallery := built.get("gallery"):
+
+        def enter_gallery(on: Callable):
+            entered = entrance(gallery)(on)
+            gallery.opened(entered)
+            return entered
+
+        enter["gallery"] = enter_gallery
     if share := built.get("share"):
         enter["share"] = lambda on: entrance(share)(on).then(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
     if classes := built.get("classes"):

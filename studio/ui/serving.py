@@ -10,8 +10,8 @@ from studio.models.library import Library
 
 # id -> label, in the order in which they stand
 TABS = {
-    "explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "train": "Train",
-    "models": "Models", "share": "Share",
+    "explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "gallery": "Gallery",
+    "train": "Train", "models": "Models", "share": "Share",
 }  # fmt: skip
 _QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
 

@@ -278,7 +278,30 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark #classes-more { border-color: var(--neutral-800); }
 .gs-note a { padding: 0 !important; margin: 0 !important; text-decoration: underline; overflow-wrap: anywhere; }
 #share-hub > button span:first-child, #share-space > button span:first-child { font-size: 17px; font-weight: 600; }
+.gs-gallery { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
+.gs-gallery button { aspect-ratio: 1; }
+.gs-gallery img { height: 100%; }
+.gs-gallery em { display: grid; place-items: center; height: 100%; padding: 8px; font-size: 12px; font-style: normal; overflow-wrap: anywhere;
+  color: var(--neutral-600); }
+.dark .gs-gallery em { color: var(--neutral-400); }
+.gs-gallery i, .gs-gallery b { position: absolute; z-index: 1; bottom: 6px; left: 6px; padding: 1px 6px; border-radius: 6px; background: #0009; color: #ffd9a8;
+  font: 500 13px/1.4 ui-sans-serif, system-ui, sans-serif; }
+.gs-gallery b { left: auto; right: 6px; color: #fff; font-size: 11px; }
+.gs-gallery.choose button::before { content: ""; position: absolute; z-index: 1; top: 6px; left: 6px; width: 22px; height: 22px; border-radius: 6px;
+  background: #fffb; border: 1.5px solid #0006; font: 700 15px/19px ui-sans-serif, system-ui, sans-serif; color: #fff; }
+.gs-gallery.choose button.on::before { content: "✓"; background: var(--primary-600); border-color: var(--primary-600); }
+.gs-gallery.choose button.on img { opacity: .75; }
+.gs-facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 14px; font-size: 14px; line-height: 1.5; margin: 4px 2px; }
+.gs-facts dt { color: var(--neutral-600); }
+.dark .gs-facts dt { color: var(--neutral-400); }
+.gs-facts dd { margin: 0; overflow-wrap: anywhere; }
+#gallery-tools, #gallery-pager { align-items: center; }
+#gallery-where { text-align: center; flex: 0 1 auto; }
+#gallery-place { text-align: center; }
+#gallery-filters { align-items: end; }
 @media (max-width: 640px) {
+  .gs-gallery { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  #gallery-filters, #gallery-more .row, #gallery-sheet-box .row { flex-direction: column; align-items: stretch; }
   #classes-chips .gs-strip { flex-wrap: nowrap; }
   #classes-grid .loose .gs-grid { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   #classes-result { position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); }
@@ -355,16 +378,20 @@ html body .gradio-container.gradio-container { overflow: clip; width: 100%; }
     const tab = e.target.closest("[role=tab]");
     if (tab) place.put(tab.closest("#train-steps") ? "step" : "tab", tab.textContent.trim());
   });
-  const keys = { " ": "dice", ArrowLeft: "previous", ArrowRight: "next", z: "undo", y: "redo" };
+  // Of several the one that is in sight.
+  const keys = {
+    " ": ["dice"], ArrowLeft: ["previous", "gallery-newer", "gallery-newer-page"], z: ["undo"], y: ["redo"],
+    ArrowRight: ["next", "gallery-older", "gallery-older-page"], Escape: ["gallery-back"],
+  };
   document.addEventListener("keydown", (e) => {
-    const id = keys[e.key];
-    if (!id || e.ctrlKey || e.metaKey || e.altKey) return;
+    const ids = keys[e.key];
+    if (!ids || e.ctrlKey || e.metaKey || e.altKey) return;
     const t = e.target;
     if (t.closest("textarea, select, [contenteditable], [role=slider], [role=tab], [role=listbox]")) return;
     if (t.tagName === "INPUT" && !(t.type === "range" && (e.key === " " || e.key === "z" || e.key === "y"))) return;
     if (t.tagName === "BUTTON" && e.key === " ") t.blur();
-    const host = document.getElementById(id);
-    if (!host || host.offsetParent === null) return;
+    const host = ids.map((id) => document.getElementById(id)).find((h) => h && h.offsetParent !== null);
+    if (!host) return;
     e.preventDefault();
     (host.tagName === "BUTTON" ? host : host.querySelector("button")).click();
   });

@@ -26,7 +26,7 @@ from studio.models.origin import Origin
 from studio.networks import get_family
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
 from studio.ui.components import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid
-from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, need_video
+from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
 from studio.ui.session import Session
 from studio.ui.translate_page import (
     LOUDER,
@@ -235,6 +235,15 @@ class TranslateTab(ImageTab):
         strip = self._examples[key]
         text = note("<b>Before and after.</b> Press one to try it.") if strip else from_training(info, direction)
         return [gr.update(value=text, visible=bool(text)), gr.update(value=strip, visible=bool(strip))]
+
+    def _restored_settings(self, session: Session, recipe: ImageRecipe) -> dict:
+        """Component -> value: the settings of a recipe, whose model the visit has already."""
+        self._visit(session).done = False
+        return {
+            **dict(zip(self.enter_outputs, self.enter(session, recipe.direction), strict=True)),
+            self.strength: percent(recipe.strength), self.keep: recipe.keep_colour, self.repeat: recipe.repeat,
+            self.tile: known_tile(recipe.tile),
+        }  # fmt: skip
 
     # -- one picture ---------------------------------------------------------------------------------------------
 

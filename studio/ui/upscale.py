@@ -22,7 +22,7 @@ from studio.networks import get_family
 from studio.settings import get_settings
 from studio.ui.compare import VIEW, alone_html, compare, compare_html
 from studio.ui.components import LIVE, QUIET, empty_html, friendly, note
-from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, need_video
+from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
 from studio.ui.session import Session
 from studio.ui.translate_page import Pace, refusal, time_left
 from studio.ui.upscale_page import FACTOR, PIXELS, PRINT, SIDES, USUAL_DPI, Size, size_in_words, window_html
@@ -188,6 +188,24 @@ class UpscaleTab(ImageTab):
         choices = gr.update(choices=[(m.title, m.id) for m in found], value=visit.model, interactive=len(found) > 1)
         about, factor = self._choose_model(session, visit.model)
         return [gr.update(visible=False), gr.update(visible=True), choices, about, gr.skip() if before == visit.model else factor]
+
+    def _restored_settings(self, session: Session, recipe: ImageRecipe) -> dict:
+        """Component -> value: the settings of a recipe, whose model the visit has already."""
+        visit = self._visit(session)
+        entered = dict(zip(self.enter_outputs, self.enter(session), strict=True))
+        if visit.model != recipe.model:
+            return entered
+        scale = recipe.scale or _own_scale(self.engine.library.get(recipe.model))
+        shown = dict(zip([self.factor, self.side, self.pixels, self.print], _choose_way(FACTOR), strict=True))
+        return {
+            **entered, **shown, self.by: FACTOR, self.factor: gr.update(value=scale, visible=True), self.strength: percent(recipe.strength),
+            self.tile: known_tile(recipe.tile),
+        }  # fmt: skip
+
+    @property
+    def restored(self) -> list:
+        """Outputs of `restore`."""
+        return [*super().restored, self.print]
 
     def _models(self) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if get_family(m.family).upscale]

@@ -1,0 +1,182 @@
+"""Several files of the gallery in one: a zip, or a contact sheet to print and to send."""
+
+import contextlib
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from studio.datasets.names import shown
+from studio.engine.export import whole_file
+from studio.engine.gallery import Gallery, Item
+from studio.engine.thumbs import CRISP, small_view
+from studio.engine.video import AI_COMMENT
+from studio.errors import StudioError
+from studio.settings import ensure_room
+
+MOST_COLUMNS = 12
+MOST_ON_PNG = 400
+_DPI = 200
+_A4 = (round(21.0 / 2.54 * _DPI), round(29.7 / 2.54 * _DPI))  # px
+_PNG_CELL = 320  # px
+_PAGES_AT_ONCE = 4  # in memory; a page has 12 MB
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><xmp:CreatorTool>GAN Studio</xmp:CreatorTool>'
+    # https://cv.iptc.org/newscodes/digitalsourcetype
+    "<Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    "</Iptc4xmpExt:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def to_zip(
+    gallery: Gallery,
+    items: Sequence[Item],
+    out: Path,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> int:
+    """The files as they are, in folders by tab -> how many; one that is gone is left out. The zip appears whole or not at all.
+
+    Raises CancelledError when `cancel` says so, and StudioError when there is nothing to be packed or the disk is full.
+    """
+    packed = 0
+    try:
+        with whole_file(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for i, item in enumerate(items):
+                _go_on(cancel)
+                with contextlib.suppress(FileNotFoundError):
+                    ensure_room(out.parent, gallery.file(item).stat().st_size)
+                    archive.write(gallery.file(item), item.path)
+                    packed += 1
+                if progress:
+                    progress(i + 1, len(items))
+            if not packed:
+                raise StudioError("There is nothing to be packed.", "Choose pictures that are still there.")
+            archive.writestr("README.txt", f"{AI_COMMENT}: {packed} files. The recipe of a picture is inside of its file.\n")
+    except OSError as e:
+        raise StudioError(f"The zip could not be made: {e}.", "Free some space.") from None
+    return packed
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where cells lie on a page; all in pixels."""
+
+    columns: int
+    rows: int
+    cell: int
+    words: int  # height of the line below each, 0 = none
+    gap: int
+    edge: int
+
+    def corner(self, i: int) -> tuple[int, int]:
+        row, column = divmod(i, self.columns)
+        return self.edge + column * (self.cell + self.gap), self.edge + row * (self.cell + self.words + self.gap)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        x, y = self.corner(self.rows * self.columns - 1)
+        return x + self.cell + self.edge, y + self.cell + self.words + self.edge
+
+
+def contact_sheet(
+    gallery: Gallery,
+    items: Sequence[Item],
+    out: Path,
+    columns: int = 5,
+    labels: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> int:
+    """Small pictures in rows -> how many pages.
+
+    out: a .png, one sheet of up to 400 pictures on dark ground, or a .pdf, white A4 pages at 200 dpi.  labels: model and seed, or
+    the file's name, below each.  A file that cannot be shown leaves its place empty, but for its words.
+    Both say that AI made them: the PNG in its XMP, the PDF in its subject.
+    Raises CancelledError when `cancel` says so, and StudioError for no pictures, too many of them, or a full disk.
+    """
+    if not items:
+        raise StudioError("There are no pictures for the sheet.", "Choose one or more.")
+    if type(columns) is not int or not 1 <= columns <= MOST_COLUMNS:
+        raise StudioError(f"A sheet cannot have {columns!r:.20} columns.", f"It can have 1 to {MOST_COLUMNS}.")
+    if out.suffix not in (".png", ".pdf"):
+        raise StudioError(f"A sheet cannot be saved as '{out.suffix:.20}'.", "Choose .png or .pdf.")
+    png = out.suffix == ".png"
+    if png and len(items) > MOST_ON_PNG:
+        raise StudioError(f"A PNG sheet has room for {MOST_ON_PNG} pictures; these are {len(items):,}.", "Make it a PDF, which has pages.")
+    grid = _png_grid(len(items), columns, labels) if png else _pdf_grid(columns, labels)
+    a_page = grid.columns * grid.rows
+    pages = -(-len(items) // a_page)
+
+    def drawn(number: int) -> Image.Image:
+        page = Image.new("RGB", grid.size if png else _A4, (20, 20, 23) if png else "white")
+        for i, item in enumerate(items[number * a_page : (number + 1) * a_page]):
+            _go_on(cancel)
+            _draw(page, grid, i, gallery, item, (200, 200, 205) if png else (60, 60, 60))
+            if progress:
+                progress(number * a_page + i + 1, len(items))
+        return page
+
+    try:
+        with whole_file(out) as part:
+            ensure_room(out.parent, pages * 2_000_000)
+            if png:
+                info = PngImagePlugin.PngInfo()
+                info.add_itxt("parameters", AI_COMMENT)
+                info.add_itxt("XML:com.adobe.xmp", _XMP)
+                drawn(0).save(part, "PNG", pnginfo=info)
+            else:
+                for start in range(0, pages, _PAGES_AT_ONCE):
+                    first, *others = (drawn(n) for n in range(start, min(start + _PAGES_AT_ONCE, pages)))
+                    first.save(
+                        part, "PDF", save_all=True, append_images=others, append=start > 0, resolution=_DPI, quality=90,
+                        title="Contact sheet", subject=AI_COMMENT, creator="GAN Studio",
+                    )  # fmt: skip
+    except OSError as e:
+        raise StudioError(f"The sheet could not be saved: {e}.", "Free some space.") from None
+    return pages
+
+
+def _png_grid(count: int, columns: int, labels: bool) -> _Grid:
+    columns = min(columns, count)
+    return _Grid(columns, -(-count // columns), _PNG_CELL, 26 if labels else 0, 10, 14)
+
+
+def _pdf_grid(columns: int, labels: bool) -> _Grid:
+    edge, gap, words = _DPI // 2, _DPI // 16, _DPI // 7 if labels else 0
+    cell = (_A4[0] - 2 * edge - (columns - 1) * gap) // columns
+    return _Grid(columns, (_A4[1] - 2 * edge + gap) // (cell + words + gap), cell, words, gap, edge)
+
+
+def _draw(page: Image.Image, grid: _Grid, i: int, gallery: Gallery, item: Item, ink: tuple[int, int, int]) -> None:
+    x, y = grid.corner(i)
+    with contextlib.suppress(StudioError):
+        view = small_view(gallery.file(item), grid.cell)
+        if max(view.size) <= CRISP:  # whole pixels stay squares
+            times = max(1, grid.cell // max(view.size))
+            view = view.resize([s * times for s in view.size], Image.NEAREST)
+        place = (x + (grid.cell - view.width) // 2, y + (grid.cell - view.height) // 2)
+        page.paste(view, place, view if view.mode == "RGBA" else None)
+    if grid.words:
+        size = max(9, min(round(grid.words * 0.6), grid.cell // 10))
+        font = ImageFont.load_default(size)
+        draw, text = ImageDraw.Draw(page), _label(item)
+        while len(text) > 1 and draw.textlength(text, font) > grid.cell:
+            text = text[: -2 if text.endswith(".") else -1].rstrip(".") + "."
+        draw.text((x, y + grid.cell + (grid.words - size) // 3), text, fill=ink, font=font)
+
+
+def _label(item: Item) -> str:
+    if not item.model:
+        return shown(Path(item.path).stem)
+    return shown(item.model if item.seed is None else f"{item.model}, seed {item.seed}")
+
+
+def _go_on(cancel: Callable[[], bool] | None) -> None:
+    if cancel is not None and cancel():
+        raise CancelledError()

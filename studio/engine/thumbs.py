@@ -1,0 +1,155 @@
+"""Small views of saved files, made once and kept, and what a file says of itself without a pixel being decoded."""
+
+import contextlib
+import io
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from PIL import Image, PngImagePlugin
+
+from studio.datasets.decode import MAX_PIXELS, UnusablePicture, open_picture
+from studio.engine.image_recipe import ImageRecipe, recipe_from
+from studio.engine.picture import read_recipe
+from studio.engine.recipe import Recipe, parsed
+from studio.engine.translate_files import in_srgb, reduced
+from studio.errors import StudioError
+
+SIDE = 256  # px, the longer side of a small view
+CRISP = 128  # px; up to here pixels stay squares
+_FORMATS = ("PNG", "WEBP", "JPEG")
+_MAX_WEBP = 512 << 20  # bytes; Pillow reads the whole file to see its header
+_LARGE = 24_000_000  # pixels; of such pictures one is decoded at a time
+_one_large = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a file tells.  width, height: pixels, 0 = unknown.  moving: whether it has several frames."""
+
+    width: int = 0
+    height: int = 0
+    moving: bool = False
+    recipe: Recipe | ImageRecipe | None = None
+
+
+def look_inside(path: Path) -> Inside:
+    """Read a file's header. What cannot be read, by accident or by malice, is not told; nothing is raised."""
+    try:
+        if path.suffix.lower() == ".mp4":
+            return _inside_clip(path)
+        with _header(path) as image:
+            recipe = None
+            with contextlib.suppress(StudioError):
+                recipe = read_recipe(image)
+            return Inside(image.width, image.height, bool(getattr(image, "is_animated", False)), recipe)
+    except Exception:  # the parsers of Pillow and FFmpeg raise whatever the bytes of a file lead them to
+        return Inside(moving=path.suffix.lower() == ".mp4")
+
+
+def _header(path: Path) -> Image.Image:
+    if path.suffix.lower() == ".png":
+        # Not by Image.open, which refuses a picture as large as the studio itself makes them; a header is no bomb.
+        return PngImagePlugin.PngImageFile(path)
+    if path.stat().st_size > _MAX_WEBP:
+        raise UnusablePicture("too large")
+    return Image.open(path, formats=_FORMATS)
+
+
+def _inside_clip(path: Path) -> Inside:
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0]
+        recipe = None
+        with contextlib.suppress(StudioError):
+            recipe = recipe_from(parsed(container.metadata.get("description", "")))
+        return Inside(stream.width, stream.height, True, recipe)
+
+
+def small_view(path: Path, side: int) -> Image.Image:
+    """The picture, or the first frame of a clip, upright as it lies, in sRGB (RGB, RGBA or L), the longer side at most `side` px.
+
+    Raises StudioError for what cannot be decoded, and for more than 178 million pixels.
+    """
+    try:
+        if path.suffix.lower() == ".mp4":
+            return reduced(_first_frame(path), side)
+        with open_picture(path, MAX_PIXELS, _FORMATS) as image:
+            image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded smaller at once
+            large = image.width * image.height > _LARGE
+            with _one_large if large else contextlib.nullcontext():
+                return reduced(in_srgb(image, image.info.get("icc_profile")), side)
+    except (UnusablePicture, Image.DecompressionBombError):
+        raise StudioError("This picture is too large for a small view.", "Open the file itself.") from None
+    except Exception:
+        raise StudioError("This file cannot be shown: it is damaged.", "Delete it, or make it again.") from None
+
+
+def _first_frame(path: Path) -> Image.Image:
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0]
+        if stream.width * stream.height > MAX_PIXELS:
+            raise UnusablePicture("too large")
+        return next(container.decode(stream)).to_image()
+
+
+class Thumbs:
+    """Small views in the folder `folder`, by key. It may be deleted at any time, and need not be writable."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self._hopeless: dict[str, StudioError] = {}
+
+    def kept(self, key: str) -> bytes | None:
+        """The WebP of this key, when it was made before."""
+        try:
+            data = self._file(key).read_bytes()
+        except OSError:
+            return None
+        # They are not forced to disk when they are written: after a power cut one may be torn.
+        whole = data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 == len(data)
+        return data if whole else None
+
+    def get(self, path: Path, key: str) -> bytes:
+        """A WebP of at most 256 px a side.  key: names the file's content. Raises StudioError as `small_view`."""
+        data = self.kept(key)
+        if data is not None:
+            return data
+        if key in self._hopeless:
+            raise self._hopeless[key]
+        try:
+            view = small_view(path, SIDE)
+        except StudioError as e:
+            self._hopeless[key] = e
+            raise
+        data = _webp(view)
+        with contextlib.suppress(OSError):
+            self._put(key, data)
+        return data
+
+    def forget(self, key: str) -> None:
+        """Delete what is kept."""
+        with contextlib.suppress(OSError):
+            self._file(key).unlink(missing_ok=True)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.webp"
+
+    def _put(self, key: str, data: bytes) -> None:
+        file = self._file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{key}.{secrets.token_hex(4)}.part")
+        try:
+            part.write_bytes(data)
+            os.replace(part, file)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _webp(view: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    options = {"lossless": True, "method": 0} if max(view.size) <= CRISP else {"quality": 82, "method": 2}
+    view.save(buffer, "WEBP", **options)
+    return buffer.getvalue()
