@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from studio.datasets.names import shown
 from studio.engine.export import whole_file
 from studio.engine.gallery import Gallery, Item
+from studio.engine.telling import seal_in_place
 from studio.engine.thumbs import CRISP, small_view
-from studio.engine.video import AI_COMMENT
 from studio.errors import StudioError
+from studio.models.origin import AI_WORDS, PNG_XMP_KEY, Origin, xmp
 from studio.settings import ensure_room
 
 MOST_COLUMNS = 12
@@ -23,14 +24,6 @@ _DPI = 200
 _A4 = (round(21.0 / 2.54 * _DPI), round(29.7 / 2.54 * _DPI))  # px
 _PNG_CELL = 320  # px
 _PAGES_AT_ONCE = 4  # in memory; a page has 12 MB
-_XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
-    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><xmp:CreatorTool>GAN Studio</xmp:CreatorTool>'
-    # https://cv.iptc.org/newscodes/digitalsourcetype
-    "<Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    "</Iptc4xmpExt:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta>"
-)
 
 
 def to_zip(
@@ -57,7 +50,7 @@ def to_zip(
                     progress(i + 1, len(items))
             if not packed:
                 raise StudioError("There is nothing to be packed.", "Choose pictures that are still there.")
-            archive.writestr("README.txt", f"{AI_COMMENT}: {packed} files. The recipe of a picture is inside of its file.\n")
+            archive.writestr("README.txt", f"{AI_WORDS}: {packed} files. The recipe of a picture is inside of its file.\n")
     except OSError as e:
         raise StudioError(f"The zip could not be made: {e}.", "Free some space.") from None
     return packed
@@ -127,15 +120,16 @@ def contact_sheet(
             ensure_room(out.parent, pages * 2_000_000)
             if png:
                 info = PngImagePlugin.PngInfo()
-                info.add_itxt("parameters", AI_COMMENT)
-                info.add_itxt("XML:com.adobe.xmp", _XMP)
+                info.add_itxt("parameters", AI_WORDS)
+                info.add_itxt(PNG_XMP_KEY, xmp(Origin.DRAWN))
                 drawn(0).save(part, "PNG", pnginfo=info)
+                seal_in_place(part, "png", Origin.DRAWN)
             else:
                 for start in range(0, pages, _PAGES_AT_ONCE):
                     first, *others = (drawn(n) for n in range(start, min(start + _PAGES_AT_ONCE, pages)))
                     first.save(
                         part, "PDF", save_all=True, append_images=others, append=start > 0, resolution=_DPI, quality=90,
-                        title="Contact sheet", subject=AI_COMMENT, creator="GAN Studio",
+                        title="Contact sheet", subject=AI_WORDS, creator="GAN Studio",
                     )  # fmt: skip
     except OSError as e:
         raise StudioError(f"The sheet could not be saved: {e}.", "Free some space.") from None
