@@ -213,11 +213,10 @@ class GalleryTab:
             self._fill_after(event)
             return event
 
-        listed(self.text.input, self._filter, self._filters, **LIVE)
-        for part in self._filters[1:-2]:
+        for part in (self.text, self.favourite, self.since, self.until):
+            listed(part.change, self._filter, self._filters, **LIVE)
+        for part in (self.tab, self.model, self.kind, self.tag):
             listed(part.input, self._filter, self._filters)
-        for part in self._filters[-2:]:
-            listed(part.change, self._filter, self._filters)
         listed(self.newer_page.click, lambda session: self._turn(session, -1)).success(None, js=_TO_TOP, **QUIET)
         listed(self.older_page.click, lambda session: self._turn(session, 1)).success(None, js=_TO_TOP, **QUIET)
 

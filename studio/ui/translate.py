@@ -326,9 +326,10 @@ class TranslateTab(ImageTab):
 
     def _blend_live(self, session: Session, *settings) -> list:
         """Strength and colour move: both pictures are there already, and are blended as large as they are shown."""
-        visit, recipe = self._visit(session), _recipe(*settings)
+        visit = self._visit(session)
         if not visit.done:
             return [gr.skip()] * 3
+        recipe = _recipe(*settings)
         if visit.views is None:  # let go meanwhile
             visit.views = (view(visit.opened().picture), view(self._raw(session, visit, recipe)))
         return [self._compared(visit, recipe), *[gr.update(visible=False)] * 2]
