@@ -62,7 +62,7 @@ def evil(tmp_path):
     info = save_tiny(tmp_path / "mine", "evil", c_dim=2)
     config = json.loads((info.path / "config.json").read_text())
     config |= {
-        "title": ATTACK, "licence": ATTACK, "classes": [ATTACK, "\u202e\ud800"],
+        "title": ATTACK, "licence": ATTACK, "classes": [ATTACK, "\u202eright to left"],
         "extra": {"imported_from": ATTACK, "offered_by": {"x": [ATTACK]}, "downloaded_from": f"http://[{ATTACK}"},
     }  # fmt: skip
     (info.path / "config.json").write_text(json.dumps(config))
@@ -99,7 +99,7 @@ def test_hostile_facts_are_words(evil):
     broken = [Broken(info.path / ATTACK, ATTACK)]
     shown = page.cards_html(library, [info], "evil", ["evil"]) + page.about_html(library, info) + page.broken_html(broken)
     assert all("onerror" not in a for _, a in Tags(shown).found) and html.escape(ATTACK) in shown
-    assert shown.encode() and ATTACK not in shown, "a lone surrogate would not reach the browser"
+    assert ATTACK not in shown and "\u202e" not in shown
 
 
 def test_finding(tmp_path):
@@ -173,6 +173,7 @@ def test_a_training_that_begins_from_it_is_told_when_it_is_thrown_away(engine):
         with gr.Tabs() as tabs, gr.Tab("Models"):
             tab = ModelsTab(engine, gr.State(), tabs, [], lambda: jobs)
     visitor = Session()
+    tab.enter(visitor, "everything", "")
     tab._press(visitor, "everything", "", gr.EventData(None, {"index": 0}))
     told = tab._throw_away(visitor, "everything", "")[tab.undo_note]
     assert "Set &lt;queued&gt;" in told and told.count("begins from it") == 1
