@@ -11,7 +11,7 @@ from pathlib import Path
 
 from studio.datasets.decode import open_picture, reason
 from studio.errors import StudioError
-from studio.settings import ensure_room, fsync_path, get_settings
+from studio.settings import ensure_room, ensure_writable, fsync_path, get_settings
 
 _MAX_FILE = 512 << 20
 _CHUNK = 1 << 20
@@ -22,7 +22,7 @@ def keep(path: str | Path, folder: Path | None = None) -> str:
     """Copy a picture's file into the studio's home, if it is not there yet -> the SHA-256 of its bytes.
 
     folder: instead of that of the home.
-    Raises StudioError for what is no picture or is larger than 512 MB, and when the disk is full.
+    Raises StudioError for what is no picture or is larger than 512 MB, and when the disk is full or cannot be written.
     """
     path = Path(path)
     try:
@@ -34,11 +34,7 @@ def keep(path: str | Path, folder: Path | None = None) -> str:
         raise
     except Exception as e:  # Pillow's parsers raise whatever the bytes of a file lead them to
         raise StudioError(f"The file '{path.name}' cannot be read: {reason(e)}.", "Choose a PNG, JPEG, WebP, TIFF or HEIC.") from None
-    folder = folder or _own()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise StudioError(f"The source could not be kept: {e}.", "Choose a folder that can be written, with --home.") from None
+    folder = ensure_writable(folder or _own())
     ensure_room(folder, path.stat().st_size)
     part = folder / f".{secrets.token_hex(8)}.part"  # the dot keeps it from being found
     digest = hashlib.sha256()

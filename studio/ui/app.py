@@ -57,8 +57,10 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
 
     Of the engine's library only the models of `serving` are left. The public API has one verb, `render`: a recipe (JSON) -> a PNG
     with the recipe inside. visitors: where strangers have their files; None = all who come share the home.
-    Raises StudioError for a model of `serving` that is not here.
+    Raises StudioError for a model of `serving` that is not here, ValueError for strangers without a place.
     """
+    if serving.visitors and visitors is None:
+        raise ValueError("strangers need files of their own: open the studio by `launch`")
     engine.library = serving.library(engine.library)
     built: dict[str, Any] = {}  # id -> the tab; one that is not wanted is not there, and nobody sends anything to it
 
@@ -137,7 +139,7 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
             folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
             return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
 
-        api_button.click(friendly(render), api_recipe, api_picture, api_name="render", concurrency_limit=None)
+        api_button.click(friendly(render), api_recipe, api_picture, api_name="render", concurrency_id="work", concurrency_limit="default")
     return app
 
 

@@ -44,10 +44,9 @@ class Guard:
             if scope["path"].startswith("/monitoring"):
                 raise Refused(404, "There is no such page.")
             if not asked:
-                if scope["path"] == "/":  # a browser that is known already keeps its cookie for another day
-                    known = cookie if whose != self.visitors.whose(None) else self.visitors.new_cookie()
-                    send = _with_cookie(send, known, _is_https(scope, headers))
-                return await self.app(scope, receive, send)
+                # With each page a browser that is known already keeps its cookie for another day.
+                known = cookie if whose != self.visitors.whose(None) else self.visitors.new_cookie()
+                return await self.app(scope, receive, _with_cookie(send, known, _is_https(scope, headers)))
             self._check(asked, scope, whose)
             if scope["method"] == "POST" and asked.partition("/")[0] == "upload":
                 return await self.app(scope, receive, self._noting(send, whose))
@@ -158,8 +157,9 @@ def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
     line = f"{COOKIE}={cookie}; Path=/; Max-Age={DAY}; HttpOnly; {where}".encode()
 
     async def sending(message: dict) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), (b"set-cookie", line)]}
+        headers = list(message.get("headers", []))
+        if message["type"] == "http.response.start" and any(k.lower() == b"content-type" and v.startswith(b"text/html") for k, v in headers):
+            message = {**message, "headers": [*headers, (b"set-cookie", line)]}
         await send(message)
 
     return sending

@@ -1,6 +1,7 @@
 """What of the studio is served, and to whom."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,5 +91,9 @@ def is_loopback(host: str | None) -> bool:
 
 
 def strangers_may_come(host: str | None, share: bool, auth: Sequence) -> bool:
-    """Whether others than the host's own people can open the studio: a public link or an address for others, and no login."""
-    return (share or not is_loopback(host)) and not auth
+    """Whether others than the host's own people can open the studio: a public link or an address for others, and no login.
+
+    Where no host is given, what Gradio would take from the environment counts; on Hugging Face Spaces everyone may come.
+    """
+    public = share or bool(os.environ.get("SPACE_ID")) or not is_loopback(host or os.environ.get("GRADIO_SERVER_NAME"))
+    return public and not auth

@@ -1,5 +1,6 @@
 """Strangers in one studio: each has files of their own, which go when they leave."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -17,6 +18,7 @@ import filelock
 from studio.ui.session import Place
 
 DAY = 24 * 3600
+_OFTEN = 600  # seconds between two looks for what is old
 MOST_BYTES = 100 << 20  # of one file that a visitor hands in
 _OPEN = "open"  # files of those whose browser keeps no cookie: whoever has the address, which cannot be guessed, may fetch them
 _COOKIE = re.compile("[A-Za-z0-9_-]{32,64}")
@@ -39,6 +41,7 @@ class Visitors:
         self._lock = threading.Lock()
         self._givers: dict[str, set[str]] = {}  # folder of a file that was handed in -> browsers it came from
         self._open: dict[str, set[str]] = {}  # browser -> its sessions
+        self._swept = self._clock()
         self._sessions: OrderedDict[str, str] = OrderedDict()  # Gradio's name of a session -> browser
         self._alone = filelock.FileLock(self.folder / ".lock", thread_local=False)
         try:
@@ -77,7 +80,7 @@ class Visitors:
 
     def place(self, whose: str, session: str) -> Place:
         """Where a new session keeps its files."""
-        self.sweep()
+        self._sweep_at_times()
         with self._lock:
             self._open.setdefault(whose, set()).add(session)
         place = Place(self.folder / whose / session, guest=True)
@@ -113,7 +116,7 @@ class Visitors:
 
     def render_folder(self) -> Path:
         """A new folder for a picture that was asked for by the API."""
-        self.sweep()
+        self._sweep_at_times()
         folder = self.folder / _OPEN / secrets.token_hex(16)
         folder.mkdir(parents=True)
         return folder
@@ -146,9 +149,20 @@ class Visitors:
         """Delete what nobody has used for a day."""
         before = self._clock() - DAY
         for path in self._folders():
-            for part in [p for p in path.iterdir() if p.is_dir()] if path.name.startswith(("of-", _OPEN)) else [path]:
+            parts = [path]
+            if path.name.startswith(("of-", _OPEN)):
+                with contextlib.suppress(OSError):  # it may go meanwhile
+                    parts = [p for p in path.iterdir() if p.is_dir()]
+            for part in parts:
                 if _newest(part) < before:
                     _remove(part)
+
+    def _sweep_at_times(self) -> None:
+        with self._lock:
+            due = self._clock() - self._swept >= _OFTEN
+            self._swept = self._clock() if due else self._swept
+        if due:
+            self.sweep()
 
 
 def _newest(folder: Path) -> float:

@@ -1,6 +1,10 @@
 """Strangers in one studio at the same time, each in a real browser of their own."""
 
-import os
+import base64
+import dataclasses
+import hashlib
+import io
+import time
 
 import numpy as np
 import pytest
@@ -10,25 +14,20 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe
 from studio.engine.sources import find
+from studio.models.folder import save_folder
 from studio.ui.serving import Serving
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, save_translator
 from tests.browser.test_upscale import open_upscale
 from tests.conftest import save_tiny
+from tests.unit.test_upscalers import make
 
 pytestmark = pytest.mark.browser
 
 AFTER = "#translate-stage .after"
-URL = "(id) => document.querySelector(`a#${id}, #${id} a`).href"
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    import dataclasses
-
-    from studio.models.folder import save_folder
-    from tests.unit.test_upscalers import make
-
     folder = tmp_path_factory.mktemp("home")
     save_tiny(folder / "models", "anna", c_dim=3)
     save_translator(folder / "models", "ink")
@@ -75,17 +74,8 @@ def status(page, url: str) -> int:
     return page.context.request.get(url).status
 
 
-def address(page, download_button: str) -> str:
-    """Where the page itself would fetch a file from."""
-    return page.evaluate(
-        """(id) => { const found = [...document.querySelectorAll('a[download]')].find(a => a.closest('#' + id) || a.querySelector('#' + id) || a.id === id);
-                     return found && found.href }""",
-        download_button,
-    )
-
-
-def translated(page, path, seed: int):
-    """Hand in a picture of one's own and save what becomes of it. Returns the file's address."""
+def translated(page, path, seed: int) -> None:
+    """Hand in a picture of one's own and save what becomes of it."""
     picture(seed).save(path)
     page.get_by_role("tab", name="Translate").click()
     page.wait_for_function("document.querySelector('#translate-model input')?.value === 'Ink'")
@@ -93,6 +83,18 @@ def translated(page, path, seed: int):
     page.wait_for_selector(AFTER)
     page.click("#translate-save")
     page.wait_for_selector("#translate-download:visible")
+
+
+def of_url(src: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(src.split(",", 1)[1]))).convert("RGB"))
+
+
+def until(ready) -> None:
+    """Wait for what happens on the server."""
+    late = time.monotonic() + 180  # of failing only
+    while not ready():
+        assert time.monotonic() < late
+        time.sleep(0.02)
 
 
 def folders(home) -> list:
@@ -144,15 +146,10 @@ def test_two_explore_at_once_and_each_sees_their_own(two, opened):
             slide(page, "psi", value)
         wanted[page] = opened[1].render(Recipe(model="anna", psi=values[-1]))
     for page in two:
-        import base64
-        import io
-
-        src = page.wait_for_function(
-            "(first) => { const i = document.querySelector('#explore-stage img'); return i.src !== first && i.src }", arg=first
-        ).json_value()
-        while not np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(src.split(",", 1)[1]))).convert("RGB")), wanted[page]):
-            src = page.wait_for_function(
-                "(old) => { const i = document.querySelector('#explore-stage img'); return i.src !== old && i.src }", arg=src
+        shown = first
+        while not np.array_equal(of_url(shown), wanted[page]):
+            shown = page.wait_for_function(
+                "(old) => { const i = document.querySelector('#explore-stage img'); return i.src !== old && i.src }", arg=shown
             ).json_value()
     assert source(a) != source(b)
     a.click("#pin")
@@ -196,29 +193,19 @@ def test_when_they_have_left_nothing_is_left(browser, opened, home, tmp_path):
     page.click("#translate-save")
     page.wait_for_selector("#translate-download:visible")
     mine = next(f for f in folders(home) if (f / "outputs" / "translate").is_dir() and find_source(f, tmp_path / "mine.png"))
-    handed_in = [p for p in (home / "visitors").glob("*/mine.png")]
+    handed_in = list((home / "visitors").glob("*/mine.png"))
     assert len(handed_in) == 1 and mine in before
     holder = opened[2].app.state_holder
     alive = {k for k, s in holder.session_data.items() if not s.is_closed}
     context.close()
-    # Gradio gives a page an hour to come back. Here that hour is over at once.
-    import threading
-
-    gone = threading.Event()
-    while not {k for k, s in holder.session_data.items() if s.is_closed and k in alive}:
-        gone.wait(0.05)  # until the server has seen the page go
-    for key in alive:
-        session = holder.session_data[key]
-        if session.is_closed:
-            session.STATE_TTL_WHEN_CLOSED = 0
-    while mine.exists() or handed_in[0].exists():
-        gone.wait(0.05)
-    assert not mine.parent.exists() and not os.path.exists(handed_in[0].parent)
+    until(lambda: any(holder.session_data[k].is_closed for k in alive))
+    for key in alive:  # Gradio gives a page an hour to come back, which is over at once here
+        if holder.session_data[key].is_closed:
+            holder.session_data[key].STATE_TTL_WHEN_CLOSED = 0
+    until(lambda: not mine.parent.exists() and not handed_in[0].parent.exists())
 
 
 def find_source(folder, path) -> bool:
-    import hashlib
-
     return find(hashlib.sha256(path.read_bytes()).hexdigest(), folder / "sources") is not None
 
 

@@ -97,9 +97,21 @@ def test_without_training_no_handler_of_the_queue_is_there(engine, studio_home):
     assert "studio.ui.explore" in modules and not modules & {"studio.ui.train", "studio.ui.zone"}
 
 
-def test_words_of_the_command_line():
+def test_words_of_the_command_line(monkeypatch):
+    for name in ("GRADIO_SERVER_NAME", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
     assert listed(None) is None and listed("") == () and listed(" explore, mix ,") == ("explore", "mix")
     assert all(is_loopback(h) for h in (None, "localhost", "127.0.0.1", "127.1.2.3", "::1"))
     assert not any(is_loopback(h) for h in ("0.0.0.0", "::", "192.168.1.4", "studio.example"))
     assert strangers_may_come(None, True, ()) and strangers_may_come("0.0.0.0", False, ())
     assert not strangers_may_come(None, False, ()) and not strangers_may_come("0.0.0.0", True, ("ada:secret",))
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    assert strangers_may_come(None, False, ()) and not strangers_may_come("127.0.0.1", False, ())
+    monkeypatch.delenv("GRADIO_SERVER_NAME")
+    monkeypatch.setenv("SPACE_ID", "ada/studio")
+    assert strangers_may_come(None, False, ())
+
+
+def test_strangers_are_not_let_into_the_home(engine):
+    with pytest.raises(ValueError, match="files of their own"):
+        build(engine, None, Serving(visitors=True))

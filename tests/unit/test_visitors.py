@@ -1,0 +1,96 @@
+"""Folders of strangers: whose they are, and when they go."""
+
+import os
+import time
+
+import pytest
+
+from studio.ui.visitors import DAY, Visitors
+
+A, B, NOBODY = (Visitors.whose(c) for c in ("a" * 43, "b" * 43, None))
+
+
+@pytest.fixture
+def clock():
+    return [time.time()]
+
+
+@pytest.fixture
+def visitors(tmp_path, clock):
+    v = Visitors(tmp_path / "visitors", clock=lambda: clock[0])
+    yield v
+    v.close()
+
+
+def hand_in(visitors, whose: str, name: str) -> str:
+    """As Gradio keeps a file: in a folder called after its content."""
+    path = visitors.folder / name / "picture.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    visitors.handed_in(whose, [str(path)])
+    return str(path)
+
+
+def test_a_cookie_names_a_folder_and_cannot_be_found_from_it():
+    assert A != B and A.startswith("of-") and "aaa" not in A
+    assert {Visitors.whose(c) for c in ("", "short", "x" * 65, "../" + "x" * 40, "x" * 40 + "\n")} == {NOBODY}
+    assert Visitors.whose(Visitors.new_cookie()) not in (NOBODY, Visitors.whose(Visitors.new_cookie()))
+
+
+def test_each_has_what_is_theirs(visitors):
+    place = visitors.place(A, "session")
+    path = place.output("explore", "a.png")
+    path.write_bytes(b"x")
+    given = hand_in(visitors, A, "1234")
+    for mine in (str(path), given):
+        assert visitors.may(A, mine) and not visitors.may(B, mine) and not visitors.may(NOBODY, mine)
+    assert not visitors.may(A, str(visitors.folder)) and not visitors.may(A, "/etc/passwd") and not visitors.may(A, "")
+    assert not visitors.may(A, f"{place.folder}/../../../secret") and not visitors.may(A, str(visitors.folder / "unknown" / "x.png"))
+    (place.folder / "link").symlink_to(visitors.folder.parent)
+    assert not visitors.may(A, str(place.folder / "link" / "secret")), "what a link leads to counts"
+
+
+def test_without_a_cookie_the_name_is_the_key(visitors):
+    path = visitors.place(NOBODY, "session").output("explore", "a.png")
+    assert visitors.may(NOBODY, str(path)) and visitors.may(B, hand_in(visitors, NOBODY, "1234"))
+
+
+def test_who_leaves_takes_everything_along(visitors):
+    first, second, other = visitors.place(A, "first"), visitors.place(A, "second"), visitors.place(B, "third")
+    mine, both = hand_in(visitors, A, "1234"), hand_in(visitors, A, "5678")
+    hand_in(visitors, B, "5678")
+    visitors.end(first)
+    assert not first.folder.exists() and second.folder.exists() and os.path.exists(mine), "another page of the same browser is open"
+    visitors.end(second)
+    assert not second.folder.parent.exists() and not os.path.exists(mine)
+    assert other.folder.exists() and os.path.exists(both) and visitors.may(B, both) and not visitors.may(A, both)
+    visitors.end(second)  # once more does no harm
+
+
+def test_what_nobody_used_for_a_day_goes(visitors, clock):
+    old, new = visitors.place(A, "old"), visitors.place(B, "new")
+    given, drawn = hand_in(visitors, A, "1234"), visitors.render_folder()
+    clock[0] += DAY + 60
+    saved = new.output("explore", "a.png")
+    saved.write_bytes(b"x")
+    os.utime(saved, (clock[0], clock[0]))
+    visitors.place(B, "newer")
+    assert not old.folder.exists() and not os.path.exists(given) and not drawn.exists()
+    assert saved.exists(), "it was used meanwhile"
+
+
+def test_the_folder_is_emptied_at_first_unless_another_studio_is_at_work(visitors, tmp_path):
+    place = visitors.place(A, "session")
+    other = Visitors(tmp_path / "visitors")
+    assert place.folder.exists()
+    other.close()
+    assert place.folder.exists()
+    visitors.close()
+    assert not place.folder.exists()
+    (tmp_path / "visitors" / "of-crashed" / "session").mkdir(parents=True)
+    Visitors(tmp_path / "visitors").close()
+    assert not (tmp_path / "visitors" / "of-crashed").exists()
+
+
+def test_a_session_belongs_to_whoever_named_it_first(visitors):
+    assert visitors.owns(A, "x") and not visitors.owns(B, "x") and visitors.owns(A, "x") and visitors.owns(B, "y")
