@@ -16,7 +16,7 @@ def test_by_default_everything_is_served():
 
 def test_visitors_neither_train_nor_edit_and_their_work_has_limits():
     serving = Serving(visitors=True)
-    assert serving.shown == tuple(t for t in TABS if t != "train")
+    assert serving.shown == tuple(t for t in TABS if t not in ("train", "share"))
     assert not serving.training and not serving.editable and serving.queue_size and serving.concurrency
     assert Serving(visitors=True, queue_size=3, concurrency=1).queue_size == 3
 
