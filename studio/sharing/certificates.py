@@ -10,7 +10,7 @@ from studio.settings import atomic_folder, get_settings
 _YEARS = 10
 _CERTIFICATE, _KEY, _AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-_MISSING = ("Signing needs the packages c2pa-python and cryptography.", "Install them with: pip install 'gan-studio[credentials]'")
+_MISSING = ("Signing needs the packages c2pa-python and cryptography.", "Install them with: pip install c2pa-python cryptography")
 _LONGEST = 64  # letters of a common name (RFC 5280, ub-common-name)
 
 

@@ -23,7 +23,7 @@ from studio.models.library import default_library
 from studio.models.origin import Origin
 from studio.sharing.certificates import algorithm_of, own_files
 
-MISSING = "Content Credentials need the package c2pa-python: pip install 'gan-studio[credentials]'."
+MISSING = "Content Credentials need the package c2pa-python: pip install c2pa-python cryptography."
 _AGENT = {"name": "GAN Studio", "version": __version__}
 _FACTS = "gan-studio.origin"  # label of our own assertion
 _SOURCE = "source"  # of the ingredient, within a manifest
@@ -56,7 +56,7 @@ def _library() -> tuple[Any, Any]:
     try:
         import c2pa
     except (ImportError, OSError):  # the latter when its binary does not suit this system
-        raise StudioError("The package c2pa-python is missing.", "Install it with: pip install 'gan-studio[credentials]'") from None
+        raise StudioError("The package c2pa-python is missing.", "Install it with: pip install c2pa-python cryptography") from None
     return c2pa, c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
 
 

@@ -277,7 +277,7 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 #classes-more { border-top: 1px solid var(--neutral-200); padding-top: 10px; margin-top: 6px; }
 .dark #classes-more { border-color: var(--neutral-800); }
 .gs-note a { padding: 0 !important; margin: 0 !important; text-decoration: underline; overflow-wrap: anywhere; }
-#share-hub > button span:first-child, #share-space > button span:first-child { font-size: 17px; font-weight: 600; }
+#share-hub > button span:first-child, #share-space > button span:first-child, #share-marks > button span:first-child { font-size: 17px; font-weight: 600; }
 .gs-gallery { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
 .gs-gallery button { aspect-ratio: 1; }
 .gs-gallery img { height: 100%; }
