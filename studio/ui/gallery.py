@@ -44,12 +44,14 @@ _KEYS = '<div class="gs-note keys">Keys: ← → the pictures beside · Esc all 
 class Visit:
     """What one visitor does here.
 
-    page: counted from 0.  turn: counts what was drawn, so that what is late is not shown.  items: on the page, by key.
-    chosen: by path, while several are chosen.  item: the one that is seen large.  deleted: what 'Undo' brings back, newest last.
+    guest: a stranger, to whom paths of this machine are not told.  page: counted from 0.  turn: counts what was drawn, so that
+    what is late is not shown.  items: on the page, by key.  chosen: by path, while several are chosen.  item: the one that is seen
+    large.  left: the one that was, for a mark that was set at the last moment.  deleted: what 'Undo' brings back, newest last.
     made: folder of the last zip or sheet.
     """
 
     gallery: Gallery
+    guest: bool = False
     query: Query = Query()
     page: int = 0
     turn: int = 0
@@ -57,6 +59,7 @@ class Visit:
     choosing: bool = False
     chosen: dict[str, Item] = field(default_factory=dict)
     item: Item | None = None
+    left: Item | None = None
     deleted: list[str] = field(default_factory=list)
     made: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -66,6 +69,17 @@ class Visit:
         if self.item is None:
             raise StudioError("No picture is open.", "Press one first.")
         return self.item
+
+    def marked(self) -> Item:
+        """The one that a mark is meant for. Raises StudioError when there is none."""
+        return self.left if self.item is None and self.left is not None else self.seen()
+
+    def read_again(self, item: Item) -> Item:
+        """An item with the marks that it has now, also where it is seen large."""
+        item = self.gallery.item(item.path) or item
+        if self.item is not None and self.item.path == item.path:
+            self.item = item
+        return item
 
     def taken(self) -> list[Item]:
         """Those that are chosen, the newest first. Raises StudioError when there are none."""
@@ -91,7 +105,7 @@ class GalleryTab:
         if session is None:
             raise StudioError("The page is still opening.", "Try again in a moment.")
         if session.id not in self._visits:
-            self._visits[session.id] = Visit(self._gallery(session))
+            self._visits[session.id] = Visit(self._gallery(session), session.place.guest)
         return self._visits[session.id]
 
     def forget(self, session: Session) -> None:
@@ -236,7 +250,8 @@ class GalleryTab:
         self.older.click(friendly(lambda session: self._step(session, 1)), s, self._large, **_MANY)
         listed(self.back.click, self._back, more=[self.all, self.one, self.clip])
         self.star.click(friendly(self._star), s, self.star, **_MANY)
-        self.tags.input(friendly(self._tag), [s, self.tags], [self.tags, self.tag], **_MANY)
+        for event in (self.tags.input, self.tags.key_up):  # a word of one's own is only told of by its Enter
+            event(friendly(self._tag), [s, self.tags], [self.tags, self.tag], **_MANY)
         self.download.click(friendly(lambda session: str(self._path(session))), s, self.file, **QUIET).success(None, js=_DOWNLOAD, **QUIET)
         self.delete.click(friendly(self._delete_one), s, [*self._large, *undo], **QUIET).then(
             friendly(self._redraw), s, self._listing, **QUIET
@@ -368,7 +383,8 @@ class GalleryTab:
             shown = empty_html(_NONE if query != Query() else "Reading what is here ..." if left else _EMPTY)
         words = f"<b>{count:,} {'file' if count == 1 else 'files'}</b>" + (" found" if query != Query() else "")
         words += f" · {left:,} more are being read" if left else ""
-        words += f" · in the folder <code>{html.escape(str(gallery.outputs))}</code>"
+        if not visit.guest:
+            words += f" · in the folder <code>{html.escape(str(gallery.outputs))}</code>"
         return [
             shown, note(words), gr.update(visible=pages > 1), note(f"Page {visit.page + 1:,} of {pages:,}"),
             gr.update(interactive=visit.page > 0), gr.update(interactive=visit.page < pages - 1),
@@ -532,7 +548,7 @@ class GalleryTab:
         return [
             gr.update(visible=False), gr.update(visible=True),
             gr.update(value="" if playing else stage_html(gallery, item), visible=not playing), clip,
-            facts_html(item, recipe, self._title(item.model)), str(gallery.file(item)), _star_button(item.favourite),
+            facts_html(item, recipe, self._title(item.model)), item.path if visit.guest else str(gallery.file(item)), _star_button(item.favourite),
             gr.update(choices=list(gallery.choices().tags), value=list(item.tags)), note(f"{place + 1:,} of {count:,}"),
             gr.update(interactive=place > 0), gr.update(interactive=place + 1 < count),
             *(gr.update(visible=id == tab and id in self._openings) for id in self.opens), gr.update(visible=item.kind != CLIP),
@@ -553,22 +569,23 @@ class GalleryTab:
         visit = self._visit(session)
         if visit.item is not None:
             visit.page = visit.gallery.place(visit.query, visit.item) // PAGE
-        visit.item = None
+        visit.left, visit.item = visit.item or visit.left, None
         return [*self._draw(visit), gr.update(visible=True), gr.update(visible=False), gr.update(value=None, visible=False)]
 
     def _star(self, session: Session) -> dict:
         visit = self._visit(session)
-        item = visit.seen()
+        item = visit.marked()
         visit.gallery.set_favourite(item, not item.favourite)
-        visit.item = dataclasses.replace(item, favourite=not item.favourite)
-        return _star_button(visit.item.favourite)
+        return _star_button(visit.read_again(item).favourite)
 
     def _tag(self, session: Session, tags: list[str] | None) -> list:
         """For [tags, tag]."""
         visit = self._visit(session)
-        visit.gallery.set_tags(visit.seen(), tags or [])
-        visit.item = visit.gallery.item(visit.seen().path) or visit.item
-        return [gr.update(choices=list(visit.gallery.choices().tags), value=list(visit.item.tags)), self._choices(visit)[3]]
+        item = visit.marked()
+        if list(item.tags) == (tags or []):
+            return [gr.skip()] * 2
+        visit.gallery.set_tags(item, tags or [])
+        return [gr.update(choices=list(visit.gallery.choices().tags), value=list(visit.read_again(item).tags)), self._choices(visit)[3]]
 
 
 _TO_TOP = """() => {

@@ -127,7 +127,7 @@ def test_search_filters_and_stars(page, outputs):
     has(page, 4)
     page.locator("#gallery-more button").first.click()
     page.locator("#gallery-kind input").click()
-    page.get_by_role("option", name="Clips").click()
+    page.get_by_role("option", name="Clips", exact=True).click()
     has(page, 1)
     assert titles(page) == ["walk.mp4"]
 
