@@ -157,7 +157,7 @@ def test_the_repository_itself_runs_as_a_space(tmp_path):
         url = next(line.split()[5] for line in process.stdout if line.startswith("GAN Studio is open at "))
         with urllib.request.urlopen(f"{url}config") as answer:
             labels = [c["props"].get("label") for c in json.load(answer)["components"] if c["type"] == "tabitem"]
-        assert labels == ["Explore", "Mix", "Classes", "Translate", "Upscale"], "no training and no sharing for strangers"
+        assert labels == ["Explore", "Mix", "Classes", "Translate", "Upscale", "Gallery", "Models"], "no training and no sharing for strangers"
     finally:
         process.terminate()
         process.wait()

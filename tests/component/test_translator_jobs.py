@@ -122,8 +122,9 @@ def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
             with gr.Blocks():
                 session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
                 translate = Opening("translate", "Translate", lambda m: get_family(m.family).translate, lambda v, m: opened.append(m.id) or ["here"], [place])
-                tab = TrainTab(engine, session, tabs, s, DataSets(), [ExploreTab(engine, session).opening, *([translate] if known else [])])
+                explore = ExploreTab(engine, session)
+                tab = TrainTab(engine, session, tabs, s, DataSets(), [explore.opening, *([translate] if known else [])])
             shown = tab._opened(Session(), moment, "In colour")
-            assert len(shown) == 1 + len(tab.explore.outputs) + known
+            assert len(shown) == 1 + len(explore.outputs) + known
             assert shown[0].get("selected") == ("translate" if known else None) and (shown[-1] == "here") == known
         assert [m.id for m in engine.library.scan()[0]] == opened, "kept once"
