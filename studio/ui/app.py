@@ -228,6 +228,7 @@ def _visitors() -> Visitors:
 
 def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> tuple[str, str | None]:
     """Start the server -> its address here, and its public one, None when there is none."""
+    os.environ["GRADIO_RUN_HISTORY"] = "False"  # a browser that several people use would keep what one of them did
     guarded: dict[str, Any] = {}
     if visitors is not None:
         guarded = {"middleware": [Middleware(Guard, visitors=visitors)]}

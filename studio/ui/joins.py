@@ -61,33 +61,26 @@ def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
     def entrance(tab: Any, **options) -> Callable:
         return lambda on: on(friendly(tab.enter), [session, *tab.enter_inputs], tab.enter_outputs, **QUIET, **options)
 
+    def followed(tab: Any) -> Callable:
+        def enter_and_follow(on: Callable):
+            entered = entrance(tab)(on)
+            tab.opened(entered)
+            return entered
+
+        return enter_and_follow
+
     enter = {id: entrance(built[id]) for id in ("mix", "upscale") if id in built}
+    enter |= {id: followed(built[id]) for id in ("translate", "gallery") if id in built}
     if explore := built.get("explore"):
         enter["explore"] = lambda on: on(friendly(explore.enter), session, explore.models, **QUIET)
     if models := built.get("models"):
         enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
-    if gallery := built.get("gallery"):
-
-        def enter_gallery(on: Callable):
-            entered = entrance(gallery)(on)
-            gallery.opened(entered)
-            return entered
-
-        enter["gallery"] = enter_gallery
     if share := built.get("share"):
         enter["share"] = lambda on: entrance(share)(on).then(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
     if classes := built.get("classes"):
         enter["classes"] = lambda on: entrance(classes)(on).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
         )
-    if translate := built.get("translate"):
-
-        def enter_translate(on: Callable):
-            entered = entrance(translate)(on)
-            translate.opened(entered)
-            return entered
-
-        enter["translate"] = enter_translate
     if train := built.get("train"):
         enter["train"] = lambda on: entrance(train, js=train.enter_js)(on).then(
             None, None, None, js="() => studioPlace.openStep()", **QUIET

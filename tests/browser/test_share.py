@@ -26,6 +26,17 @@ def server():
     server.close()
 
 
+KEPT_IN_THE_BROWSER = """async () => {
+  const of = (request) => new Promise((resolve, reject) => { request.onsuccess = () => resolve(request.result); request.onerror = reject; });
+  const found = [{ ...localStorage }, { ...sessionStorage }];
+  for (const { name } of await indexedDB.databases()) {
+    const db = await of(indexedDB.open(name));
+    for (const store of db.objectStoreNames) found.push(await of(db.transaction(store).objectStore(store).getAll()));
+  }
+  return JSON.stringify(found);
+}"""
+
+
 def open_share(page):
     page.get_by_role("tab", name="Share").click()
     page.wait_for_selector("#share-chosen button.on")
@@ -52,6 +63,7 @@ def test_a_model_goes_to_the_hub(page, server, home):
     page.wait_for_selector("#share-as:has-text('You are anna')")
     page.wait_for_function("document.querySelector('#share-token input').value === ''")
     assert not any(TOKEN.encode() in f.read_bytes() for f in home.rglob("*") if f.is_file())
+    assert TOKEN not in page.evaluate(KEPT_IN_THE_BROWSER), "nor does the browser keep it"
 
     # the token was typed once
     page.fill("#share-name input, #share-name textarea", "again")

@@ -25,6 +25,7 @@ from studio.models.library import Library
 from tests.conftest import ROOT, save_tiny
 from tests.unit.lucidrains_layout import checkpoint as lucidrains
 from tests.unit.rosinality_layout import checkpoint as rosinality
+from tests.unit.test_import_hostile import Call
 
 _FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "subprocess.Popen", "socket.connect", "pickle.find_class")
 _seen: list[str] | None = None  # None = nobody watches
@@ -64,16 +65,6 @@ def refused(tmp_path, studio_home):
         return e.value
 
     return check
-
-
-class Call:
-    """Pickles as a call of any function."""
-
-    def __init__(self, function, *args):
-        self.function, self.args = function, args
-
-    def __reduce__(self):
-        return self.function, self.args
 
 
 def saved(content, **options) -> bytes:
