@@ -76,7 +76,12 @@ def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
     if models := built.get("models"):
         enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
     if share := built.get("share"):
-        enter["share"] = lambda on: entrance(share)(on).then(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
+
+        def enter_share(on: Callable):
+            on(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
+            return entrance(share)(on)
+
+        enter["share"] = enter_share
     if classes := built.get("classes"):
         enter["classes"] = lambda on: entrance(classes)(on).then(
             friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET

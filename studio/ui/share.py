@@ -67,7 +67,7 @@ class SharePage:
                 self._build_hub()
             with gr.Accordion("A Space in one click", open=False, elem_id="share-space"):
                 self.space = SpaceSection(self)
-        with gr.Accordion("What saved files tell", open=False, elem_id="share-marks"):
+        with gr.Accordion("What saved files tell", elem_id="share-marks"):
             self.marks = MarksPage(self.session)
 
     def _build_hub(self) -> None:

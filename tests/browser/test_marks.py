@@ -27,9 +27,17 @@ def save(page):
     return Path(page.locator(_SAVED).inner_text())
 
 
+def open_marks(page):
+    page.get_by_role("tab", name="Share").click()
+    page.wait_for_selector("#share-marks > button:visible")
+    if not page.locator("#marks-tells").is_visible():
+        page.click("#share-marks > button")
+    page.wait_for_selector("#marks-tells:visible")
+
+
 def ask(page, path):
     """Drop a file -> what it tells."""
-    page.get_by_role("tab", name="Share").click()
+    open_marks(page)
     if page.locator("#marks-file [aria-label='Clear']").count():
         page.click("#marks-file [aria-label='Clear']")
         page.wait_for_selector(".gs-tale", state="detached")
@@ -87,7 +95,7 @@ def test_it_fits_a_phone(browser, studio):
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(studio[0])
     page.wait_for_selector("#explore-stage img")
-    page.get_by_role("tab", name="Share").click()
+    open_marks(page)
     page.check("#marks-signed input")
     page.check("#marks-way input[value=given]")
     page.wait_for_selector("#marks-key")
