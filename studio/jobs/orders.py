@@ -47,7 +47,6 @@ def resume(store: JobStore, id: str) -> Job:
     job = store.get(id)
     if job.state not in ("paused", "failed", "cancelled"):
         raise StudioError(f"The training '{job.title}' is {job.state}.", "Only one that is paused, failed or given up can go on.")
-    (Path(job.run_dir) / CONTROL).unlink(missing_ok=True)
     return store.change(job.id, "queued", only_from=(job.state,), restarts=0, wish="", handle="", message="")
 
 
@@ -56,8 +55,17 @@ def _ask(store: JobStore, job: Job, wish: str) -> Job:
         raise StudioError(f"The training '{job.title}' is {job.state}.", "Only one that is running can do that.")
     # The row first: a worker that sees the wish and ends is then known to have been asked.
     job = store.change(job.id, "stopping", only_from=("running", "stopping"), wish=wish)
-    atomic_write(Path(job.run_dir) / CONTROL, wish.encode())
+    put_wish(job)
     return job
+
+
+def put_wish(job: Job) -> None:
+    """Where its worker looks: what the job is asked for, or nothing."""
+    path = Path(job.run_dir) / CONTROL
+    if job.wish:
+        atomic_write(path, job.wish.encode())
+    else:
+        path.unlink(missing_ok=True)
 
 
 def smaller_batches(job: Job) -> str | None:

@@ -14,7 +14,7 @@ _SCHEMA = 1
 ENDED = ("done", "failed", "cancelled")
 # 'stopping' is a running job that was asked for something; what, is its `wish`.
 _MAY_FOLLOW = {
-    "queued": ("running", "paused", "cancelled", "failed"),
+    "queued": ("running", "stopping", "paused", "cancelled", "failed"),
     "running": ("stopping", "queued", "paused", "done", "failed", "cancelled"),
     "stopping": ("queued", "paused", "done", "failed", "cancelled"),
     "paused": ("queued", "cancelled", "done"),
@@ -29,9 +29,10 @@ class Job:
     """A training in the queue.
 
     state: queued, running, stopping, paused, done, failed or cancelled.  wish: what a stopping job was asked for:
-    'pause', 'finish' or 'cancel'.  run_dir: the folder of the run.  created, started, ended: ISO 8601, UTC, '' =
-    not yet.  restarts: how often its worker died by itself since a person last started it.  handle: the launcher's
-    name of its worker, '' = none.  slot: number of the accelerator, -1 = none.  message: a sentence for people.
+    'pause', 'finish' or 'cancel'; it stays when the worker died before it could do so.  run_dir: the folder of the run.
+    created, started, ended: ISO 8601, UTC, '' = not yet.  restarts: how often its worker died by itself since a person
+    last started it.  handle: the launcher's name of its worker, '' = none.  slot: number of the accelerator, -1 = none.
+    message: a sentence for people.
     """
 
     id: str

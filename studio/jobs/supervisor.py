@@ -161,11 +161,10 @@ class Supervisor:
             self._begin(job, slot)
 
     def _begin(self, job: Job, slot: int) -> None:
-        run_dir = Path(job.run_dir)
-        for name in (OUTCOME, orders.CONTROL):
-            (run_dir / name).unlink(missing_ok=True)
+        (Path(job.run_dir) / OUTCOME).unlink(missing_ok=True)
+        orders.put_wish(job)
         # Said before it is done: an owner that dies in between finds a running job without a worker and starts another.
-        self.store.change(job.id, "running", only_from=("queued",), slot=slot, handle="", wish="")
+        self.store.change(job.id, "stopping" if job.wish else "running", only_from=("queued",), slot=slot, handle="")
         try:
             handle = self.launcher.submit(job, slot)
         except (OSError, StudioError) as e:
@@ -176,7 +175,8 @@ class Supervisor:
     def _ended(self, job: Job) -> None:
         outcome = _read_outcome(Path(job.run_dir))
         kind, said = outcome.get("outcome", ""), outcome.get("message", "")
-        nobody = dict(handle="", slot=-1, wish="")
+        no_worker = dict(handle="", slot=-1)
+        nobody = dict(no_worker, wish="")
         if kind == "done":
             self.store.change(job.id, "done", message="", **nobody)
         elif kind == "paused":
@@ -193,17 +193,17 @@ class Supervisor:
             else:
                 at_once = Plan.from_toml(plan).optimizer.micro_batch
                 text = f"Memory ran out: it goes on with {at_once} pictures at once (micro-batch); the batch stays as it was."
-                self.store.change(job.id, "queued", message=text, **nobody)
+                self.store.change(job.id, "queued", message=text, **no_worker)
         elif kind == "failed":
             self.store.change(job.id, "failed", message=said, **nobody)
         elif job.state == "stopping" and job.wish in ("pause", "cancel"):
             state = "paused" if job.wish == "pause" else "cancelled"
             self.store.change(job.id, state, message="It ended before it could save; it goes on from its last state.", **nobody)
         elif not job.handle or self.launcher.lost(job):
-            self.store.change(job.id, "queued", message="The machine or the studio was stopped; it goes on from its last state.", **nobody)
+            self.store.change(job.id, "queued", message="The machine or the studio was stopped; it goes on from its last state.", **no_worker)
         elif job.restarts < MOST_RESTARTS:
             text = f"Its worker died; it goes on from its last state (try {job.restarts + 2} of {MOST_RESTARTS + 1})."
-            self.store.change(job.id, "queued", message=text, restarts=job.restarts + 1, **nobody)
+            self.store.change(job.id, "queued", message=text, restarts=job.restarts + 1, **no_worker)
         else:
             last = [line for line in orders.log_of(job, 4096).splitlines() if line.strip()][-1:]
             text = f"Its worker died {MOST_RESTARTS + 1} times." + (f" The log ends with: {last[0][:300]}" if last else "")
