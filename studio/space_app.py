@@ -77,8 +77,8 @@ def _fetch(name: str, repo_id: str) -> None:
     from huggingface_hub import snapshot_download
 
     from studio.errors import StudioError
+    from studio.models.folder import FILES
     from studio.settings import atomic_folder, get_settings
-    from studio.sharing.hub import MODEL_FILES
 
     target = get_settings().models / name
     if target.is_dir():
@@ -87,7 +87,7 @@ def _fetch(name: str, repo_id: str) -> None:
     try:
         with atomic_folder(target) as part:
             endpoint = os.environ.get("HF_ENDPOINT") or None
-            snapshot_download(repo_id, local_dir=part, allow_patterns=[*MODEL_FILES, "README.md", "examples/*"], endpoint=endpoint)
+            snapshot_download(repo_id, local_dir=part, allow_patterns=[*FILES, "examples/*"], endpoint=endpoint)
             shutil.rmtree(part / ".cache", ignore_errors=True)
     except Exception as e:
         reason = str(e).strip().partition("\n")[0]

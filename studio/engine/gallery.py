@@ -21,6 +21,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.engine.thumbs import Inside, Thumbs, look_inside
 from studio.errors import StudioError
+from studio.models.folder import sha256_of
 from studio.settings import fsync_path
 
 PICTURE, CLIP = "picture", "clip"
@@ -31,7 +32,6 @@ _LONGEST_TAG, _MOST_TAGS = 40, 50
 _LATEST = 2**63 - 1  # ns; the largest number that SQLite keeps
 _BATCH = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{8}")
 _MOMENT = "%Y%m%d-%H%M%S"
-_HASH_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Gallery:
         if size not in lost or self._store.read("SELECT 1 FROM marks.marks WHERE path = ?", [path]):
             return
         with contextlib.suppress(OSError, StudioError):
-            digest = _sha256(self.outputs / path)
+            digest = sha256_of(self.outputs / path)
             row = next((r for r in lost[size] if r["sha256"] == digest), None)
             if row is not None:
                 self._mark(path, size, digest, row["favourite"], row["tags"])
@@ -268,7 +268,7 @@ class Gallery:
             self._store.write_mark("DELETE FROM marks.marks WHERE path = ?", [item.path])
             return
         try:
-            digest = _sha256(self.file(item))
+            digest = sha256_of(self.file(item))
         except OSError as e:
             raise StudioError(f"The file '{item.path}' cannot be read: {e.strerror or e}.", "Is it still there?") from None
         self._mark(item.path, item.size, digest, favourite, tags)
@@ -406,14 +406,6 @@ def _tags(text: str) -> tuple[str, ...]:
 def _joined(tags: Iterable[str]) -> str:
     text = "\n".join(sorted(tags, key=str.casefold))
     return f"\n{text}\n" if text else ""
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while chunk := f.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _is_text(path: str) -> bool:

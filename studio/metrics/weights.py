@@ -1,11 +1,11 @@
 """Published weights of networks that judge pictures: fetched once, when they are asked for, and held against their checksum."""
 
-import hashlib
 from pathlib import Path
 
 import torch
 
 from studio.errors import StudioError
+from studio.models.folder import sha256_of
 from studio.settings import ensure_room, get_settings
 
 
@@ -28,11 +28,7 @@ def fetch(url: str, sha256: str, size: int) -> Path:
     part = path.with_suffix(".part")
     try:
         torch.hub.download_url_to_file(url, str(part), progress=False)
-        digest = hashlib.sha256()
-        with open(part, "rb") as f:
-            for block in iter(lambda: f.read(1 << 20), b""):
-                digest.update(block)
-        if not digest.hexdigest().startswith(sha256):
+        if not sha256_of(part).startswith(sha256):
             raise StudioError(f"The weights {path.name} came damaged.", "Try again; a network in between may have changed them.")
         part.replace(path)
     except OSError as e:

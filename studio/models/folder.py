@@ -259,6 +259,11 @@ def _due_bytes(file: Path) -> int:
 @functools.lru_cache(maxsize=256)
 def _sha256(path: str, mtime_ns: int, size: int) -> str:
     # Time and size are part of the key: a changed file is hashed anew, an unchanged one is not.
+    return sha256_of(path)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file, hex. Raises OSError when it cannot be read."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(f)
 

@@ -14,14 +14,12 @@ from typing import Any
 from studio.datasets.names import shown
 from studio.errors import StudioError
 from studio.models.fetching import MAX_BYTES, Cancel, Progress, alone, downloads
+from studio.models.folder import FILES
 from studio.settings import ensure_room
 
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors", ".bin"}
 _BESIDE = ("config.json", ".config.json")  # what some formats keep of their settings
-_OURS = re.compile(
-    r"(config\.json|model\.safetensors|README\.md|thumbnail\.webp|directions\.safetensors|discriminator\.safetensors|plan\.toml"
-    r"|examples/[ab]-\d{1,3}\.webp)"
-)
+_EXAMPLE = re.compile(r"examples/[ab]-\d{1,3}\.webp")
 _MAX_CONFIG = 1 << 20
 _MAX_FILES = 10_000
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
@@ -127,7 +125,7 @@ def _ours(transfer: "_Transfer", sizes: dict[str, int]) -> list[str] | None:
         return None
     if not isinstance(config, dict) or not {"format", "family", "config"} <= config.keys():
         return None
-    return [name for name in sizes if _OURS.fullmatch(name)][:64]
+    return [name for name in sizes if name in FILES or _EXAMPLE.fullmatch(name)][:64]
 
 
 def _weights(repo: str, sizes: dict[str, int]) -> str:

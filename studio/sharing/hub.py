@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from studio.errors import StudioError
-from studio.models.folder import ModelInfo
+from studio.models.folder import FILES, ModelInfo
 from studio.sharing.hub_card import hub_card
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]  # bytes that are there, all bytes
 Cancel = Callable[[], bool]
 
 # What a model folder holds, of which the Hub gets no more and no less.
-MODEL_FILES = ("config.json", "model.safetensors", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
+MODEL_FILES = tuple(name for name in FILES if name != "README.md")
 _LARGE = 1 << 17  # bytes; from here on a file is sent alone
 _TOKEN = re.compile(r"[\x21-\x7e]{8,1000}")
 _REPO = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
