@@ -74,7 +74,11 @@ def train(
         except filelock.Timeout:
             raise StudioError(f"Another training is at work in {run_dir}.", "Wait for it, or choose another folder.") from None
     try:
-        return _Run(plan, run_dir, on_event, should_stop, clock, accelerator).go()
+        snapshot = _Run(plan, run_dir, on_event, should_stop, clock, accelerator).go()
+        # Of several processes one that just ended, while threads still listen to the others, would be aborted now and then.
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+        return snapshot
     finally:
         lock.release()
 

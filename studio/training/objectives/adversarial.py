@@ -200,7 +200,7 @@ class Adversarial:
         return out
 
     def _step_g(self, step: int, micro: list[Batch], images_seen: int, stats: "_Means") -> None:
-        plan, objective = self.plan, self.plan.objective
+        objective = self.plan.objective
         share = 1 / len(micro)
         self.G.requires_grad_(True)
         self.D.requires_grad_(False)
