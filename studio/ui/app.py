@@ -36,7 +36,7 @@ from studio.ui.joins import entrances, join, openings
 from studio.ui.login import Login, read_accounts
 from studio.ui.mix import MixTab
 from studio.ui.models import ModelsTab
-from studio.ui.serving import TABS, Serving, is_loopback, strangers_may_come
+from studio.ui.serving import TABS, Serving, others_may_come, strangers_may_come
 from studio.ui.session import Session
 from studio.ui.share import SharePage
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
@@ -137,6 +137,8 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
             arrived = enter[serving.shown[0]](arrived.then)
         arrived.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
+        # The page presses it by itself, see theme.HEAD.
+        gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **{**QUIET, "trigger_mode": "multiple"})
         for id, entered in enter.items():
             entered(pages[id].select)
 
@@ -175,11 +177,10 @@ def launch(
     """
     start_log()
     accounts = read_accounts([auth] if isinstance(auth, str) else auth or (), auth_file)
-    host = host or os.environ.get("GRADIO_SERVER_NAME")
     if serving is None:
         serving = Serving(visitors=strangers_may_come(host, share, accounts))
     serving = _possible(serving)
-    if share or not is_loopback(host):
+    if others_may_come(host, share):
         # Others must not look around this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     start_marks(gr.Warning)

@@ -67,6 +67,8 @@ class Visit:
     selected: int = 0
     stop_walk: threading.Event = field(default_factory=threading.Event)
     stop_export: threading.Event = field(default_factory=threading.Event)
+    drawing: threading.Lock = field(default_factory=threading.Lock)
+    drawn: int = 0  # number of the newest drawing of the grid
 
 
 class ClassesTab:
@@ -160,10 +162,9 @@ class ClassesTab:
         self.mode.input(friendly(self._set_mode), [s, self.mode], [self.count, *self.weights], **QUIET).then(
             friendly(self._draw), inputs, pictures, **QUIET
         )
-        for slider in (self.psi, *self.weights):
-            slider.input(friendly(self._live), inputs, self.stage, **LIVE)
-        for trigger in (*(x.release for x in (self.psi, self.count, *self.weights)), self.seed.submit, self.seed.blur):
-            trigger(friendly(self._draw), inputs, pictures, **LIVE)
+        gr.on([x.input for x in (self.psi, *self.weights)], friendly(self._live), inputs, self.stage, **LIVE)
+        let_go = [x.release for x in (self.psi, self.count, *self.weights)]
+        gr.on([*let_go, self.seed.submit, self.seed.blur], friendly(self._draw), inputs, pictures, **LIVE)
         self.dice.click(lambda: random.randrange(_DICE_SEEDS), None, self.seed, **QUIET).then(friendly(self._draw), inputs, pictures, **QUIET)
         self.grid.select(friendly(self._select), s, pictures, **QUIET)
 
@@ -303,7 +304,11 @@ class ClassesTab:
         """For [chips, weights, stage, grid] after other classes were chosen, each with its weight."""
         values = [*weights, *[1.0] * MOST][:MOST]
         sliders = [{**slider, "value": value} for slider, value in zip(self._sliders(visit, mode), values, strict=True)]
-        return [self._chips_html(visit), *sliders, *self._draw(session, mode, seed, psi, count, *weights)]
+        try:
+            pictures = self._draw(session, mode, seed, psi, count, *weights)
+        except CancelledError:
+            pictures = [gr.skip(), gr.skip()]
+        return [self._chips_html(visit), *sliders, *pictures]
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -329,22 +334,28 @@ class ClassesTab:
         return list(range(min(MOST, len(self.engine.model(visit.model).classes))))
 
     def _draw(self, session: Session, mode: str, seed, psi, count, *weights) -> list:
-        """The grid and the large picture, for [stage, grid]."""
+        """The grid and the large picture, for [stage, grid]. Raises CancelledError when a newer drawing has begun: the field
+        of the seed draws when it is left, and so does the chip that is pressed by that."""
         visit = self._visit(session)
         if not visit.model:
             return [gr.skip(), gr.skip()]
+        with visit.drawing:
+            number = visit.drawn = visit.drawn + 1
         rows = self._recipes(visit, mode, seed, psi, count, *weights)
         cells = [c for row in rows for c in row]
-        pictures = self.engine.render_many(cells, preview=True)
+        pictures = self.engine.render_many(cells, preview=True, cancel=lambda: visit.drawn != number)
         classes, small = self.engine.model(visit.model).classes, len(pictures[0]) <= 128
         shown = []
         for recipe, picture in zip(cells, pictures, strict=True):
             label = f"{classes[recipe.classes[0].index]} · {recipe.seed}" if mode == _ROW else f"seed {recipe.seed}"
             shown.append({"src": data_url(picture), "small": small, "label": label})
-        visit.cells, visit.shown = cells, shown
-        visit.columns = len(rows[0]) if mode == _ROW else min(8, len(cells))
-        visit.selected = visit.selected if visit.selected < len(cells) else 0
-        return self._look(session, visit)
+        with visit.drawing:
+            if visit.drawn != number:
+                raise CancelledError()
+            visit.cells, visit.shown = cells, shown
+            visit.columns = len(rows[0]) if mode == _ROW else min(8, len(cells))
+            visit.selected = visit.selected if visit.selected < len(cells) else 0
+            return self._look(session, visit)
 
     def _look(self, session: Session, visit: Visit) -> list:
         recipe = visit.cells[visit.selected]

@@ -22,8 +22,10 @@ from studio.networks import get_family
 
 log = logging.getLogger(__name__)
 
-# A handler of ours is no part of the public API, shows no spinner over the picture, and only the newest waits.
+# A handler of ours is no part of the public API, and shows no spinner over the picture.
 QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+# Only the newest wish waits. What several controls change alike is one `gr.on` of them all, for answers to two handlers may come
+# in any order, and the older one would stay.
 LIVE = {**QUIET, "trigger_mode": "always_last"}
 # Long work tells its progress. How much of it goes on at once is for the queue to say; what waits can still be stopped.
 WORK = {"show_progress": "full", "api_visibility": "private", "concurrency_id": "work", "concurrency_limit": "default"}
@@ -190,6 +192,11 @@ def face_url(info: ModelInfo) -> str:
     family = get_family(info.family)
     lines = _SYMBOLS["translate" if family.translate else "upscale" if family.upscale else "draw"]
     return "data:image/svg+xml;base64," + base64.b64encode(_SYMBOL.format(lines).encode()).decode()
+
+
+def face_cells(models: Sequence[ModelInfo]) -> list[dict[str, Any]]:
+    """Models to press, for `cells_html`."""
+    return [{"src": face_url(m), "label": m.title, "alt": f"Model {m.title}"} for m in models]
 
 
 def stage_html(picture: np.ndarray, alt: str) -> str:

@@ -31,7 +31,7 @@ from studio.ui.components import (
     cells_html,
     data_url,
     empty_html,
-    face_url,
+    face_cells,
     file_url,
     friendly,
     note,
@@ -205,7 +205,7 @@ class ExploreTab:
         found = self._models()
         session.listed = [m.id for m in found]
         selected = session.listed.index(session.recipe.model) if session.recipe and session.recipe.model in session.listed else None
-        return cells_html([{"src": face_url(m), "label": m.title, "alt": f"Model {m.title}"} for m in found], columns=4, selected=selected)
+        return cells_html(face_cells(found), columns=4, selected=selected)
 
     def _control_values(self, recipe: Recipe, layers_choice: str) -> list:
         model = self.engine.model(recipe.model)
@@ -461,6 +461,11 @@ class ExploreTab:
         recipe = read_recipe(Path(file), Recipe)
         self.engine.library.get(recipe.model)
         return self._go(session, layers_choice, recipe)
+
+    def open_recipe(self, session: Session, recipe: Recipe) -> list:
+        """For [the outer tabs, *outputs]: a recipe of another tab is opened here."""
+        session.recipe = recipe
+        return [gr.update(selected="explore"), *self.show(session)]
 
     def reopen(self, session: Session, recipe: Recipe) -> list:
         """Values for `outputs`: a recipe from elsewhere is opened. When it cannot be drawn the one of before stays."""

@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import html
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from studio.engine.engine import Engine
 from studio.engine.gallery import BIN_DAYS, CLIP, Gallery, Item, Query
 from studio.engine.gallery_export import contact_sheet, to_zip
 from studio.errors import StudioError
-from studio.ui.components import LIVE, QUIET, Target, empty_html, friendly, note, stepwise, target_buttons
+from studio.ui.components import LIVE, QUIET, WORK, Target, empty_html, friendly, note, stepwise, target_buttons
 from studio.ui.explore import ExploreTab
 from studio.ui.gallery_page import KINDS, TABS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name
 from studio.ui.image_tab import ImageTab
@@ -227,10 +227,9 @@ class GalleryTab:
             self._fill_after(event)
             return event
 
-        for part in (self.text, self.favourite, self.since, self.until):
-            listed(part.change, self._filter, self._filters, **LIVE)
-        for part in (self.tab, self.model, self.kind, self.tag):
-            listed(part.input, self._filter, self._filters)
+        changed = [part.change for part in (self.text, self.favourite, self.since, self.until)]
+        chosen = [part.input for part in (self.tab, self.model, self.kind, self.tag)]
+        listed(functools.partial(gr.on, [*changed, *chosen]), self._filter, self._filters, **LIVE)
         listed(self.newer_page.click, lambda session: self._turn(session, -1)).success(None, js=_TO_TOP, **QUIET)
         listed(self.older_page.click, lambda session: self._turn(session, 1)).success(None, js=_TO_TOP, **QUIET)
 
@@ -270,9 +269,8 @@ class GalleryTab:
             return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True), gr.update(visible=False)]
 
         work = button.click(friendly(begin), self.session, [self.stop, self.making, self.ready], **QUIET).success(
-            friendly(run), inputs, [self.making, self.ready], show_progress="full", show_progress_on=self.making, api_visibility="private",
-            concurrency_limit=None,
-        )  # fmt: skip
+            friendly(run), inputs, [self.making, self.ready], show_progress_on=self.making, **WORK
+        )
         work.failure(lambda: [gr.update(visible=False)] * 2, None, [self.stop, self.making], **QUIET)
         work.success(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(lambda session: self._visit(session).stop.set(), self.session, None, **QUIET)
@@ -465,20 +463,21 @@ class GalleryTab:
     def _zip(self, session: Session, progress: gr.Progress = gr.Progress()) -> list:
         visit = self._visit(session)
         items = visit.taken()
-        return self._made(visit, f"gallery-{len(items)}-files.zip", lambda out: _told(
+        return self._made(session, f"gallery-{len(items)}-files.zip", lambda out: _told(
             f"{to_zip(visit.gallery, items, out, Pace(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"))  # fmt: skip
 
     def _sheet(self, session: Session, kind: str, columns: float, labels: bool, progress: gr.Progress = gr.Progress()) -> list:
         visit = self._visit(session)
         items, ending = visit.taken(), "png" if kind == "png" else "pdf"
-        return self._made(visit, f"contact-sheet-{len(items)}.{ending}", lambda out: _told(
+        return self._made(session, f"contact-sheet-{len(items)}.{ending}", lambda out: _told(
             f"{len(items):,} files on the sheet", contact_sheet(visit.gallery, items, out, int(columns), bool(labels),
                                                                 Pace(progress, "Drawing"), visit.stop.is_set)))  # fmt: skip
 
-    def _made(self, visit: Visit, name: str, make: Callable[[Path], str]) -> list:
+    def _made(self, session: Session, name: str, make: Callable[[Path], str]) -> list:
         """For [making, ready]."""
+        visit = self._visit(session)
         _clear(visit)
-        visit.made = Path(tempfile.mkdtemp(prefix="studio-gallery-"))
+        visit.made = session.place.passing()
         try:
             words = make(visit.made / name)
         except CancelledError:

@@ -165,18 +165,30 @@ class ImageTab:
         self._work(self.start_clip, self.stop_clip, "stop_clip", self._make_clip, [s, self.video, self.smoothing, *self.settings],
                    [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
 
-    def _run_after(self, event) -> None:
-        """Make something of the open picture, with progress and a way to stop."""
-        begun = event.success(friendly(self._begin), self.session, self.stop, **QUIET)
+    def _run_after(self, event, only: Callable[[Any], bool] = lambda visit: True) -> None:
+        """Make something of the open picture, with progress and a way to stop. only: of a visit, whether to."""
+
+        def begin(session: Session) -> dict:
+            return self._begin(session, only(self._visit(session)))
+
+        def run(session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
+            if not only(self._visit(session)):
+                return [gr.skip()] * len(self._shown)
+            return self._run(session, *settings, progress=progress)
+
+        begun = event.success(friendly(begin), self.session, self.stop, **QUIET)
         ran = begun.success(
-            friendly(self._run), [self.session, *self.settings], self._shown, show_progress_on=self.stage, trigger_mode="multiple", **WORK
+            friendly(run), [self.session, *self.settings], self._shown, show_progress_on=self.stage, trigger_mode="multiple", **WORK
         )
         ran.then(friendly(self._end), self.session, self.stop, **QUIET)
 
-    def _begin(self, session: Session) -> dict:
+    def _begin(self, session: Session, really: bool = True) -> dict:
         visit = self._visit(session)
+        visit.busy += 1
+        if not really:
+            return gr.skip()
         visit.stop.set()  # an older run ends
-        visit.stop, visit.busy = threading.Event(), visit.busy + 1
+        visit.stop = threading.Event()
         return gr.update(visible=self._wanted(visit))
 
     def _wanted(self, visit: Any) -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from studio.engine.recipe import Recipe
 from studio.networks import get_family
 from studio.ui.components import QUIET, Opening, Target, friendly
 from studio.ui.serving import TABS
@@ -23,16 +22,12 @@ def join(built: dict[str, Any], tabs: gr.Tabs) -> None:
     """Buttons that send what one tab has made to another, where both are there."""
     explore, mix, upscale, train = (built.get(id) for id in ("explore", "mix", "upscale", "train"))
 
-    def open_in_explore(session, recipe: Recipe) -> list:
-        session.recipe = recipe
-        return [gr.update(selected="explore"), *explore.show(session)]
-
     def open_in_train(session, path: Path, files: list[str] | None) -> list:
         return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
 
     drawn = {}  # for what is drawn from noise
     if explore:
-        drawn["explore"] = Target("explore", "Open in Explore", open_in_explore, [], [tabs, *explore.outputs])
+        drawn["explore"] = Target("explore", "Open in Explore", explore.open_recipe, [], [tabs, *explore.outputs])
     if mix:
         drawn["mix"] = mix.target
     if upscale:

@@ -75,8 +75,7 @@ class MixTab:
             ended(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
         inputs = [s, self.psi, *self.seeds, *self.weights]
-        for slider in [*self.weights, self.psi]:
-            slider.input(friendly(self._mixer), inputs, self.stage, **LIVE)
+        gr.on([x.input for x in (*self.weights, self.psi)], friendly(self._mixer), inputs, self.stage, **LIVE)
         for number in self.seeds:
             for trigger in (number.submit, number.blur):
                 trigger(friendly(self._faces), inputs, [*self.faces, self.stage], **QUIET)
@@ -160,11 +159,7 @@ class MixTab:
         recipe = session.mix_cells[index] if isinstance(index, int) and 0 <= index < len(session.mix_cells) else None
         if recipe is None:
             raise StudioError("That cell is no longer here.", "Make the grid again.")
-        return self._open_in_explore(session, recipe)
-
-    def _open_in_explore(self, session: Session, recipe: Recipe) -> list:
-        session.recipe = recipe
-        return [gr.update(selected="explore"), *self.explore.show(session)]
+        return self.explore.open_recipe(session, recipe)
 
     # -- the mixer -----------------------------------------------------------------------------------------------
 
@@ -210,4 +205,4 @@ class MixTab:
         return session.mixer
 
     def _open_mixer(self, session: Session) -> list:
-        return self._open_in_explore(session, self._mixed(session))
+        return self.explore.open_recipe(session, self._mixed(session))

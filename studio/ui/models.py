@@ -18,10 +18,10 @@ from studio.errors import StudioError
 from studio.jobs.store import Job
 from studio.models import keeping
 from studio.models.folder import ModelInfo
-from studio.settings import get_settings
+from studio.models.library import Broken
 from studio.training.plan import Plan
 from studio.ui.adding_box import AddingBox
-from studio.ui.components import LIVE, QUIET, Opening, empty_html, friendly, note, press_grid
+from studio.ui.components import LIVE, QUIET, WORK, Opening, empty_html, friendly, note, press_grid
 from studio.ui.models_page import (
     ABILITIES,
     EVERYTHING,
@@ -148,8 +148,7 @@ class ModelsTab:
     def _wire(self) -> None:
         look, tidy = [self.session, *self.enter_inputs], {"outputs": self.outputs, **QUIET}
         to_details = {"fn": None, "js": _TO_DETAILS_JS, **QUIET}
-        self.what.input(friendly(self._list), look, self.outputs, **LIVE)
-        self.find.change(friendly(self._list), look, self.outputs, **LIVE)
+        gr.on([self.what.input, self.find.change], friendly(self._list), look, self.outputs, **LIVE)
         self.about.change(**to_details)
         self.cards.select(friendly(self._press), look, **tidy).success(**to_details)
         self.close.click(friendly(self._close), look, **tidy)
@@ -179,9 +178,8 @@ class ModelsTab:
             return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True), gr.update(visible=False)]
 
         work = button.click(friendly(begin), self.session, [self.stop, self.work_view, self.zip], **QUIET).success(
-            friendly(run), inputs, outputs, show_progress="full", show_progress_on=self.work_view, api_visibility="private",
-            concurrency_limit=None,
-        )  # fmt: skip
+            friendly(run), inputs, outputs, show_progress_on=self.work_view, **WORK
+        )
         work.failure(lambda: [gr.update(visible=False)] * 2, None, [self.stop, self.work_view], **QUIET)
         work.success(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(lambda session: self._visit(session).stop.set(), self.session, None, **QUIET)
@@ -191,15 +189,22 @@ class ModelsTab:
             raise StudioError("The page is still opening.", "Try again in a moment.")
         return self._visits.setdefault(session.id, Visit())
 
+    def forget(self, session: Session) -> None:
+        """The visitor has left."""
+        self._visits.pop(session.id, Visit()).stop.set()
+
     # -- showing -------------------------------------------------------------------------------------------------
 
     def enter(self, session: Session, what: str, find: str) -> dict:
         """When the tab is opened, and after every change: the list, and the details that are open."""
-        return {**self._list(session, what, find), **self._shown(session)}
+        models, broken = self.engine.library.scan()
+        return {**self._listed(session, what, find, models, broken), **self._shown(session, models)}
 
     def _list(self, session: Session, what: str, find: str) -> dict:
+        return self._listed(session, what, find, *self.engine.library.scan())
+
+    def _listed(self, session: Session, what: str, find: str, models: list[ModelInfo], broken: list[Broken]) -> dict:
         visit, library = self._visit(session), self.engine.library
-        models, broken = library.scan()
         found = matching(models, what, find)
         visit.listed = [m.id for m in found]
         cards = cards_html(library, found, visit.model, self.engine.status()["loaded"])
@@ -214,10 +219,10 @@ class ModelsTab:
             }  # fmt: skip
         return out
 
-    def _shown(self, session: Session) -> dict:
+    def _shown(self, session: Session, models: list[ModelInfo]) -> dict:
         """The details of the visitor's model, or that none is chosen."""
         visit, library = self._visit(session), self.engine.library
-        info = next((m for m in library.scan()[0] if m.id == visit.model), None)
+        info = next((m for m in models if m.id == visit.model), None)
         off = gr.update(visible=False)
         if info is None:
             visit.model = ""
@@ -264,12 +269,12 @@ class ModelsTab:
         info, pace = self._chosen(session), Pace(progress)
         # The name of the file cannot be guessed, for whoever knows it may download it.
         moment = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
-        path = get_settings().outputs / "models" / f"{info.id}-{moment}.zip"
+        path = session.place.output("models", f"{info.id}-{moment}.zip")
         try:
             keeping.export_zip(info, path, lambda done, all_: pace("Packing", done, all_), self._visit(session).stop.is_set)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept."), visible=True), gr.update(visible=False)]
-        told = note(f"Saved as <code>{html.escape(str(path))}</code>.")
+        told = note(session.place.told(path))
         label = f"Download {info.id}.zip ({size_in_words(path.stat().st_size)})"
         return [gr.update(value=told, visible=True), gr.update(value=str(path), label=label, visible=True)]
 

@@ -90,10 +90,14 @@ def is_loopback(host: str | None) -> bool:
     return host is None or host in ("localhost", "::1") or host.startswith("127.")
 
 
-def strangers_may_come(host: str | None, share: bool, auth: Sequence) -> bool:
-    """Whether others than the host's own people can open the studio: a public link or an address for others, and no login.
+def others_may_come(host: str | None, share: bool) -> bool:
+    """Whether the studio can be opened from elsewhere: by a public link, or at an address for others.
 
     Where no host is given, what Gradio would take from the environment counts; on Hugging Face Spaces everyone may come.
     """
-    public = share or bool(os.environ.get("SPACE_ID")) or not is_loopback(host or os.environ.get("GRADIO_SERVER_NAME"))
-    return public and not auth
+    return share or bool(os.environ.get("SPACE_ID")) or not is_loopback(host or os.environ.get("GRADIO_SERVER_NAME"))
+
+
+def strangers_may_come(host: str | None, share: bool, auth: Sequence) -> bool:
+    """Whether others than the host's own people can open it: from elsewhere, and without a login."""
+    return others_may_come(host, share) and not auth

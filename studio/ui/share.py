@@ -99,8 +99,7 @@ class SharePage:
         self._empty_after(self.use.click(friendly(self._who_is_it), [s, self.token], [self.account, self.away], **QUIET))
         self.away.click(friendly(self._forget), s, [self.account, self.away], **QUIET)
         self.models.select(friendly(self._choose), s, self._chosen, **QUIET).then(friendly(self._card), about, self.card, **QUIET)
-        for part in (self.name, self.licence):
-            part.change(friendly(self._card), about, self.card, **LIVE)
+        gr.on([self.name.change, self.licence.change], friendly(self._card), about, self.card, **LIVE)
         self.who.change(friendly(self._may), [s, self.who], self.consent, **QUIET)
         self.long_work(
             self.push, self.stop, self.told, self._push, [s, self.token, self.name, self.licence, self.who],

@@ -11,7 +11,7 @@ from studio.models.card import KNOWN_LICENCES
 from studio.models.folder import ModelInfo
 from studio.sharing import hub
 from studio.sharing.preview import Preview
-from studio.ui.components import cells_html, file_url, note
+from studio.ui.components import cells_html, face_cells, note
 
 PRIVATE, PUBLIC = "private", "public"
 WHO = [("Only me (private)", PRIVATE), ("Everybody (public)", PUBLIC)]
@@ -36,8 +36,7 @@ class Visit:
 
 def grid_html(found: list[ModelInfo], selected: int | set[int] | None) -> str:
     """Models to press."""
-    cells = [{"src": file_url(m.thumbnail), "label": m.title, "alt": f"Model {m.title}"} for m in found]
-    return cells_html(cells, 3, selected)
+    return cells_html(face_cells(found), 3, selected)
 
 
 def told_consent(infos: list[ModelInfo], who: str) -> dict:

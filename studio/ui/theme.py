@@ -395,6 +395,15 @@ html body .gradio-container.gradio-container { overflow: clip; width: 100%; }
     e.preventDefault();
     (host.tagName === "BUTTON" ? host : host.querySelector("button")).click();
   });
+  // When nothing is under way the server tells Gradio's page to hang up. The page does so even if it has asked for something
+  // meanwhile, and waits for that answer until it asks again. So after each question, but its own, it asks for nothing once more.
+  let own = false, again;
+  new PerformanceObserver((list) => {
+    if (!list.getEntries().some((e) => e.name.includes("/queue/join"))) return;
+    if (own) { own = false; return; }
+    clearTimeout(again);
+    again = setTimeout(() => { own = true; document.getElementById("still-there")?.click(); }, 3000);
+  }).observe({ type: "resource" });
 })();
 </script>
 """

@@ -157,16 +157,14 @@ class TranslateTab(ImageTab):
             event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
         for trigger in (self.repeat.release, self.tile.input, self.again.click):
             run_after(trigger(friendly(lambda session: None), s, None, **QUIET))
-        for trigger in (self.strength.change, self.keep.change):
-            trigger(friendly(self._blend_live), inputs, [self.stage, self.saved, self.download], **LIVE)
+        gr.on([self.strength.change, self.keep.change], friendly(self._blend_live), inputs, [self.stage, self.saved, self.download], **LIVE)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
         self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
                         api_visibility="private", concurrency_limit=None)  # fmt: skip
         self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress_on=self.back_view, **WORK)
 
         look = (self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release)
-        for trigger in (self.video.change, *look):
-            trigger(friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
+        gr.on([self.video.change, *look], friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
 
     @property
     def _shown(self) -> list:

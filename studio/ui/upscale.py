@@ -150,19 +150,18 @@ class UpscaleTab(ImageTab):
         given = self.picture.input(friendly(self._open), [s, self.picture], [*self._shown, self.picture], **QUIET, trigger_mode="multiple")
         for event in (given, self.arrived.change(friendly(self._open_arrived), s, self._shown, **QUIET)):
             event.success(friendly(self._tell_size), [s, *self._size], self.words, **QUIET)
-            self._run_after(event)
+            self._run_after(event, _is_small)  # a large one waits for the button
         self._run_after(self.start.click(friendly(self._ask), s, None, **QUIET))
         self.model.input(friendly(self._choose_model), [s, self.model], [self.about, self.factor], **QUIET)
         self.by.input(_choose_way, self.by, [self.factor, self.side, self.pixels, self.print], **QUIET)
-        for part in self._size:
-            part.change(friendly(self._tell_size), [s, *self._size], self.words, **LIVE)
+        gr.on([part.change for part in self._size], friendly(self._tell_size), [s, *self._size], self.words, **LIVE)
         self.strength.change(friendly(self._blend_live), [s, self.strength], [self.stage, self.window, self.saved, self.download], **LIVE)
         self.stage.select(friendly(self._look_at), [s, self.strength], self.window, **LIVE)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
         self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
                         api_visibility="private", concurrency_limit=None)  # fmt: skip
-        for trigger in (self.video.change, self.model.input, self.strength.release):
-            trigger(friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
+        gr.on([self.video.change, self.model.input, self.strength.release], friendly(self._first_frame), [self.video, *self.settings],
+              [self.clip_stage, self.clip_facts], **LIVE)  # fmt: skip
 
     @property
     def _shown(self) -> list:
@@ -239,7 +238,7 @@ class UpscaleTab(ImageTab):
         except StudioError as e:
             visit.path = None
             return [*self._page(refusal(e), False), None]
-        visit.asked = original.width * original.height <= _QUICK
+        visit.asked = _is_small(visit)
         told = note(f"<b>{original.width:,} x {original.height:,} px</b> · choose how large, then press <b>Upscale it</b>.")
         return [*self._page(alone_html(original.view(VIEW), "Your picture"), True, told), gr.skip()]
 
@@ -378,6 +377,11 @@ class UpscaleTab(ImageTab):
         frame, _ = first_frame(need_video(video))
         recipe, _ = self._recipe(frame.width, frame.height, *settings)
         return self._into_clip(session, video, smoothing, self.engine.stamped(recipe), self.engine.upscale, progress)
+
+
+def _is_small(visit: Visit) -> bool:
+    original = visit.original
+    return original is not None and original.width * original.height <= _QUICK
 
 
 def _own_scale(info: ModelInfo) -> int:

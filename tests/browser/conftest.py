@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from playwright.sync_api import sync_playwright
 
+from studio.jobs.store import JobStore
 from tests.conftest import save_tiny
 from tests.get_chromium import find
 
@@ -12,6 +13,19 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 ]  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that failed shows what was on the page, and how the trainings stand."""
+    report = yield
+    page, home = item.funcargs.get("page"), item.funcargs.get("home")
+    if call.when == "call" and report.failed and page is not None:
+        with contextlib.suppress(Exception):  # the browser itself may be what failed
+            report.sections.append(("The page", page.locator("body").inner_text(timeout=5000)))
+        if home is not None and (home / "jobs.sqlite").exists():
+            report.sections.append(("Its trainings", "\n".join(map(str, JobStore(home / "jobs.sqlite").list()))))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +83,17 @@ def page(browser, studio):
     assert not errors, errors
 
 
+@pytest.fixture
+def phone(browser, studio):
+    """A visitor with a narrow screen, whose first picture has appeared."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(180_000)  # of failing only; a machine may be slow
+    page.goto(studio[0])
+    page.wait_for_selector("#explore-stage img")
+    yield page
+    page.close()
+
+
 @contextlib.contextmanager
 def visit(browser, home):
     """A page of a studio that has only the models of a home, once its first picture has appeared."""
@@ -81,6 +106,7 @@ def visit(browser, home):
         app = build(engine, supervisor)
         _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
         page = browser.new_page()
+        page.set_default_timeout(180_000)  # of failing only; a machine may be slow
         page.goto(url)
         page.wait_for_selector("#explore-stage img")
         yield page

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from studio.engine.recipe import Recipe
 from studio.engine.sources import find
 from studio.models.folder import save_folder
 from studio.ui.serving import Serving
+from tests.browser.test_gallery import CELLS
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, save_translator
 from tests.browser.test_upscale import open_upscale
@@ -215,3 +217,31 @@ def test_a_visitor_on_a_phone_sees_the_words_and_nothing_sticks_out(browser, ope
     page.wait_for_selector("#explore-stage img", timeout=180_000)
     assert page.locator("#welcome").is_visible() and page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
+
+
+def test_a_stranger_takes_pictures_and_a_model_along(two, home, tmp_path):
+    a, b = two
+    a.click("#save")
+    a.wait_for_selector("#download:visible, #saved:visible")
+    a.get_by_role("tab", name="Gallery").click()
+    a.wait_for_selector("#gallery-told:has-text('1 file')")
+    assert str(home) not in a.locator("#gallery-told").inner_text()
+    a.click("#gallery-choose")
+    a.wait_for_selector("#gallery-several:visible, #gallery-zip:visible")
+    a.click(CELLS)
+    a.wait_for_selector("#gallery-count:has-text('1 chosen')")
+    a.click("#gallery-zip")
+    a.wait_for_selector("#gallery-ready:visible")
+    with zipfile.ZipFile(download(a, "#gallery-ready", tmp_path)) as archive:
+        assert [n.split("/")[0] for n in archive.namelist()] == ["explore", "README.txt"]
+    b.get_by_role("tab", name="Gallery").click()
+    b.wait_for_selector("#gallery-told:has-text('0 files')")
+
+    a.get_by_role("tab", name="Models").click()
+    a.click("#models-cards [data-i='0']")
+    a.click("#models-export")
+    a.wait_for_selector("#models-zip:visible")
+    assert str(home) not in a.locator("#models-work").inner_text()
+    with zipfile.ZipFile(download(a, "#models-zip", tmp_path)) as archive:
+        assert any(n.endswith("/model.safetensors") for n in archive.namelist())
+    assert not [p for p in (home / "outputs").rglob("*") if p.is_file()], "nothing of a stranger's lies among the host's"

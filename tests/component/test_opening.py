@@ -18,11 +18,12 @@ from studio.cli import main
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.jobs.supervisor import Supervisor
 from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.cyclegan import CycleGANConfig, Generator
 from studio.settings import can_write, get_settings, start_log
-from studio.ui.app import _tell, launch
+from studio.ui.app import _tell, build, launch
 from studio.ui.explore import ExploreTab
 from studio.ui.serving import Serving
 from studio.ui.session import Session
@@ -49,7 +50,7 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
     save_tiny(tmp_path / "home" / "models", "anna")
     nowhere = "http://127.0.0.1:9"  # the port for what is thrown away
     environment = {
-        **os.environ, "PYTHONUNBUFFERED": "1", "STUDIO_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1",
+        **os.environ, "PYTHONUNBUFFERED": "1", "STUDIO_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "cache"),
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), nowhere), "NO_PROXY": "127.0.0.1,localhost",
     }  # fmt: skip
     command = [sys.executable, "-m", "studio", "--no-browser", "--device", "cpu", "--share", "--tabs", "explore"]
@@ -173,11 +174,9 @@ def test_more_work_than_the_queue_holds_is_refused_in_a_sentence(studio_home, mo
                 return client.post("/gradio_api/queue/join", json={"fn_index": fn_index, "session_hash": "s", "data": data})
 
             assert ask(arrive, []).status_code == 200
-            with client.stream("GET", "/gradio_api/queue/data?session_hash=s") as events:
-                for line in events.iter_lines():
-                    if "process_completed" in line:
-                        assert json.loads(line.removeprefix("data: "))["success"]
-                        break
+            with client.stream("GET", "/gradio_api/queue/data?session_hash=s") as events:  # to its end: who hangs up asks for nothing more
+                answered = [json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if "process_completed" in line]
+            assert [a["success"] for a in answered] == [True]
             engine._worker.ask(release.wait)  # the device is busy
             work = [None, "1", "2", "middle", 0, 3, 0.7]
             answers = [ask(grid, work)]
@@ -191,3 +190,16 @@ def test_more_work_than_the_queue_holds_is_refused_in_a_sentence(studio_home, mo
         release.set()
         app.close()
         engine.close()
+
+
+def test_what_several_controls_change_alike_is_asked_for_in_turn(tmp_path):
+    """Answers to two handlers may come in any order, and the older one would stay."""
+    save_tiny(tmp_path / "models", "anna")
+    with Engine(Library([tmp_path / "models"]), device="cpu") as engine, Supervisor(tmp_path) as supervisor:
+        live = [
+            (f.fn.__qualname__, *(o._id for o in f.outputs))
+            for f in build(engine, supervisor).fns.values()
+            if f.trigger_mode == "always_last" and f.fn and "<locals>" not in f.fn.__qualname__
+        ]
+    assert {"ModelsTab._list", "GalleryTab._filter", "UpscaleTab._tell_size"} <= {name for name, *_ in live}
+    assert sorted(set(live)) == sorted(live)

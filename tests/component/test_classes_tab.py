@@ -1,0 +1,51 @@
+"""The Classes tab without a browser: what two requests at the same time leave behind."""
+
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+
+import gradio as gr
+
+from studio.ui.classes import ClassesTab
+from studio.ui.session import Session
+
+
+def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
+    with gr.Blocks():
+        tab = ClassesTab(engine, gr.State(), None)
+    session = Session()
+    visit = tab._visit(session)
+    visit.model, visit.chosen = "tiny-classes", [0]
+    rendered, go_on, render_many = threading.Event(), threading.Event(), engine.render_many
+
+    def held_up(recipes, **how):
+        pictures = render_many(recipes, **how)
+        if not rendered.is_set():
+            rendered.set()
+            assert go_on.wait(60)
+        return pictures
+
+    monkeypatch.setattr(engine, "render_many", held_up)
+    with ThreadPoolExecutor() as pool:
+        old = pool.submit(tab._draw, session, "blend", 5, 0.7, 8, 1.0)
+        assert rendered.wait(60)
+        visit.chosen = [0, 2]
+        stage, grid = tab._draw(session, "blend", 5, 0.7, 8, 1.0, 1.0)
+        go_on.set()
+        assert isinstance(old.exception(), CancelledError)
+    assert "kind 0 and kind 2, seed 5" in stage and [len(c.classes) for c in visit.cells] == [2] * 8
+
+
+def test_a_chip_whose_pictures_were_overtaken_is_still_marked(engine, monkeypatch):
+    with gr.Blocks():
+        tab = ClassesTab(engine, gr.State(), None)
+    session = Session()
+    tab._choose_model(session, "tiny-classes", "blend", 5, 0.7, 8, 1.0)
+
+    def overtaken(*args, **how):
+        raise CancelledError
+
+    monkeypatch.setattr(engine, "render_many", overtaken)
+    press = gr.EventData(None, {"index": 2})
+    chips, first, second, *rest, stage, grid = tab._press(session, press, "blend", 5, 0.7, 8, *[1.0] * 8)
+    assert chips.count('class="on"') == 2 and second["label"] == "Weight of kind 2"
+    assert stage == grid == gr.skip()
