@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# In workers and commands too: threads cost tiny networks more than they give, and sums are rounded alike only with as many everywhere.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
@@ -16,8 +18,6 @@ from studio.models.library import Library
 from studio.networks.stylegan2 import Discriminator, Generator, StyleGAN2Config
 
 ROOT = Path(__file__).resolve().parent.parent
-
-torch.set_num_threads(1)  # tiny networks: threads cost more than they give
 
 
 @pytest.fixture(scope="session")

@@ -173,16 +173,12 @@ def test_the_model_of_explore_is_followed(page, studio):
     assert page.locator("#classes-seed input").input_value() == "9"
 
 
-def test_nothing_sticks_out_on_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img", timeout=60_000)
-    open_classes(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.get_by_label("Each class with the same seed (row)").click()
-    page.wait_for_selector("#classes-grid [title='kind 2 · 1']")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+def test_nothing_sticks_out_on_a_phone(phone):
+    open_classes(phone)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.get_by_label("Each class with the same seed (row)").click()
+    phone.wait_for_selector("#classes-grid [title='kind 2 · 1']")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_library_without_classes_says_what_to_do(browser, tmp_path, monkeypatch):

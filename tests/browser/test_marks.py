@@ -91,16 +91,12 @@ def test_what_is_shown_can_be_saved_from_the_page_with_its_mark(page, tmp_path):
     assert tell(tmp_path / "p.webp").by_ai
 
 
-def test_it_fits_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img")
-    open_marks(page)
-    page.check("#marks-signed input")
-    page.check("#marks-way input[value=given]")
-    page.wait_for_selector("#marks-key")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+def test_it_fits_a_phone(phone):
+    open_marks(phone)
+    phone.check("#marks-signed input")
+    phone.check("#marks-way input[value=given]")
+    phone.wait_for_selector("#marks-key")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_visitors_of_a_shared_studio_can_only_ask(studio):

@@ -258,35 +258,30 @@ def test_a_hostile_model_is_only_words(page):
     assert not [url for url in asked if "example.org" in url or url.endswith("/x")]
 
 
-def test_it_fits_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(180_000)  # of failing only; a machine may be slow
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img")
-    open_models(page)
+def test_it_fits_a_phone(phone):
+    open_models(phone)
 
     def fits():
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
     fits()
-    page.locator("#models-cards [data-i]", has_text="Evil").or_(card(page, "onerror")).first.click()
-    page.wait_for_selector("#models-card >> text=window.hacked")
-    page.wait_for_function("document.querySelector('#models-details').getBoundingClientRect().top < 844")
+    phone.locator("#models-cards [data-i]", has_text="Evil").or_(card(phone, "onerror")).first.click()
+    phone.wait_for_selector("#models-card >> text=window.hacked")
+    phone.wait_for_function("document.querySelector('#models-details').getBoundingClientRect().top < 844")
     fits()
-    open_adding(page, "From Hugging Face")
-    page.wait_for_selector("#models-repo:visible")
+    open_adding(phone, "From Hugging Face")
+    phone.wait_for_selector("#models-repo:visible")
     fits()
-    open_adding(page, "Well-known ones")
-    page.wait_for_selector("#models-known [data-i]")
+    open_adding(phone, "Well-known ones")
+    phone.wait_for_selector("#models-known [data-i]")
     fits()
-    press(page, "Sharp")
-    page.click("#models-delete")
-    page.wait_for_selector("#models-undo-box:visible")
-    open_bin(page)
-    page.wait_for_selector("#models-bin [data-i]")
+    press(phone, "Sharp")
+    phone.click("#models-delete")
+    phone.wait_for_selector("#models-undo-box:visible")
+    open_bin(phone)
+    phone.wait_for_selector("#models-bin [data-i]")
     fits()
-    page.click("#models-undo")
-    page.wait_for_selector("#models-about h3:text-is('Sharp')")
-    page.click("#models-close")
-    page.wait_for_selector("#models-details", state="hidden")
-    page.close()
+    phone.click("#models-undo")
+    phone.wait_for_selector("#models-about h3:text-is('Sharp')")
+    phone.click("#models-close")
+    phone.wait_for_selector("#models-details", state="hidden")

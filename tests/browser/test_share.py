@@ -134,12 +134,8 @@ def test_a_space_is_looked_at_kept_and_pushed(page, browser, server, tmp_path):
     assert repo.private and repo.kind == "space" and repo.card["title"] == "Annas <b>studio</b>" and "app.py" in repo.files
 
 
-def test_it_fits_a_narrow_screen(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img")
-    open_share(page)
-    page.click("#share-space > button")
-    page.wait_for_selector("#space-chosen button.on")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+def test_it_fits_a_narrow_screen(phone):
+    open_share(phone)
+    phone.click("#share-space > button")
+    phone.wait_for_selector("#space-chosen button.on")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390

@@ -259,15 +259,11 @@ def test_two_visitors_do_not_meet(page, browser, studio):
     other.close()
 
 
-def test_nothing_sticks_out_on_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img", timeout=60_000)
+def test_nothing_sticks_out_on_a_phone(phone):
     for tab in ("Explore", "Mix"):
-        page.get_by_role("tab", name=tab).click()
-        page.wait_for_selector("#explore-stage img:visible" if tab == "Explore" else "#mixer-stage img:visible")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+        phone.get_by_role("tab", name=tab).click()
+        phone.wait_for_selector("#explore-stage img:visible" if tab == "Explore" else "#mixer-stage img:visible")
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_api_renders_a_recipe(studio, tmp_path):
@@ -335,15 +331,11 @@ def test_a_stopped_grid_and_a_stopped_clip_end(page, studio, monkeypatch):
     assert at_work.is_set()
 
 
-def test_on_a_phone_the_picture_stays_in_sight_of_the_sliders(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img", timeout=60_000)
-    page.wait_for_selector("#direction-7:visible")
-    page.locator("#direction-7").evaluate("(e) => e.scrollIntoView({ block: 'end' })")
-    box = page.locator("#explore-stage img").bounding_box()
-    assert 0 <= box["y"] < 100 and page.locator("#direction-7").bounding_box()["y"] > box["y"] + box["height"]
-    page.close()
+def test_on_a_phone_the_picture_stays_in_sight_of_the_sliders(phone):
+    phone.wait_for_selector("#direction-7:visible")
+    phone.locator("#direction-7").evaluate("(e) => e.scrollIntoView({ block: 'end' })")
+    box = phone.locator("#explore-stage img").bounding_box()
+    assert 0 <= box["y"] < 100 and phone.locator("#direction-7").bounding_box()["y"] > box["y"] + box["height"]
 
 
 def test_the_pad_obeys_the_arrow_keys(page, studio):

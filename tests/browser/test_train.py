@@ -217,22 +217,18 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.wait_for_function("() => document.querySelector('#train-side input').value === '64'")
 
 
-def test_every_kind_can_be_chosen_and_the_page_fits_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img", timeout=60_000)
-    open_train(page)
-    page.get_by_role("tab", name="2 What to make").click()
+def test_every_kind_can_be_chosen_and_the_page_fits_a_phone(phone):
+    open_train(phone)
+    phone.get_by_role("tab", name="2 What to make").click()
     for goal in GOALS:
-        page.get_by_role("tab", name="1 Pictures").click()
-        page.check(f"#train-goal input[value={goal.name}]")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.get_by_role("tab", name="2 What to make").click()
+        phone.get_by_role("tab", name="1 Pictures").click()
+        phone.check(f"#train-goal input[value={goal.name}]")
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+        phone.get_by_role("tab", name="2 What to make").click()
         if goal.name == "draw":
-            page.click("#train-more")
-        page.wait_for_function(KINDS_SHOWN, arg=[k.name for k in KINDS if k.goal == goal.name])
-    page.get_by_role("button", name="Which one should I use?").click()
-    page.wait_for_selector(".gs-advice tr >> nth=1")
-    assert page.locator(".gs-advice tbody tr").count() == len(KINDS)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+            phone.click("#train-more")
+        phone.wait_for_function(KINDS_SHOWN, arg=[k.name for k in KINDS if k.goal == goal.name])
+    phone.get_by_role("button", name="Which one should I use?").click()
+    phone.wait_for_selector(".gs-advice tr >> nth=1")
+    assert phone.locator(".gs-advice tbody tr").count() == len(KINDS)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390

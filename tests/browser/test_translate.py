@@ -295,20 +295,15 @@ def test_two_visitors_do_not_see_each_others_pictures(page, browser, studio, tmp
     assert same(pixels(page, AFTER), picture(11)), "and keep their own"
 
 
-def test_nothing_sticks_out_on_a_phone(browser, studio, tmp_path):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(180_000)
-    page.goto(studio[0])
-    page.wait_for_selector("#explore-stage img")
-    open_translate(page)
+def test_nothing_sticks_out_on_a_phone(phone, tmp_path):
+    open_translate(phone)
     picture(2, 1200, 500).save(tmp_path / "wide.png")
-    give(page, tmp_path / "wide.png")
-    page.click("#translate-back")
-    page.wait_for_selector("#translate-back-view figure")
+    give(phone, tmp_path / "wide.png")
+    phone.click("#translate-back")
+    phone.wait_for_selector("#translate-back-view figure")
     for label in ("Several pictures", "A video", "One picture"):
-        page.get_by_label(label, exact=True).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, label
-    page.close()
+        phone.get_by_label(label, exact=True).click()
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390, label
 
 
 def test_a_library_without_translators_says_what_to_do(browser, tmp_path, monkeypatch):

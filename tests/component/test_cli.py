@@ -144,7 +144,7 @@ def test_train_stops_cleanly_and_goes_on(home, pictures, tmp_path):
 
     (tmp_path / "plan.toml").write_text(tiny_plan(pictures).to_toml())
     command = [sys.executable, "-m", "studio", "train", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "run"), "--device", "cpu"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     lines = []
     for line in process.stdout:

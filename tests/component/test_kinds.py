@@ -69,7 +69,7 @@ def test_it_trains_stops_and_goes_on_and_its_pictures_come_from_the_engine(kind,
     assert numbers(tmp_path / "parts")[-1]["step"] == 3
     if get_kind(kind).grows:
         assert 0 < torch.load(tmp_path / "parts" / "state.pt")["objective"]["G"]["synthesis.grown"] % 1 < 1, "in the middle of a fade"
-    parts = train(plan, tmp_path / "parts", device="cpu")
+    train(plan, tmp_path / "parts", device="cpu")
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "parts")
     assert same_state(tmp_path / "whole", tmp_path / "parts")
     explore(whole)

@@ -29,18 +29,12 @@ from tests.component.test_trainer import numbers, same_state, tiny_plan
 from tests.component.test_translation import ORANGE, TEAL, cycle_plan, squares
 
 
-LONG = 60  # seconds after which a test gives up waiting
+LONG = 300  # seconds after which a test gives up waiting
 
 
 @pytest.fixture
 def plan(pictures):
     return tiny_plan(pictures)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    # Sums are rounded alike only with as many threads everywhere.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 # -- several processes ---------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_killed_at_random_moments_it_ends_the_same(pictures, tmp_path):
     """SIGKILL to a real process, several times; the events and every tensor equal those of a run left alone."""
     plan = tmp_path / "plan.toml"
     plan.write_text(tiny_plan(pictures).to_toml())
-    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
 
     def start(run):
         command = [sys.executable, "-m", "studio", "train", str(plan), "--out", str(run), "--device", "cpu"]
@@ -164,7 +164,7 @@ def test_two_processes_train_as_one(pictures, tmp_path):
     """Randomness hangs on the micro-batch, so sharing micro-batches out changes rounding at most."""
     plan = tiny_plan(pictures, optimizer=Optimizer(batch=8, micro_batch=4), budget=Budget(kimg=0.04, log_kimg=0.008))
     (tmp_path / "plan.toml").write_text(plan.to_toml())
-    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home")}
     for processes, run in ((1, "one"), (2, "two")):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
         command = [sys.executable, *launcher, "studio", "train", str(tmp_path / "plan.toml"), "--out", str(tmp_path / run), "--device", "cpu"]

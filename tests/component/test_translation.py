@@ -167,7 +167,7 @@ def test_two_processes_train_as_one(sides, tmp_path):
     plan = dataclasses.replace(plan, optimizer=Optimizer(batch=4, micro_batch=2, lr_g=0.002, lr_d=0.002, beta1=0.5),
                                budget=Budget(kimg=0.024, **{**RARELY, "log_kimg": 0.004}))  # fmt: skip
     (tmp_path / "plan.toml").write_text(plan.to_toml())
-    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "studio", "train"]
     command += [str(tmp_path / "plan.toml"), "--out", str(tmp_path / "two"), "--device", "cpu"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

@@ -34,12 +34,6 @@ ROWS = {
 CURVES = {"cyclegan": {"cycle", "identity"}, "cut": {"nce"}, "pix2pix": {"l1"}, "colourise": {"l1"}, "lineart": {"l1"}}
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    # Sums are rounded alike only with as many threads everywhere.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
 def heap(folder: Path, names: list[str], seed: int) -> Path:
     """Discs of random colour, 144 px."""
     folder.mkdir()

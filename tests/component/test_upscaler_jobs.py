@@ -29,12 +29,6 @@ from tests.component.test_jobs import LONG, begun
 from tests.component.test_trainer import numbers, same_state
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    # Sums are rounded alike only with as many threads everywhere.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
 def art(folder: Path, sizes: list[tuple[int, int]]) -> Path:
     """Coarse noise, smoothly enlarged, of (width, height)."""
     folder.mkdir()

@@ -442,7 +442,7 @@ def test_little_memory_and_time(tmp_path, studio_home):
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
     command = [sys.executable, "-c", _LIMITED, *(str(tmp_path / name) for name in files)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])

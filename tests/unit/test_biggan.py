@@ -6,7 +6,6 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from studio.models.folder import load_network, read_tensors, save_folder
 from studio.networks import biggan, get_family
