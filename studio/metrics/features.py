@@ -90,9 +90,9 @@ class EfficientNetLite0(nn.Module):
         return self.classifier(self.features(x))
 
 
-@functools.lru_cache(maxsize=1)
-def load_efficientnet() -> EfficientNetLite0:
-    """The network with its ImageNet weights, frozen, in eval mode.
+@functools.lru_cache(maxsize=4)
+def load_efficientnet(device: torch.device = torch.device("cpu")) -> EfficientNetLite0:
+    """The network with its ImageNet weights on a device, frozen, in eval mode. All share it, so that nobody may move it elsewhere.
 
     Raises StudioError when the package with the weights is missing or holds something else.
     """
@@ -113,7 +113,7 @@ def load_efficientnet() -> EfficientNetLite0:
     if [tuple(v.shape) for v in given] != [tuple(v.shape) for v in own.values()]:
         raise StudioError("The feature network's weights are not those of EfficientNet-Lite0.", "Reinstall the package.")
     net.load_state_dict(dict(zip(own, given, strict=True)), strict=False)
-    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
 class FeatureNet:
@@ -124,7 +124,7 @@ class FeatureNet:
 
     def __init__(self, size: int = 224, device: str | torch.device = "cpu"):
         self.size, self.device = size, torch.device(device)
-        self.net = load_efficientnet().to(self.device)
+        self.net = load_efficientnet(self.device)
 
     def prepare(self, images: np.ndarray) -> torch.Tensor:
         """uint8 (N, H, W, 3) -> (N, 3, size, size) in [-1, 1] (mean and standard deviation 0.5)."""

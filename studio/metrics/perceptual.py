@@ -4,6 +4,7 @@ The papers compare feature maps of VGG19 (Ledig 2017, Sec. 2.2.1; Wang 2018, Sec
 once; without them the early layers of EfficientNet-Lite0, which the studio carries, take their place.
 """
 
+import copy
 from pathlib import Path
 
 import torch
@@ -83,7 +84,7 @@ class EfficientNetLoss(nn.Module):
     def __init__(self):
         super().__init__()
         net = load_efficientnet()
-        self.stem, self.stages = net.stem, net.stages[:_STAGES]
+        self.stem, self.stages = copy.deepcopy(net.stem), copy.deepcopy(net.stages[:_STAGES])
 
     def forward(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():

@@ -371,7 +371,7 @@ class _Run:
 
     def _meter(self, name: str, real: np.ndarray) -> KidMeter:
         if name not in self.kid:
-            self.kid[name] = KidMeter(real, seed=self.plan.seed)
+            self.kid[name] = KidMeter(real, seed=self.plan.seed, device=self.accelerator.device)
         return self.kid[name]
 
     def _snapshot(self) -> None:

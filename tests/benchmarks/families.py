@@ -1,12 +1,12 @@
-"""Every kind of model that draws from noise shown equally many pictures: `python -m tests.benchmarks.families PICTURES OUT [KIMG] [KINDS]`.
+"""Every kind of model that draws from noise shown equally many pictures: `python -m tests.benchmarks.families PICTURES OUT`.
 
-64 px, from nothing, one thread, so many thousand pictures each (16 unless said otherwise), KID of 2,000 generated ones at the
-end. Prints a table in Markdown, with minutes of processor time; OUT/KIND/sheet.webp is what each kind draws.
-KINDS: names, comma between; all unless said.
+64 px, from nothing, so many thousand pictures each, KID of 2,000 generated ones at the end. Prints a table in Markdown;
+OUT/KIND/sheet.webp is what each kind draws. Minutes are of processor time, of one thread; on a card by the clock.
 """
 
+import argparse
 import dataclasses
-import sys
+import math
 import time
 from pathlib import Path
 
@@ -23,26 +23,35 @@ from studio.training.watch import Watch
 
 
 def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
-    """The preset's plan for many pictures on a CPU, with another length."""
+    """The preset's plan for many pictures on a CPU, with another length: the same networks on a card."""
     plan = preset("standard", pictures=12_000, resolution=64, device="cpu", kind=kind)
     if get_kind(kind).grows:
         part = 0.6 * kimg / 6
         plan = dataclasses.replace(plan, growth=Growth(start=8, fade_kimg=part, stable_kimg=part))
-    budget = Budget(kimg=kimg, log_kimg=1, sample_kimg=kimg, snapshot_kimg=kimg, state_kimg=10, metric_images=2000)
+    budget = Budget(kimg=kimg, log_kimg=1, sample_kimg=kimg, snapshot_kimg=kimg, state_kimg=max(10, kimg / 10), metric_images=2000)
     plan = dataclasses.replace(plan, budget=budget, data=dataclasses.replace(plan.data, path=pictures))
     return learning_classes(plan) if kind == "biggan" else plan
 
 
 def main() -> None:
     """Train each, then print its row."""
-    pictures, out = sys.argv[1:3]
-    kimg = float(sys.argv[3]) if len(sys.argv) > 3 else 16.0
-    names = sys.argv[4].split(",") if len(sys.argv) > 4 else [k.name for k in KINDS if k.draws]
+    kinds = [k.name for k in KINDS if k.draws]
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.families", description="Kinds of models compared.")
+    parser.add_argument("pictures", help="a folder or zip of pictures")
+    parser.add_argument("out", type=Path, help="a folder for the runs")
+    parser.add_argument("--kimg", type=float, default=16.0, help="thousands of pictures that each is shown (default: 16)")
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds, help="default: all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="what is not done by then ends early, each kind by itself")
+    args = parser.parse_args()
     torch.set_num_threads(1)
+    clock = time.process_time if args.device == "cpu" else time.monotonic
     print("| Kind | Parameters of the generator | Pictures seen | Minutes | KID |\n|---|---|---|---|---|", flush=True)
-    for name in names:
-        run_dir = Path(out) / name
-        snapshot = train(plan_of(name, pictures, kimg), run_dir, clock=time.process_time, device="cpu")
+    for name in args.kinds:
+        run_dir, end = args.out / name, clock() + args.minutes * 60
+        wish = lambda end=end: "finish" if clock() > end else False  # noqa: E731
+        device = "cpu" if args.device == "cpu" else None
+        snapshot = train(plan_of(name, args.pictures, args.kimg), run_dir, should_stop=wish, clock=clock, device=device)
         watch = Watch(run_dir).refresh()
         Image.open(watch.samples[-1].path).crop((0, 0, 512, 256)).save(run_dir / "sheet.webp", lossless=True)
         size = sum(p.numel() for p in build_network(open_folder(snapshot)).parameters())

@@ -75,10 +75,10 @@ def test_it_trains_stops_and_goes_on_and_its_pictures_come_from_the_engine(kind,
     explore(whole)
 
 
-def explore(folder: Path):
+def explore(folder: Path, device: str = "cpu"):
     """What the pages do with a snapshot."""
-    model = load(folder, "cpu")
-    with Engine(Library([folder.parent]), device="cpu") as engine:
+    model = load(folder, device)
+    with Engine(Library([folder.parent]), device=device, precision="fp32") as engine:
         one, two = (Recipe(model=folder.name, seeds=(SeedWeight(seed),), psi=0.7) for seed in (1, 2))
         classes = () if not model.c_dim else (ClassWeight(0, 0.5), ClassWeight(1, 0.5))
         edited = one.replace(edits=(Edit("random:0:0", 2.0),))
@@ -101,7 +101,7 @@ def explore(folder: Path):
             assert np.abs(blend.astype(int) - engine.render(one.replace(classes=classes))).max() <= 1
     # So few steps move a picture by less than a level; what the network gives tells them apart.
     with torch.inference_mode():
-        pictures = torch.cat([model.network.synthesis(w[None]) for w in ws])
+        pictures = torch.cat([model.network.synthesis(w[None].to(device)).cpu() for w in ws])
     assert torch.isfinite(pictures).all()
     assert torch.cdist(pictures.flatten(1), pictures.flatten(1)).fill_diagonal_(1).min() > 0
     assert (pictures[0] - pictures[2]).abs().max() > 1e-4, "the edit shows"

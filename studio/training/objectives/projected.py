@@ -55,9 +55,8 @@ class ProjectedDiscriminator(nn.Module):
         super().__init__()
         if config.c_dim:
             raise ValueError("the projected discriminator does not know classes")
-        # In a list, so that its frozen weights are neither saved nor counted with the discriminator's own.
-        self._net = [load_efficientnet()]
-        channels = [self._net[0].stages[i][-1].layers[-1].conv.out_channels for i in _STAGES]
+        # Its frozen weights are neither saved nor counted with the discriminator's own.
+        channels = [load_efficientnet().stages[i][-1].layers[-1].conv.out_channels for i in _STAGES]
         self.across_channels = nn.ModuleList(_FrozenConv(c, w, 1) for c, w in zip(channels, _WIDTHS, strict=True))
         self.across_scales = nn.ModuleList(_FrozenConv(w, v, 3) for v, w in zip(_WIDTHS, _WIDTHS[1:], strict=False))
         sizes = [_INPUT // 4, _INPUT // 8, _INPUT // 16, _INPUT // 32]
@@ -65,7 +64,7 @@ class ProjectedDiscriminator(nn.Module):
 
     def features(self, img: torch.Tensor) -> list[torch.Tensor]:
         """img: (N, C, H, W) in [-1, 1] -> mixed maps from fine to coarse."""
-        net = self._net[0].to(img.device)
+        net = load_efficientnet(img.device)
         x = img.expand(-1, 3, -1, -1) if img.shape[1] == 1 else img
         x = F.interpolate(x, (_INPUT, _INPUT), mode="bilinear", align_corners=False, antialias=img.shape[-1] > _INPUT)
         maps = net.stage_maps(x.contiguous(memory_format=torch.channels_last))
