@@ -126,9 +126,9 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
                 built[id].stage.change(describe, None, status, **QUIET)
         explore = built.get("explore")
 
-        def begin(request: gr.Request) -> list:
+        def begin(request: gr.Request) -> list | Session:
             new = arrive(engine, visitors, request)
-            return [new, *(explore.begin(new) if explore else [])]
+            return [new, *explore.begin(new)] if explore else new  # of a single output Gradio takes a list as its value
 
         arrived = app.load(friendly(begin), None, [session, *(explore.outputs if explore else [])], **QUIET)
         arrived = arrived.then(describe, None, status, **QUIET)

@@ -173,19 +173,25 @@ def test_more_work_than_the_queue_holds_is_refused_in_a_sentence(studio_home, mo
             def ask(fn_index: int, data: list) -> httpx.Response:
                 return client.post("/gradio_api/queue/join", json={"fn_index": fn_index, "session_hash": "s", "data": data})
 
+            def succeeded() -> list[bool]:
+                """Of all that was asked for. Read to the end: who hangs up asks for nothing more."""
+                with client.stream("GET", "/gradio_api/queue/data?session_hash=s") as events:
+                    done = [json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if "process_completed" in line]
+                return [d["success"] for d in done]
+
             assert ask(arrive, []).status_code == 200
-            with client.stream("GET", "/gradio_api/queue/data?session_hash=s") as events:  # to its end: who hangs up asks for nothing more
-                answered = [json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if "process_completed" in line]
-            assert [a["success"] for a in answered] == [True]
+            assert succeeded() == [True]
             engine._worker.ask(release.wait)  # the device is busy
             work = [None, "1", "2", "middle", 0, 3, 0.7]
             answers = [ask(grid, work)]
             queue = app._queue.event_queue_per_concurrency_id["work"]
-            while queue.queue or not queue.current_concurrency:
+            while queue.queue:
                 release.wait(0.01)  # until the first is at work
             answers += [ask(grid, work), ask(grid, work)]
             assert [a.status_code for a in answers] == [200, 200, 503]
             assert "Queue is full" in answers[2].json()["detail"], "the page then says that it is busy, and to try again"
+            release.set()
+            assert succeeded() == [True, True]
     finally:
         release.set()
         app.close()
