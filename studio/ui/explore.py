@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import html
 import json
 import random
@@ -281,9 +282,9 @@ class ExploreTab:
     def _wire(self) -> None:
         s, everything = self.session, self.outputs
 
-        def change(trigger, fn, inputs=(), live=False):
+        def change(trigger, fn, inputs=()):
             """A control that alters the recipe and draws it."""
-            trigger(friendly(fn), [s, *inputs], self.picture, **(LIVE if live else QUIET))
+            trigger(friendly(fn), [s, *inputs], self.picture, **LIVE)
 
         def jump(trigger, fn, inputs=()):
             """Something that sets many controls at once. No press is lost when one follows another quickly."""
@@ -293,9 +294,9 @@ class ExploreTab:
             session.commit()
 
         def slide(slider, fn, inputs):
-            """Follow the handle live; letting go of it ends the step."""
-            change(slider.input, fn, inputs, live=True)
-            change(slider.release, _let_go(fn, slider.value), inputs)
+            """Follow the handle live; letting go of it ends the step. A reset that follows quickly is not lost."""
+            change(slider.input, fn, inputs)
+            slider.release(friendly(_let_go(fn, slider.value)), [s, *inputs], self.picture, **QUIET, trigger_mode="multiple")
 
         slide(self.psi, self._set_psi, [self.psi])
         slide(self.noise_strength, self._set_noise_strength, [self.noise_strength])
@@ -304,10 +305,9 @@ class ExploreTab:
         for name, slider in zip(_PLACES, self.places, strict=True):
             slide(slider, self._place(name), [slider])
         change(self.noise_mode.input, self._set_noise_mode, [self.noise_mode])
-        change(self.noise_seed.submit, self._set_noise_seed, [self.noise_seed])
-        change(self.noise_seed.blur, self._set_noise_seed, [self.noise_seed])
+        change(functools.partial(gr.on, [self.noise_seed.submit, self.noise_seed.blur]), self._set_noise_seed, [self.noise_seed])
         change(self.classes.input, self._set_class, [self.classes])
-        change(self.pad.input, self._set_pad, live=True)
+        change(self.pad.input, self._set_pad)
         self.pad.release(commit, s, None, **QUIET)
         jump(self.seed.submit, self._set_seed, [self.seed])
         jump(self.seed.blur, self._set_seed, [self.seed])

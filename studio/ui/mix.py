@@ -76,9 +76,8 @@ class MixTab:
         self.stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
         inputs = [s, self.psi, *self.seeds, *self.weights]
         gr.on([x.input for x in (*self.weights, self.psi)], friendly(self._mixer), inputs, self.stage, **LIVE)
-        for number in self.seeds:
-            for trigger in (number.submit, number.blur):
-                trigger(friendly(self._faces), inputs, [*self.faces, self.stage], **QUIET)
+        entered = [trigger for number in self.seeds for trigger in (number.submit, number.blur)]
+        gr.on(entered, friendly(self._faces), inputs, [*self.faces, self.stage], **LIVE)
         if self.explore is not None:
             self.grid.select(friendly(self._open_cell), s, [self.tabs, *self.explore.outputs], **QUIET)
             self.open.click(friendly(self._open_mixer), s, [self.tabs, *self.explore.outputs], **QUIET)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,21 @@ def test_a_slider_changes_the_picture_and_undo_brings_it_back(page):
     becomes(page, lambda: page.click("#reset"), first)
     changes(page, lambda: slide(page, "direction-4", 1))
     becomes(page, lambda: page.locator("#direction-4 button").first.click(), first)
+
+
+def test_a_reset_while_an_earlier_release_is_under_way_is_not_lost(page):
+    first, held, let_pass = source(page), [], threading.Event()
+    page.route("**/queue/join*", lambda route: route.continue_() if let_pass.is_set() else held.append(route))
+    with page.expect_request("**/queue/join*"):
+        slide(page, "direction-4", 1)
+    while len(held) < 2:  # the new value, and that the field was left
+        page.wait_for_timeout(10)
+    with page.expect_request("**/queue/join*"):
+        page.locator("#direction-4 button").first.click()
+    let_pass.set()
+    changes(page, held[0].continue_)
+    becomes(page, lambda: [route.continue_() for route in held[1:]], first)
+    assert page.locator("#direction-4 input[type=number]").input_value() == "0"
 
 
 def test_dragging_the_handle_follows_live(page):
