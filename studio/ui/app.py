@@ -138,7 +138,7 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
         arrived.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
         # The page presses it by itself, see theme.HEAD.
-        gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **{**QUIET, "trigger_mode": "multiple"})
+        gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
         for id, entered in enter.items():
             entered(pages[id].select)
 

@@ -15,14 +15,16 @@ from studio.errors import StudioError
 from studio.metrics.quality import KidMeter
 from studio.models.folder import save_folder
 from studio.models.library import Library
+from studio.networks import get_family
 from studio.training.events import read_events
 from studio.training.kinds import KINDS
 from studio.training.trainer import train
 from tests.component.test_kinds import explore, stop_after, tiny
 from tests.component.test_super_resolution import drawings, judged, plan_for  # noqa: F401
+from tests.component.test_trainer import numbers
 from tests.component.test_translation import cycle_plan, sides  # noqa: F401
 from tests.conftest import ROOT, save_tiny
-from tests.unit.test_translate import cyclegan, scene
+from tests.unit.test_translate import apart, cyclegan, scene
 from tests.unit.test_upscale import upscaler
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
@@ -42,12 +44,12 @@ def levels(a, b) -> np.ndarray:
 
 def steps_of(run) -> list[dict]:
     """What each step told, but for its time and memory."""
-    return [{k: v for k, v in e.items() if k not in ("type", "seconds", "memory")} for e in read_events(run / "events.jsonl")[0] if e["type"] == "step"]
+    return [e for e in numbers(run) if e.pop("type") == "step"]
 
 
-def both(models, precision: str = "fp32"):
+def both(models):
     library = Library([models])
-    return Engine(library, device="cpu"), Engine(library, device="cuda", precision=precision)
+    return Engine(library, device="cpu"), Engine(library, device="cuda", precision="fp32")
 
 
 def test_pictures_are_those_of_the_processor(models):
@@ -65,12 +67,12 @@ def test_pictures_are_those_of_the_processor(models):
 @pytest.mark.parametrize("precision", ["fp32", None])
 def test_what_comes_along_is_drawn_alike(name, precision):
     library = Library([ROOT / "checkpoints"])
-    family = library.get(name).family
+    family = get_family(library.get(name).family)
     with Engine(library, device="cpu") as cpu, Engine(library, device="cuda", precision=precision) as card:
-        if family in ("srvgg", "srgan", "rrdb"):
+        if family.upscale:
             recipe, image = ImageRecipe(name, verb="upscale"), scene(131, 97)
             a, b = (np.asarray(e.upscale(recipe, image)) for e in (cpu, card))
-        elif family in ("cyclegan", "pix2pix"):
+        elif family.translate:
             a, b = (np.asarray(e.translate(ImageRecipe(name), scene(200, 150))) for e in (cpu, card))
         else:
             a, b = (e.render(Recipe(name, psi=0.7)) for e in (cpu, card))
@@ -86,16 +88,16 @@ def test_pictures_from_pictures_are_those_of_the_processor(models):
     with cpu, card:
         for size in ((70, 50), (131, 97)):
             recipe = ImageRecipe("sharp", verb="upscale", tile=32)
-            assert levels(cpu.upscale(recipe, scene(*size)), card.upscale(recipe, scene(*size))).max() <= 1
+            assert apart(cpu.upscale(recipe, scene(*size)), card.upscale(recipe, scene(*size))) <= 1
             recipe = ImageRecipe("painter", tile=96)
-            assert levels(cpu.translate(recipe, scene(*size)), card.translate(recipe, scene(*size))).max() <= 2
+            assert apart(cpu.translate(recipe, scene(*size)), card.translate(recipe, scene(*size))) <= 2
 
 
 @pytest.mark.parametrize("kind", [k.name for k in KINDS if k.draws])
 def test_every_kind_learns_on_it_stops_and_goes_on(kind, pictures, studio_home, tmp_path):
     """In what the card does well; sums may be added in another order the next time, so that numbers are near, not equal."""
-    plan = dataclasses.replace(tiny(kind, pictures), precision="auto")
-    plan = dataclasses.replace(plan, budget=dataclasses.replace(plan.budget, metric_images=16))
+    plan = tiny(kind, pictures)
+    plan = dataclasses.replace(plan, precision="auto", budget=dataclasses.replace(plan.budget, metric_images=16))
     for run, steps in (("whole", None), ("parts", 3), ("parts", None)):
         last = train(plan, tmp_path / run, should_stop=stop_after(steps) if steps else None)
     told, _ = read_events(tmp_path / "whole" / "events.jsonl")
