@@ -37,15 +37,18 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 = everyone)")
     page.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     page.add_argument("--share", action="store_true", help="also open a temporary public link (Gradio's)")
-    page.add_argument("--auth", metavar="USER:PASSWORD", action="append", default=[], help="ask for this name and password; may be given again")
+    page.add_argument(
+        "--auth", metavar="USER:PASSWORD", action="append", default=[], help="ask for this name and password; may be given again"
+    )
     page.add_argument("--auth-file", type=Path, metavar="FILE", help="ask for a name and password of this file, one user:password a line")
     page.add_argument("--tabs", metavar="TABS", help="show only these tabs, such as explore,mix")
     page.add_argument("--models", metavar="MODELS", help="offer only these models, such as cats,dogs; nothing is trained then")
     page.add_argument("--no-train", action="store_true", help="open without the Train tab")
     page.add_argument(
-        "--visitors", action=argparse.BooleanOptionalAction,
+        "--visitors",
+        action=argparse.BooleanOptionalAction,
         help="strangers may come: each has files of their own, and nobody trains (default: with --share, or a --host for others, without --auth)",
-    )  # fmt: skip
+    )
     page.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs (none: open the studio)")
 
@@ -55,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", default=argparse.SUPPRESS, help="cpu, cuda, ... (default: the best there is)")
         return sub
 
-    p = verb("render", "Make the picture of a recipe: a JSON file, or a picture that was saved here.", "studio render picture.png -o again.png")
+    p = verb(
+        "render", "Make the picture of a recipe: a JSON file, or a picture that was saved here.", "studio render picture.png -o again.png"
+    )
     p.add_argument("recipe", type=Path, help="recipe.json, or a PNG or WebP with a recipe inside")
     p.add_argument("-o", "--out", type=Path, default=Path("picture.png"), help="file to write, .png or .webp (default: picture.png)")
 

@@ -10,7 +10,11 @@ from studio.errors import StudioError
 
 def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Tell the command line of the verb 'classes'.  verb: (name, sentence, example) -> its parser."""
-    p = verb("classes", "Export pictures of each class as a zip of folders with a manifest.", "studio classes --model NAME --per-class 10 -o set.zip")
+    p = verb(
+        "classes",
+        "Export pictures of each class as a zip of folders with a manifest.",
+        "studio classes --model NAME --per-class 10 -o set.zip",
+    )
     p.add_argument("--model", help="name of a model (default: the first that has classes)")
     p.add_argument("--class", dest="names", action="append", help="name or number of a class; may be given again (default: all)")
     p.add_argument("--per-class", type=int, default=10, help="pictures a class (default: 10)")

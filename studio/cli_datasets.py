@@ -10,7 +10,9 @@ from studio.errors import StudioError
 
 def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Tell the command line of the verb 'dataset'.  verb: (name, sentence, example) -> its parser."""
-    p = verb("dataset", "Take in, list, show and remove image sets to train on.", "studio dataset add photos.zip sketches/ --title Cats --mine")
+    p = verb(
+        "dataset", "Take in, list, show and remove image sets to train on.", "studio dataset add photos.zip sketches/ --title Cats --mine"
+    )
     actions = p.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
@@ -67,8 +69,14 @@ def _add(args) -> None:
     limits = Limits(**{k: v for k, v in given.items() if v is not None})
     store = DataSets()
     report = store.take_in(
-        args.paths, owned=bool(args.mine or args.licence), consent=consent, title=args.title, ground=ground, classes=not args.flat,
-        limits=limits, progress=_progress(),
+        args.paths,
+        owned=bool(args.mine or args.licence),
+        consent=consent,
+        title=args.title,
+        ground=ground,
+        classes=not args.flat,
+        limits=limits,
+        progress=_progress(),
     )
     try:
         for name, why in report.rejected:
@@ -83,8 +91,10 @@ def _add(args) -> None:
     if not stored.answered:
         print("Nobody said whose these pictures are; say --mine, --licence LICENCE or --not-mine.")
     print(f"{stored.id[:12]}  {stored.title}  {stored.path}")
-    print(f'To train on it, write in the plan under [data]: path = "{stored.path.as_posix()}", hash = "{stored.id}"'
-          f', crop = "{args.crop}", ground = "{args.ground}"')
+    print(
+        f'To train on it, write in the plan under [data]: path = "{stored.path.as_posix()}", hash = "{stored.id}"'
+        f', crop = "{args.crop}", ground = "{args.ground}"'
+    )
 
 
 def _progress() -> Callable[[int, int, str], None]:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 from studio.errors import StudioError
 
-_ORDERS = {"pause": "Save and free the accelerator.", "resume": "Go on from the last state, exactly.",
-           "stop": "End now, with a last moment.", "cancel": "Give it up; its moments are kept."}  # fmt: skip
+_ORDERS = {
+    "pause": "Save and free the accelerator.",
+    "resume": "Go on from the last state, exactly.",
+    "stop": "End now, with a last moment.",
+    "cancel": "Give it up; its moments are kept.",
+}
 
 
 def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

@@ -25,7 +25,9 @@ def add_verbs(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     p.add_argument("--title", help="(default: the first model's)")
     p.add_argument("--licence", help="(default: those of the models)")
     p.add_argument("--from-hub", metavar="MODEL=user/name", action="append", default=[], help="fetch this model from the Hub at its start")
-    p.add_argument("--training", action="store_true", help="models can be trained there, with a graphics card and the secret STUDIO_TRAINING=1")
+    p.add_argument(
+        "--training", action="store_true", help="models can be trained there, with a graphics card and the secret STUDIO_TRAINING=1"
+    )
     p.add_argument("--push", metavar="user/name", help="also put it on the Hub")
     p.add_argument("--public", action="store_true", help="everybody may see it (default: only you)")
     p.add_argument("--hardware", help="as the Hub names it: zero-a10g, t4-small, ... (default: the free one)")
@@ -57,7 +59,7 @@ def run_space(args: argparse.Namespace) -> None:
     licence = args.licence or " and ".join(dict.fromkeys(i.licence for i in infos if i.licence))
     folder = make_space(
         infos, args.out, tabs=tabs, title=args.title or infos[0].title, training=args.training, by_id=by_id, licence=licence
-    )  # fmt: skip
+    )
     print(folder)
     if args.push:
         print(push_space(folder, args.push, token=_token(), private=not args.public, hardware=args.hardware, progress=_progress()))

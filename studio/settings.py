@@ -99,7 +99,9 @@ def can_write(folder: Path) -> bool:
 def ensure_writable(folder: Path) -> Path:
     """The folder, made when it is not there. Raises StudioError when no file can be made in it."""
     if not can_write(folder):
-        raise StudioError(f"The folder {folder} cannot be written, so nothing can be saved there.", "Start the studio with --home and a folder of yours.")
+        raise StudioError(
+            f"The folder {folder} cannot be written, so nothing can be saved there.", "Start the studio with --home and a folder of yours."
+        )
     return Path(folder)
 
 

@@ -125,7 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.stored[oid] = body
             return self._answer(200, {})
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return self._answer(401, {"error": "Invalid credentials in Authorization header"}, {"X-Error-Message": "Invalid credentials in Authorization header"})
+            return self._answer(
+                401,
+                {"error": "Invalid credentials in Authorization header"},
+                {"X-Error-Message": "Invalid credentials in Authorization header"},
+            )
         if asked == "GET /api/whoami-v2":
             token = {"accessToken": {"role": self.server.role}}
             return self._answer(200, {"type": "user", "name": "anna", "orgs": [{"name": "atelier"}], "auth": token})
@@ -136,7 +140,13 @@ class _Handler(BaseHTTPRequestHandler):
             found = complaints(head(data["content"]), data["repoType"])
             return self._answer(400 if found else 200, {"errors": [{"message": m} for m in found], "warnings": []})
         if found := re.fullmatch(r"/(?:spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
-            objects = [{**o, **({} if o["oid"] in self.server.stored else {"actions": {"upload": {"href": f"{self.server.url}/stored/{o['oid']}"}}})} for o in data["objects"]]
+            objects = [
+                {
+                    **o,
+                    **({} if o["oid"] in self.server.stored else {"actions": {"upload": {"href": f"{self.server.url}/stored/{o['oid']}"}}}),
+                }
+                for o in data["objects"]
+            ]
             return self._answer(200, {"transfer": "basic", "objects": objects})
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
             return self._file(found[1], found[2])
@@ -172,13 +182,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _repo(self, id: str, repo: Remote, what: str | None, data) -> None:
         if what in (None, "revision/main"):
             names = [{"rfilename": name} for name in sorted(repo.files)]
-            return self._answer(200, {"id": id, "private": repo.private, "siblings": names, "cardData": repo.card, "sha": "0" * 40, "tags": []})
+            return self._answer(
+                200, {"id": id, "private": repo.private, "siblings": names, "cardData": repo.card, "sha": "0" * 40, "tags": []}
+            )
         if what.startswith("tree/"):
             return self._answer(200, [{"type": "file", "path": n, "size": len(d), "oid": "0" * 40} for n, d in sorted(repo.files.items())])
         if what == "settings":
             repo.private = data["visibility"] == "private"
             return self._answer(200, {})
         if what == "preupload/main":
+
             def mode(file: dict) -> str:
                 return "lfs" if file["path"].endswith((".safetensors", ".webp")) else "regular"
 

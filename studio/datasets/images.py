@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 import filelock
 import numpy as np
 
-from studio.datasets.crop import check_mode, colour_text, crop as crop_square
+from studio.datasets.crop import check_mode, colour_text
+from studio.datasets.crop import crop as crop_square
 from studio.datasets.decode import Colour, decode, reason
 from studio.errors import StudioError
 from studio.settings import atomic_folder
@@ -190,7 +191,9 @@ def prepared(folder: Path, source: Path, read: Callable[[Path], T | None], make:
                 if read(folder) is None:
                     make()
         except OSError as e:
-            raise StudioError(f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?") from e
+            raise StudioError(
+                f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?"
+            ) from e
         kept = read(folder)
     return kept
 

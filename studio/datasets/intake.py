@@ -349,8 +349,13 @@ class _Intake:
                 self._tell(f"{entry.name}, {seconds:.0f} s" + (f" of {length:.0f} s" if length else ""), finished=False)
 
             for frame in frames(
-                entry.path or copy, kind, every=self.limits.every, limit=self.limits.frames, max_pixels=self.limits.max_pixels,
-                cancelled=self.cancelled, progress=at,
+                entry.path or copy,
+                kind,
+                every=self.limits.every,
+                limit=self.limits.frames,
+                max_pixels=self.limits.max_pixels,
+                cancelled=self.cancelled,
+                progress=at,
             ):
                 image = Image.fromarray(frame.pixels)
                 self._check_side(image.size)
@@ -389,9 +394,7 @@ class _Intake:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(kept.prepared.file, target)
             names.append(name)
-            self.report.accepted.append(
-                Accepted(name, kept.source, kept.prepared.sha.hex(), kept.prepared.size, kept.prepared.note)
-            )
+            self.report.accepted.append(Accepted(name, kept.source, kept.prepared.sha.hex(), kept.prepared.size, kept.prepared.note))
         (self.report.staged / "incoming").rmdir()
         for folder in [pictures, *(p for p in pictures.rglob("*") if p.is_dir())]:
             fsync_path(folder)

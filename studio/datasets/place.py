@@ -104,7 +104,9 @@ def _png(data: bytes) -> bytes | None:
             found = True
             small = _orientation_only(body).removeprefix(_EXIF)
             chunk = struct.pack(">I", len(small)) + b"eXIf" + small + struct.pack(">I", zlib.crc32(b"eXIf" + small)) if small else b""
-        elif kind in (b"iTXt", b"tEXt", b"zTXt") and body.startswith((b"XML:com.adobe.xmp\0", b"Raw profile type exif", b"Raw profile type APP1")):
+        elif kind in (b"iTXt", b"tEXt", b"zTXt") and body.startswith(
+            (b"XML:com.adobe.xmp\0", b"Raw profile type exif", b"Raw profile type APP1")
+        ):
             # The packed ones are not unpacked to look: they are the old way to put EXIF into a PNG.
             if b"GPS" in body or body.startswith(b"Raw"):
                 found, chunk = True, b""

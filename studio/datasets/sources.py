@@ -106,7 +106,11 @@ def kind_of(head: bytes, filename: str = "") -> str:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     for start, kind in (
-        (b"\x1aE\xdf\xa3", "matroska"), (b"FLV", "flv"), (b"OggS", "ogg"), (b"\x00\x00\x01\xba", "mpeg"), (b"0&\xb2u\x8ef\xcf\x11", "asf")
+        (b"\x1aE\xdf\xa3", "matroska"),
+        (b"FLV", "flv"),
+        (b"OggS", "ogg"),
+        (b"\x00\x00\x01\xba", "mpeg"),
+        (b"0&\xb2u\x8ef\xcf\x11", "asf"),
     ):
         if head.startswith(start):
             return kind
@@ -133,7 +137,7 @@ def _name_problem(name: str, limits: Limits) -> str:
 
 
 def _is_clutter(parts: Iterable[str]) -> bool:
-    return any(p.startswith(".") and p not in (".", "..") or p.lower() in _CLUTTER for p in parts)
+    return any((p.startswith(".") and p not in (".", "..")) or p.lower() in _CLUTTER for p in parts)
 
 
 def _walk(top: Path, limits: Limits, found: Found) -> None:

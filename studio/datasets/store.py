@@ -3,8 +3,8 @@
 from __future__ import annotations  # inside of the class, `list` is its method
 
 import contextlib
-import hashlib
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from studio.datasets.consent import UNKNOWN, Consent
-from studio.datasets.crop import colour_text, crop as crop_square
+from studio.datasets.crop import colour_text
+from studio.datasets.crop import crop as crop_square
 from studio.datasets.decode import Colour, decode
 from studio.datasets.images import content_hash
 from studio.datasets.intake import OWNED, Report, count_classes, take_in, write_synced
@@ -294,7 +295,9 @@ class DataSets:
         try:
             os.replace(stored.path, doomed)
         except OSError as e:
-            raise StudioError(f"The set '{stored.title}' cannot be deleted: {e.strerror or e}.", "Does a program have its pictures open?") from e
+            raise StudioError(
+                f"The set '{stored.title}' cannot be deleted: {e.strerror or e}.", "Does a program have its pictures open?"
+            ) from e
         fsync_path(self.home)
         _remove(doomed)
 
@@ -321,8 +324,17 @@ def _stored(path: Path) -> StoredSet:
     card = _read_card(path)
     try:
         about = {k: v for k, v in card.items() if k != "pictures"}
-        return StoredSet(card["id"], path, card["title"], card["count"], card["classes"], card["owned"], card["created"], about,
-                         Consent.from_dict(card.get("consent")))  # fmt: skip
+        return StoredSet(
+            card["id"],
+            path,
+            card["title"],
+            card["count"],
+            card["classes"],
+            card["owned"],
+            card["created"],
+            about,
+            Consent.from_dict(card.get("consent")),
+        )
     except KeyError as e:
         raise StudioError(f"The image set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
 

@@ -64,9 +64,7 @@ class WholePictures:
             key = content_hash((f.name, f.sha) for f in files)
             way = "" if ground == (255, 255, 255) else f"-{colour_text(ground)[1:]}"
             folder = Path(cache) / "whole" / f"{key[:32]}{way}-v{_LAYOUT}"
-            pixels, sizes, undecoded = prepared(
-                folder, path, _from_cache, lambda: _prepare(files, folder, ground, progress, path, skipped)
-            )
+            pixels, sizes, undecoded = prepared(folder, path, _from_cache, lambda: _prepare(files, folder, ground, progress, path, skipped))
         left_out = {name for name, _ in undecoded}
         used = [f for f in files if f.name not in left_out]
         names, keys = tuple(f.name for f in used), tuple(f.sha for f in used)

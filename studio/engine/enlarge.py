@@ -116,8 +116,9 @@ class Enlargement:
     def window(self, x: float, y: float, width: int, height: int) -> tuple[Image.Image, Image.Image]:
         """Both at full size, cut out around a place: x from the left and y from the top, each in [0, 1]."""
         width, height = min(width, self.width), min(height, self.height)
-        left, top = (max(0, min(all_ - part, round(at * all_ - part / 2)))
-                     for at, all_, part in ((x, self.width, width), (y, self.height, height)))  # fmt: skip
+        left, top = (
+            max(0, min(all_ - part, round(at * all_ - part / 2))) for at, all_, part in ((x, self.width, width), (y, self.height, height))
+        )
         parts = []
         for picture in (self._plain, self._result):
             rows = drive(picture.rows(top, top + height), lambda piece: piece())[:, left : left + width]

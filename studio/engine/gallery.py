@@ -390,9 +390,20 @@ def _words(path: str, recipe: Recipe | ImageRecipe | None) -> str:
 
 def _item(row) -> Item:
     return Item(
-        row["path"], row["made"] / 1e9, row["size"], row["tab"], row["kind"], row["width"], row["height"], row["verb"], row["model"],
-        row["seed"], bool(row["favourite"]), _tags(row["tags"]), _key(row["path"], row["made"], row["size"]),
-    )  # fmt: skip
+        row["path"],
+        row["made"] / 1e9,
+        row["size"],
+        row["tab"],
+        row["kind"],
+        row["width"],
+        row["height"],
+        row["verb"],
+        row["model"],
+        row["seed"],
+        bool(row["favourite"]),
+        _tags(row["tags"]),
+        _key(row["path"], row["made"], row["size"]),
+    )
 
 
 def _key(path: str, made: int, size: int) -> str:

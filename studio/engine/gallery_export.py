@@ -128,9 +128,17 @@ def contact_sheet(
                 for start in range(0, pages, _PAGES_AT_ONCE):
                     first, *others = (drawn(n) for n in range(start, min(start + _PAGES_AT_ONCE, pages)))
                     first.save(
-                        part, "PDF", save_all=True, append_images=others, append=start > 0, resolution=_DPI, quality=90,
-                        title="Contact sheet", subject=AI_WORDS, creator="GAN Studio",
-                    )  # fmt: skip
+                        part,
+                        "PDF",
+                        save_all=True,
+                        append_images=others,
+                        append=start > 0,
+                        resolution=_DPI,
+                        quality=90,
+                        title="Contact sheet",
+                        subject=AI_WORDS,
+                        creator="GAN Studio",
+                    )
     except OSError as e:
         raise StudioError(f"The sheet could not be saved: {e}.", "Free some space.") from None
     return pages

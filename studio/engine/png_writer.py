@@ -47,7 +47,9 @@ class PngWriter:
 
     def write(self, rows: np.ndarray) -> None:
         """(n, width, channels): the next rows."""
-        assert rows.shape[1:] == self._shape and len(rows) <= self._left and rows.dtype.itemsize == self._bytes
+        assert rows.shape[1:] == self._shape
+        assert len(rows) <= self._left
+        assert rows.dtype.itemsize == self._bytes
         self._left -= len(rows)
         lines = np.ascontiguousarray(rows.astype(">u2") if self._bytes == 2 else rows).view(np.uint8).reshape(len(rows), -1)
         self._packed += self._pack.compress(self._filtered(lines).tobytes())

@@ -21,14 +21,12 @@ def variations(recipe: Recipe, count: int = 9, spread: float = 1.0, seed: int = 
     return out
 
 
-def mix_grid(model: str, rows: list[int], columns: list[int], layers: tuple[int, int], psi: float = 1.0,
-             noise: Noise = Noise(), classes: tuple = ()) -> list[list[Recipe]]:
+def mix_grid(
+    model: str, rows: list[int], columns: list[int], layers: tuple[int, int], psi: float = 1.0, noise: Noise = Noise(), classes: tuple = ()
+) -> list[list[Recipe]]:
     """Style mixing: the cell (r, c) is row seed r with its `layers` taken from column seed c."""
     return [
-        [
-            Recipe(model=model, seeds=(SeedWeight(r),), psi=psi, noise=noise, classes=classes, mixes=(Mix(c, layers),))
-            for c in columns
-        ]
+        [Recipe(model=model, seeds=(SeedWeight(r),), psi=psi, noise=noise, classes=classes, mixes=(Mix(c, layers),)) for c in columns]
         for r in rows
     ]
 

@@ -49,7 +49,14 @@ def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
     frames = [Image.fromarray(_enlarged(p)) for p in pictures]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, "WEBP", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0, quality=85, method=2,
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / fps),
+        loop=0,
+        quality=85,
+        method=2,
         xmp=xmp(Origin.DRAWN).encode(),
     )
     return buffer.getvalue()

@@ -59,9 +59,7 @@ class JobStore:
     now: the time, for the rows.
     """
 
-    def __init__(
-        self, path: Path, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc)
-    ):
+    def __init__(self, path: Path, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc)):
         self.path, self._now = Path(path), now
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as db:

@@ -1,5 +1,6 @@
 """Who looks after the queue: starts workers, sees how they end, starts again what died."""
 
+import contextlib
 import json
 import logging
 import threading
@@ -49,10 +50,8 @@ class Supervisor:
         return self._lock.is_locked
 
     def _own(self) -> None:
-        try:
+        with contextlib.suppress(filelock.Timeout):
             self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            pass
 
     def close(self) -> None:
         """Stop looking after the queue. Running trainings go on."""
@@ -200,7 +199,9 @@ class Supervisor:
             state = "paused" if job.wish == "pause" else "cancelled"
             self.store.change(job.id, state, message="It ended before it could save; it goes on from its last state.", **nobody)
         elif not job.handle or self.launcher.lost(job):
-            self.store.change(job.id, "queued", message="The machine or the studio was stopped; it goes on from its last state.", **no_worker)
+            self.store.change(
+                job.id, "queued", message="The machine or the studio was stopped; it goes on from its last state.", **no_worker
+            )
         elif job.restarts < MOST_RESTARTS:
             text = f"Its worker died; it goes on from its last state (try {job.restarts + 2} of {MOST_RESTARTS + 1})."
             self.store.change(job.id, "queued", message=text, restarts=job.restarts + 1, **no_worker)

@@ -133,9 +133,7 @@ class FeatureNet:
         return (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def features(
-        self, images: np.ndarray, batch: int = 64, progress: Callable[[int, int], None] | None = None
-    ) -> np.ndarray:
+    def features(self, images: np.ndarray, batch: int = 64, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """uint8 (N, H, W, 3) -> (N, 1280) float32. progress: called with (done, all)."""
         out = []
         for i in range(0, len(images), batch):

@@ -29,7 +29,6 @@ def kid(real: np.ndarray, fake: np.ndarray, subset_size: int = 1000, subsets: in
         raise StudioError("KID needs at least two pictures on each side.", "Add pictures.")
     rng = np.random.default_rng(seed)
     values = [
-        mmd2(real[rng.choice(len(real), size, replace=False)], fake[rng.choice(len(fake), size, replace=False)])
-        for _ in range(subsets)
+        mmd2(real[rng.choice(len(real), size, replace=False)], fake[rng.choice(len(fake), size, replace=False)]) for _ in range(subsets)
     ]
     return float(np.mean(values)), float(np.std(values))

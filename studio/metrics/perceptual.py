@@ -97,4 +97,3 @@ class EfficientNetLoss(nn.Module):
             x = stage(x)
             maps.append(x.float())
         return maps
-

@@ -8,9 +8,23 @@ from studio.networks import families
 
 # Licences that model hubs know by these words; any other is given by its own name.
 KNOWN_LICENCES = {
-    "apache-2.0", "mit", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
-    "cc-by-nc-sa-4.0", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "bsd-2-clause", "bsd-3-clause", "openrail",
-}  # fmt: skip
+    "apache-2.0",
+    "mit",
+    "cc0-1.0",
+    "cc-by-3.0",
+    "cc-by-4.0",
+    "cc-by-sa-3.0",
+    "cc-by-sa-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0",
+    "gpl-2.0",
+    "gpl-3.0",
+    "lgpl-3.0",
+    "agpl-3.0",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "openrail",
+}
 
 
 def front_matter(title: str, licence: str, family: str) -> str:
@@ -50,8 +64,9 @@ def model_card(title: str, family: str, licence: str = "", body: str = "") -> st
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
-def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash: str, other: tuple[int, str] | None = None,
-                  consent: Sequence[str] = ()) -> str:  # fmt: skip
+def training_card(
+    card: Any, training: dict[str, Any], pictures: int, data_hash: str, other: tuple[int, str] | None = None, consent: Sequence[str] = ()
+) -> str:
     """The body for a model that was trained here.
 
     card: the plan's words (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
@@ -78,9 +93,10 @@ def training_card(card: Any, training: dict[str, Any], pictures: int, data_hash:
     if "learned_by" in training:
         rows.append(("Learned by", training["learned_by"]))
     for name, title, unit, digits, better in (
-        ("psnr", "PSNR of brightness (Y)", " dB", 2, "higher"), ("ssim", "SSIM of brightness (Y)", "", 4, "higher"),
+        ("psnr", "PSNR of brightness (Y)", " dB", 2, "higher"),
+        ("ssim", "SSIM of brightness (Y)", "", 4, "higher"),
         ("lpips", "LPIPS (AlexNet)", "", 4, "lower"),
-    ):  # fmt: skip
+    ):
         if name in training:
             found, bicubic = (f"{training[key]:.{digits}f}{unit}" for key in (name, f"{name}_bicubic"))
             what = f"{title} on {len(training['held_back'])} pictures held back"

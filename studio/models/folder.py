@@ -35,7 +35,15 @@ FORMAT = 1
 MAX_NAME = 100
 # Names that Windows keeps for devices, and a dot at the end, which it drops, could not be copied there.
 _SAFE_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
-FILES = ("config.json", "model.safetensors", "README.md", "thumbnail.webp", "directions.safetensors", "discriminator.safetensors", "plan.toml")
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    "thumbnail.webp",
+    "directions.safetensors",
+    "discriminator.safetensors",
+    "plan.toml",
+)
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_LINE = 1000  # characters of a title or a licence
 _MAX_HEADER_BYTES = 64 << 20
@@ -279,7 +287,7 @@ def read_tensors(file: str | Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file as float32 (half precision is for the disk). Raises StudioError."""
     try:
         with safe_open(file, framework="pt") as f:
-            tensors = {name: f.get_tensor(name) for name in f.keys()}
+            tensors = {name: f.get_tensor(name) for name in f}
             # These are views of the mapped file: without a copy, a later write to the file would change the model
             # in memory, and shortening it would end the program.
             return {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in tensors.items()}

@@ -135,7 +135,9 @@ def _retitled(card: str, old: str, new: str) -> str:
 # -- copies ---------------------------------------------------------------------------------------------------------------
 
 
-def duplicate(library: Library, id: str, title: str | None = None, progress: Progress | None = None, cancel: Cancel | None = None) -> ModelInfo:
+def duplicate(
+    library: Library, id: str, title: str | None = None, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelInfo:
     """A copy among the artist's own, of any model; one that a package offers becomes a folder first.
 
     title: None = that of the model, with '(copy)'.  progress: called with (done, all) in bytes.
@@ -315,9 +317,9 @@ def empty_bin(library: Library, older_than_days: float = 30, now: Callable[[], d
                 gone = place / f"{_GONE}{secrets.token_hex(6)}"
                 os.replace(entry, gone)
                 shutil.rmtree(gone, ignore_errors=True)
-            elif entry.name.startswith(_GONE):
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name.startswith(_NEW) and moment.timestamp() - entry.stat().st_mtime > _LEFTOVER.total_seconds():
+            elif entry.name.startswith(_GONE) or (
+                entry.name.startswith(_NEW) and moment.timestamp() - entry.stat().st_mtime > _LEFTOVER.total_seconds()
+            ):
                 shutil.rmtree(entry, ignore_errors=True)
         except OSError as e:  # another studio on the same home was quicker, or a program has it open: next time
             _log.warning("%s stays in the bin: %s", entry, e)

@@ -101,7 +101,9 @@ class Model:
         except TypeError:
             cutoff = -1
         if cutoff is not None and cutoff < 0:
-            raise StudioError(f"truncation_cutoff is {truncation_cutoff!r:.40}.", f"It counts rows of ws: 0 to {self.num_ws}, or None = all.")
+            raise StudioError(
+                f"truncation_cutoff is {truncation_cutoff!r:.40}.", f"It counts rows of ws: 0 to {self.num_ws}, or None = all."
+            )
         return self.network.mapping(z, c, psi, cutoff)
 
     @torch.inference_mode()

@@ -291,7 +291,8 @@ class Mapping(nn.Module):
         z = z.float()
         parts = [z.unflatten(1, (self.num_ws, self.chunk)) if self.hierarchical else z.unsqueeze(1).expand(-1, self.num_ws, -1)]
         if self.c_dim:
-            assert c is not None and c.shape[1] == self.c_dim
+            assert c is not None
+            assert c.shape[1] == self.c_dim
             with torch.autocast(z.device.type, enabled=False):
                 parts.append((c.float() @ self.embed).unsqueeze(1).expand(-1, self.num_ws, -1))
         parts.append(torch.ones_like(parts[0][:, :, :1]))
@@ -373,9 +374,7 @@ class Synthesis(Stepwise):
         options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
         self.linear = Linear(self.w_dim - 1 if cfg.deep else cfg.chunk, widths[0] * _BOTTOM**2, **options)
         pairs = zip(widths, widths[1:], cfg.ups)
-        self.blocks = nn.ModuleList(
-            DeepBlock(a, b, up, cond_dim, cfg) if cfg.deep else Block(a, b, cond_dim, cfg) for a, b, up in pairs
-        )
+        self.blocks = nn.ModuleList(DeepBlock(a, b, up, cond_dim, cfg) if cfg.deep else Block(a, b, cond_dim, cfg) for a, b, up in pairs)
         self.attention = nn.ModuleDict({str(i): SelfAttention(widths[i], **options) for i in cfg.attention_places})
         self.bn = BatchNorm(widths[-1], 0, cfg)
         self.torgb = Conv(widths[-1], cfg.img_channels, 3, **options)

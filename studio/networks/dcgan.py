@@ -209,7 +209,8 @@ class Discriminator(nn.Module):
             x = getattr(self, f"b{r}")(x)
         logits = self.out(x.flatten(1))
         if self.config.c_dim:
-            assert c is not None and c.shape[1] == self.config.c_dim
+            assert c is not None
+            assert c.shape[1] == self.config.c_dim
             # Projection (Miyato & Koyama 2018, Eq. 4 and Fig. 1d): the embedded class times the features summed over space.
             logits = logits + (self.embed(c) * x.float().sum(dim=[2, 3])).sum(dim=1, keepdim=True)
         return logits

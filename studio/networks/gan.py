@@ -119,14 +119,15 @@ class Discriminator(nn.Module):
         if cfg.c_dim:
             self.embed = LabelEmbedding(cfg.c_dim, cfg.label_dim)
         widths = (cfg.pixels + (cfg.label_dim if cfg.c_dim else 0), *cfg.d_hidden)
-        self.hidden = nn.Sequential(*(Dense(a, b) for a, b in zip(widths, widths[1:])))  # noqa: B905
+        self.hidden = nn.Sequential(*(Dense(a, b) for a, b in pairwise(widths)))
         self.out = Dense(widths[-1], 1, act=False)
 
     def forward(self, img: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
         """img: (N, img_channels, H, W) in [-1, 1].  c: (N, c_dim).  Returns (N, 1)."""
         x = img.flatten(1)
         if self.config.c_dim:
-            assert c is not None and c.shape[1] == self.config.c_dim
+            assert c is not None
+            assert c.shape[1] == self.config.c_dim
             x = torch.cat([x, self.embed(c)], dim=1)
         return self.out(self.hidden(x))
 

@@ -112,7 +112,8 @@ class RowMapping(nn.Module):
         """z: (N, z_dim), N(0, 1).  c: (N, c_dim).  Returns ws (N, num_ws, chunk + c_dim)."""
         rows = z.float().reshape(len(z), self.num_ws, self.chunk)
         if self.c_dim:
-            assert c is not None and c.shape[1] == self.c_dim
+            assert c is not None
+            assert c.shape[1] == self.c_dim
             rows = torch.cat([rows, c.float().unsqueeze(1).expand(-1, self.num_ws, -1)], dim=2)
         return self.truncate(rows, truncation_psi, truncation_cutoff)
 

@@ -120,10 +120,12 @@ class Mapping(nn.Module):
         """
         parts = []
         if self.z_dim:
-            assert z is not None and z.shape[1] == self.z_dim
+            assert z is not None
+            assert z.shape[1] == self.z_dim
             parts.append(normalize_2nd_moment(z.float()))
         if self.c_dim:
-            assert c is not None and c.shape[1] == self.c_dim
+            assert c is not None
+            assert c.shape[1] == self.c_dim
             parts.append(normalize_2nd_moment(self.embed(c.float())))
         x = torch.cat(parts, dim=1)
         for i in range(self.num_layers):
@@ -359,9 +361,7 @@ class Discriminator(nn.Module):
         for r in self.block_resolutions:
             setattr(self, f"b{r}", DiscriminatorBlock(r, cfg))
         if cfg.c_dim:
-            self.mapping = Mapping(
-                0, cfg.c_dim, cmap_dim, None, num_layers=cfg.d_mapping_layers, w_avg_beta=None
-            )
+            self.mapping = Mapping(0, cfg.c_dim, cmap_dim, None, num_layers=cfg.d_mapping_layers, w_avg_beta=None)
         self.b4 = DiscriminatorEpilogue(cmap_dim, cfg)
 
     def forward(self, img: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:

@@ -59,10 +59,18 @@ class StyleGAN3Config:
         if not (isinstance(r, int) and 16 <= r <= 4096 and r & (r - 1) == 0):
             raise ValueError(f"resolution must be a power of two from 16 to 4096, not {r}")
         # Cutoffs, stopbands and so the grids grow from layer to layer, and the first grid has room above its cutoff.
-        limits = (("num_layers", 1, 62), ("num_critical", 0, self.num_layers - 1), ("margin_size", 0, 256), ("filter_size", 1, 32),
-                  ("lrelu_upsampling", 1, 4), ("channel_base", r, 1 << 24), ("channel_max", 1, 1 << 14),
-                  ("last_stopband_rel", 1, 4), ("first_cutoff", 1, r / 4),
-                  ("first_stopband", self.first_cutoff * 1.01, r / 2 * self.last_stopband_rel))  # fmt: skip
+        limits = (
+            ("num_layers", 1, 62),
+            ("num_critical", 0, self.num_layers - 1),
+            ("margin_size", 0, 256),
+            ("filter_size", 1, 32),
+            ("lrelu_upsampling", 1, 4),
+            ("channel_base", r, 1 << 24),
+            ("channel_max", 1, 1 << 14),
+            ("last_stopband_rel", 1, 4),
+            ("first_cutoff", 1, r / 4),
+            ("first_stopband", self.first_cutoff * 1.01, r / 2 * self.last_stopband_rel),
+        )
         for name, low, high in limits:
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be from {low:g} to {high:g}, not {getattr(self, name)}")

@@ -89,10 +89,15 @@ class ResnetBlock(nn.Module):
         super().__init__()
         bias = norm == "instance"  # BatchNorm has its own
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1), Conv(channels, channels, 3, bias=bias), _norm(norm, channels), nn.ReLU(),
+            nn.ReflectionPad2d(1),
+            Conv(channels, channels, 3, bias=bias),
+            _norm(norm, channels),
+            nn.ReLU(),
             *([nn.Dropout(0.5)] if dropout else []),
-            nn.ReflectionPad2d(1), Conv(channels, channels, 3, bias=bias), _norm(norm, channels),
-        )  # fmt: skip
+            nn.ReflectionPad2d(1),
+            Conv(channels, channels, 3, bias=bias),
+            _norm(norm, channels),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.conv_block(x)
@@ -237,10 +242,13 @@ class PixelDiscriminator(nn.Module):
         super().__init__()
         bias = norm != "batch"
         self.net = nn.Sequential(
-            Conv(in_channels, width, 1), nn.LeakyReLU(0.2),
-            Conv(width, 2 * width, 1, bias=bias), _norm(norm, 2 * width), nn.LeakyReLU(0.2),
+            Conv(in_channels, width, 1),
+            nn.LeakyReLU(0.2),
+            Conv(width, 2 * width, 1, bias=bias),
+            _norm(norm, 2 * width),
+            nn.LeakyReLU(0.2),
             Conv(2 * width, 1, 1, bias=bias),
-        )  # fmt: skip
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, H, W) in [-1, 1].  Returns (N, 1, H, W) logits."""

@@ -29,8 +29,10 @@ def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple
     """
     artist = " ".join(artist.split())
     if not artist or len(artist) > _LONGEST or not artist.isprintable():
-        raise StudioError("The name for the signature is missing." if not artist else "The name for the signature cannot be used.",
-                          f"Write the name that you want to be known by, of at most {_LONGEST} letters.")  # fmt: skip
+        raise StudioError(
+            "The name for the signature is missing." if not artist else "The name for the signature cannot be used.",
+            f"Write the name that you want to be known by, of at most {_LONGEST} letters.",
+        )
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
@@ -42,12 +44,15 @@ def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     unit = "Self-issued with GAN Studio"
     issuer, subject = (
-        x509.Name([
-            x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, artist),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
-        ])
+        x509.Name(
+            [
+                x509.NameAttribute(NameOID.COMMON_NAME, name),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, artist),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
+            ]
+        )
         for name in ("GAN Studio, local authority", artist)
-    )  # fmt: skip
+    )
 
     def certificate(name: x509.Name, key, authority: bool) -> x509.Certificate:
         # What C2PA asks of certificates: specification, "X.509 Certificates".
@@ -56,14 +61,18 @@ def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple
         )
         usage |= {"digital_signature": not authority, "key_cert_sign": authority, "crl_sign": authority}
         draft = (
-            x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=round(365.25 * _YEARS)))
             .add_extension(x509.BasicConstraints(authority, 0 if authority else None), critical=True)
             .add_extension(x509.KeyUsage(**usage), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
-        )  # fmt: skip
+        )
         if not authority:
             draft = draft.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         return draft.sign(keys[0], hashes.SHA256())

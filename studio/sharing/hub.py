@@ -317,7 +317,9 @@ def _refused(error, host: str, token: str) -> StudioError:
 
 
 def _full(host: str) -> StudioError:
-    return StudioError(f"There is no room left for it on the Hub ({host}).", "Free some at huggingface.co/settings/billing, or share it publicly.")
+    return StudioError(
+        f"There is no room left for it on the Hub ({host}).", "Free some at huggingface.co/settings/billing, or share it publicly."
+    )
 
 
 def _is_quota(said: str) -> bool:

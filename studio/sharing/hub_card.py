@@ -86,10 +86,14 @@ def _measured(training: dict[str, Any], task: str) -> list:
         if isinstance(value, int | float) and math.isfinite(value):
             found.append(
                 EvalResult(
-                    task_type=task, dataset_type="custom", dataset_name="the pictures it was trained on" if metric == "kid" else
-                    "pictures held back from training", metric_type=metric, metric_value=round(float(value), 5), metric_name=words,
+                    task_type=task,
+                    dataset_type="custom",
+                    dataset_name="the pictures it was trained on" if metric == "kid" else "pictures held back from training",
+                    metric_type=metric,
+                    metric_value=round(float(value), 5),
+                    metric_name=words,
                 )
-            )  # fmt: skip
+            )
     return found
 
 

@@ -36,9 +36,7 @@ _SOURCES = {
     "print": "digitised from a print",
     "screenCapture": "a capture of a screen",
 }
-_NO_MARK = (
-    "It carries no mark of where it came from. That proves nothing: screenshots and many web sites lose the marks of a picture."
-)
+_NO_MARK = "It carries no mark of where it came from. That proves nothing: screenshots and many web sites lose the marks of a picture."
 _AI = {o.value.rpartition("/")[2] for o in Origin} | {"algorithmicMedia", "compositeSynthetic"}
 
 

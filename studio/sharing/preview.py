@@ -55,9 +55,16 @@ def preview(folder: Path, python: str = sys.executable) -> Preview:
     place = {"STUDIO_HOME": str(home), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(_free_port())}
     place |= {"GRADIO_TEMP_DIR": str(home / "uploads"), "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [python, "app.py"], cwd=folder, env={**os.environ, **place}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        [python, "app.py"],
+        cwd=folder,
+        env={**os.environ, **place},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     said: deque[str] = deque(maxlen=20)
     for line in process.stdout:
         said.append(line.strip())

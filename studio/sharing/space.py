@@ -23,7 +23,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-HARDWARE = {"": "Free (processor only)", "zero-a10g": "ZeroGPU (shared graphics card)", "t4-small": "Nvidia T4 (paid)", "l4x1": "Nvidia L4 (paid)"}
+HARDWARE = {
+    "": "Free (processor only)",
+    "zero-a10g": "ZeroGPU (shared graphics card)",
+    "t4-small": "Nvidia T4 (paid)",
+    "l4x1": "Nvidia L4 (paid)",
+}
 _PYTHON = "3.12"  # which Spaces with and without a graphics card have
 _SOURCE = Path(studio.__file__).resolve().parent
 _LFS = "".join(f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in ("safetensors", "webp", "png"))
@@ -78,14 +83,16 @@ def make_space(
         shown = (*(tabs_for(infos) if tabs is None else tabs), *(("train",) if training else ()))
         texts = {
             "app.py": _APP.format(
-                title=title.replace("\\", "").replace('"', "'"), models=json.dumps(ids), tabs=json.dumps(list(dict.fromkeys(shown))),
+                title=title.replace("\\", "").replace('"', "'"),
+                models=json.dumps(ids),
+                tabs=json.dumps(list(dict.fromkeys(shown))),
                 from_hub=json.dumps(by_id),
             ),
             "README.md": _readme(infos, title, by_id, licence, training),
             "requirements.txt": "".join(f"{line}\n" for line in requirements()),
             ".gitattributes": _LFS,
             "LICENSE": _own_licence(),
-        }  # fmt: skip
+        }
         for name, text in texts.items():
             (part / name).write_text(text, encoding="utf-8")
     return Path(out)
@@ -207,7 +214,11 @@ def _readme(infos: Sequence[ModelInfo], title: str, by_id: Mapping[str, str], li
     lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()), "---"]
     rows = ["| Model | Licence | Where |", "|---|---|---|"]
     for info in infos:
-        where = f"[{by_id[info.id]}](https://huggingface.co/{by_id[info.id]})" if info.id in by_id else f"[its card](checkpoints/{info.id}/README.md)"
+        where = (
+            f"[{by_id[info.id]}](https://huggingface.co/{by_id[info.id]})"
+            if info.id in by_id
+            else f"[its card](checkpoints/{info.id}/README.md)"
+        )
         rows.append(f"| {_cell(info.title)} | {_cell(info.licence or 'not said')} | {where} |")
     parts = [
         "\n".join(lines),

@@ -15,10 +15,19 @@ from studio.errors import StudioError
 
 # Low-pass filter of the wavelet sym6 (Daubechies, "Ten Lectures on Wavelets", Table 6.3), as the ADA paper uses.
 _SYM6 = (
-    0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633,
-    0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
-    -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
-)  # fmt: skip
+    0.015404109327027373,
+    0.0034907120842174702,
+    -0.11799011114819057,
+    -0.048311742585633,
+    0.4910559419267466,
+    0.787641141030194,
+    0.3379294217276218,
+    -0.07263752278646252,
+    -0.021060292512300564,
+    0.04472490177066578,
+    0.0017677118642428036,
+    -0.007800708325034148,
+)
 
 
 class NoAugment(nn.Module):
@@ -209,7 +218,9 @@ def _reflect(index: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _matrix(rows: list[list[torch.Tensor | float]], like: torch.Tensor) -> torch.Tensor:
-    return torch.stack([torch.stack([torch.as_tensor(v, device=like.device).expand_as(like).float() for v in row], dim=-1) for row in rows], dim=-2)
+    return torch.stack(
+        [torch.stack([torch.as_tensor(v, device=like.device).expand_as(like).float() for v in row], dim=-1) for row in rows], dim=-2
+    )
 
 
 def _scale(sx: torch.Tensor, sy: torch.Tensor) -> torch.Tensor:
@@ -243,7 +254,7 @@ def warp(x: torch.Tensor, inverse: torch.Tensor, taps: torch.Tensor) -> torch.Te
     x: (N, C, H, W).  inverse: (N, 3, 3), output -> input position in pixels from the centre.  taps: (K,), K even.
     The picture is mirrored beyond its edges, doubled in size, resampled bilinearly, and halved again.
     """
-    n, c, h, w = x.shape
+    _n, _c, h, w = x.shape
     k = len(taps)
     corners = torch.tensor([[-w / 2, -h / 2, 1], [w / 2, -h / 2, 1], [-w / 2, h / 2, 1], [w / 2, h / 2, 1.0]])
     reach = (inverse[:, :2] @ corners.T.to(inverse)).abs().amax(dim=[0, 2])
@@ -269,7 +280,7 @@ def _along(taps: torch.Tensor, axis: int, channels: int) -> torch.Tensor:
 
 def _double(x: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
     """Twice as many samples along an axis, centred: length L -> 2 L."""
-    n, c, h, w = x.shape
+    _n, c, _h, _w = x.shape
     zeros = torch.stack([x, torch.zeros_like(x)], dim=axis + 1).flatten(axis, axis + 1).narrow(axis, 0, 2 * x.shape[axis] - 1)
     half = len(taps) // 2
     pad = [0, 0, half, half] if axis == 2 else [half, half, 0, 0]

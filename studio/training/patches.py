@@ -60,7 +60,9 @@ class Patches:
         self.plan, self.config, self.pictures, self.multiple, self.device = plan, config, pictures, multiple, device
         self.scale, self.side, self.mode = config.scale, plan.data.resolution, plan.data.degrade
         if self.scale == 1 and self.mode == "bicubic":
-            raise StudioError("At scale 1 there are only worn pictures to mend, and the plan gives clean ones.", 'Set data.degrade = "real".')
+            raise StudioError(
+                "At scale 1 there are only worn pictures to mend, and the plan gives clean ones.", 'Set data.degrade = "real".'
+            )
         fit = np.flatnonzero(pictures.sizes.min(axis=1) >= self.side)
         self.small = len(pictures) - len(fit)
         if not len(fit):

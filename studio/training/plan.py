@@ -162,10 +162,17 @@ class Plan:
         parse_colour(self.data.ground)
         _need(self.augment.kind in ("none", "diffaugment", "ada"), "augment.kind", self.augment.kind, "none, diffaugment or ada")
         _need(0 <= self.augment.p <= 1, "augment.p", self.augment.p, "0 to 1")
-        _need(self.objective.discriminator in ("own", "projected"), "objective.discriminator", self.objective.discriminator, "own or projected")
+        _need(
+            self.objective.discriminator in ("own", "projected"),
+            "objective.discriminator",
+            self.objective.discriminator,
+            "own or projected",
+        )
         _need(
             self.objective.freeze_d == 0 or (self.objective.freeze_d > 0 and bool(self.base) and self.objective.discriminator == "own"),
-            "objective.freeze_d", self.objective.freeze_d, "0, or a number of blocks when there is a base and its own discriminator",
+            "objective.freeze_d",
+            self.objective.freeze_d,
+            "0, or a number of blocks when there is a base and its own discriminator",
         )
         _need(self.objective.unpaired in ("cycle", "contrastive"), "objective.unpaired", self.objective.unpaired, "cycle or contrastive")
         _need(self.data.degrade in ("bicubic", "real"), "data.degrade", self.data.degrade, "bicubic or real")
@@ -181,11 +188,15 @@ class Plan:
         _need(0 <= self.objective.decay_from <= 1, "objective.decay_from", self.objective.decay_from, "0 to 1")
         _need(
             self.data.load_size == 0 or self.data.resolution <= self.data.load_size <= 4096,
-            "data.load_size", self.data.load_size, f"0, or {self.data.resolution} (the resolution) to 4096",
+            "data.load_size",
+            self.data.load_size,
+            f"0, or {self.data.resolution} (the resolution) to 4096",
         )
         _need(
             self.objective.mismatch == 0 or (0 < self.objective.mismatch < 1 and self.data.conditional),
-            "objective.mismatch", self.objective.mismatch, "0, or below 1 with data.conditional",
+            "objective.mismatch",
+            self.objective.mismatch,
+            "0, or below 1 with data.conditional",
         )
         _need(self.objective.n_critic >= 1, "objective.n_critic", self.objective.n_critic, "1 or more")
         for name in ("r1_gamma", "r2_gamma", "gp_weight", "clip", "ortho_weight", "pl_weight"):
@@ -194,7 +205,9 @@ class Plan:
         _need(o.batch >= 1, "optimizer.batch", o.batch, "1 or more")
         _need(
             o.micro_batch >= 0 and (o.micro_batch == 0 or o.batch % o.micro_batch == 0),
-            "optimizer.micro_batch", o.micro_batch, f"0, or a number that divides the batch of {o.batch}",
+            "optimizer.micro_batch",
+            o.micro_batch,
+            f"0, or a number that divides the batch of {o.batch}",
         )
         _need(o.lr_g > 0 and o.lr_d > 0, "optimizer.lr_g and lr_d", (o.lr_g, o.lr_d), "above 0")
         _need(b.kimg > 0, "budget.kimg", b.kimg, "above 0")

@@ -74,8 +74,11 @@ class Sides:
         hangs on step and index alone; the pictures of a pair are cut and flipped alike."""
         rows_a, rows_b = (order.indices(position, count) for order in self.orders)
         cuts = [self._cuts(step, index, side, count) for side in ("a", "a" if self.paired else "b")]
-        return SideBatch(index, self._tensor(self.a[self.rows_a[rows_a]], cuts[0], self.config.input_channels),
-                         self._tensor(self.b[self.rows_b[rows_b]], cuts[1], self.config.output_channels))  # fmt: skip
+        return SideBatch(
+            index,
+            self._tensor(self.a[self.rows_a[rows_a]], cuts[0], self.config.input_channels),
+            self._tensor(self.b[self.rows_b[rows_b]], cuts[1], self.config.output_channels),
+        )
 
     def fixed(self, count: int, stream: str, batch: int = 8) -> Iterator[SideBatch]:
         """Always the same pictures, cut in the centre; again from the first when there are fewer."""
@@ -85,8 +88,11 @@ class Sides:
             n = min(batch, count - start)
             cuts = [(margin, margin, False)] * n
             rows_a, rows_b = (order.indices(start, n) for order in orders)
-            yield SideBatch(0, self._tensor(self.a[self.rows_a[rows_a]], cuts, self.config.input_channels),
-                            self._tensor(self.b[self.rows_b[rows_b]], cuts, self.config.output_channels))  # fmt: skip
+            yield SideBatch(
+                0,
+                self._tensor(self.a[self.rows_a[rows_a]], cuts, self.config.input_channels),
+                self._tensor(self.b[self.rows_b[rows_b]], cuts, self.config.output_channels),
+            )
 
     def reals(self, count: int) -> np.ndarray:
         """uint8 (count, H, W, 3): half of it from each side."""

@@ -214,10 +214,16 @@ class _Run:
         budget = self.plan.budget
         total_steps = math.ceil(budget.kimg * 1000 / self.plan.pictures_a_step)
         if self.step == 0:
-            self._tell("start", total_images=total_steps * self.plan.pictures_a_step, pictures=len(self.images),
-                       precision=self.precision, device=str(self.accelerator.device),
-                       processes=self.accelerator.num_processes, transferred=self.transferred,
-                       **(self.sides.facts if self.sides else {}))
+            self._tell(
+                "start",
+                total_images=total_steps * self.plan.pictures_a_step,
+                pictures=len(self.images),
+                precision=self.precision,
+                device=str(self.accelerator.device),
+                processes=self.accelerator.num_processes,
+                transferred=self.transferred,
+                **(self.sides.facts if self.sides else {}),
+            )
             self._save_reals()
             self._sheet()
         mark = self.clock()
@@ -404,8 +410,12 @@ class _Run:
             classes=self.classes,
             licence=plan.card.licence,
             card=training_card(
-                plan.card, training, pictures=len(self.sides if self.upscales else self.images), data_hash=self.images.hash,
-                other=(len(self.images_b), self.images_b.hash) if self.images_b else None, consent=consent_words(self.data_consent),
+                plan.card,
+                training,
+                pictures=len(self.sides if self.upscales else self.images),
+                data_hash=self.images.hash,
+                other=(len(self.images_b), self.images_b.hash) if self.images_b else None,
+                consent=consent_words(self.data_consent),
             ),
             thumbnail=Image.fromarray(self._thumbnail()),
             plan=shared.to_toml(),

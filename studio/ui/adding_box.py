@@ -50,14 +50,22 @@ class AddingBox:
             self.way = gr.Radio(_WAYS, value=_FILE, label="From where", elem_id="models-way")
             with gr.Column() as self.file_box:
                 gr.HTML(note(_FORMATS), padding=False)
-                self.files = gr.File(label="Drop it here", file_count="multiple", height=140, elem_id="models-files", elem_classes="gs-drop")
+                self.files = gr.File(
+                    label="Drop it here", file_count="multiple", height=140, elem_id="models-files", elem_classes="gs-drop"
+                )
             with gr.Column(visible=False) as self.web_box:
                 self.url = gr.Textbox("", label="Address of the file", placeholder="https://...", max_lines=1, elem_id="models-url")
             with gr.Column(visible=False) as self.hub_box:
                 with gr.Row(equal_height=True):
-                    self.repo = gr.Textbox("", label="Repository", placeholder="user/name", max_lines=1, min_width=180, elem_id="models-repo")
-                    self.revision = gr.Textbox("", label="Revision (optional)", placeholder="main", max_lines=1, min_width=120, elem_id="models-revision")
-                self.token = gr.Textbox("", label="Access token (optional)", info=_TOKEN, type="password", max_lines=1, elem_id="models-token")
+                    self.repo = gr.Textbox(
+                        "", label="Repository", placeholder="user/name", max_lines=1, min_width=180, elem_id="models-repo"
+                    )
+                    self.revision = gr.Textbox(
+                        "", label="Revision (optional)", placeholder="main", max_lines=1, min_width=120, elem_id="models-revision"
+                    )
+                self.token = gr.Textbox(
+                    "", label="Access token (optional)", info=_TOKEN, type="password", max_lines=1, elem_id="models-token"
+                )
             with gr.Column(visible=False) as self.known_box:
                 self.known = press_grid(elem_id="models-known")
             with gr.Row(elem_classes="gs-field") as self.add_box:
@@ -92,9 +100,14 @@ class AddingBox:
 
     def _run_after(self, begun, run: Callable, inputs: list, outputs: list) -> None:
         work = begun.success(
-            friendly(run), inputs, [self.view, *outputs], show_progress="full", show_progress_on=self.view, api_visibility="private",
+            friendly(run),
+            inputs,
+            [self.view, *outputs],
+            show_progress="full",
+            show_progress_on=self.view,
+            api_visibility="private",
             concurrency_limit=None,
-        )  # fmt: skip
+        )
         work.failure(lambda: [gr.update(visible=False), gr.update(visible=False), ""], None, [self.stop, self.view, self.token], **QUIET)
         work.success(lambda: gr.update(visible=False), None, self.stop, **QUIET)
 
@@ -118,8 +131,20 @@ class AddingBox:
 
     # -- adding --------------------------------------------------------------------------------------------------
 
-    def _add(self, session: Session, what: str, find: str, way: str, files: list[str] | None, url: str, repo: str, revision: str, token: str,
-             title: str, progress: gr.Progress = gr.Progress()) -> dict:  # fmt: skip
+    def _add(
+        self,
+        session: Session,
+        what: str,
+        find: str,
+        way: str,
+        files: list[str] | None,
+        url: str,
+        repo: str,
+        revision: str,
+        token: str,
+        title: str,
+        progress: gr.Progress = gr.Progress(),
+    ) -> dict:
         def come(pace: Pace, stop: Callable[[], bool]) -> ModelInfo:
             wanted = checked_title(title) if title.strip() else ""
             library, told = self.engine.library, {"name": safe_name(wanted) if wanted else None, "progress": pace, "cancel": stop}

@@ -102,7 +102,9 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
                 "upscale": lambda: UpscaleTab(engine, session),
                 "gallery": lambda: GalleryTab(engine, session, gallery_of),
                 "train": lambda: TrainTab(engine, session, tabs, supervisor, DataSets(), openings(built)),
-                "models": lambda: ModelsTab(engine, session, tabs, openings(built), supervisor.jobs if supervisor else list, serving.editable),
+                "models": lambda: ModelsTab(
+                    engine, session, tabs, openings(built), supervisor.jobs if supervisor else list, serving.editable
+                ),
                 "share": lambda: SharePage(engine, session),
             }
             pages = {}
@@ -195,8 +197,9 @@ def launch(
             supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
         app = build(engine, supervisor, serving, visitors)
         app.queue(max_size=serving.queue_size, default_concurrency_limit=serving.concurrency)
-        url, public = _open(app, visitors, share, server_name=host, server_port=port, auth=Login(accounts) if accounts else None,
-                            inbrowser=inbrowser)  # fmt: skip
+        url, public = _open(
+            app, visitors, share, server_name=host, server_port=port, auth=Login(accounts) if accounts else None, inbrowser=inbrowser
+        )
     except BaseException:
         _close(engine, supervisor, visitors)
         raise
@@ -260,8 +263,11 @@ def _tell(share: bool, public: str | None, visitors: Visitors | None) -> None:
     elif share:
         print("studio: No public link could be made. Check the internet connection; here the studio is open.", file=sys.stderr, flush=True)
     if visitors is not None:
-        print("Visitors keep to files of their own and cannot train. With --auth USER:PASSWORD only your own people come in, and share "
-              "your folder.", flush=True)  # fmt: skip
+        print(
+            "Visitors keep to files of their own and cannot train. With --auth USER:PASSWORD only your own people come in, and share "
+            "your folder.",
+            flush=True,
+        )
 
 
 def _close(engine: Engine, supervisor: Supervisor | None, visitors: Visitors | None) -> None:

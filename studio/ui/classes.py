@@ -94,8 +94,13 @@ class ClassesTab:
     def _build(self) -> None:
         self.nothing = gr.HTML(empty_html(_NOTHING), visible=False, padding=False, elem_id="classes-nothing")
         with gr.Column() as self.body:
-            gr.HTML(note("<b>Classes.</b> The kinds of pictures that the model was taught. Press one to see it; press several to blend "
-                         "them or to see them side by side. The seed stays while classes change."), padding=False)
+            gr.HTML(
+                note(
+                    "<b>Classes.</b> The kinds of pictures that the model was taught. Press one to see it; press several to blend "
+                    "them or to see them side by side. The seed stays while classes change."
+                ),
+                padding=False,
+            )
             self.whose = gr.HTML("", visible=False, padding=False, elem_id="classes-whose")
             self.find = gr.Textbox("", label="Find a class", placeholder="Part of its name", visible=False, elem_id="classes-find")
             self.chips = press_grid(elem_id="classes-chips")
@@ -110,16 +115,20 @@ class ClassesTab:
                         gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"classes-weight-{i}") for i in range(MOST)
                     ]
                     with gr.Row(elem_classes="gs-tools"):
-                        self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED,
-                                              elem_id="classes-seed")  # fmt: skip
+                        self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="classes-seed")
                         self.dice = gr.Button("Another seed", elem_id="classes-dice")
                     self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)", elem_id="classes-psi")
                     self.count = gr.Slider(1, 32, _COUNTS[_BLEND][1], step=1, label=_COUNTS[_BLEND][0], elem_id="classes-count")
             self.grid = press_grid(elem_id="classes-grid")
             with gr.Row(equal_height=False, elem_id="classes-more"):
                 with gr.Column(min_width=300):
-                    gr.HTML(note("<b>A walk from class to class.</b> Through the chosen classes in their order, with one seed, and back to "
-                                 "the first; with one chosen, through the first eight."), padding=False)
+                    gr.HTML(
+                        note(
+                            "<b>A walk from class to class.</b> Through the chosen classes in their order, with one seed, and back to "
+                            "the first; with one chosen, through the first eight."
+                        ),
+                        padding=False,
+                    )
                     self.frames = gr.Slider(12, 240, 48, step=12, label="Frames", elem_id="classes-frames")
                     with gr.Row(elem_classes="gs-tools"):
                         self.walk = gr.Button("Walk", variant="primary", elem_id="classes-walk")
@@ -129,9 +138,13 @@ class ClassesTab:
                         self.mp4 = gr.DownloadButton("Download MP4", visible=False, elem_id="classes-mp4")
                         self.webp = gr.DownloadButton("Download WebP", visible=False, elem_id="classes-webp")
                 with gr.Column(min_width=300):
-                    gr.HTML(note("<b>Export a set.</b> A zip with a folder a class and a list of seeds and recipes, to train on or to give "
-                                 "away. Seeds count up from the one above; at a boldness of 1 pictures vary as the model learnt."),
-                            padding=False)  # fmt: skip
+                    gr.HTML(
+                        note(
+                            "<b>Export a set.</b> A zip with a folder a class and a list of seeds and recipes, to train on or to give "
+                            "away. Seeds count up from the one above; at a boldness of 1 pictures vary as the model learnt."
+                        ),
+                        padding=False,
+                    )
                     self.way = gr.Radio(_WAYS, value=_EACH, label="How many", visible=self.datasets is not None, elem_id="classes-way")
                     self.each = gr.Number(10, label="Pictures a class", precision=0, minimum=1, maximum=100_000, elem_id="classes-each")
                     self.set = gr.Dropdown([], label="Image set to fill up", visible=False, elem_id="classes-set")
@@ -154,9 +167,9 @@ class ClassesTab:
     def _wire(self) -> None:
         s, inputs = self.session, [self.session, *self.controls]
         pictures, pressed = [self.stage, self.grid], [self.chips, *self.weights, self.stage, self.grid]
-        self.model.input(
-            friendly(self._choose_model), [s, self.model, *self.controls], [self.find, *pressed], **QUIET
-        ).then(friendly(self.draw_chips), [s, self.find], self.chips, **QUIET)  # fmt: skip
+        self.model.input(friendly(self._choose_model), [s, self.model, *self.controls], [self.find, *pressed], **QUIET).then(
+            friendly(self.draw_chips), [s, self.find], self.chips, **QUIET
+        )
         self.find.change(friendly(self.draw_chips), [s, self.find], self.chips, **LIVE)
         self.chips.select(friendly(self._press), inputs, pressed, **QUIET, trigger_mode="multiple")
         self.mode.input(friendly(self._set_mode), [s, self.mode], [self.count, *self.weights], **QUIET).then(
@@ -165,7 +178,9 @@ class ClassesTab:
         gr.on([x.input for x in (self.psi, *self.weights)], friendly(self._live), inputs, self.stage, **LIVE)
         let_go = [x.release for x in (self.psi, self.count, *self.weights)]
         gr.on([*let_go, self.seed.submit, self.seed.blur], friendly(self._draw), inputs, pictures, **LIVE)
-        self.dice.click(lambda: random.randrange(_DICE_SEEDS), None, self.seed, **QUIET).then(friendly(self._draw), inputs, pictures, **QUIET)
+        self.dice.click(lambda: random.randrange(_DICE_SEEDS), None, self.seed, **QUIET).then(
+            friendly(self._draw), inputs, pictures, **QUIET
+        )
         self.grid.select(friendly(self._select), s, pictures, **QUIET)
 
         clip = [self.walk_view, self.mp4, self.webp]
@@ -418,10 +433,14 @@ class ClassesTab:
 
     def _walk(self, session: Session, frames: float, seed, psi, progress: gr.Progress = gr.Progress()) -> list:
         visit = self._visit(session)
-        keys = [Recipe(model=visit.model, seeds=(SeedWeight(seed),), psi=psi, classes=(ClassWeight(k),)) for k in self._chosen_or_first(visit)]
+        keys = [
+            Recipe(model=visit.model, seeds=(SeedWeight(seed),), psi=psi, classes=(ClassWeight(k),)) for k in self._chosen_or_first(visit)
+        ]
         recipes = walk_recipes(self.engine, keys, int(frames), closed=True)
         pictures = self.engine.render_many(
-            recipes, progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"), cancel=visit.stop_walk.is_set
+            recipes,
+            progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
+            cancel=visit.stop_walk.is_set,
         )
         progress(1.0, desc="Writing MP4 and WebP")
         path = session.place.output("classes", f"{_moment()}-{visit.model}-walk")
@@ -466,15 +485,23 @@ class ClassesTab:
             raise StudioError("Nothing is to be made.", "The set is balanced, or this model and the choice above draw none of its classes.")
         return wanted
 
-    def _export(self, session: Session, way: str, each, set_id: str | None, only: bool, same: bool, seed, psi,
-                progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+    def _export(
+        self, session: Session, way: str, each, set_id: str | None, only: bool, same: bool, seed, psi, progress: gr.Progress = gr.Progress()
+    ) -> list:
         visit = self._visit(session)
         try:
             wanted = self._wanted(visit, way, each, set_id, only)
             path = export_set(
-                self.engine, visit.model, wanted, session.place.output("classes", f"{_moment()}-{visit.model}-set.zip"),
-                float(psi), check_seed(seed), same, Pace(progress, "Pictures"), visit.stop_export.is_set,
-            )  # fmt: skip
+                self.engine,
+                visit.model,
+                wanted,
+                session.place.output("classes", f"{_moment()}-{visit.model}-set.zip"),
+                float(psi),
+                check_seed(seed),
+                same,
+                Pace(progress, "Pictures"),
+                visit.stop_export.is_set,
+            )
         except CancelledError:
             return [note("Stopped; nothing was kept."), gr.update(visible=False)]
         text = f"{sum(wanted.values()):,} pictures of {len(wanted):,} classes. {session.place.told(path)}"

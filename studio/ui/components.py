@@ -145,8 +145,9 @@ def friendly(fn: Callable) -> Callable:
             raise
         except Exception:
             log.exception("%s failed", fn.__name__)
-            raise gr.Error("Something went wrong that should not. The studio's log has the details; your work is kept.",
-                           print_exception=False) from None
+            raise gr.Error(
+                "Something went wrong that should not. The studio's log has the details; your work is kept.", print_exception=False
+            ) from None
 
     wrapper.__signature__ = inspect.signature(fn)  # Gradio looks for parameters such as gr.Request
     return wrapper

@@ -26,8 +26,8 @@ from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,
     QUIET,
-    Opening,
     WORK,
+    Opening,
     Target,
     cells_html,
     data_url,
@@ -120,12 +120,19 @@ class ExploreTab:
                     self.clip_file = gr.DownloadButton("Download the clip", visible=False)
                 with gr.Row(equal_height=False, elem_id="explore-near"):
                     with gr.Column(min_width=200):
-                        gr.HTML(note("<b>Wander nearby.</b> Drag the dot: the middle is this seed, the edges are its neighbours."), padding=False)
+                        gr.HTML(
+                            note("<b>Wander nearby.</b> Drag the dot: the middle is this seed, the edges are its neighbours."),
+                            padding=False,
+                        )
                         self.pad = pad(elem_id="pad")
                     with gr.Column(min_width=200):
                         gr.HTML(note("<b>Return to a saved picture.</b> Its recipe is inside."), padding=False)
                         self.drop = gr.File(
-                            label="Drop a PNG or WebP that was saved here", file_types=[".png", ".webp"], height=140, elem_id="drop", elem_classes="gs-drop"
+                            label="Drop a PNG or WebP that was saved here",
+                            file_types=[".png", ".webp"],
+                            height=140,
+                            elem_id="drop",
+                            elem_classes="gs-drop",
                         )
             with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
@@ -135,7 +142,12 @@ class ExploreTab:
                         0, label="Seed: the number a picture grows from", precision=0, minimum=0, maximum=MAX_SEED, elem_id="seed"
                     )
                 self.psi = gr.Slider(
-                    -1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)", elem_id="psi",
+                    -1,
+                    1.5,
+                    0.7,
+                    step=0.01,
+                    label="Boldness (truncation psi)",
+                    elem_id="psi",
                     info="Low stays near the average picture, 1 is the model as trained, higher gets strange.",
                 )
                 gr.HTML(note("<b>Directions.</b> Each slider pulls the picture another way."), padding=False)
@@ -166,9 +178,20 @@ class ExploreTab:
     def controls(self) -> list:
         """What is set when another recipe is opened."""
         return [
-            self.models, self.classes, self.seed, self.psi, self.layers, *self.sliders, self.pad,
-            self.noise_box, self.noise_mode, self.noise_strength, self.noise_seed, self.place_box, *self.places,
-        ]  # fmt: skip
+            self.models,
+            self.classes,
+            self.seed,
+            self.psi,
+            self.layers,
+            *self.sliders,
+            self.pad,
+            self.noise_box,
+            self.noise_mode,
+            self.noise_strength,
+            self.noise_seed,
+            self.place_box,
+            *self.places,
+        ]
 
     @property
     def picture(self) -> list:
@@ -335,9 +358,12 @@ class ExploreTab:
         self.unpin.click(friendly(self._unpin), s, pins, **QUIET)
         slide(self.walk, self._walk, [self.walk])
         making = self.clip.click(friendly(self._begin_clip), s, [self.clip_stop, self.clip_view], **QUIET).then(
-            friendly(self._clip), [s, self.frames], [self.clip_view, self.clip_file],
-            show_progress_on=self.clip_view, **WORK,
-        )  # fmt: skip
+            friendly(self._clip),
+            [s, self.frames],
+            [self.clip_view, self.clip_file],
+            show_progress_on=self.clip_view,
+            **WORK,
+        )
         making.success(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
         making.failure(lambda: [gr.update(visible=False)] * 2, None, [self.clip_stop, self.clip_view], **QUIET)
         self.clip_stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
@@ -543,9 +569,10 @@ class ExploreTab:
         recipes = walk_recipes(self.engine, session.pins, int(frames), closed=True)
         try:
             pictures = self.engine.render_many(
-                recipes, progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
+                recipes,
+                progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
                 cancel=self._stop_of(session).is_set,
-            )  # fmt: skip
+            )
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.skip()]
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]

@@ -33,9 +33,7 @@ _HANDS = 3  # small views that are made at the same time
 _VERBS = {"draw": "explore", "translate": "translate", "upscale": "upscale"}  # verb of a recipe -> the tab where it is opened
 _MANY = {**QUIET, "trigger_mode": "multiple"}  # no press is lost when one follows another quickly
 _ANY = {"tab": "Any tab", "model": "Any model", "kind": "Pictures and clips", "tag": "Any tag"}
-_EMPTY = (
-    "<b>Nothing is kept here yet.</b><br>Whatever you save in Explore, Classes, Translate or Upscale appears here, the newest first."
-)
+_EMPTY = "<b>Nothing is kept here yet.</b><br>Whatever you save in Explore, Classes, Translate or Upscale appears here, the newest first."
 _NONE = "<b>No picture is like that.</b><br>Take away a word or a filter."
 _KEYS = '<div class="gs-note keys">Keys: ← → the pictures beside · Esc all pictures</div>'
 
@@ -140,7 +138,11 @@ class GalleryTab:
     def _build_filters(self) -> None:
         with gr.Row(elem_id="gallery-filters", equal_height=True):
             self.text = gr.Textbox(
-                label="Search", placeholder="A word of the name, a tag, a model, seed 42 ...", elem_id="gallery-text", scale=3, min_width=220
+                label="Search",
+                placeholder="A word of the name, a tag, a model, seed 42 ...",
+                elem_id="gallery-text",
+                scale=3,
+                min_width=220,
             )
             self.favourite = gr.Checkbox(False, label="★ Favourites only", elem_id="gallery-favourite", min_width=150)
         with gr.Accordion("More filters", open=False, elem_id="gallery-more"):
@@ -212,9 +214,20 @@ class GalleryTab:
     def _large(self) -> list:
         """What `_show` gives."""
         return [
-            self.all, self.one, self.stage, self.clip, self.facts, self.path, self.star, self.tags, self.place, self.newer, self.older,
-            *self.opens.values(), self.send,
-        ]  # fmt: skip
+            self.all,
+            self.one,
+            self.stage,
+            self.clip,
+            self.facts,
+            self.path,
+            self.star,
+            self.tags,
+            self.place,
+            self.newer,
+            self.older,
+            *self.opens.values(),
+            self.send,
+        ]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -297,8 +310,10 @@ class GalleryTab:
         with self.send:
             target_buttons(
                 [dataclasses.replace(t, label=f"Send to {TABS[t.id]}" if t.id in TABS else t.label) for t in targets],
-                "gallery", self.session, self._path,
-            )  # fmt: skip
+                "gallery",
+                self.session,
+                self._path,
+            )
 
     def _path(self, session: Session) -> Path:
         visit = self._visit(session)
@@ -353,9 +368,11 @@ class GalleryTab:
         """For [tab, model, kind, tag]."""
         found = visit.gallery.choices()
         named = {
-            "tab": [(tab_name(t), t) for t in found.tabs], "model": [(m, m) for m in found.models],
-            "kind": [(KINDS[k], k) for k in found.kinds], "tag": [(t, t) for t in found.tags],
-        }  # fmt: skip
+            "tab": [(tab_name(t), t) for t in found.tabs],
+            "model": [(m, m) for m in found.models],
+            "kind": [(KINDS[k], k) for k in found.kinds],
+            "tag": [(t, t) for t in found.tags],
+        }
         chosen = {name: getattr(visit.query, name) for name in named}
         return [gr.update(choices=[(_ANY[n], ""), *_with(named[n], chosen[n])], value=chosen[n]) for n in named]
 
@@ -384,10 +401,14 @@ class GalleryTab:
         if not visit.guest:
             words += f" · in the folder <code>{html.escape(str(gallery.outputs))}</code>"
         return [
-            shown, note(words), gr.update(visible=pages > 1), note(f"Page {visit.page + 1:,} of {pages:,}"),
-            gr.update(interactive=visit.page > 0), gr.update(interactive=visit.page < pages - 1),
+            shown,
+            note(words),
+            gr.update(visible=pages > 1),
+            note(f"Page {visit.page + 1:,} of {pages:,}"),
+            gr.update(interactive=visit.page > 0),
+            gr.update(interactive=visit.page < pages - 1),
             gr.update(visible=bool(items) or visit.choosing, value="Done choosing" if visit.choosing else "Choose several"),
-        ]  # fmt: skip
+        ]
 
     def _grid(self, visit: Visit) -> str:
         cells = [(i, visit.gallery.thumbs.kept(i.key), i.path in visit.chosen) for i in visit.items.values()]
@@ -416,10 +437,13 @@ class GalleryTab:
     def _redraw(self, session: Session) -> list:
         return self._draw(self._visit(session))
 
-    def _filter(self, session: Session, text: str, favourite: bool, tab: str, model: str, kind: str, tag: str, since: str | None,
-                until: str | None) -> list:  # fmt: skip
+    def _filter(
+        self, session: Session, text: str, favourite: bool, tab: str, model: str, kind: str, tag: str, since: str | None, until: str | None
+    ) -> list:
         visit = self._visit(session)
-        query = Query(text or "", model or "", tab or "", day(since, "From the day"), day(until, "To the day"), bool(favourite), tag or "", kind or "")
+        query = Query(
+            text or "", model or "", tab or "", day(since, "From the day"), day(until, "To the day"), bool(favourite), tag or "", kind or ""
+        )
         if query == visit.query:
             return [gr.skip()] * len(self._listing)
         visit.query, visit.page = query, 0
@@ -463,15 +487,23 @@ class GalleryTab:
     def _zip(self, session: Session, progress: gr.Progress = gr.Progress()) -> list:
         visit = self._visit(session)
         items = visit.taken()
-        return self._made(session, f"gallery-{len(items)}-files.zip", lambda out: _told(
-            f"{to_zip(visit.gallery, items, out, Pace(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"))  # fmt: skip
+        return self._made(
+            session,
+            f"gallery-{len(items)}-files.zip",
+            lambda out: _told(f"{to_zip(visit.gallery, items, out, Pace(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"),
+        )
 
     def _sheet(self, session: Session, kind: str, columns: float, labels: bool, progress: gr.Progress = gr.Progress()) -> list:
         visit = self._visit(session)
         items, ending = visit.taken(), "png" if kind == "png" else "pdf"
-        return self._made(session, f"contact-sheet-{len(items)}.{ending}", lambda out: _told(
-            f"{len(items):,} files on the sheet", contact_sheet(visit.gallery, items, out, int(columns), bool(labels),
-                                                                Pace(progress, "Drawing"), visit.stop.is_set)))  # fmt: skip
+        return self._made(
+            session,
+            f"contact-sheet-{len(items)}.{ending}",
+            lambda out: _told(
+                f"{len(items):,} files on the sheet",
+                contact_sheet(visit.gallery, items, out, int(columns), bool(labels), Pace(progress, "Drawing"), visit.stop.is_set),
+            ),
+        )
 
     def _made(self, session: Session, name: str, make: Callable[[Path], str]) -> list:
         """For [making, ready]."""
@@ -512,7 +544,10 @@ class GalleryTab:
         if not visit.deleted:
             raise StudioError("Nothing was deleted.", "")
         count = visit.gallery.undo_delete(visit.deleted.pop())
-        bar = [gr.update(visible=bool(visit.deleted)), note(f"<b>{count:,} {'is' if count == 1 else 'are'} back.</b> More was deleted before.")]
+        bar = [
+            gr.update(visible=bool(visit.deleted)),
+            note(f"<b>{count:,} {'is' if count == 1 else 'are'} back.</b> More was deleted before."),
+        ]
         visit.item = None
         return [*self._draw(visit), *bar, gr.update(visible=True), gr.update(visible=False)]
 
@@ -545,13 +580,20 @@ class GalleryTab:
         place, count = gallery.place(visit.query, item), gallery.count(visit.query)
         tab = _VERBS.get(item.verb) if recipe is not None else None
         return [
-            gr.update(visible=False), gr.update(visible=True),
-            gr.update(value="" if playing else stage_html(gallery, item), visible=not playing), clip,
-            facts_html(item, recipe, self._title(item.model)), item.path if visit.guest else str(gallery.file(item)), _star_button(item.favourite),
-            gr.update(choices=list(gallery.choices().tags), value=list(item.tags)), note(f"{place + 1:,} of {count:,}"),
-            gr.update(interactive=place > 0), gr.update(interactive=place + 1 < count),
-            *(gr.update(visible=id == tab and id in self._openings) for id in self.opens), gr.update(visible=item.kind != CLIP),
-        ]  # fmt: skip
+            gr.update(visible=False),
+            gr.update(visible=True),
+            gr.update(value="" if playing else stage_html(gallery, item), visible=not playing),
+            clip,
+            facts_html(item, recipe, self._title(item.model)),
+            item.path if visit.guest else str(gallery.file(item)),
+            _star_button(item.favourite),
+            gr.update(choices=list(gallery.choices().tags), value=list(item.tags)),
+            note(f"{place + 1:,} of {count:,}"),
+            gr.update(interactive=place > 0),
+            gr.update(interactive=place + 1 < count),
+            *(gr.update(visible=id == tab and id in self._openings) for id in self.opens),
+            gr.update(visible=item.kind != CLIP),
+        ]
 
     def _title(self, model: str) -> str:
         if not model:

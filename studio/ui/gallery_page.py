@@ -51,7 +51,7 @@ def grid_html(cells: list[tuple[Item, bytes | None, bool]], choosing: bool) -> s
     for item, view, chosen in cells:
         words = html.escape(title_of(item), quote=True)
         crisp = ' class="small"' if 0 < max(item.width, item.height) <= CRISP else ""
-        inside = f'<img{crisp} alt="{words}" src="{_webp_url(view)}">' if view else f'<em>{html.escape(shown(_name(item), 40))}</em>'
+        inside = f'<img{crisp} alt="{words}" src="{_webp_url(view)}">' if view else f"<em>{html.escape(shown(_name(item), 40))}</em>"
         marks = ("<i>★</i>" if item.favourite else "") + ("<b>▶</b>" if item.kind == CLIP else "")
         state = ' class="on" aria-pressed="true"' if chosen else ' aria-pressed="false"' if choosing else ""
         parts.append(f'<button type="button" data-k="{item.key}" title="{words}"{state}>{inside}{marks}</button>')
@@ -112,7 +112,9 @@ def _of_drawing(recipe: Recipe) -> list[tuple[str, str]]:
     if recipe.mixes:
         facts.append(("Mixed with", ", ".join(dict.fromkeys(f"seed {m.seed}" for m in recipe.mixes))))
     if recipe.edits:
-        named = [f"{e.direction.split(':', 1)[-1]} {e.strength:+g}" for e in recipe.edits[:8] if not e.direction.startswith(("pad:", "random:"))]
+        named = [
+            f"{e.direction.split(':', 1)[-1]} {e.strength:+g}" for e in recipe.edits[:8] if not e.direction.startswith(("pad:", "random:"))
+        ]
         facts.append(("Directions", ", ".join(named) or "wandered nearby"))
     if recipe.noise.mode != "const" or recipe.noise.strength != 1:
         facts.append(("Grain (noise)", f"{recipe.noise.mode}, strength {recipe.noise.strength:g}"))

@@ -13,9 +13,25 @@ MOST_JSON = 16 << 20  # bytes; a recipe has at most 8 MB
 _API = "/gradio_api/"
 # Beginnings of all that the page and clients of the API ask for. Gradio has more, which the studio does not use.
 _NEEDED = (
-    "queue/join", "queue/data", "upload", "upload_progress", "file=", "heartbeat/", "cancel", "reset", "info", "call/", "run/", "api/",
-    "startup-events", "theme.css", "app_id", "login_check", "user", "token",
-)  # fmt: skip
+    "queue/join",
+    "queue/data",
+    "upload",
+    "upload_progress",
+    "file=",
+    "heartbeat/",
+    "cancel",
+    "reset",
+    "info",
+    "call/",
+    "run/",
+    "api/",
+    "startup-events",
+    "theme.css",
+    "app_id",
+    "login_check",
+    "user",
+    "token",
+)
 
 _Receive = Callable[[], Awaitable[dict]]
 _Send = Callable[[dict], Awaitable[None]]
@@ -158,7 +174,9 @@ def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
 
     async def sending(message: dict) -> None:
         headers = list(message.get("headers", []))
-        if message["type"] == "http.response.start" and any(k.lower() == b"content-type" and v.startswith(b"text/html") for k, v in headers):
+        if message["type"] == "http.response.start" and any(
+            k.lower() == b"content-type" and v.startswith(b"text/html") for k, v in headers
+        ):
             message = {**message, "headers": [*headers, (b"set-cookie", line)]}
         await send(message)
 

@@ -116,21 +116,37 @@ class ImageTab:
         with gr.Column(elem_id=f"{self.id}-input"):
             self.what = gr.Radio(_WHATS, value=ONE, label=f"What to {self.verb.lower()}", elem_id=f"{self.id}-what")
             self.picture = AnyPicture(
-                type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=220, label="Your picture",
-                elem_id=f"{self.id}-picture", elem_classes="gs-drop", buttons=[],
-            )  # fmt: skip
-            self.files = gr.File(
-                label="Drop pictures here", file_count="multiple", height=200, visible=False, elem_id=f"{self.id}-files",
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard", "webcam"],
+                height=220,
+                label="Your picture",
+                elem_id=f"{self.id}-picture",
                 elem_classes="gs-drop",
-            )  # fmt: skip
+                buttons=[],
+            )
+            self.files = gr.File(
+                label="Drop pictures here",
+                file_count="multiple",
+                height=200,
+                visible=False,
+                elem_id=f"{self.id}-files",
+                elem_classes="gs-drop",
+            )
             self.video = gr.File(
-                label="Drop a video here", height=200, visible=False, elem_id=f"{self.id}-video", elem_classes="gs-drop",
-            )  # fmt: skip
+                label="Drop a video here",
+                height=200,
+                visible=False,
+                elem_id=f"{self.id}-video",
+                elem_classes="gs-drop",
+            )
 
     def _build_many(self, words: str) -> None:
         with gr.Column(visible=False, elem_id=f"{self.id}-many") as self.many:
-            gr.HTML(note(f"<b>Several pictures.</b> {words} The zip keeps their names. One that cannot be used is named and stops nothing."),
-                    padding=False)  # fmt: skip
+            gr.HTML(
+                note(f"<b>Several pictures.</b> {words} The zip keeps their names. One that cannot be used is named and stops nothing."),
+                padding=False,
+            )
             with gr.Row(elem_classes="gs-tools"):
                 self.start_many = gr.Button(f"{self.verb} them", variant="primary", elem_id=f"{self.id}-start-many")
                 self.stop_many = gr.Button("Stop", visible=False, elem_id=f"{self.id}-stop-many")
@@ -144,9 +160,12 @@ class ImageTab:
             self.clip_stage = stage.render()
             self.clip_facts = gr.HTML("", visible=False, padding=False, elem_id=f"{self.id}-clip-facts")
             self.smoothing = gr.Radio(
-                _SMOOTHING, value=smoothing, label="Against flicker (temporal smoothing)", elem_id=f"{self.id}-smoothing",
+                _SMOOTHING,
+                value=smoothing,
+                label="Against flicker (temporal smoothing)",
+                elem_id=f"{self.id}-smoothing",
                 info="Calms what stands still; what moves stays sharp.",
-            )  # fmt: skip
+            )
             with gr.Row(elem_classes="gs-tools"):
                 self.start_clip = gr.Button(f"{self.verb} the video", variant="primary", elem_id=f"{self.id}-start-clip")
                 self.stop_clip = gr.Button("Stop", visible=False, elem_id=f"{self.id}-stop-clip")
@@ -160,10 +179,24 @@ class ImageTab:
         """What is handed in, several pictures, and videos."""
         s = self.session
         self.what.input(_choose_what, self.what, self._modes[1:], **QUIET)
-        self._work(self.start_many, self.stop_many, "stop_many", self._make_many, [s, self.files, *self.settings],
-                   [self.many_view, self.zip], self.many_view)  # fmt: skip
-        self._work(self.start_clip, self.stop_clip, "stop_clip", self._make_clip, [s, self.video, self.smoothing, *self.settings],
-                   [self.clip_note, self.clip_view, self.clip_file], self.clip_note)  # fmt: skip
+        self._work(
+            self.start_many,
+            self.stop_many,
+            "stop_many",
+            self._make_many,
+            [s, self.files, *self.settings],
+            [self.many_view, self.zip],
+            self.many_view,
+        )
+        self._work(
+            self.start_clip,
+            self.stop_clip,
+            "stop_clip",
+            self._make_clip,
+            [s, self.video, self.smoothing, *self.settings],
+            [self.clip_note, self.clip_view, self.clip_file],
+            self.clip_note,
+        )
 
     def _run_after(self, event, only: Callable[[Any], bool] = lambda visit: True) -> None:
         """Make something of the open picture, with progress and a way to stop. only: of a visit, whether to."""
@@ -280,8 +313,9 @@ class ImageTab:
 
     # -- several pictures, and videos ----------------------------------------------------------------------------
 
-    def _into_zip(self, session: Session, files: list[str] | None, make: Callable, open_file: Callable, model: str, about: str,
-                  progress: gr.Progress) -> list:  # fmt: skip
+    def _into_zip(
+        self, session: Session, files: list[str] | None, make: Callable, open_file: Callable, model: str, about: str, progress: gr.Progress
+    ) -> list:
         """make: (what was opened, progress, cancel) -> as `make_files` wants it. For [many_view, zip]."""
         if not files:
             raise StudioError("There are no pictures yet.", "Drop some into the box first.")

@@ -14,7 +14,10 @@ from studio.ui.components import data_url, note
 
 _SHOWN = 4  # pictures, shrunk beside original
 _FEW = 500  # patches side by side; a rule of thumb, below it they are soon learned by heart
-_WAYS = {"bicubic": "made small and brought back by bicubic, as any program does it", "real": "worn down, made small and brought back by bicubic"}
+_WAYS = {
+    "bicubic": "made small and brought back by bicubic, as any program does it",
+    "real": "worn down, made small and brought back by bicubic",
+}
 
 
 @functools.lru_cache(maxsize=8)
@@ -36,8 +39,10 @@ def enough_html(stored: StoredSet, patch: int) -> str:
     fit = sizes.min(axis=1) >= patch
     patches = int((sizes[fit] // patch).prod(axis=1).sum())
     if not fit.any():
-        return note(f"<b>Too small.</b> No picture is {patch} pixels wide and high, so that no patch can be cut from them. "
-                    "Take in larger ones, or choose smaller patches under Advanced in step 2.")  # fmt: skip
+        return note(
+            f"<b>Too small.</b> No picture is {patch} pixels wide and high, so that no patch can be cut from them. "
+            "Take in larger ones, or choose smaller patches under Advanced in step 2."
+        )
     told = [f"Pieces of {patch} x {patch} pixels (patches) are cut from the whole pictures; side by side they hold {patches:,}."]
     if not fit.all():
         told.append(f"<b>{(~fit).sum():,} of {len(fit):,} are smaller than that and are left out.</b>")

@@ -14,8 +14,10 @@ _TELLS = [
     ("Everything\nThe mark of AI and the recipe: model, seed, settings. Dropped back in, the picture opens again.", EVERYTHING),
     ("Only the mark\nThat AI made it. No recipe, no seed, no name of a source; it cannot be opened again from the file.", MARK),
 ]
-_SIGNING = ("A signature (<b>Content Credentials</b>, C2PA) shows that a file was not changed since you saved it. A certificate made here "
-            "shows your name, but nobody vouches for it; one from an authority does that.")  # fmt: skip
+_SIGNING = (
+    "A signature (<b>Content Credentials</b>, C2PA) shows that a file was not changed since you saved it. A certificate made here "
+    "shows your name, but nobody vouches for it; one from an authority does that."
+)
 _WAYS = [("Make me a certificate", "own"), ("I have one", "given")]
 _MARKED = "<b>What saved files tell.</b> Every picture and video says that AI made it. That mark cannot be switched off."
 _DROP = "<b>What does this picture tell?</b> Drop a picture or video from anywhere. It is looked at here, and nowhere else."
@@ -41,10 +43,17 @@ class MarksPage:
         now = telling()
         gr.HTML(note(_MARKED), padding=False)
         self.trouble = gr.HTML(_trouble_html(), visible=bool(trouble()), padding=False, elem_id="marks-trouble")
-        self.tells = gr.Radio(_TELLS, value=now.tells, label="Files saved from now on tell", elem_id="marks-tells", elem_classes="gs-cards",
-                              interactive=self.editable)  # fmt: skip
-        self.signed = gr.Checkbox(now.credentials, label="Sign files (Content Credentials)", elem_id="marks-signed",
-                                  interactive=self.editable)  # fmt: skip
+        self.tells = gr.Radio(
+            _TELLS,
+            value=now.tells,
+            label="Files saved from now on tell",
+            elem_id="marks-tells",
+            elem_classes="gs-cards",
+            interactive=self.editable,
+        )
+        self.signed = gr.Checkbox(
+            now.credentials, label="Sign files (Content Credentials)", elem_id="marks-signed", interactive=self.editable
+        )
         self.state = gr.HTML(_state_html(now), visible=now.credentials, padding=False, elem_id="marks-state")
         with gr.Group(visible=False) as self.box:
             gr.HTML(note(_SIGNING), elem_classes="gs-pad-note")
@@ -54,7 +63,12 @@ class MarksPage:
                 gr.Textbox(value, label=label, visible=visible, elem_id=f"marks-{id}")
                 for id, value, visible, label in (
                     ("artist", now.artist, not given, "Your name, as it stands in the signature"),
-                    ("certificate", now.certificate, given, "Certificate: path of a PEM file on this machine, that of its issuer behind it"),
+                    (
+                        "certificate",
+                        now.certificate,
+                        given,
+                        "Certificate: path of a PEM file on this machine, that of its issuer behind it",
+                    ),
                     ("key", now.key, given, "Its private key: path of a PEM file, without a password"),
                     ("server", now.timestamp_url, given, "Time-stamp server, asked at each save (address; may stay empty)"),
                 )

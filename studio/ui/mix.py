@@ -11,7 +11,20 @@ from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
 from studio.latents.sampling import MAX_SEED, check_seed
 from studio.latents.seeds import parse_seeds
-from studio.ui.components import LIVE, QUIET, WORK, Target, cells_html, data_url, empty_html, friendly, note, press_grid, stage_html, target_buttons
+from studio.ui.components import (
+    LIVE,
+    QUIET,
+    WORK,
+    Target,
+    cells_html,
+    data_url,
+    empty_html,
+    friendly,
+    note,
+    press_grid,
+    stage_html,
+    target_buttons,
+)
 from studio.ui.explore import ExploreTab
 from studio.ui.session import Session
 
@@ -30,8 +43,13 @@ class MixTab:
         self._wire()
 
     def _build(self) -> None:
-        gr.HTML(note("<b>Mixer.</b> Up to four pictures, each with a weight in each band. Weights count against each other: "
-                     "1 and 1 is half and half; all at 0 leaves the first."), padding=False)
+        gr.HTML(
+            note(
+                "<b>Mixer.</b> Up to four pictures, each with a weight in each band. Weights count against each other: "
+                "1 and 1 is half and half; all at 0 leaves the first."
+            ),
+            padding=False,
+        )
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self.seeds, self.weights, self.faces = [], [], []
@@ -39,7 +57,9 @@ class MixTab:
                     for i in range(SOURCES):
                         with gr.Column(min_width=130):
                             self.faces.append(gr.HTML(padding=False))
-                            self.seeds.append(gr.Number(i + 1, label=f"Seed {i + 1}", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"mixer-seed-{i}"))
+                            self.seeds.append(
+                                gr.Number(i + 1, label=f"Seed {i + 1}", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"mixer-seed-{i}")
+                            )
                             for band in BAND_NAMES:
                                 first = 1.0 if i == 0 else 0.0
                                 self.weights.append(gr.Slider(0, 1, first, step=0.05, label=band.capitalize(), elem_id=f"mixer-{band}-{i}"))
@@ -48,7 +68,10 @@ class MixTab:
                 with gr.Row(elem_classes="gs-tools") as self.tools:
                     self.open = gr.Button("Open in Explore", visible=self.explore is not None, elem_id="mixer-open")
         press = " Press a cell to open it in Explore." if self.explore is not None else ""
-        gr.HTML(note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's." + press), padding=False)
+        gr.HTML(
+            note("<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's." + press),
+            padding=False,
+        )
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self.rows = gr.Textbox("1-4", label="Rows: seeds of the pictures that are kept", elem_id="mix-rows")
@@ -62,15 +85,19 @@ class MixTab:
                     self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
                     self.stop = gr.Button("Stop", visible=False, elem_id="mix-stop")
             with gr.Column(scale=6, min_width=320):
-                self.grid = press_grid(value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid")
+                self.grid = press_grid(
+                    value=empty_html("The grid appears here: choose seeds and press <b>Make the grid</b>."), elem_id="mix-grid"
+                )
 
     def _wire(self) -> None:
         s = self.session
         self.band.input(lambda band: gr.update(visible=band == "own"), self.band, self.range_box, **QUIET)
         making = self.make.click(friendly(self._begin), s, self.stop, **QUIET).then(
-            friendly(self._grid), [s, self.rows, self.columns, self.band, self.low, self.high, self.psi], self.grid,
+            friendly(self._grid),
+            [s, self.rows, self.columns, self.band, self.low, self.high, self.psi],
+            self.grid,
             **WORK,
-        )  # fmt: skip
+        )
         for ended in (making.success, making.failure):
             ended(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
@@ -121,8 +148,17 @@ class MixTab:
         self._stop_of(session).clear()
         return gr.update(visible=True)
 
-    def _grid(self, session: Session, rows: str, columns: str, band: str, low: float, high: float, psi: float,
-              progress: gr.Progress = gr.Progress()) -> str:
+    def _grid(
+        self,
+        session: Session,
+        rows: str,
+        columns: str,
+        band: str,
+        low: float,
+        high: float,
+        psi: float,
+        progress: gr.Progress = gr.Progress(),
+    ) -> str:
         now = session.open()
         model = self.engine.model(now.model)
         row_seeds, column_seeds = parse_seeds(rows, _MOST), parse_seeds(columns, _MOST)
@@ -133,13 +169,16 @@ class MixTab:
         else:
             layers = bands(model.num_ws)[band]
         cells = mix_grid(now.model, row_seeds, column_seeds, layers, psi, now.noise, now.classes)
-        plain = {seed: Recipe(model=now.model, seeds=(SeedWeight(seed),), psi=psi, noise=now.noise, classes=now.classes)
-                 for seed in {*row_seeds, *column_seeds}}
+        plain = {
+            seed: Recipe(model=now.model, seeds=(SeedWeight(seed),), psi=psi, noise=now.noise, classes=now.classes)
+            for seed in {*row_seeds, *column_seeds}
+        }
         recipes = [*plain.values(), *(c for row in cells for c in row)]
-        pictures = self.engine.render_many(recipes, preview=True, progress=lambda done, all_: progress((done, all_), unit="pictures"),
-                                           cancel=self._stop_of(session).is_set)  # fmt: skip
+        pictures = self.engine.render_many(
+            recipes, preview=True, progress=lambda done, all_: progress((done, all_), unit="pictures"), cancel=self._stop_of(session).is_set
+        )
         faces = dict(zip(plain, pictures, strict=False))
-        inner = iter(pictures[len(plain):])
+        inner = iter(pictures[len(plain) :])
         small = len(pictures[0]) <= 128
         out, session.mix_cells = [{"head": True, "label": "↓ with →"}], [None]
         for seed in column_seeds:

@@ -66,8 +66,15 @@ class ModelsTab:
     editable: whether visitors may rename, copy, throw away and add models; False where many come.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, tabs: gr.Tabs, openings: Sequence[Opening], jobs: Callable[[], list[Job]] = list,
-                 editable: bool = True):  # fmt: skip
+    def __init__(
+        self,
+        engine: Engine,
+        session: gr.State,
+        tabs: gr.Tabs,
+        openings: Sequence[Opening],
+        jobs: Callable[[], list[Job]] = list,
+        editable: bool = True,
+    ):
         self.engine, self.session, self.tabs, self.openings = engine, session, tabs, list(openings)
         self.jobs, self.editable = jobs, editable
         self._visits: dict[str, Visit] = {}
@@ -83,7 +90,9 @@ class ModelsTab:
                     self.adding = AddingBox(self.engine, self.session)
                 with gr.Row(elem_id="models-filter"):
                     self.what = gr.Radio(ABILITIES, value=EVERYTHING, label="What it can do", min_width=280, elem_id="models-what")
-                    self.find = gr.Textbox("", label="Find", placeholder="a name, family, class or licence", max_lines=1, min_width=200, elem_id="models-find")
+                    self.find = gr.Textbox(
+                        "", label="Find", placeholder="a name, family, class or licence", max_lines=1, min_width=200, elem_id="models-find"
+                    )
                 self.cards = press_grid(elem_id="models-cards")
                 self.broken = gr.HTML("", visible=False, padding=False, elem_id="models-broken")
                 if self.editable:
@@ -92,7 +101,9 @@ class ModelsTab:
                         self.bin = press_grid(elem_id="models-bin")
                         with gr.Row(elem_classes="gs-tools"):
                             self.empty = gr.Button("Empty the bin", size="sm", elem_id="models-empty")
-                            self.empty_yes = gr.Button("Delete it all for good", variant="stop", size="sm", visible=False, elem_id="models-empty-yes")
+                            self.empty_yes = gr.Button(
+                                "Delete it all for good", variant="stop", size="sm", visible=False, elem_id="models-empty-yes"
+                            )
                             self.empty_no = gr.Button("Keep it", size="sm", visible=False)
             with gr.Column(scale=4, min_width=320, elem_id="models-right"):
                 if self.editable:
@@ -131,12 +142,33 @@ class ModelsTab:
     @property
     def outputs(self) -> list:
         """All that `enter` may change."""
-        always = [self.cards, self.broken, self.hint, self.details, self.about, *self.open_buttons, self.work_view, self.zip,
-                  self.card_box, self.card]  # fmt: skip
+        always = [
+            self.cards,
+            self.broken,
+            self.hint,
+            self.details,
+            self.about,
+            *self.open_buttons,
+            self.work_view,
+            self.zip,
+            self.card_box,
+            self.card,
+        ]
         if not self.editable:
             return always
-        return [*always, self.bin_box, self.bin, self.undo_box, self.undo_note, self.forget, self.delete, self.name_box, self.name, self.fixed,
-                *self.adding.lists]  # fmt: skip
+        return [
+            *always,
+            self.bin_box,
+            self.bin,
+            self.undo_box,
+            self.undo_note,
+            self.forget,
+            self.delete,
+            self.name_box,
+            self.name,
+            self.fixed,
+            *self.adding.lists,
+        ]
 
     @property
     def enter_inputs(self) -> list:
@@ -214,9 +246,10 @@ class ModelsTab:
             visit.binned = [t.id for t in thrown]
             size = size_in_words(sum(t.size for t in thrown))
             out |= {
-                self.bin_box: gr.update(label=f"Bin: {len(thrown)}, {size}", visible=bool(thrown)), self.bin: bin_html(thrown),
+                self.bin_box: gr.update(label=f"Bin: {len(thrown)}, {size}", visible=bool(thrown)),
+                self.bin: bin_html(thrown),
                 **self.adding.listed(models),
-            }  # fmt: skip
+            }
         return out
 
     def _shown(self, session: Session, models: list[ModelInfo]) -> dict:
@@ -229,17 +262,25 @@ class ModelsTab:
             return {self.hint: gr.update(visible=True), self.details: off, self.about: ""}
         card = card_html(info)
         out = {
-            self.hint: off, self.details: gr.update(visible=True), self.about: about_html(library, info), self.work_view: off,
-            self.zip: off, self.card: card, self.card_box: gr.update(visible=bool(card)),
+            self.hint: off,
+            self.details: gr.update(visible=True),
+            self.about: about_html(library, info),
+            self.work_view: off,
+            self.zip: off,
+            self.card: card,
+            self.card_box: gr.update(visible=bool(card)),
             **{b: gr.update(visible=o.suits(info)) for b, o in zip(self.open_buttons, self.openings, strict=True)},
-        }  # fmt: skip
+        }
         if self.editable:
             own = keeping.is_own(library, info)
             loaded = info.id in self.engine.status()["loaded"]
             out |= {
-                self.forget: gr.update(visible=loaded), self.delete: gr.update(visible=own), self.name_box: gr.update(visible=own),
-                self.name: shown(info.title), self.fixed: gr.update(visible=not own and bool(info.hash)),
-            }  # fmt: skip
+                self.forget: gr.update(visible=loaded),
+                self.delete: gr.update(visible=own),
+                self.name_box: gr.update(visible=own),
+                self.name: shown(info.title),
+                self.fixed: gr.update(visible=not own and bool(info.hash)),
+            }
         return out
 
     def _chosen(self, session: Session) -> ModelInfo:

@@ -57,7 +57,11 @@ def origin(library: Library, info: ModelInfo) -> str:
         return f"from the package {_brief(offered)}"
     if isinstance(place := info.extra.get("downloaded_from"), str):
         hub = place.removeprefix("hub:")
-        return f"from the Hugging Face Hub, {_brief(hub)}" if hub != place else f"downloaded from {_brief(place.partition('://')[2].partition('/')[0])}"
+        return (
+            f"from the Hugging Face Hub, {_brief(hub)}"
+            if hub != place
+            else f"downloaded from {_brief(place.partition('://')[2].partition('/')[0])}"
+        )
     if imported := info.extra.get("imported_from"):
         return f"imported from {_brief(imported)}"
     return "trained here" if "training" in info.extra else "added by hand"
@@ -89,7 +93,12 @@ def cards_html(library: Library, models: Sequence[ModelInfo], selected: str, loa
     for i, info in enumerate(models):
         title, classes = html.escape(shown(info.title)), count_classes(info)
         facts = [get_family(info.family).title, in_words(info)]
-        more = [size_in_words(size_of(info)) if info.hash else "", f"{classes} classes" if classes else "", _brief(info.licence), origin(library, info)]
+        more = [
+            size_in_words(size_of(info)) if info.hash else "",
+            f"{classes} classes" if classes else "",
+            _brief(info.licence),
+            origin(library, info),
+        ]
         lines = [", ".join(facts), " · ".join(filter(None, more))]
         told = "".join(f"<small>{html.escape(line)}</small>" for line in lines)
         mark = "<i>in memory</i>" if info.id in loaded else ""
@@ -147,7 +156,9 @@ def known_html(known: Sequence[Known], here: Container[str]) -> str:
     """Well-known models; each row has a button, by its index, that gets it.  here: sources of those that are here already."""
     rows = []
     for i, k in enumerate(known):
-        facts = " · ".join(filter(None, [get_family(k.family).title, k.licence or "licence not said", size_in_words(k.nbytes) if k.nbytes else ""]))
+        facts = " · ".join(
+            filter(None, [get_family(k.family).title, k.licence or "licence not said", size_in_words(k.nbytes) if k.nbytes else ""])
+        )
         page = f' <a href="{html.escape(k.page, quote=True)}" target="_blank" rel="noopener noreferrer">its page</a>' if k.page else ""
         button = "<i>is here</i>" if k.source in here else f'<button type="button" data-i="{i}">Get it</button>'
         words = f"<small>{html.escape(k.sentence)}</small><small>{html.escape(facts)}{page}</small>"

@@ -10,9 +10,16 @@ from studio.models.library import Library
 
 # id -> label, in the order in which they stand
 TABS = {
-    "explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale", "gallery": "Gallery",
-    "train": "Train", "models": "Models", "share": "Share",
-}  # fmt: skip
+    "explore": "Explore",
+    "mix": "Mix",
+    "classes": "Classes",
+    "translate": "Translate",
+    "upscale": "Upscale",
+    "gallery": "Gallery",
+    "train": "Train",
+    "models": "Models",
+    "share": "Share",
+}
 _QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
 
 

@@ -76,13 +76,19 @@ class SharePage:
                 self.models = press_grid(elem_id="share-chosen")
             with gr.Column(scale=6, min_width=300):
                 self.name = gr.Textbox(
-                    label="Its name on the Hub", max_lines=1, placeholder="name, or user/name", elem_id="share-name",
+                    label="Its name on the Hub",
+                    max_lines=1,
+                    placeholder="name, or user/name",
+                    elem_id="share-name",
                     info="A name alone is one of your own account. Your model of this name gets a new version.",
-                )  # fmt: skip
+                )
                 self.licence = gr.Dropdown(
-                    LICENCES, label="Licence", allow_custom_value=True, elem_id="share-licence",
+                    LICENCES,
+                    label="Licence",
+                    allow_custom_value=True,
+                    elem_id="share-licence",
                     info="What others may do with it. Choose one, or write its name.",
-                )  # fmt: skip
+                )
                 self.who = gr.Radio(WHO, value=PRIVATE, label="Who may see it", elem_id="share-who")
                 self.consent = gr.HTML("", visible=False, padding=False, elem_id="share-consent")
                 self.push = gr.Button("Put it on the Hub", variant="primary", elem_id="share-push")
@@ -102,9 +108,13 @@ class SharePage:
         gr.on([self.name.change, self.licence.change], friendly(self._card), about, self.card, **LIVE)
         self.who.change(friendly(self._may), [s, self.who], self.consent, **QUIET)
         self.long_work(
-            self.push, self.stop, self.told, self._push, [s, self.token, self.name, self.licence, self.who],
+            self.push,
+            self.stop,
+            self.told,
+            self._push,
+            [s, self.token, self.name, self.licence, self.who],
             [self.told, self.account, self.away],
-        )  # fmt: skip
+        )
 
     def long_work(self, button: gr.Button, stop: gr.Button, view: gr.HTML, run: Callable, inputs: list, outputs: list) -> None:
         """A button that begins to send something, with progress on `view`, and one that ends it. The token's box is emptied."""
@@ -222,9 +232,14 @@ class SharePage:
         info, stop = self.info(visit.model), visit.stop
         try:
             url = hub.push(
-                info, name or "", token=self.token_of(visit, typed), private=who != PUBLIC, licence=licence or "",
-                progress=sending(progress), cancel=stop.is_set,
-            )  # fmt: skip
+                info,
+                name or "",
+                token=self.token_of(visit, typed),
+                private=who != PUBLIC,
+                licence=licence or "",
+                progress=sending(progress),
+                cancel=stop.is_set,
+            )
         except CancelledError:
             return [gr.update(value=note(CANCELLED)), gr.skip(), gr.skip()]
         return [gr.update(value=link_html(f"{info.title} is on the Hub", url), visible=True), *self.as_whom(visit, typed)]

@@ -55,21 +55,29 @@ class SpaceSection:
                 self.close = gr.Button("Close it", visible=False, elem_id="space-close")
                 self.download = gr.DownloadButton("Download it (zip)", visible=False, elem_id="space-download")
                 self.name = gr.Textbox(
-                    label="Its name on the Hub", max_lines=1, placeholder="name, or user/name", elem_id="space-name",
+                    label="Its name on the Hub",
+                    max_lines=1,
+                    placeholder="name, or user/name",
+                    elem_id="space-name",
                     info="Empty: made from the title.",
-                )  # fmt: skip
+                )
                 self.push = gr.Button("Put it on the Hub", variant="primary", elem_id="space-push")
                 self.stop = gr.Button("Cancel", visible=False, elem_id="space-stop")
                 self.told = gr.HTML("", visible=False, padding=False, elem_id="space-told")
                 with gr.Accordion("Advanced", open=False):
                     self.hardware = gr.Dropdown(
-                        [(words, id) for id, words in HARDWARE.items()], value="", label="On which computer", elem_id="space-hardware",
+                        [(words, id) for id, words in HARDWARE.items()],
+                        value="",
+                        label="On which computer",
+                        elem_id="space-hardware",
                         info="ZeroGPU wants a PRO account, the others are paid by the hour.",
-                    )  # fmt: skip
+                    )
                     self.training = gr.Checkbox(
-                        False, label="Models can be trained there", elem_id="space-training",
+                        False,
+                        label="Models can be trained there",
+                        elem_id="space-training",
                         info="Only with a graphics card of its own, once you set the Space's secret STUDIO_TRAINING to 1.",
-                    )  # fmt: skip
+                    )
 
     def _wire(self) -> None:
         s = self.session
@@ -86,9 +94,13 @@ class SpaceSection:
         self.close.click(friendly(self._close), s, shown, **QUIET)
         self.zip.click(friendly(self._zip), [s, *settings], self.download, show_progress_on=self.download, **slow)
         self.page.long_work(
-            self.push, self.stop, self.told, self._push, [s, self.page.token, self.name, self.who, self.hardware, *settings],
+            self.push,
+            self.stop,
+            self.told,
+            self._push,
+            [s, self.page.token, self.name, self.who, self.hardware, *settings],
             [self.told, self.page.account, self.page.away],
-        )  # fmt: skip
+        )
 
     @property
     def chosen_outputs(self) -> list:
@@ -138,7 +150,9 @@ class SpaceSection:
         progress(0.3, desc="Starting it")
         visit.preview = preview(folder)
         atexit.register(visit.preview.close)
-        words = link_html("It runs on this computer", visit.preview.url) + note("Nobody else can see it. Close it when you have seen enough.")
+        words = link_html("It runs on this computer", visit.preview.url) + note(
+            "Nobody else can see it. Close it when you have seen enough."
+        )
         return [gr.update(value=words, visible=True), gr.update(visible=True)]
 
     def _close(self, session: Session) -> list:
@@ -157,7 +171,9 @@ class SpaceSection:
         path = zip_space(folder, get_settings().outputs / "spaces" / f"{folder.name}.zip")
         return gr.update(value=str(path), visible=True)
 
-    def _push(self, session: Session, typed: str, name: str, who: str, hardware: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
+    def _push(
+        self, session: Session, typed: str, name: str, who: str, hardware: str, *settings, progress: gr.Progress = gr.Progress()
+    ) -> list:
         visit = self.page.visit(session)
         stop = visit.stop
         if who == PUBLIC:
@@ -166,9 +182,14 @@ class SpaceSection:
         folder = self._make(session, *settings)
         try:
             url = push_space(
-                folder, (name or "").strip() or folder.name, token=self.page.token_of(visit, typed), private=who != PUBLIC,
-                hardware=hardware or None, progress=sending(progress), cancel=stop.is_set,
-            )  # fmt: skip
+                folder,
+                (name or "").strip() or folder.name,
+                token=self.page.token_of(visit, typed),
+                private=who != PUBLIC,
+                hardware=hardware or None,
+                progress=sending(progress),
+                cancel=stop.is_set,
+            )
         except CancelledError:
             return [gr.update(value=note(CANCELLED)), gr.skip(), gr.skip()]
         words = link_html("Your Space is on the Hub", url) + note("It is built there now, which takes some minutes.")

@@ -18,8 +18,10 @@ _SIDE = 160  # pixels of a picture here
 _TRANSFORMS = {"colour": ("grey", "grey"), "fill": ("edges", "its outlines")}
 
 # Rows of a sheet -> their labels; what they mean, where the trained objective shows such rows.
-_CYCLE = ("A, A → B, A → B → A: pictures of side A, what they become, and the way back, which should end where it began. "
-          "Below the same from side B.")  # fmt: skip
+_CYCLE = (
+    "A, A → B, A → B → A: pictures of side A, what they become, and the way back, which should end where it began. "
+    "Below the same from side B."
+)
 _MEANINGS = {
     ("A", "A->B", "A->B->A", "B", "B->A", "B->A->B"): _CYCLE,
     ("A", "A->B"): "A: pictures of side A. A → B: what they become.",
@@ -41,7 +43,9 @@ def preview_html(goal: Goal, datasets: DataSets, a: str | None, b: str | None, c
         transform, words = _TRANSFORMS[goal.name]
         pictures = [picture for _, picture in datasets.sheet(a, 0, _SHOWN, crop, _SIDE, ground)]
         figures = [_figure(made_input(p, transform), p, "") for p in pictures]
-        return note(f"<b>What goes in, and what should come out.</b> The left one of each ({words}) is made from your picture.") + _figures(figures)
+        return note(f"<b>What goes in, and what should come out.</b> The left one of each ({words}) is made from your picture.") + _figures(
+            figures
+        )
     return ""
 
 

@@ -6,13 +6,33 @@ _SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "s
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
 
 _ACCENT = gr.themes.Color(
-    c50="#fdf6ef", c100="#fae8d5", c200="#f4cfa9", c300="#ecb076", c400="#e28f45", c500="#d97326",
-    c600="#b9531a", c700="#a24418", c800="#82381b", c900="#6a3019", c950="#39160a", name="ember",
-)  # fmt: skip
+    c50="#fdf6ef",
+    c100="#fae8d5",
+    c200="#f4cfa9",
+    c300="#ecb076",
+    c400="#e28f45",
+    c500="#d97326",
+    c600="#b9531a",
+    c700="#a24418",
+    c800="#82381b",
+    c900="#6a3019",
+    c950="#39160a",
+    name="ember",
+)
 _GREY = gr.themes.Color(
-    c50="#fafaf9", c100="#f3f2f0", c200="#e6e4e1", c300="#d2cfcb", c400="#a19d98", c500="#75716c",
-    c600="#575450", c700="#3b3936", c800="#262523", c900="#1b1a19", c950="#121211", name="slate",
-)  # fmt: skip
+    c50="#fafaf9",
+    c100="#f3f2f0",
+    c200="#e6e4e1",
+    c300="#d2cfcb",
+    c400="#a19d98",
+    c500="#75716c",
+    c600="#575450",
+    c700="#3b3936",
+    c800="#262523",
+    c900="#1b1a19",
+    c950="#121211",
+    name="slate",
+)
 
 
 def make_theme() -> gr.themes.Base:

@@ -34,21 +34,43 @@ from studio.ui.larger_page import enough_html, example_html, fitting
 from studio.ui.session import Session
 from studio.ui.sides_page import preview_html
 from studio.ui.watch_page import (
-    CURVES, KEEP_AT_JS, KEEP_JOB_JS, KEPT_JS, PLOT, STATES, around, best_words, duration, long_form, measured, nearness, sheet_html, thousands,
-)  # fmt: skip
+    CURVES,
+    KEEP_AT_JS,
+    KEEP_JOB_JS,
+    KEPT_JS,
+    PLOT,
+    STATES,
+    around,
+    best_words,
+    duration,
+    long_form,
+    measured,
+    nearness,
+    sheet_html,
+    thousands,
+)
 from studio.ui.zone import LIVE_STATES, WHOLE, Zone, hex_colour
 
 _SIDES = [32, 64, 128, 256, 512, 1024]
 _FACTORS = [(f"{n} times", n) for n in (2, 3, 4)]
 _NOTHING = ""  # stands for 'from nothing' among the models to start from
 _CROPS = [("Centre", "centre"), ("Smart: where most is to see", "smart"), ("Fit: whole, on a ground", "fit")]
-_NO_JOB = "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
+_NO_JOB = (
+    "Nothing is being trained yet. Take pictures in under <b>1 Pictures</b>, then press <b>Start training</b> under <b>2 What to make</b>."
+)
 _NO_MOMENT = "The first moment appears here when the training has made one."
-_INTRO = ("<b>{}.</b> Files, a zip with folders, or a video, from which frames are taken. A few dozen are enough to begin; a few "
-          "hundred are better.")  # fmt: skip
+_INTRO = (
+    "<b>{}.</b> Files, a zip with folders, or a video, from which frames are taken. A few dozen are enough to begin; a few "
+    "hundred are better."
+)
 # Labels of the curves that say how well a translator holds what must stay.
-_HELD = {"cycle": "there and back again (cycle)", "identity": "left as it is (identity)", "nce": "same content in each place (nce)",
-         "l1": "distance to what was wanted (L1)", "mse": "distance to what was wanted (squared)"}  # fmt: skip
+_HELD = {
+    "cycle": "there and back again (cycle)",
+    "identity": "left as it is (identity)",
+    "nce": "same content in each place (nce)",
+    "l1": "distance to what was wanted (L1)",
+    "mse": "distance to what was wanted (squared)",
+}
 _FAITH = {
     "lambda_cycle": "Faithfulness: how surely the way back must lead home (lambda cycle)",
     "lambda_nce": "Faithfulness: how much each place must keep its content (lambda NCE)",
@@ -75,8 +97,9 @@ class TrainTab:
     datasets: the store of image sets.  supervisor: the queue.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets,
-                 openings: Sequence[Opening] = ()):  # fmt: skip
+    def __init__(
+        self, engine: Engine, session: gr.State, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets, openings: Sequence[Opening] = ()
+    ):
         self.engine, self.session, self.tabs = engine, session, tabs
         self.supervisor, self.datasets = supervisor, datasets
         self.openings = openings
@@ -105,8 +128,13 @@ class TrainTab:
     # -- what is on the page -------------------------------------------------------------------------------------
 
     def _build_pictures(self) -> None:
-        self.goal = gr.Radio([(f"{g.title}\n{g.sentence}", g.name) for g in GOALS], value=GOALS[0].name, label="What shall it learn?",
-                             elem_id="train-goal", elem_classes="gs-cards")  # fmt: skip
+        self.goal = gr.Radio(
+            [(f"{g.title}\n{g.sentence}", g.name) for g in GOALS],
+            value=GOALS[0].name,
+            label="What shall it learn?",
+            elem_id="train-goal",
+            elem_classes="gs-cards",
+        )
         # Two zones stand side by side, the sets below them; one zone has its set beside it.
         with gr.Row(equal_height=False, elem_classes="gs-zones"):
             self.a.build_intake(_INTRO.format(GOALS[0].a), self._build_look)
@@ -126,19 +154,31 @@ class TrainTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 made = kind_choices(GOALS[0].name, everything=False)
-                self.family = gr.Radio(made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family",
-                                       elem_classes="gs-cards")  # fmt: skip
+                self.family = gr.Radio(
+                    made, value=made[0][1], label="Kind of model (family and loss)", elem_id="train-family", elem_classes="gs-cards"
+                )
                 self.more = gr.Button("Show the simpler and older kinds too", size="sm", elem_id="train-more")
                 with gr.Accordion("Which one should I use?", open=False, elem_id="train-advice"):
                     gr.HTML(advice_html(), padding=False)
             with gr.Column(scale=5, min_width=300):
-                self.base = gr.Dropdown([], label="Start from", elem_id="train-base",
-                                        info="A model that can do something like it already learns from few pictures, and sooner.")
+                self.base = gr.Dropdown(
+                    [],
+                    label="Start from",
+                    elem_id="train-base",
+                    info="A model that can do something like it already learns from few pictures, and sooner.",
+                )
                 self.side = gr.Dropdown(_SIDES, value=64, label="Size: side of a picture in pixels (resolution)", elem_id="train-side")
-                self.factor = gr.Radio(_FACTORS, value=2, label="Factor: how many times as wide and high (scale)", visible=False, elem_id="train-factor")
+                self.factor = gr.Radio(
+                    _FACTORS, value=2, label="Factor: how many times as wide and high (scale)", visible=False, elem_id="train-factor"
+                )
                 self.larger = gr.HTML(padding=False, elem_id="train-larger")
-                self.preset = gr.Radio([(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS], value=PRESETS[0].name,
-                                       label="How patient are you?", elem_id="train-preset", elem_classes="gs-cards")
+                self.preset = gr.Radio(
+                    [(f"{p.label}\n{p.sentence[0].upper()}{p.sentence[1:]}", p.name) for p in PRESETS],
+                    value=PRESETS[0].name,
+                    label="How patient are you?",
+                    elem_id="train-preset",
+                    elem_classes="gs-cards",
+                )
                 self.estimate = gr.HTML(padding=False, elem_id="train-estimate")
                 self.classes = gr.Checkbox(False, label="Learn the kinds of pictures too (class-conditional)", visible=False)
                 self.name = gr.Textbox("", label="Name of the model", elem_id="train-name")
@@ -187,8 +227,13 @@ class TrainTab:
                     self.log = gr.Textbox(show_label=False, lines=12, max_lines=12, interactive=False)
 
     def _build_use(self) -> None:
-        gr.HTML(note("<b>Moments.</b> Press one to keep it as a model of yours and open it; the training goes on. The best by "
-                     "KID (by PSNR, when it enlarges) has a star, but your eyes decide."), padding=False)
+        gr.HTML(
+            note(
+                "<b>Moments.</b> Press one to keep it as a model of yours and open it; the training goes on. The best by "
+                "KID (by PSNR, when it enlarges) has a star, but your eyes decide."
+            ),
+            padding=False,
+        )
         self.moments = press_grid(value=empty_html(_NO_MOMENT), elem_id="train-moments")
 
     # -- wiring --------------------------------------------------------------------------------------------------
@@ -202,23 +247,53 @@ class TrainTab:
         # A set that one zone takes in, or deletes, is one more, or less, to choose from in the other.
         self.a.set.change(friendly(self._refresh_b), [s, self.goal, self.b.set, *look], self.b.outputs, **QUIET)
         self.b.set.change(friendly(self.a.shown), [s, self.a.set, *look], self.a.outputs, **QUIET)
-        gr.on([self.a.set.change, self.b.set.change, self.crop.input, self.ground.input], friendly(self._preview), both[1:],
-              [self.preview, self.to_make], **QUIET)  # fmt: skip
+        gr.on(
+            [self.a.set.change, self.b.set.change, self.crop.input, self.ground.input],
+            friendly(self._preview),
+            both[1:],
+            [self.preview, self.to_make],
+            **QUIET,
+        )
         make = self._make_outputs
-        chosen = [self.goal.input(friendly(self._choose_goal), both, [
-            self.a.intro, self.b.intro, self.a.by_folder, self.b.intake, self.b.shelf, *self.a.outputs, *self.b.outputs, self.crop, self.mirror,
-            self.preview, self.to_make, *make,
-        ], **QUIET)]  # fmt: skip
+        chosen = [
+            self.goal.input(
+                friendly(self._choose_goal),
+                both,
+                [
+                    self.a.intro,
+                    self.b.intro,
+                    self.a.by_folder,
+                    self.b.intake,
+                    self.b.shelf,
+                    *self.a.outputs,
+                    *self.b.outputs,
+                    self.crop,
+                    self.mirror,
+                    self.preview,
+                    self.to_make,
+                    *make,
+                ],
+                **QUIET,
+            )
+        ]
         chosen.append(self.to_make.click(friendly(self._go_to_make), both[:4], [self.steps, self.name, *make], **QUIET))
         chosen[-1].success(None, None, None, js="() => studioPlace.put('step', '2 What to make')", **QUIET)
         self.more.click(friendly(self._show_all), self.a.set, [self.family, self.more], **QUIET)
         chosen.append(self.family.input(friendly(self._choose_kind), [self.family, self.a.set], make[2:], **QUIET))
         chosen.append(self.base.input(friendly(self._side_of), [self.base, self.family], [self.side, self.factor], **QUIET))
         # Not at every change: between two of them a choice may be one of the kind before.
-        estimated = dict(fn=friendly(self._estimate), outputs=self.estimate, **QUIET,
-                         inputs=[self.family, self.base, self.side, self.factor, self.preset, self.kimg, self.batch, self.patch])  # fmt: skip
-        lessons = dict(fn=friendly(self._lesson), inputs=[self.a.set, self.family, self.base, self.factor, self.patch, self.ground],
-                       outputs=self.larger, **QUIET)  # fmt: skip
+        estimated = dict(
+            fn=friendly(self._estimate),
+            outputs=self.estimate,
+            **QUIET,
+            inputs=[self.family, self.base, self.side, self.factor, self.preset, self.kimg, self.batch, self.patch],
+        )
+        lessons = dict(
+            fn=friendly(self._lesson),
+            inputs=[self.a.set, self.family, self.base, self.factor, self.patch, self.ground],
+            outputs=self.larger,
+            **QUIET,
+        )
         for after in chosen:
             after.success(**estimated)
             after.success(**lessons)
@@ -228,12 +303,36 @@ class TrainTab:
         watch = self._watch_outputs
         self.start.click(
             friendly(self._start),
-            [s, self.a.set, self.b.set, self.crop, self.ground, self.mirror, self.family, self.base, self.side, self.factor, self.preset, self.classes,
-             self.name, self.licence, self.kimg, self.gamma, self.batch, self.target, self.freeze, self.faith, self.identity, self.patch, self.seed],
-            [self.steps, self.job, self.make_note], **QUIET,
+            [
+                s,
+                self.a.set,
+                self.b.set,
+                self.crop,
+                self.ground,
+                self.mirror,
+                self.family,
+                self.base,
+                self.side,
+                self.factor,
+                self.preset,
+                self.classes,
+                self.name,
+                self.licence,
+                self.kimg,
+                self.gamma,
+                self.batch,
+                self.target,
+                self.freeze,
+                self.faith,
+                self.identity,
+                self.patch,
+                self.seed,
+            ],
+            [self.steps, self.job, self.make_note],
+            **QUIET,
         ).success(friendly(self._redraw), [s, self.job], watch, **QUIET).success(
             None, None, None, js="() => { studioPlace.put('step', '3 Watch'); studioPlace.put('at', null) }", **QUIET
-        )  # fmt: skip
+        )
         self.job.change(None, self.job, None, js=KEEP_JOB_JS, **QUIET)
         self.timeline.input(None, self.timeline, None, js=KEEP_AT_JS, **QUIET)
         self.job.input(friendly(self._other_job), [s, self.job], watch, **QUIET).success(
@@ -252,8 +351,20 @@ class TrainTab:
     @property
     def _make_outputs(self) -> list:
         """What depends on the kind of model on "2 What to make"."""
-        return [self.more, self.family, self.base, self.side, self.factor, self.classes, self.gamma, self.target, self.freeze, self.faith, self.identity,
-                self.patch]  # fmt: skip
+        return [
+            self.more,
+            self.family,
+            self.base,
+            self.side,
+            self.factor,
+            self.classes,
+            self.gamma,
+            self.target,
+            self.freeze,
+            self.faith,
+            self.identity,
+            self.patch,
+        ]
 
     @property
     def enter_outputs(self) -> list:
@@ -267,8 +378,19 @@ class TrainTab:
 
     enter_js = KEPT_JS
 
-    def enter(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, ground: str, job: str | None, family: str,
-              base: str | None, kept: dict | None) -> list:  # fmt: skip
+    def enter(
+        self,
+        session: Session,
+        goal: str,
+        set_a: str | None,
+        set_b: str | None,
+        crop: str,
+        ground: str,
+        job: str | None,
+        family: str,
+        base: str | None,
+        kept: dict | None,
+    ) -> list:
         """When the tab is opened: sets and trainings as they are now. kept: {"job", "at"} of before a reload."""
         sets = self.datasets.list()
         chosen = set_a if any(x.id == set_a for x in sets) else sets[0].id if sets else None
@@ -284,8 +406,13 @@ class TrainTab:
         if chosen and not visit.suited:
             visit.suited = True
             make = self._suitable(goal, chosen)
-        return [*self.a.shown(session, chosen, crop, ground), *self.b.shown(session, set_b, crop, ground),
-                *self._preview(goal, chosen, set_b, crop, ground), self._job_choices(job), *make]  # fmt: skip
+        return [
+            *self.a.shown(session, chosen, crop, ground),
+            *self.b.shown(session, set_b, crop, ground),
+            *self._preview(goal, chosen, set_b, crop, ground),
+            self._job_choices(job),
+            *make,
+        ]
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
@@ -315,11 +442,18 @@ class TrainTab:
         crop = crop if crop in [value for _, value in crops] else crops[0][1]
         a, b = (f"{letter}: {words}" for letter, words in zip("AB", (what.a, what.b), strict=True)) if two else (what.a, "B")
         return [
-            note(_INTRO.format(a)), note(_INTRO.format(b)), gr.update(visible=goal == "draw"), gr.update(visible=two), gr.update(visible=two),
+            note(_INTRO.format(a)),
+            note(_INTRO.format(b)),
+            gr.update(visible=goal == "draw"),
+            gr.update(visible=two),
+            gr.update(visible=two),
             *(self.a.shown(session, set_a, crop, ground) if crop != cut else [gr.skip()] * len(self.a.outputs)),
             *(self.b.shown(session, set_b, crop, ground) if two else [gr.skip()] * len(self.b.outputs)),
-            gr.update(choices=crops, value=crop, visible=not larger), gr.update(visible=not larger), *self._preview(goal, set_a, set_b, crop, ground), *self._suitable(goal, set_a),
-        ]  # fmt: skip
+            gr.update(choices=crops, value=crop, visible=not larger),
+            gr.update(visible=not larger),
+            *self._preview(goal, set_a, set_b, crop, ground),
+            *self._suitable(goal, set_a),
+        ]
 
     # -- what to make --------------------------------------------------------------------------------------------
 
@@ -347,7 +481,16 @@ class TrainTab:
         noise = gr.update(visible=what.draws)
         faith = gr.update(visible=bool(what.held), label=_FAITH.get(what.held, self.faith.label))
         identity = gr.update(visible=what.goal == "restyle")
-        return [*self._start_points(kind), self._classes_box(id, kind), noise, noise, noise, faith, identity, gr.update(visible=what.upscales)]
+        return [
+            *self._start_points(kind),
+            self._classes_box(id, kind),
+            noise,
+            noise,
+            noise,
+            faith,
+            identity,
+            gr.update(visible=what.upscales),
+        ]
 
     def _start_points(self, kind: str) -> list:
         """Models to begin from, and sizes, for the kind; the first of each is chosen."""
@@ -372,7 +515,10 @@ class TrainTab:
 
     def _bases(self, kind: str, chosen: str | None = None):
         what = get_kind(kind)
-        choices = [(f"{m.title} ({m.config['scale']} times)" if what.upscales else f"{m.title} ({m.resolution} px)", m.id) for m in self._of_kind(kind)]
+        choices = [
+            (f"{m.title} ({m.config['scale']} times)" if what.upscales else f"{m.title} ({m.resolution} px)", m.id)
+            for m in self._of_kind(kind)
+        ]
         # What another translator learned helps only where both are alike, and it may be a large and slow one, as an upscaler may be: that
         # is asked for.
         choices.insert(len(choices) if what.draws else 0, ("From nothing", _NOTHING))
@@ -391,7 +537,11 @@ class TrainTab:
     def _patch(self, kind: str, factor: int, given: str = "") -> int:
         """Side of the patches in pixels: the preset's, or the one that was filled in."""
         wanted = _number(self.patch.label, given)
-        return int(wanted) if wanted else preset_upscale(PRESETS[0].name, pictures=1, device=self.engine.device.type, scale=factor, style=kind).data.resolution
+        return (
+            int(wanted)
+            if wanted
+            else preset_upscale(PRESETS[0].name, pictures=1, device=self.engine.device.type, scale=factor, style=kind).data.resolution
+        )
 
     def _lesson(self, id: str | None, kind: str, base: str | None, factor: int, patch: str, ground: str) -> str:
         """Whether the pictures suffice for an upscaler, and what it is asked to do with them."""
@@ -402,8 +552,9 @@ class TrainTab:
         shown = example_html(stored, plan.data.resolution, config.scale, plan.data.degrade, parse_colour(hex_colour(ground)))
         return enough_html(stored, plan.data.resolution) + shown
 
-    def _pieces(self, kind: str, base: str, side: int, factor: int, preset_name: str, pictures: int, kimg: str, batch: str,
-                patch: str) -> tuple[Plan, ModelInfo | None]:  # fmt: skip
+    def _pieces(
+        self, kind: str, base: str, side: int, factor: int, preset_name: str, pictures: int, kimg: str, batch: str, patch: str
+    ) -> tuple[Plan, ModelInfo | None]:
         """The preset's plan with the length, the batch and the patch that were filled in, and the model it begins from.
 
         side: of what draws or translates.  factor, patch: of what enlarges.
@@ -435,10 +586,36 @@ class TrainTab:
             expected = seconds_upscale(plan, threads, config) if what.upscales else seconds(plan, kind, threads, halves, config)
         except (StudioError, ValueError):
             return ""  # the start button tells what is wrong
-        return note(f"<b>{duration(expected).capitalize()}</b> on this machine when it has nothing else to do. You can stop earlier, and keep any moment.")
+        return note(
+            f"<b>{duration(expected).capitalize()}</b> on this machine when it has nothing else to do. You can stop earlier, and keep any moment."
+        )
 
-    def _start(self, session: Session, set_a, set_b, crop, ground, mirror, family, base, side, factor, preset_name, classes, name,
-               licence, kimg, gamma, batch, target, freeze, faith, identity, patch, seed) -> list:  # fmt: skip
+    def _start(
+        self,
+        session: Session,
+        set_a,
+        set_b,
+        crop,
+        ground,
+        mirror,
+        family,
+        base,
+        side,
+        factor,
+        preset_name,
+        classes,
+        name,
+        licence,
+        kimg,
+        gamma,
+        batch,
+        target,
+        freeze,
+        faith,
+        identity,
+        patch,
+        seed,
+    ) -> list:
         what = get_kind(family)
         stored = self._owned(set_a, "There are no pictures to learn from.")
         other = self._owned(set_b, "There are no pictures for side B.") if what.sides_wanted != "one" else None
@@ -447,8 +624,10 @@ class TrainTab:
         elif other and other.id == stored.id:
             raise StudioError("Both sides are the same set of pictures.", "Choose another for side A or B under '1 Pictures'.")
         if what.classes == "must" and len(stored.classes) < 2:
-            raise StudioError(f"{what.title} learns classes, and this set has none.",
-                              "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.")  # fmt: skip
+            raise StudioError(
+                f"{what.title} learns classes, and this set has none.",
+                "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.",
+            )
         plan, start = self._pieces(family, base, side, factor, preset_name, stored.count, kimg, batch, patch)
         if classes and what.draws:
             plan = learning_classes(plan)
@@ -456,7 +635,9 @@ class TrainTab:
         if not what.upscales:
             data = dataclasses.replace(data, resolution=int(side), crop=crop, mirror=bool(mirror))
         elif not fitting(stored, data.resolution):
-            raise StudioError(f"No picture is {data.resolution} pixels wide and high.", "Take in larger ones, or choose a smaller patch under Advanced.")
+            raise StudioError(
+                f"No picture is {data.resolution} pixels wide and high.", "Take in larger ones, or choose a smaller patch under Advanced."
+            )
         if other:
             data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id)
         if what.held:
@@ -473,8 +654,15 @@ class TrainTab:
             data=data,
             objective=_with(plan.objective, **weights),
             augment=_with(plan.augment, target=_number(self.target.label, target)) if what.draws else plan.augment,
-            card=dataclasses.replace(plan.card, title=title, licence=licence.strip(), consent=said.answer, source=said.source,
-                                     data_licence=said.licence, attribution=said.attribution),
+            card=dataclasses.replace(
+                plan.card,
+                title=title,
+                licence=licence.strip(),
+                consent=said.answer,
+                source=said.source,
+                data_licence=said.licence,
+                attribution=said.attribution,
+            ),
         )
         if not what.draws:
             check(plan, family_config(plan, start))
@@ -488,16 +676,41 @@ class TrainTab:
             raise StudioError(missing, "Take some in under '1 Pictures'.")
         stored = self.datasets.get(id)
         if not stored.answered:
-            raise StudioError(f"Nobody has said yet whose the pictures of '{stored.title}' are.",
-                              "Take them in again with an answer at 'These pictures are'.")  # fmt: skip
+            raise StudioError(
+                f"Nobody has said yet whose the pictures of '{stored.title}' are.",
+                "Take them in again with an answer at 'These pictures are'.",
+            )
         return stored
 
     # -- watching ------------------------------------------------------------------------------------------------
 
     @property
     def _watch_outputs(self) -> list:
-        return [self.job, self.progress, self.pause, self.resume, self.finish, self.cancel, self.open_last, self.samples, self.timeline, self.quality,
-                self.psnr, self.ssim, self.losses, self.held, self.seen, self.strength, self.distance, self.memory, self.hours, self.time_box, self.log_box, self.log, self.moments]  # fmt: skip
+        return [
+            self.job,
+            self.progress,
+            self.pause,
+            self.resume,
+            self.finish,
+            self.cancel,
+            self.open_last,
+            self.samples,
+            self.timeline,
+            self.quality,
+            self.psnr,
+            self.ssim,
+            self.losses,
+            self.held,
+            self.seen,
+            self.strength,
+            self.distance,
+            self.memory,
+            self.hours,
+            self.time_box,
+            self.log_box,
+            self.log,
+            self.moments,
+        ]
 
     def _job_choices(self, chosen: str | None):
         jobs = self.supervisor.jobs()
@@ -575,7 +788,9 @@ class TrainTab:
         if share:
             words.append(f"{share:.0%}, {thousands(watch.kimg)} thousand pictures shown")
         if job.state == "running":
-            words.append("time left: " + (duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps"))
+            words.append(
+                "time left: " + (duration(watch.eta_seconds) if watch.eta_seconds is not None else "known after the first 20 steps")
+            )
         if watch.speed:
             words.append(f"{watch.speed:.1f} pictures a second")
         if watch.best is not None:
@@ -585,8 +800,11 @@ class TrainTab:
         told = html.escape(" ".join(t for t in (job.message, watch.taken_over, watch.sides, watch.patches) if t))
         if not self.supervisor.owner:
             told = f"{told} {html.escape(self.supervisor.sentence)}"
-        return (f'<div class="gs-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></div>'
-                + note(" · ".join(words)) + (note(told) if told.strip() else ""))  # fmt: skip
+        return (
+            f'<div class="gs-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></div>'
+            + note(" · ".join(words))
+            + (note(told) if told.strip() else "")
+        )
 
     def _scrub(self, session: Session, id: str, at: float) -> str:
         visit, samples = self._visit(session), self._watch(self.supervisor.job(id)).samples
@@ -647,7 +865,9 @@ class TrainTab:
         if job.state != "done" or not watch.snapshots:
             return gr.update(visible=False)
         where = self._opening(open_folder(watch.snapshots[-1].path))
-        return gr.update(visible=True, value=f"Keep the last moment and open it in {where.label}" if where else "Keep the last moment as a model")
+        return gr.update(
+            visible=True, value=f"Keep the last moment and open it in {where.label}" if where else "Keep the last moment as a model"
+        )
 
     def keep(self, moment: Snapshot, title: str) -> ModelInfo:
         """Copy a snapshot into the library, once: the second time the copy is found. Returns the model there."""

@@ -97,8 +97,9 @@ class TranslateTab(ImageTab):
                 self._build_one()
                 self._build_many("Each is translated at its own size with the settings beside.")
                 stage = compare(value="", visible=False, elem_id="translate-clip-stage", render=False)
-                self._build_clip("Every frame is translated; size, timing and sound stay. The first frame shows what it will look like.",
-                                 stage, "light")  # fmt: skip
+                self._build_clip(
+                    "Every frame is translated; size, timing and sound stay. The first frame shows what it will look like.", stage, "light"
+                )
             with gr.Column(scale=4, min_width=320, elem_id="translate-right"):
                 self._build_input()
                 with gr.Column(elem_id="translate-settings"):
@@ -107,22 +108,37 @@ class TranslateTab(ImageTab):
                     self.examples_note = gr.HTML("", padding=False, visible=False)
                     self.examples = press_grid(elem_id="translate-examples", visible=False)
                     self.strength = gr.Slider(
-                        0, 100, 100, step=1, label="How much of it (strength, %)", elem_id="translate-strength",
+                        0,
+                        100,
+                        100,
+                        step=1,
+                        label="How much of it (strength, %)",
+                        elem_id="translate-strength",
                         info="100 is the model's picture, 0 your own; between them both are blended.",
-                    )  # fmt: skip
+                    )
                     self.keep = gr.Checkbox(
-                        False, label="Keep my colours (luminance only)", elem_id="translate-keep",
+                        False,
+                        label="Keep my colours (luminance only)",
+                        elem_id="translate-keep",
                         info="Light and dark come from the model, the colours from your picture.",
-                    )  # fmt: skip
+                    )
                     self.repeat = gr.Slider(
-                        1, MOST_REPEATS, 1, step=1, label="Times in a row (repeat)", elem_id="translate-repeat",
+                        1,
+                        MOST_REPEATS,
+                        1,
+                        step=1,
+                        label="Times in a row (repeat)",
+                        elem_id="translate-repeat",
                         info="The result goes in again: more of the same, and stranger.",
-                    )  # fmt: skip
+                    )
                     with gr.Accordion("Advanced", open=False):
                         self.tile = gr.Dropdown(
-                            TILES, value=0, label="In pieces (tile size)", elem_id="translate-tile",
+                            TILES,
+                            value=0,
+                            label="In pieces (tile size)",
+                            elem_id="translate-tile",
                             info="Pictures go through the model piece by piece; the result is the same. Smaller pieces need less memory.",
-                        )  # fmt: skip
+                        )
 
     def _build_one(self) -> None:
         with gr.Column(elem_id="translate-one") as self.one:
@@ -159,12 +175,25 @@ class TranslateTab(ImageTab):
             run_after(trigger(friendly(lambda session: None), s, None, **QUIET))
         gr.on([self.strength.change, self.keep.change], friendly(self._blend_live), inputs, [self.stage, self.saved, self.download], **LIVE)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
-        self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
-                        api_visibility="private", concurrency_limit=None)  # fmt: skip
+        self.save.click(
+            friendly(self._save),
+            inputs,
+            [self.saved, self.download],
+            show_progress="minimal",
+            show_progress_on=self.saved,
+            api_visibility="private",
+            concurrency_limit=None,
+        )
         self.back.click(friendly(self._way_back), inputs, self.back_view, show_progress_on=self.back_view, **WORK)
 
         look = (self.model.input, self.direction.input, self.strength.release, self.keep.input, self.repeat.release)
-        gr.on([self.video.change, *look], friendly(self._first_frame), [self.video, *self.settings], [self.clip_stage, self.clip_facts], **LIVE)
+        gr.on(
+            [self.video.change, *look],
+            friendly(self._first_frame),
+            [self.video, *self.settings],
+            [self.clip_stage, self.clip_facts],
+            **LIVE,
+        )
 
     @property
     def _shown(self) -> list:
@@ -239,9 +268,11 @@ class TranslateTab(ImageTab):
         self._visit(session).done = False
         return {
             **dict(zip(self.enter_outputs, self.enter(session, recipe.direction), strict=True)),
-            self.strength: percent(recipe.strength), self.keep: recipe.keep_colour, self.repeat: recipe.repeat,
+            self.strength: percent(recipe.strength),
+            self.keep: recipe.keep_colour,
+            self.repeat: recipe.repeat,
             self.tile: known_tile(recipe.tile),
-        }  # fmt: skip
+        }
 
     # -- one picture ---------------------------------------------------------------------------------------------
 
@@ -283,8 +314,17 @@ class TranslateTab(ImageTab):
         path = self._visit(session).path
         return self._open(session, path and str(path))[:-1]
 
-    def _run(self, session: Session, model: str, direction: str, strength: float, keep_colour: bool, repeat: float, tile: int,
-             progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+    def _run(
+        self,
+        session: Session,
+        model: str,
+        direction: str,
+        strength: float,
+        keep_colour: bool,
+        repeat: float,
+        tile: int,
+        progress: gr.Progress = gr.Progress(),
+    ) -> list:
         visit = self._visit(session)
         if visit.path is None or not model:
             return [gr.skip()] * len(self._shown)
@@ -332,8 +372,14 @@ class TranslateTab(ImageTab):
             visit.views = (view(visit.opened().picture), view(self._raw(session, visit, recipe)))
         return [self._compared(visit, recipe), *[gr.update(visible=False)] * 2]
 
-    def _raw(self, session: Session, visit: Visit, recipe: ImageRecipe, cancel: Callable[[], bool] | None = None,
-             pace: Callable = lambda done, all_: None) -> Image.Image:  # fmt: skip
+    def _raw(
+        self,
+        session: Session,
+        visit: Visit,
+        recipe: ImageRecipe,
+        cancel: Callable[[], bool] | None = None,
+        pace: Callable = lambda done, all_: None,
+    ) -> Image.Image:
         """What the network makes of the open picture, without strength and colour; what was made before is kept for the visit."""
         source = visit.opened()
         key = (source.hash, self.engine.library.get(recipe.model).hash, recipe.direction, recipe.tile)
@@ -372,13 +418,18 @@ class TranslateTab(ImageTab):
         back = self.engine.translate(ImageRecipe(model, direction=other), there)
         difference, lost = what_was_lost(source, back)
         words = lost_in_words(lost)
-        text = note(f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
-                    f"(mean absolute difference, {lost * 255:.1f} of 255 levels).")  # fmt: skip
-        figures = figures_html([
-            (source, "Your picture", None), (there, self._way(model, direction), Origin.CHANGED),
-            (back, self._way(model, other), Origin.CHANGED),
-            (difference, f"What was lost, {LOUDER} times brighter than it is", Origin.CHANGED),
-        ])  # fmt: skip
+        text = note(
+            f"<b>The way back (cycle).</b> {words} A colour value differs by <b>{lost * 100:.1f} %</b> on average "
+            f"(mean absolute difference, {lost * 255:.1f} of 255 levels)."
+        )
+        figures = figures_html(
+            [
+                (source, "Your picture", None),
+                (there, self._way(model, direction), Origin.CHANGED),
+                (back, self._way(model, other), Origin.CHANGED),
+                (difference, f"What was lost, {LOUDER} times brighter than it is", Origin.CHANGED),
+            ]
+        )
         return gr.update(value=text + figures, visible=True)
 
     # -- several pictures ----------------------------------------------------------------------------------------
@@ -408,8 +459,10 @@ class TranslateTab(ImageTab):
         spent = (time.perf_counter() - began) * (frame.width * frame.height) / (shown.width * shown.height)
         facts = f"<b>{frame.width:,} x {frame.height:,} px</b>"
         facts += f" · {count:,} frames · {time_left(count * spent)} of work, by the first frame" if count else ""
-        return [gr.update(value=compare_html(shown, result, "The first frame, translated"), visible=True),
-                gr.update(value=note(facts), visible=True)]  # fmt: skip
+        return [
+            gr.update(value=compare_html(shown, result, "The first frame, translated"), visible=True),
+            gr.update(value=note(facts), visible=True),
+        ]
 
     def _make_clip(self, session: Session, video: str | None, smoothing: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
         recipe = self.engine.stamped(_recipe(*settings))

@@ -90,8 +90,11 @@ class UpscaleTab(ImageTab):
                 self._build_one()
                 self._build_many("Each is made larger with the settings beside.")
                 stage = compare(value="", visible=False, elem_id="upscale-clip-stage", render=False)
-                self._build_clip("Every frame is made larger; timing and sound stay. A piece of the first frame shows what it will look like.",
-                                 stage, "none")  # fmt: skip
+                self._build_clip(
+                    "Every frame is made larger; timing and sound stay. A piece of the first frame shows what it will look like.",
+                    stage,
+                    "none",
+                )
             with gr.Column(scale=4, min_width=320, elem_id="upscale-right"):
                 self._build_input()
                 with gr.Column(elem_id="upscale-settings"):
@@ -114,9 +117,14 @@ class UpscaleTab(ImageTab):
         self.about = gr.HTML("", visible=False, padding=False, elem_id="upscale-about")
         self.by = gr.Radio(_WAYS, value=FACTOR, label="How large", elem_id="upscale-by")
         self.factor = gr.Slider(
-            1, MOST_SCALE, 4, step=0.1, label="Times as large (factor)", elem_id="upscale-factor",
+            1,
+            MOST_SCALE,
+            4,
+            step=0.1,
+            label="Times as large (factor)",
+            elem_id="upscale-factor",
             info="Where the model has another factor, its picture is made smaller again (Lanczos).",
-        )  # fmt: skip
+        )
         self.side = gr.Radio(SIDES, value="longer", label="Which side", visible=False, elem_id="upscale-side")
         self.pixels = gr.Number(2000, label="Pixels", precision=0, minimum=1, visible=False, elem_id="upscale-pixels")
         with gr.Row(visible=False) as self.print:
@@ -124,14 +132,22 @@ class UpscaleTab(ImageTab):
             self.dpi = gr.Number(USUAL_DPI, label="Dots an inch (dpi)", minimum=1, min_width=120, elem_id="upscale-dpi")
         self.words = gr.HTML("", visible=False, padding=False, elem_id="upscale-words")
         self.strength = gr.Slider(
-            0, 100, 100, step=1, label="How much of it (strength, %)", elem_id="upscale-strength",
+            0,
+            100,
+            100,
+            step=1,
+            label="How much of it (strength, %)",
+            elem_id="upscale-strength",
             info="100 is the model's picture, 0 a plain enlargement; between them both are blended.",
-        )  # fmt: skip
+        )
         with gr.Accordion("Advanced", open=False):
             self.tile = gr.Dropdown(
-                TILES, value=0, label="In pieces (tile size)", elem_id="upscale-tile",
+                TILES,
+                value=0,
+                label="In pieces (tile size)",
+                elem_id="upscale-tile",
                 info="Pictures go through the model piece by piece, without seams. Smaller pieces need less memory.",
-            )  # fmt: skip
+            )
 
     @property
     def settings(self) -> list:
@@ -158,10 +174,22 @@ class UpscaleTab(ImageTab):
         self.strength.change(friendly(self._blend_live), [s, self.strength], [self.stage, self.window, self.saved, self.download], **LIVE)
         self.stage.select(friendly(self._look_at), [s, self.strength], self.window, **LIVE)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
-        self.save.click(friendly(self._save), inputs, [self.saved, self.download], show_progress="minimal", show_progress_on=self.saved,
-                        api_visibility="private", concurrency_limit=None)  # fmt: skip
-        gr.on([self.video.change, self.model.input, self.strength.release], friendly(self._first_frame), [self.video, *self.settings],
-              [self.clip_stage, self.clip_facts], **LIVE)  # fmt: skip
+        self.save.click(
+            friendly(self._save),
+            inputs,
+            [self.saved, self.download],
+            show_progress="minimal",
+            show_progress_on=self.saved,
+            api_visibility="private",
+            concurrency_limit=None,
+        )
+        gr.on(
+            [self.video.change, self.model.input, self.strength.release],
+            friendly(self._first_frame),
+            [self.video, *self.settings],
+            [self.clip_stage, self.clip_facts],
+            **LIVE,
+        )
 
     @property
     def _shown(self) -> list:
@@ -197,9 +225,13 @@ class UpscaleTab(ImageTab):
         scale = recipe.scale or _own_scale(self.engine.library.get(recipe.model))
         shown = dict(zip([self.factor, self.side, self.pixels, self.print], _choose_way(FACTOR), strict=True))
         return {
-            **entered, **shown, self.by: FACTOR, self.factor: gr.update(value=scale, visible=True), self.strength: percent(recipe.strength),
+            **entered,
+            **shown,
+            self.by: FACTOR,
+            self.factor: gr.update(value=scale, visible=True),
+            self.strength: percent(recipe.strength),
             self.tile: known_tile(recipe.tile),
-        }  # fmt: skip
+        }
 
     @property
     def restored(self) -> list:
@@ -370,8 +402,10 @@ class UpscaleTab(ImageTab):
         facts = size_in_words(size, frame.width, frame.height)
         facts += note(f"{count:,} frames · about {time_left(count * spent)} of work, by this piece") if count else ""
         plain = piece.resize(result.size, Image.LANCZOS)
-        return [gr.update(value=compare_html(plain, result, "A piece of the first frame, made larger"), visible=True),
-                gr.update(value=facts, visible=True)]  # fmt: skip
+        return [
+            gr.update(value=compare_html(plain, result, "A piece of the first frame, made larger"), visible=True),
+            gr.update(value=facts, visible=True),
+        ]
 
     def _make_clip(self, session: Session, video: str | None, smoothing: str, *settings, progress: gr.Progress = gr.Progress()) -> list:
         frame, _ = first_frame(need_video(video))

@@ -58,14 +58,21 @@ class Zone:
         """The column where pictures are dropped.  below: builds what else is in it."""
         with gr.Column(scale=4, min_width=300, visible=self.visible, elem_classes=self.css) as self.intake:
             self.intro = gr.HTML(note(intro), padding=False)
-            self.files = gr.File(label="Drop pictures here", file_count="multiple", height=170, elem_id=f"{self.id}-files", elem_classes="gs-drop")
+            self.files = gr.File(
+                label="Drop pictures here", file_count="multiple", height=170, elem_id=f"{self.id}-files", elem_classes="gs-drop"
+            )
             self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id=f"{self.id}-folder")
             self.title = gr.Textbox("", label="Name of the set", placeholder="My watercolours", elem_id=f"{self.id}-title")
             self.by_folder = gr.Checkbox(True, label="Sub-folders are kinds of pictures (classes)", visible=self.visible)
             answers = [(f"{words[0].upper()}{words[1:]}", answer) for answer, words in ANSWERS.items()]
             self.owned = gr.Radio(answers, value=None, label="These pictures are:", elem_id=f"{self.id}-owned")
-            self.licence = gr.Textbox("", label="Which permission or licence?", placeholder="CC BY 4.0, or: by e-mail from Anna, May 2026",
-                                      visible=False, elem_id=f"{self.id}-data-licence")  # fmt: skip
+            self.licence = gr.Textbox(
+                "",
+                label="Which permission or licence?",
+                placeholder="CC BY 4.0, or: by e-mail from Anna, May 2026",
+                visible=False,
+                elem_id=f"{self.id}-data-licence",
+            )
             self.attribution = gr.Textbox("", label="Who is to be named? (attribution)", visible=False, elem_id=f"{self.id}-attribution")
             self.source = gr.Textbox("", label="Where do they come from?", visible=False, elem_id=f"{self.id}-source")
             with gr.Row(elem_classes="gs-tools"):
@@ -104,18 +111,24 @@ class Zone:
         look = [s, self.set, crop, ground]
         said = [self.owned, self.licence, self.attribution, self.source]
         self.owned.input(_ask_more, self.owned, said[1:], **QUIET)
-        taking = gr.on(
-            [self.take.click], friendly(self._begin_taking), s, [self.take_stop, self.report], **QUIET
-        ).then(
-            friendly(self._take_in), [s, self.files, self.folder, self.title, by_folder, *said, crop, ground],
-            [self.report, self.title, self.files, *said], show_progress="full", show_progress_on=self.report,
-            api_visibility="private", concurrency_limit=None,
-        )  # fmt: skip
+        taking = gr.on([self.take.click], friendly(self._begin_taking), s, [self.take_stop, self.report], **QUIET).then(
+            friendly(self._take_in),
+            [s, self.files, self.folder, self.title, by_folder, *said, crop, ground],
+            [self.report, self.title, self.files, *said],
+            show_progress="full",
+            show_progress_on=self.report,
+            api_visibility="private",
+            concurrency_limit=None,
+        )
         taking.then(lambda: gr.update(visible=False), None, self.take_stop, **QUIET)
         taking.success(friendly(self._show_taken), look, self.outputs, **QUIET)
         self.take_stop.click(lambda session: self._look(session).stop.set(), s, None, **QUIET)
-        self.folder.upload(lambda files: note(f"{len(files):,} files of the folder are ready: press <b>Take them in</b>."),
-                           self.folder, self.report, **QUIET)  # fmt: skip
+        self.folder.upload(
+            lambda files: note(f"{len(files):,} files of the folder are ready: press <b>Take them in</b>."),
+            self.folder,
+            self.report,
+            **QUIET,
+        )
         self.set.input(friendly(self._other_set), look, sheet, **QUIET)
         for control in (crop, ground):
             control.input(friendly(self._draw_sheet), look, sheet, **QUIET)
@@ -133,7 +146,10 @@ class Zone:
         """The sets as they are now, and the sheet of the one called `id`; of none when that is gone."""
         sets = self.datasets.list()
         id = id if any(x.id == id for x in sets) else None
-        return [gr.update(choices=[(_set_label(x), x.id) for x in sets], value=id, visible=bool(sets)), *self._draw_sheet(session, id, crop, ground)]
+        return [
+            gr.update(choices=[(_set_label(x), x.id) for x in sets], value=id, visible=bool(sets)),
+            *self._draw_sheet(session, id, crop, ground),
+        ]
 
     def _draw_sheet(self, session: Session, id: str | None, crop: str, ground: str) -> list:
         """One page of the set as training will see it."""
@@ -148,8 +164,10 @@ class Zone:
         look.shown = [name for name, _ in pictures]
         cells = [{"src": data_url(p, None), "alt": name, "marked": name in look.marked} for name, p in pictures]
         kinds = f" in {len(stored.classes)} classes" if stored.classes else ""
-        text = (f"<b>{stored.count:,} pictures{kinds}.</b> {_whose(stored)} This is what will be learnt from. Press those to leave out. "
-                f"{_WHOLE_WORDS if crop == WHOLE else html.escape(MODES[crop])}" + (f" Page {look.page + 1} of {pages}." if pages > 1 else ""))  # fmt: skip
+        text = (
+            f"<b>{stored.count:,} pictures{kinds}.</b> {_whose(stored)} This is what will be learnt from. Press those to leave out. "
+            f"{_WHOLE_WORDS if crop == WHOLE else html.escape(MODES[crop])}" + (f" Page {look.page + 1} of {pages}." if pages > 1 else "")
+        )
         marked = len(look.marked)
         return [
             cells_html(cells, columns=8),
@@ -166,18 +184,35 @@ class Zone:
         self._look(session).stop.clear()
         return [gr.update(visible=True), note("Looking at the pictures ...")]
 
-    def _take_in(self, session: Session, files: list[str] | None, folder: list[str] | None, title: str, by_folder: bool, answer: str | None,
-                 licence: str, attribution: str, source: str, crop: str, ground: str,
-                 progress: gr.Progress = gr.Progress()) -> list:  # fmt: skip
+    def _take_in(
+        self,
+        session: Session,
+        files: list[str] | None,
+        folder: list[str] | None,
+        title: str,
+        by_folder: bool,
+        answer: str | None,
+        licence: str,
+        attribution: str,
+        source: str,
+        crop: str,
+        ground: str,
+        progress: gr.Progress = gr.Progress(),
+    ) -> list:
         paths = [Path(p) for p in [*(files or []), *(folder or [])]]
         if not paths:
             raise StudioError("There are no pictures yet.", "Drop files, a zip or a video first.")
         look, consent = self._look(session), consent_said(answer, licence, attribution, source)
         report = self.datasets.take_in(
-            paths, owned=consent.answer in (OWN, LICENSED), consent=consent, title=title, ground=parse_colour(hex_colour(ground)),
-            classes=by_folder, cancelled=look.stop.is_set,
+            paths,
+            owned=consent.answer in (OWN, LICENSED),
+            consent=consent,
+            title=title,
+            ground=parse_colour(hex_colour(ground)),
+            classes=by_folder,
+            cancelled=look.stop.is_set,
             progress=lambda done, total, name: progress((done, total), desc=name, unit="files"),
-        )  # fmt: skip
+        )
         try:
             stored = self.datasets.add(report, crop=_square(crop))
         except BaseException:
@@ -290,5 +325,7 @@ def _report_html(report: Report) -> str:
         if items:
             more = f"<li>and {len(items) - 200:,} more</li>" if len(items) > 200 else ""
             opened = " open" if label == "Left out" else ""
-            parts.append(f'<details class="gs-note"{opened}><summary>{label} ({len(items):,})</summary><ul>{"".join(items[:200])}{more}</ul></details>')
+            parts.append(
+                f'<details class="gs-note"{opened}><summary>{label} ({len(items):,})</summary><ul>{"".join(items[:200])}{more}</ul></details>'
+            )
     return "".join(parts)

@@ -50,9 +50,10 @@ def landscape(width: int, height: int, seed: int = 0) -> Image.Image:
     leaves = clouds(width, height, width // 64, rng)[..., None]
     for i, colour in enumerate(([120, 150, 150], [70, 120, 70], [40, 95, 30])):
         edge = 0.45 + 0.17 * i + 0.35 * (clouds(width, 4, width // 3, rng)[0] - 0.5)
-        picture = np.where(y[..., 0] > edge, 1, 0)[..., None] * (np.array(colour) * (0.4 + 1.2 * leaves)) + np.where(
-            y[..., 0] > edge, 0, 1
-        )[..., None] * picture
+        picture = (
+            np.where(y[..., 0] > edge, 1, 0)[..., None] * (np.array(colour) * (0.4 + 1.2 * leaves))
+            + np.where(y[..., 0] > edge, 0, 1)[..., None] * picture
+        )
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
@@ -68,8 +69,10 @@ def taught(ngf: int) -> Generator:
     network = Generator(CycleGANConfig(net="resnet_6blocks", ngf=ngf, directions="AtoB"))
     rng, optimiser = np.random.default_rng(1), torch.optim.Adam(network.parameters(), lr=0.002, betas=(0.5, 0.99))
     images = [landscape(*_SMALL, seed=1 + i) for i in range(16)]
-    sides = [[torch.from_numpy(np.asarray(x).astype(np.float32) / 127.5 - 1).permute(2, 0, 1) for x in both]
-             for both in zip(images, map(autumn, images), strict=True)]  # fmt: skip
+    sides = [
+        [torch.from_numpy(np.asarray(x).astype(np.float32) / 127.5 - 1).permute(2, 0, 1) for x in both]
+        for both in zip(images, map(autumn, images), strict=True)
+    ]
     for step in range(_STEPS):
         optimiser.param_groups[0]["lr"] = 0.002 * (1 - step / _STEPS)
         x, y = (torch.stack(side) for side in zip(*(sides[i] for i in rng.integers(0, len(sides), _BATCH)), strict=True))

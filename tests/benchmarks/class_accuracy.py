@@ -4,6 +4,7 @@ A small network learns to name the classes of the real pictures (nine tenths of 
 then names those of 200 generated pictures a class, at psi 1. KID a class is against the real pictures of that class.
 """
 
+import itertools
 import sys
 
 import numpy as np
@@ -27,7 +28,7 @@ class Namer(nn.Module):
         super().__init__()
         widths = (3, 24, 48, 96, 128)
         blocks = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in itertools.pairwise(widths):
             blocks += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU()]
         self.body, self.head = nn.Sequential(*blocks), nn.Linear(widths[-1] * 16, classes)
 

@@ -45,9 +45,12 @@ def main() -> None:
         run_dir = Path(out) / name.replace(", ", "-").lower()
         began = time.process_time()
         train(
-            plan, run_dir, clock=time.process_time, device="cpu",
+            plan,
+            run_dir,
+            clock=time.process_time,
+            device="cpu",
             should_stop=lambda began=began: "finish" if time.process_time() - began > minutes * 60 else "",
-        )  # fmt: skip
+        )
         report(name, run_dir)
 
 

@@ -35,12 +35,18 @@ def main() -> None:
     """Print the table."""
     a, b = read(sys.argv[1]), read(sys.argv[2])
     names = sorted(a.keys() & b.keys())
-    sides = {"AtoB": ([a[n] for n in names], [np.asarray(b[n]) for n in names]), "BtoA": ([b[n] for n in names], [np.asarray(a[n]) for n in names])}
+    sides = {
+        "AtoB": ([a[n] for n in names], [np.asarray(b[n]) for n in names]),
+        "BtoA": ([b[n] for n in names], [np.asarray(a[n]) for n in names]),
+    }
     net = FeatureNet(size=128)
     real = {direction: net.features(np.stack(true)) for direction, (_, true) in sides.items()}
 
     def row(title: str, direction: str, made: list[np.ndarray]) -> None:
-        print(f"| {title} | {direction} | {distance(made, sides[direction][1]):.2f} | {kid(real[direction], net.features(np.stack(made)))[0]:.3f} |", flush=True)
+        print(
+            f"| {title} | {direction} | {distance(made, sides[direction][1]):.2f} | {kid(real[direction], net.features(np.stack(made)))[0]:.3f} |",
+            flush=True,
+        )
 
     print(f"{len(names)} pairs\n\n| What | Direction | L1 | KID |\n|---|---|---|---|")
     given, true = sides["BtoA"]

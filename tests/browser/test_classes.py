@@ -68,8 +68,11 @@ def test_each_class_with_the_same_seed_and_a_cell_goes_to_explore(page, studio):
     shown = changes(page, lambda: page.click("#classes-grid [title='kind 1 · 1']"), STAGE)
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((1, 1), seed=1)))
     page.click("#classes-explore")
-    page.wait_for_function("(src) => { const i = document.querySelector('#explore-stage img'); return i.offsetParent && i.src === src }", arg=shown)
-    assert page.locator("#seed input").input_value() == "1" and page.locator("#class input").input_value() == "kind 1"
+    page.wait_for_function(
+        "(src) => { const i = document.querySelector('#explore-stage img'); return i.offsetParent && i.src === src }", arg=shown
+    )
+    assert page.locator("#seed input").input_value() == "1"
+    assert page.locator("#class input").input_value() == "kind 1"
 
 
 def test_a_cell_goes_to_mix(page, studio):
@@ -77,7 +80,9 @@ def test_a_cell_goes_to_mix(page, studio):
     changes(page, lambda: page.click("#classes-chips [data-i='1']"), STAGE)
     wanted = changes(page, lambda: page.click("#classes-grid [data-i='6']"), STAGE)
     page.click("#classes-mix")
-    page.wait_for_function("(src) => { const i = document.querySelector('#mixer-stage img'); return i?.offsetParent && i.src === src }", arg=wanted)
+    page.wait_for_function(
+        "(src) => { const i = document.querySelector('#mixer-stage img'); return i?.offsetParent && i.src === src }", arg=wanted
+    )
     assert page.locator("#mix-rows textarea, #mix-rows input").first.input_value() == "6, 1, 2, 3, 4"
 
 
@@ -161,7 +166,8 @@ def test_a_bad_seed_is_told(page):
     page.locator("#classes-seed input").fill("99999999999")
     page.locator("#classes-seed input").press("Enter")
     page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('4294967295'))")
-    assert source(page, STAGE) == before and toast(page)
+    assert source(page, STAGE) == before
+    assert toast(page)
 
 
 def test_the_model_of_explore_is_followed(page, studio):

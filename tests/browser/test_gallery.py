@@ -37,7 +37,9 @@ def home(tmp_path_factory):
     save_tiny(folder / "models", "clara", seed=2, c_dim=3)
     save_translator(folder / "models", "ink", sides=["photo", "ink"])
     network = make("srvgg")
-    save_folder(folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32")
+    save_folder(
+        folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32"
+    )
     return folder
 
 
@@ -83,12 +85,15 @@ def test_what_was_saved_is_found_and_opened_again_with_equal_pixels(page, output
     page.wait_for_selector("#download:visible")
     changes(page, lambda: page.click("#dice"))
     open_gallery(page, 5)
-    assert titles(page)[0] == "anna, seed 0" and titles(page)[1:4] == ["clara, seed 5", "anna, seed 77", HOSTILE]
+    assert titles(page)[0] == "anna, seed 0"
+    assert titles(page)[1:4] == ["clara, seed 5", "anna, seed 77", HOSTILE]
     page.locator(CELLS).first.click()
     page.wait_for_selector(STAGE)
     assert page.locator("#gallery-facts dd").all_inner_texts()[:3] == ["Tiny anna (anna)", "0", "0.7"]
     page.click("#gallery-open-explore")
-    page.wait_for_function("(src) => { const i = document.querySelector('#explore-stage img'); return i.offsetParent && i.src === src }", arg=wanted)
+    page.wait_for_function(
+        "(src) => { const i = document.querySelector('#explore-stage img'); return i.offsetParent && i.src === src }", arg=wanted
+    )
     assert page.locator("#direction-2 input[type=number]").input_value() == "1.5"
     page.get_by_role("tab", name="Gallery").click()
     page.click("#gallery-older")
@@ -143,7 +148,8 @@ def test_arrows_step_and_names_are_no_html(page, outputs):
     page.keyboard.press("ArrowRight")
     stands_at(page, "3 of 4")
     assert page.locator("#gallery-path textarea, #gallery-path input").first.input_value() == str(outputs / HOSTILE)
-    assert "None inside" in page.locator("#gallery-facts").inner_text() and page.evaluate("window.hacked") is None
+    assert "None inside" in page.locator("#gallery-facts").inner_text()
+    assert page.evaluate("window.hacked") is None
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#gallery-clip video")
     page.keyboard.press("ArrowLeft")
@@ -180,7 +186,8 @@ def test_several_become_a_zip_and_a_sheet(page, outputs, tmp_path):
     page.click("#gallery-sheet")
     page.wait_for_selector("#gallery-making:has-text('4 files on the sheet')")
     with Image.open(download(page, "#gallery-ready", tmp_path)) as sheet:
-        assert sheet.format == "PNG" and sheet.width == 4 * 320 + 3 * 10 + 2 * 14
+        assert sheet.format == "PNG"
+        assert sheet.width == 4 * 320 + 3 * 10 + 2 * 14
 
 
 def test_delete_and_undo(page, outputs, home):
@@ -193,7 +200,8 @@ def test_delete_and_undo(page, outputs, home):
     page.click("#gallery-delete-many")
     page.wait_for_selector("#gallery-undo-bar:has-text('2 files are in the bin')")
     has(page, 2)
-    assert not list((outputs / "explore").glob("*.png")) and len(list((home / "bin").rglob("*seed*.png"))) >= 2
+    assert not list((outputs / "explore").glob("*.png"))
+    assert len(list((home / "bin").rglob("*seed*.png"))) >= 2
     page.click("#gallery-undo")
     has(page, 4)
     assert len(list((outputs / "explore").glob("*.png"))) == 2
@@ -224,7 +232,8 @@ def test_a_translated_picture_opens_in_translate_as_it_was(page, outputs, home, 
     page.click("#translate-save")
     page.wait_for_selector("#translate-download:visible")
     again = download(page, "#translate-download", tmp_path)
-    assert again.name.startswith("mine-ink-") and read_recipe(again) == recipe
+    assert again.name.startswith("mine-ink-")
+    assert read_recipe(again) == recipe
 
 
 def test_an_enlarged_picture_whose_source_is_gone(page, outputs, studio):
@@ -246,7 +255,9 @@ def test_a_recipe_whose_model_is_gone_is_told(page, outputs, studio):
     page.locator(CELLS).first.click()
     page.wait_for_selector("#gallery-facts:has-text('no longer here')")
     page.click("#gallery-open-explore")
-    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes(\"'nobody' is not in this studio\"))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes(\"'nobody' is not in this studio\"))"
+    )
     page.get_by_role("tab", name="Explore").click()
     assert source(page) == before
 
@@ -279,7 +290,8 @@ def test_an_empty_gallery_and_pages_on_a_phone(browser, studio, outputs):
     has(page, 60)
     page.wait_for_function("(s) => [...document.querySelectorAll(s)].every((b) => b.querySelector('img'))", arg=CELLS)
     shown = Image.open(io.BytesIO(base64.b64decode(source(page, f"{CELLS} img").split(",", 1)[1])))
-    assert shown.size == (40, 30) and titles(page)[0] == "129 with a rather long name.png"
+    assert shown.size == (40, 30)
+    assert titles(page)[0] == "129 with a rather long name.png"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("#gallery-older-page")
     page.wait_for_selector("#gallery-where:has-text('Page 2 of 3')")

@@ -23,7 +23,10 @@ def save(page):
     page.get_by_role("tab", name="Explore").click()
     old = page.locator(_SAVED).inner_text() if page.locator(_SAVED).count() else ""
     page.click("#save")
-    page.wait_for_function("(old) => [...document.querySelectorAll('.gs-note code')].some((e) => /.explore./.test(e.innerText) && e.innerText !== old)", arg=old)
+    page.wait_for_function(
+        "(old) => [...document.querySelectorAll('.gs-note code')].some((e) => /.explore./.test(e.innerText) && e.innerText !== old)",
+        arg=old,
+    )
     return Path(page.locator(_SAVED).inner_text())
 
 
@@ -48,7 +51,9 @@ def ask(page, path):
 
 def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     words = ask(page, save(page))
-    assert "Made by AI, it says" in words and "seed 0" in words and "It is not signed" in words
+    assert "Made by AI, it says" in words
+    assert "seed 0" in words
+    assert "It is not signed" in words
 
     page.check("#marks-signed input")
     page.click("#marks-begin")
@@ -60,9 +65,11 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     page.check("#marks-tells input[value=mark]")
     page.wait_for_function("() => document.querySelector('#marks-tells input[value=mark]').checked")
     path = save(page)
-    assert "seed" not in path.name and page.locator(".gs-note", has_text="marked as made by AI").is_visible()
+    assert "seed" not in path.name
+    assert page.locator(".gs-note", has_text="marked as made by AI").is_visible()
     words = ask(page, path)
-    assert "No recipe is inside" in words and "Signed by 'Anna <b>Grün</b>', and not changed since." in words
+    assert "No recipe is inside" in words
+    assert "Signed by 'Anna <b>Grün</b>', and not changed since." in words
     with pytest.raises(StudioError, match="no recipe"):
         read_recipe(path)
 
@@ -78,10 +85,12 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     # The settings are those of the studio, not of the page.
     page.reload()
     page.wait_for_selector("#marks-state >> text=Files are signed as")
-    assert page.locator("#marks-tells input[value=mark]").is_checked() and page.locator("#marks-signed input").is_checked()
+    assert page.locator("#marks-tells input[value=mark]").is_checked()
+    assert page.locator("#marks-signed input").is_checked()
     page.uncheck("#marks-signed input")
     page.wait_for_selector("#marks-state", state="hidden")
-    assert not telling().credentials and telling().tells == "mark"
+    assert not telling().credentials
+    assert telling().tells == "mark"
     choose(Telling())
 
 
@@ -102,4 +111,5 @@ def test_it_fits_a_phone(phone):
 def test_visitors_of_a_shared_studio_can_only_ask(studio):
     with gr.Blocks() as app:
         page = MarksPage(gr.State(), editable=False)
-    assert [[c.elem_id for c in fn.inputs] for fn in app.fns.values()] == [["marks-file"], []] and not page.tells.interactive
+    assert [[c.elem_id for c in fn.inputs] for fn in app.fns.values()] == [["marks-file"], []]
+    assert not page.tells.interactive

@@ -105,7 +105,8 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.fill("#models-title input, #models-title textarea", "My dragon")
     page.click("#models-add")
     page.wait_for_selector("#models-about h3:text-is('My dragon')")
-    assert "is here now" in page.locator("#models-add-view").inner_text() and "My dragon" in titles(page)
+    assert "is here now" in page.locator("#models-add-view").inner_text()
+    assert "My dragon" in titles(page)
     assert "imported from network-snapshot.pkl" in page.locator("#models-about").inner_text()
     assert "Imported from" in page.locator("#models-card").inner_text()
     info = library.get("my-dragon")
@@ -125,8 +126,9 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     assert "cannot be the name" in toast(page)
     page.fill("#models-name input, #models-name textarea", "Ännchen's dragon")
     page.click("#models-rename")
-    page.wait_for_selector("#models-about h3:text-is(\"Ännchen's dragon\")")
-    assert library.get("my-dragon").title == "Ännchen's dragon" and library.get("my-dragon").hash == info.hash
+    page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon")')
+    assert library.get("my-dragon").title == "Ännchen's dragon"
+    assert library.get("my-dragon").hash == info.hash
 
     page.click("#models-export")
     page.wait_for_selector("#models-zip:visible")
@@ -137,17 +139,21 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     )
 
     page.click("#models-duplicate")
-    page.wait_for_selector("#models-about h3:text-is(\"Ännchen's dragon (copy)\")")
+    page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon (copy)")')
     copy = next(m for m in library.scan()[0] if m.title.endswith("(copy)"))
-    assert copy.hash == info.hash and copy.id != info.id
+    assert copy.hash == info.hash
+    assert copy.id != info.id
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
-    assert not copy.path.exists() and "Ännchen's dragon (copy)" not in titles(page) and not page.locator("#models-details").is_visible()
+    assert not copy.path.exists()
+    assert "Ännchen's dragon (copy)" not in titles(page)
+    assert not page.locator("#models-details").is_visible()
     page.click("#models-undo")
-    page.wait_for_selector("#models-about h3:text-is(\"Ännchen's dragon (copy)\")")
+    page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon (copy)")')
     page.wait_for_selector("#models-undo-box", state="hidden")
-    assert open_folder(copy.path) == copy and keeping.bin_of(library) == []
+    assert open_folder(copy.path) == copy
+    assert keeping.bin_of(library) == []
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
@@ -156,8 +162,9 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     open_models(page)
     open_bin(page)
     page.click("#models-bin [data-i='0']")
-    page.wait_for_selector("#models-about h3:text-is(\"Ännchen's dragon (copy)\")")
-    assert open_folder(copy.path) == copy and (mine / "my-dragon").is_dir()
+    page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon (copy)")')
+    assert open_folder(copy.path) == copy
+    assert (mine / "my-dragon").is_dir()
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
@@ -165,7 +172,8 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.click("#models-empty")
     page.click("#models-empty-yes")
     page.wait_for_selector("#models-bin-box", state="hidden")
-    assert keeping.bin_of(library) == [] and library.get("my-dragon").hash == info.hash
+    assert keeping.bin_of(library) == []
+    assert library.get("my-dragon").hash == info.hash
     page.get_by_role("tab", name="Explore").click()
     page.wait_for_function("![...document.querySelectorAll('#models [data-i]')].some((b) => b.innerText.includes('(copy)'))")
 
@@ -180,7 +188,8 @@ def test_files_that_belong_together_and_files_that_are_none(page, studio, tmp_pa
     page.wait_for_selector("#models-files tr.file")
     page.click("#models-add")
     page.wait_for_selector("#models-add-view >> text=is a web page")
-    assert {m.id for m in studio[1].library.scan()[0]} >= {"anna", "sharp"} and not (studio[1].library.roots[0] / "page").exists()
+    assert {m.id for m in studio[1].library.scan()[0]} >= {"anna", "sharp"}
+    assert not (studio[1].library.roots[0] / "page").exists()
     open_adding(page, "From the web")
     for path in ("/etc/passwd", "~/.ssh/id_rsa", "file:///etc/passwd"):
         page.fill("#models-url input, #models-url textarea", path)
@@ -216,7 +225,9 @@ def test_a_download_shows_how_far_it_is_can_be_cancelled_and_done_again(page, st
 
     with web_server() as web:
         web.pages["/net.pth"] = Page(data, answer=slow)
-        known = Known("Well-known <net>", "srvgg", f"{web.url}/net.pth", "net", "MIT", len(data), None, "https://example.org", "It enlarges.")
+        known = Known(
+            "Well-known <net>", "srvgg", f"{web.url}/net.pth", "net", "MIT", len(data), None, "https://example.org", "It enlarges."
+        )
         monkeypatch.setattr(adding, "KNOWN", (known,))
         open_models(page)
         open_adding(page, "Well-known ones")
@@ -231,7 +242,8 @@ def test_a_download_shows_how_far_it_is_can_be_cancelled_and_done_again(page, st
         go_on.set()
         page.click("#models-known [data-i='0']")
         page.wait_for_selector("#models-about h3:text-is('Well-known <net>')")
-        assert page.locator("#models-known button").count() == 0 and "is here" in page.locator("#models-known").inner_text()
+        assert page.locator("#models-known button").count() == 0
+        assert "is here" in page.locator("#models-known").inner_text()
         assert "downloaded from 127.0.0.1" in page.locator("#models-about").inner_text()
     page.click("#models-open-upscale")
     page.wait_for_function("document.querySelector('#upscale-model input')?.value === 'Well-known <net>'")

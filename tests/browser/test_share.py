@@ -58,7 +58,8 @@ def test_a_model_goes_to_the_hub(page, server, home):
     page.click("#share-push")
     page.wait_for_selector(f"#share-told a[href='{server.url}/anna/berta']")
     repo = server.repos["anna/berta"]
-    assert repo.private and repo.card["license"] == "cc-by-4.0"
+    assert repo.private
+    assert repo.card["license"] == "cc-by-4.0"
     assert repo.files["model.safetensors"] == (home / "models" / "berta" / "model.safetensors").read_bytes()
     page.wait_for_selector("#share-as:has-text('You are anna')")
     page.wait_for_function("document.querySelector('#share-token input').value === ''")
@@ -131,7 +132,10 @@ def test_a_space_is_looked_at_kept_and_pushed(page, browser, server, tmp_path):
     page.click("#space-push")
     page.wait_for_selector(f"#space-told a[href='{server.url}/spaces/atelier/play']")
     repo = server.repos["atelier/play"]
-    assert repo.private and repo.kind == "space" and repo.card["title"] == "Annas <b>studio</b>" and "app.py" in repo.files
+    assert repo.private
+    assert repo.kind == "space"
+    assert repo.card["title"] == "Annas <b>studio</b>"
+    assert "app.py" in repo.files
 
 
 def test_it_fits_a_narrow_screen(phone):

@@ -74,7 +74,9 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     page.click("#train-take")
     page.wait_for_selector("#train-sheet img")
     report = page.locator("#train-report").inner_text()
-    assert "11 pictures taken in" in report and "broken.png" in report and "notes.txt: not a picture" in report
+    assert "11 pictures taken in" in report
+    assert "broken.png" in report
+    assert "notes.txt: not a picture" in report
 
     page.wait_for_selector("text=11 pictures.")
     page.click("#train-sheet [data-i='2']")
@@ -133,7 +135,8 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     page.locator("#train-moments [data-i]").last.click()
     page.wait_for_selector("#explore-stage img[alt*='My squares']")
     kept = [m for m in default_library().scan()[0] if m.title == "My squares"]
-    assert len(kept) == 1 and kept[0].path.parent == home / "models"
+    assert len(kept) == 1
+    assert kept[0].path.parent == home / "models"
     assert re.search("my.squares", kept[0].id, re.IGNORECASE)
     assert store.get(job.id).restarts == 1
 
@@ -174,8 +177,9 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     take(page, "train-b", squares(tmp_path / "teal", (40, 190, 170), range(2, 12)), "Teal")
     page.wait_for_selector("#train-preview >> text=8 pairs found")
     assert page.locator("#train-preview details").all_inner_texts() == [
-        "Without a partner in A (2)\n0.png\n1.png", "Without a partner in B (2)\n10.png\n11.png",
-    ]  # fmt: skip
+        "Without a partner in A (2)\n0.png\n1.png",
+        "Without a partner in B (2)\n10.png\n11.png",
+    ]
     page.check("#train-goal input[value=restyle]")
     page.wait_for_selector("#train-preview figure", state="detached")
     page.click("#train-next")
@@ -185,7 +189,8 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.click("#train-side input")
     page.get_by_role("option", name="64", exact=True).click()
     advanced(page)
-    assert not page.locator("#train-gamma").is_visible() and page.locator("#train-faith").is_visible()
+    assert not page.locator("#train-gamma").is_visible()
+    assert page.locator("#train-faith").is_visible()
     page.fill("#train-kimg input", "40")
     page.click("#train-start")
     page.wait_for_selector("#train-samples .gs-rows img")
@@ -205,7 +210,9 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.wait_for_function("() => document.querySelector('#translate-model input')?.value === 'Orange to Teal'")
     assert page.locator("#translate-page").is_visible()
     (kept,) = [m for m in default_library().scan()[0] if m.title == "Orange to Teal"]
-    assert kept.family == "cyclegan" and kept.config["directions"] == "both" and kept.resolution == 64
+    assert kept.family == "cyclegan"
+    assert kept.config["directions"] == "both"
+    assert kept.resolution == 64
 
     # It can be begun from, as any other.
     page.get_by_role("tab", name="Train", exact=True).click()

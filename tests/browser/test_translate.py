@@ -42,9 +42,15 @@ def save_translator(folder, name: str, seed: int = 0, directions: str = "both", 
         for p in network.parameters():
             p.mul_(3)  # so that strength, colour and repeats are to be seen
     return save_folder(
-        folder / name, "cyclegan", dataclasses.asdict(config), network.state_dict(),
-        title=name.capitalize(), dtype="float32", examples=examples, extra=extra,
-    )  # fmt: skip
+        folder / name,
+        "cyclegan",
+        dataclasses.asdict(config),
+        network.state_dict(),
+        title=name.capitalize(),
+        dtype="float32",
+        examples=examples,
+        extra=extra,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +134,11 @@ def test_a_picture_is_translated_compared_and_kept(page, models, tmp_path):
     page.click("#translate-save")
     page.wait_for_selector("#translate-download:visible")
     path = download(page, "#translate-download", tmp_path)
-    assert path.name.startswith("mine-ink-") and path.suffix == ".png"
+    assert path.name.startswith("mine-ink-")
+    assert path.suffix == ".png"
     with Image.open(path) as result:
-        assert result.size == (90, 61) and result.mode == "RGBA"
+        assert result.size == (90, 61)
+        assert result.mode == "RGBA"
         assert np.array_equal(np.asarray(result)[..., 3], np.asarray(mine)[..., 3])
         assert same(result, models["ink"].translate(mine))
     recipe = read_recipe(path, ImageRecipe)
@@ -288,7 +296,8 @@ def test_two_visitors_do_not_see_each_others_pictures(page, browser, studio, tmp
     other.goto(studio[0])
     other.wait_for_selector("#explore-stage img")
     open_translate(other)
-    assert source(other, AFTER) != mine and "secret-garden" not in other.content()
+    assert source(other, AFTER) != mine
+    assert "secret-garden" not in other.content()
     context.close()
     slide(page, "translate-strength", 0)
     waits(page, mine)

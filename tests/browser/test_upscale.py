@@ -35,7 +35,9 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     save_tiny(folder / "models", "anna", c_dim=3)
     network = make("srvgg")
-    save_folder(folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32")
+    save_folder(
+        folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32"
+    )
     return folder
 
 
@@ -76,7 +78,8 @@ def test_a_picture_is_upscaled_compared_and_kept(page, model, tmp_path):
     page.wait_for_function("([s, old]) => document.querySelector(s).src !== old", arg=[AFTER, now])
     path = saved(page, tmp_path)
     with Image.open(path) as result:
-        assert result.size == wanted.size and result.mode == "RGBA"
+        assert result.size == wanted.size
+        assert result.mode == "RGBA"
         plain = np.asarray(mine.resize(wanted.size, Image.LANCZOS).getchannel("A"), float)
         half = (np.asarray(wanted.getchannel("A"), float) + plain) / 2
         assert np.abs(np.asarray(result.getchannel("A")) - half).max() <= 2
@@ -96,7 +99,9 @@ def test_the_window_at_full_size_follows_the_pointer(page, model, tmp_path):
     page.mouse.move(box["x"] + 2, box["y"] + 2)
     page.wait_for_function("([s, old]) => document.querySelector(s).src !== old", arg=[window, now])
     seen = pixels(page, window)
-    assert np.abs(seen.astype(int) - np.asarray(model.upscale(mine))[: len(seen), : seen.shape[1]]).mean() < 2, "its upper left corner, as a JPEG"
+    assert np.abs(seen.astype(int) - np.asarray(model.upscale(mine))[: len(seen), : seen.shape[1]]).mean() < 2, (
+        "its upper left corner, as a JPEG"
+    )
 
 
 def test_a_target_in_centimetres(page, model, tmp_path):
@@ -111,7 +116,8 @@ def test_a_target_in_centimetres(page, model, tmp_path):
     page.click(START)
     page.wait_for_selector("#upscale-told:has-text('150 x 100 px')")
     with Image.open(saved(page, tmp_path)) as result:
-        assert result.size == (150, 100) and result.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert result.size == (150, 100)
+        assert result.info["dpi"] == pytest.approx((150, 150), abs=0.1)
         assert same(result, model.upscale(mine, 2.5))
 
 
@@ -123,9 +129,11 @@ def test_sixteen_bits_and_the_colour_profile_are_kept(page, model, tmp_path):
     give(page, tmp_path / "fine.png")
     page.wait_for_selector("#upscale-told:has-text('16 bits are kept'):has-text('with its colour profile')")
     with Image.open(saved(page, tmp_path)) as result, Image.open(tmp_path / "fine.png") as mine:
-        assert result.mode == "I;16" and result.info["icc_profile"] == profile
+        assert result.mode == "I;16"
+        assert result.info["icc_profile"] == profile
         wanted = np.asarray(model.upscale(mine)).astype(int)
-        assert np.abs(np.asarray(result).astype(int) - wanted).max() <= 2 and len(np.unique(wanted)) > 1000
+        assert np.abs(np.asarray(result).astype(int) - wanted).max() <= 2
+        assert len(np.unique(wanted)) > 1000
 
 
 def test_a_large_one_is_stopped_and_begun_again(page, studio, tmp_path):
@@ -150,7 +158,8 @@ def test_a_large_one_is_stopped_and_begun_again(page, studio, tmp_path):
         page.wait_for_selector("#upscale-told:has-text('Stopped.')")
     finally:
         network.forward = forward
-    assert page.locator(AFTER).count() == 0 and len(drawn) == 1
+    assert page.locator(AFTER).count() == 0
+    assert len(drawn) == 1
     page.click(START)
     page.wait_for_selector(AFTER)
 
@@ -189,7 +198,8 @@ def test_a_video_becomes_larger_and_keeps_its_sound(page, model, tmp_path):
     path = download(page, "#upscale-clip-file", tmp_path)
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
-        assert len(frames) == 16 and (frames[0].width, frames[0].height) == (WIDTH * model.scale, HEIGHT * model.scale)
+        assert len(frames) == 16
+        assert (frames[0].width, frames[0].height) == (WIDTH * model.scale, HEIGHT * model.scale)
     assert np.array_equal(sound(path)[1], sound(clip)[1])
 
 
@@ -214,5 +224,6 @@ def test_two_visitors_do_not_see_each_others_pictures(page, browser, studio, tmp
     other.goto(studio[0])
     other.wait_for_selector("#explore-stage img")
     open_upscale(other)
-    assert other.locator(AFTER).count() == 0 and "secret-garden" not in other.content()
+    assert other.locator(AFTER).count() == 0
+    assert "secret-garden" not in other.content()
     context.close()

@@ -28,13 +28,16 @@ pytestmark = pytest.mark.browser
 
 AFTER = "#translate-stage .after"
 
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     save_tiny(folder / "models", "anna", c_dim=3)
     save_translator(folder / "models", "ink")
     network = make("srvgg")
-    save_folder(folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32")
+    save_folder(
+        folder / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32"
+    )
     return folder
 
 
@@ -116,22 +119,27 @@ def test_what_one_makes_no_other_sees(two, opened, home, tmp_path):
         translated(page, tmp_path / f"{i}.png", 10 + i)
         files.append(download(page, "#translate-download", tmp_path))
         told = page.locator("#translate-saved").inner_text()
-        assert "Ready to download" in told and str(home) not in told
+        assert "Ready to download" in told
+        assert str(home) not in told
     recipes = [read_recipe(f, ImageRecipe) for f in files]
     assert recipes[0].source != recipes[1].source
     # Each in a place of its own, and nothing in the host's.
     mine, theirs = [next(f for f in folders(home) if find(r.source, f / "sources")) for r in recipes]
-    assert mine != theirs and mine.parent != theirs.parent
-    assert not find(recipes[1].source, mine / "sources") and not find(recipes[0].source, theirs / "sources")
+    assert mine != theirs
+    assert mine.parent != theirs.parent
+    assert not find(recipes[1].source, mine / "sources")
+    assert not find(recipes[0].source, theirs / "sources")
     assert not find(recipes[0].source) and not list((home / "outputs").rglob("*.png")), "nothing is in the host's folders"
     # The very addresses that A's page has used, its upload and its result, are closed to B and to those without a cookie.
     used = [u for u in asked[a] if "/gradio_api/file=" in u]
     results = [u for u in used if "/outputs/translate/" in u]
-    assert results and all(status(a, u) == 200 and status(b, u) == 403 for u in used)
+    assert results
+    assert all(status(a, u) == 200 and status(b, u) == 403 for u in used)
     guess = f"{opened[0]}gradio_api/file="
     saved = next((mine / "outputs" / "translate").glob("*.png"))
     for path in (saved, mine / "sources" / f"{recipes[0].source}.png", f"{theirs}/../../{saved.relative_to(home / 'visitors')}"):
-        assert status(a, f"{guess}{path}") == 200 and status(b, f"{guess}{path}") == 403
+        assert status(a, f"{guess}{path}") == 200
+        assert status(b, f"{guess}{path}") == 403
     # The other's result, handed in again, is a picture like any other: its recipe opens nothing of the other's.
     b.get_by_role("tab", name="Explore").click()
     b.set_input_files("#drop input[type=file]", str(files[0]))
@@ -159,7 +167,8 @@ def test_two_explore_at_once_and_each_sees_their_own(two, opened):
     assert b.locator("#filmstrip [data-i]").count() == 0
     before = source(b)
     changes(a, lambda: a.click("#undo"))
-    assert source(b) == before and b.locator("#psi input[type=number]").input_value() == "0.9"
+    assert source(b) == before
+    assert b.locator("#psi input[type=number]").input_value() == "0.9"
 
 
 def test_saving_upscaling_and_sending_on_work_for_a_visitor(two, home, tmp_path):
@@ -167,7 +176,8 @@ def test_saving_upscaling_and_sending_on_work_for_a_visitor(two, home, tmp_path)
     a.click("#save")
     a.wait_for_selector("#download:visible")
     path = download(a, "#download", tmp_path)
-    assert read_recipe(path).model == "anna" and np.array_equal(np.asarray(Image.open(path)), pixels(a))
+    assert read_recipe(path).model == "anna"
+    assert np.array_equal(np.asarray(Image.open(path)), pixels(a))
     a.click("#explore-upscale")  # goes by a file that one tab sends to another
     a.wait_for_selector("#upscale-stage .after")
     open_upscale(b)
@@ -178,7 +188,8 @@ def test_saving_upscaling_and_sending_on_work_for_a_visitor(two, home, tmp_path)
         page.click("#upscale-save")
         page.wait_for_selector("#upscale-download:visible")
     sizes = [Image.open(download(page, "#upscale-download", tmp_path)).size for page in two]
-    assert sizes[0][0] % 32 == 0 and sizes[1][0] % 20 == 0
+    assert sizes[0][0] % 32 == 0
+    assert sizes[1][0] % 20 == 0
     b.get_by_role("tab", name="Classes").click()
     b.wait_for_selector("#classes-chips [data-i] img")
     assert b.locator("#classes-way").count() == 0 or not b.locator("#classes-way").is_visible(), "the host's image sets are not shown"
@@ -196,7 +207,8 @@ def test_when_they_have_left_nothing_is_left(browser, opened, home, tmp_path):
     page.wait_for_selector("#translate-download:visible")
     mine = next(f for f in folders(home) if (f / "outputs" / "translate").is_dir() and find_source(f, tmp_path / "mine.png"))
     handed_in = list((home / "visitors").glob("*/mine.png"))
-    assert len(handed_in) == 1 and mine in before
+    assert len(handed_in) == 1
+    assert mine in before
     holder = opened[2].app.state_holder
     alive = {k for k, s in holder.session_data.items() if not s.is_closed}
     context.close()
@@ -215,7 +227,8 @@ def test_a_visitor_on_a_phone_sees_the_words_and_nothing_sticks_out(browser, ope
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(opened[0])
     page.wait_for_selector("#explore-stage img", timeout=180_000)
-    assert page.locator("#welcome").is_visible() and page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("#welcome").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
 
 

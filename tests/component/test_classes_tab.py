@@ -29,10 +29,11 @@ def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
         old = pool.submit(tab._draw, session, "blend", 5, 0.7, 8, 1.0)
         assert rendered.wait(60)
         visit.chosen = [0, 2]
-        stage, grid = tab._draw(session, "blend", 5, 0.7, 8, 1.0, 1.0)
+        stage, _grid = tab._draw(session, "blend", 5, 0.7, 8, 1.0, 1.0)
         go_on.set()
         assert isinstance(old.exception(), CancelledError)
-    assert "kind 0 and kind 2, seed 5" in stage and [len(c.classes) for c in visit.cells] == [2] * 8
+    assert "kind 0 and kind 2, seed 5" in stage
+    assert [len(c.classes) for c in visit.cells] == [2] * 8
 
 
 def test_a_chip_whose_pictures_were_overtaken_is_still_marked(engine, monkeypatch):
@@ -46,6 +47,7 @@ def test_a_chip_whose_pictures_were_overtaken_is_still_marked(engine, monkeypatc
 
     monkeypatch.setattr(engine, "render_many", overtaken)
     press = gr.EventData(None, {"index": 2})
-    chips, first, second, *rest, stage, grid = tab._press(session, press, "blend", 5, 0.7, 8, *[1.0] * 8)
-    assert chips.count('class="on"') == 2 and second["label"] == "Weight of kind 2"
+    chips, _first, second, *_rest, stage, grid = tab._press(session, press, "blend", 5, 0.7, 8, *[1.0] * 8)
+    assert chips.count('class="on"') == 2
+    assert second["label"] == "Weight of kind 2"
     assert stage == grid == gr.skip()

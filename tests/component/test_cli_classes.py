@@ -53,7 +53,9 @@ def test_filling_up_an_image_set(home, tmp_path, capsys):
     assert run("--fill-up", "Mine", "--class", "kind 0", "-o", "none.zip") == 2
 
 
-@pytest.mark.parametrize("words", [("--model", "anna"), ("--model", "nobody"), ("--class", "newts"), ("--per-class", "0"), ("--psi", "9"), ("--seed", "-1")])
+@pytest.mark.parametrize(
+    "words", [("--model", "anna"), ("--model", "nobody"), ("--class", "newts"), ("--per-class", "0"), ("--psi", "9"), ("--seed", "-1")]
+)
 def test_what_cannot_be_done_is_told(home, capsys, words):
     assert run(*words) == 2
     assert capsys.readouterr().err.startswith("studio: ")

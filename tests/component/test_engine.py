@@ -29,7 +29,9 @@ def test_a_plain_recipe_is_mapping_and_synthesis(engine, models):
     torch.testing.assert_close(engine.ws(recipe), ws[0], atol=1e-6, rtol=1e-5)
     expected = to_uint8(model.synthesis(engine.ws(recipe)[None]))[0]
     assert np.array_equal(engine.render(recipe), expected)
-    assert expected.shape == (32, 32, 3) and expected.dtype == np.uint8 and expected.std() > 5
+    assert expected.shape == (32, 32, 3)
+    assert expected.dtype == np.uint8
+    assert expected.std() > 5
 
 
 def test_the_same_recipe_gives_the_same_bytes(engine, models):
@@ -133,7 +135,8 @@ def test_render_many_reports_and_can_be_cancelled(engine):
     recipes[3] = Recipe(model="tiny-classes")
     seen = []
     pictures = engine.render_many(recipes, progress=lambda done, all_: seen.append((done, all_)))
-    assert seen[-1] == (70, 70) and [s[0] for s in seen] == sorted(s[0] for s in seen)
+    assert seen[-1] == (70, 70)
+    assert [s[0] for s in seen] == sorted(s[0] for s in seen)
     for i in (0, 3, 69):
         assert int(np.abs(pictures[i].astype(int) - engine.render(recipes[i])).max()) <= 1
     with pytest.raises(CancelledError):
@@ -211,10 +214,12 @@ def test_directions_of_the_model_come_first(engine, models):
     smile = torch.randn(16)
     save_file({"smile": smile, "wrong size": torch.randn(3)}, str(models / "tiny" / "directions.safetensors"))
     sets = engine.direction_sets("tiny")
-    assert [s.id for s in sets] == ["model", "random"] and sets[0].names == ("model:smile",)
+    assert [s.id for s in sets] == ["model", "random"]
+    assert sets[0].names == ("model:smile",)
     moved = engine.ws(PLAIN.replace(edits=(Edit("model:smile", 2, (1, 3)),))) - engine.ws(PLAIN)
     torch.testing.assert_close(moved[1:3], (2 * smile).expand(2, -1), atol=1e-5, rtol=1e-5)
-    assert not moved[0].any() and not moved[3:].any()
+    assert not moved[0].any()
+    assert not moved[3:].any()
 
 
 def test_a_random_direction_is_one_deviation_long(engine, models):
@@ -227,11 +232,13 @@ def test_a_random_direction_is_one_deviation_long(engine, models):
 
 def test_sheets(engine, tmp_path):
     nine = variations(PLAIN, 9, 1.0, seed=2)
-    assert nine[4] == PLAIN and len(set(nine)) == 9
+    assert nine[4] == PLAIN
+    assert len(set(nine)) == 9
     grid = mix_grid("tiny", [1, 2], [3, 4, 5], (2, 5), psi=0.5)
     plain_ws = {s: engine.ws(Recipe(model="tiny", seeds=(SeedWeight(s),), psi=0.5)) for s in (2, 5)}
     cell = engine.ws(grid[1][2])
-    assert torch.equal(cell[2:5], plain_ws[5][2:5]) and torch.equal(cell[:2], plain_ws[2][:2])
+    assert torch.equal(cell[2:5], plain_ws[5][2:5])
+    assert torch.equal(cell[:2], plain_ws[2][:2])
     pictures = engine.render_many(nine)
     assert contact_sheet(pictures, 3).shape == (3 * 36 + 4, 3 * 36 + 4, 3)
     a, b = PLAIN, PLAIN.replace(seeds=(SeedWeight(5),), edits=(Edit("random:0:0", 1),))
@@ -244,7 +251,8 @@ def test_sheets(engine, tmp_path):
 
     clip = save_clip([engine.render(r) for r in way], tmp_path / "walk.webp")
     with Image.open(clip) as image:
-        assert image.n_frames == 3 and image.size == (512, 512)
+        assert image.n_frames == 3
+        assert image.size == (512, 512)
 
 
 def test_byte_lru():
@@ -253,7 +261,9 @@ def test_byte_lru():
     lru.put("b", 2, 4)
     assert lru.get("a") == 1
     lru.put("c", 3, 4)
-    assert lru.keys() == ["a", "c"] and lru.get("b") is None and lru.nbytes == 8
+    assert lru.keys() == ["a", "c"]
+    assert lru.get("b") is None
+    assert lru.nbytes == 8
     lru.put("d", 4, 50)
     assert lru.keys() == ["d"]
 
@@ -264,6 +274,7 @@ def test_a_model_that_is_forgotten_frees_its_memory_and_comes_back(engine):
     assert set(engine.status()["loaded"]) == {"tiny", "tiny-classes"}
     before = engine.status()["bytes"]
     engine.forget("tiny")
-    assert engine.status()["loaded"] == ["tiny-classes"] and 0 < engine.status()["bytes"] < before
+    assert engine.status()["loaded"] == ["tiny-classes"]
+    assert 0 < engine.status()["bytes"] < before
     engine.forget("nobody")
     assert np.array_equal(engine.submit("one", PLAIN).result(), first)

@@ -77,7 +77,8 @@ def test_one_more_try_when_memory_runs_out(worker):
         return "made it"
 
     assert worker.ask(lambda: hungry(1)).result() == "made it"
-    assert len(calls) == 2 and worker.rescued == [True]
+    assert len(calls) == 2
+    assert worker.rescued == [True]
     calls.clear()
     with pytest.raises(StudioError, match="out of memory"):
         worker.ask(lambda: hungry(9)).result()
@@ -214,9 +215,11 @@ def test_a_trace_gives_up_its_largest_layers_first():
         start = trace.start(same, end)
         begins.append(start[0])
         assert torch.equal(synthesis(other, start=start), synthesis(other))
-    assert begins == sorted(begins, reverse=True) and begins[0] == end - 1 > begins[-1] > 0
+    assert begins == sorted(begins, reverse=True)
+    assert begins[0] == end - 1 > begins[-1] > 0
     trace.shrink(0)
-    assert trace.nbytes == 0 and trace.start(end, end) is None
+    assert trace.nbytes == 0
+    assert trace.start(end, end) is None
 
 
 # -- models in memory ----------------------------------------------------------------------------------------------
@@ -245,7 +248,8 @@ def test_half_precision_stays_close(models):
             engine.submit("s", PLAIN).result()
             assert np.array_equal(engine.submit("s", edit).result(), engine.render(edit))
             assert engine.status()["precision"] == precision
-        assert 0 < np.abs(got - exact).max() and np.abs(got - exact).mean() < 3
+        assert np.abs(got - exact).max() > 0
+        assert np.abs(got - exact).mean() < 3
     with pytest.raises(StudioError, match="precision"):
         Engine(Library([models]), device="cpu", precision="fp8")
 
@@ -260,7 +264,8 @@ def test_status_can_be_asked_while_models_come_and_go(models):
             while not stop.wait(0.0005):  # often, and yet not so that the engine starves
                 try:
                     status = engine.status()
-                    assert len(status["loaded"]) <= 1 and (status["bytes"] > 0) == bool(status["loaded"])
+                    assert len(status["loaded"]) <= 1
+                    assert (status["bytes"] > 0) == bool(status["loaded"])
                 except Exception as e:
                     failures.append(e)
                     return

@@ -46,8 +46,10 @@ def test_it_is_what_the_model_makes(engine, painter):
         assert apart(out, model.translate(image, direction)) <= 1
         assert apart(engine.translate(recipe, image), out) == 0, "the same again"
     assert apart(engine.translate(ImageRecipe("painter"), image), model.translate(image)) <= 1
-    assert engine.status()["model"] == "painter" and "painter" in engine.status()["loaded"]
-    assert engine.stamped(PAINTED).model_hash == engine.library.get("painter").hash and engine.check(engine.stamped(PAINTED)) is None
+    assert engine.status()["model"] == "painter"
+    assert "painter" in engine.status()["loaded"]
+    assert engine.stamped(PAINTED).model_hash == engine.library.get("painter").hash
+    assert engine.check(engine.stamped(PAINTED)) is None
     assert "has changed" in engine.check(PAINTED.replace(model_hash="0" * 64))
 
 
@@ -64,13 +66,16 @@ def test_transparency_is_kept(engine):
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     for recipe in (PAINTED, PAINTED.replace(repeat=2, strength=0.5, keep_colour=True)):
         out = engine.translate(recipe, image)
-        assert out.mode == "RGBA" and out.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+        assert out.mode == "RGBA"
+        assert out.getchannel("A").tobytes() == image.getchannel("A").tobytes()
 
 
 def test_progress_goes_on_to_the_end(engine):
     told = []
     engine.translate(PAINTED.replace(repeat=2), scene(200, 150), progress=lambda done, total: told.append((done, total)))
-    assert told == sorted(told) and len(told) > 40 and told[-1] == (2000, 2000)
+    assert told == sorted(told)
+    assert len(told) > 40
+    assert told[-1] == (2000, 2000)
 
 
 def test_others_get_their_turn_between_two_pieces(engine):
@@ -85,7 +90,8 @@ def test_others_get_their_turn_between_two_pieces(engine):
             order.append("piece after")
 
     engine.translate(PAINTED, scene(328, 200), progress)
-    assert order == ["wish", "piece after"] and wishes[0].result().shape == (32, 32, 3)
+    assert order == ["wish", "piece after"]
+    assert wishes[0].result().shape == (32, 32, 3)
 
 
 def test_two_at_once_do_not_disturb_each_other(engine):
@@ -138,8 +144,14 @@ def test_when_memory_runs_out_pieces_get_smaller(engine, monkeypatch):
 def test_a_translator_has_no_latents(engine):
     assert engine.model("painter").directions == ("AtoB", "BtoA")
     recipe = Recipe("painter")
-    for ask in (lambda: engine.render(recipe), lambda: engine.render_many([recipe]), lambda: engine.submit("s", recipe).result(),
-                lambda: engine.ws(recipe), lambda: engine.frozen(recipe), lambda: engine.direction_sets("painter")):  # fmt: skip
+    for ask in (
+        lambda: engine.render(recipe),
+        lambda: engine.render_many([recipe]),
+        lambda: engine.submit("s", recipe).result(),
+        lambda: engine.ws(recipe),
+        lambda: engine.frozen(recipe),
+        lambda: engine.direction_sets("painter"),
+    ):
         with pytest.raises(StudioError, match="no latent w to explore"):
             ask()
 
@@ -161,7 +173,9 @@ def test_any_picture(engine):
         (scene(1, 1), scene(1, 1)),
     ):
         out = engine.translate(PAINTED, image)
-        assert out.size == image.size and out.mode == "RGB" and apart(out, engine.translate(PAINTED, same)) == 0
+        assert out.size == image.size
+        assert out.mode == "RGB"
+        assert apart(out, engine.translate(PAINTED, same)) == 0
 
 
 def test_what_cannot_be_done_is_told(engine):

@@ -42,10 +42,12 @@ def engine(sharp):
 def test_it_is_what_the_model_makes(engine, sharp):
     model, image = studio.load(sharp / "sharp", "cpu"), scene(70, 50)
     whole = model.upscale(image)
-    assert whole.size == (280, 200) and apart(engine.upscale(SHARP, image), whole) <= 1
+    assert whole.size == (280, 200)
+    assert apart(engine.upscale(SHARP, image), whole) <= 1
     assert apart(engine.upscale(SHARP.replace(scale=2.5), image), model.upscale(image, 2.5)) <= 1
     assert apart(engine.upscale(SHARP.replace(strength=0), image), image.resize((280, 200), Image.LANCZOS)) <= 1
-    assert engine.upscale(SHARP, image.convert("L")).mode == "L" and engine.upscale(SHARP, image.convert("RGBA")).mode == "RGBA"
+    assert engine.upscale(SHARP, image.convert("L")).mode == "L"
+    assert engine.upscale(SHARP, image.convert("RGBA")).mode == "RGBA"
     assert engine.status()["model"] == "sharp"
 
 
@@ -113,7 +115,9 @@ def test_into_a_file_with_every_bit(engine, channels, dtype, tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(pixels, [], profile=profile))
     out = engine.upscale_file(SHARP, tmp_path / "a.png", tmp_path / "deep" / "b.png")
     found = Raster.from_file(out)
-    assert found.profile == profile and found.pixels.dtype == dtype and found.pixels.shape == (200, 280, channels)
+    assert found.profile == profile
+    assert found.pixels.dtype == dtype
+    assert found.pixels.shape == (200, 280, channels)
     assert read_recipe(out) == engine.stamped(SHARP)
     levels = found.pixels.astype(int) // (257 if dtype == np.uint16 else 1)
     in_memory = engine.upscale(SHARP, Raster((pixels / np.iinfo(dtype).max * 255).round().astype(np.uint8)))

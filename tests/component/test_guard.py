@@ -44,7 +44,8 @@ def browsers(opened):
     """Two browsers that have been on the page."""
     with httpx.Client(base_url=opened[0]) as a, httpx.Client(base_url=opened[0]) as b:
         for browser in (a, b):
-            assert browser.get("/").status_code == 200 and COOKIE in browser.cookies
+            assert browser.get("/").status_code == 200
+            assert COOKIE in browser.cookies
         yield a, b
 
 
@@ -68,12 +69,15 @@ def fn_index(app, elem_id: str) -> int:
 
 
 def test_what_was_left_by_visitors_of_before_is_gone(opened):
-    assert not (opened[1] / "visitors" / "of-long-gone").exists() and (opened[1] / "outputs" / "mine.png").exists()
+    assert not (opened[1] / "visitors" / "of-long-gone").exists()
+    assert (opened[1] / "outputs" / "mine.png").exists()
 
 
 def test_the_cookie_says_nothing_and_suits_the_connection(opened):
     plain = httpx.get(opened[0]).headers["set-cookie"]
-    assert "HttpOnly" in plain and "SameSite=Lax" in plain and "Secure" not in plain
+    assert "HttpOnly" in plain
+    assert "SameSite=Lax" in plain
+    assert "Secure" not in plain
     framed = httpx.get(opened[0], headers={"x-forwarded-proto": "https"}).headers["set-cookie"]
     assert "SameSite=None; Secure; Partitioned" in framed
     mine = {COOKIE: "x" * 40}
@@ -85,8 +89,11 @@ def test_the_cookie_says_nothing_and_suits_the_connection(opened):
 def test_what_one_hands_in_no_other_can_fetch(browsers, opened):
     a, b = browsers
     path = upload(a)
-    assert path.startswith(str(opened[1] / "visitors")) and fetch(a, path) == 200
-    assert fetch(b, path) == 403 and b.head(f"/gradio_api/file={path}").status_code == 403 and httpx.get(f"{opened[0]}/gradio_api/file={path}").status_code == 403
+    assert path.startswith(str(opened[1] / "visitors"))
+    assert fetch(a, path) == 200
+    assert fetch(b, path) == 403
+    assert b.head(f"/gradio_api/file={path}").status_code == 403
+    assert httpx.get(f"{opened[0]}/gradio_api/file={path}").status_code == 403
     assert upload(b) == path and fetch(b, path) == 200, "who has the very same picture may see it"
 
 
@@ -98,25 +105,56 @@ def test_names_of_uploads_lead_nowhere_else(browsers, opened):
             taken += 1
             assert os.path.realpath(answer.json()[0]).startswith(str(opened[1] / "visitors") + os.sep)
     assert taken >= 3
-    assert not list(opened[1].glob("evil*")) and not list(opened[1].glob("models/evil*"))
+    assert not list(opened[1].glob("evil*"))
+    assert not list(opened[1].glob("models/evil*"))
 
 
 def test_no_file_of_the_host_can_be_fetched(browsers, opened):
     url, home, _ = opened
     own = os.path.dirname(upload(browsers[0]))
     for path in (
-        "/etc/passwd", home / "outputs" / "mine.png", home / "studio.log", home / "models" / "anna" / "config.json",
-        f"{own}/../../outputs/mine.png", f"{own}/%2e%2e/%2e%2e/outputs/mine.png", f"{own}/..%2f..%2foutputs/mine.png", home / "visitors" / ".lock",
-        home / "visitors", "", ".", "pyproject.toml", f"{url}/config", "http://example.com/a.png", "file:///etc/passwd", "//etc/passwd", "\x00",
-    ):  # fmt: skip
-        assert browsers[0].get(httpx.URL(url, raw_path=f"/gradio_api/file={path}".replace("\x00", "%00").encode())).status_code in (403, 404), path
+        "/etc/passwd",
+        home / "outputs" / "mine.png",
+        home / "studio.log",
+        home / "models" / "anna" / "config.json",
+        f"{own}/../../outputs/mine.png",
+        f"{own}/%2e%2e/%2e%2e/outputs/mine.png",
+        f"{own}/..%2f..%2foutputs/mine.png",
+        home / "visitors" / ".lock",
+        home / "visitors",
+        "",
+        ".",
+        "pyproject.toml",
+        f"{url}/config",
+        "http://example.com/a.png",
+        "file:///etc/passwd",
+        "//etc/passwd",
+        "\x00",
+    ):
+        assert browsers[0].get(httpx.URL(url, raw_path=f"/gradio_api/file={path}".replace("\x00", "%00").encode())).status_code in (
+            403,
+            404,
+        ), path
 
 
 @pytest.mark.parametrize(
-    "path", ["gradio_api/proxy=https://a.hf.space/", "monitoring", "monitoring/x", "gradio_api/deep_link?session_hash=x", "gradio_api/runs",
-             "gradio_api/run-history/buckets", "gradio_api/component_server", "gradio_api/vibe-code/", "gradio_api/dev/reload", "file=/etc/passwd",
-             "gradio_api/file//etc/passwd", "gradio_api/stream/a/b/1/playlist.m3u8", "gradio_api/process_recording"],
-)  # fmt: skip
+    "path",
+    [
+        "gradio_api/proxy=https://a.hf.space/",
+        "monitoring",
+        "monitoring/x",
+        "gradio_api/deep_link?session_hash=x",
+        "gradio_api/runs",
+        "gradio_api/run-history/buckets",
+        "gradio_api/component_server",
+        "gradio_api/vibe-code/",
+        "gradio_api/dev/reload",
+        "file=/etc/passwd",
+        "gradio_api/file//etc/passwd",
+        "gradio_api/stream/a/b/1/playlist.m3u8",
+        "gradio_api/process_recording",
+    ],
+)
 def test_what_the_page_does_not_need_is_closed(browsers, path):
     assert browsers[0].get("/" + path).status_code == 404
 
@@ -130,7 +168,11 @@ def test_nobody_speaks_for_the_session_or_hands_on_the_file_of_another(browsers,
     assert b.post("/gradio_api/cancel", json={"session_hash": "session-of-a", "fn_index": 0, "event_id": "x"}).status_code == 403
     assert b.get("/gradio_api/queue/data?session_hash=session-of-a").status_code == 403
     assert b.get("/gradio_api/heartbeat/session-of-a").status_code == 403
-    for wrong in (path, os.path.join(os.path.dirname(path), "..", os.path.basename(os.path.dirname(path)), os.path.basename(path)), f"{opened[0]}/config"):
+    for wrong in (
+        path,
+        os.path.join(os.path.dirname(path), "..", os.path.basename(os.path.dirname(path)), os.path.basename(path)),
+        f"{opened[0]}/config",
+    ):
         theirs = {**ask, "session_hash": "session-of-b", "data": [None, "", {"path": wrong, "meta": {"_type": "gradio.FileData"}}]}
         for address in ("queue/join", "run/x", "api/x", "call/render"):
             assert b.post(f"/gradio_api/{address}", json=theirs).status_code == 403, (wrong, address)
@@ -143,7 +185,8 @@ def test_bodies_that_are_too_much(browsers):
     assert a.post("/gradio_api/queue/join", content=b"[" * 200_000 + b"]" * 200_000).status_code in (400, 422)
     assert a.post("/gradio_api/queue/join", content=b"{").status_code == 422
     too_large = a.post("/gradio_api/upload", files={"files": ("large.png", b"x" * (2 * LIMIT))})
-    assert too_large.status_code == 413 and "maximum allowed size" in too_large.text
+    assert too_large.status_code == 413
+    assert "maximum allowed size" in too_large.text
 
 
 def render(browser, recipe) -> list:
@@ -160,7 +203,15 @@ def test_the_api_draws_what_is_offered_and_nothing_else(opened):
         assert event == "complete"
         with Image.open(io.BytesIO(stranger.get(picture["url"]).raise_for_status().content)) as image:
             assert image.size == (32, 32)
-        for recipe in ({"model": "berta"}, {"model": "../berta"}, {"model": "/etc"}, {"model": str(opened[1] / "models" / "berta")}, {"model": "x" * 10**6}, [], "[" * 3000):
+        for recipe in (
+            {"model": "berta"},
+            {"model": "../berta"},
+            {"model": "/etc"},
+            {"model": str(opened[1] / "models" / "berta")},
+            {"model": "x" * 10**6},
+            [],
+            "[" * 3000,
+        ):
             event, data = render(stranger, recipe)
             assert event == "error" and "Traceback" not in data and "berta" not in data.partition("Here are")[2], recipe
 
@@ -176,9 +227,25 @@ def test_without_a_login_everything_is_closed(tmp_path, studio_home):
         mine = f"/gradio_api/file={studio_home}/outputs/mine.png"
         with httpx.Client(base_url=url) as client:
             # What Gradio leaves open: pictures and styles of its own, whether somebody is logged in, and signs of life.
-            harmless = {"/", "/login", "/logout", "/gradio_api/user", "/gradio_api/token", "/gradio_api/app_id", "/gradio_api/startup-events",
-                        "/theme.css", "/gradio_api/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", "/pwa_icon", "/gradio_api/reset",
-                        "/gradio_api/cancel", "/gradio_api/heartbeat/x", "/gradio_api/runs"}  # fmt: skip
+            harmless = {
+                "/",
+                "/login",
+                "/logout",
+                "/gradio_api/user",
+                "/gradio_api/token",
+                "/gradio_api/app_id",
+                "/gradio_api/startup-events",
+                "/theme.css",
+                "/gradio_api/theme.css",
+                "/robots.txt",
+                "/favicon.ico",
+                "/manifest.json",
+                "/pwa_icon",
+                "/gradio_api/reset",
+                "/gradio_api/cancel",
+                "/gradio_api/heartbeat/x",
+                "/gradio_api/runs",
+            }
             left_open = set()
             for route in app.app.routes:
                 path = getattr(route, "path", "").replace("{path_or_url:path}", f"{studio_home}/outputs/mine.png").rstrip("/") or "/"
@@ -196,7 +263,8 @@ def test_without_a_login_everything_is_closed(tmp_path, studio_home):
                 assert client.post("/login", data={"username": wrong[0], "password": wrong[1]}).status_code in (400, 422)
             assert client.get("/config").status_code == 401
             assert client.post("/login", data={"username": "bo", "password": "other"}).json() == {"success": True}
-            assert client.get("/config").status_code == 200 and client.get(mine).content == png()
+            assert client.get("/config").status_code == 200
+            assert client.get(mine).content == png()
             assert upload(client)
             assert "Train" in client.get("/config").text, "one's own people share the home"
         assert "secret" not in (studio_home / "studio.log").read_text()

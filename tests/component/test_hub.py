@@ -41,12 +41,16 @@ def test_the_bytes_that_arrive_are_those_of_the_folder(hub_server, info):
     told = []
     url = _push(info, "faces", progress=lambda done, all: told.append((done, all)))
     repo = hub_server.repos["anna/faces"]
-    assert url == f"{hub_server.url}/anna/faces" and repo.private and len(repo.commits) == 1
+    assert url == f"{hub_server.url}/anna/faces"
+    assert repo.private
+    assert len(repo.commits) == 1
     there = {name: data for name, data in repo.files.items() if name not in (".gitattributes", "README.md")}
     mine = {f.name: f.read_bytes() for f in info.path.iterdir() if f.name not in ("README.md", ".notes", "diary.txt")}
-    assert there == mine and {"model.safetensors", "discriminator.safetensors", "plan.toml", "thumbnail.webp"} <= there.keys()
+    assert there == mine
+    assert {"model.safetensors", "discriminator.safetensors", "plan.toml", "thumbnail.webp"} <= there.keys()
     assert told[-1][0] == told[-1][1] == sum(map(len, mine.values())) + len(repo.files["README.md"])
-    assert [done for done, _ in told] == sorted(done for done, _ in told) and len({done for done, _ in told}) > 5
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len({done for done, _ in told}) > 5
 
 
 def test_the_card_is_complete(hub_server, info):
@@ -54,10 +58,13 @@ def test_the_card_is_complete(hub_server, info):
     text = hub_server.repos["anna/faces"].files["README.md"].decode()
     card = head(text)
     assert (card["license"], card["library_name"], card["pipeline_tag"]) == ("cc-by-4.0", "gan-studio", "unconditional-image-generation")
-    assert card["base_model"] == "lpc-characters" and {"gan", "stylegan2"} <= set(card["tags"])
+    assert card["base_model"] == "lpc-characters"
+    assert {"gan", "stylegan2"} <= set(card["tags"])
     assert card["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.21301
-    assert "studio import anna/faces" in text and "studio.load(snapshot_download(" in text
-    assert text.count("---\n") == 2 and text.index("How to load it") < text.index("## Made by AI")
+    assert "studio import anna/faces" in text
+    assert "studio.load(snapshot_download(" in text
+    assert text.count("---\n") == 2
+    assert text.index("How to load it") < text.index("## Made by AI")
 
 
 @pytest.mark.parametrize("model", sorted(p.name for p in (ROOT / "checkpoints").iterdir()))
@@ -65,7 +72,8 @@ def test_cards_of_the_models_that_come_along_are_accepted(model):
     info = open_folder(ROOT / "checkpoints" / model)
     card = head(hub_card(info, f"anna/{model}", info.licence))
     name = card["model-index"][0]["name"] if "model-index" in card else card["model_name"]
-    assert complaints(card, "model") == [] and name == info.title
+    assert complaints(card, "model") == []
+    assert name == info.title
 
 
 def test_a_title_cannot_write_into_the_head(info):
@@ -83,8 +91,10 @@ def test_a_new_version_takes_away_what_is_gone_and_leaves_what_others_added(hub_
     sent = len(hub_server.stored)
     _push(info)
     files = hub_server.repos["anna/faces"].files
-    assert "discriminator.safetensors" not in files and files["samples/mine.png"] == b"added on the Hub"
-    assert len(hub_server.stored) == sent and len(hub_server.repos["anna/faces"].commits) == 2
+    assert "discriminator.safetensors" not in files
+    assert files["samples/mine.png"] == b"added on the Hub"
+    assert len(hub_server.stored) == sent
+    assert len(hub_server.repos["anna/faces"].commits) == 2
 
 
 def test_something_else_of_the_name_is_left_alone(hub_server, info):
@@ -136,7 +146,9 @@ def test_failures_are_told_in_a_sentence(hub_server, info, case):
     changes, hub_server.faults, words = FAILURES[case]
     with pytest.raises(StudioError, match=words) as failure:
         _push(info, **changes)
-    assert failure.value.hint and TOKEN not in str(failure.value) and failure.value.__cause__ is None
+    assert failure.value.hint
+    assert TOKEN not in str(failure.value)
+    assert failure.value.__cause__ is None
 
 
 def test_without_a_network_it_says_so(hub_server, info):

@@ -50,8 +50,10 @@ def test_a_job_runs_to_its_end_in_a_process_of_its_own(studio_home, plan):
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", (done.message, s.logs(job.id))
         watch = Watch(done.run_dir).refresh()
-        assert watch.progress == 1 and watch.kimg == pytest.approx(0.16)
-        assert all((m.path / "model.safetensors").is_file() for m in watch.snapshots) and len(watch.snapshots) == 2
+        assert watch.progress == 1
+        assert watch.kimg == pytest.approx(0.16)
+        assert all((m.path / "model.safetensors").is_file() for m in watch.snapshots)
+        assert len(watch.snapshots) == 2
         assert '"done"' in s.logs(job.id)
 
 
@@ -81,9 +83,16 @@ def kill_and_compare(studio_home, plan, kills: int, tmp_path):
         done = s.wait(job.id, ("done",), LONG)
     alone = tmp_path / "alone"
     subprocess.run(
-        [sys.executable, "-c", "import sys; from studio.training.plan import Plan; from studio.training.trainer import train;"
-         "train(Plan.load(sys.argv[1]), sys.argv[2])", str(Path(done.run_dir) / orders.JOB_PLAN), str(alone)], check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import sys; from studio.training.plan import Plan; from studio.training.trainer import train;"
+            "train(Plan.load(sys.argv[1]), sys.argv[2])",
+            str(Path(done.run_dir) / orders.JOB_PLAN),
+            str(alone),
+        ],
+        check=True,
+    )
     assert numbers(alone) == numbers(Path(done.run_dir))
     assert same_state(alone, Path(done.run_dir))
 
@@ -102,7 +111,9 @@ def test_a_worker_that_keeps_dying_is_started_three_times_and_then_failed_with_t
     with Supervisor(launcher=launcher, every=0.02) as s:
         job = s.submit(plan, "Doomed")
         failed = s.wait(job.id, ("failed",), LONG)
-        assert failed.restarts == 2 and "died 3 times" in failed.message and "the last words" in failed.message
+        assert failed.restarts == 2
+        assert "died 3 times" in failed.message
+        assert "the last words" in failed.message
         assert s.logs(job.id).count("the last words") == 3
 
 
@@ -113,11 +124,14 @@ def test_pause_ends_the_worker_and_going_on_is_exact(studio_home, plan, tmp_path
         worker = worker_of(s, job.id)
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "done"), LONG)
-        assert paused.state == "paused" and paused.handle == "" and not worker.is_running()
+        assert paused.state == "paused"
+        assert paused.handle == ""
+        assert not worker.is_running()
         kimg = Watch(paused.run_dir).refresh().kimg
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
-        assert done.state == "done" and Watch(done.run_dir).refresh().kimg > kimg
+        assert done.state == "done"
+        assert Watch(done.run_dir).refresh().kimg > kimg
 
 
 def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_so(studio_home, plan):
@@ -129,7 +143,8 @@ def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_s
         s.finish(job.id)
         worker.kill()
         done = s.wait(job.id, ("done", "failed", "paused"), LONG)
-        assert (done.state, done.restarts, done.wish) == ("done", 1, "") and Watch(done.run_dir).refresh().kimg < 1
+        assert (done.state, done.restarts, done.wish) == ("done", 1, "")
+        assert Watch(done.run_dir).refresh().kimg < 1
 
 
 def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, plan):
@@ -139,7 +154,9 @@ def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, 
         s.finish(one.id)
         done = s.wait(one.id, ("done", "failed"), LONG)
         moments = Watch(done.run_dir).refresh().snapshots
-        assert done.state == "done" and len(moments) == 1 and moments[0].kimg < 1
+        assert done.state == "done"
+        assert len(moments) == 1
+        assert moments[0].kimg < 1
         two = s.submit(endless(plan), "Given up")
         s.wait_for(lambda: begun(s, two.id), LONG)
         s.cancel(two.id)
@@ -150,20 +167,21 @@ def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, 
 
 
 def test_a_second_studio_on_the_same_home_only_watches_and_takes_over_when_the_first_closes(studio_home, plan):
-    with Supervisor(every=0.02) as first:
-        with Supervisor(every=0.02) as second:
-            assert first.owner and not second.owner
-            with pytest.raises(StudioError, match="Another studio is open"):
-                second.submit(plan, "No")
-            job = first.submit(endless(plan), "Shared")
-            first.wait_for(lambda: begun(first, job.id), LONG)
-            assert second.job(job.id).state == "running"
-            worker = worker_of(first, job.id)
-            first.close()
-            second.wait_for(lambda: second.owner, LONG)
-            assert worker.is_running() and second.job(job.id).state == "running"
-            second.cancel(job.id)
-            second.wait(job.id, ("cancelled",), LONG)
+    with Supervisor(every=0.02) as first, Supervisor(every=0.02) as second:
+        assert first.owner
+        assert not second.owner
+        with pytest.raises(StudioError, match="Another studio is open"):
+            second.submit(plan, "No")
+        job = first.submit(endless(plan), "Shared")
+        first.wait_for(lambda: begun(first, job.id), LONG)
+        assert second.job(job.id).state == "running"
+        worker = worker_of(first, job.id)
+        first.close()
+        second.wait_for(lambda: second.owner, LONG)
+        assert worker.is_running()
+        assert second.job(job.id).state == "running"
+        second.cancel(job.id)
+        second.wait(job.id, ("cancelled",), LONG)
 
 
 APP = """
@@ -179,7 +197,9 @@ sys.stdin.read()
 
 def test_a_killed_app_leaves_the_training_going_and_the_next_one_takes_it_over(studio_home, plan, tmp_path):
     (tmp_path / "plan.toml").write_text(endless(plan).to_toml())
-    app = subprocess.Popen([sys.executable, "-c", APP, str(tmp_path / "plan.toml")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    app = subprocess.Popen(
+        [sys.executable, "-c", APP, str(tmp_path / "plan.toml")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     id = app.stdout.readline().strip()
     store = JobStore(studio_home / "jobs.sqlite")
     with Supervisor(every=0.02) as s:
@@ -188,10 +208,12 @@ def test_a_killed_app_leaves_the_training_going_and_the_next_one_takes_it_over(s
         app.kill()
         app.wait()
         s.wait_for(lambda: s.owner, LONG)
-        assert worker.is_running() and store.get(id).state == "running"
+        assert worker.is_running()
+        assert store.get(id).state == "running"
         kimg = Watch(store.get(id).run_dir).refresh().kimg
         s.wait_for(lambda: begun(s, id, kimg + 0.05), LONG)
-        assert worker_of(s, id) == worker and store.get(id).restarts == 0
+        assert worker_of(s, id) == worker
+        assert store.get(id).restarts == 0
         s.cancel(id)
         s.wait(id, ("cancelled",), LONG)
 
@@ -203,7 +225,8 @@ def test_after_a_reboot_the_job_goes_on_and_another_process_of_that_number_is_le
     store.change(job.id, "running", handle=f"{stranger.pid}:{psutil.boot_time() - 1000:.2f}", slot=0)
     with Supervisor(every=0.02) as s:
         done = s.wait(job.id, ("done", "failed"), LONG)
-        assert done.state == "done" and done.restarts == 0
+        assert done.state == "done"
+        assert done.restarts == 0
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait()
@@ -230,7 +253,8 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_says_so(studio_home, 
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
         text = (Path(done.run_dir) / "plan.toml").read_text()
-        assert "micro_batch = 2" in text and "batch = 8" in text
+        assert "micro_batch = 2" in text
+        assert "batch = 8" in text
 
 
 def test_a_full_disk_pauses_with_how_much_is_missing_and_goes_on_later(studio_home, plan, monkeypatch):
@@ -238,7 +262,9 @@ def test_a_full_disk_pauses_with_how_much_is_missing_and_goes_on_later(studio_ho
     with Supervisor(every=0.02) as s:
         job = s.submit(plan, "Crowded")
         paused = s.wait(job.id, ("paused", "failed", "done"), LONG)
-        assert paused.state == "paused" and "nearly full" in paused.message and "Free " in paused.message
+        assert paused.state == "paused"
+        assert "nearly full" in paused.message
+        assert "Free " in paused.message
         assert not list(Path(paused.run_dir).rglob("*.part"))
         monkeypatch.delenv("STUDIO_KEEP_FREE_MB")
         s.resume(job.id)
@@ -249,7 +275,8 @@ def test_a_bad_plan_fails_with_its_sentence(studio_home, plan):
     with Supervisor(every=0.02) as s:
         job = s.submit(dataclasses.replace(plan, data=dataclasses.replace(plan.data, path="/nowhere")), "Lost")
         failed = s.wait(job.id, ("failed", "done"), LONG)
-        assert failed.state == "failed" and "/nowhere" in failed.message
+        assert failed.state == "failed"
+        assert "/nowhere" in failed.message
 
 
 def test_the_micro_batch_may_change_but_nothing_else(studio_home, plan, tmp_path):
@@ -269,25 +296,38 @@ def test_the_command_line_steers_the_queue(studio_home, plan, tmp_path, capsys):
     file.write_text(plan.to_toml())
     assert main(["jobs", "add", str(file)]) == 0
     id = capsys.readouterr().out.split()[0]
-    assert main(["jobs", "pause", id[-4:]]) == 0 and "paused" in capsys.readouterr().out
-    assert main(["jobs", "stop", id]) == 2 and "is paused" in capsys.readouterr().err
+    assert main(["jobs", "pause", id[-4:]]) == 0
+    assert "paused" in capsys.readouterr().out
+    assert main(["jobs", "stop", id]) == 2
+    assert "is paused" in capsys.readouterr().err
     assert main(["jobs", "resume", id]) == 0
     assert main(["jobs", "run"]) == 0
     assert main(["jobs"]) == 0
     out = capsys.readouterr().out
-    assert id in out and "done" in out and "100%" in out and "Discs" in out
-    assert main(["jobs", "logs", id]) == 0 and "snapshot" in capsys.readouterr().out
-    assert main(["jobs", "pause", "nothing"]) == 2 and "no training 'nothing'" in capsys.readouterr().err
+    assert id in out
+    assert "done" in out
+    assert "100%" in out
+    assert "Discs" in out
+    assert main(["jobs", "logs", id]) == 0
+    assert "snapshot" in capsys.readouterr().out
+    assert main(["jobs", "pause", "nothing"]) == 2
+    assert "no training 'nothing'" in capsys.readouterr().err
 
 
 def test_a_torn_or_shortened_event_file_is_read_on_rightly(tmp_path):
     line = '{"type":"step","step":%d,"images":%d,"seconds":%d,"loss_g":1.0}\n'
     file = tmp_path / "events.jsonl"
-    file.write_text('{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (20, 200, 20) + '{"type":"st')
+    file.write_text(
+        '{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (20, 200, 20) + '{"type":"st'
+    )
     watch = Watch(tmp_path).refresh()
-    assert watch.kimg == pytest.approx(0.2) and watch.progress == pytest.approx(0.2)
-    assert watch.speed == pytest.approx(10) and watch.eta_seconds == pytest.approx(80)
-    file.write_text('{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (12, 120, 99) + line % (14, 140, 101))
+    assert watch.kimg == pytest.approx(0.2)
+    assert watch.progress == pytest.approx(0.2)
+    assert watch.speed == pytest.approx(10)
+    assert watch.eta_seconds == pytest.approx(80)
+    file.write_text(
+        '{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (12, 120, 99) + line % (14, 140, 101)
+    )
     assert [x for x, _ in watch.refresh().curves["loss_g"]] == pytest.approx([0.1, 0.12, 0.14])
     assert watch.eta_seconds is None  # before the first 20 steps
 
@@ -320,10 +360,14 @@ def test_presets_grow_with_patience_and_suit_the_start():
     from studio.training.presets import PRESETS, preset
 
     lengths = [preset(p.name, pictures=200, resolution=64, device="cpu").budget.kimg for p in PRESETS]
-    assert lengths == sorted(lengths) and len(set(lengths)) == 3
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) == 3
     few = preset("sketch", "a model", pictures=200, resolution=64, device="cpu")
     many = preset("sketch", "a model", pictures=12000, resolution=64, device="cpu")
-    assert few.augment.kind == "ada" and few.objective.freeze_d == 2 and few.network == {}
-    assert many.augment.kind == "none" and many.objective.freeze_d == 0
+    assert few.augment.kind == "ada"
+    assert few.objective.freeze_d == 2
+    assert few.network == {}
+    assert many.augment.kind == "none"
+    assert many.objective.freeze_d == 0
     with pytest.raises(StudioError, match="no preset"):
         preset("hasty", pictures=1, resolution=64, device="cpu")

@@ -142,7 +142,8 @@ def plan_of(name: str, network: dict, growth: Growth = Growth(), objective: dict
 
 
 @pytest.mark.parametrize(
-    "kind, network", [("wgan-gp", dict(TINY["dcgan"], g_norm="layer")), ("stylegan2", dict(STYLE, mbstd_num_channels=0, use_noise=False))]
+    ("kind", "network"),
+    [("wgan-gp", dict(TINY["dcgan"], g_norm="layer")), ("stylegan2", dict(STYLE, mbstd_num_channels=0, use_noise=False))],
 )
 def test_micro_batches_give_the_numbers_of_the_whole_batch(kind, network):
     """Where no layer looks across the batch. What a penalty draws for each micro-batch is left out."""
@@ -206,7 +207,8 @@ def test_wrong_classes_are_no_right_ones_and_hang_on_no_micro_batch():
     players = game(plan, family_config(plan, None, 3), (1, 1, 1))
     c = torch.eye(3)[torch.arange(64) % 3]
     whole = players._wrong_classes(5, Batch(0, c, c))
-    assert (whole.sum(dim=1) == 1).all() and not (whole * c).any()
+    assert (whole.sum(dim=1) == 1).all()
+    assert not (whole * c).any()
     assert {(i % 3, int(k)) for i, k in enumerate(whole.argmax(dim=1))} == {(a, b) for a in range(3) for b in range(3) if a != b}
     parts = [players._wrong_classes(5, Batch(i, c[i * 16 : i * 16 + 16], c[i * 16 : i * 16 + 16])) for i in range(4)]
     assert torch.equal(torch.cat(parts), whole)
@@ -232,7 +234,7 @@ def test_with_mismatch_a_picture_under_a_wrong_class_is_found_false():
 
 
 @pytest.mark.parametrize(
-    "kind, network, lr", [("dcgan", TINY["dcgan"], 0.01), ("gan", TINY["gan"], 0.1), ("biggan", dict(ch=4, n_stats=2), 0.01)]
+    ("kind", "network", "lr"), [("dcgan", TINY["dcgan"], 0.01), ("gan", TINY["gan"], 0.1), ("biggan", dict(ch=4, n_stats=2), 0.01)]
 )
 def test_an_average_is_shown_with_batch_statistics_of_its_own(kind, network, lr):
     """Not with those of the generator that trains, and looking at it changes no later step."""
@@ -263,7 +265,7 @@ def test_an_average_is_shown_with_batch_statistics_of_its_own(kind, network, lr)
 
 
 @pytest.mark.parametrize(
-    "kind, changes, words",
+    ("kind", "changes", "words"),
     [
         ("wgan-gp", dict(network=dict(d_norm="batch")), "batch norm ties"),
         ("dcgan", dict(objective=Objective(gp_weight=10, r1_gamma=0)), "batch norm ties"),

@@ -28,7 +28,6 @@ from tests.component.test_jobs import begun, endless, worker_of
 from tests.component.test_trainer import numbers, same_state, tiny_plan
 from tests.component.test_translation import ORANGE, TEAL, cycle_plan, squares
 
-
 LONG = 300  # seconds after which a test gives up waiting
 
 
@@ -110,7 +109,8 @@ def test_killing_a_launcher_of_several_leaves_nothing_behind(studio_home, plan):
 def test_the_environment_chooses_the_launcher(monkeypatch):
     assert launcher_here().processes == 1
     monkeypatch.setenv("STUDIO_PROCESSES", "3")
-    assert launcher_here().processes == 3 and launcher_here().slots == 1
+    assert launcher_here().processes == 3
+    assert launcher_here().slots == 1
     for bad in ("0", "many"):
         monkeypatch.setenv("STUDIO_PROCESSES", bad)
         with pytest.raises(StudioError, match="1 or more"):
@@ -132,10 +132,24 @@ class Cluster:
         self.port, client = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
-            sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", f"--dashboard-port={self.port}",
-            "--dashboard-agent-listen-port=0", f"--ray-client-server-port={client}", "--min-worker-port=0", "--max-worker-port=0",
-            "--num-cpus=2", "--num-gpus=0", f"--temp-dir={self.folder}", "--object-store-memory=100000000", "--disable-usage-stats",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--head",
+            "--block",
+            "--port=0",
+            f"--dashboard-port={self.port}",
+            "--dashboard-agent-listen-port=0",
+            f"--ray-client-server-port={client}",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            "--num-cpus=2",
+            "--num-gpus=0",
+            f"--temp-dir={self.folder}",
+            "--object-store-memory=100000000",
+            "--disable-usage-stats",
+        ]
         # `python` is that of the tests for the jobs, too, and the studio is found only where it was sent.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "STUDIO_HOME")}
@@ -222,11 +236,13 @@ def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "done", "failed"), LONG)
         assert paused.state == "paused" and paused.message.startswith("Paused"), (paused, s.logs(job.id))
-        assert not far_workers(paused) and Watch(job.run_dir).refresh().progress < 1
+        assert not far_workers(paused)
+        assert Watch(job.run_dir).refresh().progress < 1
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
-        assert s.logs(job.id).count("on the Ray cluster") == 3 and '"done"' in s.logs(job.id)
+        assert s.logs(job.id).count("on the Ray cluster") == 3
+        assert '"done"' in s.logs(job.id)
     home = Path(done.run_dir)
     assert numbers(home) == numbers(alone)
     assert same_state(home, alone)
@@ -246,7 +262,8 @@ def test_both_sides_of_a_translator_travel_also_when_their_folders_have_one_name
         done = s.wait(s.submit(plan, "Both").id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(done.id)
     home = Path(done.run_dir)
-    assert numbers(home) == numbers(tmp_path / "alone") and same_state(home, tmp_path / "alone")
+    assert numbers(home) == numbers(tmp_path / "alone")
+    assert same_state(home, tmp_path / "alone")
     assert (home / "plan.toml").read_text() == (tmp_path / "alone" / "plan.toml").read_text(), "with the paths of this machine"
     assert Watch(home).refresh().sides == "Side A has 16 pictures, side B 16."
 
@@ -269,7 +286,9 @@ def test_when_the_cluster_goes_away_the_training_waits_in_the_queue_and_can_be_g
         cluster.stop()
         s.wait_for(lambda: s.job(job.id).handle != handle, LONG)
         again = s.job(job.id)
-        assert again.state in ("queued", "running") and again.restarts == 0 and "from its last state" in again.message
+        assert again.state in ("queued", "running")
+        assert again.restarts == 0
+        assert "from its last state" in again.message
         s.wait(job.id, ("running",), LONG)
         s.cancel(job.id)
         s.wait(job.id, ("cancelled",), LONG)
@@ -286,7 +305,8 @@ def test_parcels_are_cut_and_joined(tmp_path, monkeypatch):
     content = os.urandom(23456)
     (tmp_path / "pictures" / "a.png").write_bytes(content)
     parts = far._parcel(tmp_path, "data", {"mine": tmp_path / "pictures"})
-    assert len(parts) > 4 and all((p / "part").stat().st_size <= 5000 for p in parts)
+    assert len(parts) > 4
+    assert all((p / "part").stat().st_size <= 5000 for p in parts)
     # Ray puts each into a folder of its own and that on the Python path, in any order.
     for i, part in enumerate(reversed(parts)):
         (tmp_path / f"at{i}").mkdir()

@@ -50,9 +50,13 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
     save_tiny(tmp_path / "home" / "models", "anna")
     nowhere = "http://127.0.0.1:9"  # the port for what is thrown away
     environment = {
-        **os.environ, "PYTHONUNBUFFERED": "1", "STUDIO_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "cache"),
-        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), nowhere), "NO_PROXY": "127.0.0.1,localhost",
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "STUDIO_HOME": str(tmp_path / "home"),
+        "HF_HOME": str(tmp_path / "cache"),
+        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), nowhere),
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
     command = [sys.executable, "-m", "studio", "--no-browser", "--device", "cpu", "--share", "--tabs", "explore"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -63,16 +67,19 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
                 break
         said = "".join(lines)
         url = next(line for line in lines if "is open at" in line).split(" at ")[1].split(" ")[0]
-        assert "No public link could be made. Check the internet connection" in said and "Traceback" not in said and "binary" not in said.lower()
+        assert "No public link could be made. Check the internet connection" in said
+        assert "Traceback" not in said
+        assert "binary" not in said.lower()
         with httpx.Client(base_url=url, trust_env=False) as client:
-            assert client.get("/").status_code == 200 and client.get("/gradio_api/file=/etc/passwd").status_code == 403
+            assert client.get("/").status_code == 200
+            assert client.get("/gradio_api/file=/etc/passwd").status_code == 403
     finally:
         process.terminate()
         process.wait(timeout=60)
 
 
 @pytest.mark.parametrize(
-    "words, told",
+    ("words", "told"),
     [
         (["--tabs", "explore,paint"], "There is no tab 'paint'."),
         (["--tabs", "train", "--no-train"], "training is off"),
@@ -89,7 +96,9 @@ def test_mistakes_are_told_in_a_sentence(studio_home, monkeypatch, capsys, words
     save_tiny(studio_home / "models", "anna")
     assert main([*words, "--no-browser"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("studio: ") and told in err and err.count("\n") == 1
+    assert err.startswith("studio: ")
+    assert told in err
+    assert err.count("\n") == 1
 
 
 def test_a_public_link_is_told(capsys):
@@ -98,13 +107,18 @@ def test_a_public_link_is_told(capsys):
 
 
 def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_path, capfd):
-    assert not can_write(unwritable) and start_log() is None
+    assert not can_write(unwritable)
+    assert start_log() is None
     torch.manual_seed(0)
     config = CycleGANConfig(resolution=32, net="resnet_6blocks", ngf=2, n_layers=1)
     save_tiny(tmp_path / "models", "anna")
-    save_folder(tmp_path / "models" / "ink", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="Ink", dtype="float32")
+    save_folder(
+        tmp_path / "models" / "ink", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="Ink", dtype="float32"
+    )
     network = make("srvgg")
-    save_folder(tmp_path / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32")
+    save_folder(
+        tmp_path / "models" / "sharp", "srvgg", dataclasses.asdict(network.config), network.state_dict(), title="Sharp", dtype="float32"
+    )
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 28, 3), np.uint8)).save(tmp_path / "mine.png")
     words = "cannot be written, so nothing can be saved there. Start the studio with --home"
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine, gr.Blocks():
@@ -128,10 +142,12 @@ def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_pa
 def test_the_studio_opens_there_without_training(unwritable, capfd):
     app, url, engine, supervisor = launch(inbrowser=False, device="cpu", block=False)
     try:
-        assert supervisor is None and httpx.get(url).status_code == 200
+        assert supervisor is None
+        assert httpx.get(url).status_code == 200
         assert f"The folder {unwritable} cannot be written" in capfd.readouterr().err
         labels = {b.label for b in app.blocks.values() if type(b).__name__ == "Tab"}
-        assert "Explore" in labels and "Train" not in labels
+        assert "Explore" in labels
+        assert "Train" not in labels
     finally:
         app.close()
         engine.close()
@@ -142,7 +158,9 @@ def test_models_of_a_package_can_be_made_ready_there(unwritable):
     if not library.offers:
         pytest.skip("the extra realesrgan is not installed")
     id = library.offers[0].id
-    assert library.get(id).hash and id in [m.id for m in library.scan()[0]] and not unwritable.exists()
+    assert library.get(id).hash
+    assert id in [m.id for m in library.scan()[0]]
+    assert not unwritable.exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody without a home")
@@ -162,7 +180,9 @@ def test_without_the_variable_the_home_is_that_of_the_user(monkeypatch):
 def test_more_work_than_the_queue_holds_is_refused_in_a_sentence(studio_home, monkeypatch):
     save_tiny(studio_home / "models", "anna")
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    app, url, engine, _ = launch(inbrowser=False, device="cpu", block=False, serving=Serving(visitors=True, tabs=("mix",), queue_size=1, concurrency=1))
+    app, url, engine, _ = launch(
+        inbrowser=False, device="cpu", block=False, serving=Serving(visitors=True, tabs=("mix",), queue_size=1, concurrency=1)
+    )
     release = threading.Event()
     try:
         with httpx.Client(base_url=url, timeout=60) as client:

@@ -36,28 +36,36 @@ def _make(infos, out, **changes):
 def test_the_folder_is_complete(infos, tmp_path):
     folder = _make(infos, tmp_path / "space")
     card = head((folder / "README.md").read_text())
-    assert complaints(card, "space") == [] and card["title"] == 'My "studio" {1}' and card["license"] == "cc-by-4.0"
+    assert complaints(card, "space") == []
+    assert card["title"] == 'My "studio" {1}'
+    assert card["license"] == "cc-by-4.0"
     import gradio
 
-    assert card["sdk_version"] == gradio.__version__ and (folder / card["app_file"]).is_file()
+    assert card["sdk_version"] == gradio.__version__
+    assert (folder / card["app_file"]).is_file()
     app = (folder / "app.py").read_text()
     call = next(n for n in ast.walk(ast.parse(app)) if isinstance(n, ast.Call))
     assert {k.arg: ast.literal_eval(k.value) for k in call.keywords} == {
-        "models": ["anna", "clara"], "tabs": ["explore", "mix", "classes"], "from_hub": {},
-    }  # fmt: skip
+        "models": ["anna", "clara"],
+        "tabs": ["explore", "mix", "classes"],
+        "from_hub": {},
+    }
     for info in infos:
         copy = open_folder(folder / "checkpoints" / info.id)
-        assert copy.hash == info.hash and not (copy.path / "discriminator.safetensors").exists()
+        assert copy.hash == info.hash
+        assert not (copy.path / "discriminator.safetensors").exists()
     mine = {p.relative_to(ROOT / "studio") for p in (ROOT / "studio").rglob("*.py")}
-    assert {p.relative_to(folder / "studio") for p in (folder / "studio").rglob("*")  if p.is_file()} == mine
-    assert "*.safetensors filter=lfs" in (folder / ".gitattributes").read_text() and "Apache" in (folder / "LICENSE").read_text()
+    assert {p.relative_to(folder / "studio") for p in (folder / "studio").rglob("*") if p.is_file()} == mine
+    assert "*.safetensors filter=lfs" in (folder / ".gitattributes").read_text()
+    assert "Apache" in (folder / "LICENSE").read_text()
 
 
 def test_its_requirements_are_those_of_the_package(infos, tmp_path):
     folder = _make(infos, tmp_path / "space")
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     lines = (folder / "requirements.txt").read_text().splitlines()
-    assert sorted(lines) == sorted(wanted) and not any(re.match("pytest|playwright|ray", line) for line in lines)
+    assert sorted(lines) == sorted(wanted)
+    assert not any(re.match("pytest|playwright|ray", line) for line in lines)
     assert (ROOT / "requirements.txt").read_text().splitlines() == requirements(), "the repository itself is a Space, too"
 
 
@@ -66,7 +74,8 @@ def test_models_of_the_hub_are_named_and_not_copied(infos, tmp_path):
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["anna"]
     assert (folder / "checkpoints" / "anna" / "discriminator.safetensors").is_file(), "to train it further"
     assert head((folder / "README.md").read_text())["models"] == ["anna/clara"]
-    assert '"clara": "anna/clara"' in (folder / "app.py").read_text() and '"train"' in (folder / "app.py").read_text()
+    assert '"clara": "anna/clara"' in (folder / "app.py").read_text()
+    assert '"train"' in (folder / "app.py").read_text()
 
 
 def test_only_a_space_is_replaced(infos, tmp_path):
@@ -81,7 +90,7 @@ def test_only_a_space_is_replaced(infos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    ("changes", "words"),
     [(dict(title=" "), "no title"), (dict(licence=""), "licence is missing"), (dict(by_id={"bob": "a/b"}), "none of the chosen")],
 )
 def test_what_cannot_be_made_leaves_nothing(infos, tmp_path, changes, words):
@@ -101,11 +110,14 @@ def test_it_arrives_whole_and_a_new_version_drops_what_is_gone(infos, tmp_path, 
     folder = _make(infos, tmp_path / "space")
     assert push_space(folder, "play", token=TOKEN) == f"{hub_server.url}/spaces/anna/play"
     repo = hub_server.repos["anna/play"]
-    assert repo.private and repo.asked["sdk"] == "gradio" and len(repo.commits) == 1
+    assert repo.private
+    assert repo.asked["sdk"] == "gradio"
+    assert len(repo.commits) == 1
     assert repo.files == {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     _make(infos[:1], folder)
     push_space(folder, "play", token=TOKEN)
-    assert "checkpoints/anna/config.json" in repo.files and not any("clara" in name for name in repo.files)
+    assert "checkpoints/anna/config.json" in repo.files
+    assert not any("clara" in name for name in repo.files)
 
 
 def test_a_zip_holds_the_same(infos, tmp_path):
@@ -142,7 +154,8 @@ def test_a_public_space_needs_the_consent_of_each_model(infos, tmp_path, hub_ser
     assert not hub_server.repos
     _make([shipped], folder)
     push_space(folder, "play", token=TOKEN, private=False, hardware="zero-a10g")
-    assert not hub_server.repos["anna/play"].private and hub_server.repos["anna/play"].asked["hardware"] == "zero-a10g"
+    assert not hub_server.repos["anna/play"].private
+    assert hub_server.repos["anna/play"].asked["hardware"] == "zero-a10g"
 
 
 def test_the_repository_itself_runs_as_a_space(tmp_path):
@@ -157,7 +170,9 @@ def test_the_repository_itself_runs_as_a_space(tmp_path):
         url = next(line.split()[5] for line in process.stdout if line.startswith("GAN Studio is open at "))
         with urllib.request.urlopen(f"{url}config") as answer:
             labels = [c["props"].get("label") for c in json.load(answer)["components"] if c["type"] == "tabitem"]
-        assert labels == ["Explore", "Mix", "Classes", "Translate", "Upscale", "Gallery", "Models"], "no training and no sharing for strangers"
+        assert labels == ["Explore", "Mix", "Classes", "Translate", "Upscale", "Gallery", "Models"], (
+            "no training and no sharing for strangers"
+        )
     finally:
         process.terminate()
         process.wait()

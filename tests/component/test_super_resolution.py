@@ -64,10 +64,12 @@ def test_lines_are_drawn_sharper_than_bicubic_draws_them(drawings, studio_home, 
     told = []
     model = train(plan_for(drawings, 120), tmp_path / "run", on_event=told.append, device="cpu")
     snapshot = next(e for e in told if e["type"] == "snapshot")
-    assert snapshot["psnr"] > snapshot["psnr_bicubic"] + 1 and snapshot["ssim"] > snapshot["ssim_bicubic"] + 0.05
+    assert snapshot["psnr"] > snapshot["psnr_bicubic"] + 1
+    assert snapshot["ssim"] > snapshot["ssim_bicubic"] + 0.05
     # What was held back is named, and was measured as one would measure it.
     held = told[0]["held_back"]
-    assert held == [name for name, _, _ in snapshot["held_back"]] and 1 <= len(held) < 20
+    assert held == [name for name, _, _ in snapshot["held_back"]]
+    assert 1 <= len(held) < 20
     with Image.open(drawings / held[0]) as image:
         high = np.asarray(image)
     low = Image.fromarray(high).resize((40, 35), Image.BICUBIC)
@@ -84,11 +86,16 @@ def test_lines_are_drawn_sharper_than_bicubic_draws_them(drawings, studio_home, 
     with Image.open(tmp_path / "run" / sheet["path"]) as image:
         assert image.size == (8 * 32, 4 * 32)
     card = (model / "README.md").read_text()
-    assert "image-to-image" in card and "PSNR of brightness" in card and held[0] in card and "mean absolute difference" in card
+    assert "image-to-image" in card
+    assert "PSNR of brightness" in card
+    assert held[0] in card
+    assert "mean absolute difference" in card
     assert str(tmp_path) not in card + (model / "plan.toml").read_text()
-    assert not (model / "discriminator.safetensors").exists() and open_folder(model).thumbnail
+    assert not (model / "discriminator.safetensors").exists()
+    assert open_folder(model).thumbnail
     watch = Watch(tmp_path / "run").refresh()
-    assert watch.snapshots[-1].psnr == snapshot["psnr"] and {"l1", "psnr"} <= set(watch.curves)
+    assert watch.snapshots[-1].psnr == snapshot["psnr"]
+    assert {"l1", "psnr"} <= set(watch.curves)
 
 
 @pytest.mark.parametrize("broken", ["no learning rate", "other originals"])
@@ -110,17 +117,20 @@ def test_the_second_part_is_judged_as_well(drawings, studio_home, tmp_path):
     plan = plan_for(drawings, 60, objective=judged())
     model = train(plan, tmp_path / "run", on_event=told.append, device="cpu")
     steps = [e for e in told if e["type"] == "step"]
-    assert all(("loss_d" in e) == (e["step"] > 30) for e in steps) and {"l1", "perceptual", "loss_g", "psnr"} <= set(steps[-1])
+    assert all(("loss_d" in e) == (e["step"] > 30) for e in steps)
+    assert {"l1", "perceptual", "loss_g", "psnr"} <= set(steps[-1])
     assert steps[-1]["perceptual"] < next(e["perceptual"] for e in steps if "perceptual" in e)
     card = (model / "README.md").read_text()
-    assert "EfficientNet-Lite0" in card and "a judge (relativistic average)" in card and "first 50%" in card
+    assert "EfficientNet-Lite0" in card
+    assert "a judge (relativistic average)" in card
+    assert "first 50%" in card
     assert (model / "discriminator.safetensors").is_file()
     # From there on, by pixels alone.
     again = train(dataclasses.replace(plan_for(drawings, 2), base=str(model), network={}), tmp_path / "again", device="cpu")
     assert open_folder(again).extra["training"]["psnr"] > 0
 
 
-@pytest.mark.parametrize("family, network", [("srgan", dict(dense=8)), ("rrdb", dict(growth=4))])
+@pytest.mark.parametrize(("family", "network"), [("srgan", dict(dense=8)), ("rrdb", dict(growth=4))])
 def test_every_family_goes_through_both_parts(drawings, studio_home, tmp_path, family, network):
     network = dict(scale=4, width=8, blocks=1, ndf=4, **network)
     plan = plan_for(drawings, 4, family=family, network=network, objective=judged(loss="non_saturating", pixel_loss="mse"))
@@ -129,7 +139,9 @@ def test_every_family_goes_through_both_parts(drawings, studio_home, tmp_path, f
     told = []
     train(plan, tmp_path / "run", on_event=told.append, device="cpu")
     steps = [list(e.values())[1:] for e in told if e["type"] == "step"]
-    assert told[-1]["type"] == "done" and len(steps) == 4 and np.isfinite(sum(steps, [])).all()
+    assert told[-1]["type"] == "done"
+    assert len(steps) == 4
+    assert np.isfinite(sum(steps, [])).all()
 
 
 # -- exactly ------------------------------------------------------------------------------------------------------------
@@ -150,7 +162,8 @@ def test_stopping_anywhere_changes_nothing(drawings, studio_home, tmp_path, kind
         if numbers(tmp_path / "parts")[-1]["type"] == "done":
             break
     whole, parts = ([e for e in numbers(tmp_path / name) if e["type"] == "step"] for name in ("whole", "parts"))
-    assert whole == parts and len(whole) == 6
+    assert whole == parts
+    assert len(whole) == 6
     assert same_state(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -193,7 +206,8 @@ def test_small_patches_are_what_the_whole_small_picture_shows_there(drawings, tm
                 small = bicubic(torch.from_numpy(whole).permute(2, 0, 1)[None], 35, 40)[0, :, y // 2 : y // 2 + 16, x // 2 : x // 2 + 16]
                 assert float((small.clamp(-1, 1) - low).abs().max()) < 1.01 / 127.5
                 checked, edges = checked + 1, edges + (y in (0, 38) or x in (0, 48))
-    assert checked > 5 and edges > 0
+    assert checked > 5
+    assert edges > 0
 
 
 def test_patches_are_turned_and_repeat_themselves_exactly(tmp_path):
@@ -205,7 +219,8 @@ def test_patches_are_turned_and_repeat_themselves_exactly(tmp_path):
     seen = {((b.high[0] + 1) * 127.5).round().byte().numpy().tobytes() for b in (found.batch(s, 0, 0, 1) for s in range(60))}
     turned = torch.from_numpy(x).permute(2, 0, 1)
     wanted = {t.rot90(k, (1, 2)).contiguous().numpy().tobytes() for k in range(4) for t in (turned, turned.flip(2))}
-    assert seen == wanted and len(wanted) == 8
+    assert seen == wanted
+    assert len(wanted) == 8
     assert torch.equal(found.batch(3, 1, 0, 4).low, found.batch(3, 1, 0, 4).low)
     assert not torch.equal(found.batch(3, 1, 0, 4).high, found.batch(4, 1, 0, 4).high)
 
@@ -218,7 +233,9 @@ def test_a_picture_stays_on_its_side_when_others_come(drawings, tmp_path):
     Image.new("RGB", (31, 90)).save(drawings / "small.png")
     more = patches_of(drawings, tmp_path)
     assert {name for name in more.facts["held_back"] if not name.startswith("new")} == few
-    assert more.facts["too_small"] == 1 and len(more) + len(more.held) == 50 and not set(more.rows) & set(more.held)
+    assert more.facts["too_small"] == 1
+    assert len(more) + len(more.held) == 50
+    assert not set(more.rows) & set(more.held)
     assert len(patches_of(drawings, tmp_path, held_back=0.0).held) == 0
     assert len(patches_of(drawings, tmp_path, held_back=1e-9).held) == 1
 
@@ -253,7 +270,8 @@ def test_the_perceptual_loss_asks_for_sharpness():
     assert float(loss(real, real)) == 0 < float(loss(shifted, real)) < 0.95 * float(loss(blurred, real))
     blurred.requires_grad_(True)
     loss(blurred, real).backward()
-    assert blurred.grad.isfinite().all() and blurred.grad.abs().sum() > 0
+    assert blurred.grad.isfinite().all()
+    assert blurred.grad.abs().sum() > 0
 
 
 def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
@@ -283,9 +301,11 @@ def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeyp
     assert perceptual.choose("auto") == "vgg19"
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32, requires_grad=True)
     before, after = perceptual.load_perceptual("vgg19"), perceptual.load_perceptual("vgg19_after")
-    assert before._maps(x).shape == (1, 8, 2, 2) and before._maps(x).min() < 0 <= after._maps(x).min()
+    assert before._maps(x).shape == (1, 8, 2, 2)
+    assert before._maps(x).min() < 0 <= after._maps(x).min()
     before(y, x).backward()
-    assert y.grad.abs().sum() > 0 and float(after(x, x)) == 0
+    assert y.grad.abs().sum() > 0
+    assert float(after(x, x)) == 0
 
 
 class _Small(torch.nn.Module):

@@ -70,7 +70,10 @@ def test_a_run_makes_sheets_snapshots_and_a_model_that_renders(pictures, studio_
     last = train(tiny_plan(pictures), tmp_path / "run", on_event=told.append, device="cpu")
     assert told == read_events(tmp_path / "run" / "events.jsonl")[0]
     kinds = [e["type"] for e in told]
-    assert kinds[0] == "start" and kinds[-1] == "done" and kinds.count("step") == 20 and kinds.count("snapshot") == 2
+    assert kinds[0] == "start"
+    assert kinds[-1] == "done"
+    assert kinds.count("step") == 20
+    assert kinds.count("snapshot") == 2
     for event in told:
         if event["type"] in ("sample", "snapshot"):
             assert (tmp_path / "run" / event["path"]).exists()
@@ -80,7 +83,9 @@ def test_a_run_makes_sheets_snapshots_and_a_model_that_renders(pictures, studio_
         assert sheet.size == (128, 128)
     info = open_folder(last)
     card = (last / "README.md").read_text()
-    assert "Drawn by the test." in card and "160" in card and info.licence == "CC0-1.0"
+    assert "Drawn by the test." in card
+    assert "160" in card
+    assert info.licence == "CC0-1.0"
     assert Plan.load(last / "plan.toml").data.hash == Plan.load(tmp_path / "run" / "plan.toml").data.hash != ""
     with Engine(Library([last.parent]), device="cpu") as engine:
         assert engine.render(Recipe(model=last.name)).shape == (16, 16, 3)
@@ -90,7 +95,8 @@ def test_the_same_plan_gives_the_same_numbers(pictures, studio_home, tmp_path):
     plan = tiny_plan(pictures, budget=Budget(kimg=0.04, log_kimg=0.008))
     for name in ("a", "b"):
         train(plan, tmp_path / name, device="cpu")
-    assert numbers(tmp_path / "a") == numbers(tmp_path / "b") and same_state(tmp_path / "a", tmp_path / "b")
+    assert numbers(tmp_path / "a") == numbers(tmp_path / "b")
+    assert same_state(tmp_path / "a", tmp_path / "b")
     train(dataclasses.replace(plan, seed=4), tmp_path / "c", device="cpu")
     assert not same_state(tmp_path / "a", tmp_path / "c")
 
@@ -104,7 +110,7 @@ def test_the_same_plan_gives_the_same_numbers(pictures, studio_home, tmp_path):
     ids=["ada, path length", "diffaugment, classes"],
 )
 def test_stopping_anywhere_changes_nothing(pictures, studio_home, tmp_path, changes):
-    plan = tiny_plan(pictures, budget=Budget(kimg=0.08, log_kimg=0.016, state_kimg=1, sample_kimg=0.032), **{})
+    plan = tiny_plan(pictures, budget=Budget(kimg=0.08, log_kimg=0.016, state_kimg=1, sample_kimg=0.032))
     if changes.get("data") == "conditional":
         changes = {**changes, "data": dataclasses.replace(plan.data, conditional=True)}
     plan = dataclasses.replace(plan, **changes)
@@ -119,7 +125,8 @@ def test_stopping_anywhere_changes_nothing(pictures, studio_home, tmp_path, chan
     a, b = (torch.load(tmp_path / n / "state.pt", weights_only=True)["objective"] for n in ("whole", "parts"))
     assert all(torch.equal(a["G"][k], b["G"][k]) for k in a["G"])
     if plan.augment.kind == "ada":
-        assert a["ada"] == b["ada"] and len({e["ada_p"] for e in whole}) > 2
+        assert a["ada"] == b["ada"]
+        assert len({e["ada_p"] for e in whole}) > 2
     if plan.data.conditional:
         last = sorted((tmp_path / "whole" / "snapshots").iterdir())[-1]
         with Engine(Library([last.parent]), device="cpu") as engine:
@@ -167,7 +174,17 @@ def test_two_processes_train_as_one(pictures, tmp_path):
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home")}
     for processes, run in ((1, "one"), (2, "two")):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-        command = [sys.executable, *launcher, "studio", "train", str(tmp_path / "plan.toml"), "--out", str(tmp_path / run), "--device", "cpu"]
+        command = [
+            sys.executable,
+            *launcher,
+            "studio",
+            "train",
+            str(tmp_path / "plan.toml"),
+            "--out",
+            str(tmp_path / run),
+            "--device",
+            "cpu",
+        ]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert numbers(tmp_path / run)[0]["processes"] == processes
@@ -190,7 +207,9 @@ def test_the_projected_discriminator_trains_stops_and_goes_on(pictures, studio_h
     asked = iter([False, False, True])
     train(plan, tmp_path / "parts", should_stop=lambda: next(asked), device="cpu")
     train(plan, tmp_path / "parts", device="cpu")
-    assert [e for e in numbers(tmp_path / "whole") if e["type"] == "step"] == [e for e in numbers(tmp_path / "parts") if e["type"] == "step"]
+    assert [e for e in numbers(tmp_path / "whole") if e["type"] == "step"] == [
+        e for e in numbers(tmp_path / "parts") if e["type"] == "step"
+    ]
     state = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["objective"]
     assert not any("stages" in k for k in state["D"]), "the feature network is no part of the state"
     with pytest.raises(StudioError, match="does not know classes"):
@@ -202,7 +221,8 @@ def test_micro_batches_are_gradient_accumulation(pictures, studio_home, tmp_path
     plan = tiny_plan(pictures, network={**NETWORK, "mbstd_num_channels": 0}, budget=Budget(kimg=0.016, log_kimg=0.008))
     train(dataclasses.replace(plan, optimizer=Optimizer(batch=8, micro_batch=4)), tmp_path / "halves", device="cpu")
     steps = [e for e in numbers(tmp_path / "halves") if e["type"] == "step"]
-    assert len(steps) == 2 and all(np.isfinite(e["loss_d"]) for e in steps)
+    assert len(steps) == 2
+    assert all(np.isfinite(e["loss_d"]) for e in steps)
 
 
 def test_it_learns_the_colour_of_the_data(studio_home, tmp_path):
@@ -241,13 +261,18 @@ def test_starting_from_a_model_of_another_size_without_classes(pictures, studio_
     base = train(plan, tmp_path / "base", device="cpu")
     told = []
     larger = dataclasses.replace(
-        plan, base=str(base), network={}, data=Data(path=str(pictures), resolution=32, conditional=True),
+        plan,
+        base=str(base),
+        network={},
+        data=Data(path=str(pictures), resolution=32, conditional=True),
         optimizer=Optimizer(batch=8, lr_g=1e-12, lr_d=1e-12),
-    )  # fmt: skip
+    )
     model = open_folder(train(larger, tmp_path / "larger", on_event=told.append, device="cpu"))
-    assert model.resolution == 32 and len(model.classes) == 2
+    assert model.resolution == 32
+    assert len(model.classes) == 2
     sentence = Watch(tmp_path / "larger").refresh().taken_over
-    assert sentence.startswith("Taken over: ") and "tensors of the judge (discriminator)" in sentence
+    assert sentence.startswith("Taken over: ")
+    assert "tensors of the judge (discriminator)" in sentence
     assert Watch(tmp_path / "base").refresh().taken_over == ""
     parts = told[0]["transferred"]
     assert all("b32" in n or "embed" in n for n in parts["generator"]["new"])
@@ -301,10 +326,20 @@ def test_plan_round_trip_and_bad_plans(pictures, tmp_path):
     (tmp_path / "plan.toml").write_text('[data]\npath = "pics"\n')
     assert Plan.load(tmp_path / "plan.toml").data.path == str(tmp_path.resolve() / "pics")
     for bad in (
-        "what", "colour = 1", "seed = -1", 'seed = "a"', "seed = true", "data = 3", "[data]\nresolution = 1.5",
-        "[budget]\nkimg = nan", "[budget]\nkimg = 0", "[optimizer]\nbatch = 8\nmicro_batch = 3", '[augment]\nkind = "x"',
-        'precision = "fp8"', "[augment]\np = 2",
-    ):  # fmt: skip
+        "what",
+        "colour = 1",
+        "seed = -1",
+        'seed = "a"',
+        "seed = true",
+        "data = 3",
+        "[data]\nresolution = 1.5",
+        "[budget]\nkimg = nan",
+        "[budget]\nkimg = 0",
+        "[optimizer]\nbatch = 8\nmicro_batch = 3",
+        '[augment]\nkind = "x"',
+        'precision = "fp8"',
+        "[augment]\np = 2",
+    ):
         with pytest.raises(StudioError):
             Plan.from_toml(bad)
     with pytest.raises(StudioError):
@@ -314,7 +349,8 @@ def test_plan_round_trip_and_bad_plans(pictures, tmp_path):
 def test_order_of_pictures():
     order = DataOrder(10, seed=1)
     first, second = order.indices(0, 10), order.indices(10, 10)
-    assert sorted(first) == sorted(second) == list(range(10)) and list(first) != list(second)
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert list(first) != list(second)
     assert list(DataOrder(10, seed=1).indices(7, 6)) == [*first[7:], *second[:3]]
     assert len({derive(0, "a", 1), derive(0, "a", 2), derive(1, "a", 1), derive(0, "b", 1)}) == 4
 

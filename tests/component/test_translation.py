@@ -76,7 +76,8 @@ def error(model: Path, direction: str, folder: Path) -> float:
 def test_two_colours_are_swapped_without_pairs(sides, studio_home, tmp_path):
     told = []
     model = train(cycle_plan(sides, 80), tmp_path / "run", on_event=told.append, device="cpu")
-    assert error(model, "AtoB", sides[0]) < 40 and error(model, "BtoA", sides[1]) < 40
+    assert error(model, "AtoB", sides[0]) < 40
+    assert error(model, "BtoA", sides[1]) < 40
     # What people see: six rows, a model folder with both directions, a card that names both sets and no place on this machine.
     sheets = [e for e in told if e["type"] == "sample"]
     assert sheets[-1]["rows"] == ["A", "A->B", "A->B->A", "B", "B->A", "B->A->B"]
@@ -84,9 +85,13 @@ def test_two_colours_are_swapped_without_pairs(sides, studio_home, tmp_path):
         assert sheet.size == (128, 96)
     assert told[0]["pictures"] == told[0]["pictures_b"] == 16
     info = open_folder(model)
-    assert info.thumbnail and Image.open(info.thumbnail).size == (64, 64) and info.config["directions"] == "both"
+    assert info.thumbnail
+    assert Image.open(info.thumbnail).size == (64, 64)
+    assert info.config["directions"] == "both"
     card, plan = ((model / name).read_text() for name in ("README.md", "plan.toml"))
-    assert "image-to-image" in card and "Pictures of the other side" in card and str(tmp_path) not in card + plan
+    assert "image-to-image" in card
+    assert "Pictures of the other side" in card
+    assert str(tmp_path) not in card + plan
     assert Plan.load(tmp_path / "run" / "plan.toml").data.hash_b in plan
     # Going on from it, and in one direction alone.
     again = dataclasses.replace(cycle_plan(sides, 2), base=str(model), network={})
@@ -103,14 +108,19 @@ def test_the_same_check_fails_for_a_training_that_is_broken(sides, studio_home, 
 
 
 def test_contrast_between_patches_holds_the_content(sides, studio_home, tmp_path):
-    plan = cycle_plan(sides, 120, network={**NETWORK, "directions": "AtoB"},
-                      objective=Objective(loss="least_squares", unpaired="contrastive", lambda_identity=0.0))  # fmt: skip
+    plan = cycle_plan(
+        sides,
+        120,
+        network={**NETWORK, "directions": "AtoB"},
+        objective=Objective(loss="least_squares", unpaired="contrastive", lambda_identity=0.0),
+    )
     plan = dataclasses.replace(plan, optimizer=dataclasses.replace(plan.optimizer, lr_g=0.002, lr_d=0.002))
     told = []
     model = train(plan, tmp_path / "run", on_event=told.append, device="cpu")
     assert error(model, "AtoB", sides[0]) < 60
-    assert "nce" in told[-4] and studio.load(model, device="cpu").directions == ("AtoB",)
-    assert [e["rows"] for e in told if e["type"] == "sample"][0] == ["A", "A->B"]
+    assert "nce" in told[-4]
+    assert studio.load(model, device="cpu").directions == ("AtoB",)
+    assert next(e["rows"] for e in told if e["type"] == "sample") == ["A", "A->B"]
 
 
 def test_patch_nce_by_hand():
@@ -129,7 +139,8 @@ def test_the_pool_reminds_of_earlier_pictures():
     seen = [int(pool.query(x, rng)[0, 0, 0, 0]) for x in made]
     assert seen[:4] == [0, 1, 2, 3], "as long as it fills, what comes goes"
     old = sum(s != i for i, s in enumerate(seen)) / 396
-    assert 0.42 < old < 0.58 and len(pool.images) == 4
+    assert 0.42 < old < 0.58
+    assert len(pool.images) == 4
     assert len(set(seen[4:])) == 396, "a picture of old is shown once more, then forgotten"
     assert torch.equal(ImagePool(0).query(made[7], rng), made[7])
 
@@ -155,7 +166,8 @@ def test_stopping_anywhere_changes_nothing(sides, studio_home, tmp_path, kind):
         if numbers(tmp_path / "parts")[-1]["type"] == "done":
             break
     whole, parts = ([e for e in numbers(tmp_path / name) if e["type"] == "step"] for name in ("whole", "parts"))
-    assert whole == parts and len(whole) == 10
+    assert whole == parts
+    assert len(whole) == 10
     assert same_state(tmp_path / "whole", tmp_path / "parts")
     if kind.startswith("cycle"):
         assert torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["objective"]["pools"]["A"].shape == (3, 3, 16, 16)
@@ -164,8 +176,11 @@ def test_stopping_anywhere_changes_nothing(sides, studio_home, tmp_path, kind):
 def test_two_processes_train_as_one(sides, tmp_path):
     """The pools are filled by both."""
     plan = cycle_plan(sides, 8, objective=Objective(loss="least_squares", pool=3))
-    plan = dataclasses.replace(plan, optimizer=Optimizer(batch=4, micro_batch=2, lr_g=0.002, lr_d=0.002, beta1=0.5),
-                               budget=Budget(kimg=0.024, **{**RARELY, "log_kimg": 0.004}))  # fmt: skip
+    plan = dataclasses.replace(
+        plan,
+        optimizer=Optimizer(batch=4, micro_batch=2, lr_g=0.002, lr_d=0.002, beta1=0.5),
+        budget=Budget(kimg=0.024, **{**RARELY, "log_kimg": 0.004}),
+    )
     (tmp_path / "plan.toml").write_text(plan.to_toml())
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "studio", "train"]
@@ -174,7 +189,8 @@ def test_two_processes_train_as_one(sides, tmp_path):
     assert done.returncode == 0, done.stderr
     train(plan, tmp_path / "one", device="cpu")
     one, two = ([e for e in numbers(tmp_path / run) if e.pop("type") == "step"] for run in ("one", "two"))
-    assert len(one) == 6 and numbers(tmp_path / "two")[0]["processes"] == 2
+    assert len(one) == 6
+    assert numbers(tmp_path / "two")[0]["processes"] == 2
     for a, b in zip(one, two, strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
     pools = [torch.load(tmp_path / run / "state.pt", weights_only=True)["objective"]["pools"] for run in ("one", "two")]
@@ -260,7 +276,7 @@ def test_a_map_of_colours_is_learned_from_pairs(studio_home, tmp_path):
     model = train(paired_plan(a, b, 80), tmp_path / "run", on_event=told.append, device="cpu")
     assert paired_error(model, a, b) < 30
     assert (told[0]["pairs"], told[0]["strays"], told[0]["strays_a"], told[0]["strays_b"]) == (12, 1, ["alone.png"], [])
-    assert [e["rows"] for e in told if e["type"] == "sample"][0] == ["A", "A->B", "B"]
+    assert next(e["rows"] for e in told if e["type"] == "sample") == ["A", "A->B", "B"]
     assert paired_error(train(paired_plan(a, wrong, 80), tmp_path / "broken", device="cpu"), a, b) > 50
 
 
@@ -272,8 +288,10 @@ def test_pairs_made_of_one_folder(studio_home, tmp_path):
         sheet = next(e["path"] for e in told if e["type"] == "sample")
         with Image.open(tmp_path / transform / sheet) as image:
             given, wanted = (np.asarray(image)[row * 128 : (row + 1) * 128].astype(int) for row in (0, 2))
-        assert abs(given[..., 0] - given[..., 1]).max() <= 1 and abs(wanted[..., 0] - wanted[..., 1]).max() > 50
-        assert open_folder(model).config["transform"] == transform and "pairs" not in told[0]
+        assert abs(given[..., 0] - given[..., 1]).max() <= 1
+        assert abs(wanted[..., 0] - wanted[..., 1]).max() > 50
+        assert open_folder(model).config["transform"] == transform
+        assert "pairs" not in told[0]
 
 
 def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
@@ -294,7 +312,8 @@ def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
     seen = []
     for step in range(12):
         batch = pairs.batch(step, 0, step * 3, 3)
-        assert torch.equal(batch.a, batch.b) and batch.a.shape == (3, 3, 16, 16)
+        assert torch.equal(batch.a, batch.b)
+        assert batch.a.shape == (3, 3, 16, 16)
         assert torch.equal(pairs.batch(step, 0, step * 3, 3).a, batch.a)
         seen += [((batch.a[0] + 1) * 127.5).round().permute(1, 2, 0).numpy().astype(np.uint8)]
         other = heaps.batch(step, 0, step * 3, 3)
@@ -307,7 +326,9 @@ def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
                 for left in range(5):
                     part = whole[top : top + 16, left : left + 16]
                     places |= {(i, top, left, flip) for flip, y in ((0, part), (1, part[:, ::-1])) if np.array_equal(x, y)}
-    assert len(places) >= 9 and {p[3] for p in places} == {0, 1} and len({p[1] for p in places}) > 1
+    assert len(places) >= 9
+    assert {p[3] for p in places} == {0, 1}
+    assert len({p[1] for p in places}) > 1
 
 
 # -- both sides are measured, and what cannot be trained is told ---------------------------------------------------------
@@ -318,8 +339,10 @@ def test_both_directions_are_measured_against_the_other_side(sides, studio_home,
     told = []
     model = train(plan, tmp_path / "run", on_event=told.append, device="cpu")
     snapshot = next(e for e in told if e["type"] == "snapshot")
-    assert np.isfinite([snapshot["kid"], snapshot["kid_b2a"]]).all() and snapshot["kid_images"] == 12
-    assert "A to B" in (model / "README.md").read_text() and "B to A" in (model / "README.md").read_text()
+    assert np.isfinite([snapshot["kid"], snapshot["kid_b2a"]]).all()
+    assert snapshot["kid_images"] == 12
+    assert "A to B" in (model / "README.md").read_text()
+    assert "B to A" in (model / "README.md").read_text()
 
 
 def test_what_cannot_be_trained_is_told(sides, pictures, studio_home, tmp_path):
@@ -368,5 +391,6 @@ def test_plans_of_old_stay_what_they_were(tmp_path):
     plan = Plan.from_toml('[data]\npath = "a"\npath_b = "b"\n', tmp_path)
     assert (plan.data.path, plan.data.path_b) == (str(tmp_path / "a"), str(tmp_path / "b"))
     old = Plan.from_toml('family = "stylegan2"\n[data]\npath = "a"\n', tmp_path)
-    assert old.data.path_b == "" and Plan.from_toml(old.to_toml()) == old
+    assert old.data.path_b == ""
+    assert Plan.from_toml(old.to_toml()) == old
     assert read_events(tmp_path / "none")[0] == []

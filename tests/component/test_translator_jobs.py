@@ -28,9 +28,12 @@ from tests.component.test_jobs import LONG, begun
 from tests.component.test_trainer import numbers, same_state
 
 ROWS = {
-    "cyclegan": ("A", "A->B", "A->B->A", "B", "B->A", "B->A->B"), "cut": ("A", "A->B"),
-    "pix2pix": ("A", "A->B", "B"), "colourise": ("A", "A->B", "B"), "lineart": ("A", "A->B", "B"),
-}  # fmt: skip
+    "cyclegan": ("A", "A->B", "A->B->A", "B", "B->A", "B->A->B"),
+    "cut": ("A", "A->B"),
+    "pix2pix": ("A", "A->B", "B"),
+    "colourise": ("A", "A->B", "B"),
+    "lineart": ("A", "A->B", "B"),
+}
 CURVES = {"cyclegan": {"cycle", "identity"}, "cut": {"nce"}, "pix2pix": {"l1"}, "colourise": {"l1"}, "lineart": {"l1"}}
 
 
@@ -81,8 +84,10 @@ def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp
         assert done.state == "done", s.logs(job.id)
     run = Path(done.run_dir)
     watch = Watch(run).refresh()
-    assert at < 0.024 and watch.kimg == pytest.approx(0.024)
-    assert watch.samples[-1].rows == ROWS[kind] and CURVES[kind] <= set(watch.curves)
+    assert at < 0.024
+    assert watch.kimg == pytest.approx(0.024)
+    assert watch.samples[-1].rows == ROWS[kind]
+    assert CURVES[kind] <= set(watch.curves)
     two = get_kind(kind).sides_wanted
     assert watch.sides.startswith({"one": "", "two": "Side A has 6 pictures, side B 7.", "pairs": "Learns from 5 pairs. Left out"}[two])
     assert [m.kid is not None for m in watch.snapshots] == [True] * 3
@@ -92,7 +97,8 @@ def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp
     assert model.translate(Image.new("RGB", (150, 130), (200, 30, 30))).size == (150, 130)
     # Nobody can tell that it was paused.
     train(plan, tmp_path / "alone", device="cpu")
-    assert numbers(tmp_path / "alone") == numbers(run) and same_state(tmp_path / "alone", run)
+    assert numbers(tmp_path / "alone") == numbers(run)
+    assert same_state(tmp_path / "alone", run)
 
 
 def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
@@ -103,7 +109,9 @@ def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
     train(again, tmp_path / "again", device="cpu")
     watch = Watch(tmp_path / "again").refresh()
     info = open_folder(watch.snapshots[-1].path)
-    assert info.config["transform"] == "grey" and info.config["ngf"] == 4 and "the part that draws (generator)" in watch.taken_over
+    assert info.config["transform"] == "grey"
+    assert info.config["ngf"] == 4
+    assert "the part that draws (generator)" in watch.taken_over
 
 
 def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
@@ -115,10 +123,17 @@ def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
         for known in (True, False):
             with gr.Blocks():
                 session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
-                translate = Opening("translate", "Translate", lambda m: get_family(m.family).translate, lambda v, m: opened.append(m.id) or ["here"], [place])
+                translate = Opening(
+                    "translate",
+                    "Translate",
+                    lambda m: get_family(m.family).translate,
+                    lambda v, m: opened.append(m.id) or ["here"],
+                    [place],
+                )
                 explore = ExploreTab(engine, session)
                 tab = TrainTab(engine, session, tabs, s, DataSets(), [explore.opening, *([translate] if known else [])])
             shown = tab._opened(Session(), moment, "In colour")
             assert len(shown) == 1 + len(explore.outputs) + known
-            assert shown[0].get("selected") == ("translate" if known else None) and (shown[-1] == "here") == known
+            assert shown[0].get("selected") == ("translate" if known else None)
+            assert (shown[-1] == "here") == known
         assert [m.id for m in engine.library.scan()[0]] == opened, "kept once"

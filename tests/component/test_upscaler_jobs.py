@@ -47,10 +47,14 @@ def stored(studio_home, tmp_path):
 def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_said(stored):
     with Image.open(stored.picture("0.png")) as image:
         assert image.size == (150, 96), "the intake keeps them as large as they are"
-    assert "5" not in enough_html(stored, 32).split("That is little")[1] and "left out" not in enough_html(stored, 32)
+    assert "5" not in enough_html(stored, 32).split("That is little")[1]
+    assert "left out" not in enough_html(stored, 32)
     text = enough_html(stored, 64)
-    assert "1 of 6 are smaller than that and are left out" in text and "hold 10" in text and "That is little" in text
-    assert "Too small" in enough_html(stored, 128) and example_html(stored, 128, 2, "bicubic", (255, 255, 255)) == ""
+    assert "1 of 6 are smaller than that and are left out" in text
+    assert "hold 10" in text
+    assert "That is little" in text
+    assert "Too small" in enough_html(stored, 128)
+    assert example_html(stored, 128, 2, "bicubic", (255, 255, 255)) == ""
     assert example_html(stored, 64, 2, "real", (255, 255, 255)).count("<img") == 8
 
 
@@ -73,24 +77,34 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
         watch = Watch(done.run_dir).refresh()
-        assert watch.samples[-1].rows == ("low", "bicubic", "ours", "original") and "how they were" in sheet_html(watch.samples[-1])
-        assert watch.patches.startswith("Learns from 4 pictures; 1 held back") and watch.patches.endswith("smaller than a patch: 1.")
+        assert watch.samples[-1].rows == ("low", "bicubic", "ours", "original")
+        assert "how they were" in sheet_html(watch.samples[-1])
+        assert watch.patches.startswith("Learns from 4 pictures; 1 held back")
+        assert watch.patches.endswith("smaller than a patch: 1.")
         judged = [m for m in watch.snapshots if m.judged]
         assert (len(judged) == 0) == (style == "faithful")
-        assert watch.best.psnr == max(m.psnr for m in judged or watch.snapshots) and "bicubic" in nearness(watch.best)
+        assert watch.best.psnr == max(m.psnr for m in judged or watch.snapshots)
+        assert "bicubic" in nearness(watch.best)
         opened = []
         with gr.Blocks():
             session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
-            larger = Opening("upscale", "Upscale", lambda m: get_family(m.family).upscale, lambda v, m: opened.append(m.id) or ["here"], [place])
+            larger = Opening(
+                "upscale", "Upscale", lambda m: get_family(m.family).upscale, lambda v, m: opened.append(m.id) or ["here"], [place]
+            )
             tab = TrainTab(engine, session, tabs, s, DataSets(), [ExploreTab(engine, session).opening, larger])
         shown = tab._opened(Session(), watch.snapshots[-1], style)
-        assert shown[0].get("selected") == "upscale" and shown[-1] == "here" and [m.id for m in engine.library.scan()[0]] == opened
+        assert shown[0].get("selected") == "upscale"
+        assert shown[-1] == "here"
+        assert [m.id for m in engine.library.scan()[0]] == opened
         # What was kept can be begun from, at its own factor.
         plan_again, start = tab._pieces("faithful", opened[0], 0, 4, "sketch", 6, "", "", "64")
-        assert start.config["scale"] == 2 and plan_again.network == {} and plan_again.data.resolution == 64
+        assert start.config["scale"] == 2
+        assert plan_again.network == {}
+        assert plan_again.data.resolution == 64
     # Nobody can tell that it was paused.
     train(plan, tmp_path / "alone", device="cpu")
-    assert numbers(tmp_path / "alone") == numbers(Path(done.run_dir)) and same_state(tmp_path / "alone", Path(done.run_dir))
+    assert numbers(tmp_path / "alone") == numbers(Path(done.run_dir))
+    assert same_state(tmp_path / "alone", Path(done.run_dir))
 
 
 def test_the_tab_makes_the_plan(stored):
@@ -102,18 +116,45 @@ def test_the_tab_makes_the_plan(stored):
         visit = Session()
         update = tab._choose_goal(visit, "upscale", stored.id, None, "smart", "#ffffff")
         crop = update[5 + len(tab.a.outputs) + len(tab.b.outputs)]
-        assert crop["value"] == "whole" and crop["visible"] is False and "left out" not in crop
+        assert crop["value"] == "whole"
+        assert crop["visible"] is False
+        assert "left out" not in crop
         assert len(update) == 9 + len(tab.a.outputs) + len(tab.b.outputs) + len(tab._make_outputs)
         assert get_goal("upscale").wants == "one"
 
         def begin(kind, patch="", factor=3):
-            tab._start(visit, stored.id, None, "whole", "#ffffff", False, kind, "", 64, factor, "sketch", False, "", "", "1", "", "", "", "", "", "", patch, 3)
+            tab._start(
+                visit,
+                stored.id,
+                None,
+                "whole",
+                "#ffffff",
+                False,
+                kind,
+                "",
+                64,
+                factor,
+                "sketch",
+                False,
+                "",
+                "",
+                "1",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                patch,
+                3,
+            )
             return Plan.from_toml(s.jobs()[0].plan_toml)
 
         for kind in kinds:
             plan = begin(kind, "48")
             assert (plan.network["scale"], plan.data.resolution, plan.data.crop, plan.data.mirror) == (3, 48, "centre", True)
-            assert (plan.data.degrade == "real") == (kind == "mend") and (plan.objective.pretrain == 1) == (kind == "faithful")
+            assert (plan.data.degrade == "real") == (kind == "mend")
+            assert (plan.objective.pretrain == 1) == (kind == "faithful")
             assert "on this machine" in tab._estimate(kind, "", 64, 3, "sketch", "", "", "")
             assert tab._lesson(stored.id, kind, "", 3, "48", "#ffffff").count("<img") == 8
         with pytest.raises(StudioError, match="120 pixels wide"):

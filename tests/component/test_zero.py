@@ -54,8 +54,10 @@ def test_pictures_are_those_of_the_plain_engine(models, engine, lent):
         assert np.array_equal(zero.submit("visitor", two).result(), engine.render(two))
         told = []
         sheet = zero.render_many([one, two], progress=lambda *at: told.append(at))
-        assert all(map(np.array_equal, sheet, engine.render_many([one, two]))) and told == [(2, 2)]
-        assert zero.status()["device"] == "CPU" and zero.direction_sets("tiny")
+        assert all(map(np.array_equal, sheet, engine.render_many([one, two])))
+        assert told == [(2, 2)]
+        assert zero.status()["device"] == "CPU"
+        assert zero.direction_sets("tiny")
     assert lent == [("render", 15), ("render", 15), ("render_many", 60)]
 
 

@@ -114,7 +114,8 @@ def run(path, x: np.ndarray) -> np.ndarray:
     net.opt.use_vulkan_compute, net.opt.num_threads = False, 1
     for option in ("use_fp16_arithmetic", "use_fp16_storage", "use_fp16_packed", "use_bf16_storage"):
         setattr(net.opt, option, False)
-    assert net.load_param(str(path.with_suffix(".param"))) == 0 and net.load_model(str(path.with_suffix(".bin"))) == 0
+    assert net.load_param(str(path.with_suffix(".param"))) == 0
+    assert net.load_model(str(path.with_suffix(".bin"))) == 0
     picture = ncnn.Mat(np.ascontiguousarray(x, dtype=np.float32)).clone()
     extractor = net.create_extractor()
     extractor.input("data", picture)

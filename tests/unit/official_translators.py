@@ -23,14 +23,27 @@ class Resnet(nn.Module):
         super().__init__()
         b, layer = norm == "instance", NORMS[norm]
         self.model = nn.Sequential(
-            nn.ReflectionPad2d(3), nn.Conv2d(c_in, width, 7, bias=b), layer(width), nn.ReLU(),
-            nn.Conv2d(width, width * 2, 3, 2, 1, bias=b), layer(width * 2), nn.ReLU(),
-            nn.Conv2d(width * 2, width * 4, 3, 2, 1, bias=b), layer(width * 4), nn.ReLU(),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(c_in, width, 7, bias=b),
+            layer(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width * 2, 3, 2, 1, bias=b),
+            layer(width * 2),
+            nn.ReLU(),
+            nn.Conv2d(width * 2, width * 4, 3, 2, 1, bias=b),
+            layer(width * 4),
+            nn.ReLU(),
             *[Block(width * 4, norm, b, dropout) for _ in range(n)],
-            nn.ConvTranspose2d(width * 4, width * 2, 3, 2, 1, 1, bias=b), layer(width * 2), nn.ReLU(),
-            nn.ConvTranspose2d(width * 2, width, 3, 2, 1, 1, bias=b), layer(width), nn.ReLU(),
-            nn.ReflectionPad2d(3), nn.Conv2d(width, c_out, 7), nn.Tanh(),
-        )  # fmt: skip
+            nn.ConvTranspose2d(width * 4, width * 2, 3, 2, 1, 1, bias=b),
+            layer(width * 2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width * 2, width, 3, 2, 1, 1, bias=b),
+            layer(width),
+            nn.ReLU(),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(width, c_out, 7),
+            nn.Tanh(),
+        )
 
     def forward(self, x):
         return self.model(x)
@@ -72,9 +85,11 @@ def official(net: str, norm: str, seed: int = 0, **shape) -> nn.Module:
     """A network with weights and statistics that matter, in eval mode."""
     torch.manual_seed(seed)
     made = {
-        "resnet_6blocks": lambda: Resnet(6, norm, **shape), "resnet_9blocks": lambda: Resnet(9, norm, **shape),
-        "unet_128": lambda: Unet(7, norm, **shape), "unet_256": lambda: Unet(8, norm, **shape),
-    }[net]()  # fmt: skip
+        "resnet_6blocks": lambda: Resnet(6, norm, **shape),
+        "resnet_9blocks": lambda: Resnet(9, norm, **shape),
+        "unet_128": lambda: Unet(7, norm, **shape),
+        "unet_256": lambda: Unet(8, norm, **shape),
+    }[net]()
     with torch.no_grad():
         for name, tensor in made.state_dict().items():
             if tensor.is_floating_point() and "running" not in name and tensor.ndim == 1:

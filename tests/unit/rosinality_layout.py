@@ -45,17 +45,23 @@ def checkpoint(size: int = 32, dim: int = 16, layers: int = 3, channels: tuple[i
     for i in range(1, len(channels)):
         inside, outside = channels[-i], channels[-i - 1]
         d |= {
-            f"convs.{i}.conv1.0.weight": torch.randn(inside, inside, 3, 3), f"convs.{i}.conv1.1.bias": torch.randn(inside),
-            f"convs.{i}.conv2.0.kernel": KERNEL, f"convs.{i}.conv2.1.weight": torch.randn(outside, inside, 3, 3),
-            f"convs.{i}.conv2.2.bias": torch.randn(outside), f"convs.{i}.skip.0.kernel": KERNEL,
+            f"convs.{i}.conv1.0.weight": torch.randn(inside, inside, 3, 3),
+            f"convs.{i}.conv1.1.bias": torch.randn(inside),
+            f"convs.{i}.conv2.0.kernel": KERNEL,
+            f"convs.{i}.conv2.1.weight": torch.randn(outside, inside, 3, 3),
+            f"convs.{i}.conv2.2.bias": torch.randn(outside),
+            f"convs.{i}.skip.0.kernel": KERNEL,
             f"convs.{i}.skip.1.weight": torch.randn(outside, inside, 1, 1),
-        }  # fmt: skip
+        }
     c = channels[0]
     d |= {
-        "final_conv.0.weight": torch.randn(c, c + 1, 3, 3), "final_conv.1.bias": torch.randn(c),
-        "final_linear.0.weight": torch.randn(c, c * 16), "final_linear.0.bias": torch.randn(c),
-        "final_linear.1.weight": torch.randn(1, c), "final_linear.1.bias": torch.randn(1),
-    }  # fmt: skip
+        "final_conv.0.weight": torch.randn(c, c + 1, 3, 3),
+        "final_conv.1.bias": torch.randn(c),
+        "final_linear.0.weight": torch.randn(c, c * 16),
+        "final_linear.0.bias": torch.randn(c),
+        "final_linear.1.weight": torch.randn(1, c),
+        "final_linear.1.bias": torch.randn(1),
+    }
     return {"g_ema": g, "g": {k: v + 1 for k, v in g.items()}, "d": d, "latent_avg": torch.randn(dim)}
 
 

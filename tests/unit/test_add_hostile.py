@@ -58,7 +58,10 @@ def refused(tmp_path, studio_home):
             happened, _seen = _seen, None
         assert not happened, happened
         assert named in str(e.value), str(e.value)
-        assert e.value.message.endswith(".") and e.value.hint and str(e.value).isprintable() and len(str(e.value)) < 800
+        assert e.value.message.endswith(".")
+        assert e.value.hint
+        assert str(e.value).isprintable()
+        assert len(str(e.value)) < 800
         assert not library.roots[0].exists() or not list(library.roots[0].iterdir())
         assert [p for p in downloads().iterdir() if p.suffix != ".lock"] == []
         assert sorted(set(tmp_path.iterdir()) - {library.roots[0], studio_home}) == sorted(set(before) - {library.roots[0], studio_home})
@@ -174,7 +177,8 @@ def test_changed_bytes(tmp_path, studio_home, kind):
         except StudioError:
             refusals += 1
     assert refusals >= 5
-    assert len(library.scan()[0]) == 25 - refusals and not library.scan()[1]
+    assert len(library.scan()[0]) == 25 - refusals
+    assert not library.scan()[1]
 
 
 # -- safetensors ---------------------------------------------------------------------------------------------------------------
@@ -257,9 +261,10 @@ EVIL_ENTRIES = {
     "thousands": (lambda archive: [archive.writestr(f"tiny/{i}", b"") for i in range(5_000)], "5,003 files"),
     "twice": (with_entry("tiny\\config.json", b"{}"), "twice"),
     "two models": (
-        lambda archive: [archive.writestr(f"b/{name}", b"{}") for name in ("config.json", "model.safetensors")], "holds 2 models"
+        lambda archive: [archive.writestr(f"b/{name}", b"{}") for name in ("config.json", "model.safetensors")],
+        "holds 2 models",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -438,7 +443,7 @@ def test_little_memory_and_time(tmp_path, studio_home):
         "parts.pt": (honest[:-22] + (b"PK\x01\x02" + bytes(42)) * 200_000 + eocd(200_000 * 46, len(honest) - 22), "absurdly long"),
         "parts.zip": (b"PK\x03\x04" + bytes(40) + bytes(9 << 20) + eocd(9 << 20, 44), "absurdly long"),
         "text.pkl": (b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"x" * 1000, "damaged"),
-    }  # fmt: skip
+    }
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
     command = [sys.executable, "-c", _LIMITED, *(str(tmp_path / name) for name in files)]

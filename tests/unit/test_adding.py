@@ -83,11 +83,25 @@ def same_pictures(a, b) -> bool:
 
 
 SOURCES = {
-    "user/name": "hub", "osanseviero/BigGAN-deep-128": "hub", " user/name ": "hub", "https://huggingface.co/user/name": "hub",
-    "https://huggingface.co/user/name/tree/v2": "hub", "https://huggingface.co/user/name/blob/main/net.pkl": "url",
-    "https://example.org/a.pkl": "url", "ftp://example.org/a.pkl": "url", "net.pkl": "file", "runs/net.pkl": "file", "/a/b": "file",
-    "./a/b": "file", "../b": "file", "a/b/c": "file", "~/b": "file", "name": "file", "C:/nets/a.pkl": "file", "a\\b.pkl": "file",
-}  # fmt: skip
+    "user/name": "hub",
+    "osanseviero/BigGAN-deep-128": "hub",
+    " user/name ": "hub",
+    "https://huggingface.co/user/name": "hub",
+    "https://huggingface.co/user/name/tree/v2": "hub",
+    "https://huggingface.co/user/name/blob/main/net.pkl": "url",
+    "https://example.org/a.pkl": "url",
+    "ftp://example.org/a.pkl": "url",
+    "net.pkl": "file",
+    "runs/net.pkl": "file",
+    "/a/b": "file",
+    "./a/b": "file",
+    "../b": "file",
+    "a/b/c": "file",
+    "~/b": "file",
+    "name": "file",
+    "C:/nets/a.pkl": "file",
+    "a\\b.pkl": "file",
+}
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -104,9 +118,12 @@ def test_a_checkpoint(library, tmp_path):
     path.write_bytes(PICKLE)
     steps = []
     info = add(path, library, sha256=SUM, progress=lambda *step: steps.append(step))
-    assert info.id == "cats-1" and info.path.parent == library.roots[0] and info.extra == {"imported_from": "Cats 1.pkl"}
+    assert info.id == "cats-1"
+    assert info.path.parent == library.roots[0]
+    assert info.extra == {"imported_from": "Cats 1.pkl"}
     assert {s[0] for s in steps} == {"Checking", "Reading"}
-    assert add(str(path), library, name="dogs").id == "dogs" and add(path, library).id == "cats-1-2"
+    assert add(str(path), library, name="dogs").id == "dogs"
+    assert add(path, library).id == "cats-1-2"
     assert same_pictures(load(path), load_info(info))
     with pytest.raises(StudioError, match="has the SHA-256"):
         add(path, library, sha256="0" * 64)
@@ -125,8 +142,11 @@ def library_shipped(library) -> list:
 
 def test_a_folder(library, tiny):
     info = add(tiny, library)
-    assert info.id == "tiny" and info.hash == open_folder(tiny).hash and info.title == "Tiny tiny"
-    assert files_of(info.path) == files_of(tiny) - {"notes.txt"} and len(info.examples("A")) == 1
+    assert info.id == "tiny"
+    assert info.hash == open_folder(tiny).hash
+    assert info.title == "Tiny tiny"
+    assert files_of(info.path) == files_of(tiny) - {"notes.txt"}
+    assert len(info.examples("A")) == 1
     assert same_pictures(load(tiny), load_info(info))
     assert add(tiny, library, name="mine").id == "mine"
     with pytest.raises(StudioError, match="is no model"):
@@ -138,7 +158,9 @@ def test_a_zip(library, tiny, tmp_path, top):
     path = tmp_path / "Tiny.zip"
     path.write_bytes(zipped(tiny, top))
     info = add(path, library)
-    assert info.id == "tiny" and info.hash == open_folder(tiny).hash and files_of(info.path) == files_of(tiny) - {"notes.txt"}
+    assert info.id == "tiny"
+    assert info.hash == open_folder(tiny).hash
+    assert files_of(info.path) == files_of(tiny) - {"notes.txt"}
     assert left_over() == []
 
 
@@ -147,8 +169,10 @@ def test_a_folder_without_a_card_and_with_odd_pictures(library, tiny):
     (tiny / "thumbnail.webp").write_bytes(b"<svg onload=alert(1)>")
     Image.new("RGB", (4, 4)).save(tiny / "examples" / "b-1.webp", "PNG")
     info = add(tiny, library)
-    assert "Made by AI" in (info.path / "README.md").read_text() and info.thumbnail is None
-    assert [p.name for p in info.examples("A")] == ["a-1.webp"] and not info.examples("B")
+    assert "Made by AI" in (info.path / "README.md").read_text()
+    assert info.thumbnail is None
+    assert [p.name for p in info.examples("A")] == ["a-1.webp"]
+    assert not info.examples("B")
 
 
 # -- the web -------------------------------------------------------------------------------------------------------------------
@@ -158,15 +182,23 @@ def test_an_address(library, web):
     web.pages["/nets/Cats.pkl"] = Page(PICKLE)
     steps = []
     info = add(f"{web.url}/nets/Cats.pkl?key=secret", library, progress=lambda *step: steps.append(step))
-    assert info.id == "cats" and [s[0] for s in steps][-1] == "Reading" and steps[0][0] == "Downloading"
+    assert info.id == "cats"
+    assert [s[0] for s in steps][-1] == "Reading"
+    assert steps[0][0] == "Downloading"
     assert info.extra == {
-        "imported_from": "Cats.pkl", "downloaded_from": f"{web.url}/nets/Cats.pkl", "sha256": SUM, "checksum_known": False
-    }  # fmt: skip
+        "imported_from": "Cats.pkl",
+        "downloaded_from": f"{web.url}/nets/Cats.pkl",
+        "sha256": SUM,
+        "checksum_known": False,
+    }
     card = (info.path / "README.md").read_text()
-    assert SUM in card and "that of the first download" in card
-    assert left_over() == [] and not any(b"secret" in p.read_bytes() for p in library.roots[0].parent.rglob("*") if p.is_file())
+    assert SUM in card
+    assert "that of the first download" in card
+    assert left_over() == []
+    assert not any(b"secret" in p.read_bytes() for p in library.roots[0].parent.rglob("*") if p.is_file())
     info = add(f"{web.url}/nets/Cats.pkl", library, sha256=SUM, name="checked")
-    assert info.extra["checksum_known"] and "first download" not in (info.path / "README.md").read_text()
+    assert info.extra["checksum_known"]
+    assert "first download" not in (info.path / "README.md").read_text()
 
 
 def test_what_does_not_fit_from_the_web_leaves_nothing(library, web):
@@ -176,13 +208,15 @@ def test_what_does_not_fit_from_the_web_leaves_nothing(library, web):
             add(web.url + path, library)
     with pytest.raises(StudioError, match="deleted"):
         add(f"{web.url}/b.pkl", library, sha256=SUM)
-    assert left_over() == [] and not list(library.roots[0].iterdir())
+    assert left_over() == []
+    assert not list(library.roots[0].iterdir())
 
 
 def test_a_zip_from_the_web(library, web, tiny):
     web.pages["/tiny.zip"] = Page(zipped(tiny))
     info = add(f"{web.url}/tiny.zip", library)
-    assert info.id == "tiny" and info.extra["downloaded_from"] == f"{web.url}/tiny.zip"
+    assert info.id == "tiny"
+    assert info.extra["downloaded_from"] == f"{web.url}/tiny.zip"
 
 
 def test_visitors_of_a_shared_studio_cannot_look_around(library, web, monkeypatch):
@@ -194,12 +228,17 @@ def test_visitors_of_a_shared_studio_cannot_look_around(library, web, monkeypatc
 
 
 def test_the_known_ones(library, web, monkeypatch):
-    assert 6 <= len(KNOWN) <= 12 and len({k.name for k in KNOWN}) == len({k.source for k in KNOWN}) == len(KNOWN)
+    assert 6 <= len(KNOWN) <= 12
+    assert len({k.name for k in KNOWN}) == len({k.source for k in KNOWN}) == len(KNOWN)
     for k in KNOWN:
-        assert looks_like(k.source) in ("url", "hub") and k.page.startswith("https://") and not k.source.startswith("http:")
+        assert looks_like(k.source) in ("url", "hub")
+        assert k.page.startswith("https://")
+        assert not k.source.startswith("http:")
         assert k.sha256 is None or re.fullmatch("[0-9a-f]{64}", k.sha256)
         assert k.nbytes is None or k.nbytes > 1 << 20
-        assert get_family(k.family).title and k.sentence.endswith(".") and k.title
+        assert get_family(k.family).title
+        assert k.sentence.endswith(".")
+        assert k.title
 
 
 def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, web, monkeypatch):
@@ -211,7 +250,9 @@ def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, w
     monkeypatch.setattr(adding, "KNOWN", (known,))
     web.pages["/metfaces.pkl"] = Page(PICKLE)
     first = add(known.source, library)
-    assert first.id == "metfaces" and first.licence == known.licence and first.extra["checksum_known"] is False
+    assert first.id == "metfaces"
+    assert first.licence == known.licence
+    assert first.extra["checksum_known"] is False
     assert add(known.source, library).extra["checksum_known"] is True
     web.pages["/metfaces.pkl"] = Page(network_pickle(resolution=8, channel_base=32, c_dim=2)[2], etag='"two"')
     with pytest.raises(StudioError, match="has the SHA-256"):
@@ -232,17 +273,25 @@ def test_a_model_of_ours_on_the_hub(library, hub, tiny):
     hub.repos["anna/tiny"] = Repo(folder_files(tiny) | {".gitattributes": b"", "large.bin": b"x" * 1000})
     steps = []
     info = add("anna/tiny", library, progress=lambda *step: steps.append(step))
-    assert info.id == "tiny" and info.hash == open_folder(tiny).hash and files_of(info.path) == files_of(tiny) - {"notes.txt"}
-    assert info.extra["downloaded_from"] == "hub:anna/tiny" and info.extra["revision"] == hub.repos["anna/tiny"].commit
+    assert info.id == "tiny"
+    assert info.hash == open_folder(tiny).hash
+    assert files_of(info.path) == files_of(tiny) - {"notes.txt"}
+    assert info.extra["downloaded_from"] == "hub:anna/tiny"
+    assert info.extra["revision"] == hub.repos["anna/tiny"].commit
     assert not any("large.bin" in path or "notes.txt" in path for path, _ in hub.asked)
-    assert steps[0][0] == "Downloading" and steps[-1][0] == "Reading" and steps[-2][1] > 1000
-    assert left_over() == [] and not any("Authorization" in headers for _, headers in hub.asked)
+    assert steps[0][0] == "Downloading"
+    assert steps[-1][0] == "Reading"
+    assert steps[-2][1] > 1000
+    assert left_over() == []
+    assert not any("Authorization" in headers for _, headers in hub.asked)
 
 
 def test_foreign_weights_on_the_hub(library, hub):
     hub.repos["anna/cats"] = Repo({"README.md": b"# Cats", "network.pkl": PICKLE}, licence="mit")
     info = add(f"{'https://huggingface.co'}/anna/cats", library)
-    assert info.id == "cats" and info.licence == "mit" and info.family == "stylegan2"
+    assert info.id == "cats"
+    assert info.licence == "mit"
+    assert info.family == "stylegan2"
     hub.repos["anna/two"] = Repo({"a.pkl": PICKLE, "sub/b.pkl": PICKLE})
     with pytest.raises(StudioError, match=r"2 files of weights: a\.pkl, sub/b\.pkl"):
         add("anna/two", library)
@@ -270,7 +319,8 @@ def test_a_token_is_used_and_kept_nowhere(library, hub, caplog, monkeypatch):
     with pytest.raises(StudioError, match="no model anna/private on the Hub, or it is private"):
         add("anna/private", library)
     info = add("anna/private", library, token=secret)
-    assert info.id == "private" and any(headers.get("Authorization") == f"Bearer {secret}" for _, headers in hub.asked)
+    assert info.id == "private"
+    assert any(headers.get("Authorization") == f"Bearer {secret}" for _, headers in hub.asked)
     assert secret not in caplog.text
     assert not any(secret.encode() in p.read_bytes() for p in library.roots[0].parent.rglob("*") if p.is_file())
     # A studio for many does not lend its own login to visitors.
@@ -302,7 +352,8 @@ def test_a_cancelled_download_from_the_hub(library, hub):
     with pytest.raises(CancelledError):
         add("anna/cats", library, progress=lambda *step: steps.append(step), cancel=lambda: len(hub.asked) > 2)
     assert not list(library.roots[0].iterdir())
-    assert add("anna/cats", library).id == "cats" and left_over() == []
+    assert add("anna/cats", library).id == "cats"
+    assert left_over() == []
 
 
 def test_without_a_connection(library, monkeypatch, studio_home):
@@ -313,7 +364,8 @@ def test_without_a_connection(library, monkeypatch, studio_home):
 
 def test_a_name_of_the_disk_comes_before_the_hub(library, hub, tiny, monkeypatch):
     monkeypatch.chdir(tiny.parent.parent)
-    assert add("elsewhere/tiny", library).id == "tiny" and hub.asked == []
+    assert add("elsewhere/tiny", library).id == "tiny"
+    assert hub.asked == []
 
 
 def test_what_is_kept_with_a_model_is_plain(library, tiny):

@@ -23,7 +23,8 @@ def test_any_array_of_numbers_is_taken(model):
     for same in (z, z.astype(np.float32), z.tolist(), readonly, np.asfortranarray(z), torch.from_numpy(z).requires_grad_()):
         assert torch.equal(model.mapping(same), expected)
     assert torch.equal(model.mapping(z[::-1]), expected.flip(0))
-    assert not expected.requires_grad and expected.dtype == torch.float32
+    assert not expected.requires_grad
+    assert expected.dtype == torch.float32
     assert model.mapping(np.zeros((1, 16), np.int64)).shape == (1, model.num_ws, model.w_dim)
 
 
@@ -33,14 +34,22 @@ def test_what_is_put_in_is_not_written_to(model):
     z0, ws0 = z.copy(), ws.copy()
     model.mapping(z, truncation_psi=0.3, truncation_cutoff=2)
     model.synthesis(ws)
-    assert np.array_equal(z, z0) and np.array_equal(ws, ws0)
+    assert np.array_equal(z, z0)
+    assert np.array_equal(ws, ws0)
 
 
 @pytest.mark.parametrize(
     "z",
-    [np.zeros((1, 16), complex), np.full((1, 16), 1e300), [[0.0] * 16, [0.0] * 15], None, [["a"] * 16], torch.zeros(1, 16, dtype=torch.complex64)],
+    [
+        np.zeros((1, 16), complex),
+        np.full((1, 16), 1e300),
+        [[0.0] * 16, [0.0] * 15],
+        None,
+        [["a"] * 16],
+        torch.zeros(1, 16, dtype=torch.complex64),
+    ],
     ids=["complex", "too large", "ragged", "None", "text", "complex tensor"],
-)  # fmt: skip
+)
 def test_what_is_no_array_of_real_numbers(model, z):
     with pytest.raises(StudioError, match="^z "):
         model.mapping(z)
@@ -74,9 +83,12 @@ def test_nothing_in_is_nothing_out(model):
 
 def test_facts(model):
     assert model.nbytes == sum(t.numel() * t.element_size() for t in model.network.state_dict().values())
-    assert model.id == "tiny" == model.info.id and model.device == torch.device("cpu") and model.w_avg.shape == (16,)
+    assert model.id == "tiny" == model.info.id
+    assert model.device == torch.device("cpu")
+    assert model.w_avg.shape == (16,)
     assert "tiny" in repr(model)
-    assert not model.network.training and not any(p.requires_grad for p in model.network.parameters())
+    assert not model.network.training
+    assert not any(p.requires_grad for p in model.network.parameters())
 
 
 def test_a_path_is_meant_as_a_path(tmp_path, monkeypatch, studio_home):
@@ -112,7 +124,8 @@ def test_a_foreign_file_becomes_a_model_of_the_library(shared, tmp_path, studio_
     direct = studio.load(source, device="cpu")
     assert not any((studio_home / "models").glob("*")), "loading writes nothing"
     first, second = (import_into(default_library(), source, "My-Import") for _ in range(2))
-    assert (first.id, second.id) == ("My-Import", "My-Import-2") and first.thumbnail
+    assert (first.id, second.id) == ("My-Import", "My-Import-2")
+    assert first.thumbnail
     kept = studio.load("My-Import", device="cpu")
     z, c = np.random.RandomState(3).randn(2, direct.z_dim), np.eye(direct.c_dim)[[0, 4]]
     assert torch.equal(direct.synthesis(direct.mapping(z, c, 0.7)), kept.synthesis(kept.mapping(z, c, 0.7)))
@@ -132,16 +145,25 @@ def classes(tmp_path):
         yield studio.load(tmp_path / "models" / "kinds", device="cpu"), engine
 
 
-@pytest.mark.parametrize("given, weights", [
-    (None, [(0, 1)]), (2, [(2, 1)]), ("kind 1", [(1, 1)]), ("KIND 1", [(1, 1)]), ("2", [(2, 1)]),
-    ([[1, 0, 3]] * 3, [(0, 1), (2, 3)]), (np.full((3, 3), 0.5), [(0, 1), (1, 1), (2, 1)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "weights"),
+    [
+        (None, [(0, 1)]),
+        (2, [(2, 1)]),
+        ("kind 1", [(1, 1)]),
+        ("KIND 1", [(1, 1)]),
+        ("2", [(2, 1)]),
+        ([[1, 0, 3]] * 3, [(0, 1), (2, 3)]),
+        (np.full((3, 3), 0.5), [(0, 1), (1, 1), (2, 1)]),
+    ],
+)
 def test_sample_gives_the_pictures_of_the_engine(classes, given, weights):
     from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 
     model, engine = classes
     shown = model.sample([5, 6, 7], given, truncation_psi=0.6)
-    assert shown.shape == (3, 32, 32, 3) and shown.dtype == np.uint8
+    assert shown.shape == (3, 32, 32, 3)
+    assert shown.dtype == np.uint8
     for seed, picture in zip((5, 6, 7), shown, strict=True):
         recipe = Recipe(model="kinds", seeds=(SeedWeight(seed),), psi=0.6, classes=tuple(ClassWeight(k, w) for k, w in weights))
         assert np.abs(picture.astype(int) - engine.render(recipe)).max() <= 1
@@ -163,12 +185,28 @@ def test_sample_without_classes(model):
         model.sample([1], 0)
 
 
-@pytest.mark.parametrize("seeds, options", [
-    ([-1], {}), ([1.5], {}), (["a"], {}), ([[1], [2, 3]], {}), (None, {}),
-    ([1], {"classes": 3}), ([1], {"classes": -1}), ([1], {"classes": "newt"}), ([1], {"classes": True}), ([1], {"classes": 1.5}),
-    ([1], {"classes": [0, 1]}), ([1], {"classes": [[0, 0, 0]]}), ([1], {"classes": [[1, -1, 1]]}), ([1], {"classes": [[1, 1]]}),
-    ([1], {"classes": [[float("nan"), 1, 1]]}), ([1], {"truncation_psi": float("nan")}), ([1], {"truncation_psi": "much"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seeds", "options"),
+    [
+        ([-1], {}),
+        ([1.5], {}),
+        (["a"], {}),
+        ([[1], [2, 3]], {}),
+        (None, {}),
+        ([1], {"classes": 3}),
+        ([1], {"classes": -1}),
+        ([1], {"classes": "newt"}),
+        ([1], {"classes": True}),
+        ([1], {"classes": 1.5}),
+        ([1], {"classes": [0, 1]}),
+        ([1], {"classes": [[0, 0, 0]]}),
+        ([1], {"classes": [[1, -1, 1]]}),
+        ([1], {"classes": [[1, 1]]}),
+        ([1], {"classes": [[float("nan"), 1, 1]]}),
+        ([1], {"truncation_psi": float("nan")}),
+        ([1], {"truncation_psi": "much"}),
+    ],
+)
 def test_sample_tells_what_it_cannot_use(classes, seeds, options):
     with pytest.raises(StudioError):
         classes[0].sample(seeds, **options)

@@ -30,12 +30,15 @@ def test_no_file_is_executable_through_the_library():
 
 
 def test_families_are_registered_with_a_sentence():
-    assert [f.name for f in families()][0] == "stylegan2"
+    assert next(f.name for f in families()) == "stylegan2"
     for family in families():
-        assert family.sentence.endswith(".") and family.title
+        assert family.sentence.endswith(".")
+        assert family.title
 
 
 def test_the_studio_is_lazy():
     """`studio --help` must not wait for torch."""
-    code = "import sys, studio, studio.cli; assert 'torch' not in sys.modules and 'gradio' not in sys.modules; studio.StudioError; studio.load"
+    code = (
+        "import sys, studio, studio.cli; assert 'torch' not in sys.modules and 'gradio' not in sys.modules; studio.StudioError; studio.load"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

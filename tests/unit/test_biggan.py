@@ -52,7 +52,9 @@ def test_going_on_from_any_step_gives_the_same_bits(changes):
     ws, trace = network.mapping(*latents(network), 0.6), []
     full = network.synthesis(ws, trace=trace)
     steps = network.synthesis.steps
-    assert full.shape == (4, 3, 32, 32) and full.abs().max() <= 1 and len(trace) == len(steps)
+    assert full.shape == (4, 3, 32, 32)
+    assert full.abs().max() <= 1
+    assert len(trace) == len(steps)
     assert [s.w_index for s in steps] == [*range(network.num_ws), network.num_ws - 1]
     for i, state in enumerate(trace):
         assert torch.equal(network.synthesis(ws, start=(i, state)), full)
@@ -77,11 +79,13 @@ def test_rows_hold_a_chunk_of_z_the_class_and_psi():
     network = generator()
     z, c = latents(network)
     ws = network.mapping(z, c)
-    assert network.num_ws == 4 and network.w_dim == 4 + 6 + 1
+    assert network.num_ws == 4
+    assert network.w_dim == 4 + 6 + 1
     for i in range(4):
         assert torch.equal(ws[:, i], torch.cat([z[:, 4 * i : 4 * i + 4], network.mapping.embed[c.argmax(1)], torch.ones(4, 1)], 1))
     deep = generator(deep=True)
-    assert torch.equal(deep.mapping(z, c)[:, 2, :16], z) and deep.num_ws == 7
+    assert torch.equal(deep.mapping(z, c)[:, 2, :16], z)
+    assert deep.num_ws == 7
 
 
 def test_a_blend_of_classes_is_a_blend_of_embeddings():
@@ -96,8 +100,10 @@ def test_truncation_scales_z_chooses_statistics_and_stops_at_the_cutoff():
     network = generator()
     z, c = latents(network)
     ws, cut = network.mapping(z, c), network.mapping(z, c, 0.5, 2)
-    assert torch.equal(cut[:, :2, :4], ws[:, :2, :4] * 0.5) and torch.equal(cut[:, 2:], ws[:, 2:])
-    assert torch.equal(cut[:, :, 4:10], ws[:, :, 4:10]) and (cut[:, :2, -1] == 0.5).all()
+    assert torch.equal(cut[:, :2, :4], ws[:, :2, :4] * 0.5)
+    assert torch.equal(cut[:, 2:], ws[:, 2:])
+    assert torch.equal(cut[:, :, 4:10], ws[:, :, 4:10])
+    assert (cut[:, :2, -1] == 0.5).all()
     assert torch.equal(network.mapping.truncate(ws, 0.5), network.mapping(z, c, 0.5))
     assert torch.equal(network.mapping.truncate(ws), ws)
     assert not torch.allclose(network.synthesis(network.mapping(z * 0.5, c)), network.synthesis(network.mapping(z, c, 0.5)), atol=1e-3)
@@ -119,7 +125,8 @@ def test_conditional_batch_norm_against_torch(training):
     gain, bias = norm.gain.weight, norm.bias.weight  # their rows are orthonormal, so that the spectral norm is 1
     expected = expected * (1 + cond @ gain.t())[:, :, None, None] + (cond @ bias.t())[:, :, None, None]
     assert torch.allclose(y, expected, atol=1e-5)
-    assert torch.allclose(norm.running_mean[0], mean, atol=1e-6) and torch.allclose(norm.running_var[0], var, atol=1e-6)
+    assert torch.allclose(norm.running_mean[0], mean, atol=1e-6)
+    assert torch.allclose(norm.running_var[0], var, atol=1e-6)
 
 
 def test_statistics_between_two_levels():
@@ -146,7 +153,8 @@ def test_standing_statistics_are_those_of_all_activations():
         assert len(x) == 12
         assert torch.allclose(block.bn1.running_mean[level].double(), x.mean(dim=[0, 2, 3]), atol=1e-6)
         assert torch.allclose(block.bn1.running_var[level].double(), x.var(dim=[0, 2, 3], correction=0), rtol=1e-4, atol=1e-8)
-    assert network.training and all(torch.equal(network.state_dict()[k], v) for k, v in before.items())
+    assert network.training
+    assert all(torch.equal(network.state_dict()[k], v) for k, v in before.items())
     again = generator(n_stats=2)
     standing_statistics(again, 3, 4, torch.Generator().manual_seed(0))
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in network.state_dict().items())
@@ -185,8 +193,10 @@ def test_spectral_norm_follows_in_training_only_and_its_gradient_is_sigmas():
     u = layer.u.clone()
     layer.eval()
     first = layer.normed_weight()
-    assert torch.equal(layer.u, u) and torch.equal(layer.normed_weight(), first)
-    assert torch.equal(layer.train().normed_weight(), first) and not torch.equal(layer.u, u)
+    assert torch.equal(layer.u, u)
+    assert torch.equal(layer.normed_weight(), first)
+    assert torch.equal(layer.train().normed_weight(), first)
+    assert not torch.equal(layer.u, u)
     for _ in range(300):
         layer.normed_weight()
     direction = torch.randn(3, 4)
@@ -233,7 +243,8 @@ def test_projection_by_hand():
     logits = d(img, c)
     w, e = d.out.normed_weight(), d.embed.normed_weight()
     by_hand = torch.stack([h[0][i] @ w[0] + d.out.bias[0] + h[0][i] @ e[:, i] for i in range(3)])
-    assert logits.shape == (3, 1) and torch.allclose(logits[:, 0], by_hand, atol=1e-5)
+    assert logits.shape == (3, 1)
+    assert torch.allclose(logits[:, 0], by_hand, atol=1e-5)
     assert not torch.allclose(logits, d(img, c.roll(1, 0)))
 
 
@@ -245,7 +256,8 @@ def test_discriminator_without_classes_and_its_sum_over_places():
     d.out.register_forward_pre_hook(lambda m, args: h.append(args[0]))
     d.b4.register_forward_hook(lambda m, args, out: x.append(out))
     assert d(torch.randn(2, 3, 32, 32)).shape == (2, 1)
-    assert x[0].shape == (2, 16, 4, 4) and torch.allclose(h[0], x[0].relu().sum(dim=[2, 3]))
+    assert x[0].shape == (2, 16, 4, 4)
+    assert torch.allclose(h[0], x[0].relu().sum(dim=[2, 3]))
 
 
 # -- the whole -------------------------------------------------------------------------------------------------------
@@ -258,7 +270,8 @@ def test_defaults_at_each_resolution(resolution, deep):
     g, d = Generator(cfg).eval(), Discriminator(cfg).eval()
     with torch.inference_mode():
         img = g(torch.randn(1, cfg.z_dim), torch.eye(2)[:1])
-        assert img.shape == (1, 3, resolution, resolution) and d(img, torch.eye(2)[:1]).shape == (1, 1)
+        assert img.shape == (1, 3, resolution, resolution)
+        assert d(img, torch.eye(2)[:1]).shape == (1, 1)
     assert len(g.synthesis.attention) == len(d.attention) == 1
     assert BigGANConfig(**dataclasses.asdict(cfg)) == cfg
 
@@ -273,9 +286,18 @@ def test_a_model_folder_gives_the_same_picture(tmp_path):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"resolution": 48}, {"resolution": 16}, {"z_dim": 17}, {"ch": 0}, {"n_stats": 0}, {"widths": (4, 4)}, {"ups": (1, 1, 0)},
-     {"attention_after": (9,)}, {"deep": True, "widths": (1, 2, 2, 2, 2, 2, 2)}],
-)  # fmt: skip
+    [
+        {"resolution": 48},
+        {"resolution": 16},
+        {"z_dim": 17},
+        {"ch": 0},
+        {"n_stats": 0},
+        {"widths": (4, 4)},
+        {"ups": (1, 1, 0)},
+        {"attention_after": (9,)},
+        {"deep": True, "widths": (1, 2, 2, 2, 2, 2, 2)},
+    ],
+)
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):
         config(**bad)
@@ -283,7 +305,9 @@ def test_absurd_configs_are_refused(bad):
 
 def test_it_is_registered():
     family = get_family("biggan")
-    assert family.classes and family.has_w and family.generator is biggan.Generator
+    assert family.classes
+    assert family.has_w
+    assert family.generator is biggan.Generator
 
 
 def _train(g, d, opt_g, opt_d, steps, begin=0):

@@ -59,26 +59,30 @@ def sound(path) -> tuple[str, np.ndarray]:
         return container.streams.audio[0].codec_context.name, np.concatenate(samples, axis=1)
 
 
-@pytest.mark.parametrize("name, codec", [("a.mp4", "aac"), ("a.mkv", "flac"), ("a.ts", "aac")])
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "flac"), ("a.ts", "aac")])
 def test_frames_times_and_sound_stay(tmp_path, name, codec):
     source = write(tmp_path / name, sound=codec)
     told = []
     target = make_clip(source, tmp_path / "out.mp4", ImageOps.invert, progress=lambda *a: told.append(a))
     before, times, length = read(source)
     after, new_times, new_length = read(target)
-    assert len(after) == 16 and after[0].shape == (HEIGHT, WIDTH, 3)
+    assert len(after) == 16
+    assert after[0].shape == (HEIGHT, WIDTH, 3)
     begin = times[0] if name.endswith(".ts") else 0  # a transport stream begins anywhere
-    assert np.diff(new_times) == pytest.approx(np.diff(times), abs=1e-3) and new_times[0] == pytest.approx(times[0] - begin, abs=0.05)
+    assert np.diff(new_times) == pytest.approx(np.diff(times), abs=1e-3)
+    assert new_times[0] == pytest.approx(times[0] - begin, abs=0.05)
     assert new_length == pytest.approx(length, abs=0.05)
     for a, b in zip(before, after, strict=True):
         assert np.abs(255 - a.astype(int) - b).mean() < 4
     assert sound(target)[0] == codec and np.array_equal(sound(target)[1], sound(source)[1]), "not encoded anew"
-    assert [done for done, _ in told] == list(range(1, 17)) and told[-1][1] >= 16
+    assert [done for done, _ in told] == list(range(1, 17))
+    assert told[-1][1] >= 16
 
 
 def test_it_says_who_made_it_and_how(tmp_path):
     with av.open(str(make_clip(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, told=RECIPE))) as made:
-        assert "AI" in made.metadata["comment"] and made.metadata["description"] == RECIPE.to_json()
+        assert "AI" in made.metadata["comment"]
+        assert made.metadata["description"] == RECIPE.to_json()
 
 
 def test_frames_at_uneven_times(tmp_path):
@@ -91,7 +95,8 @@ def test_sound_that_an_mp4_does_not_carry_becomes_aac(tmp_path):
     source = write(tmp_path / "a.mov", sound="pcm_s16le")
     codec, samples = sound(make_clip(source, tmp_path / "out.mp4", lambda p: p))
     original = sound(source)[1].reshape(-1, 2).T / 32768
-    assert codec == "aac" and abs(samples.shape[1] - original.shape[1]) <= 2048
+    assert codec == "aac"
+    assert abs(samples.shape[1] - original.shape[1]) <= 2048
     apart = samples[:, 4096:40960] - original[:, 4096:40960]
     assert np.sqrt((apart**2).mean()) < 0.01, "the same tone at the same time"
 
@@ -111,7 +116,8 @@ def test_a_phone_held_upright(tmp_path):
     data[track : track + 36] = quarter
     (tmp_path / "turned.mp4").write_bytes(data)
     shown, count = first_frame(tmp_path / "turned.mp4")
-    assert shown.size == (HEIGHT, WIDTH) and count == 16
+    assert shown.size == (HEIGHT, WIDTH)
+    assert count == 16
     after, _, _ = read(make_clip(tmp_path / "turned.mp4", tmp_path / "out.mp4", lambda p: p))
     assert after[0].shape == (WIDTH, HEIGHT, 3)
     before = read(tmp_path / "flat.mp4")[0][0]
@@ -129,7 +135,8 @@ def test_a_stopped_one_leaves_nothing(tmp_path):
     frames = []
     with pytest.raises(CancelledError):
         make_clip(source, tmp_path / "out.mp4", lambda p: frames.append(1) or p, cancel=lambda: len(frames) == 3)
-    assert len(frames) == 3 and os.listdir(tmp_path) == ["a.mp4"]
+    assert len(frames) == 3
+    assert os.listdir(tmp_path) == ["a.mp4"]
 
 
 def test_a_translation_that_fails_leaves_nothing(tmp_path):
@@ -142,7 +149,7 @@ def test_a_translation_that_fails_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data, words",
+    ("data", "words"),
     [
         (b"", "not a video"),
         (b"\x89PNG\r\n\x1a\n" + bytes(80), "not a video"),

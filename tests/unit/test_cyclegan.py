@@ -18,7 +18,10 @@ def small(**changes) -> CycleGANConfig:
 
 def test_the_registry_knows_what_it_can_do():
     family = get_family("cyclegan")
-    assert family.translate and not family.has_w and not family.classes and family.objective == "cycle"
+    assert family.translate
+    assert not family.has_w
+    assert not family.classes
+    assert family.objective == "cycle"
 
 
 def test_published_counts():
@@ -30,8 +33,11 @@ def test_published_counts():
         judge = count(Discriminator(CycleGANConfig(directions="AtoB")))
         assert count(Generator(CycleGANConfig())) == 2 * found["resnet_9blocks"]
     assert {net: round(n / 1e6, 3) for net, n in found.items()} == {
-        "resnet_6blocks": 7.838, "resnet_9blocks": 11.378, "unet_128": 41.829, "unet_256": 54.414,
-    }  # fmt: skip
+        "resnet_6blocks": 7.838,
+        "resnet_9blocks": 11.378,
+        "unet_128": 41.829,
+        "unet_256": 54.414,
+    }
     assert round(judge / 1e6, 3) == 2.765
 
 
@@ -56,11 +62,14 @@ def test_shapes_both_ways(net, upsampling):
     cfg = CycleGANConfig(resolution=256, net=net, ngf=2, ndf=2, upsampling=upsampling, input_channels=1, output_channels=3)
     g, d = Generator(cfg), Discriminator(cfg)
     size = side(net)
-    assert g.directions == ("AtoB", "BtoA") and size % g.multiple == 0
+    assert g.directions == ("AtoB", "BtoA")
+    assert size % g.multiple == 0
     a = torch.rand(2, 1, size, size)
     b = g(a, "AtoB")
     back = g(b, "BtoA")
-    assert b.shape == (2, 3, size, size) and back.shape == a.shape and b.abs().max() <= 1
+    assert b.shape == (2, 3, size, size)
+    assert back.shape == a.shape
+    assert b.abs().max() <= 1
     assert d(b, "B").shape == d(back, "A").shape == (2, 1, size // 8 - 2, size // 8 - 2)
     with pytest.raises(AssertionError):
         Generator(small(directions="AtoB"))(torch.zeros(1, 3, 32, 32), "BtoA")
@@ -96,7 +105,8 @@ def test_resizing_leaves_no_checkerboard():
     flat = torch.ones(1, 4, 8, 8)
     up = ResizeConv(4, 2, bias=True)
     inner = up(flat)[:, :, 2:-2, 2:-2]
-    assert up(flat).shape == (1, 2, 16, 16) and float((inner - inner[:, :, :1, :1]).abs().max().detach()) < 1e-6
+    assert up(flat).shape == (1, 2, 16, 16)
+    assert float((inner - inner[:, :, :1, :1]).abs().max().detach()) < 1e-6
     transposed = Generator(small(directions="AtoB")).G_A2B.model[16]
     inner = transposed(torch.ones(1, 16, 8, 8))[:, :, 2:-2, 2:-2]
     assert float((inner - inner[:, :, :1, :1]).abs().max().detach()) > 1e-3
@@ -123,15 +133,29 @@ def test_features_are_those_of_the_forward_pass():
     x = torch.rand(1, 3, 32, 32)
     maps = g.features(x)
     g(x)
-    assert [m.shape[1] for m in maps] == list(g.feature_channels) and [m.shape[2] for m in maps] == [38, 16, 8, 8, 8]
+    assert [m.shape[1] for m in maps] == list(g.feature_channels)
+    assert [m.shape[2] for m in maps] == [38, 16, 8, 8, 8]
     assert all(torch.equal(m, seen[i]) for m, i in zip(maps, g.feature_layers, strict=True))
 
 
 @pytest.mark.parametrize(
     "bad",
-    [dict(net="resnet_7blocks"), dict(norm="none"), dict(upsampling="shuffle"), dict(discriminator="image"), dict(input_channels=2)]
-    + [dict(ngf=0), dict(n_layers=0), dict(n_layers=6), dict(resolution=30), dict(resolution=0), dict(directions="BtoA")]
-    + [dict(net="unet_128", resolution=192), dict(resolution=16), dict(resolution=8192)],
+    [
+        dict(net="resnet_7blocks"),
+        dict(norm="none"),
+        dict(upsampling="shuffle"),
+        dict(discriminator="image"),
+        dict(input_channels=2),
+        dict(ngf=0),
+        dict(n_layers=0),
+        dict(n_layers=6),
+        dict(resolution=30),
+        dict(resolution=0),
+        dict(directions="BtoA"),
+        dict(net="unet_128", resolution=192),
+        dict(resolution=16),
+        dict(resolution=8192),
+    ],
 )
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):

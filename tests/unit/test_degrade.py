@@ -50,7 +50,9 @@ def test_cubic_weights_by_hand():
 def test_small_pictures_are_files_of_8_bits_and_hang_on_their_generator_alone(mode):
     x = picture().expand(4, -1, -1, -1)
     small = degrade(x, 4, mode, rngs(4))
-    assert small.shape == (4, 3, 12, 12) and small.min() >= 0 and small.max() <= 1
+    assert small.shape == (4, 3, 12, 12)
+    assert small.min() >= 0
+    assert small.max() <= 1
     assert torch.allclose(small * 255, (small * 255).round(), atol=1e-3)
     assert torch.equal(small, degrade(x, 4, mode, rngs(4)))
     assert torch.equal(small[2:], degrade(x[2:], 4, mode, rngs(4)[2:])), "one picture hangs on no other"
@@ -67,7 +69,10 @@ def test_the_real_pipeline_holds_for_every_draw(scale):
     errors = []
     for rng in rngs(25):
         small = degrade(x, scale, "real", [rng])
-        assert small.shape == clean.shape and small.isfinite().all() and 0 <= small.min() and small.max() <= 1
+        assert small.shape == clean.shape
+        assert small.isfinite().all()
+        assert small.min() >= 0
+        assert small.max() <= 1
         errors.append(float((small - clean).abs().mean()))
         assert errors[-1] < float((small - (1 - clean)).abs().mean())
     assert 0.01 < np.mean(errors) < 0.2
@@ -76,7 +81,8 @@ def test_the_real_pipeline_holds_for_every_draw(scale):
 def test_kernels():
     for seed in range(60):
         kernel = draw_kernel(generator(seed, "kernel"), (0.2, 3.0), (0.5, 4.0), (1.0, 2.0))
-        assert kernel.shape[0] == kernel.shape[1] in range(7, 22, 2) and float(kernel.sum()) == pytest.approx(1, abs=1e-5)
+        assert kernel.shape[0] == kernel.shape[1] in range(7, 22, 2)
+        assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)
         assert torch.allclose(kernel, kernel.flip(0, 1), atol=1e-6), "even about its middle"
     offsets = torch.arange(21.0) - 10
     for s1, s2, angle in ((2.0, 2.0, 0.0), (2.5, 1.0, 0.0), (2.5, 1.0, math.pi / 2)):

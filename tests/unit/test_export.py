@@ -31,12 +31,14 @@ def out(tmp_path):
 def test_folders_manifest_and_recipes(engine, out):
     told = []
     path = export_set(engine, NAMES, {0: 2, 2: 3}, out / "set.zip", psi=0.8, seed=40, progress=lambda *a: told.append(a))
-    assert told == [(i + 1, 5) for i in range(5)] and os.listdir(out) == ["set.zip"]
+    assert told == [(i + 1, 5) for i in range(5)]
+    assert os.listdir(out) == ["set.zip"]
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         rows = list(csv.DictReader(io.TextIOWrapper(archive.open("manifest.csv"), "utf-8")))
         table = json.loads(archive.read("manifest.json"))
-        assert b"made by AI" in archive.read("README.txt") and table["ai_generated"] is True
+        assert b"made by AI" in archive.read("README.txt")
+        assert table["ai_generated"] is True
         files = [n for n in archive.namelist() if n.endswith(".png")]
         assert files == [r["file"] for r in rows] == [p["file"] for p in table["pictures"]]
         assert [f.split("/")[0] for f in files] == ["kind 0"] * 2 + ["kind 2"] * 3
@@ -46,7 +48,9 @@ def test_folders_manifest_and_recipes(engine, out):
             recipe = Recipe.from_json(row["recipe"])
             data = archive.read(row["file"])
             assert recipe == Recipe.from_dict(entry["recipe"]) == read_recipe(data)
-            assert recipe.model_hash and recipe.psi == 0.8 and recipe.seed == int(row["seed"])
+            assert recipe.model_hash
+            assert recipe.psi == 0.8
+            assert recipe.seed == int(row["seed"])
             assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), engine.render(recipe))
 
 
@@ -63,12 +67,16 @@ def test_odd_names_of_classes_stay_inside_and_apart(tmp_path, out):
     info = save_tiny(tmp_path / "odd", "odd", c_dim=len(names))
     raw = json.loads((info.path / "config.json").read_text())
     (info.path / "config.json").write_text(json.dumps({**raw, "classes": names}))
-    with Engine(Library([tmp_path / "odd"]), device="cpu") as engine, zipfile.ZipFile(export_set(engine, "odd", 1, out / "set.zip")) as archive:
+    with (
+        Engine(Library([tmp_path / "odd"]), device="cpu") as engine,
+        zipfile.ZipFile(export_set(engine, "odd", 1, out / "set.zip")) as archive,
+    ):
         files = archive.namelist()
         assert [p["class"] for p in json.loads(archive.read("manifest.json"))["pictures"]] == names
         archive.extractall(out / "all")
     folders = [f.split("/")[0].casefold() for f in files if f.endswith(".png")]
-    assert len(set(folders)) == len(names) and not {"manifest.csv", "readme.txt", "con", "", ".."} & set(folders)
+    assert len(set(folders)) == len(names)
+    assert not {"manifest.csv", "readme.txt", "con", "", ".."} & set(folders)
     assert all(f.count("/") <= 1 and "\\" not in f and f.isprintable() for f in files)
     assert len(list((out / "all").rglob("*.png"))) == len(names)
 
@@ -77,7 +85,8 @@ def test_cancelling_leaves_nothing(engine, out):
     asked = []
     with pytest.raises(CancelledError):
         export_set(engine, NAMES, 3, out / "set.zip", cancel=lambda: asked.append(1) or len(asked) > 4)
-    assert len(asked) == 5 and os.listdir(out) == []
+    assert len(asked) == 5
+    assert os.listdir(out) == []
 
 
 def test_a_full_disk_is_told_and_an_older_file_stays(engine, out, monkeypatch):
@@ -93,7 +102,8 @@ def test_a_full_disk_is_told_and_an_older_file_stays(engine, out, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
     with pytest.raises(StudioError, match="could not be saved.*No space"):
         export_set(engine, NAMES, 2, out / "set.zip")
-    assert os.listdir(out) == ["set.zip"] and (out / "set.zip").read_bytes() == b"older"
+    assert os.listdir(out) == ["set.zip"]
+    assert (out / "set.zip").read_bytes() == b"older"
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
     with pytest.raises(NoRoom):
         export_set(engine, NAMES, 2, out / "other.zip")

@@ -36,9 +36,11 @@ def test_a_file_comes_whole_with_its_name_and_checksum(web):
     web.pages["/a/My%20cats.pkl"] = Page(DATA)
     seen = []
     fetched = get(web, "/a/My%20cats.pkl?key=secret", sha256=SUM.upper(), progress=lambda *step: seen.append(step))
-    assert fetched.path.name == "My cats.pkl" and fetched.path.read_bytes() == DATA
+    assert fetched.path.name == "My cats.pkl"
+    assert fetched.path.read_bytes() == DATA
     assert (fetched.sha256, fetched.nbytes, fetched.url) == (SUM, len(DATA), f"{web.url}/a/My%20cats.pkl")
-    assert seen[0] == ("Downloading", 0, len(DATA)) and seen[-1] == ("Downloading", len(DATA), len(DATA))
+    assert seen[0] == ("Downloading", 0, len(DATA))
+    assert seen[-1] == ("Downloading", len(DATA), len(DATA))
     assert [s[1] for s in seen] == sorted(s[1] for s in seen)
     remove_fetched(fetched)
     assert kept() == []
@@ -66,7 +68,8 @@ def test_a_download_that_broke_for_good_goes_on_the_next_time(web):
         get(web)
     web.pages["/model.pkl"].breaks.clear()
     fetched = get(web, sha256=SUM)
-    assert fetched.path.read_bytes() == DATA and web.asked[-1][1]["Range"] == "bytes=500000-"
+    assert fetched.path.read_bytes() == DATA
+    assert web.asked[-1][1]["Range"] == "bytes=500000-"
 
 
 def test_another_file_than_before_begins_anew(web):
@@ -113,7 +116,8 @@ def test_without_a_tag_nothing_is_gone_on_with(web):
 
 def test_a_date_serves_as_tag(web):
     web.pages["/model.pkl"] = Page(DATA, etag="", dated="Wed, 01 Jan 2025 00:00:00 GMT", breaks=[500_000])
-    assert get(web).path.read_bytes() == DATA and web.asked[1][1]["Range"] == "bytes=500000-"
+    assert get(web).path.read_bytes() == DATA
+    assert web.asked[1][1]["Range"] == "bytes=500000-"
 
 
 @pytest.mark.parametrize("length", [len(DATA) + 1000, 10])
@@ -138,7 +142,8 @@ def test_a_cancelled_download_stops_and_is_gone_on_with(web):
     seen = []
     with pytest.raises(CancelledError):
         get(web, progress=lambda *step: seen.append(step[1]), cancel=lambda: len(seen) > 2)
-    assert 0 < seen[-1] < len(DATA) and kept() == ["json", "part"]
+    assert 0 < seen[-1] < len(DATA)
+    assert kept() == ["json", "part"]
     assert get(web).path.read_bytes() == DATA
     assert int(web.asked[-1][1]["Range"][6:-1]) >= seen[-1]
     with pytest.raises(CancelledError):
@@ -163,7 +168,8 @@ def test_a_full_disk(web, monkeypatch):
 def test_redirects_are_followed_and_bounded(web):
     web.pages |= {"/a": Page(status=302, to="/b"), "/b": Page(status=307, to=f"{web.url}/c/net.pkl"), "/c/net.pkl": Page(DATA)}
     fetched = get(web, "/a")
-    assert fetched.path.name == "net.pkl" and fetched.url == f"{web.url}/c/net.pkl"
+    assert fetched.path.name == "net.pkl"
+    assert fetched.url == f"{web.url}/c/net.pkl"
     web.pages["/round"] = Page(status=302, to="/round")
     with pytest.raises(StudioError, match="without an end"):
         get(web, "/round")
@@ -172,8 +178,16 @@ def test_redirects_are_followed_and_bounded(web):
         get(web, "/away")
 
 
-ANSWERS = {404: "There is no file", 410: "There is no file", 401: "not open to everyone", 403: "not open to everyone", 429: "just now",
-           503: "just now", 418: "answered 418", 206: "answered 206"}  # fmt: skip
+ANSWERS = {
+    404: "There is no file",
+    410: "There is no file",
+    401: "not open to everyone",
+    403: "not open to everyone",
+    429: "just now",
+    503: "just now",
+    418: "answered 418",
+    206: "answered 206",
+}
 
 
 @pytest.mark.parametrize("status", ANSWERS)
@@ -181,7 +195,9 @@ def test_answers_that_are_no_file(web, status):
     web.pages["/model.pkl"] = Page(b"<html>", status=status)
     with pytest.raises(StudioError, match=ANSWERS[status]) as e:
         get(web, "/model.pkl?key=secret")
-    assert e.value.hint and "secret" not in str(e.value) and kept() == []
+    assert e.value.hint
+    assert "secret" not in str(e.value)
+    assert kept() == []
 
 
 def test_an_empty_file(web):
@@ -213,7 +229,8 @@ def test_names_of_files_are_harmless(web):
     assert get(web, "/").path.name == "download"
     web.pages["/..%2f..%2fetc%2fpasswd"] = Page(DATA)
     fetched = get(web, "/..%2f..%2fetc%2fpasswd")
-    assert fetched.path.name == "passwd" and downloads() in fetched.path.parents
+    assert fetched.path.name == "passwd"
+    assert downloads() in fetched.path.parents
 
 
 def test_what_nobody_goes_on_with_is_forgotten(web):
@@ -228,9 +245,31 @@ def test_what_nobody_goes_on_with_is_forgotten(web):
 # -- addresses that a visitor of a shared studio must not ask ------------------------------------------------------------------
 
 
-PRIVATE = ["127.0.0.1", "10.0.0.1", "172.16.5.5", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "240.0.0.1",
-           "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1",
-           "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:db8::1"]  # fmt: skip
+PRIVATE = [
+    "127.0.0.1",
+    "10.0.0.1",
+    "172.16.5.5",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd12::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+    "2001:db8::1",
+]
 
 
 @pytest.mark.parametrize("address", PRIVATE)

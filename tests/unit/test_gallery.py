@@ -96,7 +96,8 @@ def test_the_newest_come_first_with_what_is_known_of_them(gallery):
     assert one.made == NOON.timestamp()
     assert (hill.verb, hill.model, hill.seed, hill.tab) == ("translate", "ink", None, "translate")
     assert (plain.verb, plain.model, plain.tab) == ("", "", "")
-    assert (walk.kind, walk.width) == ("clip", 504) and two.tab == "explore"
+    assert (walk.kind, walk.width) == ("clip", 504)
+    assert two.tab == "explore"
     assert names(gallery.page(Query(), 1, 2)) == ["plain", "hill"]
     assert gallery.choices() == Choices(("anna", "ink"), ("classes", "explore", "translate"), ("clip", "picture"), ())
 
@@ -141,10 +142,13 @@ def test_new_changed_and_vanished_files(gallery, filled, monkeypatch):
 def test_stepping_from_one_to_the_next(gallery):
     query = Query(tab="explore")
     newest = gallery.page(query)[0]
-    assert gallery.place(query, newest) == 0 and gallery.beside(query, newest, -1) is None
+    assert gallery.place(query, newest) == 0
+    assert gallery.beside(query, newest, -1) is None
     older = gallery.beside(query, newest, 1)
-    assert older.path == "explore/one-anna-seed42.png" and gallery.place(query, older) == 1
-    assert gallery.beside(query, older, -1) == newest and gallery.beside(query, older, 1) is None
+    assert older.path == "explore/one-anna-seed42.png"
+    assert gallery.place(query, older) == 1
+    assert gallery.beside(query, older, -1) == newest
+    assert gallery.beside(query, older, 1) is None
     assert gallery.recipe(older) == drawn("anna", 42, psi=0.5, edits=(Edit("model:Smile", 1),))
 
 
@@ -161,7 +165,8 @@ def test_stars_and_tags_are_found_and_outlive_the_index_and_a_rename(gallery, fi
     gallery.file(one).rename(filled / "outputs" / "renamed.png")
     gallery.refresh()
     kept = gallery.item("renamed.png")
-    assert kept.favourite and kept.tags == ("Blau", "Über Nacht")
+    assert kept.favourite
+    assert kept.tags == ("Blau", "Über Nacht")
     gallery.set_favourite(kept, False)
     gallery.set_tags(kept, [])
     assert found(gallery, favourite=True) == found(gallery, text="über") == []
@@ -215,7 +220,8 @@ def test_two_processes_refresh_at_once(home):
     gallery = Gallery.at(home)
     read = []
     gallery.refresh(lambda done, all_: read.append(all_))
-    assert read == [0] and gallery.count() == 250
+    assert read == [0]
+    assert gallery.count() == 250
 
 
 def test_a_refresh_is_stopped(home):
@@ -241,7 +247,8 @@ def test_a_damaged_index_is_set_aside_and_made_again(gallery, filled, how):
         with sqlite3.connect(file) as db:
             db.execute("CREATE TABLE pictures (something)")
     gallery.refresh()
-    assert gallery.count() == 5 and found(gallery, favourite=True) == ["walk"]
+    assert gallery.count() == 5
+    assert found(gallery, favourite=True) == ["walk"]
     assert len(list(filled.glob("gallery.sqlite3.damaged-*"))) == (how != "other")
 
 
@@ -271,7 +278,8 @@ def test_of_damaged_marks_what_can_be_read_is_kept(gallery, filled):
     file.write_bytes(data)
     assert found(gallery, tag="first") == [Path(one.path).stem]
     gallery.set_favourite(one, True)
-    assert found(gallery, favourite=True) == [Path(one.path).stem] and list(filled.glob("gallery-marks.sqlite3.damaged-*"))
+    assert found(gallery, favourite=True) == [Path(one.path).stem]
+    assert list(filled.glob("gallery-marks.sqlite3.damaged-*"))
 
 
 def test_where_nothing_can_be_written_the_gallery_still_shows(gallery, filled, tmp_path):
@@ -300,7 +308,8 @@ def test_a_home_that_can_only_be_read(gallery, filled, tmp_path):
         closed = Gallery.at(filled)
         closed.refresh()
         [one] = closed.page(Query(favourite=True))
-        assert closed.thumbnail(one) and closed.count() == 5
+        assert closed.thumbnail(one)
+        assert closed.count() == 5
         with pytest.raises(StudioError, match="cannot be kept"):
             closed.set_favourite(one, False)
         with pytest.raises(StudioError, match="Nothing was deleted"):
@@ -343,13 +352,15 @@ def test_hostile_files_are_listed_as_pictures_without_a_recipe(home):
     gallery = Gallery.at(home)
     gallery.refresh()
     items = {i.path.split("/")[1]: i for i in gallery.page(Query())}
-    assert len(items) == 10 and all(i.verb == i.model == "" and i.seed is None for i in items.values())
+    assert len(items) == 10
+    assert all(i.verb == i.model == "" and i.seed is None for i in items.values())
     assert items["bomb.png"].width == 100_000
     for name in ("bomb.png", "noise.png", "noise.webp", "noise.mp4", "empty.png"):
         with pytest.raises(StudioError, match="too large" if name == "bomb.png" else "damaged"):
             gallery.thumbnail(items[name])
         assert gallery.recipe(items[name]) is None
-    assert gallery.thumbnail(items["bad.png"]) and gallery.thumbnail(items["from-1901.png"])
+    assert gallery.thumbnail(items["bad.png"])
+    assert gallery.thumbnail(items["from-1901.png"])
     assert items["bomb.png"].path == gallery.beside(Query(), gallery.beside(Query(), items["bomb.png"], 1), -1).path
 
 
@@ -373,7 +384,8 @@ def test_small_views_are_made_once_and_again_when_the_file_changes(gallery, fill
     wide = gallery.item("explore/wide.png")
     data = gallery.thumbnail(wide)
     with Image.open(filled / "cache" / "thumbs" / wide.key[:2] / f"{wide.key}.webp") as view:
-        assert view.size == (256, 256) and view.format == "WEBP"
+        assert view.size == (256, 256)
+        assert view.format == "WEBP"
     gallery.file(wide).write_bytes(b"gone bad")
     assert gallery.thumbnail(wide) == data, "from what is kept"
     (filled / "cache" / "thumbs" / wide.key[:2] / f"{wide.key}.webp").write_bytes(data[:100])
@@ -392,13 +404,15 @@ def test_what_is_deleted_comes_back_with_its_star(gallery, filled):
     before = gallery.page(Query())
     gallery.set_favourite(before[4], True)
     batch = gallery.delete([before[0], before[4]])
-    assert found(gallery) == names(before[1:4]) and not gallery.file(before[0]).exists()
+    assert found(gallery) == names(before[1:4])
+    assert not gallery.file(before[0]).exists()
     gallery.refresh()
     assert gallery.count() == 3
     save(filled, before[0].path.replace(".mp4", ".png")).rename(gallery.file(before[0]))  # the name was taken meanwhile
     assert gallery.undo_delete(batch) == 2
     assert (filled / "outputs" / "classes" / "walk-2.mp4").exists()
-    assert gallery.count() == 6 and found(gallery, favourite=True) == ["one-anna-seed42"]
+    assert gallery.count() == 6
+    assert found(gallery, favourite=True) == ["one-anna-seed42"]
     for gone in (batch, "../outputs", ""):
         with pytest.raises(StudioError, match="no longer in the bin"):
             gallery.undo_delete(gone)
@@ -457,7 +471,8 @@ def test_a_png_sheet_shows_each_in_its_place_and_says_who_made_them(gallery, tmp
     assert contact_sheet(gallery, [*items, broken], tmp_path / "sheet.png", columns=3, labels=False) == 1
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 320 + 2 * 10 + 2 * 14, 2 * 320 + 10 + 2 * 14)
-        assert "trainedAlgorithmicMedia" in sheet.info["XML:com.adobe.xmp"] and "Made by AI" in sheet.info["parameters"]
+        assert "trainedAlgorithmicMedia" in sheet.info["XML:com.adobe.xmp"]
+        assert "Made by AI" in sheet.info["parameters"]
         cells = [np.asarray(sheet)[14 + y * 330 :][:320, 14 + x * 330 :][:, :320] for y, x in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))]
     for item, cell in zip(items, cells, strict=False):
         pixels = np.asarray(small_view(gallery.file(item), 320)).repeat(13, axis=0).repeat(13, axis=1)  # 24 px, 13 times
@@ -479,7 +494,8 @@ def test_a_pdf_sheet_has_its_pages(gallery, tmp_path):
     assert pages == 9, "two columns and two rows a page"
     with PdfParser(str(tmp_path / "sheet.pdf")) as pdf:
         assert len(pdf.pages) == pages
-        assert pdf.info.Title == "Contact sheet" and pdf.info.Subject == "Made by AI with GAN Studio"
+        assert pdf.info.Title == "Contact sheet"
+        assert pdf.info.Subject == "Made by AI with GAN Studio"
         for ref in pdf.pages:
             page = pdf.read_indirect(ref)
             assert page[b"MediaBox"][2:] == pytest.approx([595.3, 841.9], abs=0.5), "A4 in points"

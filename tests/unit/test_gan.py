@@ -24,12 +24,13 @@ def lived_in(cfg: GANConfig) -> Generator:
     return network.eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("resolution, channels", [(1, 2), (7, 1), (28, 1), (32, 3), (128, 3)])
+@pytest.mark.parametrize(("resolution", "channels"), [(1, 2), (7, 1), (28, 1), (32, 3), (128, 3)])
 def test_shapes(resolution, channels):
     cfg = small(resolution=resolution, img_channels=channels, c_dim=3)
     c = torch.eye(3)[[0, 2]]
     img = Generator(cfg)(torch.randn(2, 6), c)
-    assert img.shape == (2, channels, resolution, resolution) and img.abs().max() <= 1
+    assert img.shape == (2, channels, resolution, resolution)
+    assert img.abs().max() <= 1
     assert Discriminator(cfg)(img, c).shape == (2, 1)
 
 
@@ -128,7 +129,8 @@ def test_an_average_gets_statistics_of_its_own():
             p.lerp_(torch.randn_like(p), 0.5)
     batches = [torch.randn(64, 6) for _ in range(10)]
     standing_statistics(average, [(z,) for z in batches])
-    assert not average.training and not any(m.training for m in average.modules())
+    assert not average.training
+    assert not any(m.training for m in average.modules())
     first = average.synthesis.hidden[0]
     before = torch.stack([F.linear(z, first.weight, first.bias) for z in batches])
     torch.testing.assert_close(first.norm.running_mean, before.mean(dim=[0, 1]))
@@ -144,8 +146,15 @@ def test_an_average_gets_statistics_of_its_own():
 
 @pytest.mark.parametrize(
     "bad",
-    [dict(resolution=0), dict(resolution=129), dict(z_dim=0), dict(c_dim=-1)]
-    + [dict(g_hidden=()), dict(d_hidden=(4, 0)), dict(output="relu")],
+    [
+        dict(resolution=0),
+        dict(resolution=129),
+        dict(z_dim=0),
+        dict(c_dim=-1),
+        dict(g_hidden=()),
+        dict(d_hidden=(4, 0)),
+        dict(output="relu"),
+    ],
 )
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -23,7 +24,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("images, grown", TABLE)
+@pytest.mark.parametrize(("images", "grown"), TABLE)
 def test_schedule_against_a_table(images, grown):
     assert grown_at(images, 64, 8, fade_kimg=100, stable_kimg=50) == pytest.approx(grown, abs=1e-12)
 
@@ -38,16 +39,18 @@ def test_the_papers_own_schedule():
 
 def test_it_never_falls_and_never_jumps():
     grown = [grown_at(i, 128, 4, fade_kimg=0.7, stable_kimg=0.3) for i in range(0, 6000, 10)]
-    steps = [b - a for a, b in zip(grown, grown[1:], strict=False)]
-    assert grown[0] == 0 and grown[-1] == 5
-    assert min(steps) >= 0 and max(steps) <= 10 / 700 + 1e-9
+    steps = [b - a for a, b in itertools.pairwise(grown)]
+    assert grown[0] == 0
+    assert grown[-1] == 5
+    assert min(steps) >= 0
+    assert max(steps) <= 10 / 700 + 1e-9
 
 
 def test_no_rest_between_fades():
     assert grown_at(2500, 64, 4, fade_kimg=1, stable_kimg=0) == 2.5
 
 
-@pytest.mark.parametrize("start, fade", [(8, 0), (64, 10), (128, 10)])
+@pytest.mark.parametrize(("start", "fade"), [(8, 0), (64, 10), (128, 10)])
 def test_without_growing_all_is_there_at_once(start, fade):
     assert grown_at(0, 64, start, fade, 10) == math.log2(64 / 4)
 
@@ -56,4 +59,5 @@ def test_without_growing_all_is_there_at_once(start, fade):
 def test_a_bad_growth_is_refused_with_a_hint(bad):
     with pytest.raises(StudioError) as e:
         Growth(**bad)
-    assert next(iter(bad)) in str(e.value) and e.value.hint
+    assert next(iter(bad)) in str(e.value)
+    assert e.value.hint

@@ -27,7 +27,8 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("recipe", [FULL, LARGE, PLAIN])
 def test_every_form_gives_the_recipe_back(recipe, tmp_path):
     assert ImageRecipe.from_json(recipe.to_json()) == recipe == ImageRecipe.from_link(recipe.to_link())
-    assert recipe_from(json.loads(recipe.to_json())) == recipe and hash(recipe) == hash(recipe.replace())
+    assert recipe_from(json.loads(recipe.to_json())) == recipe
+    assert hash(recipe) == hash(recipe.replace())
     picture = Image.fromarray(RNG.integers(0, 255, (9, 8, 4), dtype=np.uint8))
     picture.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for kind in ("png", "webp"):
@@ -42,12 +43,14 @@ def test_every_form_gives_the_recipe_back(recipe, tmp_path):
 def test_each_kind_is_told_from_the_other():
     picture = np.zeros((4, 4, 3), np.uint8)
     drawn, made = encode(picture, Recipe("monet")), encode(picture, PLAIN, "webp")
-    assert read_recipe(drawn) == Recipe("monet") and read_recipe(made) == PLAIN
+    assert read_recipe(drawn) == Recipe("monet")
+    assert read_recipe(made) == PLAIN
     with pytest.raises(StudioError, match="made from another one"):
         read_recipe(made, Recipe)
     with pytest.raises(StudioError, match="drawn from a seed"):
         read_recipe(drawn, ImageRecipe)
-    assert b"trainedAlgorithmicMedia" in drawn and b"Composite" not in drawn
+    assert b"trainedAlgorithmicMedia" in drawn
+    assert b"Composite" not in drawn
 
 
 def test_a_png_says_it_in_words():
@@ -62,16 +65,40 @@ def test_a_png_says_it_in_words():
 def test_a_short_recipe_is_short_and_keys_differ():
     assert json.loads(PLAIN.to_json()) == {"version": 1, "model": "monet", "verb": "translate"}
     recipes = [FULL, LARGE, PLAIN, *(PLAIN.replace(**{k: v}) for k, v in dict(tile=64, strength=0.5, keep_colour=True, repeat=2).items())]
-    assert len({r.key() for r in recipes}) == len(recipes) and len(PLAIN.key()) == 16
+    assert len({r.key() for r in recipes}) == len(recipes)
+    assert len(PLAIN.key()) == 16
     assert PLAIN.replace(strength=np.float32(1)).key() == PLAIN.replace(strength=1).key() == PLAIN.key()
 
 
 @pytest.mark.parametrize(
     "change",
-    [dict(model=""), dict(model=3), dict(model_hash="xyz"), dict(source="g" * 64), dict(source=None), dict(verb="draw"), dict(verb=None)]
-    + [dict(direction="CtoD"), dict(direction=["AtoB"]), dict(strength=1.01), dict(strength=float("nan")), dict(strength="1")]
-    + [dict(keep_colour=1), dict(keep_colour="yes"), dict(repeat=0), dict(repeat=9), dict(repeat=1.0), dict(repeat=True)]
-    + [dict(scale=0.5), dict(scale=17), dict(scale=None), dict(tile=31), dict(tile=-1), dict(tile=64.0), dict(tile=10**9)],
+    [
+        dict(model=""),
+        dict(model=3),
+        dict(model_hash="xyz"),
+        dict(source="g" * 64),
+        dict(source=None),
+        dict(verb="draw"),
+        dict(verb=None),
+        dict(direction="CtoD"),
+        dict(direction=["AtoB"]),
+        dict(strength=1.01),
+        dict(strength=float("nan")),
+        dict(strength="1"),
+        dict(keep_colour=1),
+        dict(keep_colour="yes"),
+        dict(repeat=0),
+        dict(repeat=9),
+        dict(repeat=1.0),
+        dict(repeat=True),
+        dict(scale=0.5),
+        dict(scale=17),
+        dict(scale=None),
+        dict(tile=31),
+        dict(tile=-1),
+        dict(tile=64.0),
+        dict(tile=10**9),
+    ],
 )
 def test_what_makes_no_sense_is_refused(change):
     with pytest.raises(StudioError):
@@ -97,12 +124,16 @@ def test_a_source_is_kept_once_by_its_content(studio_home, tmp_path):
         sha = sources.keep(tmp_path / name)
         (tmp_path / name).rename(tmp_path / "renamed.tif")
         assert sources.keep(tmp_path / "renamed.tif") == sha == hashlib.sha256(data).hexdigest()
-        assert sources.find(sha).name == f"{sha}.{kind.lower()}" and sources.find(sha).read_bytes() == data
+        assert sources.find(sha).name == f"{sha}.{kind.lower()}"
+        assert sources.find(sha).read_bytes() == data
     assert len(list((studio_home / "sources").iterdir())) == 3, "and nothing half-written"
 
 
 def test_what_is_no_source(studio_home, tmp_path, monkeypatch):
-    assert sources.find("0" * 64) is None and sources.find("*") is None and sources.find("../a") is None and sources.find("") is None
+    assert sources.find("0" * 64) is None
+    assert sources.find("*") is None
+    assert sources.find("../a") is None
+    assert sources.find("") is None
     (tmp_path / "text.png").write_text("hello")
     for path in (tmp_path / "text.png", tmp_path / "none.png", tmp_path):
         with pytest.raises(StudioError, match="cannot be read"):
@@ -160,7 +191,8 @@ def test_transparency_is_that_of_the_result():
     old, new = noise("RGBA"), noise("RGBA")
     for settings in (dict(strength=0.3), dict(keep_colour=True)):
         out = blended(old, new, **settings)
-        assert out.mode == "RGBA" and out.getchannel("A").tobytes() == new.getchannel("A").tobytes()
+        assert out.mode == "RGBA"
+        assert out.getchannel("A").tobytes() == new.getchannel("A").tobytes()
 
 
 def test_the_colours_of_the_source_and_the_light_of_the_result():

@@ -16,7 +16,8 @@ from studio.errors import StudioError
 
 def test_classes_and_order(pictures, tmp_path):
     s = ImageSet.open(pictures, 16, tmp_path / "cache")
-    assert s.array.shape == (24, 16, 16, 3) and s.classes == ("disc", "square")
+    assert s.array.shape == (24, 16, 16, 3)
+    assert s.classes == ("disc", "square")
     assert s.labels.tolist() == [0] * 12 + [1] * 12
     first = sorted((pictures / "disc").iterdir())[0]
     assert np.array_equal(s.array[0], np.asarray(Image.open(first))), "pictures of the right size are not touched"
@@ -29,7 +30,8 @@ def test_a_zip_is_the_same_set_as_its_folder(pictures, tmp_path):
         z.writestr("LICENSE.txt", "free")
         z.writestr("__MACOSX/disc/._000.png", b"x")
     a, b = (ImageSet.open(p, 16, tmp_path / "cache") for p in (pictures, tmp_path / "set.zip"))
-    assert a.hash == b.hash and np.array_equal(a.array, b.array)
+    assert a.hash == b.hash
+    assert np.array_equal(a.array, b.array)
     (pictures / "disc" / "new.png").write_bytes((sorted((pictures / "disc").iterdir())[0]).read_bytes())
     assert ImageSet.open(pictures, 16, tmp_path / "cache").hash != a.hash
 
@@ -50,11 +52,14 @@ def test_odd_pictures(tmp_path):
     turned.save(folder / "e-turned.png", exif=exif)
     (folder / "f-broken.png").write_bytes(b"\x89PNG broken")
     s = ImageSet.open(folder, 8, tmp_path / "cache")
-    assert len(s) == 5 and s.labels is None and s.classes == ()
+    assert len(s) == 5
+    assert s.labels is None
+    assert s.classes == ()
     assert [name for name, _ in s.skipped] == ["f-broken.png"]
     assert s.array[0].reshape(-1, 3).tolist() == [[0, 255, 0]] * 64, "the centre square"
     assert (s.array[1] == 255).all(), "clear pixels show the ground"
-    assert (s.array[2] < 50).all() and (s.array[3] == 255).all()
+    assert (s.array[2] < 50).all()
+    assert (s.array[3] == 255).all()
     assert (s.array[4][:4] == 0).all() and (s.array[4][4:] == 255).all(), "turned upright"
 
 
@@ -64,7 +69,8 @@ def test_a_disguised_postscript_file_is_never_run(tmp_path):
     Image.new("RGB", (8, 8)).save(folder / "a.png", format="EPS")
     Image.new("RGB", (8, 8)).save(folder / "b.png")
     s = ImageSet.open(folder, 8, tmp_path / "cache")
-    assert len(s) == 1 and s.skipped == (("a.png", "not a picture, or a damaged one"),)
+    assert len(s) == 1
+    assert s.skipped == (("a.png", "not a picture, or a damaged one"),)
 
 
 def test_nothing_usable(tmp_path):
@@ -119,7 +125,10 @@ def test_a_damaged_member_costs_only_itself(tmp_path, damage):
     damage(data)
     path.write_bytes(data)
     s = ImageSet.open(path, 8, tmp_path / "cache")
-    assert len(s) == 1 and (s.array[0] == 9).all() and [name for name, _ in s.skipped] == ["a.png"] and s.skipped[0][1]
+    assert len(s) == 1
+    assert (s.array[0] == 9).all()
+    assert [name for name, _ in s.skipped] == ["a.png"]
+    assert s.skipped[0][1]
     only = make_zip(tmp_path / "only.zip", {"b.png": png((9, 9, 9))})
     assert ImageSet.open(only, 8, tmp_path / "cache").hash == s.hash, "the hash is of what could be read"
     assert ImageSet.open(only, 8, tmp_path / "cache").skipped == (), "and each source tells its own faults"
@@ -134,14 +143,15 @@ def test_huge_pictures_and_huge_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("studio.datasets.images._MAX_FILE_BYTES", 1 << 20)
     members = {"a.png": png(), "bomb.png": bomb, "large.png": bytes(2 << 20)}
     s = ImageSet.open(make_zip(tmp_path / "s.zip", members, zipfile.ZIP_DEFLATED), 8, tmp_path / "cache")
-    assert len(s) == 1 and [name for name, _ in s.skipped] == ["bomb.png", "large.png"]
+    assert len(s) == 1
+    assert [name for name, _ in s.skipped] == ["bomb.png", "large.png"]
     monkeypatch.setattr("studio.datasets.images._MAX_FILES", 2)
     with pytest.raises(StudioError, match="more than 2 files"):
         ImageSet.open(tmp_path / "s.zip", 8, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
-    "names, classes, labels",
+    ("names", "classes", "labels"),
     [
         (["top/elf/1.png", "top/orc/1.png", "top/orc/2.png"], ("elf", "orc"), [0, 1, 1]),
         (["elf/f/1.png", "elf/m/1.png", "orc/f/1.png"], ("elf/f", "elf/m", "orc/f"), [0, 1, 2]),
@@ -153,14 +163,16 @@ def test_huge_pictures_and_huge_files_are_refused(tmp_path, monkeypatch):
 def test_classes_are_the_folders_below_the_common_one(tmp_path, names, classes, labels):
     path = make_zip(tmp_path / "s.zip", {name: png((i, i, i)) for i, name in enumerate(names)})
     s = ImageSet.open(path, 8, tmp_path / "cache")
-    assert s.classes == classes and (labels is s.labels is None or s.labels.tolist() == labels)
+    assert s.classes == classes
+    assert labels is s.labels is None or s.labels.tolist() == labels
     assert s.array[:, 0, 0, 0].tolist() == list(range(len(names)))
 
 
 def test_a_class_of_broken_files_is_no_class(tmp_path):
     path = make_zip(tmp_path / "s.zip", {"a/1.png": png(), "b/1.png": b"broken", "c/1.png": png()})
     s = ImageSet.open(path, 8, tmp_path / "cache")
-    assert s.classes == ("a", "c") and s.labels.tolist() == [0, 1]
+    assert s.classes == ("a", "c")
+    assert s.labels.tolist() == [0, 1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file name is text")
@@ -172,7 +184,8 @@ def test_a_file_name_that_is_no_text(tmp_path):
     (tmp_path / "p" / "dangling.png").symlink_to("nowhere")
     for _ in range(2):
         s = ImageSet.open(tmp_path / "p", 8, tmp_path / "cache")
-        assert len(s) == 1 and [name for name, _ in s.skipped] == ["broken.png"]
+        assert len(s) == 1
+        assert [name for name, _ in s.skipped] == ["broken.png"]
 
 
 def test_a_folder_has_the_order_of_its_zip_even_with_odd_names(tmp_path):
@@ -191,7 +204,8 @@ def test_a_damaged_cache_is_made_anew(pictures, tmp_path, file):
     kept = next((tmp_path / "cache").rglob(file))
     kept.write_bytes(kept.read_bytes()[:40])
     again = ImageSet.open(pictures, 16, tmp_path / "cache")
-    assert np.array_equal(again.array, pixels) and again.labels.tolist() == first.labels.tolist()
+    assert np.array_equal(again.array, pixels)
+    assert again.labels.tolist() == first.labels.tolist()
 
 
 def test_the_cache_spares_the_decoding(pictures, tmp_path):
@@ -256,7 +270,9 @@ def test_real_pictures_of_several_classes(shared, tmp_path):
         some = [n for i, n in enumerate(sorted(names)) if i % 300 == 0]
         path = make_zip(tmp_path / "some.zip", {n: z.read(n) for n in reversed(some)})
         s = ImageSet.open(path, 64, tmp_path / "cache")
-        assert s.classes == ("elf", "human", "orc", "redorc", "skeleton") and len(s) == len(some) and not s.skipped
+        assert s.classes == ("elf", "human", "orc", "redorc", "skeleton")
+        assert len(s) == len(some)
+        assert not s.skipped
         assert [s.classes[i] for i in s.labels] == [n.split("/")[1] for n in some]
         with Image.open(io.BytesIO(z.read(some[7]))) as image:
             assert image.size == (64, 64)

@@ -38,9 +38,13 @@ def reference():
     """The package pytorch-pretrained-biggan. It imports packages that fetch files and draw truncated normals when it is
     imported itself; stand-ins take their place while it is, since no test fetches or draws with it."""
     stand_ins = {
-        "boto3": {}, "requests": {}, "botocore": {}, "botocore.exceptions": {"ClientError": Exception},
-        "scipy": {}, "scipy.stats": {"truncnorm": None},
-    }  # fmt: skip
+        "boto3": {},
+        "requests": {},
+        "botocore": {},
+        "botocore.exceptions": {"ClientError": Exception},
+        "scipy": {},
+        "scipy.stats": {"truncnorm": None},
+    }
     before = {name: sys.modules.get(name) for name in stand_ins}
     for name, members in stand_ins.items():
         sys.modules[name] = types.ModuleType(name)
@@ -139,7 +143,8 @@ def test_the_old_format_of_torch_and_published_names(reference, tmp_path):
     old = import_file(path).state_dict
     (tmp_path / "biggan-deep-32-config.json").rename(tmp_path / "config.json")
     new = import_file(tmp_path / "pytorch_model.bin").state_dict
-    assert old.keys() == new.keys() and all(torch.equal(old[k], new[k]) for k in new)
+    assert old.keys() == new.keys()
+    assert all(torch.equal(old[k], new[k]) for k in new)
 
 
 def test_into_the_library(official, studio_home):
@@ -147,14 +152,17 @@ def test_into_the_library(official, studio_home):
     direct, kept = studio.load(official, device="cpu"), studio.load("Big", device="cpu")
     z, c = np.random.RandomState(3).randn(2, 40), np.eye(10)[[0, 4]]
     assert torch.equal(direct.synthesis(direct.mapping(z, c, 0.7)), kept.synthesis(kept.mapping(z, c, 0.7)))
-    assert info.thumbnail and kept.family.name == "biggan"
+    assert info.thumbnail
+    assert kept.family.name == "biggan"
 
 
 def test_a_thousand_classes_have_imagenets_names(weights, tmp_path):
     weights["shared.weight"] = torch.randn(1000, 16)
     torch.save(weights, tmp_path / "G.pth")
     model = studio.load(tmp_path / "G.pth", device="cpu")
-    assert len(model.classes) == 1000 and model.classes[0] == "tench" and model.classes[-1] == "toilet tissue"
+    assert len(model.classes) == 1000
+    assert model.classes[0] == "tench"
+    assert model.classes[-1] == "toilet tissue"
 
 
 # -- weights of other kinds -------------------------------------------------------------------------------------------
@@ -164,7 +172,8 @@ def refused(content, path, match):
     torch.save(content, path)
     with pytest.raises(StudioError, match=match) as e:
         import_file(path)
-    assert e.value.hint and "\n" not in str(e.value)
+    assert e.value.hint
+    assert "\n" not in str(e.value)
 
 
 def test_what_does_not_fit_is_named(weights, tmp_path):
@@ -196,9 +205,18 @@ def test_config_beside_must_be_there_and_sound(reference, tmp_path):
     save_reference(reference, tmp_path)
     file, weights = tmp_path / "config.json", tmp_path / "pytorch_model.bin"
     good = json.loads(file.read_text())
-    for change in ({"layers": [[False, 8]]}, {"layers": []}, {"layers": [[True, 8, 8]] * 1000}, {"layers": [[True, 1 << 40, 8]]},
-                   {"eps": "x"}, {"eps": 0}, {"attention_layer_position": -1}, {"channel_width": 1e9}, {"layers": "abc"},
-                   {"layers": [[1, 8, 8]]}):  # fmt: skip
+    for change in (
+        {"layers": [[False, 8]]},
+        {"layers": []},
+        {"layers": [[True, 8, 8]] * 1000},
+        {"layers": [[True, 1 << 40, 8]]},
+        {"eps": "x"},
+        {"eps": 0},
+        {"attention_layer_position": -1},
+        {"channel_width": 1e9},
+        {"layers": "abc"},
+        {"layers": [[1, 8, 8]]},
+    ):
         file.write_text(json.dumps({**good, **change}))
         with pytest.raises(StudioError, match="cannot be used"):
             import_file(weights)

@@ -74,17 +74,20 @@ def test_both_directions_that_lie_together(tmp_path, studio_home):
     save(a, tmp_path / "latest_net_G_A.pth"), save(b, tmp_path / "latest_net_G_B.pth")
     for name in "AB":
         model = studio.load(tmp_path / f"latest_net_G_{name}.pth", device="cpu")
-        assert model.directions == ("AtoB", "BtoA") and model.id == "latest_net_G"
+        assert model.directions == ("AtoB", "BtoA")
+        assert model.id == "latest_net_G"
         x = torch.rand(1, 3, 32, 32)
         for way, theirs in (("AtoB", a), ("BtoA", b)):
             assert float((model.network(x, way) - theirs(x)).abs().max()) <= 1e-4
     info = import_into(default_library(), tmp_path / "latest_net_G_B.pth", "horses")
     kept = studio.load("horses", device="cpu")
-    assert torch.equal(kept.network(x, "BtoA"), model.network(x, "BtoA")) and info.family == "cyclegan"
+    assert torch.equal(kept.network(x, "BtoA"), model.network(x, "BtoA"))
+    assert info.family == "cyclegan"
     # Another network beside it is left out, and the card says so.
     save(official("resnet_9blocks", "instance"), tmp_path / "latest_net_G_B.pth")
     found = import_file(tmp_path / "latest_net_G_A.pth")
-    assert found.config["directions"] == "AtoB" and "another architecture" in found.notes[0]
+    assert found.config["directions"] == "AtoB"
+    assert "another architecture" in found.notes[0]
     (tmp_path / "latest_net_G_B.pth").write_bytes(b"PK\x03\x04 nonsense")
     assert "left out" in import_file(tmp_path / "latest_net_G_A.pth").notes[0]
 
@@ -96,7 +99,8 @@ def refused(content, path, match):
     torch.save(content, path)
     with pytest.raises(StudioError, match=match) as e:
         studio.load(path, device="cpu")
-    assert e.value.hint and "\n" not in str(e.value)
+    assert e.value.hint
+    assert "\n" not in str(e.value)
 
 
 def test_what_does_not_fit_is_named(tmp_path):
@@ -116,13 +120,15 @@ def test_what_does_not_fit_is_named(tmp_path):
     refused(changed(model__4__weight=torch.ones(8, 4, 5, 5)), path, "model.4.weight")
     refused(changed(model__4__weight=torch.ones(8, 4)), path, "does not fit")
     refused(changed(model__2__weight=torch.ones(4)), path, "no tensor|which this")
-    refused(changed(**{"model__10__conv_block__5__weight": None}), path, "conv_block")
-    refused(changed(**{"model__7__filt": torch.ones(3, 3)}), path, "'model.7.filt', which this")
+    refused(changed(model__10__conv_block__5__weight=None), path, "conv_block")
+    refused(changed(model__7__filt=torch.ones(3, 3)), path, "'model.7.filt', which this")
     refused({"model.10.conv_block.1.weight": torch.ones(2)}, path, "no tensor 'model.1.weight'")
     refused({"model.model.0.weight": torch.ones(2, 3, 4, 4)}, path, "no tensor")
     for judge in (PatchDiscriminator(3, 4), PixelDiscriminator(3, 4)):
         refused(judge.state_dict(), path, "a discriminator, which judges")
-    refused(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "no kind known here: 'model.0")
+    refused(
+        torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "no kind known here: 'model.0"
+    )
     deep = {"model.model.1.model." + "3.model." * i + "1.weight": torch.ones(1, 1, 4, 4) for i in range(3000)}
     refused({**Unet(7).state_dict(), **deep}, path, "U-Net of 9 or more|no tensor")
     wide = {**good, "model.1.weight": torch.ones(1).expand(1 << 22, 3, 7, 7)}
@@ -185,7 +191,7 @@ def test_any_mode(resnet, mode):
         image.putalpha(Image.linear_gradient("L").resize((16, 12)))
         image = image.convert(mode)
     elif mode in ("I;16", "I"):
-        image = Image.fromarray((np.asarray(image.convert("L")).astype(np.uint16) * 257)).convert(mode)
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).convert(mode)
     elif mode == "PA":
         image = image.convert("P").convert("PA")
     elif mode == "LAB":
@@ -193,7 +199,8 @@ def test_any_mode(resnet, mode):
     else:
         image = image.convert(mode)
     out = resnet[0].translate(image)
-    assert out.size == (16, 12) and out.mode == ("RGBA" if "A" in mode and mode != "LAB" else "RGB")
+    assert out.size == (16, 12)
+    assert out.mode == ("RGBA" if "A" in mode and mode != "LAB" else "RGB")
     if mode == "RGBA":
         assert np.array_equal(np.asarray(out.getchannel("A")), np.asarray(image.getchannel("A")))
     if mode in ("L", "I;16", "I"):
@@ -223,7 +230,8 @@ def test_pictures_and_directions_that_cannot_be_used(resnet, tmp_path):
 def test_there_is_no_noise_to_draw_from(resnet):
     model, _ = resnet
     assert (model.z_dim, model.w_dim, model.num_ws, model.c_dim, model.classes) == (None, None, None, 0, ())
-    assert "AtoB" in repr(model) and model.nbytes > 0
+    assert "AtoB" in repr(model)
+    assert model.nbytes > 0
     for ask in (lambda: model.mapping([[0.0]]), lambda: model.synthesis([[[0.0]]]), lambda: model.sample([1]), lambda: model.w_avg):
         with pytest.raises(StudioError, match="does not draw from noise"):
             ask()

@@ -42,9 +42,12 @@ def noise_of(ours: Model) -> torch.Tensor:
 
 
 LAYOUTS = {
-    "plain": dict(), "attention": dict(attention=(1, 3)), "cut channels": dict(size=16, capacity=8, most=20), "one width": dict(most=8),
+    "plain": {},
+    "attention": dict(attention=(1, 3)),
+    "cut channels": dict(size=16, capacity=8, most=20),
+    "one width": dict(most=8),
     "deep mapping": dict(size=8, layers=8, dim=24),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
@@ -54,14 +57,18 @@ def test_pictures_are_those_of_its_formulas(saved, layout):
     ours, p = model(found), content["GAN"]
     z = torch.randn(3, ours.z_dim)
     w = mapping(p, z)
-    assert (ours.mapping(z)[:, 0] - w).abs().max() < 1e-5 * w.abs().max() and w.std() > 0.01
+    assert (ours.mapping(z)[:, 0] - w).abs().max() < 1e-5 * w.abs().max()
+    assert w.std() > 0.01
     rows = ours.mapping(z).clone()
     rows[0, 1:] = rows[1, 1:]  # a mix
     noise = noise_of(ours)
-    assert 0.2 < noise.std() < 0.4 and noise.min() >= 0 and noise.max() <= 1
+    assert 0.2 < noise.std() < 0.4
+    assert noise.min() >= 0
+    assert noise.max() <= 1
     theirs = torch.cat([picture(p, row, noise) for row in rows])
     drawn = (ours.synthesis(rows) + 1) / 2
-    assert theirs.shape == drawn.shape and theirs.std() > 0.1
+    assert theirs.shape == drawn.shape
+    assert theirs.std() > 0.1
     assert (drawn - theirs).abs().max() < 1e-4 * theirs.abs().max()
     assert (theirs[0] - theirs[1]).abs().max() > 0.01
 
@@ -77,13 +84,18 @@ def test_without_noise_its_mean_remains(saved):
 def test_it_is_explored_mixed_and_walked(saved, tmp_path):
     library = Library([tmp_path / "models"])
     info = import_into(library, saved(checkpoint()))
-    assert info.id == "flowers-model_12" and info.thumbnail and info.resolution == 32
+    assert info.id == "flowers-model_12"
+    assert info.thumbnail
+    assert info.resolution == 32
     with Engine(library, device="cpu") as engine:
-        pictures = [engine.render(Recipe(model=info.id, seeds=seeds, psi=0.8)) for seeds in (
-            (SeedWeight(1),), (SeedWeight(2),), (SeedWeight(1, 0.5), SeedWeight(2, 0.5)), (SeedWeight(1),)
-        )]  # fmt: skip
-    assert np.array_equal(pictures[0], pictures[3]) and not np.array_equal(pictures[0], pictures[2])
-    assert pictures[0].shape == (32, 32, 3) and pictures[0].std() > 5
+        pictures = [
+            engine.render(Recipe(model=info.id, seeds=seeds, psi=0.8))
+            for seeds in ((SeedWeight(1),), (SeedWeight(2),), (SeedWeight(1, 0.5), SeedWeight(2, 0.5)), (SeedWeight(1),))
+        ]
+    assert np.array_equal(pictures[0], pictures[3])
+    assert not np.array_equal(pictures[0], pictures[2])
+    assert pictures[0].shape == (32, 32, 3)
+    assert pictures[0].std() > 5
 
 
 def test_its_config_tells_the_multiplier(saved):
@@ -122,7 +134,7 @@ REFUSED = {
     "more than ours": ({"GE.blocks.0.extra": torch.zeros(3)}, "GE.blocks.0.extra"),
     "odd channels": ({"GE.blocks.3.to_noise2.bias": torch.zeros(7)}, "no rule"),
     "not finite": ({"GE.initial_conv.bias": torch.full((64,), torch.inf)}, "not finite"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("change", "named"), REFUSED.values(), ids=REFUSED.keys())

@@ -39,7 +39,7 @@ def small(tmp_path):
     return tmp_path / "small.param", network
 
 
-@pytest.mark.parametrize("name, changes", NETWORKS)
+@pytest.mark.parametrize(("name", "changes"), NETWORKS)
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("other_way", [False, True])
 @torch.inference_mode()
@@ -51,13 +51,14 @@ def test_every_weight_arrives(tmp_path, name, changes, half, other_way):
         found = import_file(tmp_path / f"net{suffix}")
         due = {k: v for k, v in dataclasses.asdict(network.config).items() if k not in ("resolution", "ndf")}
         due |= {"drawn_scale": changes.get("drawn_scale", 0)} if name == "srvgg" else {}
-        assert found.family == name and due.items() <= found.config.items()
+        assert found.family == name
+        assert due.items() <= found.config.items()
         assert found.dtype == ("float16" if half else "float32")
         for key, value in network.state_dict().items():
             assert torch.equal(found.state_dict[key], value.half().float() if half and value.ndim == 4 else value), key
 
 
-@pytest.mark.parametrize("name, changes", NETWORKS)
+@pytest.mark.parametrize(("name", "changes"), NETWORKS)
 @torch.inference_mode()
 def test_pictures_are_those_of_ncnn_itself(tmp_path, name, changes):
     pytest.importorskip("ncnn")
@@ -66,7 +67,8 @@ def test_pictures_are_those_of_ncnn_itself(tmp_path, name, changes):
     x = np.random.default_rng(0).random((3, 6, 9), dtype=np.float32)
     ours = model.network(torch.from_numpy(x)[None] * 2 - 1)[0].numpy() / 2 + 0.5
     theirs = run(tmp_path / "net.param", x)
-    assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < 1e-4 * max(1, np.abs(theirs).max())
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() < 1e-4 * max(1, np.abs(theirs).max())
 
 
 def test_the_library_takes_it(small, studio_home):
@@ -75,7 +77,8 @@ def test_the_library_takes_it(small, studio_home):
     info = import_into(default_library(), path)
     assert (info.id, info.scale, info.licence) == ("small", 2, "")
     card = (info.path / "README.md").read_text()
-    assert "small.param" in card and "licence is that of the original" in card
+    assert "small.param" in card
+    assert "licence is that of the original" in card
     graph = path.rename(path.with_name("graph.txt"))
     path.with_suffix(".bin").rename(path.with_name("graph.bin"))
     assert studio.load(graph, device="cpu").scale == 2
@@ -90,7 +93,10 @@ def test_the_library_takes_it(small, studio_home):
 def refused(path, match):
     with pytest.raises(StudioError, match=match) as e:
         studio.load(path, device="cpu")
-    assert e.value.hint and "\n" not in str(e.value) and str(e.value).isprintable() and len(str(e.value)) < 400
+    assert e.value.hint
+    assert "\n" not in str(e.value)
+    assert str(e.value).isprintable()
+    assert len(str(e.value)) < 400
 
 
 def changed(path, old, new, count=1):
@@ -100,19 +106,32 @@ def changed(path, old, new, count=1):
 
 
 @pytest.mark.parametrize(
-    "old, new, match",
+    ("old", "new", "match"),
     [
-        ("4=1 5=1", "4=0 5=1", "used as in no network"), ("1=3 4", "1=5 4", "used as in no network"),
-        ("5=1", "5=0", "used as in no network"), ("Convolution", "Deconvolution", "layer Deconvolution"),
-        ("PixelShuffle", "Reorg", "layer Reorg"), ("PReLU", "Sigmoid", "layer Sigmoid"), ("0=1 1=2.0", "0=2 1=2.0", "layer Interp"),
-        ("1=2.0 2=2.0", "1=4.0 2=4.0", "no network known"), ("Convolution l3", "Convolution l1", "two layers called"),
-        ("0=8 1=3", "0=7 1=3", "do not fit it"), ("6=216", "6=215", "."), ("6=216", "6=99999999999", "more weights than"),
-        ("6=216", "6=-4", "more weights than"), ("6=216", "6=1e300", "more weights than"), ("0=8 \n", "0=4 \n", "."),
-        ("7767517", "7767517\n1 1", "another number of lines"), ("6=216", "6=nan", "damaged"), ("6=216", "six=6", "damaged"),
-        ("6=216", "6=", "damaged"), ("1 1 data", "9 1 data", "damaged"), ("1 1 data", "-1 1 data", "damaged"),
+        ("4=1 5=1", "4=0 5=1", "used as in no network"),
+        ("1=3 4", "1=5 4", "used as in no network"),
+        ("5=1", "5=0", "used as in no network"),
+        ("Convolution", "Deconvolution", "layer Deconvolution"),
+        ("PixelShuffle", "Reorg", "layer Reorg"),
+        ("PReLU", "Sigmoid", "layer Sigmoid"),
+        ("0=1 1=2.0", "0=2 1=2.0", "layer Interp"),
+        ("1=2.0 2=2.0", "1=4.0 2=4.0", "no network known"),
+        ("Convolution l3", "Convolution l1", "two layers called"),
+        ("0=8 1=3", "0=7 1=3", "do not fit it"),
+        ("6=216", "6=215", "."),
+        ("6=216", "6=99999999999", "more weights than"),
+        ("6=216", "6=-4", "more weights than"),
+        ("6=216", "6=1e300", "more weights than"),
+        ("0=8 \n", "0=4 \n", "."),
+        ("7767517", "7767517\n1 1", "another number of lines"),
+        ("6=216", "6=nan", "damaged"),
+        ("6=216", "six=6", "damaged"),
+        ("6=216", "6=", "damaged"),
+        ("1 1 data", "9 1 data", "damaged"),
+        ("1 1 data", "-1 1 data", "damaged"),
         ("1 1 data", "1 1 nowhere", "does not fit those before"),
     ],
-)  # fmt: skip
+)
 def test_another_graph_is_refused(small, old, new, match):
     changed(small[0], old, new)
     refused(small[0], match)
@@ -209,11 +228,15 @@ def test_an_offer_becomes_a_folder_when_it_is_asked_for(small, tmp_path):
     config = dataclasses.asdict(network.config)
     library = Library([tmp_path / "home", tmp_path / "shipped"], [Offer("free", "Free", "srvgg", config, path)])
     (info,), broken = library.scan()
-    assert (info.id, info.scale, info.hash, info.licence, broken) == ("free", 2, "", "BSD-3-Clause", []) and not info.thumbnail
+    assert (info.id, info.scale, info.hash, info.licence, broken) == ("free", 2, "", "BSD-3-Clause", [])
+    assert not info.thumbnail
     assert not (tmp_path / "home").exists(), "listing writes nothing"
     taken = library.get("free")
-    assert taken.path == tmp_path / "home" / "free" and taken.hash and "small.param" in (taken.path / "README.md").read_text()
-    assert library.get("free").hash == taken.hash and [m.hash for m in library.scan()[0]] == [taken.hash]
+    assert taken.path == tmp_path / "home" / "free"
+    assert taken.hash
+    assert "small.param" in (taken.path / "README.md").read_text()
+    assert library.get("free").hash == taken.hash
+    assert [m.hash for m in library.scan()[0]] == [taken.hash]
     (taken.path / "model.safetensors").unlink()
     assert library.scan()[0] == [] and len(library.scan()[1]) == 1, "a broken one is told, not offered anew"
     path.with_suffix(".bin").write_bytes(b"")

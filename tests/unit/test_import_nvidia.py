@@ -64,7 +64,8 @@ def test_golden_discriminator_is_whole():
     d = Discriminator(StyleGAN2Config(**found.config))
     d.load_state_dict(found.discriminator_state)
     logits = d(torch.zeros(2, 3, 32, 32), torch.eye(5)[:2])
-    assert logits.shape == (2, 1) and torch.isfinite(logits).all()
+    assert logits.shape == (2, 1)
+    assert torch.isfinite(logits).all()
 
 
 def test_golden_notes_name_the_training_data():
@@ -153,16 +154,33 @@ def test_the_numpy_of_older_files(tmp_path):
 def test_everything_else_that_real_files_hold(tmp_path, protocol):
     generator, discriminator = networks()
     pipe = {
-        "_parameters": {}, "_buffers": {"p": torch.tensor(0.5)}, "_modules": {}, "training": True,
-        "bands": [1, 1, 0], "table": np.arange(6.0).reshape(2, 3), "fortran": np.asfortranarray(np.ones((2, 3), "f4")),
-        "big": np.array([1, 2], ">i4"), "flag": np.bool_(True), "dtype": torch.float16, "device": torch.device("cuda", 0),
-        "size": torch.Size([1, 2]), "names": {"a", "b"}, "none": None, "large": 1 << 70, "small": -5, "empty": b"",
-        "raw": b"\x00\xff", "nested": EasyDict(a=EasyDict(b=[(), (1,), (1, 2, 3, 4)])),
-    }  # fmt: skip
+        "_parameters": {},
+        "_buffers": {"p": torch.tensor(0.5)},
+        "_modules": {},
+        "training": True,
+        "bands": [1, 1, 0],
+        "table": np.arange(6.0).reshape(2, 3),
+        "fortran": np.asfortranarray(np.ones((2, 3), "f4")),
+        "big": np.array([1, 2], ">i4"),
+        "flag": np.bool_(True),
+        "dtype": torch.float16,
+        "device": torch.device("cuda", 0),
+        "size": torch.Size([1, 2]),
+        "names": {"a", "b"},
+        "none": None,
+        "large": 1 << 70,
+        "small": -5,
+        "empty": b"",
+        "raw": b"\x00\xff",
+        "nested": EasyDict(a=EasyDict(b=[(), (1,), (1, 2, 3, 4)])),
+    }
     content = {
-        "G_ema": persist(generator), "D": persist(discriminator), "augment_pipe": Persistent("AugmentPipe", pipe),
-        "training_set_kwargs": None, "progress": {"cur_nimg": np.int64(5)},
-    }  # fmt: skip
+        "G_ema": persist(generator),
+        "D": persist(discriminator),
+        "augment_pipe": Persistent("AugmentPipe", pipe),
+        "training_set_kwargs": None,
+        "progress": {"cur_nimg": np.int64(5)},
+    }
     check_round_trip(generator, discriminator, import_file(write(tmp_path, dumps(content, protocol))))
 
 
@@ -213,8 +231,10 @@ def test_the_mean_comes_before_the_last_state(tmp_path):
 def test_title_source_and_notes(tmp_path):
     _, _, data = network_pickle()
     found = import_file(write(tmp_path, data, "network-snapshot-000123.pkl"))
-    assert found.title == "network-snapshot-000123" and "G_ema" in found.source
-    assert any("cats.zip" in note for note in found.notes) and not any("/data" in note for note in found.notes)
+    assert found.title == "network-snapshot-000123"
+    assert "G_ema" in found.source
+    assert any("cats.zip" in note for note in found.notes)
+    assert not any("/data" in note for note in found.notes)
 
 
 def test_name_of_the_file_does_not_matter(tmp_path):

@@ -34,14 +34,17 @@ def model(found) -> Model:
 def test_pictures_and_verdicts_are_those_of_its_formulas(saved):
     content = checkpoint()
     found = import_file(saved(content))
-    assert found.family == "stylegan2" and found.title == "550000" and found.notes == ()
+    assert found.family == "stylegan2"
+    assert found.title == "550000"
+    assert found.notes == ()
     config = StyleGAN2Config(**found.config)
     assert (config.resolution, config.w_dim, config.mapping_layers, config.channels(4), config.channels(32)) == (32, 16, 3, 24, 8)
     ours, z = model(found), torch.randn(4, 16)
     w = mapping(content["g_ema"], z)
     assert (ours.mapping(z)[:, 0] - w).abs().max() < 1e-4
     theirs = torch.cat([picture(content["g_ema"], w[i : i + 1]) for i in range(4)])
-    assert theirs.std() > 0.5 and (ours.synthesis(ours.mapping(z)) - theirs).abs().max() < 1e-4 * theirs.abs().max()
+    assert theirs.std() > 0.5
+    assert (ours.synthesis(ours.mapping(z)) - theirs).abs().max() < 1e-4 * theirs.abs().max()
     assert torch.equal(ours.w_avg, content["latent_avg"])
     judge = Discriminator(config)
     judge.load_state_dict(found.discriminator_state)
@@ -63,11 +66,14 @@ def test_older_ones_without_noise_and_discriminator(saved, tmp_path):
     content = {"g_ema": {k: v for k, v in checkpoint()["g_ema"].items() if not k.startswith("noises.")}, "latent_avg": torch.zeros(16)}
     path = saved(content)
     first, again = import_file(path), import_file(path)
-    assert first.discriminator_state is None and first.notes == ("It has no noise of its own; noise drawn here stands in for it.",)
+    assert first.discriminator_state is None
+    assert first.notes == ("It has no noise of its own; noise drawn here stands in for it.",)
     name = "synthesis.b32.conv1.noise_const"
-    assert first.state_dict[name].shape == (32, 32) and torch.equal(first.state_dict[name], again.state_dict[name])
+    assert first.state_dict[name].shape == (32, 32)
+    assert torch.equal(first.state_dict[name], again.state_dict[name])
     info = import_into(Library([tmp_path / "models"]), path, "cats")
-    assert info.resolution == 32 and info.thumbnail
+    assert info.resolution == 32
+    assert info.thumbnail
 
 
 def test_what_does_not_fit_is_named(saved):
@@ -87,4 +93,5 @@ def test_what_does_not_fit_is_named(saved):
     content = checkpoint()
     del content["d"]["final_conv.1.bias"]
     found = import_file(saved(content))
-    assert found.discriminator_state is None and "final_conv.1.bias" in found.notes[0]
+    assert found.discriminator_state is None
+    assert "final_conv.1.bias" in found.notes[0]

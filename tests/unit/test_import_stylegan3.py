@@ -20,9 +20,13 @@ from tests.unit.test_import_hostile import _warm, watched_import  # noqa: F401  
 from tests.unit.test_stylegan3 import R, tiny_stylegan3
 
 CLASS_NAMES = {
-    sg3.Generator: "Generator", sg3.Synthesis: "SynthesisNetwork", sg3.SynthesisInput: "SynthesisInput",
-    sg3.SynthesisLayer: "SynthesisLayer", Mapping: "MappingNetwork", Linear: "FullyConnectedLayer",
-}  # fmt: skip
+    sg3.Generator: "Generator",
+    sg3.Synthesis: "SynthesisNetwork",
+    sg3.SynthesisInput: "SynthesisInput",
+    sg3.SynthesisLayer: "SynthesisLayer",
+    Mapping: "MappingNetwork",
+    Linear: "FullyConnectedLayer",
+}
 _OURS = {"z_dim", "c_dim", "w_dim", "resolution", "img_channels", "mapping_layers", "mapping_lr_multiplier", "w_avg_beta"}
 
 
@@ -45,16 +49,22 @@ def persist(network, bare=False):
             i = [getattr(network.synthesis, name) for name in network.synthesis.layer_names].index(module)
             before, after = bands[max(i - 1, 0)], bands[i]
             return dict(
-                is_torgb=module.torgb, is_critically_sampled=i >= cfg.num_layers - cfg.num_critical, conv_clamp=cfg.conv_clamp,
-                in_sampling_rate=before.rate, out_cutoff=np.float64(after.cutoff), in_half_width=np.float64(before.half_width),
-            )  # fmt: skip
+                is_torgb=module.torgb,
+                is_critically_sampled=i >= cfg.num_layers - cfg.num_critical,
+                conv_clamp=cfg.conv_clamp,
+                in_sampling_rate=before.rate,
+                out_cutoff=np.float64(after.cutoff),
+                in_half_width=np.float64(before.half_width),
+            )
         return dict(img_resolution=cfg.resolution, img_channels=3, z_dim=cfg.z_dim, c_dim=cfg.c_dim, w_dim=cfg.w_dim)
 
     def visit(module):
         state = dict(
-            _parameters=OrderedDict(module._parameters), _buffers=OrderedDict(module._buffers), _non_persistent_buffers_set=set(),
+            _parameters=OrderedDict(module._parameters),
+            _buffers=OrderedDict(module._buffers),
+            _non_persistent_buffers_set=set(),
             _modules=OrderedDict((n, visit(m)) for n, m in module._modules.items()),
-        )  # fmt: skip
+        )
         if not bare:
             state |= facts(module)
         return Persistent(CLASS_NAMES[type(module)], state)
@@ -87,7 +97,8 @@ CASES = {
 def test_round_trip(tmp_path, options, bare):
     network = tiny_stylegan3(**options)
     found = watched_import(write(tmp_path, persist(network, bare)))
-    assert found.family == "stylegan3" and found.config == dataclasses.asdict(network.config)
+    assert found.family == "stylegan3"
+    assert found.config == dataclasses.asdict(network.config)
     again = load_network(found.family, found.config, found.state_dict, "the import")
     ws = torch.randn(1, network.num_ws, network.w_dim)
     assert torch.equal(again.synthesis(ws), network.synthesis(ws))
@@ -98,7 +109,8 @@ def test_it_becomes_a_model_of_the_library(shared, tmp_path):
     info = import_into(Library([tmp_path]), file, "moving")
     model = load_info(info, "cpu")
     ws = model.mapping(np.random.RandomState(0).randn(1, 32))
-    assert info.family == "stylegan3" and torch.equal(model.synthesis(ws), load(file, "cpu").synthesis(ws))
+    assert info.family == "stylegan3"
+    assert torch.equal(model.synthesis(ws), load(file, "cpu").synthesis(ws))
     assert "can not be trained here" in (info.path / "README.md").read_text()
 
 

@@ -18,7 +18,6 @@ from studio.networks.community import Community
 from tests.unit.test_upscalers import make
 
 
-
 def random_weights(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Small and all different, so that each matters and none drowns the others."""
     torch.manual_seed(seed)
@@ -132,8 +131,10 @@ def test_a_community_model_draws_what_spandrel_draws(tmp_path, community, name, 
     info = import_into(Library([tmp_path / "models"]), path)
     kept = studio.load(info.path, device="cpu")
     assert (info.family, info.scale, direct.scale, kept.scale) == ("spandrel", *[theirs.scale] * 3)
-    assert kept.network.in_channels == theirs.input_channels and kept.network.config.architecture == name
-    assert kept.network.whole == (theirs.tiling.name != "SUPPORTED") and kept.network.multiple == theirs.size_requirements.multiple_of
+    assert kept.network.in_channels == theirs.input_channels
+    assert kept.network.config.architecture == name
+    assert kept.network.whole == (theirs.tiling.name != "SUPPORTED")
+    assert kept.network.multiple == theirs.size_requirements.multiple_of
     for size in ((48, 40), (21, 50)):
         x = torch.rand(1, theirs.input_channels, *size)
         due = theirs(x)
@@ -141,8 +142,11 @@ def test_a_community_model_draws_what_spandrel_draws(tmp_path, community, name, 
         for model in (direct, kept):
             torch.testing.assert_close(drawn(model.network, x), due, atol=1e-5, rtol=0)
     card = (info.path / "README.md").read_text()
-    assert name in card and path.name in card and "licence is that of the original" in card and info.licence == ""
-    assert set(k.removeprefix("net.") for k in kept.network.state_dict()) == set(state)
+    assert name in card
+    assert path.name in card
+    assert "licence is that of the original" in card
+    assert info.licence == ""
+    assert {k.removeprefix("net.") for k in kept.network.state_dict()} == set(state)
 
 
 def test_several_pictures_at_once(community):
@@ -174,7 +178,10 @@ def refused(content, path, match):
     torch.save(content, path)
     with pytest.raises(StudioError, match=match) as e:
         studio.load(path, device="cpu")
-    assert e.value.hint and "\n" not in str(e.value) and str(e.value).isprintable() and len(str(e.value)) < 500
+    assert e.value.hint
+    assert "\n" not in str(e.value)
+    assert str(e.value).isprintable()
+    assert len(str(e.value)) < 500
 
 
 def test_what_does_not_fit_is_named(tmp_path, community):

@@ -30,16 +30,25 @@ def halves(left=(200, 30, 90), right=(10, 180, 60), size=(64, 32)) -> Image.Imag
 
 
 @pytest.mark.parametrize(
-    "kind, options, error",
+    ("kind", "options", "error"),
     [
-        ("PNG", {}, 0), ("BMP", {}, 0), ("TIFF", {}, 0), ("TIFF", {"compression": "tiff_lzw"}, 0), ("WEBP", {"lossless": True}, 0), ("GIF", {}, 0),
-        ("JPEG", {"quality": 95}, 4), ("WEBP", {"quality": 90}, 8), ("AVIF", {"quality": 90}, 8), ("HEIF", {"quality": 90}, 8),
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("TIFF", {}, 0),
+        ("TIFF", {"compression": "tiff_lzw"}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("GIF", {}, 0),
+        ("JPEG", {"quality": 95}, 4),
+        ("WEBP", {"quality": 90}, 8),
+        ("AVIF", {"quality": 90}, 8),
+        ("HEIF", {"quality": 90}, 8),
     ],
 )
 def test_every_format(kind, options, error):
     pixels = decode(encoded(halves(), kind, **options)).astype(int)
     assert pixels.shape == (32, 64, 3)
-    assert np.abs(pixels[4:-4, 4:28] - (200, 30, 90)).max() <= error and np.abs(pixels[4:-4, 36:-4] - (10, 180, 60)).max() <= error
+    assert np.abs(pixels[4:-4, 4:28] - (200, 30, 90)).max() <= error
+    assert np.abs(pixels[4:-4, 36:-4] - (10, 180, 60)).max() <= error
 
 
 def test_a_path_is_as_good_as_bytes(tmp_path):
@@ -72,13 +81,16 @@ def test_transparency_shows_the_ground():
     index = palette.getpixel((0, 0))
     for kind in ("PNG", "GIF"):
         pixels = decode(encoded(palette, kind, transparency=index), (9, 8, 7))
-        assert pixels[0, 0].tolist() == [9, 8, 7] and pixels[0, -1].tolist() == [10, 180, 60]
+        assert pixels[0, 0].tolist() == [9, 8, 7]
+        assert pixels[0, -1].tolist() == [10, 180, 60]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_the_first_frame_of_an_animation(kind):
     options = {"lossless": True} if kind == "WEBP" else {}
-    moving = encoded(Image.new("RGB", (8, 8), (255, 0, 0)), kind, save_all=True, append_images=[Image.new("RGB", (8, 8), (0, 0, 255))], **options)
+    moving = encoded(
+        Image.new("RGB", (8, 8), (255, 0, 0)), kind, save_all=True, append_images=[Image.new("RGB", (8, 8), (0, 0, 255))], **options
+    )
     assert decode(moving)[0, 0].tolist() == [255, 0, 0]
 
 
@@ -88,8 +100,14 @@ def test_every_orientation_is_turned_upright(kind, orientation):
     right = np.zeros((64, 96, 3), np.uint8)  # every corner of its own
     right[:32, :48], right[:32, 48:], right[32:, :48] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     stored = {
-        1: right, 2: right[:, ::-1], 3: right[::-1, ::-1], 4: right[::-1], 5: right.transpose(1, 0, 2), 6: np.rot90(right),
-        7: right[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(right, -1),
+        1: right,
+        2: right[:, ::-1],
+        3: right[::-1, ::-1],
+        4: right[::-1],
+        5: right.transpose(1, 0, 2),
+        6: np.rot90(right),
+        7: right[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(right, -1),
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -123,15 +141,21 @@ def test_what_is_no_picture_says_so():
 
 def test_centre_and_fit():
     wide = np.asarray(halves(size=(96, 32)))
-    assert crop(wide, 32, "centre")[0, 0].tolist() == [200, 30, 90] and crop(wide, 32)[0, -1].tolist() == [10, 180, 60]
+    assert crop(wide, 32, "centre")[0, 0].tolist() == [200, 30, 90]
+    assert crop(wide, 32)[0, -1].tolist() == [10, 180, 60]
     fit = crop(wide, 48, "fit", (1, 2, 3))
-    assert fit.shape == (48, 48, 3) and (fit[:16] == (1, 2, 3)).all() and (fit[32:] == (1, 2, 3)).all()
-    assert fit[24, 4].tolist() == [200, 30, 90] and fit[24, 44].tolist() == [10, 180, 60]
+    assert fit.shape == (48, 48, 3)
+    assert (fit[:16] == (1, 2, 3)).all()
+    assert (fit[32:] == (1, 2, 3)).all()
+    assert fit[24, 4].tolist() == [200, 30, 90]
+    assert fit[24, 44].tolist() == [10, 180, 60]
     tall = crop(wide.transpose(1, 0, 2), 48, "fit", (1, 2, 3))
     assert np.array_equal(tall, fit.transpose(1, 0, 2))
     same = np.zeros((48, 48, 3), np.uint8)
     assert crop(same, 48, "fit") is same
-    assert crop(np.zeros((1, 4000, 3), np.uint8), 16, "fit").shape == crop(np.zeros((4000, 1, 3), np.uint8), 16, "smart").shape == (16, 16, 3)
+    assert (
+        crop(np.zeros((1, 4000, 3), np.uint8), 16, "fit").shape == crop(np.zeros((4000, 1, 3), np.uint8), 16, "smart").shape == (16, 16, 3)
+    )
 
 
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
@@ -147,7 +171,8 @@ def test_the_smart_crop_finds_the_odd_thing_out(at, tall):
 
 
 def test_the_smart_crop_of_nothing_is_the_centre():
-    assert abs(smart_offset(np.full((100, 400, 3), 7, np.uint8)) - 150) <= 2 and smart_offset(np.zeros((50, 50, 3), np.uint8)) == 0
+    assert abs(smart_offset(np.full((100, 400, 3), 7, np.uint8)) - 150) <= 2
+    assert smart_offset(np.zeros((50, 50, 3), np.uint8)) == 0
 
 
 def test_words_for_crops_and_colours():
@@ -178,7 +203,8 @@ def test_near_duplicates_are_found_and_others_not():
     other = [scene(i) for i in range(2, 40)]
     red = Image.merge("RGB", [a.getchannel(c) for c in "GRB"])  # the same drawing in other colours
     assert groups([likeness(p) for p in [other[0], a, *other[1:], again, red, blurred]]) == [[1, 39, 41]]
-    assert alike(likeness(a), likeness(again)) and not alike(likeness(a), likeness(scene(2)))
+    assert alike(likeness(a), likeness(again))
+    assert not alike(likeness(a), likeness(scene(2)))
     assert groups([]) == []
 
 
@@ -192,7 +218,8 @@ def test_groups_agree_with_comparing_each_with_each():
             if len(group) > 1:
                 free -= set(group)
                 expected.append(group)
-    assert groups(found, 2, 5) == expected and expected
+    assert groups(found, 2, 5) == expected
+    assert expected
 
 
 def test_twenty_thousand_pictures_are_compared_at_once():
@@ -220,7 +247,9 @@ def test_the_place_goes_and_the_pixels_stay(kind, options):
     assert Image.open(io.BytesIO(data)).getexif().get_ifd(0x8825)
     out, had = without_place(data, kind)
     image = Image.open(io.BytesIO(out))
-    assert had and not image.getexif().get_ifd(0x8825) and image.getexif()[0x0112] == 6
+    assert had
+    assert not image.getexif().get_ifd(0x8825)
+    assert image.getexif()[0x0112] == 6
     assert np.array_equal(decode(out), decode(data))
     exif = Image.Exif()
     exif[0x010F] = "Camera"
@@ -231,7 +260,10 @@ def test_the_place_goes_and_the_pixels_stay(kind, options):
 def test_the_second_picture_of_a_jpeg_does_not_keep_the_place():
     data = with_place("JPEG", scene(4)) + with_place("JPEG", scene(5))
     out, had = without_place(data, "MPO")
-    assert had and out.count(b"\xff\xd8\xff") == 1 and out.endswith(b"\xff\xd9") and np.array_equal(decode(out), decode(data))
+    assert had
+    assert out.count(b"\xff\xd8\xff") == 1
+    assert out.endswith(b"\xff\xd9")
+    assert np.array_equal(decode(out), decode(data))
 
 
 def test_a_file_that_cannot_be_taken_apart():

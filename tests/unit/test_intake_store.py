@@ -17,8 +17,8 @@ from PIL import Image
 
 import studio.datasets.intake as intake
 from studio.cli import main
-from studio.datasets.images import ImageSet
 from studio.datasets.consent import Consent
+from studio.datasets.images import ImageSet
 from studio.datasets.intake import OWNED, Cancelled, take_in
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSets
@@ -62,25 +62,40 @@ def hidden(store) -> list[str]:
 def test_from_files_to_training(photos, store, tmp_path):
     told = []
     report = store.take_in([photos], owned=True, title=" Pets ", progress=lambda done, total, name: told.append((done, total, name)))
-    assert [a.name for a in report.accepted] == [*(f"cats/{n}" for n in ("0.png", "1.png", "2.png", "near.jpg")), *(f"dogs/{i}.png" for i in (3, 4, 5))]
+    assert [a.name for a in report.accepted] == [
+        *(f"cats/{n}" for n in ("0.png", "1.png", "2.png", "near.jpg")),
+        *(f"dogs/{i}.png" for i in (3, 4, 5)),
+    ]
     assert report.rejected == [("photos/notes.txt", "not a picture or a video")]
-    assert report.duplicates == [("photos/dogs/twin.png", "cats/0.png")] and report.near == [("cats/1.png", "cats/near.jpg")]
-    assert report.classes == {"cats": 4, "dogs": 3} and [t[:2] for t in told] == [(i + 1, 9) for i in range(9)]
+    assert report.duplicates == [("photos/dogs/twin.png", "cats/0.png")]
+    assert report.near == [("cats/1.png", "cats/near.jpg")]
+    assert report.classes == {"cats": 4, "dogs": 3}
+    assert [t[:2] for t in told] == [(i + 1, 9) for i in range(9)]
     assert store.list() == [], "a staged intake is no set yet"
     stored = store.add(report, crop="fit")
     assert (stored.count, stored.title, stored.classes, stored.owned) == (7, "Pets", {"cats": 4, "dogs": 3}, True)
-    assert stored.card["statement"] == OWNED and stored.card["crop"] == "fit" and stored.path.name == stored.id
-    assert not hidden(store) and store.changed(stored.id) == []
+    assert stored.card["statement"] == OWNED
+    assert stored.card["crop"] == "fit"
+    assert stored.path.name == stored.id
+    assert not hidden(store)
+    assert store.changed(stored.id) == []
     for path in (stored.path, stored.path / "pictures"):
         opened = ImageSet.open(path, 16, tmp_path / "cache")
-        assert opened.hash == stored.id and opened.classes == ("cats", "dogs") and len(opened) == 7
+        assert opened.hash == stored.id
+        assert opened.classes == ("cats", "dogs")
+        assert len(opened) == 7
     assert (stored.path / "pictures" / "cats" / "near.jpg").read_bytes() == (photos / "cats" / "near.jpg").read_bytes()
 
 
 def test_the_same_pictures_are_stored_once(photos, store):
     first = store.add(store.take_in([photos], owned=False, title="One"))
     again = store.add(store.take_in([photos], owned=True, title="Two"))
-    assert again.id == first.id and again.title == "One" and again.owned and not first.owned and len(store.list()) == 1 and not hidden(store)
+    assert again.id == first.id
+    assert again.title == "One"
+    assert again.owned
+    assert not first.owned
+    assert len(store.list()) == 1
+    assert not hidden(store)
 
 
 def test_the_number_of_workers_changes_nothing(photos, store):
@@ -98,9 +113,16 @@ def test_other_formats_become_png_and_lose_nothing(store, tmp_path):
     scene(3).save(tmp_path / "p" / "c.avif")
     (tmp_path / "p" / "d.txt").write_bytes(encoded(scene(4), "JPEG"))  # the name is no matter
     stored = store.add(store.take_in([tmp_path / "p"], owned=True))
-    assert stored.names() == ["a.png", "b-2.png", "b.png", "c.png", "d.jpg"] and set(stored.card["changed"]) == {"a.png", "b.png", "b-2.png", "c.png"}
+    assert stored.names() == ["a.png", "b-2.png", "b.png", "c.png", "d.jpg"]
+    assert set(stored.card["changed"]) == {
+        "a.png",
+        "b.png",
+        "b-2.png",
+        "c.png",
+    }
     with Image.open(stored.picture("a.png")) as image:
-        assert image.mode == "RGBA" and image.getpixel((30, 5))[3] == 0
+        assert image.mode == "RGBA"
+        assert image.getpixel((30, 5))[3] == 0
     assert np.array_equal(np.asarray(Image.open(stored.picture("b.png"))), np.asarray(scene(1)))
     with pytest.raises(StudioError):
         stored.picture("../set.json")
@@ -112,15 +134,17 @@ def test_the_place_is_taken_out_and_told(store, tmp_path):
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
     scene(1).save(tmp_path / "a.jpg", exif=exif)
     report = store.take_in([tmp_path / "a.jpg"], owned=True)
-    assert report.places_removed == 1 and "The place (GPS) was taken out of 1 photograph." in report.lines()
+    assert report.places_removed == 1
+    assert "The place (GPS) was taken out of 1 photograph." in report.lines()
     stored = store.add(report)
     with Image.open(stored.picture("a.jpg")) as image:
-        assert not image.getexif().get_ifd(0x8825) and image.getexif()[0x0112] == 6
+        assert not image.getexif().get_ifd(0x8825)
+        assert image.getexif()[0x0112] == 6
     assert store.sheet(stored.id)[0][1].shape == (96, 96, 3)
 
 
 @pytest.mark.parametrize(
-    "members, names",
+    ("members", "names"),
     [
         (["top/elf/1.png", "top/orc/1.png"], ["elf/1.png", "orc/1.png"]),
         (["top/1.png", "top/more/1.png"], ["more/1.png", "top/1.png"]),
@@ -160,7 +184,9 @@ def test_cancelling_leaves_nothing_behind(photos, store, after):
     done = []
     with pytest.raises(Cancelled):
         store.take_in([photos], owned=True, progress=lambda d, t, n: done.append(d), cancelled=lambda: len(done) >= after)
-    assert len(done) <= after + 4 and hidden(store) == [] and store.list() == []
+    assert len(done) <= after + 4
+    assert hidden(store) == []
+    assert store.list() == []
 
 
 def test_cancelling_does_not_wait_for_the_rest(store, tmp_path, monkeypatch):
@@ -172,7 +198,8 @@ def test_cancelling_does_not_wait_for_the_rest(store, tmp_path, monkeypatch):
         store.take_in(
             sorted(tmp_path.glob("*.png")), owned=True, workers=1, progress=lambda d, t, n: done.append(d), cancelled=lambda: bool(done)
         )
-    assert len(done) == 1 and len(made) <= 4
+    assert len(done) == 1
+    assert len(made) <= 4
 
 
 def test_a_fault_in_the_middle_leaves_nothing_behind(photos, store):
@@ -246,7 +273,8 @@ def test_large_pictures_are_decoded_one_at_a_time(store, tmp_path, monkeypatch):
 
     monkeypatch.setattr(intake._Intake, "_convert", alone)
     report = store.take_in(sorted(tmp_path.glob("*.png")), owned=True, workers=4)
-    assert len(report) == 8 and not two.is_set()
+    assert len(report) == 8
+    assert not two.is_set()
 
 
 def test_leftovers_of_killed_intakes_are_swept(store, photos):
@@ -287,9 +315,12 @@ def test_frames_of_a_video(store, tmp_path, ending):
     told = []
     report = store.take_in([clip], owned=True, progress=lambda d, t, n: told.append(n))
     # Two looks a second; the second of each colour shows nothing new.
-    assert report.videos == [(f"clip.{ending}", 4)] and len(report) == 4 and not report.rejected
+    assert report.videos == [(f"clip.{ending}", 4)]
+    assert len(report) == 4
+    assert not report.rejected
     stored = store.add(report)
-    assert stored.names()[0] == "clip-00000000ms.png" and stored.names()[1] == "clip-00001000ms.png"
+    assert stored.names()[0] == "clip-00000000ms.png"
+    assert stored.names()[1] == "clip-00001000ms.png"
     for name, colour in zip(stored.names(), COLOURS, strict=True):
         pixels = np.asarray(Image.open(stored.picture(name))).astype(int)
         assert pixels.shape == (48, 64, 3) and np.abs(pixels[40, 50] - colour).max() < 25, name
@@ -313,7 +344,9 @@ def test_a_video_in_a_zip_and_damaged_ones(store, tmp_path):
         z.writestr("films/cut.mp4", clip.read_bytes()[:400])
         z.writestr("films/0.png", encoded(scene(0), "PNG"))
     report = store.take_in([tmp_path / "s.zip"], owned=True)
-    assert report.videos == [("s.zip/films/clip.mp4", 4)] and len(report) == 5 and [n for n, _ in report.rejected] == ["s.zip/films/cut.mp4"]
+    assert report.videos == [("s.zip/films/clip.mp4", 4)]
+    assert len(report) == 5
+    assert [n for n, _ in report.rejected] == ["s.zip/films/cut.mp4"]
     assert not (report.staged / "incoming").exists()
 
 
@@ -322,7 +355,8 @@ def test_cancelling_in_the_middle_of_a_video(store, tmp_path):
     seen = []
     with pytest.raises(Cancelled):
         store.take_in([clip], owned=True, progress=lambda d, t, n: seen.append(n), cancelled=lambda: len(seen) > 12)
-    assert 12 < len(seen) < 18 and hidden(store) == []
+    assert 12 < len(seen) < 18
+    assert hidden(store) == []
 
 
 # -- the life of a set ---------------------------------------------------------------------------------------------
@@ -332,10 +366,17 @@ def test_a_set_never_changes(photos, store):
     old = store.add(store.take_in([photos], owned=True, title="Pets"))
     before = {p: p.read_bytes() for p in old.path.rglob("*") if p.is_file()}
     new = store.without(old.id, ["cats/near.jpg", "dogs/3.png"])
-    assert new.id != old.id and new.count == 5 and new.card["made_from"] == old.id and new.card["removed"] == ["cats/near.jpg", "dogs/3.png"]
-    assert new.card["near"] == [] and new.owned and new.title == "Pets" and new.classes == {"cats": 3, "dogs": 2}
+    assert new.id != old.id
+    assert new.count == 5
+    assert new.card["made_from"] == old.id
+    assert new.card["removed"] == ["cats/near.jpg", "dogs/3.png"]
+    assert new.card["near"] == []
+    assert new.owned
+    assert new.title == "Pets"
+    assert new.classes == {"cats": 3, "dogs": 2}
     assert {p: p.read_bytes() for p in old.path.rglob("*") if p.is_file()} == before
-    assert store.without(old.id, ["dogs/3.png", "cats/near.jpg"]).id == new.id and not hidden(store)
+    assert store.without(old.id, ["dogs/3.png", "cats/near.jpg"]).id == new.id
+    assert not hidden(store)
     if sys.platform != "win32":
         assert all(not os.stat(old.picture(n)).st_mode & stat.S_IWUSR for n in old.names())
     for names in (["cats/none.png"], old.names()):
@@ -358,8 +399,10 @@ def test_deleting_tells_what_depends_on_it(photos, store, studio_home):
     stored = store.add(store.take_in([photos], owned=True))
     assert store.dependants(stored.id) == []
     for folder, data in (
-        ("models/pets", Data(hash=stored.id)), ("models/others", Data(hash="0" * 64)),
-        ("runs/by-hash", Data(path="/elsewhere", hash=stored.id)), ("runs/by-path", Data(path=str(stored.path / "pictures"))),
+        ("models/pets", Data(hash=stored.id)),
+        ("models/others", Data(hash="0" * 64)),
+        ("runs/by-hash", Data(path="/elsewhere", hash=stored.id)),
+        ("runs/by-path", Data(path=str(stored.path / "pictures"))),
         ("runs/side-b", Data(path="/elsewhere", hash="0" * 64, path_b="/else", hash_b=stored.id)),
         ("runs/side-b-by-path", Data(path="/elsewhere", path_b=str(stored.path))),
     ):
@@ -383,7 +426,8 @@ def test_deleting_tells_what_depends_on_it(photos, store, studio_home):
 def test_finding_sets(photos, store):
     a = store.add(store.take_in([photos], owned=True, title="Pets"))
     b = store.add(store.take_in([photos / "cats"], owned=True, title="Cats"))
-    assert store.get(a.id) == store.get(a.id[:8]) == store.get("Pets") == a and {s.id for s in store.list()} == {a.id, b.id}
+    assert store.get(a.id) == store.get(a.id[:8]) == store.get("Pets") == a
+    assert {s.id for s in store.list()} == {a.id, b.id}
     for wrong in ("", "nothing", "../", "."):
         with pytest.raises(StudioError):
             store.get(wrong)
@@ -402,9 +446,11 @@ def test_the_sheet_shows_what_training_sees(store, tmp_path, monkeypatch):
     for crop in ("centre", "fit"):
         truth = ImageSet.open(stored.path, 64, tmp_path / "cache", crop=crop, ground=(9, 9, 9)).array
         pages = [store.sheet(stored.id, page, 2, crop, 64, (9, 9, 9)) for page in range(4)]
-        assert [len(p) for p in pages] == [2, 2, 1, 0] and [n for p in pages for n, _ in p] == stored.names()
+        assert [len(p) for p in pages] == [2, 2, 1, 0]
+        assert [n for p in pages for n, _ in p] == stored.names()
         shown = np.stack([t for p in pages for _, t in p])
-        assert shown.dtype == np.uint8 and np.abs(shown.astype(int) - truth).mean() < 4
+        assert shown.dtype == np.uint8
+        assert np.abs(shown.astype(int) - truth).mean() < 4
     for preview in (stored.path / "previews").iterdir():
         preview.write_bytes(b"torn")
     assert np.array_equal(store.sheet(stored.id, 0, 9, "fit", 64, (9, 9, 9))[0][1], truth[0]), "made from the picture itself then"
@@ -430,24 +476,37 @@ def test_stored_files_are_named_by_what_they_hold(photos, store):
 
 
 def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
-    assert main(["dataset", "list"]) == 0 and "no image set yet" in capsys.readouterr().out
+    assert main(["dataset", "list"]) == 0
+    assert "no image set yet" in capsys.readouterr().out
     assert main(["dataset", "add", str(photos), "--title", "Pets", "--mine", "--crop", "fit", "--ground", "#102030"]) == 0
     out, err = capsys.readouterr()
     stored = store.list()[0]
-    assert "7 pictures taken in, in 2 classes." in out and stored.id in out and "left out: photos/notes.txt: not a picture or a video" in err
-    assert main(["dataset", "list"]) == 0 and "Pets" in capsys.readouterr().out
+    assert "7 pictures taken in, in 2 classes." in out
+    assert stored.id in out
+    assert "left out: photos/notes.txt: not a picture or a video" in err
+    assert main(["dataset", "list"]) == 0
+    assert "Pets" in capsys.readouterr().out
     assert main(["dataset", "show", "Pets", "--sheet", str(tmp_path / "sheet.png")]) == 0
     out = capsys.readouterr().out
-    assert "own work of whoever" in out and "nearly the same: cats/1.png, cats/near.jpg" in out and Image.open(tmp_path / "sheet.png").size == (1024, 128)
+    assert "own work of whoever" in out
+    assert "nearly the same: cats/1.png, cats/near.jpg" in out
+    assert Image.open(tmp_path / "sheet.png").size == (1024, 128)
     monkeypatch.setattr("builtins.input", lambda text: "n")
-    assert main(["dataset", "remove", stored.id[:6]]) == 2 and len(store.list()) == 1
+    assert main(["dataset", "remove", stored.id[:6]]) == 2
+    assert len(store.list()) == 1
     monkeypatch.setattr("builtins.input", lambda text: "y")
-    assert main(["dataset", "remove", stored.id[:6]]) == 0 and store.list() == []
+    assert main(["dataset", "remove", stored.id[:6]]) == 0
+    assert store.list() == []
     for wrong in (["--crop", "round"], ["--ground", "red"], ["--every", "0"]):
-        assert main(["dataset", "add", str(photos), *wrong]) == 2 and store.list() == [] and hidden(store) == []
-    assert main(["dataset", "add", str(photos / "notes.txt")]) == 2 and hidden(store) == []
+        assert main(["dataset", "add", str(photos), *wrong]) == 2
+        assert store.list() == []
+        assert hidden(store) == []
+    assert main(["dataset", "add", str(photos / "notes.txt")]) == 2
+    assert hidden(store) == []
     assert "Nobody said whose" in (main(["dataset", "add", str(photos), "--flat"]), capsys.readouterr().out)[1]
     assert main(["dataset", "add", str(photos), "--flat", "--licence", "CC BY 4.0", "--attribution", "Anna", "--source", "a fair"]) == 0
-    assert store.list()[0].consent == Consent("licensed", "a fair", "CC BY 4.0", "Anna") and store.list()[0].owned
-    assert main(["dataset", "add", str(photos), "--flat", "--not-mine"]) == 0 and store.list()[0].consent.answer == "none"
+    assert store.list()[0].consent == Consent("licensed", "a fair", "CC BY 4.0", "Anna")
+    assert store.list()[0].owned
+    assert main(["dataset", "add", str(photos), "--flat", "--not-mine"]) == 0
+    assert store.list()[0].consent.answer == "none"
     assert main(["dataset", "add", str(photos), "--mine", "--not-mine"]) == 2

@@ -46,8 +46,12 @@ def test_crop_and_ground_make_a_cache_of_their_own(tmp_path):
     centre = ImageSet.open(tmp_path / "p", 16, tmp_path / "cache").array
     fit = ImageSet.open(tmp_path / "p", 16, tmp_path / "cache", crop="fit", ground=(0, 0, 255)).array
     again = ImageSet.open(tmp_path / "p", 16, tmp_path / "cache").array
-    assert np.array_equal(centre, again) and centre[0, 8, 2].tolist() == [200, 0, 0] and centre[0, 8, 13].tolist() == [255, 255, 255]
-    assert fit[0, 0, 0].tolist() == [0, 0, 255] and fit[0, 8, 2].tolist() == [200, 0, 0] and fit[0, 8, 13].tolist() == [0, 0, 255]
+    assert np.array_equal(centre, again)
+    assert centre[0, 8, 2].tolist() == [200, 0, 0]
+    assert centre[0, 8, 13].tolist() == [255, 255, 255]
+    assert fit[0, 0, 0].tolist() == [0, 0, 255]
+    assert fit[0, 8, 2].tolist() == [200, 0, 0]
+    assert fit[0, 8, 13].tolist() == [0, 0, 255]
     caches = [p for p in (tmp_path / "cache" / "images").iterdir() if not p.name.endswith(".lock")]
     assert len(caches) == 2
     with pytest.raises(StudioError, match="no crop 'round'"):
@@ -56,7 +60,8 @@ def test_crop_and_ground_make_a_cache_of_their_own(tmp_path):
 
 def test_plans_of_old_are_read_and_bad_settings_refused():
     old = Plan.from_toml('[data]\npath = "/x"\nresolution = 64\n')
-    assert old.data.crop == "centre" and old.data.ground == "#ffffff"
+    assert old.data.crop == "centre"
+    assert old.data.ground == "#ffffff"
     new = Plan(data=Data(crop="smart", ground="#102030"))
     assert Plan.from_toml(new.to_toml()) == new
     with pytest.raises(StudioError, match="centre, smart or fit"):

@@ -59,9 +59,12 @@ def test_a_new_title_changes_nothing_else(library):
     assert (new.id, new.title, new.hash) == ("anna", "Tiny \U0001f409 »Ännchen«", old.hash)
     assert json.loads((new.path / "config.json").read_text(encoding="utf-8")) == {**config, "title": new.title}
     card = (new.path / "README.md").read_text(encoding="utf-8")
-    assert f'model_name: "{new.title}"' in card and f"\n# {new.title}\n" in card and "Tiny anna" not in card
+    assert f'model_name: "{new.title}"' in card
+    assert f"\n# {new.title}\n" in card
+    assert "Tiny anna" not in card
     after = content(new.path)
-    assert {n for n in before if before[n] != after[n]} == {"config.json", "README.md"} and after.keys() == before.keys()
+    assert {n for n in before if before[n] != after[n]} == {"config.json", "README.md"}
+    assert after.keys() == before.keys()
 
 
 def test_a_card_of_ones_own_words_is_left_alone(library):
@@ -71,9 +74,11 @@ def test_a_card_of_ones_own_words_is_left_alone(library):
     assert keeping.rename(library, "anna", "New").title == "New"
     assert card.read_bytes() == written.encode()
     card.write_bytes(b"\xff\xfe no text")
-    assert keeping.rename(library, "anna", "Newer").title == "Newer" and card.read_bytes() == b"\xff\xfe no text"
+    assert keeping.rename(library, "anna", "Newer").title == "Newer"
+    assert card.read_bytes() == b"\xff\xfe no text"
     card.unlink()
-    assert keeping.rename(library, "anna", "Newest").title == "Newest" and not card.exists()
+    assert keeping.rename(library, "anna", "Newest").title == "Newest"
+    assert not card.exists()
 
 
 @pytest.mark.parametrize("title", ["", "  \n ", "x" * 121, "a\0b", "right\u202eleft"])
@@ -83,7 +88,8 @@ def test_what_is_no_title_changes_nothing(library, title):
         keeping.rename(library, "anna", title)
     with pytest.raises(StudioError):
         keeping.duplicate(library, "anna", title)
-    assert content(library.get("anna").path) == before and ids(library) == ["anna", "berta", "clara"]
+    assert content(library.get("anna").path) == before
+    assert ids(library) == ["anna", "berta", "clara"]
 
 
 # -- what is not one's own ------------------------------------------------------------------------------------------------
@@ -97,7 +103,9 @@ def test_what_came_with_the_studio_stays_but_can_be_copied(library):
             deed()
         assert "Duplicate" in e.value.hint
     copy = keeping.duplicate(library, "clara", "Mine")
-    assert content(clara.path) == before and keeping.is_own(library, copy) and not keeping.is_own(library, clara)
+    assert content(clara.path) == before
+    assert keeping.is_own(library, copy)
+    assert not keeping.is_own(library, clara)
     assert keeping.rename(library, "mine", "Still mine").title == "Still mine"
 
 
@@ -127,11 +135,13 @@ def test_a_copy_is_a_model_of_its_own(library):
     first = keeping.duplicate(library, "anna", progress=lambda *a: told.append(a))
     second = keeping.duplicate(library, "anna")
     assert [first.id, second.id] == ["tiny-anna-copy", "tiny-anna-copy-2"]
-    assert first.hash == second.hash == old.hash and first.title == "Tiny anna (copy)"
+    assert first.hash == second.hash == old.hash
+    assert first.title == "Tiny anna (copy)"
     assert load_info(first, "cpu").num_ws == load_info(old, "cpu").num_ws
     same = content(old.path)
     assert {n for n in same if content(first.path)[n] != same[n]} == {"config.json", "README.md"}
-    assert told[-1] == (keeping.size_of(old), keeping.size_of(old)) and told == sorted(told)
+    assert told[-1] == (keeping.size_of(old), keeping.size_of(old))
+    assert told == sorted(told)
     assert content(old.path) == same
 
 
@@ -158,7 +168,8 @@ def test_what_lies_outside_goes_neither_into_a_copy_nor_into_a_zip(library, tmp_
     with zipfile.ZipFile(keeping.export_zip(anna, tmp_path / "out.zip")) as z:
         assert set(z.namelist()) == names
     hidden = {"notes.txt"} if link != ".secret" else set()
-    assert "anna/same.webp" in names and not {f"anna/{n}" for n in (".secret", "pipe", *hidden)} & names
+    assert "anna/same.webp" in names
+    assert not {f"anna/{n}" for n in (".secret", "pipe", *hidden)} & names
 
 
 # -- zips -----------------------------------------------------------------------------------------------------------------
@@ -184,7 +195,8 @@ def test_a_zip_that_is_given_up_leaves_the_older_one(library, tmp_path):
     first = keeping.export_zip(library.get("anna"), out).read_bytes()
     with pytest.raises(CancelledError):
         keeping.export_zip(library.get("berta"), out, cancel=lambda: True)
-    assert out.read_bytes() == first and os.listdir(out.parent) == ["a.zip"]
+    assert out.read_bytes() == first
+    assert os.listdir(out.parent) == ["a.zip"]
 
 
 # -- the bin --------------------------------------------------------------------------------------------------------------
@@ -194,12 +206,16 @@ def test_what_is_thrown_away_comes_back_as_it_was(library):
     anna = library.get("anna")
     before = content(anna.path)
     thrown = keeping.throw_away(library, "anna", day(0))
-    assert ids(library) == ["berta", "clara"] and not anna.path.exists()
+    assert ids(library) == ["berta", "clara"]
+    assert not anna.path.exists()
     assert (thrown.model, thrown.title, thrown.when) == ("anna", "Tiny anna", day(0)())
     again = Library(library.roots)  # as after a restart
-    assert keeping.bin_of(again) == [thrown] and thrown.size == sum(f.stat().st_size for f in thrown.path.rglob("*") if f.is_file())
+    assert keeping.bin_of(again) == [thrown]
+    assert thrown.size == sum(f.stat().st_size for f in thrown.path.rglob("*") if f.is_file())
     back = keeping.restore(again, thrown.id)
-    assert back == anna and content(back.path) == before and keeping.bin_of(again) == []
+    assert back == anna
+    assert content(back.path) == before
+    assert keeping.bin_of(again) == []
     assert list((library.roots[0] / ".bin").iterdir()) == []
 
 
@@ -216,12 +232,15 @@ def test_a_name_that_was_taken_meanwhile_gets_a_number(library):
 
 def test_the_bin_is_emptied_of_what_is_old(library):
     old, young = keeping.throw_away(library, "anna", day(0)), keeping.throw_away(library, "berta", day(1))
-    assert keeping.empty_bin(library, 30, day(29)) == 0 and keeping.bin_of(library) == [young, old]
-    assert keeping.empty_bin(library, 30, day(30)) == 1 and keeping.bin_of(library) == [young]
+    assert keeping.empty_bin(library, 30, day(29)) == 0
+    assert keeping.bin_of(library) == [young, old]
+    assert keeping.empty_bin(library, 30, day(30)) == 1
+    assert keeping.bin_of(library) == [young]
     assert keeping.restore(library, young.id).id == "berta"
     with pytest.raises(StudioError, match="no longer in the bin"):
         keeping.restore(library, old.id)
-    assert keeping.empty_bin(library, 0, day(99)) == 0 and list((library.roots[0] / ".bin").iterdir()) == []
+    assert keeping.empty_bin(library, 0, day(99)) == 0
+    assert list((library.roots[0] / ".bin").iterdir()) == []
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "../anna", "20260101T000000Z-000000", "anna"])
@@ -257,7 +276,8 @@ def test_models_that_began_from_it_are_told(library):
     (library.get("berta").path / "plan.toml").write_text('base = "anna"\n')
     (library.get("clara").path / "plan.toml").write_text("base = [broken")
     (told,) = keeping.dependants(library, "anna")
-    assert "Tiny berta" in told and "still works" in told
+    assert "Tiny berta" in told
+    assert "still works" in told
     assert keeping.dependants(library, "berta") == []
 
 
@@ -282,7 +302,7 @@ else:
 """
 
 
-@pytest.mark.parametrize("verb, share", [("copy", 0.0), ("copy", 1.0), ("zip", 0.6)])
+@pytest.mark.parametrize(("verb", "share"), [("copy", 0.0), ("copy", 1.0), ("zip", 0.6)])
 def test_a_kill_in_the_middle_loses_nothing_and_shows_nothing_half_made(library, tmp_path, verb, share):
     mine, out = library.roots[0], tmp_path / "out" / "anna.zip"
     keeping.export_zip(library.get("berta"), out)
@@ -292,8 +312,10 @@ def test_a_kill_in_the_middle_loses_nothing_and_shows_nothing_half_made(library,
         assert process.stdout.readline() == b"there\n"
         process.kill()
     models, broken = library.scan()
-    assert broken == [] and {m.id: content(m.path) for m in models} == before
-    assert out.read_bytes() == zipped and keeping.bin_of(library) == []
+    assert broken == []
+    assert {m.id: content(m.path) for m in models} == before
+    assert out.read_bytes() == zipped
+    assert keeping.bin_of(library) == []
     assert keeping.duplicate(library, "anna", "Copy").id == "copy", "the same can be done again"
     keeping.empty_bin(library, now=lambda: datetime.datetime.now(datetime.timezone.utc) + 2 * DAY)
     assert list((mine / ".bin").iterdir()) == []

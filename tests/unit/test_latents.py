@@ -105,7 +105,8 @@ def test_directions_of_a_flat_distribution_are_finite():
     ws = np.zeros((100, 4))
     ws[:, 0] = np.random.default_rng(0).standard_normal(100)  # w never leaves one line
     directions = Whitening(ws).orthonormal(seed=0, count=4)
-    assert np.isfinite(directions).all() and abs(directions[:, 1:]).max() < 0.01
+    assert np.isfinite(directions).all()
+    assert abs(directions[:, 1:]).max() < 0.01
 
 
 def test_a_seed_of_thousands_of_digits_is_told_briefly():

@@ -16,7 +16,8 @@ def test_a_broken_model_does_not_hide_a_sound_one_of_a_later_root(tmp_path):
     library = Library([mine, shipped])
     (mine / "tiny" / "model.safetensors").unlink()
     models, broken = library.scan()
-    assert [m.path for m in models] == [shipped / "tiny"] and [b.path for b in broken] == [mine / "tiny"]
+    assert [m.path for m in models] == [shipped / "tiny"]
+    assert [b.path for b in broken] == [mine / "tiny"]
     assert library.get("tiny") == models[0], "what is listed is what is opened"
     (shipped / "tiny" / "config.json").unlink()
     with pytest.raises(StudioError, match="no model.safetensors"):
@@ -41,7 +42,8 @@ def test_what_is_no_model_folder_is_no_matter(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "away").symlink_to(tmp_path / "nowhere")
     models, broken = Library([tmp_path]).scan()
-    assert [m.id for m in models] == ["tiny"] and broken == []
+    assert [m.id for m in models] == ["tiny"]
+    assert broken == []
 
 
 def test_a_root_that_cannot_be_listed_is_told_and_the_others_work(tmp_path):
@@ -49,7 +51,8 @@ def test_a_root_that_cannot_be_listed_is_told_and_the_others_work(tmp_path):
     (tmp_path / "file").write_text("a file where a folder is due")
     models, broken = Library([tmp_path / "file", tmp_path / "good"]).scan()
     assert [m.id for m in models] == ["tiny"]
-    assert [b.path for b in broken] == [tmp_path / "file"] and "cannot be listed" in broken[0].reason
+    assert [b.path for b in broken] == [tmp_path / "file"]
+    assert "cannot be listed" in broken[0].reason
 
 
 def test_a_folder_that_goes_away_while_it_is_read(tmp_path, monkeypatch):
@@ -66,7 +69,8 @@ def test_a_folder_that_goes_away_while_it_is_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "open_folder", flaky)
     models, broken = Library([tmp_path]).scan()
-    assert [m.id for m in models] == ["b"] and "'a' cannot be read" in broken[0].reason
+    assert [m.id for m in models] == ["b"]
+    assert "'a' cannot be read" in broken[0].reason
     with pytest.raises(StudioError, match="'a' cannot be read"):
         Library([tmp_path]).get("a")
 
@@ -76,7 +80,8 @@ def test_an_odd_name_reaches_no_file(tmp_path, id):
     save_tiny(tmp_path / "mine", "tiny")
     with pytest.raises(StudioError, match="not in this studio") as e:
         Library([tmp_path / "mine"]).get(id)
-    assert len(str(e.value)) < 300 and "tiny" in e.value.hint
+    assert len(str(e.value)) < 300
+    assert "tiny" in e.value.hint
 
 
 def test_near_names_are_offered_whatever_their_case(tmp_path):
@@ -92,14 +97,17 @@ def test_free_names_stay_names(tmp_path):
     long = "x" * 100
     (tmp_path / long).mkdir()
     name = library.free_name(long)
-    assert len(name) <= 100 and name.endswith("-2") and not (tmp_path / name).exists()
+    assert len(name) <= 100
+    assert name.endswith("-2")
+    assert not (tmp_path / name).exists()
     save_tiny(tmp_path, name)
     assert library.free_name(long) not in (long, name)
 
 
 def test_the_default_library_is_the_artists_own_and_then_the_shipped(studio_home):
     library = default_library()
-    assert library.roots[0] == studio_home / "models" and library.roots[0].is_dir()
+    assert library.roots[0] == studio_home / "models"
+    assert library.roots[0].is_dir()
     assert library.roots[1].name in ("checkpoints", "_checkpoints")
 
 
@@ -114,6 +122,7 @@ def test_scan_reads_no_weights_twice(tmp_path, monkeypatch):
         file_digest = folder.hashlib.file_digest
         monkeypatch.setattr(folder.hashlib, "file_digest", lambda f, name: hashed.append(f) or file_digest(f, name))
     library = Library([tmp_path])
-    assert library.scan()[0][0].hash == info.hash and hashed == []
+    assert library.scan()[0][0].hash == info.hash
+    assert hashed == []
     os.utime(info.path / "model.safetensors", (1, 1))
     assert library.scan()[0][0].hash == info.hash and len(hashed) == 1, "a file that was touched is hashed anew"

@@ -12,8 +12,12 @@ def test_several_people(tmp_path):
     accounts = read_accounts(["ada:geheim ü"], file)
     assert accounts == {"ada": "geheim ü", "bo": "pass:with:colons", "cy": " spaces stay"}
     login = Login(accounts)
-    assert login("ada", "geheim ü") and login("bo", "pass:with:colons")
-    assert not login("ada", "pass:with:colons") and not login("Ada", "geheim ü") and not login("", "") and not login("ada", "")
+    assert login("ada", "geheim ü")
+    assert login("bo", "pass:with:colons")
+    assert not login("ada", "pass:with:colons")
+    assert not login("Ada", "geheim ü")
+    assert not login("", "")
+    assert not login("ada", "")
     assert not login("ada", "\ud800"), "what no text can hold is no fault of ours"
     assert "geheim" not in repr(login) + repr(vars(login))
 
@@ -26,7 +30,12 @@ def test_a_login_that_is_none(text):
 
 
 def test_a_file_that_is_none(tmp_path):
-    for content, words in ((b"", "has no user"), (b"# only words\n", "has no user"), (b"ada:x\nsecret\n", "Line 2 of"), (b"\xff\xfe\x00", "no text")):
+    for content, words in (
+        (b"", "has no user"),
+        (b"# only words\n", "has no user"),
+        (b"ada:x\nsecret\n", "Line 2 of"),
+        (b"\xff\xfe\x00", "no text"),
+    ):
         (tmp_path / "people").write_bytes(content)
         with pytest.raises(StudioError, match=words) as e:
             read_accounts([], tmp_path / "people")

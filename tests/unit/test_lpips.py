@@ -51,8 +51,10 @@ def test_the_distance_by_hand(weights):
             a, b = (v / (np.sqrt((v**2).sum(axis=0)) + 1e-10) for v in (a, b))
             total += float((linear[f"lin{seen}.model.1.weight"].numpy()[0] * (a - b) ** 2).sum(axis=0).mean())
             seen += 1
-    assert seen == 5 and float(measure(x, y)) == pytest.approx(total, rel=1e-4)
-    assert float(measure(x, x)) == 0 and lpips.is_there()
+    assert seen == 5
+    assert float(measure(x, y)) == pytest.approx(total, rel=1e-4)
+    assert float(measure(x, x)) == 0
+    assert lpips.is_there()
 
 
 def test_without_weights_it_is_absent_and_says_why(studio_home, monkeypatch):

@@ -57,14 +57,21 @@ def signing(warned, studio_home, models):
 # -- the mark ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("told, mark", [
-    (DRAWN, "trainedAlgorithmicMedia"), (Origin.DRAWN, "trainedAlgorithmicMedia"),
-    (ImageRecipe("ink"), "compositeWithTrainedAlgorithmicMedia"), (ImageRecipe("x4", verb="upscale"), "compositeWithTrainedAlgorithmicMedia"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("told", "mark"),
+    [
+        (DRAWN, "trainedAlgorithmicMedia"),
+        (Origin.DRAWN, "trainedAlgorithmicMedia"),
+        (ImageRecipe("ink"), "compositeWithTrainedAlgorithmicMedia"),
+        (ImageRecipe("x4", verb="upscale"), "compositeWithTrainedAlgorithmicMedia"),
+    ],
+)
 @pytest.mark.parametrize("ending", ["png", "webp"])
 def test_every_picture_has_the_mark(studio_home, tmp_path, told, mark, ending):
     tale = marks.tell(save_picture(PICTURE, told, tmp_path / f"p.{ending}"))
-    assert tale.source == mark and tale.by_ai and tale.recipe == (None if isinstance(told, Origin) else told)
+    assert tale.source == mark
+    assert tale.by_ai
+    assert tale.recipe == (None if isinstance(told, Origin) else told)
     assert source_type(read_packet(encode(PICTURE, None, ending))) == ""
 
 
@@ -78,9 +85,11 @@ def test_a_changed_video_has_the_mark_and_still_plays(studio_home, tmp_path):
     source = save_clip([PICTURE] * 3, tmp_path / "a.mp4")
     recipe = ImageRecipe("ink", strength=0.5)
     tale = marks.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=recipe))
-    assert tale.source == "compositeWithTrainedAlgorithmicMedia" and tale.recipe == recipe
+    assert tale.source == "compositeWithTrainedAlgorithmicMedia"
+    assert tale.recipe == recipe
     with av.open(str(tmp_path / "b.mp4")) as clip:
-        assert len(list(clip.decode(video=0))) == 3 and "AI" in clip.metadata["comment"]
+        assert len(list(clip.decode(video=0))) == 3
+        assert "AI" in clip.metadata["comment"]
 
 
 def test_boxes_of_any_length_are_passed_over(tmp_path):
@@ -88,19 +97,30 @@ def test_boxes_of_any_length_are_passed_over(tmp_path):
     free = lambda n: (8 + n).to_bytes(4, "big") + b"free" + bytes(n)  # noqa: E731
     large = (1).to_bytes(4, "big") + b"free" + (16 + 5).to_bytes(8, "big") + bytes(5)
     for data, found in (
-        (free(3) + large + box + free(9), True), (free(3), False), (b"", False), (b"\0\0\0\0free" + box, False), (box[:-9], False),
-        ((7).to_bytes(4, "big") + b"free" + box, False), (bytes(30), False), (large[:11], False),
-    ):  # fmt: skip
+        (free(3) + large + box + free(9), True),
+        (free(3), False),
+        (b"", False),
+        (b"\0\0\0\0free" + box, False),
+        (box[:-9], False),
+        ((7).to_bytes(4, "big") + b"free" + box, False),
+        (bytes(30), False),
+        (large[:11], False),
+    ):
         path.write_bytes(data)
         assert bool(mp4_xmp(path)) is found
 
 
 def test_marks_of_other_programs_are_read(studio_home, tmp_path):
-    for packet in ('<a Iptc4xmpExt:DigitalSourceType="http://x/digitalCapture"/>', "<q:DigitalSourceType>http://x/digitalCapture</q:DigitalSourceType>",
-                   '<q:DigitalSourceType rdf:resource="http://x/digitalCapture"/>'):  # fmt: skip
+    for packet in (
+        '<a Iptc4xmpExt:DigitalSourceType="http://x/digitalCapture"/>',
+        "<q:DigitalSourceType>http://x/digitalCapture</q:DigitalSourceType>",
+        '<q:DigitalSourceType rdf:resource="http://x/digitalCapture"/>',
+    ):
         Image.fromarray(PICTURE).save(tmp_path / "p.jpg", xmp=packet.encode())
         tale = marks.tell(tmp_path / "p.jpg")
-        assert tale.source == "digitalCapture" and not tale.by_ai and "photographed" in dict(tale.lines())["Mark"]
+        assert tale.source == "digitalCapture"
+        assert not tale.by_ai
+        assert "photographed" in dict(tale.lines())["Mark"]
 
 
 def test_what_is_no_picture_is_told(studio_home, tmp_path):
@@ -118,16 +138,22 @@ def test_what_is_no_picture_is_told(studio_home, tmp_path):
 def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
     choose(Telling(tells="mark"))
     source = save_clip([PICTURE] * 2, tmp_path / "a.mp4")
-    files = [save_picture(PICTURE, DRAWN, tmp_path / "p.png"), save_picture(PICTURE, DRAWN, tmp_path / "p.webp"),
-             make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny"))]  # fmt: skip
+    files = [
+        save_picture(PICTURE, DRAWN, tmp_path / "p.png"),
+        save_picture(PICTURE, DRAWN, tmp_path / "p.webp"),
+        make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")),
+    ]
     for path in files:
-        assert marks.tell(path).by_ai and marks.tell(path).recipe is None
+        assert marks.tell(path).by_ai
+        assert marks.tell(path).recipe is None
         assert not any(word in path.read_bytes() for word in PRIVATE), path
     with zipfile.ZipFile(export_set(engine, "tiny-classes", 2, tmp_path / "set.zip", seed=4711)) as archive:
         names = archive.namelist()
-        assert not any("4711" in n or "seed" in n for n in names) and b"recipe" not in archive.read("README.txt")
+        assert not any("4711" in n or "seed" in n for n in names)
+        assert b"recipe" not in archive.read("README.txt")
         rows = list(csv.DictReader(io.TextIOWrapper(archive.open("manifest.csv"), "utf-8")))
-        assert set(rows[0]) == {"file", "class"} and set(json.loads(archive.read("manifest.json"))["pictures"][0]) == {"file", "class"}
+        assert set(rows[0]) == {"file", "class"}
+        assert set(json.loads(archive.read("manifest.json"))["pictures"][0]) == {"file", "class"}
         for name in (n for n in names if n.endswith(".png")):
             with pytest.raises(StudioError, match="no recipe"):
                 read_recipe(archive.read(name))
@@ -136,53 +162,72 @@ def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
     assert marks.tell(save_picture(PICTURE, DRAWN, tmp_path / "p.png")).recipe == DRAWN
 
 
-@pytest.mark.parametrize("text", ["[files", '[files]\ntells = "all"', "[files]\ncredentials = 1", "[files]\nodd = true", "files = 3", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "text", ["[files", '[files]\ntells = "all"', "[files]\ncredentials = 1", "[files]\nodd = true", "files = 3", b"\xff\xfe"]
+)
 def test_bad_settings_are_told_and_reveal_nothing(studio_home, text):
     path = studio_home / "settings.toml"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert telling() == Telling(tells="mark") and "cannot be read" in trouble()
+    assert telling() == Telling(tells="mark")
+    assert "cannot be read" in trouble()
     choose(Telling(artist="Anna"))
-    assert telling() == Telling(artist="Anna") and trouble() == ""
+    assert telling() == Telling(artist="Anna")
+    assert trouble() == ""
 
 
 def test_a_choice_leaves_other_settings_alone(studio_home):
-    assert telling() == Telling() and trouble() == ""
+    assert telling() == Telling()
+    assert trouble() == ""
     studio_home.mkdir()
     (studio_home / "settings.toml").write_text('[other]\nx = 1\n[files]\ntells = "mark"\n')
     choose(telling().replace(artist='An"na'))
-    assert telling() == Telling(tells="mark", artist='An"na') and "[other]\nx = 1" in (studio_home / "settings.toml").read_text()
+    assert telling() == Telling(tells="mark", artist='An"na')
+    assert "[other]\nx = 1" in (studio_home / "settings.toml").read_text()
 
 
 # -- signatures --------------------------------------------------------------------------------------------------------
 
 
 def _plain(path, form):
-    return (np.asarray(Image.open(path).convert("RGB")),) if form != "mp4" else tuple(f.to_ndarray() for f in av.open(str(path)).decode(video=0))
+    return (
+        (np.asarray(Image.open(path).convert("RGB")),)
+        if form != "mp4"
+        else tuple(f.to_ndarray() for f in av.open(str(path)).decode(video=0))
+    )
 
 
 def _make(form, path):
     return save_clip([PICTURE] * 2, path) if form == "mp4" else save_picture(PICTURE, DRAWN, path)
 
 
-@pytest.mark.parametrize("form, chunk", [("png", b"IDAT"), ("webp", b"VP8L"), ("mp4", b"mdat")])
+@pytest.mark.parametrize(("form", "chunk"), [("png", b"IDAT"), ("webp", b"VP8L"), ("mp4", b"mdat")])
 def test_signed_files_hold_and_a_changed_pixel_does_not(signing, tmp_path, form, chunk):
     path = _make(form, tmp_path / f"p.{form}")
     choose(telling().replace(credentials=False))
     plain = _make(form, tmp_path / f"plain.{form}")
-    assert len(path.read_bytes()) > len(plain.read_bytes()) and len(list(tmp_path.glob(".*"))) == 0
+    assert len(path.read_bytes()) > len(plain.read_bytes())
+    assert len(list(tmp_path.glob(".*"))) == 0
     for ours, theirs in zip(_plain(path, form), _plain(plain, form), strict=True):
         assert np.array_equal(ours, theirs)
     tale = marks.tell(path)
     found = tale.credentials
-    assert found.intact and not found.trusted and found.signer == "Anna Grün" and found.problems == () and tale.by_ai
-    assert found.source_types == (Origin.DRAWN.value,) and found.software.startswith("GAN Studio") and found.sources == ()
-    assert tale.recipe == (None if form == "mp4" else DRAWN) and marks.tell(plain).credentials is None
+    assert found.intact
+    assert not found.trusted
+    assert found.signer == "Anna Grün"
+    assert found.problems == ()
+    assert tale.by_ai
+    assert found.source_types == (Origin.DRAWN.value,)
+    assert found.software.startswith("GAN Studio")
+    assert found.sources == ()
+    assert tale.recipe == (None if form == "mp4" else DRAWN)
+    assert marks.tell(plain).credentials is None
     data = bytearray(path.read_bytes())
     data[data.rindex(chunk) + 60] ^= 1
     path.write_bytes(data)
     broken = credentials.read_credentials(path, form)
-    assert not broken.intact and broken.problems == ("The file was changed after it was signed.",)
+    assert not broken.intact
+    assert broken.problems == ("The file was changed after it was signed.",)
 
 
 def test_the_account_names_model_recipe_and_consent(signing, models, tmp_path):
@@ -192,12 +237,15 @@ def test_the_account_names_model_recipe_and_consent(signing, models, tmp_path):
 
     told = DRAWN.replace(model_hash=default_library().get("tiny").hash)
     facts = marks.tell(save_picture(PICTURE, told, tmp_path / "p.png")).credentials.facts
-    assert facts["model"] == "tiny" and facts["model_sha256"] == told.model_hash and len(facts["recipe_sha256"]) == 64
+    assert facts["model"] == "tiny"
+    assert facts["model_sha256"] == told.model_hash
+    assert len(facts["recipe_sha256"]) == 64
     assert facts["training_data"] == {"consent": "licensed", "licence": "CC BY 4.0", "attribution": "Berta"}
     assert any("CC BY 4.0" in words for _, words in marks.tell(tmp_path / "p.png").lines())
     choose(telling().replace(tells="mark"))
     private = save_picture(PICTURE, told, tmp_path / "q.png")
-    assert marks.tell(private).credentials.facts == {} and not any(word in private.read_bytes() for word in PRIVATE)
+    assert marks.tell(private).credentials.facts == {}
+    assert not any(word in private.read_bytes() for word in PRIVATE)
 
 
 @pytest.mark.parametrize("form", ["png", "webp"])
@@ -205,16 +253,22 @@ def test_a_changed_picture_names_its_source(signing, tmp_path, form):
     source = save_picture(PICTURE, DRAWN, tmp_path / "source.png")
     told = ImageRecipe("tiny", source=keep(source))
     found = marks.tell(save_picture(PICTURE, told, tmp_path / f"p.{form}")).credentials
-    assert found.intact and found.source_types == (Origin.CHANGED.value,) and len(found.sources) == 1
+    assert found.intact
+    assert found.source_types == (Origin.CHANGED.value,)
+    assert len(found.sources) == 1
     choose(telling().replace(tells="mark"))
     private = marks.tell(save_picture(PICTURE, told, tmp_path / f"q.{form}")).credentials
-    assert private.intact and private.sources == () and private.source_types == (Origin.CHANGED.value,)
+    assert private.intact
+    assert private.sources == ()
+    assert private.source_types == (Origin.CHANGED.value,)
 
 
 def test_a_changed_video_names_its_source(signing, tmp_path):
     source = save_clip([PICTURE] * 2, tmp_path / "a.mp4")
     tale = marks.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")))
-    assert tale.credentials.intact and len(tale.credentials.sources) == 1 and tale.source.startswith("compositeWith")
+    assert tale.credentials.intact
+    assert len(tale.credentials.sources) == 1
+    assert tale.source.startswith("compositeWith")
 
 
 def test_sets_and_streamed_files_are_signed(signing, engine, tmp_path):
@@ -233,8 +287,10 @@ def test_sets_and_streamed_files_are_signed(signing, engine, tmp_path):
 
 def test_certificates_are_kept_from_others(studio_home):
     certificate, key = make_certificate("  Anna   Grün ")
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and stat.S_IMODE(key.parent.stat().st_mode) == 0o700
-    assert certificate.read_text().count("BEGIN CERTIFICATE") == 2 and b"PRIVATE" not in certificate.read_bytes()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+    assert certificate.read_text().count("BEGIN CERTIFICATE") == 2
+    assert b"PRIVATE" not in certificate.read_bytes()
     for name in ("", " \n", "A" * 65, "a\0b"):
         with pytest.raises(StudioError, match="name for the signature"):
             make_certificate(name)
@@ -245,11 +301,14 @@ def test_trouble_with_signing_saves_the_picture_unsigned_and_says_so_once(warned
     own_files()[1].unlink()
     for i in range(2):
         path = save_picture(PICTURE, DRAWN, tmp_path / f"{i}.png")
-        assert marks.tell(path).recipe == DRAWN and marks.tell(path).credentials is None
+        assert marks.tell(path).recipe == DRAWN
+        assert marks.tell(path).credentials is None
     with sealed_file(tmp_path / "s.png", DRAWN) as file:
         file.write(encode(PICTURE, DRAWN))
     assert read_recipe(tmp_path / "s.png") == DRAWN
-    assert len(warned) == 1 and "Saved without a signature" in warned[0] and "key for signing cannot be read" in warned[0]
+    assert len(warned) == 1
+    assert "Saved without a signature" in warned[0]
+    assert "key for signing cannot be read" in warned[0]
 
 
 def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_path):
@@ -263,8 +322,14 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
     other.write_bytes(secret.private_bytes(pem, pkcs8, serialization.NoEncryption()))
     locked.write_bytes(secret.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"x")))
     words.write_text("no key")
-    for cert, secret, why in ((certificate, other, None), (certificate, locked, "password"), (certificate, words, "not a private key"), (words, key, None),
-                              (certificate, tmp_path / "gone", "cannot be read"), (certificate, "", "belong together")):  # fmt: skip
+    for cert, secret, why in (
+        (certificate, other, None),
+        (certificate, locked, "password"),
+        (certificate, words, "not a private key"),
+        (words, key, None),
+        (certificate, tmp_path / "gone", "cannot be read"),
+        (certificate, "", "belong together"),
+    ):
         with pytest.raises(StudioError, match=why):
             marks.sign_with(Telling(certificate=str(cert), key=str(secret)))
         assert telling() == Telling()
@@ -279,14 +344,22 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
 def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
     from studio.cli import main
 
-    assert main(["marks", "--tell", "mark", "--sign", "Anna"]) == 0 and telling().credentials and telling().tells == "mark"
+    assert main(["marks", "--tell", "mark", "--sign", "Anna"]) == 0
+    assert telling().credentials
+    assert telling().tells == "mark"
     save_picture(PICTURE, DRAWN, tmp_path / "p.png")
     assert main(["marks", str(tmp_path / "p.png")]) == 0
     out = capsys.readouterr().out
-    assert "made by AI" in out and "No recipe is inside" in out and "Signed by 'Anna', and not changed since." in out
-    assert main(["marks", "--no-sign", "--tell", "everything"]) == 0 and not telling().credentials and telling().artist == "Anna"
-    assert main(["marks"]) == 0 and "not signed" in capsys.readouterr().out
-    assert main(["marks", str(tmp_path / "gone.png")]) == 2 and main(["marks", "--sign", "A", "--no-sign"]) == 2
+    assert "made by AI" in out
+    assert "No recipe is inside" in out
+    assert "Signed by 'Anna', and not changed since." in out
+    assert main(["marks", "--no-sign", "--tell", "everything"]) == 0
+    assert not telling().credentials
+    assert telling().artist == "Anna"
+    assert main(["marks"]) == 0
+    assert "not signed" in capsys.readouterr().out
+    assert main(["marks", str(tmp_path / "gone.png")]) == 2
+    assert main(["marks", "--sign", "A", "--no-sign"]) == 2
     assert dataclasses.replace(telling(), artist="") == Telling()
 
 

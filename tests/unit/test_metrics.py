@@ -34,7 +34,7 @@ def test_kid_is_unbiased_seeded_and_ordered():
         kid(a[:1], b)
 
 
-@pytest.mark.parametrize("file, name, index", [("065", "cup", 968), ("082", "ladybug", 301), ("089", "daisy", 985)])
+@pytest.mark.parametrize(("file", "name", "index"), [("065", "cup", 968), ("082", "ladybug", 301), ("089", "daisy", 985)])
 def test_the_network_knows_what_it_sees(shared, file, name, index):
     """Classes of ImageNet by their number."""
     archive = zipfile.ZipFile(shared / "data" / "wallpapers.zip")
@@ -50,10 +50,12 @@ def test_features_do_not_hang_on_the_batch():
     net = FeatureNet(size=64)
     whole, seen = net.features(images, batch=5), []
     parts = net.features(images, batch=2, progress=lambda done, all_: seen.append((done, all_)))
-    assert whole.shape == (5, FEATURES) and seen == [(2, 5), (4, 5), (5, 5)]
+    assert whole.shape == (5, FEATURES)
+    assert seen == [(2, 5), (4, 5), (5, 5)]
     np.testing.assert_allclose(whole, parts, atol=1e-3)
     maps = net.net.stage_maps(net.prepare(images))
-    assert [tuple(m.shape[1:]) for m in maps][:2] == [(16, 32, 32), (24, 16, 16)] and maps[-1].shape[1:] == (320, 2, 2)
+    assert [tuple(m.shape[1:]) for m in maps][:2] == [(16, 32, 32), (24, 16, 16)]
+    assert maps[-1].shape[1:] == (320, 2, 2)
 
 
 def test_meter_prefers_what_looks_like_the_data():

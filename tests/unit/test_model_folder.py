@@ -32,21 +32,36 @@ def change(folder, key, value):
 
 
 @pytest.mark.parametrize(
-    "key, value",
+    ("key", "value"),
     [
-        ("z_dim", "16"), ("z_dim", -1), ("z_dim", 1.5), ("z_dim", None), ("w_dim", True), ("c_dim", 10**12),
-        ("mapping_layers", 10**9), ("channel_max", "x"), ("conv_clamp", "x"), ("use_noise", "no"), ("embed_features", [1]),
-        ("mapping_lr_multiplier", float("nan")), ("w_avg_beta", float("inf")), ("resample_filter", ["a"]),
-        ("resample_filter", [1] * 10_000), ("architecture", "what"), ("resolution", 48), ("resolution", 10**9), ("colour", 1),
+        ("z_dim", "16"),
+        ("z_dim", -1),
+        ("z_dim", 1.5),
+        ("z_dim", None),
+        ("w_dim", True),
+        ("c_dim", 10**12),
+        ("mapping_layers", 10**9),
+        ("channel_max", "x"),
+        ("conv_clamp", "x"),
+        ("use_noise", "no"),
+        ("embed_features", [1]),
+        ("mapping_lr_multiplier", float("nan")),
+        ("w_avg_beta", float("inf")),
+        ("resample_filter", ["a"]),
+        ("resample_filter", [1] * 10_000),
+        ("architecture", "what"),
+        ("resolution", 48),
+        ("resolution", 10**9),
+        ("colour", 1),
     ],
-)  # fmt: skip
+)
 def test_a_config_of_the_wrong_kind_is_told_by_its_key(tiny, key, value):
     change(tiny, key, value)
     with pytest.raises(StudioError, match=f"'tiny' has a config.json .*{key}"):
         open_folder(tiny)
 
 
-@pytest.mark.parametrize("key, value", [("channel_base", 1), ("img_channels", 0), ("mapping_layers", 0), ("channel_max", 1 << 24)])
+@pytest.mark.parametrize(("key", "value"), [("channel_base", 1), ("img_channels", 0), ("mapping_layers", 0), ("channel_max", 1 << 24)])
 def test_a_config_that_no_network_can_have(tiny, key, value):
     change(tiny, key, value)
     with pytest.raises(StudioError, match="tiny"):
@@ -142,10 +157,13 @@ def test_a_file_that_may_not_be_read(name):
             open_folder(tiny)
         with as_nobody():
             models, broken = Library([Path(above)]).scan()
-        assert models == [] and [b.path for b in broken] == [tiny]
+        assert models == []
+        assert [b.path for b in broken] == [tiny]
 
 
-@pytest.mark.parametrize("name", ["config.json", "thumbnail.webp", "README.md", "directions.safetensors", "discriminator.safetensors", "plan.toml"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "thumbnail.webp", "README.md", "directions.safetensors", "discriminator.safetensors", "plan.toml"]
+)
 def test_no_file_of_a_folder_is_taken_from_elsewhere(tiny, tmp_path, name):
     outside = tmp_path / "private"
     outside.write_bytes((tiny / name).read_bytes() if (tiny / name).exists() else b"private")
@@ -172,7 +190,7 @@ def test_a_model_does_not_change_when_its_file_is_written_over(tiny):
 
 
 @pytest.mark.parametrize(
-    "family, config, tensors",
+    ("family", "config", "tensors"),
     [
         ("what", {}, {}),
         ("stylegan2", {"resolution": 7}, {}),
@@ -185,10 +203,9 @@ def test_what_is_no_model_never_replaces_one(tiny, family, config, tensors):
     before = open_folder(tiny)
     network = tiny_generator()
     with pytest.raises(StudioError):
-        save_folder(
-            tiny, family, {**dataclasses.asdict(network.config), **config}, {**network.state_dict(), **tensors}, title="New"
-        )
-    assert open_folder(tiny) == before and os.listdir(tiny.parent) == ["tiny"]
+        save_folder(tiny, family, {**dataclasses.asdict(network.config), **config}, {**network.state_dict(), **tensors}, title="New")
+    assert open_folder(tiny) == before
+    assert os.listdir(tiny.parent) == ["tiny"]
 
 
 def test_a_missing_tensor_is_named_on_saving(tiny):
@@ -212,7 +229,8 @@ def test_a_write_that_fails_leaves_the_old_folder(tiny, monkeypatch):
     monkeypatch.setattr("studio.models.folder.model_card", full_disk)  # the last file that is written
     with pytest.raises(OSError, match="No space"):
         save_folder(tiny, "stylegan2", dataclasses.asdict(network.config), network.state_dict(), title="New")
-    assert open_folder(tiny) == before and os.listdir(tiny.parent) == ["tiny"]
+    assert open_folder(tiny) == before
+    assert os.listdir(tiny.parent) == ["tiny"]
 
 
 def test_every_optional_file_goes_in_and_half_precision_keeps_what_would_overflow(tmp_path):
@@ -231,11 +249,15 @@ def test_every_optional_file_goes_in_and_half_precision_keeps_what_would_overflo
         extra={"seen": 3},
     )
     assert torch.equal(read_tensors(info.path / "directions.safetensors")["smile"], directions["smile"])
-    assert (info.path / "plan.toml").read_text() == "seed = 1\n" and info.extra == {"seen": 3} and info.thumbnail is None
+    assert (info.path / "plan.toml").read_text() == "seed = 1\n"
+    assert info.extra == {"seen": 3}
+    assert info.thumbnail is None
     again = build_network(info).state_dict()
     assert torch.equal(again["synthesis.b8.conv0.weight"], state["synthesis.b8.conv0.weight"]), "1e6 is no half"
     assert torch.equal(again["synthesis.b8.conv1.noise_strength"], state["synthesis.b8.conv1.noise_strength"])
-    whole = save_folder(tmp_path / "whole", "stylegan2", dataclasses.asdict(network.config), network.state_dict(), title="W", dtype="float32")
+    whole = save_folder(
+        tmp_path / "whole", "stylegan2", dataclasses.asdict(network.config), network.state_dict(), title="W", dtype="float32"
+    )
     assert (info.path / "model.safetensors").stat().st_size < 0.7 * (whole.path / "model.safetensors").stat().st_size
 
 
@@ -263,16 +285,20 @@ def test_the_card_is_yaml_for_any_title():
         head = yaml.safe_load(card.split("\n---\n")[0])
         assert head["model_name"] == " ".join(title.split())
         assert (head["license"], head["license_name"]) == ("other", "CC-BY-SA 3.0 / GPL 3.0")
-        assert head["library_name"] == "gan-studio" and "gan" in head["tags"]
-        assert "## Data\nBy many." in card and "made by a machine" in card
+        assert head["library_name"] == "gan-studio"
+        assert "gan" in head["tags"]
+        assert "## Data\nBy many." in card
+        assert "made by a machine" in card
     head = yaml.safe_load(model_card("A", "stylegan2", "Apache-2.0").split("\n---\n")[0])
-    assert head["license"] == "apache-2.0" and "license_name" not in head
+    assert head["license"] == "apache-2.0"
+    assert "license_name" not in head
     assert "license" not in yaml.safe_load(model_card("A", "stylegan2").split("\n---\n")[0])
 
 
 def test_config_json_is_the_agreed_form(tiny):
     raw = json.loads((tiny / "config.json").read_text())
-    assert list(raw) == ["format", "family", "title", "classes", "licence", "config", "extra"] and raw["format"] == 1
+    assert list(raw) == ["format", "family", "title", "classes", "licence", "config", "extra"]
+    assert raw["format"] == 1
     atomic_write(tiny / "config.json", json.dumps({**raw, "format": 2}).encode())
     with pytest.raises(StudioError, match="Update the studio"):
         open_folder(tiny)
@@ -286,9 +312,12 @@ def test_examples_of_both_sides(tmp_path):
     config = CycleGANConfig(resolution=16, net="resnet_6blocks", ngf=1, n_layers=1)
     examples = {"A": [Image.new("RGB", (20, 10), c) for c in ("red", "blue")], "B": [Image.new("RGBA", (8, 8))]}
     info = save_folder(tmp_path / "m", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="M", examples=examples)
-    assert [p.name for p in info.examples("A")] == ["a-1.webp", "a-2.webp"] and [p.name for p in info.examples("B")] == ["b-1.webp"]
+    assert [p.name for p in info.examples("A")] == ["a-1.webp", "a-2.webp"]
+    assert [p.name for p in info.examples("B")] == ["b-1.webp"]
     with Image.open(info.examples("A")[0]) as first, Image.open(info.examples("B")[0]) as other:
-        assert first.size == (20, 10) and first.convert("RGB").getpixel((3, 3))[0] > 240 and other.mode == "RGBA"
+        assert first.size == (20, 10)
+        assert first.convert("RGB").getpixel((3, 3))[0] > 240
+        assert other.mode == "RGBA"
     (tmp_path / "elsewhere.webp").write_bytes(info.examples("A")[0].read_bytes())
     (info.path / "examples" / "a-0.webp").symlink_to(tmp_path / "elsewhere.webp")
     assert [p.name for p in info.examples("A")] == ["a-1.webp", "a-2.webp"], "a link might lead to any file of this machine"

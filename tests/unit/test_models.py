@@ -19,11 +19,13 @@ from tests.conftest import save_tiny, tiny_generator
 def test_a_folder_gives_the_network_back(models):
     info = open_folder(models / "tiny")
     again, first = build_network(info).state_dict(), tiny_generator().state_dict()
-    assert again.keys() == first.keys() and all(torch.equal(again[k], first[k]) for k in first)
+    assert again.keys() == first.keys()
+    assert all(torch.equal(again[k], first[k]) for k in first)
     names = {p.name for p in info.path.iterdir()}
     assert names == {"config.json", "model.safetensors", "discriminator.safetensors", "README.md", "thumbnail.webp"}
     card = (info.path / "README.md").read_text()
-    assert card.startswith("---\n") and "made by a machine" in card
+    assert card.startswith("---\n")
+    assert "made by a machine" in card
 
 
 def test_half_precision_on_disk_keeps_vectors_whole(tmp_path):
@@ -80,10 +82,21 @@ def _break(name):
 @pytest.mark.parametrize(
     "fault",
     [
-        "no config", "no weights", "weights cut short", "weights empty", "config no JSON", "config a list", "config huge",
-        "unknown family", "newer format", "classes no words", "absurd resolution", "unknown setting", "setting of odd kind",
+        "no config",
+        "no weights",
+        "weights cut short",
+        "weights empty",
+        "config no JSON",
+        "config a list",
+        "config huge",
+        "unknown family",
+        "newer format",
+        "classes no words",
+        "absurd resolution",
+        "unknown setting",
+        "setting of odd kind",
     ],
-)  # fmt: skip
+)
 def test_a_broken_folder_is_named_and_the_rest_works(models, fault):
     _break(fault)(models / "tiny")
     with pytest.raises(StudioError) as e:
@@ -91,7 +104,8 @@ def test_a_broken_folder_is_named_and_the_rest_works(models, fault):
     assert len(str(e.value)) < 500
     found, broken = Library([models]).scan()
     assert [m.id for m in found] == ["tiny-classes"]
-    assert [b.path.name for b in broken] == ["tiny"] and broken[0].reason
+    assert [b.path.name for b in broken] == ["tiny"]
+    assert broken[0].reason
 
 
 def test_weights_that_do_not_fit_their_config(models):
@@ -128,7 +142,8 @@ def test_library(models, tmp_path):
     assert sorted(m.id for m in found) == ["third", "tiny", "tiny-classes"]
     assert library.get("tiny").path == models / "tiny", "the first root wins"
     assert "comes first" in broken[0].reason
-    assert library.free_name("third") == "third-2" and library.free_name("new") == "new"
+    assert library.free_name("third") == "third-2"
+    assert library.free_name("new") == "new"
     with pytest.raises(StudioError, match="tiny-classes"):
         library.get("tiny-clases")
     for bad in ("", ".", "..", "../other/third", str(other / "third")):
@@ -152,7 +167,8 @@ def test_atomic_writes_leave_nothing_behind(tmp_path):
     atomic_write(target, b"one")
     with pytest.raises(TypeError):
         atomic_write(target, "no bytes")
-    assert target.read_bytes() == b"one" and os.listdir(tmp_path) == ["file"]
+    assert target.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["file"]
     with pytest.raises(RuntimeError), atomic_folder(tmp_path / "folder") as part:
         (part / "a").write_text("half")
         raise RuntimeError
@@ -174,7 +190,8 @@ def test_load_by_name_and_by_folder(models, studio_home):
     assert ws.shape == (2, by_name.num_ws, by_name.w_dim)
     assert torch.equal(ws, by_folder.mapping(torch.from_numpy(z), truncation_psi=0.5))
     image = by_name.synthesis(ws.numpy())
-    assert image.shape == (2, 3, 32, 32) and image.dtype == torch.float32
+    assert image.shape == (2, 3, 32, 32)
+    assert image.dtype == torch.float32
     assert (by_name.resolution, by_name.c_dim, by_name.classes) == (32, 0, ())
 
 

@@ -62,9 +62,11 @@ def evil(tmp_path):
     info = save_tiny(tmp_path / "mine", "evil", c_dim=2)
     config = json.loads((info.path / "config.json").read_text())
     config |= {
-        "title": ATTACK, "licence": ATTACK, "classes": [ATTACK, "\u202eright to left"],
+        "title": ATTACK,
+        "licence": ATTACK,
+        "classes": [ATTACK, "\u202eright to left"],
         "extra": {"imported_from": ATTACK, "offered_by": {"x": [ATTACK]}, "downloaded_from": f"http://[{ATTACK}"},
-    }  # fmt: skip
+    }
     (info.path / "config.json").write_text(json.dumps(config))
     (info.path / "README.md").write_text(HOSTILE)
     (info.path / "x.svg").write_text("<svg onload='window.hacked=1'/>")
@@ -79,7 +81,8 @@ def test_nothing_of_a_hostile_card_runs_or_calls(evil):
     assert [a.get("href") for a in links if a] == ["https://example.org/%22onclick=%22x", "https://example.org"]
     assert all(set(a) <= {"href", "target", "rel", "title"} and a["rel"] == "noopener noreferrer nofollow" for a in links if a)
     pictures = [a for t, a in tags if t == "img"]
-    assert len(pictures) == 2 and all(set(a) == {"alt", "src"} and a["src"].startswith("data:image/webp;base64,") for a in pictures)
+    assert len(pictures) == 2
+    assert all(set(a) == {"alt", "src"} and a["src"].startswith("data:image/webp;base64,") for a in pictures)
     assert "model_name" not in page.card_html(evil[1])
 
 
@@ -87,7 +90,10 @@ def test_a_card_reads_well(tmp_path):
     info = save_tiny(tmp_path, "tiny")
     (info.path / "README.md").write_text("---\na: b\n---\n\n# Tiny tiny\n\nWords, **bold**.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
     text = page.card_html(info)
-    assert "<strong>bold</strong>" in text and "<td>2</td>" in text and "<h1>" not in text and "a: b" not in text
+    assert "<strong>bold</strong>" in text
+    assert "<td>2</td>" in text
+    assert "<h1>" not in text
+    assert "a: b" not in text
     (info.path / "README.md").write_text("---\na: b\n---\n")
     assert page.card_html(info) == ""
     (info.path / "README.md").unlink()
@@ -98,14 +104,15 @@ def test_hostile_facts_are_words(evil):
     library, info = evil
     broken = [Broken(info.path / ATTACK, ATTACK)]
     shown = page.cards_html(library, [info], "evil", ["evil"]) + page.about_html(library, info) + page.broken_html(broken)
-    assert all("onerror" not in a for _, a in Tags(shown).found) and html.escape(ATTACK) in shown
-    assert ATTACK not in shown and "\u202e" not in shown
+    assert all("onerror" not in a for _, a in Tags(shown).found)
+    assert html.escape(ATTACK) in shown
+    assert ATTACK not in shown
+    assert "\u202e" not in shown
 
 
 def test_finding(tmp_path):
-    from tests.unit.test_upscalers import make
-
     from studio.models.folder import save_folder
+    from tests.unit.test_upscalers import make
 
     network = make("srvgg")
     save_tiny(tmp_path, "anna")
@@ -117,9 +124,14 @@ def test_finding(tmp_path):
         return [m.id for m in page.matching(models, what, find)]
 
     assert found() == ["anna", "clara", "sharp"]
-    assert found("draws") == ["anna", "clara"] and found("enlarges") == ["sharp"] and found("translates") == []
-    assert found(find="TINY cla") == ["clara"] and found(find="kind 2") == ["clara"] and found(find="mit") == ["sharp"]
-    assert found("draws", "sharp") == [] and found(find="stylegan2 32 x") == ["anna", "clara"]
+    assert found("draws") == ["anna", "clara"]
+    assert found("enlarges") == ["sharp"]
+    assert found("translates") == []
+    assert found(find="TINY cla") == ["clara"]
+    assert found(find="kind 2") == ["clara"]
+    assert found(find="mit") == ["sharp"]
+    assert found("draws", "sharp") == []
+    assert found(find="stylegan2 32 x") == ["anna", "clara"]
     faces = [face_url(m) for m in models]
     assert [f.partition(";")[0] for f in faces] == ["data:image/webp", "data:image/webp", "data:image/svg+xml"]
 
@@ -133,8 +145,11 @@ def test_where_it_is_from(tmp_path):
     def of(**extra):
         return page.origin(library, dataclasses.replace(anna, extra=extra))
 
-    assert page.origin(library, clara) == "came with the studio" and page.origin(library, offered).startswith("offered by the package")
-    assert of(imported_from="net.pkl") == "imported from net.pkl" and of(training={}) == "trained here" and of() == "added by hand"
+    assert page.origin(library, clara) == "came with the studio"
+    assert page.origin(library, offered).startswith("offered by the package")
+    assert of(imported_from="net.pkl") == "imported from net.pkl"
+    assert of(training={}) == "trained here"
+    assert of() == "added by hand"
     assert of(downloaded_from="https://example.org/a/net.pkl") == "downloaded from example.org"
     assert of(downloaded_from="hub:user/name", imported_from="x.pth") == "from the Hugging Face Hub, user/name"
 
@@ -142,7 +157,8 @@ def test_where_it_is_from(tmp_path):
 def test_every_known_model_has_a_row_and_those_here_have_no_button():
     text = page.known_html(KNOWN, {KNOWN[0].source})
     buttons = [a["data-i"] for t, a in Tags(text).found if t == "button"]
-    assert buttons == [str(i) for i in range(1, len(KNOWN))] and text.count("is here") == 1
+    assert buttons == [str(i) for i in range(1, len(KNOWN))]
+    assert text.count("is here") == 1
 
 
 def test_where_many_come_nothing_can_be_changed(engine):
@@ -152,13 +168,15 @@ def test_where_many_come_nothing_can_be_changed(engine):
         with gr.Tabs() as tabs, gr.Tab("Models"):
             tab = ModelsTab(engine, session, tabs, [], editable=False)
     ids = {b.elem_id for b in app.blocks.values() if getattr(b, "elem_id", None)}
-    assert "models-cards" in ids and "models-export" in ids
+    assert "models-cards" in ids
+    assert "models-export" in ids
     changing = ("add", "files", "url", "repo", "token", "known", "delete", "undo", "bin", "empty", "name", "rename", "duplicate", "forget")
     assert not {f"models-{name}" for name in changing} & ids
     visitor = Session()
     assert set(tab.enter(visitor, "everything", "")) <= set(tab.outputs)
     shown = tab._press(visitor, "everything", "", gr.EventData(None, {"index": 1}))
-    assert set(shown) <= set(tab.outputs) and "tiny-classes" in shown[tab.about]
+    assert set(shown) <= set(tab.outputs)
+    assert "tiny-classes" in shown[tab.about]
 
 
 def test_a_training_that_begins_from_it_is_told_when_it_is_thrown_away(engine):
@@ -169,13 +187,13 @@ def test_a_training_that_begins_from_it_is_told_when_it_is_thrown_away(engine):
 
     needs, needs_not = Plan(base="tiny").to_toml(), Plan(base="tiny-classes").to_toml()
     jobs = [job("queued", needs), job("running", needs_not), job("done", needs), job("paused", "of = 'a newer studio'")]
-    with gr.Blocks():
-        with gr.Tabs() as tabs, gr.Tab("Models"):
-            tab = ModelsTab(engine, gr.State(), tabs, [], lambda: jobs)
+    with gr.Blocks(), gr.Tabs() as tabs, gr.Tab("Models"):
+        tab = ModelsTab(engine, gr.State(), tabs, [], lambda: jobs)
     visitor = Session()
     tab.enter(visitor, "everything", "")
     tab._press(visitor, "everything", "", gr.EventData(None, {"index": 0}))
     told = tab._throw_away(visitor, "everything", "")[tab.undo_note]
-    assert "Set &lt;queued&gt;" in told and told.count("begins from it") == 1
+    assert "Set &lt;queued&gt;" in told
+    assert told.count("begins from it") == 1
     tab._undo(visitor, "everything", "")
     assert engine.library.get("tiny").title == "Tiny tiny"

@@ -62,7 +62,8 @@ def test_damaged_files_never_raise_anything_else(kind):
             assert isinstance(read_recipe(bad), Recipe)
         except StudioError as e:
             told += 1
-            assert e.message and e.hint
+            assert e.message
+            assert e.hint
     assert told > 50
 
 

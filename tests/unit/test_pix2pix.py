@@ -15,7 +15,10 @@ def small(**changes) -> Pix2PixConfig:
 
 def test_the_registry_knows_what_it_can_do():
     family = get_family("pix2pix")
-    assert family.translate and not family.has_w and not family.classes and family.objective == "paired"
+    assert family.translate
+    assert not family.has_w
+    assert not family.classes
+    assert family.objective == "paired"
 
 
 def test_published_counts():
@@ -49,7 +52,8 @@ def test_the_judge_sees_both_pictures():
     torch.manual_seed(0)
     d, x, y = Discriminator(small(input_channels=1)), torch.rand(2, 1, 128, 128), torch.rand(2, 3, 128, 128)
     assert d(x, y).shape == (2, 1, 14, 14)
-    assert not torch.allclose(d(x, y), d(x.flip(3), y)) and not torch.allclose(d(x, y), d(x, y.flip(3)))
+    assert not torch.allclose(d(x, y), d(x.flip(3), y))
+    assert not torch.allclose(d(x, y), d(x, y.flip(3)))
 
 
 # -- what goes in -----------------------------------------------------------------------------------------------------
@@ -61,7 +65,8 @@ def test_grey_is_the_brightness():
     assert torch.equal(grey(x[:, :1]), x[:, :1])
     g = Generator(small(transform="grey")).eval()
     y = torch.rand(1, 3, 128, 128) * 2 - 1
-    assert g.prepare(y).shape == y.shape and torch.allclose(g.prepare(g.prepare(y)), g.prepare(y), atol=1e-6)
+    assert g.prepare(y).shape == y.shape
+    assert torch.allclose(g.prepare(g.prepare(y)), g.prepare(y), atol=1e-6)
     assert torch.equal(g(y), g.G(grey(y).expand(-1, 3, -1, -1)))
 
 
@@ -85,7 +90,8 @@ def test_edges_are_dark_lines_on_white():
     x = torch.ones(1, 3, 64, 64) * 0.8
     x[:, :, 16:48, 16:48] = -0.6
     lines = edges(x)
-    assert lines.shape == (1, 1, 64, 64) and -1 <= lines.min() < -0.5
+    assert lines.shape == (1, 1, 64, 64)
+    assert -1 <= lines.min() < -0.5
     assert lines[0, 0, 32, 32] > 0.99 and lines[0, 0, 4, 4] > 0.99, "flat parts stay white"
     assert lines[0, 0, 32, 16] < -0.3, "the border is drawn, on its dark side"
     # A drawing stays a drawing: one line is one line again.
@@ -93,7 +99,8 @@ def test_edges_are_dark_lines_on_white():
     drawing[:, :, 30:32] = -1
     again = edges(drawing)[0, 0, :, 20]
     dark = (again < 0).nonzero().flatten()
-    assert dark.min() in (29, 30) and dark.max() in (31, 32)
+    assert dark.min() in (29, 30)
+    assert dark.max() in (31, 32)
 
 
 @pytest.mark.parametrize("bad", [dict(transform="sepia"), dict(net="vae"), dict(resolution=64), dict(output_channels=4)])

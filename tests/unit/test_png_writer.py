@@ -49,7 +49,8 @@ def test_profile_and_recipe_go_along(tmp_path):
     (tmp_path / "p.png").write_bytes(encoded(picture(3, np.uint8), [7], profile=profile, texts=texts_of(RECIPE)))
     assert read_recipe(tmp_path / "p.png") == RECIPE
     with Image.open(tmp_path / "p.png") as image:
-        assert image.info["icc_profile"] == profile and "enlarged" in image.text["parameters"]
+        assert image.info["icc_profile"] == profile
+        assert "enlarged" in image.text["parameters"]
 
 
 def test_files_are_as_small_as_those_of_others():
@@ -62,7 +63,8 @@ def test_files_are_as_small_as_those_of_others():
 def test_much_data_is_cut_into_chunks():
     pixels = np.random.default_rng(0).integers(0, 256, (900, 800, 3), dtype=np.uint8)
     data = encoded(pixels, list(range(100, 900, 100)))
-    assert data.count(b"IDAT") >= 3 and np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+    assert data.count(b"IDAT") >= 3
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
 
 
 def test_rows_are_counted():

@@ -20,7 +20,7 @@ def test_brightness_is_that_of_bt601():
 
 # scikit-image 0.26: peak_signal_noise_ratio(range 255), and structural_similarity(gaussian_weights, sigma 1.5, biased covariance,
 # data_range 255), both on Y after the border was cut away.
-@pytest.mark.parametrize("border, wanted_psnr, wanted_ssim", [(0, 28.209393557, 0.971104651), (4, 28.094000935, 0.972660424)])
+@pytest.mark.parametrize(("border", "wanted_psnr", "wanted_ssim"), [(0, 28.209393557, 0.971104651), (4, 28.094000935, 0.972660424)])
 def test_both_agree_with_scikit_image(two, border, wanted_psnr, wanted_ssim):
     assert psnr(*two, border) == pytest.approx(wanted_psnr, abs=1e-6)
     assert ssim(*two, border) == pytest.approx(wanted_ssim, abs=1e-6)
@@ -43,7 +43,8 @@ def test_ssim_by_its_definition(two):
 
 
 def test_edges_of_the_scales(two):
-    assert psnr(two[0], two[0]) == float("inf") and ssim(two[0], two[0]) == pytest.approx(1)
+    assert psnr(two[0], two[0]) == float("inf")
+    assert ssim(two[0], two[0]) == pytest.approx(1)
     grey = np.full((20, 20, 3), 100, np.uint8)
     # One level of grey is 219 / 255 of a level of Y.
     assert psnr(grey, grey + 1) == pytest.approx(20 * np.log10(255 / (219 / 255)))

@@ -35,7 +35,8 @@ def test_every_form_gives_the_recipe_back(recipe, tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (9, 8, 3), dtype=np.uint8)
     for kind in ("png", "webp"):
         path = save_picture(picture, recipe, tmp_path / f"p.{kind}")
-        assert read_recipe(path) == recipe and read_recipe(path.read_bytes()) == recipe
+        assert read_recipe(path) == recipe
+        assert read_recipe(path.read_bytes()) == recipe
         assert np.array_equal(np.asarray(Image.open(path)), picture)
         assert b"trainedAlgorithmicMedia" in path.read_bytes()
     assert read_recipe(encode(picture, recipe, "webp", 80)) == recipe
@@ -44,14 +45,26 @@ def test_every_form_gives_the_recipe_back(recipe, tmp_path):
 
 def test_equal_recipes_have_one_key_and_others_another():
     assert Recipe(model="m", psi=0.0).key() == Recipe(model="m", psi=-0.0).key()
-    assert PLAIN.key() != PLAIN.replace(psi=0.5).key() and len(PLAIN.key()) == 16
+    assert PLAIN.key() != PLAIN.replace(psi=0.5).key()
+    assert len(PLAIN.key()) == 16
     assert Recipe(model="m", psi=np.float32(0.5)) == Recipe(model="m", psi=0.5)
 
 
 def test_the_order_of_keys_is_fixed():
     assert list(json.loads(FULL.to_json())) == [
-        "version", "model", "model_hash", "seeds", "latent", "psi", "cutoff", "classes", "edits", "mixes", "noise", "transform",
-    ]  # fmt: skip
+        "version",
+        "model",
+        "model_hash",
+        "seeds",
+        "latent",
+        "psi",
+        "cutoff",
+        "classes",
+        "edits",
+        "mixes",
+        "noise",
+        "transform",
+    ]
     shuffled = dict(reversed(json.loads(FULL.to_json()).items()))
     assert Recipe.from_dict(shuffled).to_json() == FULL.to_json()
 
@@ -114,19 +127,35 @@ def test_a_short_recipe_is_short():
 def test_bad_values_are_told_in_a_sentence(make):
     with pytest.raises(StudioError) as e:
         make()
-    assert e.value.message.endswith(".") and e.value.hint
+    assert e.value.message.endswith(".")
+    assert e.value.hint
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "null", '{"model": "m", "psi": ' + "9" * 5000 + "}", '{"model": "\\ud800"}', b"\xff\xfe\x00", '{"model": "m", "psi": 1e999}',
-         "[]", "{", '{"model": 3}', '{"version": 2, "model": "m"}', '{"model": "m", "colour": 1}',
-        '{"model": "m", "seeds": 3}', '{"model": "m", "seeds": [{"sed": 1}]}', '{"model": "m", "seeds": [3]}',
-        '{"model": "m", "latent": 7}', '{"model": "m", "psi": NaN}', '{"model": "m", "noise": []}', '{"model": "m", "transform": 3}',
-        '{"model": "m", "transform": {"z": 1}}', '{"model":' + "[" * 100_000,
+        "",
+        "null",
+        '{"model": "m", "psi": ' + "9" * 5000 + "}",
+        '{"model": "\\ud800"}',
+        b"\xff\xfe\x00",
+        '{"model": "m", "psi": 1e999}',
+        "[]",
+        "{",
+        '{"model": 3}',
+        '{"version": 2, "model": "m"}',
+        '{"model": "m", "colour": 1}',
+        '{"model": "m", "seeds": 3}',
+        '{"model": "m", "seeds": [{"sed": 1}]}',
+        '{"model": "m", "seeds": [3]}',
+        '{"model": "m", "latent": 7}',
+        '{"model": "m", "psi": NaN}',
+        '{"model": "m", "noise": []}',
+        '{"model": "m", "transform": 3}',
+        '{"model": "m", "transform": {"z": 1}}',
+        '{"model":' + "[" * 100_000,
     ],
-)  # fmt: skip
+)
 def test_bad_json_is_told(text):
     with pytest.raises(StudioError):
         Recipe.from_json(text)

@@ -11,22 +11,29 @@ from studio.ui.serving import TABS, Serving, is_loopback, listed, strangers_may_
 
 def test_by_default_everything_is_served():
     serving = Serving()
-    assert serving.shown == tuple(TABS) and serving.training and serving.editable and serving.queue_size is None
+    assert serving.shown == tuple(TABS)
+    assert serving.training
+    assert serving.editable
+    assert serving.queue_size is None
 
 
 def test_visitors_neither_train_nor_edit_and_their_work_has_limits():
     serving = Serving(visitors=True)
     assert serving.shown == tuple(t for t in TABS if t not in ("train", "share"))
-    assert not serving.training and not serving.editable and serving.queue_size and serving.concurrency
+    assert not serving.training
+    assert not serving.editable
+    assert serving.queue_size
+    assert serving.concurrency
     assert Serving(visitors=True, queue_size=3, concurrency=1).queue_size == 3
 
 
 def test_a_choice_of_models_is_fixed():
-    assert not Serving(models=("a",)).training and not Serving(models=("a",)).editable
+    assert not Serving(models=("a",)).training
+    assert not Serving(models=("a",)).editable
 
 
 @pytest.mark.parametrize(
-    "wrong, words",
+    ("wrong", "words"),
     [
         (dict(tabs=("explore", "paint")), "no tab 'paint'"),
         (dict(tabs=()), "No tab is left"),
@@ -47,7 +54,8 @@ def test_only_the_chosen_models_are_listed_and_can_be_used(engine, models):
     (models / "broken").mkdir()
     (models / "broken" / "config.json").write_text("{")
     build(engine, None, Serving(models=("tiny",)))
-    assert [m.id for m in engine.library.scan()[0]] == ["tiny"] and engine.library.scan()[1] == []
+    assert [m.id for m in engine.library.scan()[0]] == ["tiny"]
+    assert engine.library.scan()[1] == []
     engine.render(Recipe(model="tiny"))
     for use in (engine.render, engine.stamped, engine.check, lambda r: engine.model(r.model)):
         with pytest.raises(StudioError, match="'tiny-classes' is not in this studio. Here are: tiny."):
@@ -81,7 +89,9 @@ def test_an_offered_model_that_was_not_chosen_is_not_taken(tmp_path):
         library.get("offered")
 
 
-@pytest.mark.parametrize("tabs", [*((t,) for t in TABS if t != "train"), ("mix", "classes"), ("translate", "upscale"), ("explore", "upscale")])
+@pytest.mark.parametrize(
+    "tabs", [*((t,) for t in TABS if t != "train"), ("mix", "classes"), ("translate", "upscale"), ("explore", "upscale")]
+)
 def test_only_the_chosen_tabs_are_built(engine, studio_home, tabs):
     app = build(engine, None, Serving(tabs=tabs))
     labels = {b.id: b.label for b in app.blocks.values() if type(b).__name__ == "Tab" and b.id in TABS}
@@ -95,19 +105,25 @@ def test_only_the_chosen_tabs_are_built(engine, studio_home, tabs):
 def test_without_training_no_handler_of_the_queue_is_there(engine, studio_home):
     app = build(engine, None, Serving(training=False))
     modules = {inner.__module__ for f in app.fns.values() if f.fn for inner in [getattr(f.fn, "__wrapped__", f.fn)]}
-    assert "studio.ui.explore" in modules and not modules & {"studio.ui.train", "studio.ui.zone"}
+    assert "studio.ui.explore" in modules
+    assert not modules & {"studio.ui.train", "studio.ui.zone"}
 
 
 def test_words_of_the_command_line(monkeypatch):
     for name in ("GRADIO_SERVER_NAME", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
-    assert listed(None) is None and listed("") == () and listed(" explore, mix ,") == ("explore", "mix")
+    assert listed(None) is None
+    assert listed("") == ()
+    assert listed(" explore, mix ,") == ("explore", "mix")
     assert all(is_loopback(h) for h in (None, "localhost", "127.0.0.1", "127.1.2.3", "::1"))
     assert not any(is_loopback(h) for h in ("0.0.0.0", "::", "192.168.1.4", "studio.example"))
-    assert strangers_may_come(None, True, ()) and strangers_may_come("0.0.0.0", False, ())
-    assert not strangers_may_come(None, False, ()) and not strangers_may_come("0.0.0.0", True, ("ada:secret",))
+    assert strangers_may_come(None, True, ())
+    assert strangers_may_come("0.0.0.0", False, ())
+    assert not strangers_may_come(None, False, ())
+    assert not strangers_may_come("0.0.0.0", True, ("ada:secret",))
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
-    assert strangers_may_come(None, False, ()) and not strangers_may_come("127.0.0.1", False, ())
+    assert strangers_may_come(None, False, ())
+    assert not strangers_may_come("127.0.0.1", False, ())
     monkeypatch.delenv("GRADIO_SERVER_NAME")
     monkeypatch.setenv("SPACE_ID", "ada/studio")
     assert strangers_may_come(None, False, ())

@@ -16,7 +16,8 @@ def test_home_follows_the_environment(tmp_path, monkeypatch):
     for name in ("one", "two"):
         monkeypatch.setenv("STUDIO_HOME", str(tmp_path / name))
         assert get_settings().home == tmp_path / name and not (tmp_path / name).exists(), "asking makes nothing"
-        assert get_settings().runs == tmp_path / name / "runs" and (tmp_path / name / "runs").is_dir()
+        assert get_settings().runs == tmp_path / name / "runs"
+        assert (tmp_path / name / "runs").is_dir()
     monkeypatch.delenv("STUDIO_HOME")
     assert get_settings().home == Path.home() / "gan-studio"
     monkeypatch.setenv("STUDIO_HOME", "~/elsewhere")
@@ -26,7 +27,8 @@ def test_home_follows_the_environment(tmp_path, monkeypatch):
 def test_each_thing_has_its_folder(studio_home):
     settings = get_settings()
     for name in ("models", "outputs", "runs", "cache", "datasets"):
-        assert getattr(settings, name) == studio_home / name and (studio_home / name).is_dir()
+        assert getattr(settings, name) == studio_home / name
+        assert (studio_home / name).is_dir()
 
 
 def test_a_write_that_is_killed_leaves_the_old_file_and_hides_its_part(tmp_path):
@@ -39,7 +41,8 @@ def test_a_write_that_is_killed_leaves_the_old_file_and_hides_its_part(tmp_path)
         "settings.atomic_write(sys.argv[1], b'new' * 1000)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(target)])
-    assert done.returncode != 0 and target.read_bytes() == b"old"
+    assert done.returncode != 0
+    assert target.read_bytes() == b"old"
     assert all(name == "file" or name.startswith(".") for name in os.listdir(tmp_path))
     atomic_write(target, b"new")
     assert target.read_bytes() == b"new"
@@ -70,6 +73,7 @@ def test_a_file_in_the_way_of_a_folder_is_told(tmp_path):
 
 def test_errors_keep_their_two_sentences():
     error = StudioError("It is wrong.", "Do this.")
-    assert str(error) == "It is wrong. Do this." and str(StudioError("It is wrong.")) == "It is wrong."
+    assert str(error) == "It is wrong. Do this."
+    assert str(StudioError("It is wrong.")) == "It is wrong."
     again = pickle.loads(pickle.dumps(error))  # they cross the border of a worker process
     assert (again.message, again.hint) == ("It is wrong.", "Do this.")

@@ -44,11 +44,15 @@ def test_pairs_are_shown_side_by_side_and_strays_by_name(store, add):
     a = add("sketches", [f"{i}.png" for i in range(9)] + ["<lone>.png"])
     b = add("paintings", [f"{i}.png" for i in range(9)] + ["late.png"], first=12)
     text = preview_html(get_goal("pairs"), store, a, b, "centre", WHITE)
-    assert "9 pairs found" in text and text.count("<figure>") == 6
+    assert "9 pairs found" in text
+    assert text.count("<figure>") == 6
     shown = pictures(text)
     # Of each pair the blues and greens are alike, and the red is that of its own name.
     assert [int(y[80, 80, 0]) - int(x[80, 80, 0]) for x, y in zip(shown[::2], shown[1::2], strict=True)] == [9 * 12] * 6
-    assert "Without a partner in A (1)" in text and "lone" in text and "late.png" in text and "<lone>" not in text
+    assert "Without a partner in A (1)" in text
+    assert "lone" in text
+    assert "late.png" in text
+    assert "<lone>" not in text
 
 
 def test_without_pairs_or_with_one_set_twice_it_is_said(store, add):
@@ -57,7 +61,11 @@ def test_without_pairs_or_with_one_set_twice_it_is_said(store, add):
     for goal in ("pairs", "restyle"):
         assert "the same set" in preview_html(get_goal(goal), store, a, a, "centre", WHITE)
     assert preview_html(get_goal("restyle"), store, a, b, "centre", WHITE) == ""
-    assert preview_html(get_goal("pairs"), store, a, None, "centre", WHITE) == preview_html(get_goal("draw"), store, a, None, "centre", WHITE) == ""
+    assert (
+        preview_html(get_goal("pairs"), store, a, None, "centre", WHITE)
+        == preview_html(get_goal("draw"), store, a, None, "centre", WHITE)
+        == ""
+    )
 
 
 def test_what_goes_in_is_made_of_the_pictures(store, add):
@@ -65,12 +73,15 @@ def test_what_goes_in_is_made_of_the_pictures(store, add):
     grey = pictures(preview_html(get_goal("colour"), store, a, None, "centre", WHITE))
     lines = pictures(preview_html(get_goal("fill"), store, a, None, "centre", WHITE))
     assert len(grey) == len(lines) == 4
-    assert np.ptp(grey[0].astype(int), axis=2).max() <= 1 and np.ptp(grey[1].astype(int), axis=2).max() > 50
+    assert np.ptp(grey[0].astype(int), axis=2).max() <= 1
+    assert np.ptp(grey[1].astype(int), axis=2).max() > 50
     assert np.ptp(lines[0].astype(int), axis=2).max() <= 1 and (lines[0] > 250).mean() > 0.7 and lines[0].min() < 100, "lines on white"
 
 
 def test_a_sheet_of_a_translator_has_its_rows_named(tmp_path):
     Image.new("RGB", (8, 3)).save(tmp_path / "x.webp")
     text = sheet_html(Sample(0.25, tmp_path / "x.webp", ("A", "A->B", "B")))
-    assert "<span>A → B</span>" in text.replace("&rarr;", "→") and "what was wanted" in text and "0.25 thousand" in text
+    assert "<span>A → B</span>" in text.replace("&rarr;", "→")
+    assert "what was wanted" in text
+    assert "0.25 thousand" in text
     assert "64 latents" in sheet_html(Sample(12.5, tmp_path / "x.webp"))

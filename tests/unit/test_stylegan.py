@@ -42,9 +42,11 @@ def test_shapes_are_those_of_the_full_picture(grown):
     d.set_grown(grown)
     c = torch.eye(3)[[0, 1, 2, 0]]
     ws = g.mapping(torch.randn(4, 16), c)
-    assert ws.shape == (4, 8, 16) and g.num_ws == 8
+    assert ws.shape == (4, 8, 16)
+    assert g.num_ws == 8
     img = g.synthesis(ws)
-    assert img.shape == (4, 3, 32, 32) and img.dtype == torch.float32
+    assert img.shape == (4, 3, 32, 32)
+    assert img.dtype == torch.float32
     assert d(img, c).shape == (4, 1)
     cell = 32 // (4 << math.ceil(grown))  # every pixel of the stage is a square of equal ones
     assert torch.equal(img, img[:, :, ::cell, ::cell].repeat_interleave(cell, 2).repeat_interleave(cell, 3))
@@ -195,7 +197,7 @@ def test_the_gradient_reaches_the_active_blocks_and_no_others(grown):
             assert p.grad is None or p.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("grown, blocks", [(0, {4}), (1, {4, 8}), (1.5, {4, 8, 16}), (2, {4, 8, 16}), (4, {4, 8, 16, 32, 64})])
+@pytest.mark.parametrize(("grown", "blocks"), [(0, {4}), (1, {4, 8}), (1.5, {4, 8, 16}), (2, {4, 8, 16}), (4, {4, 8, 16, 32, 64})])
 def test_a_stage_costs_its_own_blocks_only(grown, blocks):
     g, d = make_generator(resolution=64), make_discriminator(resolution=64)
     g.set_grown(grown)
@@ -206,11 +208,14 @@ def test_a_stage_costs_its_own_blocks_only(grown, blocks):
         ran.add(names[module])
         sizes.add(output.shape[-1])
 
-    names = {m: int(n.split("b")[1].split(".")[0]) for p in (g, d) for n, m in p.named_modules() if n.endswith(("conv0", "conv1", "b4.conv"))}
+    names = {
+        m: int(n.split("b")[1].split(".")[0]) for p in (g, d) for n, m in p.named_modules() if n.endswith(("conv0", "conv1", "b4.conv"))
+    }
     for module in names:
         module.register_forward_hook(hook)
     d(g(torch.randn(1, 16)))
-    assert ran == blocks and sizes == blocks
+    assert ran == blocks
+    assert sizes == blocks
 
 
 def test_equalised_layers_keep_the_variance():
@@ -249,7 +254,8 @@ def test_noise_modes():
     assert torch.equal(none, network.synthesis(ws, noise_strength=0.0))
     assert torch.equal(network.synthesis(ws), network.synthesis(ws))
     draw = [network.synthesis(ws, noise_mode="random", generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
+    assert torch.equal(draw[0], draw[1])
+    assert not torch.equal(draw[0], draw[2])
     assert not torch.equal(none, network.synthesis(ws))
 
 
@@ -302,7 +308,8 @@ def test_how_far_it_has_grown_travels_with_the_weights(tmp_path):
     assert torch.equal(copy.deepcopy(g).synthesis(ws), g.synthesis(ws))
     again = make_discriminator()
     again.load_state_dict(d.state_dict())
-    assert torch.equal(again(x), d(x)) and torch.equal(copy.deepcopy(d)(x), d(x))
+    assert torch.equal(again(x), d(x))
+    assert torch.equal(copy.deepcopy(d)(x), d(x))
     save_folder(tmp_path / "half", "stylegan", dataclasses.asdict(g.config), g.state_dict(), title="Half", dtype="float32")
     assert torch.equal(build_network(open_folder(tmp_path / "half")).synthesis(ws), g.synthesis(ws))
 
@@ -318,7 +325,9 @@ def test_a_stage_that_is_not_there_is_refused():
         assert g.synthesis.growth() == (newest, 1.0)
 
 
-@pytest.mark.parametrize("bad", [dict(resolution=48), dict(resolution=4), dict(resolution=2048), dict(channel_base=16), dict(channel_max=0)])
+@pytest.mark.parametrize(
+    "bad", [dict(resolution=48), dict(resolution=4), dict(resolution=2048), dict(channel_base=16), dict(channel_max=0)]
+)
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):
         StyleGANConfig(**{**dict(resolution=64), **bad})
@@ -352,6 +361,9 @@ def test_it_learns_colours_while_it_grows():
         logits = d(real)
         loss.d(logits, d(fake.detach())).mean().add(0.5 * gradient_power(logits, real).mean()).backward()
         opt_d.step()
-    assert stages[0] == 0 and stages[-1] == 2 and any(0 < s < 1 for s in stages) and any(1 < s < 2 for s in stages)
+    assert stages[0] == 0
+    assert stages[-1] == 2
+    assert any(0 < s < 1 for s in stages)
+    assert any(1 < s < 2 for s in stages)
     assert before > 0.4
     assert off() < 0.2

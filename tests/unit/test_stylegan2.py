@@ -112,7 +112,8 @@ def test_noise_modes():
     none = network.synthesis(ws, noise_mode="none")
     assert torch.equal(none, network.synthesis(ws, noise_strength=0.0))
     draw = [network.synthesis(ws, noise_mode="random", generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
+    assert torch.equal(draw[0], draw[1])
+    assert not torch.equal(draw[0], draw[2])
     assert not torch.equal(none, network.synthesis(ws))
 
 
@@ -127,7 +128,8 @@ def test_discriminator_uses_the_class():
     d = Discriminator(tiny_config(c_dim=4))
     x = torch.randn(4, 3, 32, 32)
     a, b = d(x, torch.eye(4)), d(x, torch.eye(4).roll(1, 0))
-    assert a.shape == (4, 1) and not torch.allclose(a, b)
+    assert a.shape == (4, 1)
+    assert not torch.allclose(a, b)
 
 
 @pytest.mark.parametrize("bad", [dict(resolution=48), dict(resolution=10**9), dict(architecture="what")])

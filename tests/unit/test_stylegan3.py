@@ -64,7 +64,8 @@ def test_filters_of_the_reference_are_ours(shared):
 @pytest.mark.parametrize("taps", [12, 13])
 def test_radial_filters_are_round_and_low_pass(taps):
     f = lowpass(taps, 4.0, 6.0, 32.0, radial=True)
-    assert f.shape == (taps, taps) and float(f.sum()) == pytest.approx(1, abs=1e-6)
+    assert f.shape == (taps, taps)
+    assert float(f.sum()) == pytest.approx(1, abs=1e-6)
     for other in (f.t(), f.flip(0), f.flip(1)):
         torch.testing.assert_close(f, other)
     # Along the axes and along the diagonal, equally far from the middle: the response is the same.
@@ -75,10 +76,12 @@ def test_radial_filters_are_round_and_low_pass(taps):
 
     for frequency in (1.0, 4.0, 7.0):
         assert response(frequency, 0) == pytest.approx(response(frequency / math.sqrt(2), frequency / math.sqrt(2)), abs=0.02)
-    assert response(1, 0) > 0.9 and response(4, 0) == pytest.approx(0.45, abs=0.06)  # the window takes a little
+    assert response(1, 0) > 0.9
+    assert response(4, 0) == pytest.approx(0.45, abs=0.06)
     assert abs(response(10, 0)) < 0.03
     separable = lowpass(taps, 4.0, 6.0, 32.0)
-    assert separable.shape == (taps,) and not torch.allclose(torch.outer(separable, separable), f, atol=1e-3)
+    assert separable.shape == (taps,)
+    assert not torch.allclose(torch.outer(separable, separable), f, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(12,), (12, 12)])
@@ -134,7 +137,8 @@ def test_a_place_is_left_as_it_was_found():
     with pytest.raises(RuntimeError), synthesis.placed(0.3, 0, 10):
         assert not torch.equal(synthesis(ws), before)
         raise RuntimeError
-    assert torch.equal(synthesis(ws), before) and "input.transform" in synthesis.state_dict()
+    assert torch.equal(synthesis(ws), before)
+    assert "input.transform" in synthesis.state_dict()
 
 
 def test_going_on_from_any_step_gives_the_same_bits():
@@ -142,7 +146,8 @@ def test_going_on_from_any_step_gives_the_same_bits():
     ws = network.mapping(torch.randn(1, 16))
     trace = []
     full = network.synthesis(ws, trace=trace)
-    assert full.shape == (1, 3, 32, 32) and full.dtype == torch.float32
+    assert full.shape == (1, 3, 32, 32)
+    assert full.dtype == torch.float32
     steps = network.synthesis.steps
     assert [s.w_index for s in steps] == list(range(network.num_ws))
     for i, state in enumerate(trace):
@@ -169,10 +174,24 @@ def test_the_published_sizes():
     """The names of the layers of the public 1024 px checkpoint of configuration R spell out sizes and widths."""
     with torch.device("meta"):
         r = Generator(StyleGAN3Config(resolution=1024, channel_base=65536, channel_max=1024, **R))
-    assert r.num_ws == 16 and r.synthesis.layer_names == [
-        "L0_36_1024", "L1_36_1024", "L2_52_1024", "L3_52_1024", "L4_84_1024", "L5_148_1024", "L6_148_1024", "L7_276_645",
-        "L8_276_406", "L9_532_256", "L10_1044_161", "L11_1044_102", "L12_1044_64", "L13_1024_64", "L14_1024_3",
-    ]  # fmt: skip
+    assert r.num_ws == 16
+    assert r.synthesis.layer_names == [
+        "L0_36_1024",
+        "L1_36_1024",
+        "L2_52_1024",
+        "L3_52_1024",
+        "L4_84_1024",
+        "L5_148_1024",
+        "L6_148_1024",
+        "L7_276_645",
+        "L8_276_406",
+        "L9_532_256",
+        "L10_1044_161",
+        "L11_1044_102",
+        "L12_1044_64",
+        "L13_1024_64",
+        "L14_1024_3",
+    ]
     layers = [getattr(r.synthesis, name) for name in r.synthesis.layer_names]
     assert layers[0].weight.shape == (1024, 1024, 1, 1)
     assert [0 if layer.down_filter is None else layer.down_filter.ndim for layer in layers] == [2] * 12 + [1, 1, 0]
@@ -181,12 +200,22 @@ def test_the_published_sizes():
 @pytest.mark.parametrize(
     "bad",
     [
-        dict(resolution=48), dict(resolution=10**9), dict(num_layers=0), dict(num_layers=500), dict(num_critical=5),
+        dict(resolution=48),
+        dict(resolution=10**9),
+        dict(num_layers=0),
+        dict(num_layers=500),
+        dict(num_critical=5),
         dict(filter_size=10**6),
-        dict(lrelu_upsampling=3), dict(margin_size=10**9), dict(first_cutoff=0.0), dict(first_cutoff=math.nan), dict(first_stopband=1.0),
-        dict(channel_base=0), dict(conv_kernel=2), dict(last_stopband_rel=math.inf),
+        dict(lrelu_upsampling=3),
+        dict(margin_size=10**9),
+        dict(first_cutoff=0.0),
+        dict(first_cutoff=math.nan),
+        dict(first_stopband=1.0),
+        dict(channel_base=0),
+        dict(conv_kernel=2),
+        dict(last_stopband_rel=math.inf),
     ],
-)  # fmt: skip
+)
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError):
         StyleGAN3Config(**{**dict(resolution=32, num_layers=5), **bad})

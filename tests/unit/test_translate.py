@@ -64,13 +64,17 @@ def apart(a: Image.Image, b: Image.Image) -> int:
 MODELS = {
     f"cyclegan {net} {norm} {up}": lambda net=net, norm=norm, up=up: cyclegan(net=net, norm=norm, upsampling=up)
     for net, norm, up in [
-        ("resnet_6blocks", "instance", "transposed"), ("resnet_9blocks", "instance", "resize"), ("resnet_6blocks", "batch", "transposed"),
-        ("unet_128", "instance", "transposed"), ("unet_256", "batch", "resize"), ("unet_256", "instance", "transposed"),
+        ("resnet_6blocks", "instance", "transposed"),
+        ("resnet_9blocks", "instance", "resize"),
+        ("resnet_6blocks", "batch", "transposed"),
+        ("unet_128", "instance", "transposed"),
+        ("unet_256", "batch", "resize"),
+        ("unet_256", "instance", "transposed"),
     ]
 } | {
     "pix2pix edges": lambda: pix2pix(transform="edges", input_channels=1),
     "pix2pix grey": lambda: pix2pix(transform="grey", output_channels=1, dropout=True),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
@@ -156,9 +160,14 @@ def test_the_maps_of_half_a_picture_are_what_is_kept():
 
 def test_nothing_is_left_in_memory():
     model = cyclegan()
-    passes = plan_passes(model.network.generator("AtoB"), Pixels(np.asarray(scene(64, 64)), lambda x: x, 0, torch.device("cpu")),
-                         torch.device("cpu"), lambda box, x: None)  # fmt: skip
-    assert passes[-1].store is None and not any(p.store and p.store.data is not None for p in passes)
+    passes = plan_passes(
+        model.network.generator("AtoB"),
+        Pixels(np.asarray(scene(64, 64)), lambda x: x, 0, torch.device("cpu")),
+        torch.device("cpu"),
+        lambda box, x: None,
+    )
+    assert passes[-1].store is None
+    assert not any(p.store and p.store.data is not None for p in passes)
 
 
 @pytest.mark.parametrize("net", ["resnet_6blocks", "unet_128"])
@@ -168,7 +177,8 @@ def test_maps_on_disk_when_memory_does_not_hold_them(net, monkeypatch, studio_ho
     monkeypatch.setattr(memory_module, "free_bytes", lambda device: 0)
     made, from_file = [], torch.from_file
     monkeypatch.setattr(torch, "from_file", lambda *args, **kwargs: made.append(from_file(*args, **kwargs)) or made[-1])
-    assert apart(model.translate(image, tile=96), in_memory) == 0 and len(made) > 10
+    assert apart(model.translate(image, tile=96), in_memory) == 0
+    assert len(made) > 10
     assert list((studio_home / "cache").iterdir()) == []
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
     with pytest.raises(NoRoom):
@@ -181,7 +191,8 @@ def test_maps_on_disk_when_memory_does_not_hold_them(net, monkeypatch, studio_ho
 def count_steps(model: Model, image: Image.Image, tile=None) -> int:
     told = []
     model.translate(image, tile=tile, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (1000, 1000) and told == sorted(told)
+    assert told[-1] == (1000, 1000)
+    assert told == sorted(told)
     return len(told)
 
 
@@ -209,7 +220,9 @@ def test_when_memory_runs_out_pieces_get_smaller(monkeypatch):
     with torch.inference_mode():
         steps = translate_module.translating(model.network, image, "AtoB", None, lambda: room.append(1))
         *_, (done, total) = list_and_result(steps, found := [])
-    assert apart(found[0], whole) <= 1 and done == pytest.approx(total) and len(failed) == len(room) >= 2
+    assert apart(found[0], whole) <= 1
+    assert done == pytest.approx(total)
+    assert len(failed) == len(room) >= 2
 
 
 def list_and_result(steps, found: list) -> list:
@@ -265,7 +278,8 @@ def test_modes(model, mode, tile):
     else:
         image = plain.convert("LAB" if mode == "LAB" else mode) if mode != "LAB" else Image.new("LAB", plain.size, (120, 140, 130))
     out = model.translate(image, tile=tile)
-    assert out.size == plain.size and out.mode == ("RGBA" if mode in ("LA", "PA", "RGBA", "RGBa") else "RGB")
+    assert out.size == plain.size
+    assert out.mode == ("RGBA" if mode in ("LA", "PA", "RGBA", "RGBa") else "RGB")
     if mode in ("I;16", "L"):
         assert apart(out, model.translate(plain.convert("L").convert("RGB"), tile=tile)) == 0
     if mode in ("CMYK", "YCbCr"):
@@ -280,7 +294,8 @@ def test_transparency_is_kept_and_what_lies_below_it_is_not_seen(model, tile):
     image.putalpha(Image.fromarray(alpha))
     other = Image.composite(image, Image.new("RGBA", image.size, (255, 0, 0, 0)), Image.fromarray(np.uint8(alpha > 0) * 255))
     out = model.translate(image, tile=tile)
-    assert np.array_equal(np.asarray(out.getchannel("A")), alpha) and apart(out, model.translate(other, tile=tile)) == 0
+    assert np.array_equal(np.asarray(out.getchannel("A")), alpha)
+    assert apart(out, model.translate(other, tile=tile)) == 0
 
 
 def test_an_animation_gives_its_first_frame(model):
@@ -299,7 +314,8 @@ def test_a_16_bit_png(model):
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(scene(24, 20).convert("L")).astype(np.uint16) * 257).save(buffer, "PNG")
     with Image.open(buffer) as image:
-        assert image.mode.startswith("I") and apart(model.translate(image), model.translate(scene(24, 20).convert("L"))) == 0
+        assert image.mode.startswith("I")
+        assert apart(model.translate(image), model.translate(scene(24, 20).convert("L"))) == 0
 
 
 def test_what_cannot_be_used_is_told(model):
@@ -307,9 +323,12 @@ def test_what_cannot_be_used_is_told(model):
     scene(200, 200).save(buffer, "PNG")
     cut = Image.open(io.BytesIO(buffer.getvalue()[:20000]))
     for bad, words in (
-        ("a.png", "A picture is wanted"), (Image.new("RGB", (0, 5)), "0 x 5 pixels"), (Image.new("L", (5, 0)), "5 x 0 pixels"),
-        (Image.new("1", (MAX_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"), (cut, "cannot be read"),
-    ):  # fmt: skip
+        ("a.png", "A picture is wanted"),
+        (Image.new("RGB", (0, 5)), "0 x 5 pixels"),
+        (Image.new("L", (5, 0)), "5 x 0 pixels"),
+        (Image.new("1", (MAX_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),
+        (cut, "cannot be read"),
+    ):
         with pytest.raises(StudioError, match=words):
             model.translate(bad)
     for tile in (0, 31, -5, 64.0, "64", True):
@@ -322,4 +341,5 @@ def test_sixty_megapixels():
     model = cyclegan(ngf=1)
     image = scene(9000, 6667)
     out = model.translate(image, tile=512)
-    assert out.size == image.size and np.asarray(out.resize((90, 66))).std() > 5
+    assert out.size == image.size
+    assert np.asarray(out.resize((90, 66))).std() > 5

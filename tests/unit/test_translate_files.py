@@ -23,8 +23,10 @@ def picture(width=40, height=24, mode="RGB") -> Image.Image:
 def test_a_picture_is_opened_as_it_is(tmp_path):
     picture().save(tmp_path / "a.png")
     source = open_source(tmp_path / "a.png")
-    assert np.array_equal(np.asarray(source.picture), np.asarray(picture())) and source.remark == ""
-    assert source.name == "a.png" and source.hash == hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    assert np.array_equal(np.asarray(source.picture), np.asarray(picture()))
+    assert source.remark == ""
+    assert source.name == "a.png"
+    assert source.hash == hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
 
 
 def test_turned_by_exif(tmp_path):
@@ -36,12 +38,15 @@ def test_turned_by_exif(tmp_path):
     assert np.array_equal(np.asarray(opened), np.rot90(np.asarray(picture()), -1))
 
 
-@pytest.mark.parametrize("mode, kept", [("L", "L"), ("LA", "RGB"), ("P", "RGB"), ("1", "RGB"), ("I;16", "L"), ("CMYK", "RGB"), ("RGBA", "RGB")])
+@pytest.mark.parametrize(
+    ("mode", "kept"), [("L", "L"), ("LA", "RGB"), ("P", "RGB"), ("1", "RGB"), ("I;16", "L"), ("CMYK", "RGB"), ("RGBA", "RGB")]
+)
 def test_modes(tmp_path, mode, kept):
     made = picture(mode="L").convert("I;16") if mode == "I;16" else picture(mode=mode)
     made.save(tmp_path / "a.tif")
     opened = open_source(tmp_path / "a.tif").picture
-    assert opened.mode == kept and opened.size == (40, 24)
+    assert opened.mode == kept
+    assert opened.size == (40, 24)
 
 
 def test_transparency_stays_where_there_is_any(tmp_path):
@@ -104,7 +109,8 @@ def test_an_animation_says_that_one_picture_was_taken(tmp_path):
     frames = [picture(), ImageOps.invert(picture())]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], lossless=True)
     source = open_source(tmp_path / "a.webp")
-    assert "only its first picture" in source.remark and np.array_equal(np.asarray(source.picture.convert("RGB")), np.asarray(frames[0]))
+    assert "only its first picture" in source.remark
+    assert np.array_equal(np.asarray(source.picture.convert("RGB")), np.asarray(frames[0]))
 
 
 def test_60_megapixels_are_opened_and_more_are_refused(tmp_path):
@@ -115,11 +121,14 @@ def test_60_megapixels_are_opened_and_more_are_refused(tmp_path):
         open_source(tmp_path / "huge.png")
 
 
-@pytest.mark.parametrize("name, data, words", [
-    ("empty.jpg", b"", "'empty.jpg' is empty: the file has 0 bytes"),
-    ("words.png", b"hello", "'words.png' is not a picture, or a damaged one"),
-    ("page.ps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("empty.jpg", b"", "'empty.jpg' is empty: the file has 0 bytes"),
+        ("words.png", b"hello", "'words.png' is not a picture, or a damaged one"),
+        ("page.ps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    ],
+)
 def test_what_cannot_be_used_is_told(tmp_path, name, data, words):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(StudioError, match=words):
@@ -158,9 +167,11 @@ def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
     outcomes = make_files(make, handed_in(tmp_path), tmp_path / "out" / "all.zip", "Model: Ink.", lambda *a: told.append(a))
     assert [o.entry for o in outcomes] == ["sea.png", "", "sea-2.png", "report.png"]
     assert outcomes[1].sentence == "'broken.png' is not a picture, or a damaged one."
-    assert told[0] == (0, 4, "sea.png") and len(told) == 4
+    assert told[0] == (0, 4, "sea.png")
+    assert len(told) == 4
     with zipfile.ZipFile(tmp_path / "out" / "all.zip") as archive:
-        assert archive.testzip() is None and sorted(archive.namelist()) == ["report.png", "report.txt", "sea-2.png", "sea.png"]
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["report.png", "report.txt", "sea-2.png", "sea.png"]
         with Image.open(archive.open("sea.png")) as first:
             assert np.array_equal(np.asarray(first), 255 - np.asarray(picture()))
         with Image.open(archive.open("sea-2.png")) as second:
@@ -173,7 +184,8 @@ def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
 def test_stopping_keeps_what_is_done(tmp_path):
     files, count = handed_in(tmp_path), []
     outcomes = make_files(lambda s: count.append(1) or make(s), files, tmp_path / "all.zip", cancel=lambda: len(count) == 1)
-    assert [bool(o.entry) for o in outcomes] == [True, False, False, False] and "you stopped" in outcomes[-1].sentence
+    assert [bool(o.entry) for o in outcomes] == [True, False, False, False]
+    assert "you stopped" in outcomes[-1].sentence
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.namelist() == ["sea.png", "report.txt"]
 
@@ -181,7 +193,8 @@ def test_stopping_keeps_what_is_done(tmp_path):
         raise CancelledError()
 
     assert not any(o.entry for o in make_files(stopped_inside, files, tmp_path / "none.zip"))
-    assert not (tmp_path / "none.zip").exists() and not list(tmp_path.glob(".*"))
+    assert not (tmp_path / "none.zip").exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_where_nothing_can_be_used_there_is_no_zip(tmp_path):
@@ -191,5 +204,6 @@ def test_where_nothing_can_be_used_there_is_no_zip(tmp_path):
 
 
 def test_reduced():
-    assert reduced(picture(400, 10), 100).size == (100, 2) and reduced(picture(400, 1), 100).size == (100, 1)
+    assert reduced(picture(400, 10), 100).size == (100, 2)
+    assert reduced(picture(400, 1), 100).size == (100, 1)
     assert reduced(picture(40, 24), 100).size == (40, 24)

@@ -25,9 +25,14 @@ def plan_of(kind: str, name: str = "sketch", resolution: int = 128, device: str 
 def test_each_goal_has_kinds_and_each_kind_a_goal_and_sides():
     assert {k.goal for k in KINDS} == {g.name for g in GOALS}
     assert {k.name: k.sides_wanted for k in KINDS if k.translates} == {
-        "cyclegan": "two", "cut": "two", "pix2pix": "pairs", "colourise": "one", "lineart": "one",
-    }  # fmt: skip
-    assert all(k.sides_wanted == "one" for k in KINDS if not k.translates) and sum(k.draws for k in KINDS) == 11
+        "cyclegan": "two",
+        "cut": "two",
+        "pix2pix": "pairs",
+        "colourise": "one",
+        "lineart": "one",
+    }
+    assert all(k.sides_wanted == "one" for k in KINDS if not k.translates)
+    assert sum(k.draws for k in KINDS) == 11
     with pytest.raises(StudioError, match="no goal"):
         get_goal("paint")
 
@@ -41,7 +46,9 @@ def test_every_preset_is_a_plan_that_can_be_trained(kind):
                 assert Plan.from_toml(plan.to_toml()) == plan
                 config = family_config(plan, None)
                 check(plan, config)
-                assert config.resolution == side and plan.data.load_size > side and get_family(plan.family).translate
+                assert config.resolution == side
+                assert plan.data.load_size > side
+                assert get_family(plan.family).translate
                 assert fits(get_kind(kind), config)
                 # Weights of another game would be refused by the objective.
                 with torch.device("meta"):
@@ -53,9 +60,12 @@ def test_figures_are_those_of_the_papers():
     cycle, cut, pix = (plan_of(k) for k in ("cyclegan", "cut", "pix2pix"))
     for plan in (cycle, cut, pix):
         o = plan.optimizer
-        assert (o.batch, o.lr_g, o.lr_d, o.beta1, o.beta2) == (1, 0.0002, 0.0002, 0.5, 0.999) and plan.objective.decay_from == 0.5
+        assert (o.batch, o.lr_g, o.lr_d, o.beta1, o.beta2) == (1, 0.0002, 0.0002, 0.5, 0.999)
+        assert plan.objective.decay_from == 0.5
     assert (cycle.objective.lambda_cycle, cycle.objective.lambda_identity, cycle.objective.loss) == (10, 0.5, "least_squares")
-    assert cut.objective.unpaired == "contrastive" and cut.objective.lambda_nce == 1 and pix.objective.lambda_l1 == 100
+    assert cut.objective.unpaired == "contrastive"
+    assert cut.objective.lambda_nce == 1
+    assert pix.objective.lambda_l1 == 100
     assert [objective_of(p).__name__ for p in (cycle, cut, pix)] == ["Cycle", "Contrastive", "Paired"]
     assert [plan_of(k).network["transform"] for k in ("pix2pix", "colourise", "lineart")] == ["none", "grey", "edges"]
     nets = {side: plan_of("cyclegan", resolution=side).network["net"] for side in (64, 128, 256, 512)}
@@ -73,10 +83,12 @@ def test_a_base_must_be_like_the_kind():
     def config(kind, **changes):
         return dataclasses.replace(family_config(plan_of(kind), None), **changes)
 
-    assert not fits(get_kind("cut"), config("cyclegan")) and not fits(get_kind("cyclegan"), config("cut"))
+    assert not fits(get_kind("cut"), config("cyclegan"))
+    assert not fits(get_kind("cyclegan"), config("cut"))
     assert not fits(get_kind("cut"), config("cut", net="unet_128")), "contrast needs the maps of a ResNet"
     assert fits(get_kind("cyclegan"), config("cyclegan", net="unet_128", ngf=64))
-    assert not fits(get_kind("colourise"), config("lineart")) and fits(get_kind("lineart"), config("lineart", ngf=8))
+    assert not fits(get_kind("colourise"), config("lineart"))
+    assert fits(get_kind("lineart"), config("lineart", ngf=8))
 
 
 def test_the_estimate_grows_with_the_work():
@@ -88,7 +100,8 @@ def test_the_estimate_grows_with_the_work():
     assert hours("cut") < hours("cyclegan") and hours("cyclegan", "patient") < 12, "overnight on one core"
     assert hours("cyclegan", resolution=64) == pytest.approx(hours("cyclegan") / 4)
     assert hours("cyclegan", resolution=256) == pytest.approx(hours("cyclegan") * 16 / 3)
-    assert hours("cyclegan", threads=4) < hours("cyclegan") / 2.5 and hours("cyclegan", halves=False) > hours("cyclegan")
+    assert hours("cyclegan", threads=4) < hours("cyclegan") / 2.5
+    assert hours("cyclegan", halves=False) > hours("cyclegan")
     wide = dict(plan_of("cyclegan").network, ngf=64)
     assert 3 < hours("cyclegan", base=wide) / hours("cyclegan") < 4
     assert seconds(preset("sketch", pictures=9, resolution=64, device="cpu"), "stylegan2", 1, True) is None

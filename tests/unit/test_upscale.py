@@ -53,16 +53,23 @@ def plain(scale: int, in_channels: int = 3) -> Model:
 
 
 @pytest.mark.parametrize(
-    "name, changes",
-    [("srvgg", dict(scale=4)), ("srvgg", dict(scale=3, drawn_scale=4)), ("srgan", dict(scale=2)), ("rrdb", dict(scale=4))]
-    + [("rrdb", dict(scale=2)), ("rrdb", dict(scale=1))],
+    ("name", "changes"),
+    [
+        ("srvgg", dict(scale=4)),
+        ("srvgg", dict(scale=3, drawn_scale=4)),
+        ("srgan", dict(scale=2)),
+        ("rrdb", dict(scale=4)),
+        ("rrdb", dict(scale=2)),
+        ("rrdb", dict(scale=1)),
+    ],
 )
 def test_in_tiles_it_is_the_whole_picture(name, changes, monkeypatch):
     """With all the overlap that the network sees: the sizes fit neither the tiles nor what it folds."""
     monkeypatch.setattr(upscale_module, "_EXACT", 1000)
     model, image = upscaler(name, **changes), scene(131, 97)
     whole = model.upscale(image)
-    assert whole.size == (131 * model.scale, 97 * model.scale) and np.asarray(whole).std() > 8
+    assert whole.size == (131 * model.scale, 97 * model.scale)
+    assert np.asarray(whole).std() > 8
     for tile in (32, 50):
         assert apart(model.upscale(image, tile=tile), whole) <= 1
 
@@ -80,7 +87,8 @@ def test_deep_networks_get_the_overlap_that_matters(changes):
     model, image = upscaler("rrdb", **changes), scene(131, 97)
     whole = model.upscale(image)
     measured = upscale_module._known[model.network]
-    assert measured.overlap < model.network.halo and measured.feather == 8
+    assert measured.overlap < model.network.halo
+    assert measured.feather == 8
     assert apart(model.upscale(image, tile=32), whole) <= 2
 
 
@@ -88,11 +96,12 @@ def test_sizes():
     model = upscaler("rrdb", scale=2)
     for size in ((1, 1), (1, 200), (3, 2), (65, 64)):
         image = scene(400, 400).crop((90, 90, 90 + size[0], 90 + size[1]))
-        assert model.upscale(image).size == (2 * size[0], 2 * size[1]) and apart(model.upscale(image, tile=32), model.upscale(image)) <= 2
+        assert model.upscale(image).size == (2 * size[0], 2 * size[1])
+        assert apart(model.upscale(image, tile=32), model.upscale(image)) <= 2
 
 
 @pytest.mark.parametrize(
-    "own, scale, times",
+    ("own", "scale", "times"),
     [(2, 2, 1), (2, 1, 1), (2, 1.5, 1), (2, 3, 2), (2, 4, 2), (2, 4.1, 3), (4, 16, 2), (4, 5, 2), (1, 1, 1), (1, 3, 1)],
 )
 def test_any_factor(own, scale, times):
@@ -115,7 +124,10 @@ def test_twice_in_tiles_is_twice_the_whole():
 def test_progress_and_stopping():
     model, image, told = upscaler(), scene(131, 97), []
     model.upscale(image, scale=6, tile=32, progress=lambda done, total: told.append((done, total)))
-    assert told == sorted(told) and told[0][0] == 0 and told[-1][0] == told[-1][1] == 131 * 97 * 17 and len(told) > 100
+    assert told == sorted(told)
+    assert told[0][0] == 0
+    assert told[-1][0] == told[-1][1] == 131 * 97 * 17
+    assert len(told) > 100
     asked = itertools.count()
     with pytest.raises(CancelledError):
         model.upscale(image, tile=32, cancel=lambda: next(asked) == 3)
@@ -135,7 +147,8 @@ def test_when_memory_runs_out_tiles_get_smaller(monkeypatch):
     monkeypatch.setattr(model.network, "forward", small_machine)
     for tile in (None, 64):
         failed.clear()
-        assert apart(model.upscale(image, tile=tile), whole) <= 1 and failed
+        assert apart(model.upscale(image, tile=tile), whole) <= 1
+        assert failed
     monkeypatch.setattr(model.network, "forward", lambda x: small_machine(torch.zeros(1, 1, 99, 99)))
     with pytest.raises(StudioError, match="out of memory"):
         model.upscale(image, tile=64)
@@ -151,7 +164,8 @@ def test_tiles_by_themselves_when_memory_is_short(monkeypatch):
     model.upscale(image)
     assert len(runs) == 1
     monkeypatch.setattr(upscale_module, "free_bytes", lambda device: 3 << 20)
-    assert apart(model.upscale(image), whole) <= 1 and len(runs) > 3
+    assert apart(model.upscale(image), whole) <= 1
+    assert len(runs) > 3
 
 
 def test_a_network_that_needs_the_whole_gets_it(monkeypatch):
@@ -171,9 +185,11 @@ def test_transparency_is_drawn_too():
     alpha = Image.radial_gradient("L").resize((40, 30))
     image.putalpha(alpha)
     out = model.upscale(image, tile=32)
-    assert out.mode == "RGBA" and apart(out, image.resize((80, 60), Image.NEAREST)) == 0
+    assert out.mode == "RGBA"
+    assert apart(out, image.resize((80, 60), Image.NEAREST)) == 0
     half = upscaler().upscale(image)
-    assert half.mode == "RGBA" and half.getchannel("A").tobytes() != image.resize(half.size, Image.NEAREST).getchannel("A").tobytes()
+    assert half.mode == "RGBA"
+    assert half.getchannel("A").tobytes() != image.resize(half.size, Image.NEAREST).getchannel("A").tobytes()
     image.putalpha(77)
     assert set(upscaler().upscale(image).getchannel("A").tobytes()) == {77}, "what is the same all over stays so"
 
@@ -209,7 +225,8 @@ def test_colours_through_a_grey_network():
 def test_other_modes(mode):
     image = scene(24, 20).convert("RGBA").convert(mode) if mode in ("PA", "RGBa") else scene(24, 20).convert(mode)
     out = plain(2).upscale(image)
-    assert out.size == (48, 40) and out.mode == {"PA": "RGBA", "RGBa": "RGBA", "I": "I;16", "F": "L"}.get(mode, out.mode)
+    assert out.size == (48, 40)
+    assert out.mode == {"PA": "RGBA", "RGBa": "RGBA", "I": "I;16", "F": "L"}.get(mode, out.mode)
 
 
 def test_the_profile_is_kept():
@@ -330,4 +347,6 @@ def test_only_a_few_rows_are_there_at_once(monkeypatch):
     monkeypatch.setattr(upscale_module._Enlarged, "rows", watched)
     monkeypatch.setattr(upscale_module, "_BAND", 160 * 3 * 64)
     drive(job.into(lambda x: got.append(len(x))), lambda piece: piece())
-    assert sum(got) == 8000 and max(got) == 64 and max(held) <= 3 * 32
+    assert sum(got) == 8000
+    assert max(got) == 64
+    assert max(held) <= 3 * 32

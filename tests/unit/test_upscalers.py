@@ -71,11 +71,13 @@ def test_small_ones_fit_a_processor():
         assert count(family.generator(family.config(**changes))) * 2 < 8e6
 
 
-@pytest.mark.parametrize("name, changes", SETTINGS)
+@pytest.mark.parametrize(("name", "changes"), SETTINGS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes(name, changes, channels):
     network = make(name, img_channels=channels, **changes)
-    assert network.in_channels == channels and network.scale == changes["scale"] and network.resolution == 48
+    assert network.in_channels == channels
+    assert network.scale == changes["scale"]
+    assert network.resolution == 48
     height, width = 3 * network.multiple, 5 * network.multiple
     x = torch.rand(2, channels, height, width) * 2 - 1
     assert network(x).shape == (2, channels, height * network.scale, width * network.scale)
@@ -85,7 +87,7 @@ def test_shapes(name, changes, channels):
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("name, changes", SETTINGS)
+@pytest.mark.parametrize(("name", "changes"), SETTINGS)
 def test_halo_is_how_far_it_sees(name, changes):
     """No gradient comes from farther away than the halo, and with weights that all matter some comes from nearly there."""
     network = make(name, **changes)
@@ -98,13 +100,15 @@ def test_halo_is_how_far_it_sees(name, changes):
     y = network(x)
     farthest = 0
     for i in range(multiple):  # each place within a fold
-        (grad,) = torch.autograd.grad(y[0, 0, :, (middle + i) * network.scale : (middle + i + 1) * network.scale].sum(), x, retain_graph=True)
+        (grad,) = torch.autograd.grad(
+            y[0, 0, :, (middle + i) * network.scale : (middle + i + 1) * network.scale].sum(), x, retain_graph=True
+        )
         columns = grad[0].abs().sum(dim=(0, 1)).nonzero().flatten()
         farthest = max(farthest, int((columns - middle - i).abs().max()))
     assert network.halo - 2 <= farthest <= network.halo
 
 
-@pytest.mark.parametrize("name, changes", SETTINGS)
+@pytest.mark.parametrize(("name", "changes"), SETTINGS)
 @torch.inference_mode()
 def test_a_piece_with_its_halo_is_as_within_the_whole(name, changes):
     network = make(name, **changes)
@@ -144,9 +148,11 @@ def test_judges_see_real_patches_and_give_gradients(name):
     judge = family.discriminator(config)
     x = torch.rand(2, 3, 48, 48, requires_grad=True)
     logits = judge(x)
-    assert logits.shape == ((2, 1) if name == "srgan" else (2, 1, 48, 48)) and judge.config == config
+    assert logits.shape == ((2, 1) if name == "srgan" else (2, 1, 48, 48))
+    assert judge.config == config
     logits.sum().backward()
-    assert x.grad.abs().sum(dim=(1, 2, 3)).all() and all(p.grad is not None for p in judge.parameters())
+    assert x.grad.abs().sum(dim=(1, 2, 3)).all()
+    assert all(p.grad is not None for p in judge.parameters())
 
 
 def test_the_judge_of_srgan_sees_one_size():
@@ -166,11 +172,25 @@ def test_the_unet_keeps_its_weights_at_a_spectral_norm_of_one():
 
 
 @pytest.mark.parametrize(
-    "name, bad",
-    [("srgan", dict(scale=1)), ("srgan", dict(norm="layer")), ("srgan", dict(resolution=40)), ("srgan", dict(blocks=0))]
-    + [("srgan", dict(scale=3, resolution=64)), ("rrdb", dict(scale=3)), ("rrdb", dict(scale=8)), ("rrdb", dict(doublings=4, scale=1))]
-    + [("rrdb", dict(growth=0)), ("rrdb", dict(img_channels=4)), ("srvgg", dict(act="gelu")), ("srvgg", dict(scale=5))]
-    + [("srvgg", dict(scale=4, drawn_scale=2)), ("srvgg", dict(drawn_scale=5)), ("srvgg", dict(convs=300)), ("srvgg", dict(resolution=0))],
+    ("name", "bad"),
+    [
+        ("srgan", dict(scale=1)),
+        ("srgan", dict(norm="layer")),
+        ("srgan", dict(resolution=40)),
+        ("srgan", dict(blocks=0)),
+        ("srgan", dict(scale=3, resolution=64)),
+        ("rrdb", dict(scale=3)),
+        ("rrdb", dict(scale=8)),
+        ("rrdb", dict(doublings=4, scale=1)),
+        ("rrdb", dict(growth=0)),
+        ("rrdb", dict(img_channels=4)),
+        ("srvgg", dict(act="gelu")),
+        ("srvgg", dict(scale=5)),
+        ("srvgg", dict(scale=4, drawn_scale=2)),
+        ("srvgg", dict(drawn_scale=5)),
+        ("srvgg", dict(convs=300)),
+        ("srvgg", dict(resolution=0)),
+    ],
 )
 def test_absurd_configs_are_refused(name, bad):
     with pytest.raises(ValueError):
@@ -182,12 +202,17 @@ def test_a_model_folder_of_it(name, tmp_path):
     """Kept and loaded again it draws the same; whatever wants latents is told that there are none."""
     network = make(name)
     info = save_folder(tmp_path / name, name, dataclasses.asdict(network.config), network.state_dict(), title="Larger", dtype="float32")
-    assert info.resolution == 48 and "pipeline_tag: image-to-image" in (info.path / "README.md").read_text()
+    assert info.resolution == 48
+    assert "pipeline_tag: image-to-image" in (info.path / "README.md").read_text()
     model = studio.load(tmp_path / name, device="cpu")
     x = torch.rand(1, 3, 8, 8) * 2 - 1
     with torch.inference_mode():
         assert torch.equal(model.network(x), network(x))
-    assert model.scale == 4 and "x4" in repr(model) and model.z_dim is None and model.c_dim == 0 and model.directions == ()
+    assert model.scale == 4
+    assert "x4" in repr(model)
+    assert model.z_dim is None
+    assert model.c_dim == 0
+    assert model.directions == ()
     wants = [lambda: model.mapping([[0.0]]), lambda: model.synthesis([[[0.0]]]), lambda: model.sample(1), lambda: model.w_avg]
     for want in (*wants, lambda: model.has_noise):
         with pytest.raises(StudioError, match="does not draw from noise"):

@@ -41,7 +41,8 @@ def test_an_mp4_holds_the_pictures(tmp_path, monkeypatch, codec):
         pytest.skip("this build of FFmpeg lacks it")
     pictures = frames()
     shown, first, fps = read(save_clip(pictures, tmp_path / "walk.mp4", fps=20))
-    assert len(shown) == 12 and fps == 20
+    assert len(shown) == 12
+    assert fps == 20
     assert first.format.name == "yuv420p" and shown[0].shape == (512, 512, 3), "enlarged by whole pixels"
     for ours, theirs in ((pictures[0], shown[0]), (pictures[-1], shown[-1])):
         assert np.abs(ours.mean((0, 1)) - theirs.mean((0, 1))).max() < 3
@@ -63,7 +64,9 @@ def test_an_mp4_says_who_made_it(tmp_path):
 
 def test_a_webp_loops(tmp_path):
     with Image.open(save_clip(frames(), tmp_path / "walk.webp", fps=20)) as clip:
-        assert clip.n_frames == 12 and clip.size == (512, 512) and clip.info["loop"] == 0
+        assert clip.n_frames == 12
+        assert clip.size == (512, 512)
+        assert clip.info["loop"] == 0
         assert abs(np.asarray(clip.convert("RGB")).mean((0, 1)) - frames()[0].mean((0, 1))).max() < 4
 
 

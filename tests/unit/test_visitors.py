@@ -32,7 +32,9 @@ def hand_in(visitors, whose: str, name: str) -> str:
 
 
 def test_a_cookie_names_a_folder_and_cannot_be_found_from_it():
-    assert A != B and A.startswith("of-") and "aaa" not in A
+    assert A != B
+    assert A.startswith("of-")
+    assert "aaa" not in A
     assert {Visitors.whose(c) for c in ("", "short", "x" * 65, "../" + "x" * 40, "x" * 40 + "\n")} == {NOBODY}
     assert Visitors.whose(Visitors.new_cookie()) not in (NOBODY, Visitors.whose(Visitors.new_cookie()))
 
@@ -43,16 +45,22 @@ def test_each_has_what_is_theirs(visitors):
     path.write_bytes(b"x")
     given = hand_in(visitors, A, "1234")
     for mine in (str(path), given):
-        assert visitors.may(A, mine) and not visitors.may(B, mine) and not visitors.may(NOBODY, mine)
-    assert not visitors.may(A, str(visitors.folder)) and not visitors.may(A, "/etc/passwd") and not visitors.may(A, "")
-    assert not visitors.may(A, f"{place.folder}/../../../secret") and not visitors.may(A, str(visitors.folder / "unknown" / "x.png"))
+        assert visitors.may(A, mine)
+        assert not visitors.may(B, mine)
+        assert not visitors.may(NOBODY, mine)
+    assert not visitors.may(A, str(visitors.folder))
+    assert not visitors.may(A, "/etc/passwd")
+    assert not visitors.may(A, "")
+    assert not visitors.may(A, f"{place.folder}/../../../secret")
+    assert not visitors.may(A, str(visitors.folder / "unknown" / "x.png"))
     (place.folder / "link").symlink_to(visitors.folder.parent)
     assert not visitors.may(A, str(place.folder / "link" / "secret")), "what a link leads to counts"
 
 
 def test_without_a_cookie_the_name_is_the_key(visitors):
     path = visitors.place(NOBODY, "session").output("explore", "a.png")
-    assert visitors.may(NOBODY, str(path)) and visitors.may(B, hand_in(visitors, NOBODY, "1234"))
+    assert visitors.may(NOBODY, str(path))
+    assert visitors.may(B, hand_in(visitors, NOBODY, "1234"))
 
 
 def test_who_leaves_takes_everything_along(visitors):
@@ -62,8 +70,12 @@ def test_who_leaves_takes_everything_along(visitors):
     visitors.end(first)
     assert not first.folder.exists() and second.folder.exists() and os.path.exists(mine), "another page of the same browser is open"
     visitors.end(second)
-    assert not second.folder.parent.exists() and not os.path.exists(mine)
-    assert other.folder.exists() and os.path.exists(both) and visitors.may(B, both) and not visitors.may(A, both)
+    assert not second.folder.parent.exists()
+    assert not os.path.exists(mine)
+    assert other.folder.exists()
+    assert os.path.exists(both)
+    assert visitors.may(B, both)
+    assert not visitors.may(A, both)
     visitors.end(second)  # once more does no harm
 
 
@@ -75,7 +87,9 @@ def test_what_nobody_used_for_a_day_goes(visitors, clock):
     saved.write_bytes(b"x")
     os.utime(saved, (clock[0], clock[0]))
     visitors.place(B, "newer")
-    assert not old.folder.exists() and not os.path.exists(given) and not drawn.exists()
+    assert not old.folder.exists()
+    assert not os.path.exists(given)
+    assert not drawn.exists()
     assert saved.exists(), "it was used meanwhile"
 
 
@@ -93,4 +107,7 @@ def test_the_folder_is_emptied_at_first_unless_another_studio_is_at_work(visitor
 
 
 def test_a_session_belongs_to_whoever_named_it_first(visitors):
-    assert visitors.owns(A, "x") and not visitors.owns(B, "x") and visitors.owns(A, "x") and visitors.owns(B, "y")
+    assert visitors.owns(A, "x")
+    assert not visitors.owns(B, "x")
+    assert visitors.owns(A, "x")
+    assert visitors.owns(B, "y")

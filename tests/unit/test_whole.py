@@ -22,11 +22,13 @@ def test_pictures_stay_as_large_and_as_sharp_as_they_are(tmp_path):
     arrays = fill(tmp_path / "a")
     (tmp_path / "a" / "broken.png").write_bytes(b"no picture")
     found = WholePictures.open(tmp_path / "a", tmp_path / "cache")
-    assert found.names == ("0.png", "1.png", "2.png") and [n for n, _ in found.skipped] == ["broken.png"]
+    assert found.names == ("0.png", "1.png", "2.png")
+    assert [n for n, _ in found.skipped] == ["broken.png"]
     for i, wanted in enumerate(arrays):
         np.testing.assert_array_equal(found[i], wanted)
     assert found.hash == ImageSet.open(tmp_path / "a", 16, tmp_path / "cache").hash
-    assert isinstance(found.pixels, np.memmap) and len(found.keys) == 3
+    assert isinstance(found.pixels, np.memmap)
+    assert len(found.keys) == 3
 
 
 def test_a_zip_gives_the_same_set_and_the_second_time_nothing_is_decoded(tmp_path, monkeypatch):
@@ -37,7 +39,8 @@ def test_a_zip_gives_the_same_set_and_the_second_time_nothing_is_decoded(tmp_pat
     folder = WholePictures.open(tmp_path / "a", tmp_path / "cache")
     monkeypatch.setattr("studio.datasets.whole.decode", lambda *a, **k: pytest.fail("decoded again"))
     packed = WholePictures.open(tmp_path / "a.zip", tmp_path / "cache")
-    assert packed.hash == folder.hash and packed.keys == folder.keys
+    assert packed.hash == folder.hash
+    assert packed.keys == folder.keys
     np.testing.assert_array_equal(packed[2], folder[2])
 
 

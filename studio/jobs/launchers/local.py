@@ -14,8 +14,23 @@ from studio.jobs.store import Job
 _WORKER = ("-m", "studio.jobs.worker")
 # Every setting is named, for accelerate otherwise looks for answers that somebody once gave its own questionnaire.
 # Its 'multi_gpu' is one process a card; where there is no card they meet over gloo and compute on the CPU.
-_TOGETHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--machine_rank", "0", "--gpu_ids", "all",
-             "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
+_TOGETHER = (
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_machines",
+    "1",
+    "--machine_rank",
+    "0",
+    "--gpu_ids",
+    "all",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+)
 
 
 def worker_command(processes: int = 1) -> list[str]:

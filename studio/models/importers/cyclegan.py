@@ -155,9 +155,14 @@ class _Layers:
             self.norm(f"model.{i + 1}")
         last = self.conv(f"model.{after + 7}", bias=True)
         return dict(
-            net=f"resnet_{len(blocks)}blocks", ngf=first.shape[0], input_channels=first.shape[1], output_channels=last.shape[0],
-            norm=self._norm_name(), dropout=dropout, resolution=256,
-        )  # fmt: skip
+            net=f"resnet_{len(blocks)}blocks",
+            ngf=first.shape[0],
+            input_channels=first.shape[1],
+            output_channels=last.shape[0],
+            norm=self._norm_name(),
+            dropout=dropout,
+            resolution=256,
+        )
 
     def unet(self) -> dict[str, Any]:
         first, last = self.conv("model.model.0"), self.conv("model.model.3", bias=True)
@@ -174,9 +179,13 @@ class _Layers:
         self.conv(f"{level}.3")
         self.norm(f"{level}.4")
         return dict(
-            net=f"unet_{2**downs}", ngf=first.shape[0], input_channels=first.shape[1], output_channels=last.shape[1],
-            norm=self._norm_name(), resolution=2**downs,
-        )  # fmt: skip
+            net=f"unet_{2**downs}",
+            ngf=first.shape[0],
+            input_channels=first.shape[1],
+            output_channels=last.shape[1],
+            norm=self._norm_name(),
+            resolution=2**downs,
+        )
 
     def _norm_name(self) -> str:
         return "batch" if self.batch else "instance"

@@ -113,9 +113,13 @@ def _attention(t: Tensors, state: State, ours: str, theirs: str) -> None:
         state[f"{ours}.{norm}.weight"] = t.take(f"{theirs}.{place}.fn.norm.g", 4).flatten()
         state[f"{ours}.{norm}.bias"] = t.take(f"{theirs}.{place}.fn.norm.b", 4).flatten()
     for name, place, bias in (
-        ("query", "0.fn.fn.to_q", False), ("near", "0.fn.fn.to_kv.net.0", False), ("key_value", "0.fn.fn.to_kv.net.1", False),
-        ("out", "0.fn.fn.to_out", True), ("widen", "1.fn.fn.0", True), ("narrow", "1.fn.fn.2", True),
-    ):  # fmt: skip
+        ("query", "0.fn.fn.to_q", False),
+        ("near", "0.fn.fn.to_kv.net.0", False),
+        ("key_value", "0.fn.fn.to_kv.net.1", False),
+        ("out", "0.fn.fn.to_out", True),
+        ("widen", "1.fn.fn.0", True),
+        ("narrow", "1.fn.fn.2", True),
+    ):
         state[f"{ours}.{name}.weight"] = t.take(f"{theirs}.{place}.weight", 4)
         if bias:
             state[f"{ours}.{name}.bias"] = t.take(f"{theirs}.{place}.bias", 1)
@@ -127,9 +131,14 @@ def _config(widths: list[int], attention: list[int], state: State, layers: int, 
     capacity = next((w >> (blocks - i) for i, w in enumerate(widths[1:]) if w < most), math.ceil(most / 2))
     try:
         config = LucidrainsConfig(
-            resolution=4 << (blocks - 1), w_dim=state["mapping.fc0.weight"].shape[1], mapping_layers=layers,
-            mapping_lr_multiplier=multiplier, capacity=capacity, channel_max=most, attention=tuple(attention),
-        )  # fmt: skip
+            resolution=4 << (blocks - 1),
+            w_dim=state["mapping.fc0.weight"].shape[1],
+            mapping_layers=layers,
+            mapping_lr_multiplier=multiplier,
+            capacity=capacity,
+            channel_max=most,
+            attention=tuple(attention),
+        )
     except (TypeError, ValueError) as e:
         raise Unfit(f"an architecture that is not known here: {e}") from None
     if widths != [config.channels(i) for i in range(-1, blocks)]:

@@ -320,10 +320,17 @@ def _key(value: Any) -> str | int:
 
 _NUMPY_KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 _DTYPES = {
-    "Float": torch.float32, "Double": torch.float64, "Half": torch.float16, "BFloat16": torch.bfloat16,
-    "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
+    "Float": torch.float32,
+    "Double": torch.float64,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
     "Bool": torch.bool,
-}  # fmt: skip
+}
 _STORAGE_NAMES: dict[str, Any] = {f"torch.{name}Storage": dtype for name, dtype in _DTYPES.items()}
 _STORAGE_NAMES |= {"collections.OrderedDict": _Constructor("collections.OrderedDict", _dict)}
 _FILE_NAMES: dict[str, Any] = {

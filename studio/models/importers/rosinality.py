@@ -85,9 +85,14 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
     base, most = _channel_rule(widths)
     try:
         config = StyleGAN2Config(
-            resolution=resolutions[-1], z_dim=z_dim, w_dim=w_dim, channel_base=base, channel_max=most, mapping_layers=len(layers),
+            resolution=resolutions[-1],
+            z_dim=z_dim,
+            w_dim=w_dim,
+            channel_base=base,
+            channel_max=most,
+            mapping_layers=len(layers),
             mapping_lr_multiplier=_LR_MULTIPLIER,
-        )  # fmt: skip
+        )
     except (TypeError, ValueError) as e:
         raise Unfit(f"an architecture that is not known here: {e}") from None
     return config, state

@@ -67,9 +67,13 @@ class Cycle(Translation):
         """There and back again, from both sides."""
         b, a = self.translated(batch.a, "AtoB"), self.translated(batch.b, "BtoA")
         return [
-            ("A", batch.a), ("A->B", b), ("A->B->A", self.translated(b, "BtoA")),
-            ("B", batch.b), ("B->A", a), ("B->A->B", self.translated(a, "AtoB")),
-        ]  # fmt: skip
+            ("A", batch.a),
+            ("A->B", b),
+            ("A->B->A", self.translated(b, "BtoA")),
+            ("B", batch.b),
+            ("B->A", a),
+            ("B->A->B", self.translated(a, "AtoB")),
+        ]
 
     def _generator_loss(self, batch: SideBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
         o = self.plan.objective

@@ -5,6 +5,8 @@ and across scales; a small discriminator judges each scale. It learns from few p
 need not learn first what pictures are.
 """
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -58,7 +60,7 @@ class ProjectedDiscriminator(nn.Module):
         # Its frozen weights are neither saved nor counted with the discriminator's own.
         channels = [load_efficientnet().stages[i][-1].layers[-1].conv.out_channels for i in _STAGES]
         self.across_channels = nn.ModuleList(_FrozenConv(c, w, 1) for c, w in zip(channels, _WIDTHS, strict=True))
-        self.across_scales = nn.ModuleList(_FrozenConv(w, v, 3) for v, w in zip(_WIDTHS, _WIDTHS[1:], strict=False))
+        self.across_scales = nn.ModuleList(_FrozenConv(w, v, 3) for v, w in itertools.pairwise(_WIDTHS))
         sizes = [_INPUT // 4, _INPUT // 8, _INPUT // 16, _INPUT // 32]
         self.heads = nn.ModuleList(_Head(w, s) for w, s in zip(_WIDTHS, sizes, strict=True))
 

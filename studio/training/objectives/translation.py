@@ -22,8 +22,17 @@ from studio.training.transfer import Transfer, copy_what_fits
 _LOSSES = ("least_squares", "non_saturating", "minimax", "hinge")
 # Settings of the game with noise, which have no meaning in this one.
 _OTHERS = (
-    "discriminator", "r2_gamma", "gp_weight", "clip", "spectral_norm", "ortho_weight", "mismatch", "n_critic", "pl_weight", "freeze_d",
-)  # fmt: skip
+    "discriminator",
+    "r2_gamma",
+    "gp_weight",
+    "clip",
+    "spectral_norm",
+    "ortho_weight",
+    "mismatch",
+    "n_critic",
+    "pl_weight",
+    "freeze_d",
+)
 
 Rows = list[tuple[str, torch.Tensor]]  # what a row of the sheet shows, and its pictures (n, C, H, W)
 Fakes = dict[str, torch.Tensor]  # side -> generated pictures
