@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.cli import main
+from studio.cli.main import main
 from studio.engine.engine import Engine
 from studio.engine.picture import read_packet, read_recipe
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.cli import main
+from studio.cli.main import main
 from studio.datasets.store import DataSets
 from tests.conftest import save_tiny
 

@@ -290,7 +290,7 @@ def test_the_micro_batch_may_change_but_nothing_else(studio_home, plan, tmp_path
 
 
 def test_the_command_line_steers_the_queue(studio_home, plan, tmp_path, capsys):
-    from studio.cli import main
+    from studio.cli.main import main
 
     file = tmp_path / "plan.toml"
     file.write_text(plan.to_toml())

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studio.cli import main
+from studio.cli.main import main
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError

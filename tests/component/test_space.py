@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 
-from studio.cli import main
+from studio.cli.main import main
 from studio.errors import StudioError
 from studio.models.folder import open_folder
 from studio.settings import get_settings

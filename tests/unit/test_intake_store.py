@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import studio.datasets.intake as intake
-from studio.cli import main
+from studio.cli.main import main
 from studio.datasets.consent import Consent
 from studio.datasets.images import ImageSet
 from studio.datasets.intake import OWNED, Cancelled, take_in

@@ -342,7 +342,7 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
 
 
 def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
-    from studio.cli import main
+    from studio.cli.main import main
 
     assert main(["marks", "--tell", "mark", "--sign", "Anna"]) == 0
     assert telling().credentials

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from studio import __version__, cli_classes, cli_datasets, cli_jobs, cli_marks, cli_share
+from studio import __version__
+from studio.cli.main import classes, datasets, jobs, provenance, share
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -96,11 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("plan", type=Path, help="plan.toml (README.md has one to begin with)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
 
-    cli_classes.add_verb(verb)
-    cli_datasets.add_verb(verb)
-    cli_jobs.add_verb(verb)
-    cli_marks.add_verb(verb)
-    cli_share.add_verbs(verb)
+    classes.add_verb(verb)
+    datasets.add_verb(verb)
+    jobs.add_verb(verb)
+    provenance.add_verb(verb)
+    share.add_verbs(verb)
     return parser
 
 
@@ -322,10 +323,10 @@ _VERBS = {
     "import": _import,
     "models": _models,
     "train": _train,
-    "classes": cli_classes.run,
-    "dataset": cli_datasets.run,
-    "jobs": cli_jobs.run,
-    "marks": cli_marks.run,
-    "share": cli_share.run_share,
-    "space": cli_share.run_space,
+    "classes": classes.run,
+    "dataset": datasets.run,
+    "jobs": jobs.run,
+    "marks": provenance.run,
+    "share": share.run_share,
+    "space": share.run_space,
 }
