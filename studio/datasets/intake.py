@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from studio.common.text import Unique, safe_part, shown
 from studio.datasets.consent import Consent
 from studio.datasets.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
 from studio.datasets.images import class_names
 from studio.datasets.likeness import Likeness, groups, likeness
-from studio.datasets.names import Unique, safe_part, shown
 from studio.datasets.place import without_place
 from studio.datasets.sources import Entry, Limits, copy_to, head_of, kind_of, opened, read_all
 from studio.datasets.video import CONTAINERS, frames

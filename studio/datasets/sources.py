@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.errors import StudioError
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import parent_of, texts_of

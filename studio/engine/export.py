@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.datasets.names import Unique, safe_part
+from studio.common.text import Unique, safe_part
 from studio.engine.engine import Engine
 from studio.engine.picture import encode_to_keep
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight

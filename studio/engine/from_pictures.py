@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from studio.common.memory import out_of_memory
 from studio.datasets.decode import MAX_PIXELS
 from studio.engine.blending import blended
 from studio.engine.image_recipe import ImageRecipe
@@ -20,7 +21,6 @@ from studio.engine.telling import sealed_file
 from studio.errors import StudioError
 from studio.models.bands import drive
 from studio.models.loaded import Model
-from studio.models.memory import out_of_memory
 from studio.models.raster import Raster
 from studio.models.translate import Steps, checked, translating, usual_tile
 from studio.models.upscale import Upscaling

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.engine.export import whole_file
 from studio.engine.gallery import Gallery, Item
 from studio.engine.telling import seal_in_place

@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar
 
 from PIL import Image, ImageCms, ImageOps
 
+from studio.common.text import Unique, safe_part, shown
 from studio.datasets.decode import UnusablePicture, eight_bits, open_picture, reason
-from studio.datasets.names import Unique, safe_part, shown
 from studio.engine.export import whole_file
 from studio.errors import StudioError
 from studio.models.translate import MAX_PIXELS

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from studio.common.memory import out_of_memory
 from studio.errors import StudioError
-from studio.models.memory import out_of_memory
 
 log = logging.getLogger(__name__)
 

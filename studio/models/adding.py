@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.errors import StudioError
 from studio.models.fetching import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
 from studio.models.folder import ModelInfo, safe_name

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import filelock
 
-from studio.datasets.names import safe_part, shown
+from studio.common.text import safe_part, shown
 from studio.errors import StudioError
 from studio.settings import atomic_write, ensure_room, get_settings
 

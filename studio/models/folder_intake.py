@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.datasets.sources import Limits, directory_bytes, member_problem
 from studio.errors import StudioError
 from studio.models.card import model_card

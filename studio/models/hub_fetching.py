@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.errors import StudioError
 from studio.models.fetching import MAX_BYTES, Cancel, Progress, alone, downloads
 from studio.models.folder import FILES

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.errors import StudioError
 from studio.models.card import quoted
 from studio.models.folder import ModelInfo, is_safe_name, open_folder, safe_name

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from studio.common.memory import free_bytes, layer_bytes, out_of_memory, room_for_maps
 from studio.datasets.decode import eight_bits, over_ground, reason
 from studio.errors import StudioError
-from studio.models.memory import free_bytes, layer_bytes, out_of_memory, room_for_maps
 from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
 from studio.models.pixels import to_uint8
 from studio.models.tiling import Box

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from studio.common.memory import free_bytes, layer_bytes, out_of_memory
 from studio.errors import StudioError
 from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
-from studio.models.memory import free_bytes, layer_bytes, out_of_memory
 from studio.models.raster import Raster
 from studio.models.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.upscalers import Upscaler

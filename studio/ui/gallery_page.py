@@ -6,7 +6,7 @@ import html
 
 import gradio as gr
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.engine.gallery import CLIP, Gallery, Item
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, Transform

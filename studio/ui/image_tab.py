@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from studio.datasets.names import safe_part
+from studio.common.text import safe_part
 from studio.engine.clip_translate import make_clip
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe

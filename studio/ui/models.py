@@ -12,7 +12,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.store import Job

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import gradio as gr
 from markdown_it import MarkdownIt
 
-from studio.datasets.names import shown
+from studio.common.text import shown
 from studio.models.folder import ModelInfo
 from studio.models.keeping import Thrown, size_of
 from studio.models.known import Known

@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from studio.datasets.names import safe_part
+from studio.common.text import safe_part
 from studio.engine.blending import blended
 from studio.engine.clip_translate import first_frame
 from studio.engine.engine import Engine

@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from studio.datasets.names import safe_part
+from studio.common.text import safe_part
 from studio.engine.clip_translate import first_frame
 from studio.engine.enlarge import Enlargement, Original, enlarge, open_original
 from studio.engine.image_recipe import MOST_SCALE, ImageRecipe

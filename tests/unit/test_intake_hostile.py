@@ -10,8 +10,8 @@ import zlib
 import pytest
 from PIL import Image
 
+from studio.common.text import Unique, safe_part, shown
 from studio.datasets.intake import take_in
-from studio.datasets.names import Unique, safe_part, shown
 from studio.datasets.sources import Limits, kind_of, opened
 from studio.errors import StudioError
 

@@ -12,11 +12,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import studio.models.memory as memory_module
+import studio.common.memory as memory_module
 import studio.models.translate as translate_module
+from studio.common.memory import layer_bytes
 from studio.errors import NoRoom, StudioError
 from studio.models.loaded import Model
-from studio.models.memory import layer_bytes
 from studio.models.passes import Pixels, plan_passes
 from studio.models.tiling import plan_tiles
 from studio.models.translate import MAX_PIXELS

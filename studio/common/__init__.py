@@ -1,0 +1,1 @@
+"""What every floor may use: files, archives, downloads, progress, text. It knows nothing of pictures or models."""
