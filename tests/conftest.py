@@ -15,7 +15,7 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.models.folder import save_folder
 from studio.models.library import Library
-from studio.networks.stylegan2 import Discriminator, Generator, StyleGAN2Config
+from studio.networks.generative.stylegan2 import Discriminator, Generator, StyleGAN2Config
 
 ROOT = Path(__file__).resolve().parent.parent
 

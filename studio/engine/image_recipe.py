@@ -7,7 +7,7 @@ from studio.engine.recipe import Forms, Recipe, checked_hash, checked_name, numb
 from studio.errors import StudioError
 from studio.latents.sampling import brief
 from studio.models.translate import LEAST_TILE
-from studio.networks.translators import DIRECTIONS
+from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS
 
 VERBS = ("translate", "upscale")
 MOST_REPEATS = 8

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from studio.networks.steps import State, Stepwise
+from studio.networks.generative.latent_generator import State, Stepwise
 
 Settings = tuple  # all of a recipe that is no row of ws and yet changes layers: its noise, its placement
 

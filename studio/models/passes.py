@@ -23,7 +23,7 @@ from torch import nn
 
 from studio.models.tiling import Box, plan_tiles, quarters
 from studio.networks.layers import BatchNorm
-from studio.networks.translators import ResizeConv, ResnetBlock, ResnetGenerator, UnetBlock, UnetGenerator
+from studio.networks.translation.resnet_unet_patchgan import ResizeConv, ResnetBlock, ResnetGenerator, UnetBlock, UnetGenerator
 
 _LEAST_SIDE = 4  # of a piece
 _POINTWISE = (BatchNorm, nn.ReLU, nn.LeakyReLU, nn.Tanh)

@@ -14,7 +14,7 @@ from studio.errors import StudioError
 from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
 from studio.models.pixels import to_uint8
 from studio.models.tiling import Box
-from studio.networks.translators import Translator
+from studio.networks.translation.resnet_unet_patchgan import Translator
 from studio.settings import get_settings
 
 MAX_PIXELS = 64 << 20

@@ -13,7 +13,7 @@ from studio.errors import StudioError
 from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
 from studio.models.raster import Raster
 from studio.models.tiling import Box, Canvas, plan_tiles, quarters
-from studio.networks.upscalers import Upscaler
+from studio.networks.super_resolution.upscaler import Upscaler
 
 MOST_SCALE = 16
 MOST_OUTPUT = 1 << 30  # pixels

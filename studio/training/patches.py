@@ -12,7 +12,7 @@ from studio.errors import StudioError
 from studio.metrics import lpips
 from studio.metrics.psnr_ssim import psnr, ssim
 from studio.models.pixels import to_uint8
-from studio.networks.pix2pix import grey
+from studio.networks.translation.pix2pix import grey
 from studio.training.degrade import bicubic, degrade, margin
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from studio.models.loaded import Model
 from studio.models.tiling import plan_tiles
-from studio.networks.cyclegan import CycleGANConfig, Generator
+from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 
 WAYS = {"whole": "whole picture", "pieces": "in pieces of 256 px, statistics of the whole", "tiles": "tiles of 512 px by themselves"}
 _PIECE, _TILE, _OVERLAP = 256, 512, 64

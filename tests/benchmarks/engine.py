@@ -22,7 +22,7 @@ from studio.engine.recipe import Edit, Recipe, SeedWeight
 from studio.latents.mixing import bands
 from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
-from studio.networks.stylegan2 import Generator, StyleGAN2Config
+from studio.networks.generative.stylegan2 import Generator, StyleGAN2Config
 
 BATCHES = (1, 4, 16)
 _LONGEST = 5000  # ms; a batch that would take longer is left out

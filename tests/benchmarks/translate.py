@@ -21,7 +21,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.models.translate import translate_picture, usual_tile
-from studio.networks.cyclegan import CycleGANConfig, Generator
+from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from tests.benchmarks.engine import milliseconds
 
 SIDES = (256, 512)

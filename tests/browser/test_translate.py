@@ -16,7 +16,7 @@ from studio.engine.blending import blended
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.sources import find
-from studio.networks.cyclegan import CycleGANConfig, Generator
+from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.conftest import save_tiny

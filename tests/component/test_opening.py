@@ -21,7 +21,7 @@ from studio.errors import StudioError
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
-from studio.networks.cyclegan import CycleGANConfig, Generator
+from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.settings import can_write, get_settings, start_log
 from studio.ui.app import _tell, build, launch
 from studio.ui.explore import ExploreTab

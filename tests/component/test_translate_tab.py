@@ -17,7 +17,7 @@ from studio.errors import StudioError
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.models.loaded import load_info
-from studio.networks.cyclegan import CycleGANConfig, Generator
+from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.ui import translate, translate_page
 from studio.ui.session import Session
 from studio.ui.translate import TranslateTab

@@ -200,7 +200,7 @@ def test_two_processes_train_as_one(sides, tmp_path):
 def test_rates_fall_in_a_line_to_nothing(sides, studio_home, tmp_path):
     from accelerate import Accelerator
 
-    from studio.networks.cyclegan import CycleGANConfig
+    from studio.networks.translation.cyclegan import CycleGANConfig
     from studio.training.objectives.cycle import Cycle
 
     plan = cycle_plan(sides, 50, objective=Objective(loss="least_squares", decay_from=0.6))  # of 100 pictures
@@ -214,7 +214,7 @@ def test_rates_fall_in_a_line_to_nothing(sides, studio_home, tmp_path):
 def test_the_way_from_b_over_a_can_weigh_less(sides):
     from accelerate import Accelerator
 
-    from studio.networks.cyclegan import CycleGANConfig
+    from studio.networks.translation.cyclegan import CycleGANConfig
     from studio.training.objectives.cycle import Cycle
 
     batch = SideBatch(0, *torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
@@ -296,8 +296,8 @@ def test_pairs_made_of_one_folder(studio_home, tmp_path):
 
 def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
     from studio.datasets.images import ImageSet
-    from studio.networks.cyclegan import CycleGANConfig
-    from studio.networks.pix2pix import Pix2PixConfig
+    from studio.networks.translation.cyclegan import CycleGANConfig
+    from studio.networks.translation.pix2pix import Pix2PixConfig
     from studio.training.sides import Sides
 
     folder = tmp_path / "noise"

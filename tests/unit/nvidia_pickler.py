@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from studio.networks import stylegan2 as sg2
+from studio.networks.generative import stylegan2 as sg2
 from studio.networks.layers import Conv, Linear, MinibatchStd
 
 CLASS_NAMES = {

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from studio.models.folder import load_network, read_tensors, save_folder
-from studio.networks import biggan, get_family
-from studio.networks.biggan import BatchNorm, BigGANConfig, Conv, Discriminator, Generator, Linear, standing_statistics
+from studio.networks import get_family
+from studio.networks.generative import biggan
+from studio.networks.generative.biggan import BatchNorm, BigGANConfig, Conv, Discriminator, Generator, Linear, standing_statistics
 
 VARIANTS = {
     "hierarchical": {},

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from studio.networks import get_family
-from studio.networks.cyclegan import CycleGANConfig, Discriminator, Generator
-from studio.networks.translators import NETS, PatchDiscriminator, PixelDiscriminator, ResizeConv
+from studio.networks.translation.cyclegan import CycleGANConfig, Discriminator, Generator
+from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator, ResizeConv
 from tests.unit.official_translators import official, side
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from studio.networks.dcgan import DCGANConfig, Discriminator, Generator
+from studio.networks.generative.dcgan import DCGANConfig, Discriminator, Generator
 from studio.networks.layers import BatchNorm, standing_statistics
 from studio.training.losses import get_loss, gradient_power
 from tests.unit.toy import COLOURS, coloured_squares, play, square_colours

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from studio.networks.gan import Dense, Discriminator, GANConfig, Generator
+from studio.networks.generative.gan import Dense, Discriminator, GANConfig, Generator
 from studio.networks.layers import BatchNorm, standing_statistics
 from studio.training.losses import get_loss
 from tests.unit.toy import covered_modes, play, ring

@@ -12,7 +12,7 @@ from studio.errors import StudioError
 from studio.models.importers import import_file
 from studio.models.library import default_library
 from studio.models.loaded import import_into
-from studio.networks.translators import NETS, PatchDiscriminator, PixelDiscriminator
+from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator
 from tests.unit.official_translators import Resnet, Unet, official, side
 
 NORMS = ["instance", "batch"]

@@ -11,7 +11,7 @@ import torch
 from studio.errors import StudioError
 from studio.models.folder import load_network
 from studio.models.importers import import_file
-from studio.networks.stylegan2 import Discriminator, StyleGAN2Config
+from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from tests.unit.nvidia_pickler import EasyDict, Persistent, dumps, network_pickle, networks, persist
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"

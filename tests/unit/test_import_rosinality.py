@@ -9,7 +9,7 @@ from studio.errors import StudioError
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.models.loaded import Model, import_into
-from studio.networks.stylegan2 import Discriminator, StyleGAN2Config
+from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from tests.unit.rosinality_layout import checkpoint, mapping, picture, score
 
 

@@ -12,9 +12,9 @@ from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.models.loaded import import_into, load, load_info
-from studio.networks import stylegan3 as sg3
+from studio.networks.generative import stylegan3 as sg3
+from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Linear
-from studio.networks.stylegan2 import Mapping
 from tests.unit.nvidia_pickler import EasyDict, Persistent, dumps
 from tests.unit.test_import_hostile import _warm, watched_import  # noqa: F401  (_warm is used by itself)
 from tests.unit.test_stylegan3 import R, tiny_stylegan3

@@ -14,7 +14,7 @@ from studio.models.folder import open_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.models.loaded import import_into
-from studio.networks.community import Community
+from studio.networks.super_resolution.spandrel_network import Community
 from tests.unit.test_upscalers import make
 
 

@@ -307,7 +307,7 @@ def test_config_json_is_the_agreed_form(tiny):
 def test_examples_of_both_sides(tmp_path):
     from PIL import Image
 
-    from studio.networks.cyclegan import CycleGANConfig, Generator
+    from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 
     config = CycleGANConfig(resolution=16, net="resnet_6blocks", ngf=1, n_layers=1)
     examples = {"A": [Image.new("RGB", (20, 10), c) for c in ("red", "blue")], "B": [Image.new("RGBA", (8, 8))]}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from studio.networks import get_family
-from studio.networks.pix2pix import Discriminator, Generator, Pix2PixConfig, edges, grey
+from studio.networks.translation.pix2pix import Discriminator, Generator, Pix2PixConfig, edges, grey
 from tests.unit.official_translators import official
 
 

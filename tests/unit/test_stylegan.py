@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from studio.models.folder import build_network, open_folder, save_folder
+from studio.networks.generative.stylegan import Discriminator, Generator, StyledLayer, StyleGANConfig, adain
 from studio.networks.layers import conv_resample, fir, fir_filter
-from studio.networks.stylegan import Discriminator, Generator, StyledLayer, StyleGANConfig, adain
 from studio.training.growth import grown_at
 from studio.training.losses import get_loss, gradient_power
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from studio.models.loaded import load
+from studio.networks.generative.stylegan2 import Discriminator, Generator, StyledConv, StyleGAN2Config
 from studio.networks.layers import MinibatchStd, fir, fir_filter
-from studio.networks.stylegan2 import Discriminator, Generator, StyledConv, StyleGAN2Config
 from tests.conftest import tiny_config, tiny_generator
 
 GOLDEN = ("stylegan2-ada-uncond-64", "stylegan2-ada-cond5-32")

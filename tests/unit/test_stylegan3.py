@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from studio.models.loaded import load
-from studio.networks.stylegan3 import Generator, StyleGAN3Config, downsample, lowpass, upsample
+from studio.networks.generative.stylegan3 import Generator, StyleGAN3Config, downsample, lowpass, upsample
 
 
 def tiny_stylegan3(seed: int = 0, **changes) -> Generator:

@@ -1,6 +1,6 @@
 import torch
 
-from studio.networks.stylegan2 import Generator
+from studio.networks.generative.stylegan2 import Generator
 from studio.training.transfer import copy_what_fits
 from tests.conftest import tiny_config, tiny_generator
 

@@ -20,10 +20,10 @@ from studio.models.loaded import Model
 from studio.models.passes import Pixels, plan_passes
 from studio.models.tiling import plan_tiles
 from studio.models.translate import MAX_PIXELS
-from studio.networks.cyclegan import CycleGANConfig
-from studio.networks.cyclegan import Generator as CycleGAN
-from studio.networks.pix2pix import Generator as Pix2Pix
-from studio.networks.pix2pix import Pix2PixConfig
+from studio.networks.translation.cyclegan import CycleGANConfig
+from studio.networks.translation.cyclegan import Generator as CycleGAN
+from studio.networks.translation.pix2pix import Generator as Pix2Pix
+from studio.networks.translation.pix2pix import Pix2PixConfig
 
 
 def lively(network: torch.nn.Module) -> torch.nn.Module:

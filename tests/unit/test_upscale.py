@@ -16,7 +16,7 @@ from studio.models.loaded import Model
 from studio.models.raster import Raster
 from studio.models.translate import MAX_PIXELS
 from studio.models.upscale import Upscaling
-from studio.networks.upscalers import Upscaler
+from studio.networks.super_resolution.upscaler import Upscaler
 from tests.unit.test_png_writer import encoded
 from tests.unit.test_translate import apart, cyclegan, scene
 from tests.unit.test_upscalers import make

@@ -12,7 +12,7 @@ from studio.errors import StudioError
 from studio.models.folder import save_folder
 from studio.networks import families, get_family
 from studio.networks.registry import Family
-from studio.networks.upscalers import Upscaler
+from studio.networks.super_resolution.upscaler import Upscaler
 
 SMALL = {
     "srgan": dict(width=8, blocks=2, ndf=4, dense=8, resolution=48),

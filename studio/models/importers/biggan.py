@@ -15,7 +15,7 @@ from studio.errors import StudioError
 from studio.models.importers import Imported
 from studio.models.importers.records import plain
 from studio.models.importers.torch_weights import Tensors, Unfit
-from studio.networks.biggan import BigGANConfig
+from studio.networks.generative.biggan import BigGANConfig
 
 _MAX_BLOCKS = 64
 _MAX_CONFIG_BYTES = 1 << 20

@@ -15,8 +15,8 @@ import torch
 from studio.errors import StudioError
 from studio.models.importers import Imported
 from studio.models.importers.torch_weights import Tensors, Unfit, load_tensors
-from studio.networks.cyclegan import CycleGANConfig
-from studio.networks.pix2pix import Pix2PixConfig
+from studio.networks.translation.cyclegan import CycleGANConfig
+from studio.networks.translation.pix2pix import Pix2PixConfig
 
 _FIRST_BLOCK = 10  # the residual blocks are model.10, model.11, ...
 _BATCHES_SEEN = 10.0  # by a BatchNorm whose statistics are settled

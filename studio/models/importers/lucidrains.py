@@ -15,8 +15,8 @@ import torch
 from studio.models.importers import Imported
 from studio.models.importers.records import plain
 from studio.models.importers.torch_weights import Tensors, Unfit
-from studio.networks.lucidrains import LucidrainsConfig
-from studio.networks.lucidrains import Mapping as MappingNetwork
+from studio.networks.generative.lucidrains import LucidrainsConfig
+from studio.networks.generative.lucidrains import Mapping as MappingNetwork
 
 State = dict[str, torch.Tensor]
 _MEAN_OF = 10_000  # draws for the mean of w

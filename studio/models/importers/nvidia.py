@@ -19,8 +19,8 @@ from studio.errors import StudioError
 from studio.models.importers import Imported, nvidia_stylegan3
 from studio.models.importers.records import Damaged, Record, Refused, StoredTensor, plain, read_pickle
 from studio.networks import get_family
+from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from studio.networks.layers import fir_filter
-from studio.networks.stylegan2 import Discriminator, StyleGAN2Config
 
 _MAX_MODULES = 5_000  # real networks have about 200
 _MAX_PATH = 200  # characters of 'synthesis.b8.conv0'

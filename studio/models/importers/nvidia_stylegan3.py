@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from studio.models.importers.records import Refused, plain
-from studio.networks.stylegan3 import StyleGAN3Config
+from studio.networks.generative.stylegan3 import StyleGAN3Config
 
 if TYPE_CHECKING:
     from studio.models.importers.nvidia import _Network

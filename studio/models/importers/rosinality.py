@@ -13,9 +13,9 @@ import torch
 
 from studio.models.importers import Imported
 from studio.models.importers.torch_weights import Tensors, Unfit
+from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
+from studio.networks.generative.stylegan2 import Mapping as MappingNetwork
 from studio.networks.layers import fir_filter
-from studio.networks.stylegan2 import Discriminator, StyleGAN2Config
-from studio.networks.stylegan2 import Mapping as MappingNetwork
 
 State = dict[str, torch.Tensor]
 _MEAN_OF = 10_000  # draws, where the file has no mean of w

@@ -16,9 +16,9 @@ import torch
 from studio.models.importers import Imported
 from studio.models.importers.records import plain
 from studio.models.importers.torch_weights import Tensors, Unfit
-from studio.networks.community import Community
-from studio.networks.rrdb import RRDBConfig
-from studio.networks.srvgg import SRVGGConfig
+from studio.networks.super_resolution.rrdb import RRDBConfig
+from studio.networks.super_resolution.spandrel_network import Community
+from studio.networks.super_resolution.srvgg import SRVGGConfig
 
 State = dict[str, torch.Tensor]
 _MAX_BLOCKS = 256

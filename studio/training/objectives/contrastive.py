@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.errors import StudioError
-from studio.networks.translators import ResnetGenerator
+from studio.networks.translation.resnet_unet_patchgan import ResnetGenerator
 from studio.training.objectives.cycle import check_identity
 from studio.training.objectives.translation import Fakes, Rows, Translation
 from studio.training.randomness import generator

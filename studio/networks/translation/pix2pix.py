@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.registry import Family, register
-from studio.networks.translators import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
+from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
 
 TRANSFORMS = ("none", "grey", "edges")
 _WIDE = 1.6  # the wider of the two blurs of `edges`, in widths of the narrower

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from studio.networks.registry import Family, register
-from studio.networks.translators import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
+from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
 
 
 @dataclass(frozen=True)

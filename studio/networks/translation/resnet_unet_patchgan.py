@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.dcgan import Conv, TransposedConv  # begun at N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
+from studio.networks.generative.dcgan import (  # begun at N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
+    Conv,
+    TransposedConv,
+)
 from studio.networks.layers import BatchNorm
 
 NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.registry import Family, register
-from studio.networks.upscalers import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
+from studio.networks.super_resolution.upscaler import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
 
 SCALES = (1, 2, 3, 4)
 

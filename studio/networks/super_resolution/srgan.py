@@ -12,7 +12,7 @@ from torch import nn
 
 from studio.networks.layers import BatchNorm
 from studio.networks.registry import Family, register
-from studio.networks.upscalers import Conv, Upscaler, check_upscaler, reach
+from studio.networks.super_resolution.upscaler import Conv, Upscaler, check_upscaler, reach
 
 SCALES = (2, 3, 4)
 

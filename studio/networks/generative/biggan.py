@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
 from studio.networks.layers import normal
 from studio.networks.registry import Family, register
-from studio.networks.steps import LatentGenerator, Step, Stepwise
 
 _BOTTOM = 4  # side of the first feature map
 # Channels of the generator by resolution, in units of ch: into the first block, then out of each (Tables 4 to 9).

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from studio.networks.registry import Family, register
-from studio.networks.upscalers import Upscaler
+from studio.networks.super_resolution.upscaler import Upscaler
 
 _PREFIX = "net."  # of the names of all its tensors
 _HALO = 64  # attention and norms leave no exact border; farther pixels hardly matter to those that allow pieces at all

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
 from studio.networks.layers import normal
 from studio.networks.registry import Family, register
-from studio.networks.steps import LatentGenerator, Step, Stepwise
 
 _HEADS, _HEAD_WIDTH = 8, 64  # of the attention
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, Stepwise
 from studio.networks.layers import LabelEmbedding, make_norm, normal, settle_batch_norm
 from studio.networks.registry import Family, register
-from studio.networks.steps import LatentGenerator, RowMapping, Step, Stepwise
 
 _STD = 0.02  # of all weights at the beginning (Sec. 4)
 _G_NORMS = ("batch", "instance", "layer", "none")

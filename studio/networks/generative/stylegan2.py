@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
 from studio.networks.layers import (
     Conv,
     Linear,
@@ -25,7 +26,6 @@ from studio.networks.layers import (
     upsample,
 )
 from studio.networks.registry import Family, register
-from studio.networks.steps import LatentGenerator, Step, Stepwise
 
 
 @dataclass(frozen=True)

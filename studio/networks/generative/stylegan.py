@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
+from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Conv, Linear, MinibatchStd, activate, normal
 from studio.networks.registry import Family, register
-from studio.networks.steps import LatentGenerator, Step, Stepwise
-from studio.networks.stylegan2 import Mapping
 
 
 @dataclass(frozen=True)

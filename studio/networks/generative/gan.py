@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, Stepwise
 from studio.networks.layers import BatchNorm, LabelEmbedding, normal, settle_batch_norm
 from studio.networks.registry import Family, register
-from studio.networks.steps import LatentGenerator, RowMapping, Step, Stepwise
 
 
 @dataclass(frozen=True)

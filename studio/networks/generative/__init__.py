@@ -1,0 +1,1 @@
+"""Networks that draw pictures from latents: one file a family."""

@@ -1,0 +1,1 @@
+"""Networks that upscale pictures: one file a family."""
