@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _add(args) -> None:
     from studio.datasets.consent import LICENSED, NONE, OWN, UNKNOWN, Consent
-    from studio.datasets.crop import check_mode, parse_colour
     from studio.datasets.sources import Limits
     from studio.datasets.store import DataSets
+    from studio.imaging.crop import check_mode, parse_colour
 
     check_mode(args.crop)
     if sum(map(bool, (args.mine, args.licence, args.not_mine))) > 1:
@@ -123,8 +123,8 @@ _WHOSE = {"own": "own work", "licensed": "by licence", "none": "by others", "": 
 
 
 def _show(args) -> None:
-    from studio.datasets.crop import parse_colour
     from studio.datasets.store import DataSets
+    from studio.imaging.crop import parse_colour
 
     store = DataSets()
     s = store.get(args.id)

@@ -183,8 +183,8 @@ def _seeds(args) -> None:
     from studio.engine.picture import save_picture
     from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
     from studio.engine.sheets import contact_sheet
+    from studio.imaging.xmp import Origin
     from studio.latents.seeds import parse_seeds
-    from studio.models.origin import Origin
 
     seeds = parse_seeds(args.seeds)
     with _engine(args) as engine:
@@ -208,9 +208,9 @@ def _seeds(args) -> None:
 def _mix(args) -> None:
     from studio.engine.picture import save_picture
     from studio.engine.sheets import contact_sheet, mix_grid
+    from studio.imaging.xmp import Origin
     from studio.latents.mixing import parse_layers
     from studio.latents.seeds import parse_seeds
-    from studio.models.origin import Origin
 
     rows, columns = parse_seeds(args.rows, 64), parse_seeds(args.columns, 64)
     with _engine(args) as engine:

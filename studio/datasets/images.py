@@ -13,10 +13,10 @@ from typing import NamedTuple, TypeVar
 import filelock
 import numpy as np
 
-from studio.datasets.crop import check_mode, colour_text
-from studio.datasets.crop import crop as crop_square
-from studio.datasets.decode import Colour, decode, reason
 from studio.errors import StudioError
+from studio.imaging.crop import check_mode, colour_text
+from studio.imaging.crop import crop as crop_square
+from studio.imaging.decode import Colour, decode, reason
 from studio.settings import atomic_folder
 
 T = TypeVar("T")

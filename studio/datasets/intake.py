@@ -17,13 +17,13 @@ from PIL import Image
 
 from studio.common.text import Unique, safe_part, shown
 from studio.datasets.consent import Consent
-from studio.datasets.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
 from studio.datasets.images import class_names
-from studio.datasets.likeness import Likeness, groups, likeness
-from studio.datasets.place import without_place
 from studio.datasets.sources import Entry, Limits, copy_to, head_of, kind_of, opened, read_all
-from studio.datasets.video import CONTAINERS, frames
 from studio.errors import StudioError
+from studio.imaging.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
+from studio.imaging.location import without_place
+from studio.imaging.perceptual_hash import Likeness, groups, likeness
+from studio.imaging.video import CONTAINERS, frames
 from studio.settings import fsync_path, get_settings
 
 OWNED = "These pictures are mine or I may use them."  # the words beside the tick box, kept in the card

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from studio.datasets.consent import UNKNOWN, Consent
-from studio.datasets.crop import colour_text
-from studio.datasets.crop import crop as crop_square
-from studio.datasets.decode import Colour, decode
 from studio.datasets.images import content_hash
 from studio.datasets.intake import OWNED, Report, count_classes, take_in, write_synced
 from studio.errors import StudioError
+from studio.imaging.crop import colour_text
+from studio.imaging.crop import crop as crop_square
+from studio.imaging.decode import Colour, decode
 from studio.settings import atomic_write, fsync_path, get_settings
 
 if sys.version_info >= (3, 11):

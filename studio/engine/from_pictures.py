@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 
 from studio.common.memory import out_of_memory
-from studio.datasets.decode import MAX_PIXELS
-from studio.engine.blending import blended
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import texts_of
-from studio.engine.png_writer import PngWriter
 from studio.engine.telling import sealed_file
 from studio.errors import StudioError
-from studio.models.bands import drive
+from studio.imaging.blending import blended
+from studio.imaging.decode import MAX_PIXELS
+from studio.imaging.png_stream import PngWriter
+from studio.imaging.raster import Raster, checked
+from studio.imaging.rows import drive
 from studio.models.loaded import Model
-from studio.models.raster import Raster
-from studio.models.translate import Steps, checked, translating, usual_tile
+from studio.models.translate import Steps, translating, usual_tile
 from studio.models.upscale import Upscaling
 from studio.settings import ensure_room
 

@@ -15,7 +15,7 @@ from studio.engine.gallery import Gallery, Item
 from studio.engine.telling import seal_in_place
 from studio.engine.thumbs import CRISP, small_view
 from studio.errors import StudioError
-from studio.models.origin import AI_WORDS, PNG_XMP_KEY, Origin, xmp
+from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, Origin, xmp
 from studio.settings import ensure_room
 
 MOST_COLUMNS = 12

@@ -16,7 +16,7 @@ from studio.engine.recipe import Recipe, Transform, parsed, unpacked
 from studio.engine.sources import find
 from studio.engine.telling import Told, sealed, telling
 from studio.errors import StudioError
-from studio.models.origin import AI_WORDS, PNG_XMP_KEY, Origin, xmp
+from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, Origin, xmp
 from studio.settings import atomic_write
 
 _JSON_KEY = "gan-studio-recipe"

@@ -9,8 +9,8 @@ import re
 import secrets
 from pathlib import Path
 
-from studio.datasets.decode import open_picture, reason
 from studio.errors import StudioError
+from studio.imaging.decode import open_picture, reason
 from studio.settings import ensure_room, ensure_writable, fsync_path, get_settings
 
 _MAX_FILE = 512 << 20

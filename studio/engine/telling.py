@@ -19,7 +19,7 @@ import tomli_w
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.models.origin import Origin
+from studio.imaging.xmp import Origin
 from studio.settings import atomic_file, atomic_write, fsync_path, get_settings
 
 if sys.version_info >= (3, 11):

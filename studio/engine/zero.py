@@ -20,8 +20,8 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.imaging.raster import Raster
 from studio.models.library import Library
-from studio.models.raster import Raster
 
 # Seconds that the card is asked for at most; less is granted sooner.
 _SECONDS = {"render": 15, "render_many": 60}

@@ -26,8 +26,8 @@ from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
 from studio.errors import StudioError
+from studio.imaging.xmp import Origin, xmp
 from studio.models.card import model_card
-from studio.models.origin import Origin, xmp
 from studio.networks import Family, get_family
 from studio.settings import atomic_folder
 

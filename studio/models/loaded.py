@@ -13,11 +13,11 @@ from PIL import Image
 
 from studio.common.memory import out_of_memory
 from studio.errors import StudioError
+from studio.imaging.pixels import to_uint8
+from studio.imaging.raster import Raster
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
-from studio.models.pixels import to_uint8
-from studio.models.raster import Raster
 from studio.models.seeds import brief, check_seed, z_from_seed
 from studio.models.translate import translate_picture
 from studio.models.upscale import upscale_raster

@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 
 from studio.common.memory import free_bytes, layer_bytes, out_of_memory, room_for_maps
-from studio.datasets.decode import eight_bits, over_ground, reason
 from studio.errors import StudioError
+from studio.imaging.decode import over_ground
+from studio.imaging.pixels import to_uint8
+from studio.imaging.raster import checked
 from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
-from studio.models.pixels import to_uint8
 from studio.models.tiling import Box
 from studio.networks.translation.resnet_unet_patchgan import Translator
 from studio.settings import get_settings
 
-MAX_PIXELS = 64 << 20
 LEAST_TILE = 32
 _LEAST = 8  # pixels a side; a ResNet mirrors borders at a quarter of the size, which needs two
 _WHITE = (255, 255, 255)  # what was below transparent parts when the network learned
@@ -93,21 +93,6 @@ def translating(
 def usual_tile(device: torch.device) -> int:
     """Pixels a side of a piece."""
     return _TILE_CPU if device.type == "cpu" else _TILE
-
-
-def checked(image: Image.Image) -> Image.Image:
-    """A picture that was opened -> in 8 bits, RGBA, RGB or L. Raises StudioError for what cannot be used."""
-    if not isinstance(image, Image.Image):
-        raise StudioError(f"A picture is wanted, not a {type(image).__name__}.", "Open it with PIL.Image.open.")
-    width, height = image.size
-    if not width or not height:
-        raise StudioError(f"The picture is {width} x {height} pixels.", "Give one with at least one pixel.")
-    if width * height > MAX_PIXELS:
-        raise StudioError(f"The picture is {width} x {height} pixels, more than 64 megapixels.", "Make it smaller.")
-    try:
-        return eight_bits(image)
-    except Exception as e:  # Pillow decodes late, and its decoders raise nearly anything for a damaged file
-        raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program, and save it anew.") from None
 
 
 def _padded(pixels: np.ndarray, multiple: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import torch
 
 from studio.common.memory import free_bytes, layer_bytes, out_of_memory
 from studio.errors import StudioError
-from studio.models.bands import Bands, Mixed, Resized, Stored, Work, drive, written
-from studio.models.raster import Raster
+from studio.imaging.raster import Raster
+from studio.imaging.rows import Bands, Mixed, Resized, Stored, Work, drive, written
 from studio.models.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.super_resolution.upscaler import Upscaler
 

@@ -18,9 +18,9 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import origin_of
 from studio.engine.telling import Telling, Told, telling
 from studio.errors import StudioError
+from studio.imaging.xmp import Origin
 from studio.models.consent import consent_of
 from studio.models.library import default_library
-from studio.models.origin import Origin
 from studio.sharing.certificates import algorithm_of, own_files
 
 MISSING = "Content Credentials need the package c2pa-python: pip install c2pa-python cryptography."

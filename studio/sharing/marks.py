@@ -11,7 +11,7 @@ from studio.engine.picture import read_packet, read_recipe, recipe_in
 from studio.engine.recipe import Recipe
 from studio.engine.telling import Telling, choose, set_seal, telling
 from studio.errors import StudioError
-from studio.models.origin import Origin, mp4_xmp, source_type
+from studio.imaging.xmp import Origin, mp4_xmp, source_type
 from studio.sharing import credentials
 from studio.sharing.certificates import make_certificate, own_files
 from studio.sharing.credentials import Credentials

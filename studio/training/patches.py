@@ -9,9 +9,9 @@ import torch
 
 from studio.datasets.whole import WholePictures
 from studio.errors import StudioError
+from studio.imaging.pixels import to_uint8
 from studio.metrics import lpips
 from studio.metrics.psnr_ssim import psnr, ssim
-from studio.models.pixels import to_uint8
 from studio.networks.translation.pix2pix import grey
 from studio.training.degrade import bicubic, degrade, margin
 from studio.training.plan import Plan

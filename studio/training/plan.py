@@ -12,8 +12,8 @@ from typing import Any
 import tomli_w
 
 from studio.datasets.consent import Consent
-from studio.datasets.crop import MODES, parse_colour
 from studio.errors import StudioError
+from studio.imaging.crop import MODES, parse_colour
 from studio.training.growth import Growth
 
 if sys.version_info >= (3, 11):

@@ -10,7 +10,7 @@ import torch
 from studio.datasets.images import ImageSet
 from studio.datasets.pairs import Pairs, find_pairs
 from studio.errors import StudioError
-from studio.models.pixels import to_uint8
+from studio.imaging.pixels import to_uint8
 from studio.networks.translation.pix2pix import edges, grey
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator

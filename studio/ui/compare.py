@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from studio.engine.picture import packet, texts_of
 from studio.engine.translate_files import reduced
-from studio.models.origin import Origin
+from studio.imaging.xmp import Origin
 
 VIEW = 1600  # px of the longer side; what is larger is shown smaller
 _CRISP = 128  # px; up to here pixels stay squares

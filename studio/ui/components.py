@@ -16,8 +16,8 @@ import numpy as np
 
 from studio.engine.picture import encode
 from studio.errors import StudioError
+from studio.imaging.xmp import Origin
 from studio.models.folder import ModelInfo
-from studio.models.origin import Origin
 from studio.networks import get_family
 
 log = logging.getLogger(__name__)

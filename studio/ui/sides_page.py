@@ -4,10 +4,10 @@ import html
 
 import numpy as np
 
-from studio.datasets.decode import Colour
 from studio.datasets.pairs import find_pairs
 from studio.datasets.store import DataSets
 from studio.errors import StudioError
+from studio.imaging.decode import Colour
 from studio.training.kinds import Goal
 from studio.training.sides import made_input
 from studio.ui.components import data_url, note

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 
 from studio.datasets.consent import weakest
-from studio.datasets.crop import parse_colour
 from studio.datasets.pairs import find_pairs
 from studio.datasets.store import DataSets, StoredSet
 from studio.engine.engine import Engine
 from studio.errors import StudioError
+from studio.imaging.crop import parse_colour
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.store import Job
 from studio.jobs.supervisor import Supervisor

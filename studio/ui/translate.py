@@ -12,7 +12,6 @@ import gradio as gr
 from PIL import Image
 
 from studio.common.text import safe_part
-from studio.engine.blending import blended
 from studio.engine.clip_translate import first_frame
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
@@ -21,8 +20,9 @@ from studio.engine.sources import keep
 from studio.engine.telling import stem_of
 from studio.engine.translate_files import Source, open_source, reduced
 from studio.errors import StudioError
+from studio.imaging.blending import blended
+from studio.imaging.xmp import Origin
 from studio.models.folder import ModelInfo
-from studio.models.origin import Origin
 from studio.networks import get_family
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
 from studio.ui.components import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid

@@ -7,7 +7,7 @@ from PIL import Image
 
 from studio.engine.image_recipe import MOST_SCALE
 from studio.errors import StudioError
-from studio.models.origin import Origin
+from studio.imaging.xmp import Origin
 from studio.ui.compare import picture_url
 from studio.ui.components import note
 

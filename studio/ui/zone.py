@@ -9,10 +9,10 @@ from pathlib import Path
 import gradio as gr
 
 from studio.datasets.consent import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
-from studio.datasets.crop import MODES, parse_colour
 from studio.datasets.intake import Report
 from studio.datasets.store import DataSets, StoredSet
 from studio.errors import StudioError
+from studio.imaging.crop import MODES, parse_colour
 from studio.jobs.supervisor import Supervisor
 from studio.training.plan import Plan
 from studio.ui.components import QUIET, cells_html, data_url, empty_html, friendly, note, press_grid

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 import studio as studio_api
-from studio.engine.blending import blended
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.sources import find
+from studio.imaging.blending import blended
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 
 import studio
-from studio.engine.blending import blended
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.imaging.blending import blended
+from studio.imaging.raster import MAX_PIXELS
 from studio.models.folder import save_folder
 from studio.models.library import Library
-from studio.models.translate import MAX_PIXELS
 from tests.unit.test_translate import apart, cyclegan, scene
 
 PAINTED = ImageRecipe("painter", tile=96)

@@ -15,9 +15,9 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe
 from studio.errors import NoRoom, StudioError
+from studio.imaging.raster import Raster
 from studio.models.folder import save_folder
 from studio.models.library import Library
-from studio.models.raster import Raster
 from tests.unit.test_png_writer import encoded
 from tests.unit.test_translate import apart, scene
 from tests.unit.test_upscale import upscaler

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from studio.engine.blending import blended
 from studio.engine.engine import Engine
 from studio.errors import StudioError
+from studio.imaging.blending import blended
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.models.loaded import load_info

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from studio.engine import sources
-from studio.engine.blending import blended, from_oklab, to_oklab
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.picture import encode, read_recipe, save_picture
 from studio.engine.recipe import Recipe
 from studio.errors import NoRoom, StudioError
+from studio.imaging.blending import blended, from_oklab, to_oklab
 
 FULL = ImageRecipe("monet & co", "ab" * 32, "translate", "cd" * 32, "BtoA", 0.25, True, 3, 0.0, 512)
 LARGE = ImageRecipe("sharp", verb="upscale", scale=2.5)
@@ -213,7 +213,7 @@ def test_the_colours_of_the_source_and_the_light_of_the_result():
 
 
 def test_bands_are_not_seen(monkeypatch):
-    from studio.engine import blending
+    from studio.imaging import blending
 
     old, new = noise(), noise()
     whole = blended(old, new, 0.7, True)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from studio.datasets.crop import crop, parse_colour, smart_offset
-from studio.datasets.decode import UnusablePicture, decode, reason
-from studio.datasets.likeness import Likeness, alike, groups, likeness
-from studio.datasets.place import without_place
 from studio.errors import StudioError
+from studio.imaging.crop import crop, parse_colour, smart_offset
+from studio.imaging.decode import UnusablePicture, decode, reason
+from studio.imaging.location import without_place
+from studio.imaging.perceptual_hash import Likeness, alike, groups, likeness
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:

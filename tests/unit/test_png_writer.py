@@ -6,8 +6,8 @@ from PIL import Image, ImageCms
 
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe, texts_of
-from studio.engine.png_writer import PngWriter
-from studio.models.raster import Raster
+from studio.imaging.png_stream import PngWriter
+from studio.imaging.raster import Raster
 
 RECIPE = ImageRecipe("sharp", verb="upscale")
 

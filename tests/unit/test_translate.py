@@ -16,10 +16,10 @@ import studio.common.memory as memory_module
 import studio.models.translate as translate_module
 from studio.common.memory import layer_bytes
 from studio.errors import NoRoom, StudioError
+from studio.imaging.raster import MAX_PIXELS
 from studio.models.loaded import Model
 from studio.models.passes import Pixels, plan_passes
 from studio.models.tiling import plan_tiles
-from studio.models.translate import MAX_PIXELS
 from studio.networks.translation.cyclegan import CycleGANConfig
 from studio.networks.translation.cyclegan import Generator as CycleGAN
 from studio.networks.translation.pix2pix import Generator as Pix2Pix

@@ -11,10 +11,9 @@ from PIL import Image, ImageCms, ImageFilter
 
 import studio.models.upscale as upscale_module
 from studio.errors import StudioError
-from studio.models.bands import Mixed, Resized, Stored, drive, written
+from studio.imaging.raster import MAX_PIXELS, Raster
+from studio.imaging.rows import Mixed, Resized, Stored, drive, written
 from studio.models.loaded import Model
-from studio.models.raster import Raster
-from studio.models.translate import MAX_PIXELS
 from studio.models.upscale import Upscaling
 from studio.networks.super_resolution.upscaler import Upscaler
 from tests.unit.test_png_writer import encoded

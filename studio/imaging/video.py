@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from studio.datasets.decode import UnusablePicture
-from studio.datasets.likeness import Likeness, alike, likeness
+from studio.imaging.decode import UnusablePicture
+from studio.imaging.perceptual_hash import Likeness, alike, likeness
 
 CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf")
 _CLOSEST = 0.5  # seconds between two frames when the distance is ours to choose

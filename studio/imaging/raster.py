@@ -7,9 +7,9 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from studio.datasets.decode import UnusablePicture, open_picture, reason
 from studio.errors import StudioError
-from studio.models.translate import MAX_PIXELS, checked
+from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
+from studio.imaging.raster import MAX_PIXELS, checked
 
 _DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of packed 16-bit pixels, and their channels
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -93,3 +93,21 @@ def _deep_pixels(path: str | Path) -> np.ndarray | None:
     plane = frame.planes[0]
     values = np.frombuffer(plane, "<u2" if order == "le" else ">u2").reshape(frame.height, plane.line_size // 2)
     return values[:, : frame.width * _DEEP[name]].reshape(frame.height, frame.width, _DEEP[name]).astype(np.uint16)
+
+
+MAX_PIXELS = 64 << 20
+
+
+def checked(image: Image.Image) -> Image.Image:
+    """A picture that was opened -> in 8 bits, RGBA, RGB or L. Raises StudioError for what cannot be used."""
+    if not isinstance(image, Image.Image):
+        raise StudioError(f"A picture is wanted, not a {type(image).__name__}.", "Open it with PIL.Image.open.")
+    width, height = image.size
+    if not width or not height:
+        raise StudioError(f"The picture is {width} x {height} pixels.", "Give one with at least one pixel.")
+    if width * height > MAX_PIXELS:
+        raise StudioError(f"The picture is {width} x {height} pixels, more than 64 megapixels.", "Make it smaller.")
+    try:
+        return eight_bits(image)
+    except Exception as e:  # Pillow decodes late, and its decoders raise nearly anything for a damaged file
+        raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program, and save it anew.") from None

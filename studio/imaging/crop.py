@@ -5,8 +5,8 @@ import re
 import numpy as np
 from PIL import Image
 
-from studio.datasets.decode import Colour
 from studio.errors import StudioError
+from studio.imaging.decode import Colour
 
 MODES = {
     "centre": "The square in the middle.",
