@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _add(args) -> None:
-    from studio.datasets.consent import LICENSED, NONE, OWN, UNKNOWN, Consent
+    from studio.datasets.rights import LICENSED, NONE, OWN, UNKNOWN, Consent
     from studio.datasets.sources import Limits
     from studio.datasets.store import DataSets
     from studio.imaging.crop import check_mode, parse_colour

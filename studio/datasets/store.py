@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from studio.datasets.consent import UNKNOWN, Consent
-from studio.datasets.images import content_hash
-from studio.datasets.intake import OWNED, Report, count_classes, take_in, write_synced
+from studio.datasets.image_set import content_hash
+from studio.datasets.ingest import OWNED, Report, count_classes, take_in, write_synced
+from studio.datasets.rights import UNKNOWN, Consent
 from studio.errors import StudioError
 from studio.imaging.crop import colour_text
 from studio.imaging.crop import crop as crop_square

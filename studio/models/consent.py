@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from studio.datasets.consent import LICENSED, NONE, Consent, weakest
+from studio.datasets.rights import LICENSED, NONE, Consent, weakest
 from studio.datasets.store import DataSets
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo

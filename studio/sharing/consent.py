@@ -1,6 +1,6 @@
 """Whether a model may be given to everyone by the press of a button."""
 
-from studio.datasets.consent import LICENSED, NONE, OWN
+from studio.datasets.rights import LICENSED, NONE, OWN
 from studio.datasets.store import DataSets
 from studio.models.consent import consent_of, from_elsewhere
 from studio.models.folder import ModelInfo

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.common.text import shown
-from studio.datasets.consent import Consent
+from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_packet, read_recipe, recipe_in
 from studio.engine.recipe import Recipe

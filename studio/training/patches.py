@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.datasets.whole import WholePictures
+from studio.datasets.full_size import WholePictures
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.metrics import lpips

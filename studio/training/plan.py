@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from studio.datasets.consent import Consent
+from studio.datasets.rights import Consent
 from studio.errors import StudioError
 from studio.imaging.crop import MODES, parse_colour
 from studio.training.growth import Growth

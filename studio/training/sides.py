@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.datasets.images import ImageSet
+from studio.datasets.image_set import ImageSet
 from studio.datasets.pairs import Pairs, find_pairs
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8

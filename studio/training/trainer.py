@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from PIL import Image
 
-from studio.datasets.images import ImageSet
-from studio.datasets.whole import WholePictures
+from studio.datasets.full_size import WholePictures
+from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
 from studio.imaging.crop import parse_colour
 from studio.imaging.pixels import to_uint8

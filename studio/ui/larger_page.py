@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from studio.datasets.full_size import picture_sizes
 from studio.datasets.store import StoredSet
-from studio.datasets.whole import picture_sizes
 from studio.imaging.decode import Colour, decode
 from studio.training.patches import example
 from studio.ui.components import data_url, note

@@ -10,8 +10,8 @@ import gradio as gr
 import pandas as pd
 import torch
 
-from studio.datasets.consent import weakest
 from studio.datasets.pairs import find_pairs
+from studio.datasets.rights import weakest
 from studio.datasets.store import DataSets, StoredSet
 from studio.engine.engine import Engine
 from studio.errors import StudioError

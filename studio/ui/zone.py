@@ -8,8 +8,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.datasets.consent import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
-from studio.datasets.intake import Report
+from studio.datasets.ingest import Report
+from studio.datasets.rights import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
 from studio.datasets.store import DataSets, StoredSet
 from studio.errors import StudioError
 from studio.imaging.crop import MODES, parse_colour

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import studio
-from studio.datasets.images import ImageSet
+from studio.datasets.image_set import ImageSet
 from studio.metrics.features import FeatureNet
 from studio.metrics.kid import kid
 from studio.settings import get_settings

@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from studio.datasets.images import ImageSet
+from studio.datasets.image_set import ImageSet
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Edit, Mix, Recipe, SeedWeight
 from studio.engine.sheets import walk_recipes

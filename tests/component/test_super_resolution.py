@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import studio
-from studio.datasets.whole import WholePictures
+from studio.datasets.full_size import WholePictures
 from studio.errors import StudioError
 from studio.metrics import perceptual
 from studio.metrics.psnr_ssim import psnr

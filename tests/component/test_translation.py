@@ -295,7 +295,7 @@ def test_pairs_made_of_one_folder(studio_home, tmp_path):
 
 
 def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
-    from studio.datasets.images import ImageSet
+    from studio.datasets.image_set import ImageSet
     from studio.networks.translation.cyclegan import CycleGANConfig
     from studio.networks.translation.pix2pix import Pix2PixConfig
     from studio.training.sides import Sides

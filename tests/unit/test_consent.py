@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from studio.datasets.consent import Consent, weakest
+from studio.datasets.rights import Consent, weakest
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSets
 from studio.errors import StudioError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.images import ImageSet
+from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
 
 
@@ -140,12 +140,12 @@ def test_huge_pictures_and_huge_files_are_refused(tmp_path, monkeypatch):
 
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"0" * 100)) + chunk(b"IEND", b"")
-    monkeypatch.setattr("studio.datasets.images._MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr("studio.datasets.image_set._MAX_FILE_BYTES", 1 << 20)
     members = {"a.png": png(), "bomb.png": bomb, "large.png": bytes(2 << 20)}
     s = ImageSet.open(make_zip(tmp_path / "s.zip", members, zipfile.ZIP_DEFLATED), 8, tmp_path / "cache")
     assert len(s) == 1
     assert [name for name, _ in s.skipped] == ["bomb.png", "large.png"]
-    monkeypatch.setattr("studio.datasets.images._MAX_FILES", 2)
+    monkeypatch.setattr("studio.datasets.image_set._MAX_FILES", 2)
     with pytest.raises(StudioError, match="more than 2 files"):
         ImageSet.open(tmp_path / "s.zip", 8, tmp_path / "cache")
 
@@ -230,7 +230,7 @@ def test_pictures_that_change_while_they_are_read(pictures, tmp_path):
 def test_a_full_disk_is_not_taken_for_broken_pictures(pictures, tmp_path):
     code = (
         "import resource, sys\n"
-        "from studio.datasets.images import ImageSet\n"
+        "from studio.datasets.image_set import ImageSet\n"
         "from studio.errors import StudioError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"  # as a disk with room for ten of the pictures
         "try:\n"
@@ -248,7 +248,7 @@ def test_processes_that_begin_at_once_share_one_cache(pictures, tmp_path):
     """As those of one training on several cards do; each time the cache is cold."""
     code = (
         "import sys\n"
-        "from studio.datasets.images import ImageSet\n"
+        "from studio.datasets.image_set import ImageSet\n"
         "for i in range(12):\n"
         "    sys.stdin.readline()\n"
         "    print(len(ImageSet.open(sys.argv[1], 16, f'{sys.argv[2]}/{i}')), flush=True)\n"

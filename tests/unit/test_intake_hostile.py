@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from studio.common.text import Unique, safe_part, shown
-from studio.datasets.intake import take_in
+from studio.datasets.ingest import take_in
 from studio.datasets.sources import Limits, kind_of, opened
 from studio.errors import StudioError
 

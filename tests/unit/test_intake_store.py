@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import studio.datasets.intake as intake
+import studio.datasets.ingest as intake
 from studio.cli.main import main
-from studio.datasets.consent import Consent
-from studio.datasets.images import ImageSet
-from studio.datasets.intake import OWNED, Cancelled, take_in
+from studio.datasets.image_set import ImageSet
+from studio.datasets.ingest import OWNED, Cancelled, take_in
+from studio.datasets.rights import Consent
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSets
 from studio.errors import StudioError
@@ -219,7 +219,7 @@ def test_a_full_disk(tmp_path):
     for i in range(4):
         Image.fromarray(rng.integers(0, 255, (100, 100, 3), dtype=np.uint8).astype(np.uint8)).save(tmp_path / "p" / f"{i}.png")
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom studio.datasets.intake import take_in\nfrom studio.errors import StudioError\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom studio.datasets.ingest import take_in\nfrom studio.errors import StudioError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
         "try:\n    print(len(take_in([sys.argv[1]], owned=True, home=Path(sys.argv[2]))))\nexcept StudioError as e:\n    print('told:', e)\n"
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.images import ImageSet, content_hash
+from studio.datasets.image_set import ImageSet, content_hash
 from studio.errors import StudioError
 from studio.training.plan import Data, Plan
 from tests.conftest import ROOT

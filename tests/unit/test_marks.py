@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.consent import Consent
+from studio.datasets.rights import Consent
 from studio.engine.clip_translate import make_clip
 from studio.engine.export import export_set
 from studio.engine.image_recipe import ImageRecipe

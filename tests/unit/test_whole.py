@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.images import ImageSet
-from studio.datasets.whole import WholePictures
+from studio.datasets.full_size import WholePictures
+from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
 
 
@@ -37,7 +37,7 @@ def test_a_zip_gives_the_same_set_and_the_second_time_nothing_is_decoded(tmp_pat
         for file in sorted((tmp_path / "a").iterdir()):
             archive.write(file, file.name)
     folder = WholePictures.open(tmp_path / "a", tmp_path / "cache")
-    monkeypatch.setattr("studio.datasets.whole.decode", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr("studio.datasets.full_size.decode", lambda *a, **k: pytest.fail("decoded again"))
     packed = WholePictures.open(tmp_path / "a.zip", tmp_path / "cache")
     assert packed.hash == folder.hash
     assert packed.keys == folder.keys

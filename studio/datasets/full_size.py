@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from studio.datasets.images import FORMATS, File, content_hash, picture_files, prepared, read_again
+from studio.datasets.image_set import FORMATS, File, content_hash, picture_files, prepared, read_again
 from studio.errors import StudioError
 from studio.imaging.crop import colour_text
 from studio.imaging.decode import Colour, decode, reason

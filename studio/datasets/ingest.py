@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from studio.common.text import Unique, safe_part, shown
-from studio.datasets.consent import Consent
-from studio.datasets.images import class_names
+from studio.datasets.image_set import class_names
+from studio.datasets.rights import Consent
 from studio.datasets.sources import Entry, Limits, copy_to, head_of, kind_of, opened, read_all
 from studio.errors import StudioError
 from studio.imaging.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
