@@ -342,7 +342,7 @@ class Engine(FromPictures):
 def _float32_bytes(info: ModelInfo) -> int:
     """Bytes of a model in memory, from the header of its file."""
     with safe_open(info.path / "model.safetensors", framework="pt") as f:
-        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f)
+        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f.keys())  # noqa: SIM118 - safe_open is no mapping
 
 
 def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,14 @@ from PIL import Image
 
 from studio.common.memory import out_of_memory
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import texts_of
-from studio.engine.telling import sealed_file
 from studio.errors import StudioError
 from studio.imaging.blending import blended
 from studio.imaging.decode import MAX_PIXELS
-from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster, checked
 from studio.imaging.rows import drive
 from studio.models.loaded import Model
 from studio.models.translate import Steps, translating, usual_tile
 from studio.models.upscale import Upscaling
-from studio.settings import ensure_room
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -86,7 +81,7 @@ class FromPictures:
         tiles are tried.  progress: called with (done, all) between tiles.  cancel: asked between tiles; when true
         CancelledError is raised.
         Raises StudioError when the model is missing or does not upscale, for a picture that cannot be used (without pixels, of
-        more than 64 megapixels, or damaged), and for a result that Pillow cannot hold: `upscale_file` can.
+        more than 64 megapixels, or damaged), and for a result that Pillow cannot hold: `upscale_rows` can.
         """
         source = image if isinstance(image, Raster) else Raster.from_image(image)
         job, bands = self._upscaling(recipe, source), []
@@ -94,37 +89,6 @@ class FromPictures:
             raise StudioError(f"The result would be {job.width} x {job.height} pixels.", "Choose a smaller scale, or write it to a file.")
         self._upscaled(job, bands.append, progress, cancel)
         return Raster(np.concatenate(bands), source.profile).to_image()
-
-    def upscale_file(
-        self,
-        recipe: ImageRecipe,
-        source: str | Path,
-        out: str | Path,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
-    ) -> Path:
-        """A picture file made larger by a recipe, into a PNG with all the bits of the source and the recipe inside: row by row,
-        so that the result may be larger than memory. It appears whole or not at all.
-
-        The picture is turned upright by its EXIF orientation.  progress, cancel: as in `upscale`.
-        Raises StudioError as `upscale` does, for a file that cannot be read, another ending than .png, and a full disk.
-        """
-        out = Path(out).expanduser()
-        if out.suffix.lower() != ".png":
-            raise StudioError(f"Large pictures cannot be saved as '{out.suffix}'.", "Choose png.")
-        raster = Raster.from_file(source)
-        job, (_, _, channels) = self._upscaling(recipe, raster), raster.pixels.shape
-        told = self.stamped(recipe)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            ensure_room(out.parent, job.width * job.height * channels * raster.pixels.itemsize // 2)
-            with sealed_file(out, told, Path(source)) as file:
-                writer = PngWriter(file, job.width, job.height, channels, raster.pixels.dtype, raster.profile, texts_of(told))
-                self._upscaled(job, writer.write, progress, cancel)
-                writer.close()
-        except OSError as e:
-            raise StudioError(f"The picture could not be saved: {e}.", "Free some space or choose another folder.") from None
-        return out
 
     def upscale_rows(
         self,

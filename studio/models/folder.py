@@ -287,7 +287,7 @@ def read_tensors(file: str | Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file as float32 (half precision is for the disk). Raises StudioError."""
     try:
         with safe_open(file, framework="pt") as f:
-            tensors = {name: f.get_tensor(name) for name in f}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 - safe_open is no mapping
             # These are views of the mapped file: without a copy, a later write to the file would change the model
             # in memory, and shortening it would end the program.
             return {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in tensors.items()}

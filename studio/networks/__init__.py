@@ -1,16 +1,12 @@
-"""Torch modules only, one file a family. Importing this package registers every family."""
+"""Torch modules only, one file a family. Importing this package registers every family, in the order in which they are offered."""
 
-from studio.networks.generative import (
-    biggan,
-    dcgan,
-    gan,
-    lucidrains,  # noqa: F401
-    stylegan,
-    stylegan2,
-    stylegan3,
-)
+# isort: off
+from studio.networks.generative import stylegan2, stylegan, stylegan3, biggan, dcgan, gan  # noqa: F401
+from studio.networks.translation import cyclegan, pix2pix  # noqa: F401
+from studio.networks.super_resolution import srgan, rrdb, srvgg, spandrel_network  # noqa: F401
+from studio.networks.generative import lucidrains  # noqa: F401
+
+# isort: on
 from studio.networks.registry import Family, families, get_family, register
-from studio.networks.super_resolution import rrdb, spandrel_network, srgan, srvgg
-from studio.networks.translation import cyclegan, pix2pix  # noqa: F401, I001  (each registers itself, in this order)
 
 __all__ = ["Family", "families", "get_family", "register"]

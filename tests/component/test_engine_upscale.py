@@ -14,6 +14,7 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe
+from studio.engine.upscaled_file import upscale_file
 from studio.errors import NoRoom, StudioError
 from studio.imaging.raster import Raster
 from studio.models.folder import save_folder
@@ -101,7 +102,7 @@ def test_stopping(engine, tmp_path):
     scene(131, 97).save(tmp_path / "a.png")
     tiles.clear()
     with pytest.raises(CancelledError):
-        engine.upscale_file(SHARP, tmp_path / "a.png", tmp_path / "b.png", lambda *x: tiles.append(x), lambda: len(tiles) == 3)
+        upscale_file(engine, SHARP, tmp_path / "a.png", tmp_path / "b.png", lambda *x: tiles.append(x), lambda: len(tiles) == 3)
     assert len(tiles) == 3 and [p.name for p in tmp_path.glob("*.png")] == ["a.png"], "nothing half-written is left"
 
 
@@ -113,7 +114,7 @@ def test_into_a_file_with_every_bit(engine, channels, dtype, tmp_path):
     pixels = (pixels * np.iinfo(dtype).max).astype(dtype)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     (tmp_path / "a.png").write_bytes(encoded(pixels, [], profile=profile))
-    out = engine.upscale_file(SHARP, tmp_path / "a.png", tmp_path / "deep" / "b.png")
+    out = upscale_file(engine, SHARP, tmp_path / "a.png", tmp_path / "deep" / "b.png")
     found = Raster.from_file(out)
     assert found.profile == profile
     assert found.pixels.dtype == dtype
@@ -135,7 +136,7 @@ def test_what_cannot_be_done_is_told(engine, tmp_path, monkeypatch):
         with pytest.raises(StudioError, match=words):
             engine.upscale(recipe, good)
         with pytest.raises(StudioError, match=words):
-            engine.upscale_file(recipe, tmp_path / "a.png", tmp_path / "b.png")
+            upscale_file(engine, recipe, tmp_path / "a.png", tmp_path / "b.png")
     with pytest.raises(StudioError, match="write it to a file"):
         engine.upscale(SHARP.replace(scale=16), Image.new("1", (1000, 1000)))
     for source, out, words in (
@@ -145,10 +146,10 @@ def test_what_cannot_be_done_is_told(engine, tmp_path, monkeypatch):
         ("a.png", "text.png/b.png", "could not be saved"),
     ):
         with pytest.raises(StudioError, match=words):
-            engine.upscale_file(SHARP, tmp_path / source, tmp_path / out)
+            upscale_file(engine, SHARP, tmp_path / source, tmp_path / out)
     with pytest.raises(StudioError, match="no latent w"):
         engine.render(Recipe("sharp"))
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
     with pytest.raises(NoRoom):
-        engine.upscale_file(SHARP, tmp_path / "a.png", tmp_path / "b.png")
+        upscale_file(engine, SHARP, tmp_path / "a.png", tmp_path / "b.png")
     assert not (tmp_path / "b.png").exists()
