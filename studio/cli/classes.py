@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _first_with_classes(engine) -> str:
-    from studio.models.loaded import count_classes
+    from studio.models.folder import count_classes
 
     for info in engine.library.scan()[0]:
         if count_classes(info):

@@ -155,7 +155,7 @@ def _engine(args):
 def _model_name(engine, wanted: str | None) -> str:
     if wanted:
         return engine.library.get(wanted).id
-    from studio.models.loaded import draws
+    from studio.models.folder import draws
 
     found = next((m.id for m in engine.library.scan()[0] if draws(m)), None)
     if found is None:

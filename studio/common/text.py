@@ -43,3 +43,13 @@ class Unique:
         self._next[key] = number
         self._taken.add(name.casefold())
         return name
+
+
+def brief(value) -> str:
+    """A value as it is shown in an error, however long it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out integers of thousands of digits
+        return "a number of thousands of digits"
+    text = text.encode("ascii", "backslashreplace").decode() if not text.isprintable() else text
+    return text if len(text) <= 60 else text[:57] + "..."

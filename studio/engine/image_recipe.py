@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from studio.common.text import brief
 from studio.engine.recipe import Forms, Recipe, checked_hash, checked_name, number
 from studio.errors import StudioError
-from studio.latents.sampling import brief
 from studio.models.translate import LEAST_TILE
 from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS
 

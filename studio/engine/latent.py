@@ -11,7 +11,7 @@ from studio.engine.recipe import Recipe, unpack_latent
 from studio.errors import StudioError
 from studio.latents.directions import Whitening
 from studio.latents.mixing import mix_rows
-from studio.latents.sampling import z_from_seed
+from studio.latents.seeds import z_from_seed
 from studio.models.folder import read_tensors
 from studio.models.loaded import Model
 

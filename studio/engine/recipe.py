@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from studio.common.text import brief
 from studio.errors import StudioError
-from studio.latents.sampling import brief, check_seed
+from studio.latents.seeds import check_seed
 
 VERSION = 1
 _MAX_JSON = 8 << 20

@@ -412,3 +412,14 @@ def _pack(tensors: Mapping[str, torch.Tensor], dtype: str) -> bytes:
         return t.contiguous()
 
     return safetensors_bytes({k: prepare(v) for k, v in tensors.items()})
+
+
+def draws(info: ModelInfo) -> bool:
+    """Whether a model of the library draws from noise, so that it can be explored. Nothing is loaded."""
+    return get_family(info.family).has_w
+
+
+def count_classes(info: ModelInfo) -> int:
+    """How many classes a model of the library draws from noise; 0 = it has none. Nothing is loaded."""
+    family = get_family(info.family)
+    return family.config(**info.config).c_dim if family.has_w else 0

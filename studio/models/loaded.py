@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 
 from studio.common.memory import out_of_memory
+from studio.common.text import brief
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.imaging.raster import Raster
+from studio.latents.seeds import check_seed, z_from_seed
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
-from studio.models.seeds import brief, check_seed, z_from_seed
 from studio.models.translate import translate_picture
 from studio.models.upscale import upscale_raster
 from studio.networks import get_family
@@ -284,17 +285,6 @@ def choose_device(wanted: str | None = None) -> torch.device:
         first = str(e).splitlines()[0]
         raise StudioError(f"The device '{wanted}' cannot be used: {first}.", "Leave the choice to the studio, or say cpu.") from None
     return device
-
-
-def draws(info: ModelInfo) -> bool:
-    """Whether a model of the library draws from noise, so that it can be explored. Nothing is loaded."""
-    return get_family(info.family).has_w
-
-
-def count_classes(info: ModelInfo) -> int:
-    """How many classes a model of the library draws from noise; 0 = it has none. Nothing is loaded."""
-    family = get_family(info.family)
-    return family.config(**info.config).c_dim if family.has_w else 0
 
 
 def load_info(info: ModelInfo, device: str | torch.device | None = None) -> Model:

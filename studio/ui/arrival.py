@@ -5,7 +5,7 @@ import gradio as gr
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.models.loaded import draws
+from studio.models.folder import draws
 from studio.ui.explore import ExploreTab
 from studio.ui.guard import COOKIE
 from studio.ui.session import Session

@@ -17,9 +17,8 @@ from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.engine.sheets import walk_recipes
 from studio.engine.video import save_clip
 from studio.errors import StudioError
-from studio.latents.sampling import MAX_SEED, check_seed
-from studio.models.folder import ModelInfo
-from studio.models.loaded import count_classes
+from studio.latents.seeds import MAX_SEED, check_seed
+from studio.models.folder import ModelInfo, count_classes
 from studio.ui.components import (
     LIVE,
     QUIET,

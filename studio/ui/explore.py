@@ -19,9 +19,8 @@ from studio.engine.sheets import variations, walk_at, walk_recipes
 from studio.engine.telling import stem_of, telling
 from studio.engine.video import save_clip
 from studio.errors import StudioError
-from studio.latents.sampling import MAX_SEED, check_seed
-from studio.models.folder import ModelInfo
-from studio.models.loaded import draws
+from studio.latents.seeds import MAX_SEED, check_seed
+from studio.models.folder import ModelInfo, draws
 from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,

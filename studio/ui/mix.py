@@ -9,8 +9,7 @@ from studio.engine.recipe import Mix, Recipe, SeedWeight
 from studio.engine.sheets import mix_grid
 from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
-from studio.latents.sampling import MAX_SEED, check_seed
-from studio.latents.seeds import parse_seeds
+from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
 from studio.ui.components import (
     LIVE,
     QUIET,

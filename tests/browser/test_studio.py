@@ -11,7 +11,7 @@ from PIL import Image
 
 from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe, SeedWeight
-from studio.models.loaded import draws
+from studio.models.folder import draws
 from studio.sharing.marks import tell
 
 pytestmark = pytest.mark.browser

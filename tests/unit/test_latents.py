@@ -6,8 +6,7 @@ from studio.errors import StudioError
 from studio.latents.directions import Whitening
 from studio.latents.interpolation import lerp, slerp, spline, walk
 from studio.latents.mixing import bands, mix_rows, parse_layers
-from studio.latents.sampling import check_seed, z_from_seed
-from studio.latents.seeds import parse_seeds
+from studio.latents.seeds import check_seed, parse_seeds, z_from_seed
 
 
 def test_seed_is_the_fields_convention():
