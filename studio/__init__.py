@@ -16,7 +16,7 @@ _HOMES = {
     "StudioError": "studio.errors",
     "Plan": "studio.training.plan",
     "train": "studio.training.trainer",
-    "load": "studio.models.loaded",
+    "load": "studio.inference.model",
 }
 
 __all__ = list(_HOMES)

@@ -22,9 +22,9 @@ from studio.engine.trace import Trace, steps_within
 from studio.engine.worker import Superseded, Worker
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
+from studio.inference.model import Model, choose_device, load_info
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
-from studio.models.loaded import Model, choose_device, load_info
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 

@@ -18,8 +18,8 @@ from studio.engine.picture import encode_to_keep
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.engine.telling import telling
 from studio.errors import StudioError
+from studio.inference.model import Model
 from studio.latents.seeds import MAX_SEED, check_seed
-from studio.models.loaded import Model
 from studio.settings import ensure_room, fsync_path
 
 _LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))

@@ -17,9 +17,9 @@ from studio.imaging.blending import blended
 from studio.imaging.decode import MAX_PIXELS
 from studio.imaging.raster import Raster, checked
 from studio.imaging.rows import drive
-from studio.models.loaded import Model
-from studio.models.translate import Steps, translating, usual_tile
-from studio.models.upscale import Upscaling
+from studio.inference.model import Model
+from studio.inference.translation import Steps, translating, usual_tile
+from studio.inference.upscaling import Upscaling
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

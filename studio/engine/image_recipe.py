@@ -6,7 +6,7 @@ from typing import Any
 from studio.common.text import brief
 from studio.engine.recipe import Forms, Recipe, checked_hash, checked_name, number
 from studio.errors import StudioError
-from studio.models.translate import LEAST_TILE
+from studio.inference.translation import LEAST_TILE
 from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS
 
 VERBS = ("translate", "upscale")

@@ -9,11 +9,11 @@ from safetensors import SafetensorError
 
 from studio.engine.recipe import Recipe, unpack_latent
 from studio.errors import StudioError
+from studio.inference.model import Model
 from studio.latents.directions import Whitening
 from studio.latents.mixing import mix_rows
 from studio.latents.seeds import z_from_seed
 from studio.models.folder import read_tensors
-from studio.models.loaded import Model
 
 _SAMPLES = 4096  # of w, to learn the shape of its distribution
 _MAPPING_CACHE = 4096  # rows of w kept, a few KB each

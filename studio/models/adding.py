@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from studio.common.text import shown
 from studio.errors import StudioError
+from studio.inference.model import check_wanted_name, import_into
 from studio.models.fetching import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.folder_intake import looks_like_model, take_folder, unpacked
@@ -18,7 +19,6 @@ from studio.models.hub_fetching import fetched_repo, is_repo
 from studio.models.importers import torch_weights
 from studio.models.known import KNOWN, Known
 from studio.models.library import Library
-from studio.models.loaded import check_wanted_name, import_into
 
 __all__ = ["KNOWN", "Known", "add", "looks_like", "private_ok"]
 

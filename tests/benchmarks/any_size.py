@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFilter
 
-from studio.models.loaded import Model
-from studio.models.tiling import plan_tiles
+from studio.inference.model import Model
+from studio.inference.tiling import plan_tiles
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 
 WAYS = {"whole": "whole picture", "pieces": "in pieces of 256 px, statistics of the whole", "tiles": "tiles of 512 px by themselves"}

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
+from studio.inference.translation import translate_picture, usual_tile
 from studio.models.folder import save_folder
 from studio.models.library import Library
-from studio.models.translate import translate_picture, usual_tile
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from tests.benchmarks.engine import milliseconds
 

@@ -13,9 +13,9 @@ from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeig
 from studio.engine.sheets import contact_sheet, mix_grid, variations, walk_recipes
 from studio.engine.video import save_clip
 from studio.errors import StudioError
+from studio.inference.model import load
 from studio.latents.seeds import z_from_seed
 from studio.models.library import Library
-from studio.models.loaded import load
 from tests.conftest import save_tiny
 
 PLAIN = Recipe(model="tiny", psi=0.7)

@@ -14,9 +14,9 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Edit, Mix, Recipe, SeedWeight
 from studio.engine.sheets import walk_recipes
 from studio.errors import StudioError
+from studio.inference.model import load
 from studio.models.folder import open_folder
 from studio.models.library import Library
-from studio.models.loaded import load
 from studio.networks import get_family
 from studio.training.checks import check, family_config
 from studio.training.growth import Growth

@@ -14,9 +14,9 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.imaging.blending import blended
+from studio.inference.model import load_info
 from studio.models.folder import save_folder
 from studio.models.library import Library
-from studio.models.loaded import load_info
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.ui import translate, translate_page
 from studio.ui.session import Session

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from studio.errors import StudioError
+from studio.inference.model import load, load_info
 from studio.models.adding import KNOWN, add, looks_like
 from studio.models.fetching import downloads
 from studio.models.folder import open_folder
 from studio.models.library import Library, default_library
-from studio.models.loaded import load, load_info
 from studio.networks import get_family
 from tests.conftest import save_tiny
 from tests.hub_files import Repo, hub_server

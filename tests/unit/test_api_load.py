@@ -117,8 +117,8 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
 
 def test_a_foreign_file_becomes_a_model_of_the_library(shared, tmp_path, studio_home):
     """And gives the very same pictures from there: an imported model keeps full precision."""
+    from studio.inference.model import import_into
     from studio.models.library import default_library
-    from studio.models.loaded import import_into
 
     source = next((shared / "golden" / "stylegan2-ada-cond5-32").glob("*.pkl"))
     direct = studio.load(source, device="cpu")
@@ -174,7 +174,7 @@ def test_sample_takes_a_class_a_seed_in_any_batch(classes, monkeypatch):
     whole = model.sample([1, 1, 1], [0, "kind 1", 2])
     assert all(np.abs(whole[k].astype(int) - model.sample(1, k)[0]).max() <= 1 for k in range(3))
     assert len({picture.tobytes() for picture in whole}) == 3
-    monkeypatch.setattr("studio.models.loaded._BATCH_PIXELS", 1)
+    monkeypatch.setattr("studio.inference.model._BATCH_PIXELS", 1)
     assert np.abs(model.sample(np.array([1, 1, 1]), np.arange(3)).astype(int) - whole).max() <= 1
     assert model.sample([]).shape == (0, 32, 32, 3)
 

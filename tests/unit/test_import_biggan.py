@@ -14,9 +14,9 @@ import torch
 
 import studio
 from studio.errors import StudioError
+from studio.inference.model import import_into
 from studio.models.importers import import_file
 from studio.models.library import default_library
-from studio.models.loaded import import_into
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "biggan-64-hier"
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 import studio
 from studio.errors import StudioError
+from studio.inference.model import import_into
 from studio.models.importers import import_file
 from studio.models.library import default_library
-from studio.models.loaded import import_into
 from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator
 from tests.unit.official_translators import Resnet, Unet, official, side
 

@@ -9,10 +9,10 @@ import torch
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
+from studio.inference.model import Model, import_into
 from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library
-from studio.models.loaded import Model, import_into
 from tests.unit.lucidrains_layout import checkpoint, mapping, picture
 
 

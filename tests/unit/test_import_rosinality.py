@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from studio.errors import StudioError
+from studio.inference.model import Model, import_into
 from studio.models.importers import import_file
 from studio.models.library import Library
-from studio.models.loaded import Model, import_into
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from tests.unit.rosinality_layout import checkpoint, mapping, picture, score
 

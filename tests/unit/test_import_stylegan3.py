@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from studio.errors import StudioError
+from studio.inference.model import import_into, load, load_info
 from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library
-from studio.models.loaded import import_into, load, load_info
 from studio.networks.generative import stylegan3 as sg3
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Linear

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 import studio
 from studio.errors import StudioError
+from studio.inference.model import import_into
 from studio.models.folder import open_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
-from studio.models.loaded import import_into
 from studio.networks.super_resolution.spandrel_network import Community
 from tests.unit.test_upscalers import make
 

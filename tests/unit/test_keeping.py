@@ -13,11 +13,11 @@ from concurrent.futures import CancelledError
 import pytest
 
 from studio.errors import NoRoom, StudioError
+from studio.inference.model import load_info
 from studio.models import keeping
 from studio.models.adding import add
 from studio.models.folder import open_folder
 from studio.models.library import Library
-from studio.models.loaded import load_info
 from studio.models.offers import Offer
 from tests.conftest import ROOT, save_tiny
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from studio.errors import StudioError
+from studio.inference.model import load
 from studio.models.folder import build_network, open_folder, safe_name, save_folder
 from studio.models.library import Library
-from studio.models.loaded import load
 from studio.settings import atomic_folder, atomic_write
 from tests.conftest import save_tiny, tiny_generator
 

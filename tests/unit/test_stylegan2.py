@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from studio.models.loaded import load
+from studio.inference.model import load
 from studio.networks.generative.stylegan2 import Discriminator, Generator, StyledConv, StyleGAN2Config
 from studio.networks.layers import MinibatchStd, fir, fir_filter
 from tests.conftest import tiny_config, tiny_generator

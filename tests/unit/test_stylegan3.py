@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from studio.models.loaded import load
+from studio.inference.model import load
 from studio.networks.generative.stylegan3 import Generator, StyleGAN3Config, downsample, lowpass, upsample
 
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from studio.models.tiling import Box, Canvas, plan_tiles, quarters
+from studio.inference.tiling import Box, Canvas, plan_tiles, quarters
 
 
 @pytest.mark.parametrize(

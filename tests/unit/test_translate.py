@@ -13,13 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import studio.common.memory as memory_module
-import studio.models.translate as translate_module
+import studio.inference.translation as translate_module
 from studio.common.memory import layer_bytes
 from studio.errors import NoRoom, StudioError
 from studio.imaging.raster import MAX_PIXELS
-from studio.models.loaded import Model
-from studio.models.passes import Pixels, plan_passes
-from studio.models.tiling import plan_tiles
+from studio.inference.layerwise import Pixels, plan_passes
+from studio.inference.model import Model
+from studio.inference.tiling import plan_tiles
 from studio.networks.translation.cyclegan import CycleGANConfig
 from studio.networks.translation.cyclegan import Generator as CycleGAN
 from studio.networks.translation.pix2pix import Generator as Pix2Pix

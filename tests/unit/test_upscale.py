@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image, ImageCms, ImageFilter
 
-import studio.models.upscale as upscale_module
+import studio.inference.upscaling as upscale_module
 from studio.errors import StudioError
 from studio.imaging.raster import MAX_PIXELS, Raster
 from studio.imaging.rows import Mixed, Resized, Stored, drive, written
-from studio.models.loaded import Model
-from studio.models.upscale import Upscaling
+from studio.inference.model import Model
+from studio.inference.upscaling import Upscaling
 from studio.networks.super_resolution.upscaler import Upscaler
 from tests.unit.test_png_writer import encoded
 from tests.unit.test_translate import apart, cyclegan, scene

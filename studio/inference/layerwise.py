@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.models.tiling import Box, plan_tiles, quarters
+from studio.inference.tiling import Box, plan_tiles, quarters
 from studio.networks.layers import BatchNorm
 from studio.networks.translation.resnet_unet_patchgan import ResizeConv, ResnetBlock, ResnetGenerator, UnetBlock, UnetGenerator
 

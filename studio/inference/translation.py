@@ -13,8 +13,8 @@ from studio.errors import StudioError
 from studio.imaging.decode import over_ground
 from studio.imaging.pixels import to_uint8
 from studio.imaging.raster import checked
-from studio.models.passes import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
-from studio.models.tiling import Box
+from studio.inference.layerwise import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
+from studio.inference.tiling import Box
 from studio.networks.translation.resnet_unet_patchgan import Translator
 from studio.settings import get_settings
 

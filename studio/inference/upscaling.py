@@ -12,7 +12,7 @@ from studio.common.memory import free_bytes, layer_bytes, out_of_memory
 from studio.errors import StudioError
 from studio.imaging.raster import Raster
 from studio.imaging.rows import Bands, Mixed, Resized, Stored, Work, drive, written
-from studio.models.tiling import Box, Canvas, plan_tiles, quarters
+from studio.inference.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.super_resolution.upscaler import Upscaler
 
 MOST_SCALE = 16

@@ -16,12 +16,12 @@ from studio.common.text import brief
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.imaging.raster import Raster
+from studio.inference.translation import translate_picture
+from studio.inference.upscaling import upscale_raster
 from studio.latents.seeds import check_seed, z_from_seed
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
-from studio.models.translate import translate_picture
-from studio.models.upscale import upscale_raster
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor

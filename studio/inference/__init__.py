@@ -1,0 +1,1 @@
+"""A loaded model at work: sampling, translating, upscaling, within the memory there is."""
