@@ -222,7 +222,7 @@ def _mix(args) -> None:
 
 
 def _import(args) -> None:
-    from studio.models.adding import add
+    from studio.models.acquire.add import add
     from studio.models.library import default_library
 
     # For the Hub, the token is that of HF_TOKEN or of the login: on the command line others could read it.

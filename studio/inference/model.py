@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.common.memory import out_of_memory
 from studio.common.text import brief
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
@@ -19,9 +18,9 @@ from studio.imaging.raster import Raster
 from studio.inference.translation import translate_picture
 from studio.inference.upscaling import upscale_raster
 from studio.latents.seeds import check_seed, z_from_seed
-from studio.models.folder import ModelInfo, build_network, load_network, open_folder, safe_name, save_folder
+from studio.models.folder import ModelInfo, build_network, load_network, open_folder
 from studio.models.importers import import_file
-from studio.models.library import Library, default_library
+from studio.models.library import default_library
 from studio.networks import get_family
 
 ArrayLike = np.ndarray | torch.Tensor
@@ -310,59 +309,3 @@ def load(source: str | Path, device: str | None = None) -> Model:
     if is_path:
         raise StudioError(f"There is no model at {str(source)!r:.200}.", "Give a name of the library, a model folder or a checkpoint file.")
     return load_info(default_library().get(str(source)), device)
-
-
-def import_into(
-    library: Library,
-    path: str | Path,
-    name: str | None = None,
-    *,
-    licence: str = "",
-    notes: Sequence[str] = (),
-    extra: Mapping[str, Any] | None = None,
-) -> ModelInfo:
-    """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
-
-    The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
-    licence: of the model, where it is known.  notes: more sentences for the card.  extra: more facts to keep with the model.
-    Raises StudioError when the file cannot be read or the name is odd.
-    """
-    path = Path(path).expanduser()
-    check_wanted_name(name)
-    found = import_file(path)
-    network = load_network(found.family, found.config, found.state_dict, path.name)
-    model = Model(network, found.family, found.title, found.classes)
-    card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join((*found.notes, *notes))
-    return save_folder(
-        library.roots[0] / library.free_name(name or safe_name(found.title)),
-        found.family,
-        found.config,
-        found.state_dict,
-        title=found.title,
-        classes=model.classes,
-        licence=licence,
-        card=card,
-        thumbnail=_first_picture(model) if model.family.has_w else None,
-        discriminator=found.discriminator_state,
-        dtype=found.dtype,
-        extra={"imported_from": path.name, **(extra or {})},
-    )
-
-
-def check_wanted_name(name: str | None) -> None:
-    """Raises StudioError when a model cannot have this name (in small letters)."""
-    if name is not None and safe_name(name) != name.lower():
-        raise StudioError(f"'{name:.100}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
-
-
-def _first_picture(model: Model) -> Image.Image | None:
-    """Seed 0, at a psi that suits most models. None when memory is too short to draw it: the model is sound all the same."""
-    z = np.random.RandomState(0).randn(1, model.z_dim)
-    c = np.eye(model.c_dim)[:1] if model.c_dim else None
-    try:
-        pixels = to_uint8(model.synthesis(model.mapping(z, c, 0.7)))[0]
-    except (MemoryError, RuntimeError) as e:
-        if not out_of_memory(e):
-            raise
-        return None
-    return Image.fromarray(pixels).resize((256, 256), Image.NEAREST if model.resolution < 256 else Image.LANCZOS)

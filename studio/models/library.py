@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import StudioError
+from studio.models.acquire.bundled import Offer, installed
 from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
-from studio.models.offers import Offer, installed
 from studio.settings import get_settings, scratch
 
 

@@ -2,8 +2,8 @@
 
 from studio.datasets.rights import LICENSED, NONE, OWN
 from studio.datasets.store import DataSets
-from studio.models.consent import consent_of, from_elsewhere
 from studio.models.folder import ModelInfo
+from studio.models.rights import consent_of, from_elsewhere
 
 _NO_LICENCE = {"all rights reserved", "none", "other", "proprietary", "unknown", "not stated", "unlicensed", "no licence", "no license"}
 _ASK = "Take the same pictures in again under Train and say whose they are; this model then knows it too."

@@ -19,8 +19,8 @@ from studio.engine.picture import origin_of
 from studio.engine.telling import Telling, Told, telling
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin
-from studio.models.consent import consent_of
 from studio.models.library import default_library
+from studio.models.rights import consent_of
 from studio.sharing.certificates import algorithm_of, own_files
 
 MISSING = "Content Credentials need the package c2pa-python: pip install c2pa-python cryptography."

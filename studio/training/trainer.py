@@ -24,9 +24,9 @@ from studio.imaging.pixels import to_uint8
 from studio.imaging.xmp import Origin, xmp
 from studio.metrics.quality import KidMeter
 from studio.models.card import training_card
-from studio.models.consent import consent_words, of_sets, to_extra
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
+from studio.models.rights import consent_words, of_sets, to_extra
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
 from studio.training.checks import check, choose_precision, family_config, pictures_at_once

@@ -14,9 +14,9 @@ import gradio as gr
 
 from studio.engine.engine import Engine
 from studio.errors import StudioError
-from studio.models import adding
+from studio.models.acquire import add
 from studio.models.folder import ModelInfo, safe_name
-from studio.models.keeping import checked_title, rename
+from studio.models.manage import checked_title, rename
 from studio.ui.components import QUIET, friendly, note, press_grid
 from studio.ui.models_page import Pace, known_html
 from studio.ui.session import Session
@@ -82,7 +82,7 @@ class AddingBox:
     def listed(self, models: Sequence[ModelInfo]) -> dict:
         """The well-known ones, with those marked that are here already."""
         here = {m.extra.get("downloaded_from") for m in models if isinstance(m.extra.get("downloaded_from"), str)}
-        return {self.known: known_html(adding.KNOWN, {k.source for k in adding.KNOWN if {k.source, f"hub:{k.source}"} & here})}
+        return {self.known: known_html(add.KNOWN, {k.source for k in add.KNOWN if {k.source, f"hub:{k.source}"} & here})}
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -150,11 +150,11 @@ class AddingBox:
             library, told = self.engine.library, {"name": safe_name(wanted) if wanted else None, "progress": pace, "cancel": stop}
             if way == _FILE:
                 with tempfile.TemporaryDirectory(prefix="studio-given-") as folder:
-                    info = adding.add(_together(files, Path(folder)), library, **told)
+                    info = add.add(_together(files, Path(folder)), library, **told)
             elif way == _WEB:
-                info = adding.add(_address(url), library, **told)
+                info = add.add(_address(url), library, **told)
             else:
-                info = adding.add(_repository(repo), library, revision=revision.strip() or None, token=token.strip() or None, **told)
+                info = add.add(_repository(repo), library, revision=revision.strip() or None, token=token.strip() or None, **told)
             return rename(library, info.id, wanted) if wanted else info
 
         return self._told(session, come, progress, what, find)
@@ -162,10 +162,10 @@ class AddingBox:
     def _add_known(self, session: Session, what: str, find: str, progress: gr.Progress = gr.Progress()) -> dict:
         def come(pace: Pace, stop: Callable[[], bool]) -> ModelInfo:
             index = self._visit(session).known
-            if not (isinstance(index, int) and 0 <= index < len(adding.KNOWN)):
+            if not (isinstance(index, int) and 0 <= index < len(add.KNOWN)):
                 raise StudioError("That model is no longer in the list.", "Reload the page.")
-            wanted = adding.KNOWN[index]
-            info = adding.add(wanted.source, self.engine.library, progress=pace, cancel=stop)
+            wanted = add.KNOWN[index]
+            info = add.add(wanted.source, self.engine.library, progress=pace, cancel=stop)
             return rename(self.engine.library, info.id, wanted.title)
 
         return self._told(session, come, progress, what, find)
@@ -211,7 +211,7 @@ def _together(files: list[str] | None, folder: Path) -> Path:
 
 def _address(text: str) -> str:
     """What was typed as an address. A path on the server is none."""
-    if adding.looks_like(text.strip()) == "file" or "://" not in text:
+    if add.looks_like(text.strip()) == "file" or "://" not in text:
         raise StudioError("That is no address on the web.", "It begins with https:// and names a file.")
     return text.strip()
 
@@ -219,6 +219,6 @@ def _address(text: str) -> str:
 def _repository(text: str) -> str:
     """What was typed as a repository -> the address of its page."""
     text = text.strip()
-    if adding.looks_like(text) != "hub":
+    if add.looks_like(text) != "hub":
         raise StudioError("That is no repository.", "Write it as user/name, as its page on Hugging Face is called.")
     return text if "://" in text else f"https://huggingface.co/{text}"

@@ -23,7 +23,7 @@ from studio.engine.zero import engine_here
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
-from studio.models.keeping import empty_bin
+from studio.models.manage import empty_bin
 from studio.settings import can_write, get_settings, scratch, start_log
 from studio.sharing.marks import start as start_marks
 from studio.ui.arrival import arrive

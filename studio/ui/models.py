@@ -16,7 +16,7 @@ from studio.common.text import shown
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.store import Job
-from studio.models import keeping
+from studio.models import manage
 from studio.models.folder import ModelInfo
 from studio.models.library import Broken
 from studio.training.plan import Plan
@@ -242,7 +242,7 @@ class ModelsTab:
         cards = cards_html(library, found, visit.model, self.engine.status()["loaded"])
         out = {self.cards: cards, self.broken: gr.update(value=broken_html(broken), visible=bool(broken))}
         if self.editable:
-            thrown = keeping.bin_of(library)
+            thrown = manage.bin_of(library)
             visit.binned = [t.id for t in thrown]
             size = size_in_words(sum(t.size for t in thrown))
             out |= {
@@ -272,7 +272,7 @@ class ModelsTab:
             **{b: gr.update(visible=o.suits(info)) for b, o in zip(self.open_buttons, self.openings, strict=True)},
         }
         if self.editable:
-            own = keeping.is_own(library, info)
+            own = manage.is_own(library, info)
             loaded = info.id in self.engine.status()["loaded"]
             out |= {
                 self.forget: gr.update(visible=loaded),
@@ -312,7 +312,7 @@ class ModelsTab:
         moment = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
         path = session.place.output("models", f"{info.id}-{moment}.zip")
         try:
-            keeping.export_zip(info, path, lambda done, all_: pace("Packing", done, all_), self._visit(session).stop.is_set)
+            manage.export_zip(info, path, lambda done, all_: pace("Packing", done, all_), self._visit(session).stop.is_set)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept."), visible=True), gr.update(visible=False)]
         told = note(session.place.told(path))
@@ -323,14 +323,14 @@ class ModelsTab:
         visit, pace = self._visit(session), Pace(progress)
         info = self._chosen(session)
         try:
-            copy = keeping.duplicate(self.engine.library, info.id, None, lambda done, all_: pace("Copying", done, all_), visit.stop.is_set)
+            copy = manage.duplicate(self.engine.library, info.id, None, lambda done, all_: pace("Copying", done, all_), visit.stop.is_set)
         except CancelledError:
             return {self.work_view: gr.update(value=note("Stopped; nothing was kept."), visible=True)}
         visit.model = copy.id
         return self.enter(session, what, find)
 
     def _rename(self, session: Session, what: str, find: str, title: str) -> dict:
-        keeping.rename(self.engine.library, self._chosen(session).id, title)
+        manage.rename(self.engine.library, self._chosen(session).id, title)
         return self.enter(session, what, find)
 
     def _forget(self, session: Session, what: str, find: str) -> dict:
@@ -340,8 +340,8 @@ class ModelsTab:
     def _throw_away(self, session: Session, what: str, find: str) -> dict:
         visit, library = self._visit(session), self.engine.library
         info = self._chosen(session)
-        told = [*keeping.dependants(library, info.id), *self._waiting(info)]
-        visit.thrown = keeping.throw_away(library, info.id).id
+        told = [*manage.dependants(library, info.id), *self._waiting(info)]
+        visit.thrown = manage.throw_away(library, info.id).id
         self.engine.forget(info.id)
         listed = "".join(f"<li>{html.escape(t)}</li>" for t in told)
         text = note(f"<b>{html.escape(info.title)}</b> is in the bin." + (f"<ul>{listed}</ul>" if told else ""))
@@ -365,11 +365,11 @@ class ModelsTab:
 
     def _back(self, session: Session, thrown: str, what: str, find: str) -> dict:
         visit = self._visit(session)
-        visit.model = keeping.restore(self.engine.library, thrown).id
+        visit.model = manage.restore(self.engine.library, thrown).id
         return {**self.enter(session, what, find), self.undo_box: gr.update(visible=False)}
 
     def _empty(self, session: Session, what: str, find: str) -> dict:
-        keeping.empty_bin(self.engine.library, older_than_days=0)
+        manage.empty_bin(self.engine.library, older_than_days=0)
         return {**self.enter(session, what, find), self.undo_box: gr.update(visible=False)}
 
     def _added(self, session: Session, info: ModelInfo, what: str, find: str) -> dict:

@@ -13,10 +13,10 @@ import gradio as gr
 from markdown_it import MarkdownIt
 
 from studio.common.text import shown
+from studio.models.acquire.catalogue import Known
 from studio.models.folder import ModelInfo, count_classes
-from studio.models.keeping import Thrown, size_of
-from studio.models.known import Known
 from studio.models.library import Broken, Library
+from studio.models.manage import Thrown, size_of
 from studio.networks import get_family
 from studio.ui.components import face_url, file_url, note
 

@@ -18,9 +18,9 @@ import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
 
+from studio.common.download import downloads
 from studio.errors import StudioError
-from studio.models.adding import add
-from studio.models.fetching import downloads
+from studio.models.acquire.add import add
 from studio.models.library import Library
 from tests.conftest import ROOT, save_tiny
 from tests.unit.lucidrains_layout import checkpoint as lucidrains

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studio.common.download import downloads
 from studio.errors import StudioError
 from studio.inference.model import load, load_info
-from studio.models.adding import KNOWN, add, looks_like
-from studio.models.fetching import downloads
+from studio.models.acquire.add import KNOWN, add, looks_like
 from studio.models.folder import open_folder
 from studio.models.library import Library, default_library
 from studio.networks import get_family
@@ -244,10 +244,10 @@ def test_the_known_ones(library, web, monkeypatch):
 def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, web, monkeypatch):
     import dataclasses
 
-    from studio.models import adding
+    from studio.models.acquire import add
 
     known = dataclasses.replace(KNOWN[1], source=f"{web.url}/metfaces.pkl", sha256=None)
-    monkeypatch.setattr(adding, "KNOWN", (known,))
+    monkeypatch.setattr(add, "KNOWN", (known,))
     web.pages["/metfaces.pkl"] = Page(PICKLE)
     first = add(known.source, library)
     assert first.id == "metfaces"
@@ -257,7 +257,7 @@ def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, w
     web.pages["/metfaces.pkl"] = Page(network_pickle(resolution=8, channel_base=32, c_dim=2)[2], etag='"two"')
     with pytest.raises(StudioError, match="has the SHA-256"):
         add(known.source, library)
-    monkeypatch.setattr(adding, "KNOWN", (dataclasses.replace(known, sha256="0" * 64),))
+    monkeypatch.setattr(add, "KNOWN", (dataclasses.replace(known, sha256="0" * 64),))
     with pytest.raises(StudioError, match="000000000000... is due"):
         add(known.source, library)
 

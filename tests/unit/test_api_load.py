@@ -117,7 +117,7 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
 
 def test_a_foreign_file_becomes_a_model_of_the_library(shared, tmp_path, studio_home):
     """And gives the very same pictures from there: an imported model keeps full precision."""
-    from studio.inference.model import import_into
+    from studio.models.acquire.checkpoint_import import import_into
     from studio.models.library import default_library
 
     source = next((shared / "golden" / "stylegan2-ada-cond5-32").glob("*.pkl"))

@@ -9,9 +9,9 @@ from studio.datasets.rights import Consent, weakest
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSets
 from studio.errors import StudioError
-from studio.models.consent import consent_of, consent_words, to_extra
 from studio.models.folder import open_folder
 from studio.models.library import Library
+from studio.models.rights import consent_of, consent_words, to_extra
 from studio.settings import get_settings
 from studio.sharing.consent import may_share_publicly
 from studio.training.plan import Card, Data, Plan

@@ -8,9 +8,9 @@ from concurrent.futures import CancelledError
 
 import pytest
 
+from studio.common import download
+from studio.common.download import downloads, fetch, is_public, private_ok, public_url, remove_fetched
 from studio.errors import NoRoom, StudioError
-from studio.models import fetching
-from studio.models.fetching import downloads, fetch, is_public, private_ok, public_url, remove_fetched
 from tests.web_server import Page, web_server
 
 DATA = random.Random(0).randbytes(1_500_000)
@@ -295,7 +295,7 @@ def test_this_machine_is_not_asked_for_visitors(web, host):
 
 def test_each_hop_is_looked_at_and_the_address_that_was_looked_at_is_asked(web, monkeypatch):
     """The test's server plays the internet: is_public is told that its one address is public, and no other one is."""
-    monkeypatch.setattr(fetching, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(download, "is_public", lambda address: address == "127.0.0.1")
     port, looked = web.url.rpartition(":")[2], []
     real = socket.getaddrinfo
 

@@ -14,7 +14,7 @@ import torch
 
 import studio
 from studio.errors import StudioError
-from studio.inference.model import import_into
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.importers import import_file
 from studio.models.library import default_library
 

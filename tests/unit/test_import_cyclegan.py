@@ -9,7 +9,7 @@ from PIL import Image
 
 import studio
 from studio.errors import StudioError
-from studio.inference.model import import_into
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.importers import import_file
 from studio.models.library import default_library
 from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator

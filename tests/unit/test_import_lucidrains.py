@@ -9,7 +9,8 @@ import torch
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.inference.model import Model, import_into
+from studio.inference.model import Model
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library

@@ -13,10 +13,10 @@ import torch
 
 import studio
 from studio.errors import StudioError
-from studio.inference.model import import_into
+from studio.models.acquire.bundled import Offer, installed
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
-from studio.models.offers import Offer, installed
 from tests.unit.ncnn_files import run, write_rrdb, write_srvgg
 from tests.unit.test_upscalers import make
 

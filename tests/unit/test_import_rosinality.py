@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from studio.errors import StudioError
-from studio.inference.model import Model, import_into
+from studio.inference.model import Model
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config

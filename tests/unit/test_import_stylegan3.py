@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from studio.errors import StudioError
-from studio.inference.model import import_into, load, load_info
+from studio.inference.model import load, load_info
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import studio
 from studio.errors import StudioError
-from studio.inference.model import import_into
+from studio.models.acquire.checkpoint_import import import_into
 from studio.models.folder import open_folder
 from studio.models.importers import import_file
 from studio.models.library import Library

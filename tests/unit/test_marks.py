@@ -25,7 +25,7 @@ from studio.engine.telling import Telling, choose, sealed_file, set_seal, tellin
 from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin, mp4_box, mp4_xmp, source_type, xmp
-from studio.models.consent import to_extra
+from studio.models.rights import to_extra
 from studio.sharing import credentials, marks
 from studio.sharing.certificates import make_certificate, own_files
 from tests.conftest import save_tiny

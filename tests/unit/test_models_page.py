@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from studio.jobs.store import Job
-from studio.models.known import KNOWN
+from studio.models.acquire.bundled import Offer
+from studio.models.acquire.catalogue import KNOWN
 from studio.models.library import Broken, Library
-from studio.models.offers import Offer
 from studio.training.plan import Plan
 from studio.ui import models_page as page
 from studio.ui.components import face_url

@@ -97,7 +97,7 @@ def import_file(path: str | Path) -> Imported:
 def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> Imported:
     """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
     from studio.models.importers import biggan, cyclegan, lucidrains, rosinality, torch_weights, upscalers
-    from studio.models.importers.records import plain
+    from studio.models.importers.pickle_reader import plain
 
     with torch_weights.told(path, _WEIGHTS_HINT):
         weights = load(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from studio.models.importers import Imported
-from studio.models.importers.records import plain
+from studio.models.importers.pickle_reader import plain
 from studio.models.importers.torch_weights import Tensors, Unfit
 from studio.networks.generative.lucidrains import LucidrainsConfig
 from studio.networks.generative.lucidrains import Mapping as MappingNetwork

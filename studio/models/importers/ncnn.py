@@ -16,7 +16,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.models.importers import Imported
-from studio.models.importers.records import plain
+from studio.models.importers.pickle_reader import plain
 from studio.models.importers.torch_weights import Unfit, told
 from studio.models.importers.upscalers import rrdb, srvgg
 

@@ -17,7 +17,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.models.importers import Imported, nvidia_stylegan3
-from studio.models.importers.records import Damaged, Record, Refused, StoredTensor, plain, read_pickle
+from studio.models.importers.pickle_reader import Damaged, Record, Refused, StoredTensor, plain, read_pickle
 from studio.networks import get_family
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from studio.networks.layers import fir_filter

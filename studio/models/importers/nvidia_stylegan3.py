@@ -7,7 +7,7 @@ itself; the names of the layers, which hold sizes and widths, and what each laye
 import math
 from typing import TYPE_CHECKING, Any
 
-from studio.models.importers.records import Refused, plain
+from studio.models.importers.pickle_reader import Refused, plain
 from studio.networks.generative.stylegan3 import StyleGAN3Config
 
 if TYPE_CHECKING:

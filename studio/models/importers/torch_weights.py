@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from studio.datasets.sources import directory_bytes
 from studio.errors import StudioError
-from studio.models.importers.records import plain
+from studio.models.importers.pickle_reader import plain
 
 _AGAIN = "Download it again and compare its size."
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from studio.models.importers import Imported
-from studio.models.importers.records import plain
+from studio.models.importers.pickle_reader import plain
 from studio.models.importers.torch_weights import Tensors, Unfit
 from studio.networks.super_resolution.rrdb import RRDBConfig
 from studio.networks.super_resolution.spandrel_network import Community

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from studio.common.download import MAX_BYTES, Cancel, Progress, alone, downloads
 from studio.common.text import shown
 from studio.errors import StudioError
-from studio.models.fetching import MAX_BYTES, Cancel, Progress, alone, downloads
 from studio.models.folder import FILES
 from studio.settings import ensure_room
 

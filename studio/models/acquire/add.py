@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from studio.common.download import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
 from studio.common.text import shown
 from studio.errors import StudioError
-from studio.inference.model import check_wanted_name, import_into
-from studio.models.fetching import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
+from studio.models.acquire.catalogue import KNOWN, Known
+from studio.models.acquire.checkpoint_import import check_wanted_name, import_into
+from studio.models.acquire.folder_import import looks_like_model, take_folder, unpacked
+from studio.models.acquire.hub_download import fetched_repo, is_repo
 from studio.models.folder import ModelInfo, safe_name
-from studio.models.folder_intake import looks_like_model, take_folder, unpacked
-from studio.models.hub_fetching import fetched_repo, is_repo
 from studio.models.importers import torch_weights
-from studio.models.known import KNOWN, Known
 from studio.models.library import Library
 
 __all__ = ["KNOWN", "Known", "add", "looks_like", "private_ok"]

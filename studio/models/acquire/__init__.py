@@ -1,0 +1,1 @@
+"""How models come into the library: from files, addresses, the Hub, installed packages."""

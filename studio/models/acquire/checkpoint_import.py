@@ -1,0 +1,75 @@
+"""A foreign checkpoint taken into the library as a model folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from studio.common.memory import out_of_memory
+from studio.errors import StudioError
+from studio.imaging.pixels import to_uint8
+from studio.models.folder import ModelInfo, load_network, safe_name, save_folder
+from studio.models.importers import import_file
+from studio.models.library import Library
+from studio.networks import get_family
+from studio.networks.generative.latent_generator import LatentGenerator
+
+
+def import_into(
+    library: Library,
+    path: str | Path,
+    name: str | None = None,
+    *,
+    licence: str = "",
+    notes: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> ModelInfo:
+    """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
+
+    The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
+    licence: of the model, where it is known.  notes: more sentences for the card.  extra: more facts to keep with the model.
+    Raises StudioError when the file cannot be read or the name is odd.
+    """
+    path = Path(path).expanduser()
+    check_wanted_name(name)
+    found = import_file(path)
+    network = load_network(found.family, found.config, found.state_dict, path.name)
+    draws = get_family(found.family).has_w
+    c_dim = network.c_dim if draws else 0
+    card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join((*found.notes, *notes))
+    return save_folder(
+        library.roots[0] / library.free_name(name or safe_name(found.title)),
+        found.family,
+        found.config,
+        found.state_dict,
+        title=found.title,
+        classes=found.classes if len(found.classes) == c_dim else tuple(str(i) for i in range(c_dim)),
+        licence=licence,
+        card=card,
+        thumbnail=_first_picture(network) if draws else None,
+        discriminator=found.discriminator_state,
+        dtype=found.dtype,
+        extra={"imported_from": path.name, **(extra or {})},
+    )
+
+
+def check_wanted_name(name: str | None) -> None:
+    """Raises StudioError when a model cannot have this name (in small letters)."""
+    if name is not None and safe_name(name) != name.lower():
+        raise StudioError(f"'{name:.100}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
+
+
+@torch.inference_mode()
+def _first_picture(network: LatentGenerator) -> Image.Image | None:
+    """Seed 0, at a psi that suits most models. None when memory is too short to draw it: the model is sound all the same."""
+    z = torch.from_numpy(np.random.RandomState(0).randn(1, network.z_dim)).float()
+    c = torch.eye(network.c_dim)[:1] if network.c_dim else None
+    try:
+        pixels = to_uint8(network(z, c, 0.7))[0]
+    except (MemoryError, RuntimeError) as e:
+        if not out_of_memory(e):
+            raise
+        return None
+    return Image.fromarray(pixels).resize((256, 256), Image.NEAREST if network.resolution < 256 else Image.LANCZOS)
