@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from studio import __version__
-from studio.cli.main import classes, datasets, jobs, provenance, share
+from studio.cli import classes, datasets, jobs, provenance, share
 from studio.errors import StudioError
 
 _EPILOG = """examples:
