@@ -28,8 +28,8 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what was parsed. Raises StudioError."""
     from studio.engine.engine import Engine
-    from studio.engine.export import export_set
-    from studio.sharing.marks import start
+    from studio.outputs.class_sets import export_set
+    from studio.provenance.inspect import start
 
     start(lambda text: print(f"studio: {text}", file=sys.stderr))
     with Engine(device=args.device) as engine:
@@ -56,7 +56,7 @@ def _first_with_classes(engine) -> str:
 
 def _lacking(model, set_id: str, indices) -> dict[int, int]:
     from studio.datasets.store import DataSets
-    from studio.engine.export import fill_up
+    from studio.outputs.class_sets import fill_up
 
     stored = DataSets().get(set_id)
     filling = fill_up(stored.classes, model.classes)

@@ -145,7 +145,7 @@ def _run(args) -> None:
 
 def _engine(args):
     from studio.engine.engine import Engine
-    from studio.sharing.marks import start
+    from studio.provenance.inspect import start
 
     start(lambda text: print(f"studio: {text}", file=sys.stderr))
 
@@ -164,8 +164,8 @@ def _model_name(engine, wanted: str | None) -> str:
 
 
 def _render(args) -> None:
-    from studio.engine.picture import read_recipe, save_picture
     from studio.engine.recipe import Recipe
+    from studio.provenance.metadata import read_recipe, save_picture
 
     if not args.recipe.is_file():
         raise StudioError(f"There is no file {args.recipe}.", "Give a recipe.json or a saved picture.")
@@ -180,11 +180,11 @@ def _render(args) -> None:
 
 
 def _seeds(args) -> None:
-    from studio.engine.picture import save_picture
     from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
-    from studio.engine.sheets import contact_sheet
     from studio.imaging.xmp import Origin
     from studio.latents.seeds import parse_seeds
+    from studio.outputs.sheets import contact_sheet
+    from studio.provenance.metadata import save_picture
 
     seeds = parse_seeds(args.seeds)
     with _engine(args) as engine:
@@ -206,11 +206,11 @@ def _seeds(args) -> None:
 
 
 def _mix(args) -> None:
-    from studio.engine.picture import save_picture
-    from studio.engine.sheets import contact_sheet, mix_grid
     from studio.imaging.xmp import Origin
     from studio.latents.mixing import parse_layers
     from studio.latents.seeds import parse_seeds
+    from studio.outputs.sheets import contact_sheet, mix_grid
+    from studio.provenance.metadata import save_picture
 
     rows, columns = parse_seeds(args.rows, 64), parse_seeds(args.columns, 64)
     with _engine(args) as engine:

@@ -21,8 +21,8 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what was parsed. Raises StudioError."""
-    from studio.engine.telling import choose, telling, trouble
-    from studio.sharing.marks import sign_with, tell
+    from studio.provenance.inspect import sign_with, tell
+    from studio.provenance.policy import choose, telling, trouble
 
     signing = bool(args.sign or args.certificate or args.key)
     if signing and args.no_sign:

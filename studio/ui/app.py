@@ -16,16 +16,16 @@ from starlette.middleware import Middleware
 
 from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
-from studio.engine.gallery import Gallery
-from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
 from studio.engine.zero import engine_here
+from studio.gallery.gallery import Gallery
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
 from studio.models.manage import empty_bin
+from studio.provenance.inspect import start as start_marks
+from studio.provenance.metadata import save_picture
 from studio.settings import can_write, get_settings, scratch, start_log
-from studio.sharing.marks import start as start_marks
 from studio.ui.arrival import arrive
 from studio.ui.classes import ClassesTab
 from studio.ui.components import QUIET, friendly, note

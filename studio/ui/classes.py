@@ -12,13 +12,13 @@ import gradio as gr
 
 from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
-from studio.engine.export import export_set, fill_up
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
-from studio.engine.sheets import walk_recipes
-from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.latents.seeds import MAX_SEED, check_seed
 from studio.models.folder import ModelInfo, count_classes
+from studio.outputs.class_sets import export_set, fill_up
+from studio.outputs.clips import save_clip
+from studio.outputs.sheets import walk_recipes
 from studio.ui.components import (
     LIVE,
     QUIET,

@@ -7,9 +7,9 @@ import io
 import gradio as gr
 from PIL import Image, PngImagePlugin
 
-from studio.engine.picture import packet, texts_of
-from studio.engine.translate_files import reduced
 from studio.imaging.xmp import Origin
+from studio.outputs.batches import reduced
+from studio.provenance.metadata import packet, texts_of
 
 VIEW = 1600  # px of the longer side; what is larger is shown smaller
 _CRISP = 128  # px; up to here pixels stay squares

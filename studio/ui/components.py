@@ -14,11 +14,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from studio.engine.picture import encode
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
+from studio.provenance.metadata import encode
 
 log = logging.getLogger(__name__)
 

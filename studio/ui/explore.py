@@ -13,14 +13,14 @@ from pathlib import Path
 import gradio as gr
 
 from studio.engine.engine import Engine
-from studio.engine.picture import read_recipe, save_picture
 from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight, Transform
-from studio.engine.sheets import variations, walk_at, walk_recipes
-from studio.engine.telling import stem_of, telling
-from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.latents.seeds import MAX_SEED, check_seed
 from studio.models.folder import ModelInfo, draws
+from studio.outputs.clips import save_clip
+from studio.outputs.sheets import variations, walk_at, walk_recipes
+from studio.provenance.metadata import read_recipe, save_picture
+from studio.provenance.policy import stem_of, telling
 from studio.settings import get_settings
 from studio.ui.components import (
     LIVE,

@@ -16,9 +16,9 @@ from typing import Any
 import gradio as gr
 
 from studio.engine.engine import Engine
-from studio.engine.gallery import BIN_DAYS, CLIP, Gallery, Item, Query
-from studio.engine.gallery_export import contact_sheet, to_zip
 from studio.errors import StudioError
+from studio.gallery.export import contact_sheet, to_zip
+from studio.gallery.gallery import BIN_DAYS, CLIP, Gallery, Item, Query
 from studio.ui.components import LIVE, QUIET, WORK, Target, empty_html, friendly, note, stepwise, target_buttons
 from studio.ui.explore import ExploreTab
 from studio.ui.gallery_page import KINDS, TABS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name

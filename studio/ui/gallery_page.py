@@ -7,11 +7,11 @@ import html
 import gradio as gr
 
 from studio.common.text import shown
-from studio.engine.gallery import CLIP, Gallery, Item
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, Transform
-from studio.engine.thumbs import CRISP, small_view
 from studio.errors import StudioError
+from studio.gallery.gallery import CLIP, Gallery, Item
+from studio.gallery.thumbnails import CRISP, small_view
 from studio.ui.compare import VIEW, picture_url
 from studio.ui.components import empty_html, file_url
 

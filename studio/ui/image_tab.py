@@ -17,16 +17,16 @@ import gradio as gr
 from PIL import Image
 
 from studio.common.text import safe_part
-from studio.engine.clip_translate import make_clip
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import save_picture
 from studio.engine.recipe import Recipe
-from studio.engine.sources import find
-from studio.engine.telling import stem_of, telling
-from studio.engine.translate_files import make_files
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.outputs.batches import make_files
+from studio.outputs.video_translation import make_clip
+from studio.provenance.metadata import save_picture
+from studio.provenance.policy import stem_of, telling
+from studio.provenance.source_pictures import find
 from studio.ui.components import QUIET, WORK, Target, friendly, note, target_buttons
 from studio.ui.session import Session
 from studio.ui.translate_page import Pace, outcomes_html

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.engine.telling import EVERYTHING, MARK, Telling, choose, telling, trouble
 from studio.errors import StudioError
-from studio.sharing.marks import Tale, sign_with, tell
+from studio.provenance.inspect import Tale, sign_with, tell
+from studio.provenance.policy import EVERYTHING, MARK, Telling, choose, telling, trouble
 from studio.ui.components import QUIET, friendly, note
 
 _TELLS = [

@@ -6,10 +6,10 @@ import gradio as gr
 
 from studio.engine.engine import Engine
 from studio.engine.recipe import Mix, Recipe, SeedWeight
-from studio.engine.sheets import mix_grid
 from studio.errors import StudioError
 from studio.latents.mixing import BAND_NAMES, bands
 from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
+from studio.outputs.sheets import mix_grid
 from studio.ui.components import (
     LIVE,
     QUIET,

@@ -12,18 +12,18 @@ import gradio as gr
 from PIL import Image
 
 from studio.common.text import safe_part
-from studio.engine.clip_translate import first_frame
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
-from studio.engine.picture import encode_to_keep, save_picture
-from studio.engine.sources import keep
-from studio.engine.telling import stem_of
-from studio.engine.translate_files import Source, open_source, reduced
 from studio.errors import StudioError
 from studio.imaging.blending import blended
 from studio.imaging.xmp import Origin
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
+from studio.outputs.batches import Source, open_source, reduced
+from studio.outputs.video_translation import first_frame
+from studio.provenance.metadata import encode_to_keep, save_picture
+from studio.provenance.policy import stem_of
+from studio.provenance.source_pictures import keep
 from studio.ui.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
 from studio.ui.components import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid
 from studio.ui.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent

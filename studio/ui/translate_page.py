@@ -9,10 +9,10 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageChops
 
-from studio.engine.translate_files import Outcome
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin
 from studio.models.folder import ModelInfo
+from studio.outputs.batches import Outcome
 from studio.ui.compare import figures_html
 from studio.ui.components import empty_html, file_url, note
 from studio.ui.watch_page import duration

@@ -11,14 +11,14 @@ import gradio as gr
 from PIL import Image
 
 from studio.common.text import safe_part
-from studio.engine.clip_translate import first_frame
-from studio.engine.enlarge import Enlargement, Original, enlarge, open_original
 from studio.engine.image_recipe import MOST_SCALE, ImageRecipe
-from studio.engine.sources import keep
-from studio.engine.telling import stem_of
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
+from studio.outputs.upscaled_picture import Enlargement, Original, enlarge, open_original
+from studio.outputs.video_translation import first_frame
+from studio.provenance.policy import stem_of
+from studio.provenance.source_pictures import keep
 from studio.settings import get_settings
 from studio.ui.compare import VIEW, alone_html, compare, compare_html
 from studio.ui.components import LIVE, QUIET, empty_html, friendly, note

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.engine.gallery import Gallery, Query
-from studio.engine.picture import encode
 from studio.engine.recipe import Recipe, SeedWeight
+from studio.gallery.gallery import Gallery, Query
+from studio.provenance.metadata import encode
 
 PAGE = 60
 

@@ -22,11 +22,11 @@ import torch
 from PIL import Image
 
 from studio.engine.engine import Engine
-from studio.engine.enlarge import Enlargement, enlarge, open_original
 from studio.engine.image_recipe import ImageRecipe
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import get_family
+from studio.outputs.upscaled_picture import Enlargement, enlarge, open_original
 from studio.ui.compare import VIEW, compare_html
 from tests.benchmarks.any_size import peak
 from tests.benchmarks.engine import milliseconds

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.engine.picture import read_recipe
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+from studio.provenance.metadata import read_recipe
 from tests.browser.conftest import visit
 from tests.browser.test_studio import becomes, changes, pixels, slide, source, toast
 from tests.conftest import save_tiny

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_recipe, save_picture
 from studio.engine.recipe import ClassWeight, Mix, Recipe, SeedWeight
-from studio.engine.sources import keep
-from studio.engine.video import save_clip
+from studio.outputs.clips import save_clip
+from studio.provenance.metadata import read_recipe, save_picture
+from studio.provenance.source_pictures import keep
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, same, save_translator
 from tests.conftest import save_tiny

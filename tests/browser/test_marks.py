@@ -6,10 +6,10 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from studio.engine.picture import read_recipe
-from studio.engine.telling import Telling, choose, telling
 from studio.errors import StudioError
-from studio.sharing.marks import tell
+from studio.provenance.inspect import tell
+from studio.provenance.metadata import read_recipe
+from studio.provenance.policy import Telling, choose, telling
 from studio.ui.marks_page import MarksPage
 
 pytestmark = pytest.mark.browser

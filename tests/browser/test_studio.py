@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.models.folder import draws
-from studio.sharing.marks import tell
+from studio.provenance.inspect import tell
+from studio.provenance.metadata import read_recipe
 
 pytestmark = pytest.mark.browser
 
@@ -173,7 +173,7 @@ def test_pictures_that_cannot_be_opened_are_told(page, tmp_path):
 
 
 def test_a_recipe_of_a_model_that_is_not_here(page, tmp_path, studio):
-    from studio.engine.picture import save_picture
+    from studio.provenance.metadata import save_picture
 
     path = save_picture(studio[1].render(Recipe(model="anna")), Recipe(model="annna"), tmp_path / "other.png")
     before = source(page)

@@ -13,10 +13,10 @@ from PIL import Image
 
 import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_recipe
-from studio.engine.sources import find
 from studio.imaging.blending import blended
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
+from studio.provenance.metadata import read_recipe
+from studio.provenance.source_pictures import find
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.conftest import save_tiny

@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 
 import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_recipe
-from studio.engine.sources import find
+from studio.provenance.metadata import read_recipe
+from studio.provenance.source_pictures import find
 from studio.ui.upscale import Visit
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe
-from studio.engine.sources import find
 from studio.models.folder import save_folder
+from studio.provenance.metadata import read_recipe
+from studio.provenance.source_pictures import find
 from studio.ui.serving import Serving
 from tests.browser.test_gallery import CELLS
 from tests.browser.test_studio import changes, pixels, slide, source

@@ -11,10 +11,10 @@ from PIL import Image
 
 from studio.cli.main import main
 from studio.engine.engine import Engine
-from studio.engine.picture import read_packet, read_recipe
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.imaging.xmp import Origin, source_type
 from studio.models.library import default_library
+from studio.provenance.metadata import read_packet, read_recipe
 from tests.conftest import ROOT, save_tiny
 
 

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from studio.engine.cache import ByteLRU
 from studio.engine.engine import Engine, Superseded, to_uint8
 from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight
-from studio.engine.sheets import contact_sheet, mix_grid, variations, walk_recipes
-from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.inference.model import load
 from studio.latents.seeds import z_from_seed
 from studio.models.library import Library
+from studio.outputs.clips import save_clip
+from studio.outputs.sheets import contact_sheet, mix_grid, variations, walk_recipes
 from tests.conftest import save_tiny
 
 PLAIN = Recipe(model="tiny", psi=0.7)

@@ -12,13 +12,13 @@ from PIL import Image, ImageCms
 import studio
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe
-from studio.engine.upscaled_file import upscale_file
 from studio.errors import NoRoom, StudioError
 from studio.imaging.raster import Raster
 from studio.models.folder import save_folder
 from studio.models.library import Library
+from studio.outputs.upscaled_file import upscale_file
+from studio.provenance.metadata import read_recipe
 from tests.unit.test_png_writer import encoded
 from tests.unit.test_translate import apart, scene
 from tests.unit.test_upscale import upscaler

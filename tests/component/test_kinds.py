@@ -12,12 +12,12 @@ from accelerate import Accelerator
 from studio.datasets.image_set import ImageSet
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Edit, Mix, Recipe, SeedWeight
-from studio.engine.sheets import walk_recipes
 from studio.errors import StudioError
 from studio.inference.model import load
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.networks import get_family
+from studio.outputs.sheets import walk_recipes
 from studio.training.checks import check, family_config
 from studio.training.growth import Growth
 from studio.training.kinds import KINDS, get_kind

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from studio.engine.engine import Engine, to_uint8
-from studio.engine.picture import encode
 from studio.engine.recipe import Edit, Recipe, SeedWeight, Transform
 from studio.errors import StudioError
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import families
+from studio.provenance.metadata import encode
 from studio.training.checks import family_config
 from studio.training.plan import Plan
 from tests.conftest import save_tiny

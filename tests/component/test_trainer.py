@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from studio.engine.engine import Engine
-from studio.engine.picture import read_packet
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin, source_type
 from studio.models.folder import open_folder, read_tensors
 from studio.models.library import Library
+from studio.provenance.metadata import read_packet
 from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.randomness import DataOrder, derive

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from studio.engine.clip_translate import SMOOTHING, Smoother, first_frame, make_clip
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
+from studio.outputs.video_translation import SMOOTHING, Smoother, first_frame, make_clip
 
 HEIGHT, WIDTH, RATE = 48, 80, 12
 RECIPE = ImageRecipe("ink", verb="translate")

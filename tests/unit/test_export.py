@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from studio.engine.engine import Engine
-from studio.engine.export import export_set, fill_up
-from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe
 from studio.errors import NoRoom, StudioError
 from studio.models.library import Library
+from studio.outputs.class_sets import export_set, fill_up
+from studio.provenance.metadata import read_recipe
 from tests.conftest import save_tiny
 
 NAMES = "tiny-classes"

@@ -18,14 +18,14 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.PdfParser import PdfParser
 
-from studio.engine.gallery import Choices, Gallery, Query
-from studio.engine.gallery_export import contact_sheet, to_zip
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import save_picture
 from studio.engine.recipe import ClassWeight, Edit, Recipe, SeedWeight
-from studio.engine.thumbs import small_view
-from studio.engine.video import save_clip
 from studio.errors import StudioError
+from studio.gallery.export import contact_sheet, to_zip
+from studio.gallery.gallery import Choices, Gallery, Query
+from studio.gallery.thumbnails import small_view
+from studio.outputs.clips import save_clip
+from studio.provenance.metadata import save_picture
 
 DAY = 86400
 NOON = datetime.datetime(2026, 3, 4, 12, tzinfo=datetime.timezone.utc)
@@ -121,7 +121,7 @@ def test_search(gallery):
 
 
 def test_new_changed_and_vanished_files(gallery, filled, monkeypatch):
-    from studio.engine import gallery as module
+    from studio.gallery import gallery as module
 
     read = []
     monkeypatch.setattr(module, "look_inside", lambda path, real=module.look_inside: read.append(path.stem) or real(path))
@@ -366,7 +366,7 @@ def test_hostile_files_are_listed_as_pictures_without_a_recipe(home):
 
 def test_a_picture_larger_than_pillow_opens_keeps_its_recipe(home):
     """The studio's own enlargements may be."""
-    from studio.engine.picture import texts_of
+    from studio.provenance.metadata import texts_of
 
     path = home / "outputs" / "upscale" / "large.png"
     path.parent.mkdir(parents=True)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from studio.engine import sources
 from studio.engine.image_recipe import ImageRecipe, recipe_from
-from studio.engine.picture import encode, read_recipe, save_picture
 from studio.engine.recipe import Recipe
 from studio.errors import NoRoom, StudioError
 from studio.imaging.blending import blended, from_oklab, to_oklab
+from studio.provenance import source_pictures
+from studio.provenance.metadata import encode, read_recipe, save_picture
 
 FULL = ImageRecipe("monet & co", "ab" * 32, "translate", "cd" * 32, "BtoA", 0.25, True, 3, 0.0, 512)
 LARGE = ImageRecipe("sharp", verb="upscale", scale=2.5)
@@ -121,32 +121,32 @@ def test_a_source_is_kept_once_by_its_content(studio_home, tmp_path):
     for name, kind in (("a.png", "PNG"), ("b.JPG", "JPEG"), ("c", "WEBP")):
         Image.fromarray(RNG.integers(0, 255, (9, 8, 3), dtype=np.uint8)).save(tmp_path / name, kind)
         data = (tmp_path / name).read_bytes()
-        sha = sources.keep(tmp_path / name)
+        sha = source_pictures.keep(tmp_path / name)
         (tmp_path / name).rename(tmp_path / "renamed.tif")
-        assert sources.keep(tmp_path / "renamed.tif") == sha == hashlib.sha256(data).hexdigest()
-        assert sources.find(sha).name == f"{sha}.{kind.lower()}"
-        assert sources.find(sha).read_bytes() == data
+        assert source_pictures.keep(tmp_path / "renamed.tif") == sha == hashlib.sha256(data).hexdigest()
+        assert source_pictures.find(sha).name == f"{sha}.{kind.lower()}"
+        assert source_pictures.find(sha).read_bytes() == data
     assert len(list((studio_home / "sources").iterdir())) == 3, "and nothing half-written"
 
 
 def test_what_is_no_source(studio_home, tmp_path, monkeypatch):
-    assert sources.find("0" * 64) is None
-    assert sources.find("*") is None
-    assert sources.find("../a") is None
-    assert sources.find("") is None
+    assert source_pictures.find("0" * 64) is None
+    assert source_pictures.find("*") is None
+    assert source_pictures.find("../a") is None
+    assert source_pictures.find("") is None
     (tmp_path / "text.png").write_text("hello")
     for path in (tmp_path / "text.png", tmp_path / "none.png", tmp_path):
         with pytest.raises(StudioError, match="cannot be read"):
-            sources.keep(path)
+            source_pictures.keep(path)
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    monkeypatch.setattr(sources, "_MAX_FILE", 10)
+    monkeypatch.setattr(source_pictures, "_MAX_FILE", 10)
     with pytest.raises(StudioError, match="512 MB"):
-        sources.keep(tmp_path / "a.png")
+        source_pictures.keep(tmp_path / "a.png")
     monkeypatch.undo()
     monkeypatch.setenv("STUDIO_HOME", str(studio_home))
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
     with pytest.raises(NoRoom):
-        sources.keep(tmp_path / "a.png")
+        source_pictures.keep(tmp_path / "a.png")
     assert list((studio_home / "sources").iterdir()) == []
 
 
@@ -156,9 +156,9 @@ def test_a_full_disk_leaves_nothing_behind(studio_home, tmp_path, monkeypatch):
     def full(fd):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources.os, "fsync", full)
+    monkeypatch.setattr(source_pictures.os, "fsync", full)
     with pytest.raises(StudioError, match="could not be kept"):
-        sources.keep(tmp_path / "a.png")
+        source_pictures.keep(tmp_path / "a.png")
     assert list((studio_home / "sources").iterdir()) == []
 
 

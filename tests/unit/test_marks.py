@@ -15,19 +15,19 @@ import pytest
 from PIL import Image
 
 from studio.datasets.rights import Consent
-from studio.engine.clip_translate import make_clip
-from studio.engine.export import export_set
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import encode, encode_to_keep, read_packet, read_recipe, save_picture
 from studio.engine.recipe import Recipe, SeedWeight
-from studio.engine.sources import keep
-from studio.engine.telling import Telling, choose, sealed_file, set_seal, telling, trouble
-from studio.engine.video import save_clip
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin, mp4_box, mp4_xmp, source_type, xmp
 from studio.models.rights import to_extra
-from studio.sharing import credentials, marks
-from studio.sharing.certificates import make_certificate, own_files
+from studio.outputs.class_sets import export_set
+from studio.outputs.clips import save_clip
+from studio.outputs.video_translation import make_clip
+from studio.provenance import credentials, inspect
+from studio.provenance.certificates import make_certificate, own_files
+from studio.provenance.metadata import encode, encode_to_keep, read_packet, read_recipe, save_picture
+from studio.provenance.policy import Telling, choose, sealed_file, set_seal, telling, trouble
+from studio.provenance.source_pictures import keep
 from tests.conftest import save_tiny
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
@@ -39,7 +39,7 @@ PRIVATE = (b"4711", b"gs:recipe", b"gs:model", b"tiny")
 def warned(studio_home):
     """What the artist is told; signing is off until somebody chooses it."""
     told = []
-    marks.start(told.append)
+    inspect.start(told.append)
     yield told
     set_seal(None)
 
@@ -49,7 +49,7 @@ def signing(warned, studio_home, models):
     """Files are signed by Anna, with a certificate made here."""
     studio_home.mkdir()
     os.symlink(models, studio_home / "models")
-    assert marks.sign_with(Telling(artist="Anna Grün")) == "Anna Grün"
+    assert inspect.sign_with(Telling(artist="Anna Grün")) == "Anna Grün"
     yield warned
     assert warned == []
 
@@ -68,7 +68,7 @@ def signing(warned, studio_home, models):
 )
 @pytest.mark.parametrize("ending", ["png", "webp"])
 def test_every_picture_has_the_mark(studio_home, tmp_path, told, mark, ending):
-    tale = marks.tell(save_picture(PICTURE, told, tmp_path / f"p.{ending}"))
+    tale = inspect.tell(save_picture(PICTURE, told, tmp_path / f"p.{ending}"))
     assert tale.source == mark
     assert tale.by_ai
     assert tale.recipe == (None if isinstance(told, Origin) else told)
@@ -78,13 +78,13 @@ def test_every_picture_has_the_mark(studio_home, tmp_path, told, mark, ending):
 @pytest.mark.parametrize("ending", ["mp4", "webp"])
 def test_walks_have_the_mark(studio_home, tmp_path, ending):
     path = save_clip([PICTURE, PICTURE[::-1]], tmp_path / f"walk.{ending}")
-    assert marks.tell(path).source == "trainedAlgorithmicMedia"
+    assert inspect.tell(path).source == "trainedAlgorithmicMedia"
 
 
 def test_a_changed_video_has_the_mark_and_still_plays(studio_home, tmp_path):
     source = save_clip([PICTURE] * 3, tmp_path / "a.mp4")
     recipe = ImageRecipe("ink", strength=0.5)
-    tale = marks.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=recipe))
+    tale = inspect.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=recipe))
     assert tale.source == "compositeWithTrainedAlgorithmicMedia"
     assert tale.recipe == recipe
     with av.open(str(tmp_path / "b.mp4")) as clip:
@@ -117,7 +117,7 @@ def test_marks_of_other_programs_are_read(studio_home, tmp_path):
         '<q:DigitalSourceType rdf:resource="http://x/digitalCapture"/>',
     ):
         Image.fromarray(PICTURE).save(tmp_path / "p.jpg", xmp=packet.encode())
-        tale = marks.tell(tmp_path / "p.jpg")
+        tale = inspect.tell(tmp_path / "p.jpg")
         assert tale.source == "digitalCapture"
         assert not tale.by_ai
         assert "photographed" in dict(tale.lines())["Mark"]
@@ -127,9 +127,9 @@ def test_what_is_no_picture_is_told(studio_home, tmp_path):
     for data in (b"", b"text", b"\x89PNG broken"):
         (tmp_path / "a.png").write_bytes(data)
         with pytest.raises(StudioError):
-            marks.tell(tmp_path / "a.png")
+            inspect.tell(tmp_path / "a.png")
     with pytest.raises(StudioError, match="cannot be read"):
-        marks.tell(tmp_path / "gone.png")
+        inspect.tell(tmp_path / "gone.png")
 
 
 # -- the choice --------------------------------------------------------------------------------------------------------
@@ -144,8 +144,8 @@ def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
         make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")),
     ]
     for path in files:
-        assert marks.tell(path).by_ai
-        assert marks.tell(path).recipe is None
+        assert inspect.tell(path).by_ai
+        assert inspect.tell(path).recipe is None
         assert not any(word in path.read_bytes() for word in PRIVATE), path
     with zipfile.ZipFile(export_set(engine, "tiny-classes", 2, tmp_path / "set.zip", seed=4711)) as archive:
         names = archive.namelist()
@@ -159,7 +159,7 @@ def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
                 read_recipe(archive.read(name))
             assert source_type(read_packet(archive.read(name))) == Origin.DRAWN.value
     choose(Telling())
-    assert marks.tell(save_picture(PICTURE, DRAWN, tmp_path / "p.png")).recipe == DRAWN
+    assert inspect.tell(save_picture(PICTURE, DRAWN, tmp_path / "p.png")).recipe == DRAWN
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_signed_files_hold_and_a_changed_pixel_does_not(signing, tmp_path, form,
     assert len(list(tmp_path.glob(".*"))) == 0
     for ours, theirs in zip(_plain(path, form), _plain(plain, form), strict=True):
         assert np.array_equal(ours, theirs)
-    tale = marks.tell(path)
+    tale = inspect.tell(path)
     found = tale.credentials
     assert found.intact
     assert not found.trusted
@@ -221,7 +221,7 @@ def test_signed_files_hold_and_a_changed_pixel_does_not(signing, tmp_path, form,
     assert found.software.startswith("GAN Studio")
     assert found.sources == ()
     assert tale.recipe == (None if form == "mp4" else DRAWN)
-    assert marks.tell(plain).credentials is None
+    assert inspect.tell(plain).credentials is None
     data = bytearray(path.read_bytes())
     data[data.rindex(chunk) + 60] ^= 1
     path.write_bytes(data)
@@ -236,15 +236,15 @@ def test_the_account_names_model_recipe_and_consent(signing, models, tmp_path):
     from studio.models.library import default_library
 
     told = DRAWN.replace(model_hash=default_library().get("tiny").hash)
-    facts = marks.tell(save_picture(PICTURE, told, tmp_path / "p.png")).credentials.facts
+    facts = inspect.tell(save_picture(PICTURE, told, tmp_path / "p.png")).credentials.facts
     assert facts["model"] == "tiny"
     assert facts["model_sha256"] == told.model_hash
     assert len(facts["recipe_sha256"]) == 64
     assert facts["training_data"] == {"consent": "licensed", "licence": "CC BY 4.0", "attribution": "Berta"}
-    assert any("CC BY 4.0" in words for _, words in marks.tell(tmp_path / "p.png").lines())
+    assert any("CC BY 4.0" in words for _, words in inspect.tell(tmp_path / "p.png").lines())
     choose(telling().replace(tells="mark"))
     private = save_picture(PICTURE, told, tmp_path / "q.png")
-    assert marks.tell(private).credentials.facts == {}
+    assert inspect.tell(private).credentials.facts == {}
     assert not any(word in private.read_bytes() for word in PRIVATE)
 
 
@@ -252,12 +252,12 @@ def test_the_account_names_model_recipe_and_consent(signing, models, tmp_path):
 def test_a_changed_picture_names_its_source(signing, tmp_path, form):
     source = save_picture(PICTURE, DRAWN, tmp_path / "source.png")
     told = ImageRecipe("tiny", source=keep(source))
-    found = marks.tell(save_picture(PICTURE, told, tmp_path / f"p.{form}")).credentials
+    found = inspect.tell(save_picture(PICTURE, told, tmp_path / f"p.{form}")).credentials
     assert found.intact
     assert found.source_types == (Origin.CHANGED.value,)
     assert len(found.sources) == 1
     choose(telling().replace(tells="mark"))
-    private = marks.tell(save_picture(PICTURE, told, tmp_path / f"q.{form}")).credentials
+    private = inspect.tell(save_picture(PICTURE, told, tmp_path / f"q.{form}")).credentials
     assert private.intact
     assert private.sources == ()
     assert private.source_types == (Origin.CHANGED.value,)
@@ -265,7 +265,7 @@ def test_a_changed_picture_names_its_source(signing, tmp_path, form):
 
 def test_a_changed_video_names_its_source(signing, tmp_path):
     source = save_clip([PICTURE] * 2, tmp_path / "a.mp4")
-    tale = marks.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")))
+    tale = inspect.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")))
     assert tale.credentials.intact
     assert len(tale.credentials.sources) == 1
     assert tale.source.startswith("compositeWith")
@@ -278,7 +278,7 @@ def test_sets_and_streamed_files_are_signed(signing, engine, tmp_path):
     with sealed_file(tmp_path / "two.png", DRAWN) as file:
         file.write(encode(PICTURE, DRAWN))
     for name in ("one", "two"):
-        assert marks.tell(tmp_path / f"{name}.png").credentials.intact
+        assert inspect.tell(tmp_path / f"{name}.png").credentials.intact
     with pytest.raises(ValueError), sealed_file(tmp_path / "three.png", DRAWN) as file:
         file.write(b"half")
         raise ValueError
@@ -297,12 +297,12 @@ def test_certificates_are_kept_from_others(studio_home):
 
 
 def test_trouble_with_signing_saves_the_picture_unsigned_and_says_so_once(warned, tmp_path):
-    marks.sign_with(Telling(artist="Anna"))
+    inspect.sign_with(Telling(artist="Anna"))
     own_files()[1].unlink()
     for i in range(2):
         path = save_picture(PICTURE, DRAWN, tmp_path / f"{i}.png")
-        assert marks.tell(path).recipe == DRAWN
-        assert marks.tell(path).credentials is None
+        assert inspect.tell(path).recipe == DRAWN
+        assert inspect.tell(path).credentials is None
     with sealed_file(tmp_path / "s.png", DRAWN) as file:
         file.write(encode(PICTURE, DRAWN))
     assert read_recipe(tmp_path / "s.png") == DRAWN
@@ -331,13 +331,13 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
         (certificate, "", "belong together"),
     ):
         with pytest.raises(StudioError, match=why):
-            marks.sign_with(Telling(certificate=str(cert), key=str(secret)))
+            inspect.sign_with(Telling(certificate=str(cert), key=str(secret)))
         assert telling() == Telling()
     make_certificate("Anna", datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc))
     with pytest.raises(StudioError, match="not valid at time of signing"):
-        marks.sign_with(Telling(certificate=str(own_files()[0]), key=str(own_files()[1])))
+        inspect.sign_with(Telling(certificate=str(own_files()[0]), key=str(own_files()[1])))
     make_certificate("Berta")
-    assert marks.sign_with(Telling(certificate=str(own_files()[0]), key=str(own_files()[1]))) == "Berta"
+    assert inspect.sign_with(Telling(certificate=str(own_files()[0]), key=str(own_files()[1]))) == "Berta"
     assert encode_to_keep(PICTURE, DRAWN) != encode(PICTURE, DRAWN)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from studio.engine.picture import encode, read_recipe, save_picture
 from studio.engine.recipe import Edit, Mix, Recipe, pack_latent
 from studio.errors import StudioError
+from studio.provenance.metadata import encode, read_recipe, save_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (16, 12, 3), dtype=np.uint8)
 RECIPE = Recipe(model="cats & <dogs>", psi=0.6, edits=(Edit("model:grösse", 1.5),), mixes=(Mix(7, (2, 5)),))

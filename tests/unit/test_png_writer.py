@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_recipe, texts_of
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
+from studio.provenance.metadata import read_recipe, texts_of
 
 RECIPE = ImageRecipe("sharp", verb="upscale")
 

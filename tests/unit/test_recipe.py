@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.engine.picture import encode, read_recipe, save_picture
 from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight, Transform, pack_latent, unpack_latent
 from studio.errors import StudioError
+from studio.provenance.metadata import encode, read_recipe, save_picture
 
 FULL = Recipe(
     model="tiny",

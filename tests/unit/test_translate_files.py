@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from studio.engine.translate_files import Source, make_files, open_source, reduced
 from studio.errors import StudioError
+from studio.outputs.batches import Source, make_files, open_source, reduced
 
 
 def picture(width=40, height=24, mode="RGB") -> Image.Image:

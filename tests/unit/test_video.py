@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.engine import video
-from studio.engine.video import save_clip
 from studio.errors import StudioError
+from studio.outputs import clips
+from studio.outputs.clips import save_clip
 
 
 def frames(count=12, height=32, width=32) -> list[np.ndarray]:
@@ -33,8 +33,8 @@ def read(path) -> tuple[list[np.ndarray], av.VideoFrame, float]:
 
 @pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "mpeg4"])
 def test_an_mp4_holds_the_pictures(tmp_path, monkeypatch, codec):
-    chosen = [c for c in video._CODECS if c[0] == codec]
-    monkeypatch.setattr(video, "_CODECS", [("no-such-codec", {}), *chosen])
+    chosen = [c for c in clips._CODECS if c[0] == codec]
+    monkeypatch.setattr(clips, "_CODECS", [("no-such-codec", {}), *chosen])
     try:
         av.codec.Codec(codec, "w")
     except av.codec.codec.UnknownCodecError:
@@ -75,7 +75,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, ending):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(video, "atomic_write", full)
+    monkeypatch.setattr(clips, "atomic_write", full)
     with pytest.raises(StudioError, match="could not be saved"):
         save_clip(frames(2), tmp_path / f"walk{ending}")
     assert os.listdir(tmp_path) == []

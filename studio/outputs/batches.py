@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 from PIL import Image, ImageCms, ImageOps
 
 from studio.common.text import Unique, safe_part, shown
-from studio.engine.export import whole_file
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
 from studio.imaging.raster import MAX_PIXELS
+from studio.outputs.class_sets import whole_file
 from studio.settings import ensure_room
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")

@@ -7,11 +7,11 @@ import numpy as np
 
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import texts_of
-from studio.engine.telling import sealed_file
 from studio.errors import StudioError
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
+from studio.provenance.metadata import texts_of
+from studio.provenance.policy import sealed_file
 from studio.settings import ensure_room
 
 

@@ -13,10 +13,10 @@ from PIL import Image, PngImagePlugin
 
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parsed, unpacked
-from studio.engine.sources import find
-from studio.engine.telling import Told, sealed, telling
 from studio.errors import StudioError
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, Origin, xmp
+from studio.provenance.policy import Told, sealed, telling
+from studio.provenance.source_pictures import find
 from studio.settings import atomic_write
 
 _JSON_KEY = "gan-studio-recipe"

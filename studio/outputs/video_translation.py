@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from studio.datasets.sources import kind_of
-from studio.engine.export import whole_file
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import packet
-from studio.engine.telling import seal_in_place, telling
-from studio.engine.video import add_video, video_frame
 from studio.errors import StudioError
 from studio.imaging.video import CONTAINERS, upright_pixels
 from studio.imaging.xmp import AI_WORDS, Origin, mp4_box
+from studio.outputs.class_sets import whole_file
+from studio.outputs.clips import add_video, video_frame
+from studio.provenance.metadata import packet
+from studio.provenance.policy import seal_in_place, telling
 
 # How much of the new frame a still part takes; the rest is what was shown before.
 SMOOTHING = {"none": 1.0, "light": 0.5, "strong": 0.2}

@@ -10,12 +10,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from studio.common.text import shown
-from studio.engine.export import whole_file
-from studio.engine.gallery import Gallery, Item
-from studio.engine.telling import seal_in_place
-from studio.engine.thumbs import CRISP, small_view
 from studio.errors import StudioError
+from studio.gallery.gallery import Gallery, Item
+from studio.gallery.thumbnails import CRISP, small_view
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, Origin, xmp
+from studio.outputs.class_sets import whole_file
+from studio.provenance.policy import seal_in_place
 from studio.settings import ensure_room
 
 MOST_COLUMNS = 12

@@ -12,11 +12,11 @@ import av
 from PIL import Image, PngImagePlugin
 
 from studio.engine.image_recipe import ImageRecipe, recipe_from
-from studio.engine.picture import read_recipe
 from studio.engine.recipe import Recipe, parsed
-from studio.engine.translate_files import in_srgb, reduced
 from studio.errors import StudioError
 from studio.imaging.decode import MAX_PIXELS, UnusablePicture, open_picture
+from studio.outputs.batches import in_srgb, reduced
+from studio.provenance.metadata import read_recipe
 
 SIDE = 256  # px, the longer side of a small view
 CRISP = 128  # px; up to here pixels stay squares

@@ -9,9 +9,9 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 from PIL import Image
 
-from studio.engine.telling import sealed
 from studio.errors import StudioError
 from studio.imaging.xmp import AI_WORDS, Origin, mp4_box, xmp
+from studio.provenance.policy import sealed
 from studio.settings import atomic_write
 
 _SHORTEST = 512  # players and sites blur what is smaller, so small pictures are enlarged by whole pixels

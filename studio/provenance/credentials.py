@@ -15,13 +15,13 @@ from PIL import Image
 
 from studio import __version__
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import origin_of
-from studio.engine.telling import Telling, Told, telling
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin
 from studio.models.library import default_library
 from studio.models.rights import consent_of
-from studio.sharing.certificates import algorithm_of, own_files
+from studio.provenance.certificates import algorithm_of, own_files
+from studio.provenance.metadata import origin_of
+from studio.provenance.policy import Telling, Told, telling
 
 MISSING = "Content Credentials need the package c2pa-python: pip install c2pa-python cryptography."
 _AGENT = {"name": "GAN Studio", "version": __version__}

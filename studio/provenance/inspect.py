@@ -7,14 +7,14 @@ from pathlib import Path
 from studio.common.text import shown
 from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import read_packet, read_recipe, recipe_in
 from studio.engine.recipe import Recipe
-from studio.engine.telling import Telling, choose, set_seal, telling
 from studio.errors import StudioError
 from studio.imaging.xmp import Origin, mp4_xmp, source_type
-from studio.sharing import credentials
-from studio.sharing.certificates import make_certificate, own_files
-from studio.sharing.credentials import Credentials
+from studio.provenance import credentials
+from studio.provenance.certificates import make_certificate, own_files
+from studio.provenance.credentials import Credentials
+from studio.provenance.metadata import read_packet, read_recipe, recipe_in
+from studio.provenance.policy import Telling, choose, set_seal, telling
 
 # First bytes -> form. A file is what its content says; endings lie.
 _FORMS = ((0, b"\x89PNG", "png"), (8, b"WEBP", "webp"), (0, b"\xff\xd8\xff", "jpeg"), (4, b"ftypqt", "mov"), (4, b"ftyp", "mp4"))

@@ -13,13 +13,13 @@ from PIL import Image
 from studio.common.text import shown
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.picture import parent_of, texts_of
-from studio.engine.telling import sealed_file
-from studio.engine.translate_files import in_srgb
 from studio.errors import StudioError
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.imaging.rows import Bands, Mixed, Resized, Stored, Work, drive, written
+from studio.outputs.batches import in_srgb
+from studio.provenance.metadata import parent_of, texts_of
+from studio.provenance.policy import sealed_file
 from studio.settings import ensure_room, get_settings
 
 _BAND = 1 << 22  # values that are in memory at once

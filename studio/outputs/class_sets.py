@@ -14,12 +14,12 @@ from pathlib import Path
 
 from studio.common.text import Unique, safe_part
 from studio.engine.engine import Engine
-from studio.engine.picture import encode_to_keep
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
-from studio.engine.telling import telling
 from studio.errors import StudioError
 from studio.inference.model import Model
 from studio.latents.seeds import MAX_SEED, check_seed
+from studio.provenance.metadata import encode_to_keep
+from studio.provenance.policy import telling
 from studio.settings import ensure_room, fsync_path
 
 _LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))

@@ -1,0 +1,1 @@
+"""What is written for the artist: sheets, clips, class sets, batches, upscaled pictures."""

@@ -1,0 +1,1 @@
+"""What files say about how they were made: policy, metadata, signatures, inspection."""
