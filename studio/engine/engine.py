@@ -13,13 +13,13 @@ import psutil
 import torch
 from safetensors import safe_open
 
-from studio.engine.cache import ByteLRU
-from studio.engine.from_pictures import PRECISIONS, FromPictures
+from studio.engine.byte_cache import ByteLRU
+from studio.engine.device_thread import Superseded, Worker
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.latent import DirectionSet, LatentSpace
+from studio.engine.image_to_image import PRECISIONS, FromPictures
+from studio.engine.latent_space import DirectionSet, LatentSpace
 from studio.engine.recipe import Recipe, Transform, pack_latent
-from studio.engine.trace import Trace, steps_within
-from studio.engine.worker import Superseded, Worker
+from studio.engine.synthesis_cache import Trace, steps_within
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model, choose_device, load_info

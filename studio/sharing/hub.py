@@ -99,7 +99,7 @@ def _is_ours(name: str) -> bool:
 
 def ensure_public(info: ModelInfo) -> None:
     """Raises StudioError when a model may not be shown to everybody."""
-    from studio.sharing.consent import may_share_publicly
+    from studio.sharing.publish_check import may_share_publicly
 
     allowed, reason = may_share_publicly(info)
     if not allowed:

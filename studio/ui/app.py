@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from studio.datasets.store import DataSets
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
-from studio.engine.zero import engine_here
+from studio.engine.zero_gpu import engine_here
 from studio.gallery.gallery import Gallery
 from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here

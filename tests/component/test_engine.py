@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from studio.engine.cache import ByteLRU
+from studio.engine.byte_cache import ByteLRU
 from studio.engine.engine import Engine, Superseded, to_uint8
 from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight
 from studio.errors import StudioError

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from studio.engine.device_thread import Worker
 from studio.engine.engine import Engine, Superseded
 from studio.engine.recipe import Edit, Noise, Recipe, SeedWeight
-from studio.engine.trace import Trace, steps_within
-from studio.engine.worker import Worker
+from studio.engine.synthesis_cache import Trace, steps_within
 from studio.errors import StudioError
 from studio.models.library import Library
 from tests.conftest import save_tiny, tiny_generator

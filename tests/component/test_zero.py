@@ -12,7 +12,7 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, SeedWeight
-from studio.engine.zero import ZeroEngine, engine_here
+from studio.engine.zero_gpu import ZeroEngine, engine_here
 from studio.errors import StudioError
 from studio.models.folder import open_folder
 from studio.models.library import Library

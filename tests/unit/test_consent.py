@@ -13,7 +13,7 @@ from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.models.rights import consent_of, consent_words, to_extra
 from studio.settings import get_settings
-from studio.sharing.consent import may_share_publicly
+from studio.sharing.publish_check import may_share_publicly
 from studio.training.plan import Card, Data, Plan
 from studio.training.trainer import train
 from tests.conftest import save_tiny
