@@ -18,20 +18,20 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Tell the command line of the verb 'jobs'.  verb: (name, sentence, example) -> its parser."""
     parser = verb("jobs", "Look at the trainings in the queue, and steer them.", "studio jobs pause 3f2a")
     orders = parser.add_subparsers(dest="order", metavar="ORDER", title="orders (none: list)")
-    orders.add_parser("list", help="List them, the newest first.")
-    p = orders.add_parser("add", help="Put a plan into the queue.")
+    requests.add_parser("list", help="List them, the newest first.")
+    p = requests.add_parser("add", help="Put a plan into the queue.")
     p.add_argument("plan", type=Path, help="plan.toml")
     for name, words in _ORDERS.items():
-        orders.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
-    p = orders.add_parser("logs", help="Show what its workers printed.")
+        requests.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
+    p = requests.add_parser("logs", help="Show what its workers printed.")
     p.add_argument("job", help="id of a training, or its beginning or end")
-    orders.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
+    requests.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what was asked. Raises StudioError when it cannot be done."""
-    from studio.jobs import orders
-    from studio.jobs.store import JobStore
+    from studio.jobs import requests
+    from studio.jobs.queue import JobStore
     from studio.settings import get_settings
 
     settings = get_settings()
@@ -42,20 +42,20 @@ def run(args: argparse.Namespace) -> None:
         from studio.training.plan import Plan
 
         plan = Plan.load(args.plan)
-        job = orders.submit(store, settings.runs, plan, plan.card.title or args.plan.stem)
+        job = requests.submit(store, settings.runs, plan, plan.card.title or args.plan.stem)
         print(f"{job.id}  queued. An open studio starts it, or 'studio jobs run'.")
     elif args.order == "logs":
-        print(orders.log_of(store.get(args.job)), end="")
+        print(requests.log_of(store.get(args.job)), end="")
     elif args.order == "run":
         _run()
     else:
-        give = {"pause": orders.pause, "resume": orders.resume, "stop": orders.finish, "cancel": orders.cancel}[args.order]
+        give = {"pause": requests.pause, "resume": requests.resume, "stop": requests.finish, "cancel": requests.cancel}[args.order]
         job = give(store, args.job)
         print(f"{job.id}  {job.state}")
 
 
 def _list(store) -> None:
-    from studio.training.watch import Watch
+    from studio.training.run_history import Watch
 
     jobs = store.list()
     if not jobs:

@@ -10,10 +10,10 @@ from pathlib import Path
 import filelock
 
 from studio.errors import StudioError
-from studio.jobs import orders
+from studio.jobs import requests
 from studio.jobs.launchers import Launcher
 from studio.jobs.launchers.local import LocalLauncher
-from studio.jobs.store import ENDED, Job, JobStore
+from studio.jobs.queue import ENDED, Job, JobStore
 from studio.jobs.worker import OUTCOME
 from studio.settings import get_settings
 from studio.training.events import read_events
@@ -71,23 +71,23 @@ class Supervisor:
 
     def submit(self, plan: Plan, title: str) -> Job:
         """Put a plan into the queue. All orders raise StudioError when another studio is the owner."""
-        return self._order(lambda: orders.submit(self.store, self.runs, plan, title))
+        return self._order(lambda: requests.submit(self.store, self.runs, plan, title))
 
     def pause(self, id: str) -> Job:
         """Save and free the accelerator."""
-        return self._order(lambda: orders.pause(self.store, id))
+        return self._order(lambda: requests.pause(self.store, id))
 
     def resume(self, id: str) -> Job:
         """Go on from the last state, exactly."""
-        return self._order(lambda: orders.resume(self.store, id))
+        return self._order(lambda: requests.resume(self.store, id))
 
     def finish(self, id: str) -> Job:
         """End now, with a last moment."""
-        return self._order(lambda: orders.finish(self.store, id))
+        return self._order(lambda: requests.finish(self.store, id))
 
     def cancel(self, id: str) -> Job:
         """Give it up; its moments are kept."""
-        return self._order(lambda: orders.cancel(self.store, id))
+        return self._order(lambda: requests.cancel(self.store, id))
 
     def delete(self, id: str) -> None:
         """Take an ended training off the list. Its run folder stays."""
@@ -103,7 +103,7 @@ class Supervisor:
 
     def logs(self, id: str) -> str:
         """The end of what its workers printed."""
-        return orders.log_of(self.job(id))
+        return requests.log_of(self.job(id))
 
     def events(self, id: str, offset: int = 0) -> tuple[list[dict], int]:
         """Its events from byte `offset` on, and where to go on."""
@@ -161,7 +161,7 @@ class Supervisor:
 
     def _begin(self, job: Job, slot: int) -> None:
         (Path(job.run_dir) / OUTCOME).unlink(missing_ok=True)
-        orders.put_wish(job)
+        requests.put_wish(job)
         # Said before it is done: an owner that dies in between finds a running job without a worker and starts another.
         self.store.change(job.id, "stopping" if job.wish else "running", only_from=("queued",), slot=slot, handle="")
         try:
@@ -185,7 +185,7 @@ class Supervisor:
         elif kind == "room":
             self.store.change(job.id, "paused", message=said, **nobody)
         elif kind == "memory":
-            plan = orders.smaller_batches(job)
+            plan = requests.smaller_batches(job)
             if plan is None:
                 text = "There is too little memory even for one picture at a time. Choose a smaller size, or a smaller network."
                 self.store.change(job.id, "failed", message=text, **nobody)
@@ -206,7 +206,7 @@ class Supervisor:
             text = f"Its worker died; it goes on from its last state (try {job.restarts + 2} of {MOST_RESTARTS + 1})."
             self.store.change(job.id, "queued", message=text, restarts=job.restarts + 1, **no_worker)
         else:
-            last = [line for line in orders.log_of(job, 4096).splitlines() if line.strip()][-1:]
+            last = [line for line in requests.log_of(job, 4096).splitlines() if line.strip()][-1:]
             text = f"Its worker died {MOST_RESTARTS + 1} times." + (f" The log ends with: {last[0][:300]}" if last else "")
             self.store.change(job.id, "failed", message=text, **nobody)
 

@@ -34,8 +34,8 @@ def main(argv: list[str]) -> int:
     import torch
 
     from studio.errors import NoRoom, StudioError
-    from studio.jobs.courtesy import Courtesy
-    from studio.jobs.orders import CONTROL, JOB_PLAN
+    from studio.jobs.requests import CONTROL, JOB_PLAN
+    from studio.jobs.throttle import Courtesy
     from studio.settings import get_settings
     from studio.training.plan import Plan
     from studio.training.trainer import train

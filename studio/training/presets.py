@@ -9,7 +9,7 @@ from typing import Any
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.growth import Growth
-from studio.training.kinds import Kind, get_kind
+from studio.training.methods import Kind, get_kind
 from studio.training.plan import Augment, Budget, Data, Objective, Optimizer, Plan
 
 FEW = 5_000  # pictures below which the discriminator learns them by heart without augmentation (Karras 2020, "ADA", Fig. 1)

@@ -22,21 +22,21 @@ from studio.errors import StudioError
 from studio.imaging.crop import parse_colour
 from studio.imaging.pixels import to_uint8
 from studio.imaging.xmp import Origin, xmp
-from studio.metrics.quality import KidMeter
+from studio.metrics.kid_meter import KidMeter
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
 from studio.models.rights import consent_words, of_sets, to_extra
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
-from studio.training.checks import check, choose_precision, family_config, pictures_at_once
+from studio.training.data.patches import PatchBatch, Patches
+from studio.training.data.translation import SideBatch, Sides
 from studio.training.events import EventLog
 from studio.training.objectives import objective_of
 from studio.training.objectives.adversarial import Batch
-from studio.training.patches import PatchBatch, Patches
 from studio.training.plan import Plan
+from studio.training.plan_checks import check, choose_precision, family_config, pictures_at_once
 from studio.training.randomness import DataOrder, generator
-from studio.training.sides import SideBatch, Sides
 
 _STATE_FORMAT = 1
 _SHEET_SIDE = 8  # pictures a row of the sample sheet

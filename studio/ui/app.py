@@ -19,9 +19,9 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.engine.zero_gpu import engine_here
 from studio.gallery.gallery import Gallery
-from studio.jobs.courtesy import Courtesy
 from studio.jobs.launchers.here import launcher_here
 from studio.jobs.supervisor import Supervisor
+from studio.jobs.throttle import Courtesy
 from studio.models.manage import empty_bin
 from studio.provenance.inspect import start as start_marks
 from studio.provenance.metadata import save_picture

@@ -3,7 +3,7 @@
 import html
 from pathlib import Path
 
-from studio.training.kinds import KINDS, Kind
+from studio.training.methods import KINDS, Kind
 from studio.ui.components import file_url
 
 FRONT = ("stylegan2", "projected", "stylegan", "biggan", "dcgan")  # the others are for the curious

@@ -9,7 +9,7 @@ import numpy as np
 from studio.datasets.full_size import picture_sizes
 from studio.datasets.store import StoredSet
 from studio.imaging.decode import Colour, decode
-from studio.training.patches import example
+from studio.training.data.patches import example
 from studio.ui.components import data_url, note
 
 _SHOWN = 4  # pictures, shrunk beside original

@@ -15,7 +15,7 @@ import gradio as gr
 from studio.common.text import shown
 from studio.engine.engine import Engine
 from studio.errors import StudioError
-from studio.jobs.store import Job
+from studio.jobs.queue import Job
 from studio.models import manage
 from studio.models.folder import ModelInfo
 from studio.models.library import Broken

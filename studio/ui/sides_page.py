@@ -8,8 +8,8 @@ from studio.datasets.pairs import find_pairs
 from studio.datasets.store import DataSets
 from studio.errors import StudioError
 from studio.imaging.decode import Colour
-from studio.training.kinds import Goal
-from studio.training.sides import made_input
+from studio.training.data.translation import made_input
+from studio.training.methods import Goal
 from studio.ui.components import data_url, note
 
 _SHOWN = 6  # pairs side by side

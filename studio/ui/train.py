@@ -17,17 +17,17 @@ from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.imaging.crop import parse_colour
 from studio.jobs.launchers.local import LocalLauncher
-from studio.jobs.store import Job
+from studio.jobs.queue import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
 from studio.settings import atomic_folder
-from studio.training.checks import check, choose_precision, family_config
-from studio.training.kinds import GOALS, fits, get_goal, get_kind
+from studio.training.methods import GOALS, fits, get_goal, get_kind
 from studio.training.plan import Plan
+from studio.training.plan_checks import check, choose_precision, family_config
 from studio.training.presets import PRESETS, kind_for, learning_classes, preset, seconds
-from studio.training.presets_upscale import preset_upscale, seconds_upscale
-from studio.training.watch import Snapshot, Watch
+from studio.training.presets_super_resolution import preset_upscale, seconds_upscale
+from studio.training.run_history import Snapshot, Watch
 from studio.ui.components import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
 from studio.ui.kinds_page import advice_html, kind_choices
 from studio.ui.larger_page import enough_html, example_html, fitting

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from studio.training.watch import Sample, Snapshot
+from studio.training.run_history import Sample, Snapshot
 from studio.ui.components import file_url, note
 from studio.ui.sides_page import rows_html
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from studio.models.folder import build_network, open_folder
 from studio.training.growth import Growth
-from studio.training.kinds import KINDS, get_kind
+from studio.training.methods import KINDS, get_kind
 from studio.training.plan import Budget, Plan
 from studio.training.presets import learning_classes, preset
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 
 
 def plan_of(kind: str, pictures: str, kimg: float) -> Plan:

@@ -13,8 +13,8 @@ import torch
 
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.presets import preset
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 
 
 def ways(pictures: str, base: str, resolution: int = 64) -> dict[str, Plan]:

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from playwright.sync_api import sync_playwright
 
-from studio.jobs.store import JobStore
+from studio.jobs.queue import JobStore
 from tests.conftest import save_tiny
 from tests.get_chromium import find
 

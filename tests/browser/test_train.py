@@ -7,9 +7,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from studio.jobs.store import JobStore
+from studio.jobs.queue import JobStore
 from studio.models.library import default_library
-from studio.training.kinds import GOALS, KINDS
+from studio.training.methods import GOALS, KINDS
 from tests.browser.test_studio import slide
 
 pytestmark = pytest.mark.browser

@@ -12,12 +12,12 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import ClassWeight, Edit, Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.metrics.quality import KidMeter
+from studio.metrics.kid_meter import KidMeter
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import get_family
 from studio.training.events import read_events
-from studio.training.kinds import KINDS
+from studio.training.methods import KINDS
 from studio.training.trainer import train
 from tests.component.test_kinds import explore, stop_after, tiny
 from tests.component.test_super_resolution import drawings, judged, plan_for  # noqa: F401

@@ -10,12 +10,12 @@ import psutil
 import pytest
 
 from studio.errors import StudioError
-from studio.jobs import orders
+from studio.jobs import requests
 from studio.jobs.launchers.local import LocalLauncher
-from studio.jobs.store import Job, JobStore
+from studio.jobs.queue import Job, JobStore
 from studio.jobs.supervisor import Supervisor
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 from tests.component.test_trainer import numbers, same_state, tiny_plan
 
 LONG = 300  # seconds after which a test gives up waiting
@@ -88,7 +88,7 @@ def kill_and_compare(studio_home, plan, kills: int, tmp_path):
             "-c",
             "import sys; from studio.training.plan import Plan; from studio.training.trainer import train;"
             "train(Plan.load(sys.argv[1]), sys.argv[2])",
-            str(Path(done.run_dir) / orders.JOB_PLAN),
+            str(Path(done.run_dir) / requests.JOB_PLAN),
             str(alone),
         ],
         check=True,
@@ -220,7 +220,7 @@ def test_a_killed_app_leaves_the_training_going_and_the_next_one_takes_it_over(s
 
 def test_after_a_reboot_the_job_goes_on_and_another_process_of_that_number_is_let_alone(studio_home, plan):
     store = JobStore(studio_home / "jobs.sqlite")
-    job = orders.submit(store, studio_home / "runs", plan, "Rebooted")
+    job = requests.submit(store, studio_home / "runs", plan, "Rebooted")
     stranger = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     store.change(job.id, "running", handle=f"{stranger.pid}:{psutil.boot_time() - 1000:.2f}", slot=0)
     with Supervisor(every=0.02) as s:
@@ -333,7 +333,7 @@ def test_a_torn_or_shortened_event_file_is_read_on_rightly(tmp_path):
 
 
 def test_training_waits_while_somebody_drags_but_not_for_ever(tmp_path):
-    from studio.jobs.courtesy import LONGEST, Courtesy
+    from studio.jobs.throttle import LONGEST, Courtesy
 
     now = [1000.0]
 

@@ -18,12 +18,12 @@ from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.networks import get_family
 from studio.outputs.sheets import walk_recipes
-from studio.training.checks import check, family_config
 from studio.training.growth import Growth
-from studio.training.kinds import KINDS, get_kind
 from studio.training.losses import LOSSES
+from studio.training.methods import KINDS, get_kind
 from studio.training.objectives.adversarial import Adversarial, Batch
 from studio.training.plan import Budget, Objective, Optimizer, Plan
+from studio.training.plan_checks import check, family_config
 from studio.training.presets import preset
 from studio.training.trainer import train
 from tests.component.test_trainer import numbers, same_state

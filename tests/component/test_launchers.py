@@ -22,8 +22,8 @@ from studio.jobs.launchers.local import LocalLauncher, worker_command
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
 from studio.training.plan import Budget, Optimizer
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 from tests.component.test_jobs import begun, endless, worker_of
 from tests.component.test_trainer import numbers, same_state, tiny_plan
 from tests.component.test_translation import ORANGE, TEAL, cycle_plan, squares

@@ -14,8 +14,8 @@ from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import families
 from studio.provenance.metadata import encode
-from studio.training.checks import family_config
 from studio.training.plan import Plan
+from studio.training.plan_checks import family_config
 from tests.conftest import save_tiny
 from tests.unit.test_stylegan3 import R, tiny_stylegan3
 

@@ -11,16 +11,16 @@ from PIL import Image, ImageDraw
 import studio
 from studio.datasets.full_size import WholePictures
 from studio.errors import StudioError
-from studio.metrics import perceptual
 from studio.metrics.psnr_ssim import psnr
 from studio.metrics.weights import kept_at
 from studio.models.folder import open_folder
 from studio.networks import get_family
-from studio.training.degrade import MODES, bicubic
-from studio.training.patches import Patches
+from studio.training import perceptual_loss
+from studio.training.data.degradation import MODES, bicubic
+from studio.training.data.patches import Patches
 from studio.training.plan import Budget, Card, Data, Objective, Optimizer, Plan
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 from tests.component.test_trainer import numbers, same_state
 
 RARELY = dict(log_kimg=0.08, sample_kimg=100, snapshot_kimg=100, state_kimg=100)
@@ -246,7 +246,7 @@ def test_what_cannot_be_learned_is_said(drawings, tmp_path):
         Image.new("RGB", (31, 31)).save(tmp_path / "tiny" / "a.png")
         patches_of(tmp_path / "tiny", tmp_path)
     for mode in MODES:
-        for kind in perceptual.KINDS:
+        for kind in perceptual_loss.KINDS:
             assert Plan(data=Data(degrade=mode), objective=Objective(perceptual=kind))
     with pytest.raises(StudioError, match="clean ones"):
         patches_of(drawings, tmp_path, scale=1)
@@ -263,7 +263,7 @@ def test_what_cannot_be_learned_is_said(drawings, tmp_path):
 
 def test_the_perceptual_loss_asks_for_sharpness():
     """Of two guesses of a texture the blurred one is nearer by pixels, and the sharp one, a pixel aside, is nearer to the eye."""
-    loss = perceptual.load_perceptual("efficientnet")
+    loss = perceptual_loss.load_perceptual("efficientnet")
     real = torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(0)).mul(0.4).expand(-1, 3, -1, -1).contiguous()
     blurred, shifted = torch.nn.functional.avg_pool2d(real, 5, 1, 2), real.roll(1, dims=3)
     assert (blurred - real).square().mean() < 0.6 * (shifted - real).square().mean()
@@ -275,19 +275,19 @@ def test_the_perceptual_loss_asks_for_sharpness():
 
 
 def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
-    assert perceptual.choose("auto") == "efficientnet"
+    assert perceptual_loss.choose("auto") == "efficientnet"
 
     def offline(url, dst, progress):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(StudioError, match="no route to host") as e:
-        perceptual.load_perceptual("vgg19")
+        perceptual_loss.load_perceptual("vgg19")
     assert "weights" in e.value.hint
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, dst, progress: Path(dst).write_bytes(b"something else"))
     with pytest.raises(StudioError, match="damaged"):
-        perceptual.load_perceptual("vgg19")
-    assert not list(kept_at(perceptual.VGG19[0]).parent.iterdir())
+        perceptual_loss.load_perceptual("vgg19")
+    assert not list(kept_at(perceptual_loss.VGG19[0]).parent.iterdir())
 
 
 def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeypatch):
@@ -296,11 +296,11 @@ def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeyp
 
     monkeypatch.setattr(torchvision.models, "vgg19", lambda weights, init_weights: _Small())
     torch.manual_seed(0)
-    kept_at(perceptual.VGG19[0]).parent.mkdir(parents=True)
-    torch.save(_Small().state_dict(), kept_at(perceptual.VGG19[0]))
-    assert perceptual.choose("auto") == "vgg19"
+    kept_at(perceptual_loss.VGG19[0]).parent.mkdir(parents=True)
+    torch.save(_Small().state_dict(), kept_at(perceptual_loss.VGG19[0]))
+    assert perceptual_loss.choose("auto") == "vgg19"
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32, requires_grad=True)
-    before, after = perceptual.load_perceptual("vgg19"), perceptual.load_perceptual("vgg19_after")
+    before, after = perceptual_loss.load_perceptual("vgg19"), perceptual_loss.load_perceptual("vgg19_after")
     assert before._maps(x).shape == (1, 8, 2, 2)
     assert before._maps(x).min() < 0 <= after._maps(x).min()
     before(y, x).backward()

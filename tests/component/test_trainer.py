@@ -21,8 +21,8 @@ from studio.provenance.metadata import read_packet
 from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.randomness import DataOrder, derive
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 
 NETWORK = dict(z_dim=16, w_dim=16, channel_base=256, channel_max=16, mapping_layers=2)
 

@@ -14,11 +14,11 @@ from PIL import Image
 import studio
 from studio.errors import StudioError
 from studio.models.folder import open_folder
+from studio.training.data.translation import SideBatch
 from studio.training.events import read_events
 from studio.training.objectives.contrastive import patch_nce
 from studio.training.objectives.cycle import ImagePool
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
-from studio.training.sides import SideBatch
 from studio.training.trainer import train
 from tests.component.test_trainer import numbers, same_state
 
@@ -298,7 +298,7 @@ def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
     from studio.datasets.image_set import ImageSet
     from studio.networks.translation.cyclegan import CycleGANConfig
     from studio.networks.translation.pix2pix import Pix2PixConfig
-    from studio.training.sides import Sides
+    from studio.training.data.translation import Sides
 
     folder = tmp_path / "noise"
     folder.mkdir()

@@ -15,11 +15,11 @@ from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.networks import get_family
-from studio.training.kinds import KINDS, get_kind
+from studio.training.methods import KINDS, get_kind
 from studio.training.plan import Budget, Plan
 from studio.training.presets import preset
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 from studio.ui.components import Opening
 from studio.ui.explore import ExploreTab
 from studio.ui.session import Session

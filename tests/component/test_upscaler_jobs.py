@@ -14,11 +14,11 @@ from studio.errors import StudioError
 from studio.jobs.supervisor import Supervisor
 from studio.models.library import Library
 from studio.networks import get_family
-from studio.training.kinds import KINDS, get_goal
+from studio.training.methods import KINDS, get_goal
 from studio.training.plan import Budget, Plan
-from studio.training.presets_upscale import preset_upscale
+from studio.training.presets_super_resolution import preset_upscale
+from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.training.watch import Watch
 from studio.ui.components import Opening
 from studio.ui.explore import ExploreTab
 from studio.ui.larger_page import enough_html, example_html

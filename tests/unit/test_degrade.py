@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studio.training.degrade import MODES, bicubic, blur, degrade, draw_kernel, gaussian_kernel, jpeg, sinc_kernel
+from studio.training.data.degradation import MODES, bicubic, blur, degrade, draw_kernel, gaussian_kernel, jpeg, sinc_kernel
 from studio.training.randomness import generator
 
 

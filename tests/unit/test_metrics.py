@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from studio.errors import StudioError
 from studio.metrics.features import FEATURES, FeatureNet
 from studio.metrics.kid import kid, mmd2
-from studio.metrics.quality import KidMeter
+from studio.metrics.kid_meter import KidMeter
 
 
 def test_mmd_against_a_loop():

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from studio.jobs.store import Job
+from studio.jobs.queue import Job
 from studio.models.acquire.bundled import Offer
 from studio.models.acquire.catalogue import KNOWN
 from studio.models.library import Broken, Library

@@ -1,10 +1,10 @@
 import pytest
 
 from studio.errors import StudioError
-from studio.training.checks import check, family_config
 from studio.training.plan import Plan
+from studio.training.plan_checks import check, family_config
 from studio.training.presets import PRESETS
-from studio.training.presets_upscale import STYLES, preset_upscale
+from studio.training.presets_super_resolution import STYLES, preset_upscale
 
 
 @pytest.mark.parametrize("family", ["srvgg", "rrdb", "srgan"])

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from studio.datasets.store import DataSets
-from studio.training.kinds import get_goal
-from studio.training.watch import Sample
+from studio.training.methods import get_goal
+from studio.training.run_history import Sample
 from studio.ui.sides_page import preview_html
 from studio.ui.watch_page import sheet_html
 

@@ -7,13 +7,13 @@ import torch
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.checks import check, choose_precision, family_config
 from studio.training.events import EventLog
-from studio.training.kinds import GOALS, KINDS, fits, get_goal, get_kind
+from studio.training.methods import GOALS, KINDS, fits, get_goal, get_kind
 from studio.training.objectives import objective_of
 from studio.training.plan import Plan
+from studio.training.plan_checks import check, choose_precision, family_config
 from studio.training.presets import PRESETS, preset, seconds
-from studio.training.watch import Watch
+from studio.training.run_history import Watch
 
 TRANSLATORS = [k.name for k in KINDS if k.translates]
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from studio.jobs.store import Job
+from studio.jobs.queue import Job
 
 
 class Launcher(Protocol):

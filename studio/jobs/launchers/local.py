@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import psutil
 
-from studio.jobs.orders import log_path
-from studio.jobs.store import Job
+from studio.jobs.queue import Job
+from studio.jobs.requests import log_path
 
 _WORKER = ("-m", "studio.jobs.worker")
 # Every setting is named, for accelerate otherwise looks for answers that somebody once gave its own questionnaire.

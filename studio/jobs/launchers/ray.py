@@ -38,8 +38,8 @@ import studio
 from studio.errors import NoRoom, StudioError
 from studio.jobs.launchers.here import whole_number
 from studio.jobs.launchers.ray_worker import EVENTS, LISTING, OUTBOX, SEGMENT, segment
-from studio.jobs.orders import CONTROL, JOB_PLAN, log_path
-from studio.jobs.store import Job
+from studio.jobs.queue import Job
+from studio.jobs.requests import CONTROL, JOB_PLAN, log_path
 from studio.jobs.worker import OUTCOME
 from studio.models.folder import open_folder
 from studio.models.library import default_library

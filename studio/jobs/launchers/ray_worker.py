@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from studio.jobs.launchers.local import worker_command
-from studio.jobs.orders import JOB_PLAN
+from studio.jobs.requests import JOB_PLAN
 from studio.settings import atomic_write
 from studio.training.plan import Plan
 

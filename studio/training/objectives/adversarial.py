@@ -12,7 +12,7 @@ from torch import nn
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.augment import AdaController, make_augment
-from studio.training.average import follow
+from studio.training.ema import follow
 from studio.training.growth import grown_at
 from studio.training.losses import (
     add_spectral_norm,

@@ -7,10 +7,10 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks.translation.resnet_unet_patchgan import ResnetGenerator
+from studio.training.data.translation import SideBatch
 from studio.training.objectives.cycle import check_identity
 from studio.training.objectives.translation import Fakes, Rows, Translation
 from studio.training.randomness import generator
-from studio.training.sides import SideBatch
 
 _WIDTH = 256  # of the heads, and of what they give
 _TEMPERATURE = 0.07

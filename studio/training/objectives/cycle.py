@@ -4,9 +4,9 @@ Cycle-Consistent Adversarial Networks")."""
 import torch
 
 from studio.errors import StudioError
+from studio.training.data.translation import SideBatch
 from studio.training.objectives.translation import Fakes, Rows, Translation, l1
 from studio.training.randomness import generator
-from studio.training.sides import SideBatch
 
 
 class ImagePool:

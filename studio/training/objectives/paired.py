@@ -3,8 +3,8 @@ Conditional Adversarial Networks")."""
 
 import torch
 
+from studio.training.data.translation import SideBatch
 from studio.training.objectives.translation import Fakes, Rows, Translation, l1
-from studio.training.sides import SideBatch
 
 
 class Paired(Translation):

@@ -4,10 +4,10 @@ ESRGAN)."""
 import torch
 import torch.nn.functional as F
 
-from studio.metrics.perceptual import KINDS, choose, load_perceptual
-from studio.training.degrade import bicubic
+from studio.training.data.degradation import bicubic
+from studio.training.data.patches import PatchBatch
 from studio.training.objectives.translation import Fakes, Rows, Translation, l1
-from studio.training.patches import PatchBatch
+from studio.training.perceptual_loss import KINDS, choose, load_perceptual
 
 
 class SuperResolution(Translation):

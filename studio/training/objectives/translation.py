@@ -12,11 +12,11 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.average import follow
+from studio.training.data.translation import SideBatch
+from studio.training.ema import follow
 from studio.training.losses import get_loss
 from studio.training.plan import Augment, Growth, Objective, Plan
 from studio.training.randomness import derive, generator
-from studio.training.sides import SideBatch
 from studio.training.transfer import Transfer, copy_what_fits
 
 _LOSSES = ("least_squares", "non_saturating", "minimax", "hinge")

@@ -13,7 +13,7 @@ from studio.imaging.pixels import to_uint8
 from studio.metrics import lpips
 from studio.metrics.psnr_ssim import psnr, ssim
 from studio.networks.translation.pix2pix import grey
-from studio.training.degrade import bicubic, degrade, margin
+from studio.training.data.degradation import bicubic, degrade, margin
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator
 

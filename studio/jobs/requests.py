@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from studio.errors import StudioError
-from studio.jobs.store import Job, JobStore
+from studio.jobs.queue import Job, JobStore
 from studio.settings import atomic_write
 from studio.training.plan import Plan
 

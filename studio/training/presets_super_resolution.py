@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.kinds import KINDS
+from studio.training.methods import KINDS
 from studio.training.plan import Budget, Data, Objective, Optimizer, Plan
 from studio.training.presets import PRESETS
 
