@@ -42,8 +42,8 @@ def serve(models: Sequence[str] | None = None, tabs: Sequence[str] | None = None
 
 
 def _open(models: Sequence[str] | None, tabs: Sequence[str] | None) -> None:
+    from studio.ui.access.serving import Serving
     from studio.ui.app import launch
-    from studio.ui.serving import Serving
 
     training = _may_train()
     wanted = None if tabs is None else tuple(t for t in tabs if t != "train" or training)

@@ -132,9 +132,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args) -> None:
     print("Starting the studio ...", flush=True)
+    from studio.ui.access.login import read_accounts
+    from studio.ui.access.serving import Serving, listed, strangers_may_come
     from studio.ui.app import launch
-    from studio.ui.login import read_accounts
-    from studio.ui.serving import Serving, listed, strangers_may_come
 
     visitors = args.visitors
     if visitors is None:

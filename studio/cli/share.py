@@ -47,7 +47,7 @@ def run_space(args: argparse.Namespace) -> None:
     """`studio space`. Raises StudioError when it cannot be done."""
     from studio.models.library import default_library
     from studio.sharing.space import make_space, push_space, tabs_for
-    from studio.ui.serving import Serving, listed
+    from studio.ui.access.serving import Serving, listed
 
     library = default_library()
     infos = [library.get(name) for name in dict.fromkeys(args.models)]

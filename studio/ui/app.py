@@ -26,24 +26,24 @@ from studio.models.manage import empty_bin
 from studio.provenance.inspect import start as start_marks
 from studio.provenance.metadata import save_picture
 from studio.settings import can_write, get_settings, scratch, start_log
-from studio.ui.arrival import arrive
-from studio.ui.classes import ClassesTab
-from studio.ui.components import QUIET, friendly, note
-from studio.ui.explore import ExploreTab, recipe_from_api
-from studio.ui.gallery import GalleryTab
-from studio.ui.guard import Guard
-from studio.ui.joins import entrances, join, openings
-from studio.ui.login import Login, read_accounts
-from studio.ui.mix import MixTab
-from studio.ui.models import ModelsTab
-from studio.ui.serving import TABS, Serving, others_may_come, strangers_may_come
+from studio.ui.access.arrival import arrive
+from studio.ui.access.login import Login, read_accounts
+from studio.ui.access.middleware import Guard
+from studio.ui.access.serving import TABS, Serving, others_may_come, strangers_may_come
+from studio.ui.access.visitors import DAY, MOST_BYTES, Visitors
+from studio.ui.classes.tab import ClassesTab
+from studio.ui.components.parts import QUIET, friendly, note
+from studio.ui.explore.tab import ExploreTab, recipe_from_api
+from studio.ui.gallery.tab import GalleryTab
+from studio.ui.mix.tab import MixTab
+from studio.ui.models.tab import ModelsTab
 from studio.ui.session import Session
-from studio.ui.share import SharePage
+from studio.ui.share.tab import SharePage
+from studio.ui.tabs import entrances, join, openings
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
-from studio.ui.train import TrainTab
-from studio.ui.translate import TranslateTab
-from studio.ui.upscale import UpscaleTab
-from studio.ui.visitors import DAY, MOST_BYTES, Visitors
+from studio.ui.train.tab import TrainTab
+from studio.ui.translate.tab import TranslateTab
+from studio.ui.upscale.tab import UpscaleTab
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import get_family
 from studio.outputs.upscaled_picture import Enlargement, enlarge, open_original
-from studio.ui.compare import VIEW, compare_html
+from studio.ui.components.compare import VIEW, compare_html
 from tests.benchmarks.any_size import peak
 from tests.benchmarks.engine import milliseconds
 

@@ -7,8 +7,8 @@ from starlette.middleware import Middleware
 
 from studio.engine.engine import Engine
 from studio.models.library import Library
+from studio.ui.access.serving import Serving
 from studio.ui.app import build
-from studio.ui.serving import Serving
 from studio.ui.theme import HEAD
 from tests.browser.test_studio import changes
 

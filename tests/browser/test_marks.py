@@ -10,7 +10,7 @@ from studio.errors import StudioError
 from studio.provenance.inspect import tell
 from studio.provenance.metadata import read_recipe
 from studio.provenance.policy import Telling, choose, telling
-from studio.ui.marks_page import MarksPage
+from studio.ui.share.provenance_section import MarksPage
 
 pytestmark = pytest.mark.browser
 

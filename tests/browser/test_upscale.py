@@ -14,7 +14,7 @@ import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
 from studio.provenance.metadata import read_recipe
 from studio.provenance.source_pictures import find
-from studio.ui.upscale import Visit
+from studio.ui.upscale.tab import Visit
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.browser.test_translate import download, picture, same

@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import gradio as gr
 
-from studio.ui.classes import ClassesTab
+from studio.ui.classes.tab import ClassesTab
 from studio.ui.session import Session
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from studio.engine.recipe import Recipe
-from studio.ui.guard import COOKIE, MOST_JSON
-from studio.ui.serving import Serving
+from studio.ui.access.middleware import COOKIE, MOST_JSON
+from studio.ui.access.serving import Serving
 from tests.conftest import save_tiny
 
 LIMIT = 1 << 20  # of an upload, here

@@ -23,12 +23,12 @@ from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.settings import can_write, get_settings, start_log
+from studio.ui.access.serving import Serving
 from studio.ui.app import _tell, build, launch
-from studio.ui.explore import ExploreTab
-from studio.ui.serving import Serving
+from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
-from studio.ui.translate import TranslateTab
-from studio.ui.upscale import UpscaleTab
+from studio.ui.translate.tab import TranslateTab
+from studio.ui.upscale.tab import UpscaleTab
 from tests.conftest import ROOT, save_tiny
 from tests.unit.test_upscalers import make
 

@@ -18,10 +18,9 @@ from studio.inference.model import load_info
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
-from studio.ui import translate, translate_page
 from studio.ui.session import Session
-from studio.ui.translate import TranslateTab
-from studio.ui.translate_page import Pace, lost_in_words, what_was_lost
+from studio.ui.translate.tab import TranslateTab, tab, view
+from studio.ui.translate.view import Pace, lost_in_words, what_was_lost
 
 SETTINGS = ("ink", "AtoB", 100, False, 1, 0)
 
@@ -54,7 +53,7 @@ def after(page: str) -> np.ndarray:
 
 
 def test_pictures_of_others_are_let_go_and_made_again(tab, tmp_path, monkeypatch):
-    monkeypatch.setattr(translate, "_KEPT_BYTES", 1)
+    monkeypatch.setattr(tab, "_KEPT_BYTES", 1)
     first, second = given(tab, tmp_path / "a.png", 0), given(tab, tmp_path / "b.png", 1)
     assert tab._visit(first).source is None
     assert not tab._visit(first).raws
@@ -94,7 +93,7 @@ def test_what_was_lost_is_the_mean_of_what_can_be_seen():
 
 def test_progress_is_told_now_and_then_with_the_time_that_is_left(monkeypatch):
     clock, told = [0.0], []
-    monkeypatch.setattr(translate_page.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(view.time, "perf_counter", lambda: clock[0])
     pace = Pace(lambda share, desc: told.append((share, desc)), "Frames")
     for i in range(1, 1001):
         clock[0] = i * 0.01

@@ -20,10 +20,10 @@ from studio.training.plan import Budget, Plan
 from studio.training.presets import preset
 from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.ui.components import Opening
-from studio.ui.explore import ExploreTab
+from studio.ui.components.parts import Opening
+from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
-from studio.ui.train import TrainTab
+from studio.ui.train.tab import TrainTab
 from tests.component.test_jobs import LONG, begun
 from tests.component.test_trainer import numbers, same_state
 

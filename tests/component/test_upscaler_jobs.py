@@ -19,12 +19,12 @@ from studio.training.plan import Budget, Plan
 from studio.training.presets_super_resolution import preset_upscale
 from studio.training.run_history import Watch
 from studio.training.trainer import train
-from studio.ui.components import Opening
-from studio.ui.explore import ExploreTab
-from studio.ui.larger_page import enough_html, example_html
+from studio.ui.components.parts import Opening
+from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
-from studio.ui.train import TrainTab
-from studio.ui.watch_page import nearness, sheet_html
+from studio.ui.train.tab import TrainTab
+from studio.ui.train.upscaler_view import enough_html, example_html
+from studio.ui.train.watch_view import nearness, sheet_html
 from tests.component.test_jobs import LONG, begun
 from tests.component.test_trainer import numbers, same_state
 

@@ -3,7 +3,7 @@
 import pytest
 
 from studio.errors import StudioError
-from studio.ui.login import Login, read_accounts
+from studio.ui.access.login import Login, read_accounts
 
 
 def test_several_people(tmp_path):

@@ -14,9 +14,9 @@ from studio.models.acquire.bundled import Offer
 from studio.models.acquire.catalogue import KNOWN
 from studio.models.library import Broken, Library
 from studio.training.plan import Plan
-from studio.ui import models_page as page
-from studio.ui.components import face_url
-from studio.ui.models import ModelsTab
+from studio.ui.components.parts import face_url
+from studio.ui.models.tab import ModelsTab
+from studio.ui.models.tab import view as page
 from studio.ui.session import Session
 from tests.conftest import save_tiny
 

@@ -5,8 +5,8 @@ import pytest
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.models.library import Library
+from studio.ui.access.serving import TABS, Serving, is_loopback, listed, strangers_may_come
 from studio.ui.app import build
-from studio.ui.serving import TABS, Serving, is_loopback, listed, strangers_may_come
 
 
 def test_by_default_everything_is_served():
@@ -105,8 +105,8 @@ def test_only_the_chosen_tabs_are_built(engine, studio_home, tabs):
 def test_without_training_no_handler_of_the_queue_is_there(engine, studio_home):
     app = build(engine, None, Serving(training=False))
     modules = {inner.__module__ for f in app.fns.values() if f.fn for inner in [getattr(f.fn, "__wrapped__", f.fn)]}
-    assert "studio.ui.explore" in modules
-    assert not modules & {"studio.ui.train", "studio.ui.zone"}
+    assert "studio.ui.explore.tab" in modules
+    assert not modules & {"studio.ui.train.tab", "studio.ui.components.upload_zone"}
 
 
 def test_words_of_the_command_line(monkeypatch):

@@ -11,8 +11,8 @@ from PIL import Image
 from studio.datasets.store import DataSets
 from studio.training.methods import get_goal
 from studio.training.run_history import Sample
-from studio.ui.sides_page import preview_html
-from studio.ui.watch_page import sheet_html
+from studio.ui.train.translation_view import preview_html
+from studio.ui.train.watch_view import sheet_html
 
 WHITE = (255, 255, 255)
 

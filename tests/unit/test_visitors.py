@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from studio.ui.visitors import DAY, Visitors
+from studio.ui.access.visitors import DAY, Visitors
 
 A, B, NOBODY = (Visitors.whose(c) for c in ("a" * 43, "b" * 43, None))
 

@@ -1,0 +1,37 @@
+"""A new visitor: what is open at first."""
+
+import gradio as gr
+
+from studio.engine.engine import Engine
+from studio.engine.recipe import Recipe
+from studio.errors import StudioError
+from studio.models.folder import draws
+from studio.ui.access.middleware import COOKIE
+from studio.ui.access.visitors import Visitors
+from studio.ui.explore.tab import ExploreTab
+from studio.ui.session import Session
+
+
+def arrive(engine: Engine, visitors: Visitors | None, request: gr.Request | None) -> Session:
+    """A session with the recipe of the link, or with the first model's first picture; with none when no model draws.
+
+    visitors: where its files are, None = in the home. Strangers are not told what is broken in it.
+    """
+    session = Session()
+    if visitors is not None:
+        session.place = visitors.place(visitors.whose(dict(request.cookies).get(COOKIE) if request is not None else None), session.id)
+    link = dict(request.query_params).get("recipe") if request is not None else None
+    if link:
+        try:
+            recipe = Recipe.from_link(link)
+            engine.library.get(recipe.model)
+            session.recipe = recipe
+        except StudioError as e:
+            gr.Warning(str(e))
+    found, broken = engine.library.scan()
+    for b in () if visitors is not None else broken:
+        gr.Warning(b.reason)
+    usable = [m for m in found if draws(m)]
+    if session.recipe is None and usable:
+        session.recipe = ExploreTab.first(usable[0].id)
+    return session

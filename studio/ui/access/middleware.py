@@ -1,0 +1,190 @@
+"""What strangers may ask of the server: only what the page needs, and only files of their own."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+from studio.ui.access.visitors import DAY, Visitors
+
+COOKIE = "gan-studio-visitor"
+MOST_JSON = 16 << 20  # bytes; a recipe has at most 8 MB
+_API = "/gradio_api/"
+# Beginnings of all that the page and clients of the API ask for. Gradio has more, which the studio does not use.
+_NEEDED = (
+    "queue/join",
+    "queue/data",
+    "upload",
+    "upload_progress",
+    "file=",
+    "heartbeat/",
+    "cancel",
+    "reset",
+    "info",
+    "call/",
+    "run/",
+    "api/",
+    "startup-events",
+    "theme.css",
+    "app_id",
+    "login_check",
+    "user",
+    "token",
+)
+
+_Receive = Callable[[], Awaitable[dict]]
+_Send = Callable[[dict], Awaitable[None]]
+
+
+class Refused(Exception):
+    """status: of HTTP.  words: for the one who asked."""
+
+    def __init__(self, status: int, words: str):
+        self.status, self.words = status, words
+
+
+class Guard:
+    """An ASGI middleware around Gradio's app. It gives each browser a cookie, and refuses files and sessions of others."""
+
+    def __init__(self, app: Callable, visitors: Visitors):
+        self.app, self.visitors = app, visitors
+
+    async def __call__(self, scope: dict, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        cookie = _cookie(headers.get("cookie", ""))
+        whose, asked = self.visitors.whose(cookie), scope["path"].partition(_API)[2]
+        try:
+            if scope["path"].startswith("/monitoring"):
+                raise Refused(404, "There is no such page.")
+            if not asked:
+                # With each page a browser that is known already keeps its cookie for another day.
+                known = cookie if whose != self.visitors.whose(None) else self.visitors.new_cookie()
+                return await self.app(scope, receive, _with_cookie(send, known, _is_https(scope, headers)))
+            self._check(asked, scope, whose)
+            if scope["method"] == "POST" and asked.partition("/")[0] == "upload":
+                return await self.app(scope, receive, self._noting(send, whose))
+            if scope["method"] == "POST":
+                receive = await self._checked(receive, headers, whose)
+            await self.app(scope, receive, send)
+        except Refused as e:
+            await _answer(send, e)
+
+    def _check(self, asked: str, scope: dict, whose: str) -> None:
+        """The address alone."""
+        if not asked.startswith(_NEEDED):
+            raise Refused(404, "There is no such page.")
+        if asked.startswith("file=") and not self.visitors.may(whose, asked.removeprefix("file=")):
+            raise Refused(403, "This file is not yours, or it is no longer here.")
+        sessions = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [])
+        if asked.startswith("heartbeat/"):
+            sessions = [*sessions, asked.removeprefix("heartbeat/").strip("/")]
+        self._check_sessions(sessions, whose)
+
+    def _check_sessions(self, sessions: list, whose: str) -> None:
+        if not all(isinstance(s, str) and len(s) <= 100 and self.visitors.owns(whose, s) for s in sessions):
+            raise Refused(403, "This session is not yours. Reload the page.")
+
+    async def _checked(self, receive: _Receive, headers: dict[str, str], whose: str) -> _Receive:
+        """Read a body of JSON, look at the files and sessions it names, and hand it on."""
+        body = await _read(receive, headers)
+        try:
+            raw = json.loads(body) if body else None
+        except RecursionError:
+            raise Refused(400, "What was sent is nested too deeply.") from None
+        except ValueError:
+            raw = None  # Gradio says what is wrong with it
+        if isinstance(raw, dict) and raw.get("session_hash") is not None:
+            self._check_sessions([raw["session_hash"]], whose)
+        for path in _paths(raw):
+            if path.startswith(("http:", "https:")) or (self.visitors.inside(path) and not self.visitors.may(whose, path)):
+                raise Refused(403, "This file is not yours, or it is no longer here.")
+        given = False
+
+        async def again() -> dict:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return again
+
+    def _noting(self, send: _Send, whose: str) -> _Send:
+        """Remember whose the files are that Gradio says it has taken."""
+        said = bytearray()
+
+        async def note(message: dict) -> None:
+            if message["type"] == "http.response.body":
+                said.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    try:
+                        paths = json.loads(bytes(said))
+                    except ValueError:
+                        paths = []  # a sentence on what was wrong
+                    self.visitors.handed_in(whose, [p for p in paths if isinstance(p, str)] if isinstance(paths, list) else [])
+            await send(message)
+
+        return note
+
+
+async def _read(receive: _Receive, headers: dict[str, str]) -> bytes:
+    said = headers.get("content-length", "")
+    body, more = bytearray(), not (said.isdecimal() and int(said) > MOST_JSON)
+    while more and len(body) <= MOST_JSON:
+        message = await receive()
+        body.extend(message.get("body", b""))
+        more = message.get("more_body", False)
+        if not more and len(body) <= MOST_JSON:
+            return bytes(body)
+    raise Refused(413, f"What was sent is larger than {MOST_JSON >> 20} MB.")
+
+
+def _paths(raw: Any) -> Iterator[str]:
+    """All that may be the path of a file in a request."""
+    waiting = [raw]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str):
+                yield value["path"]
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _cookie(header: str) -> str | None:
+    try:
+        found = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return None
+    return found.value if found else None
+
+
+def _is_https(scope: dict, headers: dict[str, str]) -> bool:
+    return "https" in (scope.get("scheme"), headers.get("x-forwarded-proto", "").partition(",")[0].strip())
+
+
+def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
+    # Within a frame of another site, as on Hugging Face, a browser sends it only when it is partitioned, which https alone allows.
+    where = "SameSite=None; Secure; Partitioned" if https else "SameSite=Lax"
+    line = f"{COOKIE}={cookie}; Path=/; Max-Age={DAY}; HttpOnly; {where}".encode()
+
+    async def sending(message: dict) -> None:
+        headers = list(message.get("headers", []))
+        if message["type"] == "http.response.start" and any(
+            k.lower() == b"content-type" and v.startswith(b"text/html") for k, v in headers
+        ):
+            message = {**message, "headers": [*headers, (b"set-cookie", line)]}
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: _Send, refused: Refused) -> None:
+    body = json.dumps({"detail": refused.words}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,167 @@
+"""Parts of the Gallery page: the grid of small views, one picture large, and what is known of it in plain words."""
+
+import base64
+import datetime
+import html
+
+import gradio as gr
+
+from studio.common.text import shown
+from studio.engine.image_recipe import ImageRecipe
+from studio.engine.recipe import Recipe, Transform
+from studio.errors import StudioError
+from studio.gallery.gallery import CLIP, Gallery, Item
+from studio.gallery.thumbnails import CRISP, small_view
+from studio.ui.components.compare import VIEW, picture_url
+from studio.ui.components.parts import empty_html, file_url
+
+TABS = {"explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale"}
+KINDS = {"picture": "Pictures", CLIP: "Clips"}
+_AS_IT_IS = 4 << 20  # bytes; up to here a file is shown itself
+_MOVING = 24 << 20  # the same of a clip that the page plays
+_WAYS = {"AtoB": "A to B", "BtoA": "B to A"}
+
+# A press opens; while several are chosen it takes in or leaves out, and with shift everything from the press before. The page
+# shows that itself, and tells afterwards.
+_PRESS = """
+let last = null;
+element.addEventListener('click', (e) => {
+  const cell = e.target.closest('[data-k]');
+  if (!cell || !element.contains(cell)) return;
+  const grid = cell.closest('.gs-gallery');
+  if (!grid.classList.contains('choose')) { trigger('select', { key: cell.dataset.k }); return; }
+  const all = [...grid.querySelectorAll('[data-k]')], on = !cell.classList.contains('on');
+  const from = e.shiftKey ? all.findIndex((c) => c.dataset.k === last) : -1, to = all.indexOf(cell);
+  const some = from < 0 ? [cell] : all.slice(Math.min(from, to), Math.max(from, to) + 1);
+  for (const c of some) { c.classList.toggle('on', on); c.setAttribute('aria-pressed', on); }
+  last = cell.dataset.k;
+  trigger('input', { keys: some.map((c) => c.dataset.k), on });
+});
+"""
+
+
+def gallery_grid(**kwargs) -> gr.HTML:
+    """An HTML component for `grid_html`: `.select` gives the key of the pressed cell, `.input` the keys that were taken in (on) or left out."""
+    return gr.HTML(js_on_load=_PRESS, padding=False, **kwargs)
+
+
+def grid_html(cells: list[tuple[Item, bytes | None, bool]], choosing: bool) -> str:
+    """Small views to press.  cells: (item, its WebP or None while there is none, whether it is chosen)."""
+    parts = []
+    for item, view, chosen in cells:
+        words = html.escape(title_of(item), quote=True)
+        crisp = ' class="small"' if 0 < max(item.width, item.height) <= CRISP else ""
+        inside = f'<img{crisp} alt="{words}" src="{_webp_url(view)}">' if view else f"<em>{html.escape(shown(_name(item), 40))}</em>"
+        marks = ("<i>★</i>" if item.favourite else "") + ("<b>▶</b>" if item.kind == CLIP else "")
+        state = ' class="on" aria-pressed="true"' if chosen else ' aria-pressed="false"' if choosing else ""
+        parts.append(f'<button type="button" data-k="{item.key}" title="{words}"{state}>{inside}{marks}</button>')
+    return f'<div class="gs-grid gs-gallery{" choose" if choosing else ""}">{"".join(parts)}</div>'
+
+
+def title_of(item: Item) -> str:
+    """A picture in a few words."""
+    if not item.model:
+        return shown(_name(item))
+    return shown(item.model) + (f", seed {item.seed}" if item.seed is not None else "")
+
+
+def stage_html(gallery: Gallery, item: Item) -> str:
+    """One picture large: the file itself, so that it can be dragged away with its recipe; what is heavy, smaller."""
+    alt, path = html.escape(title_of(item), quote=True), gallery.file(item)
+    try:
+        if item.size <= (_MOVING if item.kind == CLIP else _AS_IT_IS):
+            gallery.thumbnail(item)  # says whether it can be shown at all
+            url = file_url(path)
+        else:
+            url = picture_url(small_view(path, VIEW))
+    except StudioError as e:
+        return empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")
+    except OSError:
+        return empty_html("<b>This file is no longer here.</b><br>Go back to all pictures.")
+    small = "small" if max(item.width, item.height) <= CRISP else ""
+    return f'<div class="gs-stage"><img class="{small}" alt="{alt}" src="{url}"></div>'
+
+
+def facts_html(item: Item, recipe: Recipe | ImageRecipe | None, model: str) -> str:
+    """What is known of a picture.  model: its title, or what else is to be said of it."""
+    facts: list[tuple[str, str]] = []
+    if isinstance(recipe, Recipe):
+        facts += [("Model", model), *_of_drawing(recipe)]
+    elif recipe is not None:
+        facts += [("Model", model), *_of_change(recipe)]
+    else:
+        facts.append(("Recipe", "None inside: it can be looked at, and sent on as a picture."))
+    size = f"{item.width:,} × {item.height:,} px, " if item.width else ""
+    facts.append(("Size", f"{size}{_bytes(item.size)}"))
+    facts.append(("Saved", when(item.made)))
+    if item.tab:
+        facts.append(("Saved in", tab_name(item.tab)))
+    rows = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
+    return f'<dl class="gs-facts">{rows}</dl>'
+
+
+def _of_drawing(recipe: Recipe) -> list[tuple[str, str]]:
+    facts = []
+    if recipe.latent is not None:
+        facts.append(("Seed", "none: a place of its own between pictures (latent)"))
+    else:
+        facts.append(("Seed", ", ".join(f"{s.seed} × {s.weight:g}" if len(recipe.seeds) > 1 else str(s.seed) for s in recipe.seeds)))
+    facts.append(("Boldness (psi)", f"{recipe.psi:g}"))
+    if recipe.classes:
+        facts.append(("Class", ", ".join(f"{c.index} × {c.weight:g}" if len(recipe.classes) > 1 else str(c.index) for c in recipe.classes)))
+    if recipe.mixes:
+        facts.append(("Mixed with", ", ".join(dict.fromkeys(f"seed {m.seed}" for m in recipe.mixes))))
+    if recipe.edits:
+        named = [
+            f"{e.direction.split(':', 1)[-1]} {e.strength:+g}" for e in recipe.edits[:8] if not e.direction.startswith(("pad:", "random:"))
+        ]
+        facts.append(("Directions", ", ".join(named) or "wandered nearby"))
+    if recipe.noise.mode != "const" or recipe.noise.strength != 1:
+        facts.append(("Grain (noise)", f"{recipe.noise.mode}, strength {recipe.noise.strength:g}"))
+    if recipe.transform != Transform():
+        facts.append(("Place", f"moved {recipe.transform.x:g}, {recipe.transform.y:g}, turned {recipe.transform.rotate:g}°"))
+    return facts
+
+
+def _of_change(recipe: ImageRecipe) -> list[tuple[str, str]]:
+    enlarged = f"enlarged {recipe.scale:g} times" if recipe.scale else "enlarged"
+    parts = [f"translated {_WAYS[recipe.direction]}" if recipe.verb == "translate" else enlarged]
+    parts += [f"strength {recipe.strength * 100:g} %"] * (recipe.strength != 1)
+    parts += ["with its own colours"] * recipe.keep_colour + [f"{recipe.repeat} times in a row"] * (recipe.repeat > 1)
+    return [("Made", "from another picture: " + ", ".join(parts))]
+
+
+def tab_name(folder: str) -> str:
+    """What the folder of a tab is called to people."""
+    return TABS.get(folder) or shown(folder, 40)
+
+
+def when(seconds: float) -> str:
+    """A moment since 1970 in this computer's time, as people write it."""
+    moment = datetime.datetime.fromtimestamp(seconds)
+    return f"{moment.day} {moment:%B %Y, %H:%M}"
+
+
+def day(text: str | None, what: str) -> datetime.date | None:
+    """What was written as a day. Raises StudioError."""
+    if not text:
+        return None
+    try:
+        date = datetime.date.fromisoformat(text.strip()[:10])
+        if not 1971 <= date.year <= 2200:
+            raise ValueError
+    except ValueError:
+        raise StudioError(f"'{shown(text, 20)}' is no day for '{what}'.", "Write it as 2026-11-25.") from None
+    return date
+
+
+def _name(item: Item) -> str:
+    return item.path.rsplit("/", 1)[-1]
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3)):,} kB"
+
+
+def _webp_url(data: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(data).decode()
