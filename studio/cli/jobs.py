@@ -18,14 +18,14 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Tell the command line of the verb 'jobs'.  verb: (name, sentence, example) -> its parser."""
     parser = verb("jobs", "Look at the trainings in the queue, and steer them.", "studio jobs pause 3f2a")
     orders = parser.add_subparsers(dest="order", metavar="ORDER", title="orders (none: list)")
-    requests.add_parser("list", help="List them, the newest first.")
-    p = requests.add_parser("add", help="Put a plan into the queue.")
+    orders.add_parser("list", help="List them, the newest first.")
+    p = orders.add_parser("add", help="Put a plan into the queue.")
     p.add_argument("plan", type=Path, help="plan.toml")
     for name, words in _ORDERS.items():
-        requests.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
-    p = requests.add_parser("logs", help="Show what its workers printed.")
+        orders.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
+    p = orders.add_parser("logs", help="Show what its workers printed.")
     p.add_argument("job", help="id of a training, or its beginning or end")
-    requests.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
+    orders.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from studio.provenance.source_pictures import keep
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, same, save_translator
 from tests.conftest import save_tiny
-from tests.unit.test_upscalers import make
+from tests.unit.networks.test_super_resolution import make
 
 pytestmark = pytest.mark.browser
 

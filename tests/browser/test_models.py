@@ -17,9 +17,9 @@ from studio.models.folder import open_folder, save_folder
 from tests.browser.test_studio import pixels, toast
 from tests.browser.test_translate import download
 from tests.conftest import save_tiny, tiny_generator
-from tests.unit.nvidia_pickler import dumps, persist
-from tests.unit.test_models_page import ATTACK, HOSTILE
-from tests.unit.test_upscalers import make
+from tests.unit.importers.nvidia_pickler import dumps, persist
+from tests.unit.networks.test_super_resolution import make
+from tests.unit.ui.test_models_view import ATTACK, HOSTILE
 from tests.web_server import Page, web_server
 
 pytestmark = pytest.mark.browser

@@ -5,7 +5,7 @@ import pytest
 
 from studio.engine.recipe import Recipe, Transform
 from tests.browser.test_studio import becomes, changes, pixels, slide, source
-from tests.component.test_placement import save_mover
+from tests.component.engine.test_placement import save_mover
 from tests.conftest import save_tiny
 
 pytestmark = pytest.mark.browser

@@ -20,7 +20,7 @@ from studio.provenance.source_pictures import find
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.conftest import save_tiny
-from tests.unit.test_clip_translate import HEIGHT, WIDTH, sound, write
+from tests.unit.outputs.test_video_translation import HEIGHT, WIDTH, sound, write
 
 pytestmark = pytest.mark.browser
 

@@ -19,8 +19,8 @@ from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.browser.test_translate import download, picture, same
 from tests.conftest import save_tiny
-from tests.unit.test_clip_translate import HEIGHT, WIDTH, sound, write
-from tests.unit.test_upscalers import make
+from tests.unit.networks.test_super_resolution import make
+from tests.unit.outputs.test_video_translation import HEIGHT, WIDTH, sound, write
 
 pytestmark = pytest.mark.browser
 

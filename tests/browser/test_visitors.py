@@ -22,7 +22,7 @@ from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, save_translator
 from tests.browser.test_upscale import open_upscale
 from tests.conftest import save_tiny
-from tests.unit.test_upscalers import make
+from tests.unit.networks.test_super_resolution import make
 
 pytestmark = pytest.mark.browser
 

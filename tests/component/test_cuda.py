@@ -19,13 +19,13 @@ from studio.networks import get_family
 from studio.training.events import read_events
 from studio.training.methods import KINDS
 from studio.training.trainer import train
-from tests.component.test_kinds import explore, stop_after, tiny
-from tests.component.test_super_resolution import drawings, judged, plan_for  # noqa: F401
-from tests.component.test_trainer import numbers
-from tests.component.test_translation import cycle_plan, sides  # noqa: F401
+from tests.component.training.test_methods import explore, stop_after, tiny
+from tests.component.training.test_super_resolution import drawings, judged, plan_for  # noqa: F401
+from tests.component.training.test_trainer import numbers
+from tests.component.training.test_translation import cycle_plan, sides  # noqa: F401
 from tests.conftest import ROOT, save_tiny
-from tests.unit.test_translate import apart, cyclegan, scene
-from tests.unit.test_upscale import upscaler
+from tests.unit.inference.test_translation import apart, cyclegan, scene
+from tests.unit.inference.test_upscaling import upscaler
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
 

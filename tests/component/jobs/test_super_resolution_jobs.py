@@ -1,0 +1,163 @@
+"""An upscaler for one's own art: planned by the Train tab, learned by a real worker, kept and opened."""
+
+import dataclasses
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.datasets.store import DataSets
+from studio.engine.engine import Engine
+from studio.errors import StudioError
+from studio.jobs.supervisor import Supervisor
+from studio.models.library import Library
+from studio.networks import get_family
+from studio.training.methods import KINDS, get_goal
+from studio.training.plan import Budget, Plan
+from studio.training.presets_super_resolution import preset_upscale
+from studio.training.run_history import Watch
+from studio.training.trainer import train
+from studio.ui.components.parts import Opening
+from studio.ui.explore.tab import ExploreTab
+from studio.ui.session import Session
+from studio.ui.train.tab import TrainTab
+from studio.ui.train.upscaler_view import enough_html, example_html
+from studio.ui.train.watch_view import nearness, sheet_html
+from tests.component.jobs.test_jobs import LONG, begun
+from tests.component.training.test_trainer import numbers, same_state
+
+
+def art(folder: Path, sizes: list[tuple[int, int]]) -> Path:
+    """Coarse noise, smoothly enlarged, of (width, height)."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i, size in enumerate(sizes):
+        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize(size, Image.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def stored(studio_home, tmp_path):
+    sets = DataSets()
+    return sets.add(sets.take_in([art(tmp_path / "art", [(150, 96)] * 5 + [(40, 90)])], owned=True, title="Art"))
+
+
+def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_said(stored):
+    with Image.open(stored.picture("0.png")) as image:
+        assert image.size == (150, 96), "the intake keeps them as large as they are"
+    assert "5" not in enough_html(stored, 32).split("That is little")[1]
+    assert "left out" not in enough_html(stored, 32)
+    text = enough_html(stored, 64)
+    assert "1 of 6 are smaller than that and are left out" in text
+    assert "hold 10" in text
+    assert "That is little" in text
+    assert "Too small" in enough_html(stored, 128)
+    assert example_html(stored, 128, 2, "bicubic", (255, 255, 255)) == ""
+    assert example_html(stored, 64, 2, "real", (255, 255, 255)).count("<img") == 8
+
+
+@pytest.mark.parametrize("style", [pytest.param("faithful", marks=pytest.mark.slow), "sharp"])
+def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, tmp_path):
+    plan = preset_upscale("sketch", pictures=6, device="cpu", scale=2, style=style)
+    plan = dataclasses.replace(
+        plan,
+        network=dict(scale=2, width=8, convs=1, ndf=4),
+        data=dataclasses.replace(plan.data, path=str(stored.path), hash=stored.id, resolution=64),
+        optimizer=dataclasses.replace(plan.optimizer, batch=4),
+        budget=Budget(kimg=0.064, log_kimg=0.004, sample_kimg=0.016, snapshot_kimg=0.016, state_kimg=0.016),
+    )
+    with Engine(Library([stored.path.parents[1] / "models"]), device="cpu") as engine, Supervisor(every=0.02) as s:
+        job = s.submit(plan, style)
+        s.wait_for(lambda: begun(s, job.id, 0.017) or s.job(job.id).state == "failed", LONG)
+        s.pause(job.id)
+        assert s.wait(job.id, ("paused", "done", "failed"), LONG).state == "paused", s.logs(job.id)
+        s.resume(job.id)
+        done = s.wait(job.id, ("done", "failed"), LONG)
+        assert done.state == "done", s.logs(job.id)
+        watch = Watch(done.run_dir).refresh()
+        assert watch.samples[-1].rows == ("low", "bicubic", "ours", "original")
+        assert "how they were" in sheet_html(watch.samples[-1])
+        assert watch.patches.startswith("Learns from 4 pictures; 1 held back")
+        assert watch.patches.endswith("smaller than a patch: 1.")
+        judged = [m for m in watch.snapshots if m.judged]
+        assert (len(judged) == 0) == (style == "faithful")
+        assert watch.best.psnr == max(m.psnr for m in judged or watch.snapshots)
+        assert "bicubic" in nearness(watch.best)
+        opened = []
+        with gr.Blocks():
+            session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
+            larger = Opening(
+                "upscale", "Upscale", lambda m: get_family(m.family).upscale, lambda v, m: opened.append(m.id) or ["here"], [place]
+            )
+            tab = TrainTab(engine, session, tabs, s, DataSets(), [ExploreTab(engine, session).opening, larger])
+        shown = tab._opened(Session(), watch.snapshots[-1], style)
+        assert shown[0].get("selected") == "upscale"
+        assert shown[-1] == "here"
+        assert [m.id for m in engine.library.scan()[0]] == opened
+        # What was kept can be begun from, at its own factor.
+        plan_again, start = tab._pieces("faithful", opened[0], 0, 4, "sketch", 6, "", "", "64")
+        assert start.config["scale"] == 2
+        assert plan_again.network == {}
+        assert plan_again.data.resolution == 64
+    # Nobody can tell that it was paused.
+    train(plan, tmp_path / "alone", device="cpu")
+    assert numbers(tmp_path / "alone") == numbers(Path(done.run_dir))
+    assert same_state(tmp_path / "alone", Path(done.run_dir))
+
+
+def test_the_tab_makes_the_plan(stored):
+    with Engine(Library([]), device="cpu") as engine, Supervisor(every=1, slots=0) as s:
+        with gr.Blocks():
+            session = gr.State()
+            tab = TrainTab(engine, session, gr.Tabs(), s, DataSets())
+        kinds = [k.name for k in KINDS if k.upscales]
+        visit = Session()
+        update = tab._choose_goal(visit, "upscale", stored.id, None, "smart", "#ffffff")
+        crop = update[5 + len(tab.a.outputs) + len(tab.b.outputs)]
+        assert crop["value"] == "whole"
+        assert crop["visible"] is False
+        assert "left out" not in crop
+        assert len(update) == 9 + len(tab.a.outputs) + len(tab.b.outputs) + len(tab._make_outputs)
+        assert get_goal("upscale").wants == "one"
+
+        def begin(kind, patch="", factor=3):
+            tab._start(
+                visit,
+                stored.id,
+                None,
+                "whole",
+                "#ffffff",
+                False,
+                kind,
+                "",
+                64,
+                factor,
+                "sketch",
+                False,
+                "",
+                "",
+                "1",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                patch,
+                3,
+            )
+            return Plan.from_toml(s.jobs()[0].plan_toml)
+
+        for kind in kinds:
+            plan = begin(kind, "48")
+            assert (plan.network["scale"], plan.data.resolution, plan.data.crop, plan.data.mirror) == (3, 48, "centre", True)
+            assert (plan.data.degrade == "real") == (kind == "mend")
+            assert (plan.objective.pretrain == 1) == (kind == "faithful")
+            assert "on this machine" in tab._estimate(kind, "", 64, 3, "sketch", "", "", "")
+            assert tab._lesson(stored.id, kind, "", 3, "48", "#ffffff").count("<img") == 8
+        with pytest.raises(StudioError, match="120 pixels wide"):
+            begin("faithful")
+        with pytest.raises(StudioError, match="multiple of 24"):
+            begin("faithful", "50")
