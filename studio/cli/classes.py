@@ -55,10 +55,10 @@ def _first_with_classes(engine) -> str:
 
 
 def _lacking(model, set_id: str, indices) -> dict[int, int]:
-    from studio.datasets.store import DataSets
+    from studio.datasets.store import DataSetStore
     from studio.outputs.class_sets import fill_up
 
-    stored = DataSets().get(set_id)
+    stored = DataSetStore().get(set_id)
     filling = fill_up(stored.classes, model.classes)
     if filling.unmatched:
         print(f"studio: the model does not draw: {', '.join(filling.unmatched)}", file=sys.stderr)

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
 def _add(args) -> None:
     from studio.datasets.rights import LICENSED, NONE, OWN, UNKNOWN, Consent
     from studio.datasets.sources import Limits
-    from studio.datasets.store import DataSets
+    from studio.datasets.store import DataSetStore
     from studio.imaging.crop import check_mode, parse_colour
 
     check_mode(args.crop)
@@ -67,8 +67,8 @@ def _add(args) -> None:
         if value is not None and value <= 0:
             raise StudioError(f"--{name.replace('_', '-')} is {value}.", "It must be above 0.")
     limits = Limits(**{k: v for k, v in given.items() if v is not None})
-    store = DataSets()
-    report = store.take_in(
+    store = DataSetStore()
+    report = store.ingest(
         args.paths,
         owned=bool(args.mine or args.licence),
         consent=consent,
@@ -109,9 +109,9 @@ def _progress() -> Callable[[int, int, str], None]:
 
 
 def _list(args) -> None:
-    from studio.datasets.store import DataSets
+    from studio.datasets.store import DataSetStore
 
-    sets = DataSets().list()
+    sets = DataSetStore().list()
     for s in sets:
         classes = f"{len(s.classes)} classes" if s.classes else "no classes"
         print(f"{s.id[:12]}  {s.count:>7,} pictures  {classes}  {s.created[:10]}  {_WHOSE[s.consent.answer]}  {s.title}")
@@ -123,10 +123,10 @@ _WHOSE = {"own": "own work", "licensed": "by licence", "none": "by others", "": 
 
 
 def _show(args) -> None:
-    from studio.datasets.store import DataSets
+    from studio.datasets.store import DataSetStore
     from studio.imaging.crop import parse_colour
 
-    store = DataSets()
+    store = DataSetStore()
     s = store.get(args.id)
     print(f"{s.title}\n{s.id}\n{s.path}\n{s.count:,} pictures, added {s.created}")
     said = s.consent
@@ -154,9 +154,9 @@ def _show(args) -> None:
 
 
 def _remove(args) -> None:
-    from studio.datasets.store import DataSets
+    from studio.datasets.store import DataSetStore
 
-    store = DataSets()
+    store = DataSetStore()
     s = store.get(args.id)
     print(f"{s.title}: {s.count:,} pictures")
     for line in store.dependants(s.id):

@@ -55,21 +55,21 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _list(store) -> None:
-    from studio.training.run_history import Watch
+    from studio.training.run_history import RunHistory
 
     jobs = store.list()
     if not jobs:
         print("There is no training yet. Start one in the studio, or with 'studio jobs add plan.toml'.")
     for job in jobs:
-        watch = Watch(job.run_dir).refresh()
+        watch = RunHistory(job.run_dir).refresh()
         print(f"{job.id}  {job.state:<9}  {watch.progress:4.0%}  {watch.kimg:8.1f} kimg  {job.title}  {job.message}".rstrip())
 
 
 def _run() -> None:
-    from studio.jobs.launchers.here import launcher_here
+    from studio.jobs.launchers.here import make_launcher
     from studio.jobs.supervisor import Supervisor
 
-    launcher = launcher_here()
+    launcher = make_launcher()
     with Supervisor(launcher=launcher, slots=launcher.slots) as supervisor:
         if not supervisor.owner:
             raise StudioError(supervisor.sentence, "It works through the queue already.")

@@ -181,7 +181,7 @@ def _render(args) -> None:
 
 def _seeds(args) -> None:
     from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
-    from studio.imaging.xmp import Origin
+    from studio.imaging.xmp import DigitalSourceType
     from studio.latents.seeds import parse_seeds
     from studio.outputs.sheets import contact_sheet
     from studio.provenance.metadata import save_picture
@@ -202,11 +202,11 @@ def _seeds(args) -> None:
         if args.sheet:
             columns = max(1, round(len(seeds) ** 0.5))
             sheet = contact_sheet(pictures, columns, [str(s) for s in seeds])
-            print(save_picture(sheet, Origin.DRAWN, args.sheet))
+            print(save_picture(sheet, DigitalSourceType.GENERATED, args.sheet))
 
 
 def _mix(args) -> None:
-    from studio.imaging.xmp import Origin
+    from studio.imaging.xmp import DigitalSourceType
     from studio.latents.mixing import parse_layers
     from studio.latents.seeds import parse_seeds
     from studio.outputs.sheets import contact_sheet, mix_grid
@@ -218,7 +218,7 @@ def _mix(args) -> None:
         cells = mix_grid(model.id, rows, columns, parse_layers(args.layers, model.num_ws), args.psi)
         pictures = engine.render_many([cell for row in cells for cell in row])
     labels = [f"{r} + {c}" for r in rows for c in columns]
-    print(save_picture(contact_sheet(pictures, len(columns), labels), Origin.DRAWN, args.out))
+    print(save_picture(contact_sheet(pictures, len(columns), labels), DigitalSourceType.GENERATED, args.out))
 
 
 def _import(args) -> None:

@@ -21,30 +21,30 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what was parsed. Raises StudioError."""
-    from studio.provenance.inspect import sign_with, tell
-    from studio.provenance.policy import choose, telling, trouble
+    from studio.provenance.inspect import inspect_file, sign_with
+    from studio.provenance.policy import policy_trouble, provenance_policy, save_policy
 
     signing = bool(args.sign or args.certificate or args.key)
     if signing and args.no_sign:
         raise StudioError("--no-sign cannot stand beside --sign, --certificate or --key.", "Leave one of them out.")
     chosen = bool(args.tell or signing or args.no_sign)
     if not (args.files or chosen):
-        now = telling()
-        print(trouble() or f"Files tell {_WORDS[now.tells]}, and are {'signed' if now.credentials else 'not signed'}.")
+        now = provenance_policy()
+        print(policy_trouble() or f"Files tell {_WORDS[now.tells]}, and are {'signed' if now.credentials else 'not signed'}.")
         return
     if args.tell:
-        choose(telling().replace(tells=args.tell))
+        save_policy(provenance_policy().replace(tells=args.tell))
         print(f"Files saved from now on tell {_WORDS[args.tell]}.")
     if args.no_sign:
-        choose(telling().replace(credentials=False))
+        save_policy(provenance_policy().replace(credentials=False))
         print("Files saved from now on are not signed.")
     if signing:
         given = dict(certificate=args.certificate, key=args.key)
         paths = {name: str(path.expanduser().absolute()) if path else "" for name, path in given.items()}
-        signer = sign_with(telling().replace(artist=args.sign or telling().artist, **paths))
+        signer = sign_with(provenance_policy().replace(artist=args.sign or provenance_policy().artist, **paths))
         print(f"Files saved from now on are signed by '{signer}'.")
     for i, path in enumerate(args.files):
-        tale = tell(path)
+        tale = inspect_file(path)
         print(f"{chr(10) * bool(i)}{tale.name}")
         for heading, sentence in tale.lines():
             print(f"  {heading}: {sentence}")

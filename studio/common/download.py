@@ -22,7 +22,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import filelock
 
-from studio.common.text import safe_part, shown
+from studio.common.text import printable, safe_filename
 from studio.errors import StudioError
 from studio.settings import atomic_write, ensure_room, get_settings
 
@@ -119,7 +119,7 @@ def check_sum(sha256: str | None) -> str | None:
         return None
     text = sha256.strip().lower().removeprefix("sha256:")
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise StudioError(f"'{shown(sha256, 70)}' is no SHA-256 checksum.", "It has 64 digits from 0 to 9 and a to f.")
+        raise StudioError(f"'{printable(sha256, 70)}' is no SHA-256 checksum.", "It has 64 digits from 0 to 9 and a to f.")
     return text
 
 
@@ -166,11 +166,11 @@ def _target(url: str) -> _Target:
         if host is not None:
             host.encode("idna")
     except (ValueError, UnicodeError):
-        raise StudioError(f"'{shown(url, 120)}' is no address of a file.", _ADDRESS_HINT) from None
+        raise StudioError(f"'{printable(url, 120)}' is no address of a file.", _ADDRESS_HINT) from None
     if scheme not in ("http", "https"):
-        raise StudioError(f"'{shown(scheme, 20)}' addresses are not followed, only http and https.", _ADDRESS_HINT)
+        raise StudioError(f"'{printable(scheme, 20)}' addresses are not followed, only http and https.", _ADDRESS_HINT)
     if not host or any(ord(c) <= 32 or ord(c) == 127 for c in url):
-        raise StudioError(f"'{shown(url, 120)}' is no address of a file.", _ADDRESS_HINT)
+        raise StudioError(f"'{printable(url, 120)}' is no address of a file.", _ADDRESS_HINT)
     return _Target(url, scheme, host, port or (443 if scheme == "https" else 80))
 
 
@@ -195,7 +195,7 @@ def _public_address(target: _Target) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(map(is_public, addresses)):
         raise StudioError(
-            f"{shown(target.host, 80)} is an address within a private network, which this studio does not ask.",
+            f"{printable(target.host, 80)} is an address within a private network, which this studio does not ask.",
             "Download the file yourself and give it to the studio.",
         )
     return addresses[0]
@@ -203,7 +203,7 @@ def _public_address(target: _Target) -> str:
 
 def _unreachable(target: _Target) -> StudioError:
     return StudioError(
-        f"{shown(target.host, 80)} cannot be reached.", "Check the address and the connection to the internet, then try again."
+        f"{printable(target.host, 80)} cannot be reached.", "Check the address and the connection to the internet, then try again."
     )
 
 
@@ -253,7 +253,7 @@ class _Transfer:
         return Fetched(path, digest, nbytes, public_url(self.end))
 
     def _host(self) -> str:
-        return shown(urlsplit(self.end).hostname or "", 80)
+        return printable(urlsplit(self.end).hostname or "", 80)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
@@ -293,7 +293,7 @@ class _Transfer:
                 raise _unreachable(_target(self.end)) from None
             raise _Broken from None
         except (httpx.InvalidURL, httpx.HTTPError, UnicodeError):
-            raise StudioError(f"The address {shown(public_url(self.end), 160)} cannot be asked.", _ADDRESS_HINT) from None
+            raise StudioError(f"The address {printable(public_url(self.end), 160)} cannot be asked.", _ADDRESS_HINT) from None
 
     # -- asking
 
@@ -334,7 +334,7 @@ class _Transfer:
         code = response.status_code
         if code == 200 or (partly and code in (206, 416)):
             return
-        place = shown(public_url(self.end), 160)
+        place = printable(public_url(self.end), 160)
         if code in (401, 403, 407):
             raise StudioError(
                 f"{place} is not open to everyone ({code}).", "Download it in a browser where you are logged in, and give the file."
@@ -462,4 +462,4 @@ def _file_name(disposition: str, url: str) -> str:
         with contextlib.suppress(ValueError, LookupError, UnicodeError, TypeError):
             name = message.get_filename()
     name = name or unquote(urlsplit(url).path.rpartition("/")[2], errors="replace")
-    return safe_part(name.replace("\\", "/").rpartition("/")[2].lstrip("."), "download")
+    return safe_filename(name.replace("\\", "/").rpartition("/")[2].lstrip("."), "download")

@@ -7,7 +7,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 _LONGEST = 80  # characters; with a class and the folder of the set it stays below the 260 of Windows
 
 
-def safe_part(text: str, fallback: str = "picture") -> str:
+def safe_filename(text: str, fallback: str = "picture") -> str:
     """One file or folder name without slashes, control and direction marks, leading dots, and names of devices."""
     text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
     text = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c)[0] == "C" or not c.isprintable() else c for c in text)
@@ -20,13 +20,13 @@ def safe_part(text: str, fallback: str = "picture") -> str:
     return f"_{text}" if _RESERVED.fullmatch(text) else text or fallback
 
 
-def shown(name: str, longest: int = 160) -> str:
+def printable(name: str, longest: int = 160) -> str:
     """A name fit for a list on the screen: one line, nothing invisible, not endless."""
     name = "".join(c if c.isprintable() else "?" for c in name.encode(errors="replace").decode())
     return name if len(name) <= longest else f"{name[: longest // 2]}...{name[-longest // 2 :]}"
 
 
-class Unique:
+class UniqueNames:
     """Gives each name once: 'a.png', then 'a-2.png'. Two names that differ in case only are the same to some systems."""
 
     def __init__(self):
@@ -45,7 +45,7 @@ class Unique:
         return name
 
 
-def brief(value) -> str:
+def short_repr(value) -> str:
     """A value as it is shown in an error, however long it is."""
     try:
         text = repr(value)

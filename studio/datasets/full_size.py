@@ -18,7 +18,7 @@ _LAYOUT = 1  # of the cached folder
 
 
 @dataclass(frozen=True)
-class WholePictures:
+class FullSizeImages:
     """Pictures as large as they are.
 
     pixels: all of them one after the other, uint8, memory-mapped.  sizes: (N, 2) heights and widths.  names: of the files,
@@ -52,7 +52,7 @@ class WholePictures:
         cache: Path,
         progress: Callable[[int, int], None] | None = None,
         ground: Colour = (255, 255, 255),
-    ) -> "WholePictures":
+    ) -> "FullSizeImages":
         """Read a zip, a folder of pictures, or the folder of a stored set.
 
         Pictures are turned upright (EXIF) and laid over `ground` where transparent. Sorted by name, so that the same files

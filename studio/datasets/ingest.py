@@ -15,14 +15,14 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from studio.common.text import Unique, safe_part, shown
+from studio.common.text import UniqueNames, printable, safe_filename
 from studio.datasets.image_set import class_names
 from studio.datasets.rights import Consent
 from studio.datasets.sources import Entry, Limits, copy_to, head_of, kind_of, opened, read_all
 from studio.errors import StudioError
 from studio.imaging.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
-from studio.imaging.location import without_place
-from studio.imaging.perceptual_hash import Likeness, groups, likeness
+from studio.imaging.location import strip_location
+from studio.imaging.perceptual_hash import PerceptualHash, groups, perceptual_hash
 from studio.imaging.video import CONTAINERS, frames
 from studio.settings import fsync_path, get_settings
 
@@ -58,7 +58,7 @@ class Accepted:
 
 
 @dataclass
-class Report:
+class IngestReport:
     """What an intake found. `DataSets.add(report)` makes the set of it; `discard()` throws it away.
 
     rejected: (file, reason).  duplicates: (file, name of the same file in the set), left out.  near: groups of names
@@ -107,7 +107,7 @@ class Report:
         shutil.rmtree(self.staged, ignore_errors=True)
 
 
-def take_in(
+def ingest(
     paths: Iterable[str | Path],
     *,
     owned: bool,
@@ -120,7 +120,7 @@ def take_in(
     progress: Progress = lambda done, total, name: None,
     cancelled: Callable[[], bool] = lambda: False,
     workers: int = 2,
-) -> Report:
+) -> IngestReport:
     """Check and prepare every picture and video among files, folders and zips.
 
     JPEG, PNG and WebP files are stored byte for byte, but for the place (GPS) in their metadata, which is taken out;
@@ -136,7 +136,7 @@ def take_in(
     """
     paths = [Path(p) for p in paths]
     home = Path(home) if home is not None else get_settings().datasets
-    report = Report(title.strip() or _title_of(paths), owned, ground, home / f".intake-{secrets.token_hex(6)}.part", consent)
+    report = IngestReport(title.strip() or _title_of(paths), owned, ground, home / f".intake-{secrets.token_hex(6)}.part", consent)
     try:
         (report.staged / "incoming").mkdir(parents=True)
         (report.staged / "previews").mkdir()
@@ -179,7 +179,7 @@ class _Prepared:
     original: bytes  # SHA-256 of the file as it came
     sha: bytes  # of the file as stored
     size: tuple[int, int]
-    likeness: Likeness
+    perceptual_hash: PerceptualHash
     note: str = ""
     place_removed: bool = False
 
@@ -193,7 +193,7 @@ class _Kept:
 
 
 class _Intake:
-    """One call of `take_in`. Results are used in the order of the files, so that names do not hang on chance."""
+    """One call of `ingest`. Results are used in the order of the files, so that names do not hang on chance."""
 
     def __init__(self, report, limits, classes, progress, cancelled, workers):
         self.report, self.limits, self.classes = report, limits, classes
@@ -276,18 +276,18 @@ class _Intake:
             if ending:
                 image.draft(None, (2 * PREVIEW, 2 * PREVIEW))  # a JPEG is then read to its end at a fraction of the cost
             upright_image = upright(image)
-        seen = likeness(over_ground(upright_image, self.report.ground))
+        seen = perceptual_hash(over_ground(upright_image, self.report.ground))
         note, place_removed = "", False
         if ending:
             try:
-                data, place_removed = without_place(data, form)
+                data, place_removed = strip_location(data, form)
             except ValueError:  # Pillow could read what we cannot take apart: keep the pixels alone
                 ending, place_removed = None, True
                 with open_picture(data, self.limits.max_pixels) as image:
                     upright_image = upright(image)
         if not ending:
             data, ending, note = _png(upright_image), ".png", f"{form} to PNG"
-        facts = dict(size=size, likeness=seen, note=note, place_removed=place_removed)
+        facts = dict(size=size, perceptual_hash=seen, note=note, place_removed=place_removed)
         return data, ending, _preview(upright_image, size), facts
 
     def _check_side(self, size: tuple[int, int]) -> None:
@@ -322,14 +322,14 @@ class _Intake:
             return
         if preview.exists():
             os.replace(preview, self.report.staged / "previews" / f"{prepared.sha.hex()}.webp")
-        self.kept.append(_Kept(prepared, source, self._class_of(entry), safe_part(stem)))
+        self.kept.append(_Kept(prepared, source, self._class_of(entry), safe_filename(stem)))
         self.report.places_removed += prepared.place_removed
 
     def _class_of(self, entry: Entry) -> tuple[str, ...]:
         if not self.classes:
             return ()
         folders = entry.folders if len(self.sources) > 1 else entry.folders[1:]
-        return tuple(safe_part(f, "folder") for f in folders)
+        return tuple(safe_filename(f, "folder") for f in folders)
 
     # -- videos --------------------------------------------------------------------------------------------------
 
@@ -360,7 +360,7 @@ class _Intake:
                 image = Image.fromarray(frame.pixels)
                 self._check_side(image.size)
                 stored = _png(image)
-                facts = dict(size=image.size, likeness=frame.likeness, note=f"frame at {frame.seconds:.2f} s")
+                facts = dict(size=image.size, perceptual_hash=frame.perceptual_hash, note=f"frame at {frame.seconds:.2f} s")
                 original = hashlib.sha256(stored).digest()
                 prepared = self._put(f"{number}-{count}", stored, ".png", _preview(image, image.size), original, **facts)
                 self._keep(prepared, entry, f"{stem[:60]}-{frame.seconds * 1000:08.0f}ms", f"{entry.name} at {frame.seconds:.2f} s")
@@ -384,7 +384,7 @@ class _Intake:
         """Give every picture its name and folder in the set, now that all are known."""
         pictures = self.report.staged / "pictures"
         pictures.mkdir()
-        unique = Unique()
+        unique = UniqueNames()
         spelled: dict[str, str] = {}
         names = []
         for kept, folder in zip(self.kept, _folders([k.folders for k in self.kept]), strict=True):
@@ -399,7 +399,7 @@ class _Intake:
         for folder in [pictures, *(p for p in pictures.rglob("*") if p.is_dir())]:
             fsync_path(folder)
         self.report.duplicates = [(source, names[first]) for source, first in self.same]
-        self.report.near = [tuple(names[i] for i in group) for group in groups([k.prepared.likeness for k in self.kept])]
+        self.report.near = [tuple(names[i] for i in group) for group in groups([k.prepared.perceptual_hash for k in self.kept])]
         self.report.accepted.sort(key=lambda a: a.name)
         self.report.rejected.sort()
 
@@ -440,7 +440,7 @@ def _is_av_error(e: Exception) -> bool:
 def _title_of(paths: list[Path]) -> str:
     if not paths:
         return "Untitled"
-    first = shown(paths[0].stem or paths[0].resolve().name or "Untitled", 60)
+    first = printable(paths[0].stem or paths[0].resolve().name or "Untitled", 60)
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.errors import StudioError
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -79,13 +79,17 @@ def opened(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[F
             if path.is_dir():
                 _walk(path, limits, found)
             elif not path.exists():
-                raise StudioError(f"There is nothing at {shown(str(path))}.", "Give pictures, videos, folders or zips.")
+                raise StudioError(f"There is nothing at {printable(str(path))}.", "Give pictures, videos, folders or zips.")
             elif not path.is_file():
-                found.refused.append((shown(path.name), "neither a file nor a folder"))
+                found.refused.append((printable(path.name), "neither a file nor a folder"))
             elif _starts_like_zip(path):
                 _look_into_zip(path, limits, found, stack)
             else:
-                _add(found, limits, Entry(shown(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path))
+                _add(
+                    found,
+                    limits,
+                    Entry(printable(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path),
+                )
         yield found
 
 
@@ -122,7 +126,7 @@ def _add(found: Found, limits: Limits, entry: Entry) -> None:
         raise StudioError(f"There are more than {limits.files:,} files.", "Split the set.")
     problem = _name_problem(entry.name if entry.path is None else entry.filename, limits)
     if problem:
-        found.refused.append((shown(entry.name), problem))
+        found.refused.append((printable(entry.name), problem))
     else:
         found.entries.append(entry)
 
@@ -147,16 +151,16 @@ def _walk(top: Path, limits: Limits, found: Found) -> None:
         below = Path(folder).relative_to(top).parts
         for name in sorted(folders):
             if Path(folder, name).is_symlink():  # os.walk does not follow it; say so
-                found.refused.append((shown("/".join((root, *below, name))), "a link to a folder; links are not followed"))
+                found.refused.append((printable("/".join((root, *below, name))), "a link to a folder; links are not followed"))
             elif len(below) >= limits.depth:
-                found.refused.append((shown("/".join((root, *below, name))), f"more than {limits.depth} folders deep"))
+                found.refused.append((printable("/".join((root, *below, name))), f"more than {limits.depth} folders deep"))
         folders[:] = [f for f in folders if not _is_clutter([f]) and len(below) < limits.depth]
         files.extend((*below, name) for name in names)
         if len(files) > limits.files:
             raise StudioError(f"There are more than {limits.files:,} files in {top}.", "Split the set.")
     for parts in sorted(files, key="/".join):
         path = top.joinpath(*parts)
-        name = shown("/".join((root, *parts)))
+        name = printable("/".join((root, *parts)))
         if _is_clutter(parts):
             found.ignored += 1
             continue
@@ -190,7 +194,7 @@ def _starts_like_zip(path: Path) -> bool:
 
 
 def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.ExitStack) -> None:
-    label = shown(path.name)
+    label = printable(path.name)
     try:
         # The list of members is read into memory whole: a look at its size comes first.
         if directory_bytes(path) > limits.files * 1024:
@@ -214,10 +218,10 @@ def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.E
             continue
         problem = member_problem(member, name, limits)
         if problem:
-            found.refused.append((shown(f"{label}/{name}"), problem))
+            found.refused.append((printable(f"{label}/{name}"), problem))
             continue
         opener = functools.partial(archive.open, member)
-        _add(found, limits, Entry(shown(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
+        _add(found, limits, Entry(printable(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
 
 
 def member_problem(member: zipfile.ZipInfo, name: str, limits: Limits) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from studio.datasets.image_set import content_hash
-from studio.datasets.ingest import OWNED, Report, count_classes, take_in, write_synced
+from studio.datasets.ingest import OWNED, IngestReport, count_classes, ingest, write_synced
 from studio.datasets.rights import UNKNOWN, Consent
 from studio.errors import StudioError
 from studio.imaging.crop import colour_text
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class StoredSet:
+class DataSet:
     """An image set of the store.
 
     id: SHA-256, the hash that `ImageSet.open` gives and `Plan.data.hash` holds.  path: its folder, which
@@ -75,7 +75,7 @@ class StoredSet:
         return path
 
 
-class DataSets:
+class DataSetStore:
     """The store below `home` (default: the studio's own).
 
     now: the time, for the cards.
@@ -91,12 +91,12 @@ class DataSets:
 
     # -- adding --------------------------------------------------------------------------------------------------
 
-    def take_in(self, paths: Iterable[str | Path], **options) -> Report:
-        """`intake.take_in` into this store."""
+    def ingest(self, paths: Iterable[str | Path], **options) -> IngestReport:
+        """`intake.ingest` into this store."""
         self.sweep()
-        return take_in(paths, home=self.home, **options)
+        return ingest(paths, home=self.home, **options)
 
-    def add(self, report: Report, *, crop: str = "centre") -> StoredSet:
+    def add(self, report: IngestReport, *, crop: str = "centre") -> DataSet:
         """Make a set of what an intake found. The same pictures under the same names give the set that is there
         already; it then takes over a yes to `OWNED`, and what was said now of whose the pictures are.
 
@@ -125,7 +125,7 @@ class DataSets:
         }
         return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card)
 
-    def without(self, id: str, names: Iterable[str]) -> StoredSet:
+    def without(self, id: str, names: Iterable[str]) -> DataSet:
         """A new set with the pictures `names` left out. The old one stays as it is; the two share their files where
         the disk can do that. Raises StudioError for a name that is not in the set, or when nothing would remain."""
         old = self.get(id)
@@ -160,7 +160,7 @@ class DataSets:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def _finish(self, staged: Path, pictures: list[tuple[str, str]], card: dict[str, Any]) -> StoredSet:
+    def _finish(self, staged: Path, pictures: list[tuple[str, str]], card: dict[str, Any]) -> DataSet:
         """A staged folder becomes a set: card written, all of it on disk, then renamed to its hash."""
         pictures = sorted(pictures)
         id = content_hash((name, bytes.fromhex(sha)) for name, sha in pictures)
@@ -193,7 +193,7 @@ class DataSets:
         fsync_path(self.home)
         return self.get(id)
 
-    def _say(self, id: str, owned: bool, consent: Consent) -> StoredSet:
+    def _say(self, id: str, owned: bool, consent: Consent) -> DataSet:
         card = _read_card(self.home / id)
         new = {**card, "owned": card["owned"] or owned}
         if consent.answer != UNKNOWN:
@@ -205,7 +205,7 @@ class DataSets:
 
     # -- finding -------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[StoredSet]:
+    def list(self) -> list[DataSet]:
         """All sets, the newest first. One that cannot be read is told in the log and left out."""
         out = []
         for path in self.home.iterdir() if self.home.is_dir() else ():
@@ -216,7 +216,7 @@ class DataSets:
                     _log.warning("%s", e)
         return sorted(out, key=lambda s: (s.created, s.id), reverse=True)
 
-    def get(self, id: str) -> StoredSet:
+    def get(self, id: str) -> DataSet:
         """The set whose id begins with `id`, or whose title is `id`. Raises StudioError when there is none, or several."""
         if len(id) == 64 and id.isalnum() and (self.home / id).is_dir():
             return _stored(self.home / id)
@@ -320,11 +320,11 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise StudioError(f"The image set in {path} cannot be read: {e}.", "Add its pictures again.") from None
 
 
-def _stored(path: Path) -> StoredSet:
+def _stored(path: Path) -> DataSet:
     card = _read_card(path)
     try:
         about = {k: v for k, v in card.items() if k != "pictures"}
-        return StoredSet(
+        return DataSet(
             card["id"],
             path,
             card["title"],

@@ -27,7 +27,7 @@ class _Job:
     session: Hashable | None  # None = never superseded
 
 
-class Worker:
+class DeviceThread:
     """Runs what it is asked for, in turn. Of a session only the newest wish that has not begun is kept.
 
     rescue: called, on the thread, when a job ran out of memory; the job is then tried once more.

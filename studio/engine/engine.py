@@ -14,12 +14,12 @@ import torch
 from safetensors import safe_open
 
 from studio.engine.byte_cache import ByteLRU
-from studio.engine.device_thread import Superseded, Worker
+from studio.engine.device_thread import DeviceThread, Superseded
 from studio.engine.image_recipe import ImageRecipe
-from studio.engine.image_to_image import PRECISIONS, FromPictures
+from studio.engine.image_to_image import PRECISIONS, ImageToImage
 from studio.engine.latent_space import DirectionSet, LatentSpace
 from studio.engine.recipe import Recipe, Transform, pack_latent
-from studio.engine.synthesis_cache import Trace, steps_within
+from studio.engine.synthesis_cache import SynthesisCache, steps_within
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model, choose_device, load_info
@@ -46,8 +46,8 @@ class _Loaded:
     space: LatentSpace | None  # None: it makes a picture from a picture
 
 
-class Engine(FromPictures):
-    """Renders recipes; what it makes of pictures is in `FromPictures`.
+class Engine(ImageToImage):
+    """Renders recipes; what it makes of pictures is in `ImageToImage`.
 
     library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best there is.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
@@ -77,10 +77,10 @@ class Engine(FromPictures):
         memory = self._memory()
         share = 2 if self.device.type == "cuda" else 4
         self._models: ByteLRU[_Loaded] = ByteLRU(memory_budget or memory // share)
-        self._traces: ByteLRU[Trace] = ByteLRU(max(512 << 20, memory // 8))
+        self._traces: ByteLRU[SynthesisCache] = ByteLRU(max(512 << 20, memory // 8))
         # Replaced as a whole by the device thread, so that others may read it at any time.
         self._status: dict[str, Any] = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0, "loaded": [], "bytes": 0}
-        self._worker = Worker(self._rescue)
+        self._worker = DeviceThread(self._rescue)
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class Engine(FromPictures):
             here = (model.info.hash, (recipe.noise, recipe.transform))
             trace = self._traces.get(session)
             if trace is None or not trace.fits(*here):
-                trace = Trace(*here, ws)
+                trace = SynthesisCache(*here, ws)
             else:
                 same = trace.unchanged(ws, synthesis)
                 start = trace.start(same, end)

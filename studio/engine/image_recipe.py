@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-from studio.common.text import brief
-from studio.engine.recipe import Forms, Recipe, checked_hash, checked_name, number
+from studio.common.text import short_repr
+from studio.engine.recipe import Recipe, SerializableRecipe, checked_hash, checked_name, number
 from studio.errors import StudioError
-from studio.inference.translation import LEAST_TILE
+from studio.inference.translation import MIN_TILE
 from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS
 
 VERBS = ("translate", "upscale")
-MOST_REPEATS = 8
-MOST_SCALE = 16
+MAX_REPEATS = 8
+MAX_SCALE = 16
 _MOST_TILE = 8192
 
 
 @dataclass(frozen=True)
-class ImageRecipe(Forms):
+class ImageRecipe(SerializableRecipe):
     """What `Engine.translate` and `Engine.upscale` need besides the picture they start from.
 
     model: id in the library.  model_hash: SHA-256 of its weights, "" = whichever are there.
@@ -49,16 +49,16 @@ class ImageRecipe(Forms):
         for name, choices in (("verb", VERBS), ("direction", DIRECTIONS), ("keep_colour", (False, True))):
             value = getattr(self, name)
             if type(value) is not type(choices[0]) or value not in choices:
-                raise StudioError(f"The recipe's {name} is {brief(value)}.", f"It must be {' or '.join(map(str, choices))}.")
+                raise StudioError(f"The recipe's {name} is {short_repr(value)}.", f"It must be {' or '.join(map(str, choices))}.")
         object.__setattr__(self, "strength", number(self.strength, 0, 1, "The strength"))
-        object.__setattr__(self, "scale", number(self.scale, 0, MOST_SCALE, "The scale"))
+        object.__setattr__(self, "scale", number(self.scale, 0, MAX_SCALE, "The scale"))
         if 0 < self.scale < 1:
-            raise StudioError(f"The scale is {self.scale:g}.", f"It must be a number from 1 to {MOST_SCALE}, or 0 for the model's own.")
-        if type(self.repeat) is not int or not 1 <= self.repeat <= MOST_REPEATS:
-            raise StudioError(f"The recipe's repeat is {brief(self.repeat)}.", f"It must be a whole number from 1 to {MOST_REPEATS}.")
-        if type(self.tile) is not int or not (self.tile == 0 or LEAST_TILE <= self.tile <= _MOST_TILE):
+            raise StudioError(f"The scale is {self.scale:g}.", f"It must be a number from 1 to {MAX_SCALE}, or 0 for the model's own.")
+        if type(self.repeat) is not int or not 1 <= self.repeat <= MAX_REPEATS:
+            raise StudioError(f"The recipe's repeat is {short_repr(self.repeat)}.", f"It must be a whole number from 1 to {MAX_REPEATS}.")
+        if type(self.tile) is not int or not (self.tile == 0 or MIN_TILE <= self.tile <= _MOST_TILE):
             raise StudioError(
-                f"The recipe's tile is {brief(self.tile)}.", f"It must be a whole number from {LEAST_TILE} to {_MOST_TILE}, or 0."
+                f"The recipe's tile is {short_repr(self.tile)}.", f"It must be a whole number from {MIN_TILE} to {_MOST_TILE}, or 0."
             )
 
 

@@ -13,18 +13,18 @@ from PIL import Image
 from studio.common.memory import out_of_memory
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
-from studio.imaging.blending import blended
+from studio.imaging.blending import blend
 from studio.imaging.decode import MAX_PIXELS
-from studio.imaging.raster import Raster, checked
-from studio.imaging.rows import drive
+from studio.imaging.raster import Raster, check_image
+from studio.imaging.rows import run_device_work
 from studio.inference.model import Model
-from studio.inference.translation import Steps, translating, usual_tile
+from studio.inference.translation import TranslationSteps, default_tile_size, translation_steps
 from studio.inference.upscaling import Upscaling
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class FromPictures:
+class ImageToImage:
     """The part of `Engine` that makes pictures from pictures. What it uses of the rest:
 
     device, precision; `_ask` has something run on the device thread; there, `_loaded_model` gives a model, `_made_by` notes which
@@ -57,7 +57,7 @@ class FromPictures:
         """
         if recipe.verb != "translate":
             raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To translate is another one.")
-        source = result = checked(image)
+        source = result = check_image(image)
 
         def told(turn: int, share: float) -> None:
             if progress is not None:
@@ -65,7 +65,7 @@ class FromPictures:
 
         for turn in range(recipe.repeat):
             result = self._translated(recipe, result, functools.partial(told, turn), cancel)
-        return blended(source, result, recipe.strength, recipe.keep_colour)
+        return blend(source, result, recipe.strength, recipe.keep_colour)
 
     def upscale(
         self,
@@ -136,7 +136,7 @@ class FromPictures:
                 raise failed
             return result
 
-        drive(job.into(write), run, told, cancel)
+        run_device_work(job.into(write), run, told, cancel)
         told()
 
     def _translated(
@@ -154,11 +154,11 @@ class FromPictures:
 
     # -- on the device thread ------------------------------------------------------------------------------------
 
-    def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> Steps:
+    def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> TranslationSteps:
         model = self._loaded_model(recipe.model)
         model.need_direction(recipe.direction)
         self._made_by(recipe.model)
-        return translating(model.network, picture, recipe.direction, recipe.tile or usual_tile(self.device), self._rescue)
+        return translation_steps(model.network, picture, recipe.direction, recipe.tile or default_tile_size(self.device), self._rescue)
 
     def _piece(self, piece: Callable[[], Any]) -> tuple[Any, Exception | None]:
         """What a piece of work gives, and what it raised when memory ran out: then there is more room now."""
@@ -177,7 +177,7 @@ class FromPictures:
         dtype = PRECISIONS[self.precision] if self.device.type == "cuda" else None
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
-    def _step(self, steps: Steps) -> tuple[float, Image.Image | None]:
+    def _step(self, steps: TranslationSteps) -> tuple[float, Image.Image | None]:
         """Share of the work that is done after one more piece; the picture, when it is done."""
         try:
             with self._autocast():

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from studio.common.text import brief
+from studio.common.text import short_repr
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 
@@ -28,7 +28,7 @@ def number(value: Any, low: float, high: float, what: str) -> float:
     # The range alone turns NaN, infinity and integers too long for a float away.
     ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and low <= value <= high
     if not ok:
-        raise StudioError(f"{what} is {brief(value)}.", f"It must be a number from {low:g} to {high:g}.")
+        raise StudioError(f"{what} is {short_repr(value)}.", f"It must be a number from {low:g} to {high:g}.")
     return float(value) + 0.0  # -0.0 becomes 0.0: equal recipes have equal JSON
 
 
@@ -36,19 +36,19 @@ def checked_name(value: Any, what: str, hint: str) -> None:
     """Raises StudioError for what is no name."""
     # Printable: it goes into JSON, XML and file names.
     if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        raise StudioError(f"{what} is {brief(value)}.", hint)
+        raise StudioError(f"{what} is {short_repr(value)}.", hint)
 
 
 def checked_hash(value: Any, what: str) -> None:
     """Raises StudioError for what is no hash."""
     if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{0,64}", value):
-        raise StudioError(f"{what} is {brief(value)}.", "It is up to 64 hex digits, or nothing.")
+        raise StudioError(f"{what} is {short_repr(value)}.", "It is up to 64 hex digits, or nothing.")
 
 
 def _layers(value: Any, what: str) -> tuple[int, int]:
     ok = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(v) is int for v in value)
     if not ok or not 0 <= value[0] < value[1] <= 64:
-        raise StudioError(f"{what} names the layers {brief(value)}.", "They are two numbers (first, end), first below end.")
+        raise StudioError(f"{what} names the layers {short_repr(value)}.", "They are two numbers (first, end), first below end.")
     return value[0], value[1]
 
 
@@ -73,7 +73,7 @@ class ClassWeight:
 
     def __post_init__(self):
         if type(self.index) is not int or not 0 <= self.index < 2**31:
-            raise StudioError(f"The class is {brief(self.index)}.", "Classes are counted 0, 1, 2, ...")
+            raise StudioError(f"The class is {short_repr(self.index)}.", "Classes are counted 0, 1, 2, ...")
         object.__setattr__(self, "weight", number(self.weight, 0, 1e6, "The weight of a class"))
 
 
@@ -116,7 +116,7 @@ class Noise:
 
     def __post_init__(self):
         if self.mode not in ("const", "random", "none"):
-            raise StudioError(f"The noise is {brief(self.mode)}.", "It must be const, random or none.")
+            raise StudioError(f"The noise is {short_repr(self.mode)}.", "It must be const, random or none.")
         object.__setattr__(self, "seed", check_seed(self.seed))
         object.__setattr__(self, "strength", number(self.strength, 0, 10, "The strength of the noise"))
 
@@ -137,10 +137,10 @@ class Transform:
             object.__setattr__(self, name, number(getattr(self, name), -most, most, what))
 
 
-R = typing.TypeVar("R", bound="Forms")
+R = typing.TypeVar("R", bound="SerializableRecipe")
 
 
-class Forms:
+class SerializableRecipe:
     """What recipes share: the forms in which they are kept, of plain data, JSON and links."""
 
     _always = ("model",)  # written even when they have their default
@@ -169,13 +169,13 @@ class Forms:
             raise StudioError("This is no recipe.", "A recipe is a table of settings, as the studio saves it.")
         version = raw.get("version", VERSION)
         if version != VERSION:
-            raise StudioError(f"The recipe has version {brief(version)}.", f"This studio reads version {VERSION}; update it.")
+            raise StudioError(f"The recipe has version {short_repr(version)}.", f"This studio reads version {VERSION}; update it.")
         return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"}, "recipe")
 
     @classmethod
     def from_json(cls: type[R], text: str | bytes) -> R:
         """From JSON. Raises StudioError."""
-        return cls.from_dict(parsed(text))
+        return cls.from_dict(parse_json(text))
 
     def to_link(self) -> str:
         """A short form of letters that are safe in a web address."""
@@ -184,14 +184,14 @@ class Forms:
     @classmethod
     def from_link(cls: type[R], text: str) -> R:
         """From the form of `to_link`. Raises StudioError."""
-        return cls.from_dict(parsed(unpacked(text)))
+        return cls.from_dict(parse_json(unpack_link(text)))
 
     def key(self) -> str:
         """16 hex digits that name this recipe."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
 
-def parsed(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """JSON of a recipe -> plain data. Raises StudioError."""
     if len(text) > _MAX_JSON:
         raise StudioError("The recipe is longer than 8 MB.", "It was not made by the studio.")
@@ -201,7 +201,7 @@ def parsed(text: str | bytes) -> Any:
         raise StudioError("The recipe is not valid JSON.", "Use a file that the studio saved.") from None
 
 
-def unpacked(link: str) -> bytes:
+def unpack_link(link: str) -> bytes:
     """The form of `to_link` -> JSON. Raises StudioError."""
     try:
         packed = base64.urlsafe_b64decode(link + "=" * (-len(link) % 4))
@@ -211,7 +211,7 @@ def unpacked(link: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Recipe(Forms):
+class Recipe(SerializableRecipe):
     """What `Engine.render` needs to make one picture, and to make it again.
 
     In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
@@ -243,7 +243,7 @@ class Recipe(Forms):
             _latent_bytes(self.latent)
         object.__setattr__(self, "psi", number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
-            raise StudioError(f"The truncation cutoff is {brief(self.cutoff)}.", "It must be a number of layers, or nothing.")
+            raise StudioError(f"The truncation cutoff is {short_repr(self.cutoff)}.", "It must be a number of layers, or nothing.")
         for name, kind, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
             values = getattr(self, name)
             values = tuple(values) if isinstance(values, (tuple, list)) else (None,)
@@ -251,7 +251,7 @@ class Recipe(Forms):
                 raise StudioError(f"The recipe's {name} cannot be used.", f"They must be at most {most} entries of their kind.")
             object.__setattr__(self, name, values)
         if not isinstance(self.transform, Transform):
-            raise StudioError(f"The recipe's transform is {brief(self.transform)}.", "It must have x, y and rotate.")
+            raise StudioError(f"The recipe's transform is {short_repr(self.transform)}.", "It must have x, y and rotate.")
         if not self.seeds or sum(s.weight for s in self.seeds) <= 0:
             raise StudioError("The recipe has no seed with a weight.", "Give at least one seed a weight above 0.")
         if self.classes and sum(c.weight for c in self.classes) <= 0:
@@ -301,7 +301,7 @@ def _from_plain(cls: type, raw: Any, what: str):
         raise StudioError(f"A part of the recipe ({what}) is not what it should be.", "Use a file that the studio saved.")
     unknown = sorted(set(raw) - set(hints), key=str)
     if unknown:
-        raise StudioError(f"The recipe has a setting {brief(unknown[0])} unknown here.", "It was made by a newer studio; update this one.")
+        raise StudioError(f"The recipe has a setting {short_repr(unknown[0])} unknown here.", "It was made by a newer studio; update this one.")
     values = {}
     for name, value in raw.items():
         inner = _inner_dataclass(hints[name])

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from studio.networks.generative.latent_generator import State, Stepwise
+from studio.networks.generative.latent_generator import State, SteppedSynthesis
 
 Settings = tuple  # all of a recipe that is no row of ws and yet changes layers: its noise, its placement
 
 
-def steps_within(synthesis: Stepwise, limit: int | None) -> int:
+def steps_within(synthesis: SteppedSynthesis, limit: int | None) -> int:
     """How many steps a synthesis takes that stops at `limit` pixels (None = does not stop)."""
     if limit is None or not synthesis.grows:  # the others have a picture only at the very end
         return len(synthesis.steps)
@@ -17,7 +17,7 @@ def steps_within(synthesis: Stepwise, limit: int | None) -> int:
 
 
 @dataclass
-class Trace:
+class SynthesisCache:
     """What is known of the last synthesis of a session.
 
     states[i]: the state before step i, None where it was given up.  ends: picture after so many steps.
@@ -35,7 +35,7 @@ class Trace:
         """Whether layers may be taken over at all."""
         return self.model_hash == model_hash and self.settings == settings
 
-    def unchanged(self, ws: torch.Tensor, synthesis: Stepwise) -> int:
+    def unchanged(self, ws: torch.Tensor, synthesis: SteppedSynthesis) -> int:
         """How many of the first steps give for `ws` what they gave here."""
         changed = (self.ws != ws).any(dim=2)[0].nonzero()
         first = int(changed[0]) if len(changed) else synthesis.num_ws
@@ -56,13 +56,13 @@ class Trace:
                 return i, self.states[i]
         return None
 
-    def followed(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "Trace":
+    def followed(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":
         """The trace after steps `begin` to `end` were run for `ws` through `states`; what is still true is kept."""
         kept = [*self.states[:begin], *states]
         if same >= end:
             kept += self.states[end : same + 1]
         ends = {n: picture for n, picture in self.ends.items() if n <= same}
-        return Trace(self.model_hash, self.settings, ws, kept, {**ends, end: img})
+        return SynthesisCache(self.model_hash, self.settings, ws, kept, {**ends, end: img})
 
     @property
     def nbytes(self) -> int:

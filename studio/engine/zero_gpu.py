@@ -28,7 +28,7 @@ _SECONDS = {"render": 15, "render_many": 60}
 _SECONDS_FROM_PICTURES = 120
 
 
-def engine_here(device: str | None = None, on_wish: Callable[[], None] = lambda: None) -> Engine:
+def make_engine(device: str | None = None, on_wish: Callable[[], None] = lambda: None) -> Engine:
     """The engine that suits this machine."""
     if os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true") and importlib.util.find_spec("spaces"):
         return ZeroEngine(on_wish=on_wish)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery, Item
 from studio.gallery.thumbnails import CRISP, small_view
-from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, Origin, xmp
+from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.outputs.class_sets import whole_file
-from studio.provenance.policy import seal_in_place
+from studio.provenance.policy import sign_in_place
 from studio.settings import ensure_room
 
 MOST_COLUMNS = 12
@@ -121,9 +121,9 @@ def contact_sheet(
             if png:
                 info = PngImagePlugin.PngInfo()
                 info.add_itxt("parameters", AI_WORDS)
-                info.add_itxt(PNG_XMP_KEY, xmp(Origin.DRAWN))
+                info.add_itxt(PNG_XMP_KEY, xmp_packet(DigitalSourceType.GENERATED))
                 drawn(0).save(part, "PNG", pnginfo=info)
-                seal_in_place(part, "png", Origin.DRAWN)
+                sign_in_place(part, "png", DigitalSourceType.GENERATED)
             else:
                 for start in range(0, pages, _PAGES_AT_ONCE):
                     first, *others = (drawn(n) for n in range(start, min(start + _PAGES_AT_ONCE, pages)))
@@ -175,8 +175,8 @@ def _draw(page: Image.Image, grid: _Grid, i: int, gallery: Gallery, item: Item, 
 
 def _label(item: Item) -> str:
     if not item.model:
-        return shown(Path(item.path).stem)
-    return shown(item.model if item.seed is None else f"{item.model}, seed {item.seed}")
+        return printable(Path(item.path).stem)
+    return printable(item.model if item.seed is None else f"{item.model}, seed {item.seed}")
 
 
 def _go_on(cancel: Callable[[], bool] | None) -> None:

@@ -12,7 +12,7 @@ import av
 from PIL import Image, PngImagePlugin
 
 from studio.engine.image_recipe import ImageRecipe, recipe_from
-from studio.engine.recipe import Recipe, parsed
+from studio.engine.recipe import Recipe, parse_json
 from studio.errors import StudioError
 from studio.imaging.decode import MAX_PIXELS, UnusablePicture, open_picture
 from studio.outputs.batches import in_srgb, reduced
@@ -64,7 +64,7 @@ def _inside_clip(path: Path) -> Inside:
         stream = container.streams.video[0]
         recipe = None
         with contextlib.suppress(StudioError):
-            recipe = recipe_from(parsed(container.metadata.get("description", "")))
+            recipe = recipe_from(parse_json(container.metadata.get("description", "")))
         return Inside(stream.width, stream.height, True, recipe)
 
 

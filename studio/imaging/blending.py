@@ -36,7 +36,7 @@ def from_oklab(lab: np.ndarray) -> np.ndarray:
     return ((lab @ _OPPONENTS_BACK.T) ** 3 @ _CONES_BACK.T).astype(np.float32)
 
 
-def blended(source: Image.Image, result: Image.Image, strength: float = 1.0, keep_colour: bool = False) -> Image.Image:
+def blend(source: Image.Image, result: Image.Image, strength: float = 1.0, keep_colour: bool = False) -> Image.Image:
     """A picture of the mode and size of `result`; both are RGB or RGBA, and transparency is that of `result`.
 
     strength: share of the result, 0 to 1, mixed as paint programs do it: in sRGB as it is stored.

@@ -10,7 +10,7 @@ _ORIENTATION = 0x0112
 _EXIF, _XMP = b"Exif\0\0", (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
 
 
-def without_place(data: bytes, kind: str) -> tuple[bytes, bool]:
+def strip_location(data: bytes, kind: str) -> tuple[bytes, bool]:
     """A JPEG, PNG or WebP file -> (the file without GPS, whether there was any).
 
     An EXIF block that tells a place is replaced by one with nothing but the orientation; an XMP packet that names

@@ -9,7 +9,7 @@ DISTANCE = 4  # of 64 bits: re-encoding and resizing stay below, other pictures 
 COLOUR = 12  # of 255 levels: re-encoding stays below, another colour of the same drawing is above
 
 
-class Likeness(NamedTuple):
+class PerceptualHash(NamedTuple):
     """hash: 64 bits, which of two neighbours in a row of a 9 x 8 grey picture is brighter (dHash, Krawetz 2013).
     colours: (48,) uint8, the mean colours of 4 x 4 fields."""
 
@@ -17,7 +17,7 @@ class Likeness(NamedTuple):
     colours: np.ndarray
 
 
-def likeness(image: Image.Image | np.ndarray) -> Likeness:
+def perceptual_hash(image: Image.Image | np.ndarray) -> PerceptualHash:
     """RGB picture, or (H, W, 3) uint8 -> its likeness. The shape of the picture does not matter."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
@@ -26,15 +26,15 @@ def likeness(image: Image.Image | np.ndarray) -> Likeness:
     # Half a level, so that the grain of a flat field decides nothing.
     bits = np.diff(grey, axis=1) > 0.5
     colours = small.reshape(4, 8, 4, 9, 3).mean((1, 3)).round().astype(np.uint8)
-    return Likeness(int.from_bytes(np.packbits(bits).tobytes(), "big"), colours.reshape(-1))
+    return PerceptualHash(int.from_bytes(np.packbits(bits).tobytes(), "big"), colours.reshape(-1))
 
 
-def alike(a: Likeness, b: Likeness, distance: int = DISTANCE, colour: int = COLOUR) -> bool:
+def alike(a: PerceptualHash, b: PerceptualHash, distance: int = DISTANCE, colour: int = COLOUR) -> bool:
     """Whether at most `distance` bits differ, and no field differs by more than `colour` levels in a channel."""
     return (a.hash ^ b.hash).bit_count() <= distance and int(np.abs(a.colours.astype(int) - b.colours).max()) <= colour
 
 
-def groups(found: list[Likeness], distance: int = DISTANCE, colour: int = COLOUR) -> list[list[int]]:
+def groups(found: list[PerceptualHash], distance: int = DISTANCE, colour: int = COLOUR) -> list[list[int]]:
     """Indices of pictures that look nearly the same, each group of two or more in rising order.
 
     All of a group are like its first, so that a row of small changes does not join what looks different at its ends.

@@ -38,7 +38,7 @@ class Raster:
 
         Raises StudioError for a picture that cannot be used.
         """
-        picture = checked(image)  # decodes it, too
+        picture = check_image(image)  # decodes it, too
         profile = image.info.get("icc_profile") if image.mode in _SPACES else None
         if image.mode.startswith("I"):
             pixels = np.asarray(image).clip(0, 65535).astype(np.uint16)
@@ -53,7 +53,7 @@ class Raster:
         Raises StudioError for a file that cannot be used.
         """
         try:
-            with open_picture(path, MAX_PIXELS) as image:
+            with open_picture(path, MAX_NETWORK_PIXELS) as image:
                 deep = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
                 pixels = _deep_pixels(path) if deep else None
                 if pixels is None:
@@ -94,17 +94,17 @@ def _deep_pixels(path: str | Path) -> np.ndarray | None:
     return values[:, : frame.width * _DEEP[name]].reshape(frame.height, frame.width, _DEEP[name]).astype(np.uint16)
 
 
-MAX_PIXELS = 64 << 20
+MAX_NETWORK_PIXELS = 64 << 20
 
 
-def checked(image: Image.Image) -> Image.Image:
+def check_image(image: Image.Image) -> Image.Image:
     """A picture that was opened -> in 8 bits, RGBA, RGB or L. Raises StudioError for what cannot be used."""
     if not isinstance(image, Image.Image):
         raise StudioError(f"A picture is wanted, not a {type(image).__name__}.", "Open it with PIL.Image.open.")
     width, height = image.size
     if not width or not height:
         raise StudioError(f"The picture is {width} x {height} pixels.", "Give one with at least one pixel.")
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_NETWORK_PIXELS:
         raise StudioError(f"The picture is {width} x {height} pixels, more than 64 megapixels.", "Make it smaller.")
     try:
         return eight_bits(image)

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 T = TypeVar("T")
-Work = Generator[Callable[[], Any], Any, T]
+DeviceWork = Generator[Callable[[], Any], Any, T]
 _SUPPORT = 3  # of Lanczos' kernel, in pixels of the smaller picture
 
 
-def drive(
-    work: Work[T],
+def run_device_work(
+    work: DeviceWork[T],
     run: Callable[[Callable[[], Any]], Any],
     before: Callable[[], None] = lambda: None,
     cancel: Callable[[], bool] | None = None,
@@ -46,36 +46,36 @@ def drive(
         work.close()
 
 
-class Bands(Protocol):
+class RowSource(Protocol):
     """A picture (height, width, channels) of which rows are made when they are asked for."""
 
     height: int
     width: int
     channels: int
 
-    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         """(bottom - top, width, channels) float32, about [0, 1]. No call may begin above the one before it."""
         ...
 
 
-class Stored:
+class StoredRows:
     """Pixels (H, W, C) uint8 or uint16 that are there."""
 
     def __init__(self, pixels: np.ndarray):
         self.pixels, (self.height, self.width, self.channels) = pixels, pixels.shape
 
-    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         return self.pixels[top:bottom].astype(np.float32) / np.iinfo(self.pixels.dtype).max
         yield  # a generator like the others, though nothing is left to others
 
 
-class Resized:
+class ResizedRows:
     """By Lanczos' kernel, to any size."""
 
-    def __init__(self, source: Bands, height: int, width: int):
+    def __init__(self, source: RowSource, height: int, width: int):
         self.source, self.height, self.width, self.channels = source, height, width, source.channels
 
-    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         step = self.source.height / self.height
         reach = math.ceil(_SUPPORT * max(1.0, step)) + 1
         low, high = max(0, math.floor(top * step) - reach), min(self.source.height, math.ceil(bottom * step) + reach)
@@ -87,20 +87,20 @@ class Resized:
         return np.stack([np.asarray(channel) for channel in channels], axis=2)
 
 
-class Mixed:
+class BlendedRows:
     """`share` of one picture, the rest of another of its size."""
 
-    def __init__(self, one: Bands, other: Bands, share: float):
+    def __init__(self, one: RowSource, other: RowSource, share: float):
         self.one, self.other, self.share = one, other, np.float32(share)
         self.height, self.width, self.channels = one.height, one.width, one.channels
 
-    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         one = yield from self.one.rows(top, bottom)
         other = yield from self.other.rows(top, bottom)
         return one * self.share + other * (1 - self.share)
 
 
-def written(picture: Bands, dtype: np.dtype, write: Callable[[np.ndarray], None], band: int) -> Work[None]:
+def write_rows(picture: RowSource, dtype: np.dtype, write: Callable[[np.ndarray], None], band: int) -> DeviceWork[None]:
     """Hand all rows to `write`, `band` at a time, as uint8 or uint16."""
     most = np.iinfo(dtype).max
     for top in range(0, picture.height, band):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from studio.imaging.decode import UnusablePicture
-from studio.imaging.perceptual_hash import Likeness, alike, likeness
+from studio.imaging.perceptual_hash import PerceptualHash, alike, perceptual_hash
 
 CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf")
 _CLOSEST = 0.5  # seconds between two frames when the distance is ours to choose
@@ -19,7 +19,7 @@ class Frame(NamedTuple):
 
     seconds: float
     pixels: np.ndarray
-    likeness: Likeness
+    perceptual_hash: PerceptualHash
 
 
 def frames(
@@ -64,7 +64,7 @@ def frames(
                 continue
             _check_size(frame.width, frame.height, max_pixels)
             pixels = upright_pixels(frame, stream)
-            seen = likeness(pixels)
+            seen = perceptual_hash(pixels)
             # Compression alone moves two bits and three levels.
             if last is not None and alike(last, seen, distance=3, colour=6):
                 continue

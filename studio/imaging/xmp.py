@@ -20,14 +20,14 @@ _MAX_BOXES = 10_000  # at the top level; a fragmented video has thousands
 _SOURCE_TYPE = re.compile(r"DigitalSourceType(?:\s*=\s*[\"']|[^<>]*>\s*|[^<>]*rdf:resource=[\"'])([^<>\"'\s]{1,200})", re.IGNORECASE)
 
 
-class Origin(Enum):
+class DigitalSourceType(Enum):
     """https://cv.iptc.org/newscodes/digitalsourcetype: drawn by a trained algorithm, or a picture that was changed by one."""
 
-    DRAWN = _CODES + "trainedAlgorithmicMedia"
-    CHANGED = _CODES + "compositeWithTrainedAlgorithmicMedia"
+    GENERATED = _CODES + "trainedAlgorithmicMedia"
+    COMPOSITE = _CODES + "compositeWithTrainedAlgorithmicMedia"
 
 
-def xmp(origin: Origin, model: str = "", recipe: str = "") -> str:
+def xmp_packet(origin: DigitalSourceType, model: str = "", recipe: str = "") -> str:
     """The packet for a file.  model: its id.  recipe: as in a link (letters, digits, '-' and '_').  Without both: the mark alone."""
     facts = f"<gs:model>{escape(model)}</gs:model>" * bool(model) + f"<gs:recipe>{recipe}</gs:recipe>" * bool(recipe)
     return (

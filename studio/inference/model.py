@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from studio.common.text import brief
+from studio.common.text import short_repr
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.imaging.raster import Raster
@@ -130,7 +130,7 @@ class Model:
         try:
             seeds = [check_seed(s) for s in (seeds if np.ndim(seeds) else [seeds])]
         except (TypeError, ValueError):
-            raise StudioError(f"The seeds are {brief(seeds)}.", "Give a list of whole numbers, such as [1, 2, 3].") from None
+            raise StudioError(f"The seeds are {short_repr(seeds)}.", "Give a list of whole numbers, such as [1, 2, 3].") from None
         shares, psi = self._class_shares(classes, len(seeds)), self._psi(truncation_psi)
         out = np.empty((len(seeds), self.resolution, self.resolution, 3), np.uint8)
         size = max(1, _BATCH_PIXELS // self.resolution**2)
@@ -165,7 +165,7 @@ class Model:
         if not self.directions:
             raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
-            raise StudioError(f"The model '{self.id}' knows no direction {brief(direction)}.", f"It knows: {', '.join(self.directions)}.")
+            raise StudioError(f"The model '{self.id}' knows no direction {short_repr(direction)}.", f"It knows: {', '.join(self.directions)}.")
 
     @torch.inference_mode()
     def upscale(
@@ -236,7 +236,7 @@ class Model:
         if isinstance(number, (int, np.integer)) and not isinstance(number, bool) and 0 <= number < self.c_dim:
             return int(number)
         known = ", ".join(self.classes[:12] + ("...",) * (self.c_dim > 12)) or "none"
-        raise StudioError(f"The model '{self.id}' has no class {brief(which)}.", f"Its classes: {known}.")
+        raise StudioError(f"The model '{self.id}' has no class {short_repr(which)}.", f"Its classes: {known}.")
 
     @staticmethod
     def _psi(value: Any) -> float:

@@ -12,20 +12,20 @@ from studio.common.memory import free_bytes, layer_bytes, out_of_memory, room_fo
 from studio.errors import StudioError
 from studio.imaging.decode import over_ground
 from studio.imaging.pixels import to_uint8
-from studio.imaging.raster import checked
+from studio.imaging.raster import check_image
 from studio.inference.layerwise import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
 from studio.inference.tiling import Box
 from studio.networks.translation.resnet_unet_patchgan import Translator
 from studio.settings import get_settings
 
-LEAST_TILE = 32
+MIN_TILE = 32
 _LEAST = 8  # pixels a side; a ResNet mirrors borders at a quarter of the size, which needs two
 _WHITE = (255, 255, 255)  # what was below transparent parts when the network learned
 _TILE_CPU, _TILE = 256, 1024  # pixels a side of a piece; on CPUs what fits the caches is as quick, and the next wish waits less
 _SURELY_FITS = 512 * 512  # pixels that any machine of today can hold
 _SHARE = 0.6  # of the free memory
 
-Steps = Generator[tuple[float, float], None, Image.Image]
+TranslationSteps = Generator[tuple[float, float], None, Image.Image]
 _bytes_a_pixel: "weakref.WeakKeyDictionary[Translator, dict[str, float]]" = weakref.WeakKeyDictionary()
 
 
@@ -37,12 +37,12 @@ def translate_picture(
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Image.Image:
-    """What `translating` gives, when all its steps are done.
+    """What `translation_steps` gives, when all its steps are done.
 
     progress: called with (done, all), in thousandths of the work.  cancel: asked before each piece; when true CancelledError is
     raised.
     """
-    steps = translating(network, image, direction, tile)
+    steps = translation_steps(network, image, direction, tile)
     while True:
         if cancel is not None and cancel():
             raise CancelledError()
@@ -54,9 +54,9 @@ def translate_picture(
             progress(int(1000 * done / total), 1000)
 
 
-def translating(
+def translation_steps(
     network: Translator, image: Image.Image, direction: str, tile: int | None = None, make_room: Callable[[], None] = lambda: None
-) -> Steps:
+) -> TranslationSteps:
     """A picture -> RGB or, where the picture may be transparent, RGBA of the same size; in steps of one piece, after each of
     which it yields (work done, all work).
 
@@ -66,9 +66,9 @@ def translating(
     Raises StudioError for what is no picture, has no pixels or more than 64 megapixels, or cannot be decoded, for a tile below
     32 px, and when memory runs out for the smallest pieces.
     """
-    if tile is not None and (type(tile) is not int or tile < LEAST_TILE):
-        raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {LEAST_TILE} on, or None.")
-    picture = checked(image)
+    if tile is not None and (type(tile) is not int or tile < MIN_TILE):
+        raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {MIN_TILE} on, or None.")
+    picture = check_image(image)
     width, height = picture.size
     pixels = np.asarray(over_ground(picture, _WHITE))
     if network.channels(direction) == 1:
@@ -90,7 +90,7 @@ def translating(
     return result
 
 
-def usual_tile(device: torch.device) -> int:
+def default_tile_size(device: torch.device) -> int:
     """Pixels a side of a piece."""
     return _TILE_CPU if device.type == "cpu" else _TILE
 
@@ -137,12 +137,12 @@ def _in_pieces(
 
     passes = plan_passes(network.generator(direction), Pixels(pixels, network.prepare, network.reach, device), device, take)
     values_a_pixel = largest_values(passes) / area
-    tile = tile or usual_tile(device)
+    tile = tile or default_tile_size(device)
 
     def smaller(e: Exception, values: int) -> int:
         if not out_of_memory(e):
             raise e
-        if values // 4 < LEAST_TILE**2 * values_a_pixel:
+        if values // 4 < MIN_TILE**2 * values_a_pixel:
             raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.") from None
         make_room()
         return values // 4

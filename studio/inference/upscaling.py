@@ -11,13 +11,13 @@ import torch
 from studio.common.memory import free_bytes, layer_bytes, out_of_memory
 from studio.errors import StudioError
 from studio.imaging.raster import Raster
-from studio.imaging.rows import Bands, Mixed, Resized, Stored, Work, drive, written
+from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
 from studio.inference.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.super_resolution.upscaler import Upscaler
 
-MOST_SCALE = 16
-MOST_OUTPUT = 1 << 30  # pixels
-LEAST_TILE = 32
+MAX_SCALE = 16
+MAX_OUTPUT_PIXELS = 1 << 30  # pixels
+MIN_TILE = 32
 _BAND = 1 << 22  # values of the result that are handed on at once
 _EXACT = 32  # pixels; a network that sees no farther gets as much overlap as it sees
 _CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for those that see farther
@@ -41,31 +41,31 @@ class Upscaling:
     """
 
     def __init__(self, network: Upscaler, source: Raster, scale: float | None, strength: float, tile: int | None, at_once: bool):
-        if scale is not None and not (isinstance(scale, (int, float)) and not isinstance(scale, bool) and 1 <= scale <= MOST_SCALE):
-            raise StudioError(f"The scale is {scale!r:.40}.", f"It must be a number from 1 to {MOST_SCALE}, or None for the model's own.")
+        if scale is not None and not (isinstance(scale, (int, float)) and not isinstance(scale, bool) and 1 <= scale <= MAX_SCALE):
+            raise StudioError(f"The scale is {scale!r:.40}.", f"It must be a number from 1 to {MAX_SCALE}, or None for the model's own.")
         if not (isinstance(strength, (int, float)) and 0 <= strength <= 1):
             raise StudioError(f"The strength is {strength!r:.40}.", "It must be a number from 0 to 1.")
-        if tile is not None and (type(tile) is not int or tile < LEAST_TILE):
-            raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {LEAST_TILE} on, or None.")
+        if tile is not None and (type(tile) is not int or tile < MIN_TILE):
+            raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {MIN_TILE} on, or None.")
         self.network, self.source, self.strength, self.tile, self.at_once = network, source, strength, tile, at_once
         height, width, _ = source.pixels.shape
         factor = scale or network.scale
         self.height, self.width = (max(1, round(side * factor)) for side in (height, width))
-        if self.height * self.width > MOST_OUTPUT:
+        if self.height * self.width > MAX_OUTPUT_PIXELS:
             raise StudioError(f"The result would be {self.width} x {self.height} pixels.", "Choose a smaller scale.")
         self.times = 1 if network.scale == 1 else max(1, math.ceil(math.log(factor, network.scale) - 1e-9))
         self.done = self.all = 0
 
-    def into(self, write: Callable[[np.ndarray], None]) -> Work[None]:
+    def into(self, write: Callable[[np.ndarray], None]) -> DeviceWork[None]:
         """Make it: `write` gets its rows from top to bottom, (n, width, C) of the source's channels and depth.
 
         Yields what is to be run on the device. Raises StudioError when memory runs out for the smallest tile.
         """
         pixels = self.source.pixels
-        plain: Bands = Stored(pixels)
+        plain: RowSource = StoredRows(pixels)
         picture = plain
         if self.strength > 0:
-            picture = Stored(_colours_below(pixels))
+            picture = StoredRows(_colours_below(pixels))
             measured = yield lambda: _measure(self.network)
             stages = []
             for _ in range(self.times):
@@ -75,13 +75,13 @@ class Upscaling:
             self.all = sum(stage.pixels for stage in stages)
         picture, plain = self._sized(picture), self._sized(plain)
         if 0 < self.strength < 1:
-            picture = Mixed(picture, plain, self.strength)
-        yield from written(picture, pixels.dtype, write, max(1, _BAND // (self.width * pixels.shape[2])))
+            picture = BlendedRows(picture, plain, self.strength)
+        yield from write_rows(picture, pixels.dtype, write, max(1, _BAND // (self.width * pixels.shape[2])))
 
-    def _sized(self, picture: Bands) -> Bands:
-        return picture if (picture.height, picture.width) == (self.height, self.width) else Resized(picture, self.height, self.width)
+    def _sized(self, picture: RowSource) -> RowSource:
+        return picture if (picture.height, picture.width) == (self.height, self.width) else ResizedRows(picture, self.height, self.width)
 
-    def _suitable(self, measured: "_Measured", picture: Bands) -> int:
+    def _suitable(self, measured: "_Measured", picture: RowSource) -> int:
         device = next(self.network.parameters()).device
         memory = _SHARE * free_bytes(device) / measured.bytes_a_pixel
         whole = max(picture.height, picture.width)
@@ -93,7 +93,7 @@ class Upscaling:
             tile = min(_MOST_TILE_CPU, int(math.sqrt(_MULTIPLICATIONS / max(1, weights))) - around)
         else:
             tile = _MOST_TILE
-        return max(2 * LEAST_TILE, min(tile, int(math.sqrt(memory)) - around))
+        return max(2 * MIN_TILE, min(tile, int(math.sqrt(memory)) - around))
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _reach(network: Upscaler, device: torch.device) -> int:
 class _Enlarged:
     """A picture that goes once through the network, one row of tiles at a time."""
 
-    def __init__(self, job: Upscaling, source: Bands, measured: _Measured, tile: int):
+    def __init__(self, job: Upscaling, source: RowSource, measured: _Measured, tile: int):
         self.job, self.network, self.source, self.channels = job, job.network, source, source.channels
         k, m = self.network.scale, self.network.multiple
         self.height, self.width = source.height * k, source.width * k
@@ -161,14 +161,14 @@ class _Enlarged:
         self.pixels = self.full.area
         self._made, self._top = np.zeros((0, self.width, self.channels), np.float32), 0  # rows from `top` on
 
-    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         self._made, self._top = self._made[top - self._top :], top
         while len(self._made) < bottom - top:
             finished = (yield from self._row_of_tiles())[:, : self.width]
             self._made = np.concatenate([self._made, finished]) if len(self._made) else finished
         return self._made[: bottom - top]
 
-    def _row_of_tiles(self) -> Work[np.ndarray]:
+    def _row_of_tiles(self) -> DeviceWork[np.ndarray]:
         tiles = self.plan.pop(0)
         top, bottom = tiles[0].read.top, tiles[0].read.bottom
         below, right = max(0, bottom - self.source.height), self.full.right - self.source.width
@@ -184,7 +184,7 @@ class _Enlarged:
             self.job.done += tile.core.area
         return self.canvas.finished()
 
-    def _draw(self, rows: np.ndarray, begin: int, read: Box, want: Box) -> Work[np.ndarray]:
+    def _draw(self, rows: np.ndarray, begin: int, read: Box, want: Box) -> DeviceWork[np.ndarray]:
         """`want` of the picture, drawn from `read`. rows: those of the picture from `begin` on."""
         x = rows[read.top - begin : read.bottom - begin, read.left : read.right]
         k = self.network.scale
@@ -197,7 +197,7 @@ class _Enlarged:
         if y is not None:
             inner = want.within(read).times(k)
             return y[inner.top : inner.bottom, inner.left : inner.right]
-        if self.network.whole or max(want.height, want.width) < LEAST_TILE:
+        if self.network.whole or max(want.height, want.width) < MIN_TILE:
             raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.")
         out = np.empty((want.height * k, want.width * k, self.channels), np.float32)
         for part in quarters(want):
@@ -292,6 +292,6 @@ def upscale_raster(
         if progress is not None and job.all:
             progress(job.done, job.all)
 
-    drive(job.into(bands.append), lambda piece: piece(), told, cancel)
+    run_device_work(job.into(bands.append), lambda piece: piece(), told, cancel)
     told()
     return Raster(np.concatenate(bands), source.profile)

@@ -9,7 +9,7 @@ LONGEST = 5.0  # seconds that one step waits at the most, so that training goes 
 _OFTEN = 0.2  # seconds between two marks
 
 
-class Courtesy:
+class Throttle:
     """A mark in the studio's home that the app sets and workers look at.
 
     clock: seconds since the epoch, comparable with times of files.  sleep: waits so many seconds.

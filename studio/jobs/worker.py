@@ -35,12 +35,12 @@ def main(argv: list[str]) -> int:
 
     from studio.errors import NoRoom, StudioError
     from studio.jobs.requests import CONTROL, JOB_PLAN
-    from studio.jobs.throttle import Courtesy
+    from studio.jobs.throttle import Throttle
     from studio.settings import get_settings
     from studio.training.plan import Plan
     from studio.training.trainer import train
 
-    courtesy = Courtesy(get_settings().home)
+    courtesy = Throttle(get_settings().home)
     control = run_dir / CONTROL
 
     def wish() -> str:

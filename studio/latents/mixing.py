@@ -6,10 +6,10 @@ import torch
 
 from studio.errors import StudioError
 
-BAND_NAMES = ("coarse", "middle", "fine")
+LAYER_RANGE_NAMES = ("coarse", "middle", "fine")
 
 
-def bands(num_ws: int) -> dict[str, tuple[int, int]]:
+def layer_ranges(num_ws: int) -> dict[str, tuple[int, int]]:
     """Half-open row ranges of the three bands.
 
     coarse: pose and outline (4-8 px), middle: features (16-32 px), fine: colour and texture (above).
@@ -24,8 +24,8 @@ def parse_layers(text: str, num_ws: int) -> tuple[int, int]:
     text = text.strip().lower()
     if text == "all":
         return 0, num_ws
-    if text in BAND_NAMES:
-        return bands(num_ws)[text]
+    if text in LAYER_RANGE_NAMES:
+        return layer_ranges(num_ws)[text]
     found = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", text)
     low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if not low <= high < num_ws:

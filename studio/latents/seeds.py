@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from studio.common.text import brief
+from studio.common.text import short_repr
 from studio.errors import StudioError
 
 MAX_SEED = 2**32 - 1
@@ -15,7 +15,7 @@ def check_seed(seed) -> int:
     number = isinstance(seed, (int, float, np.integer, np.floating)) and not isinstance(seed, bool)
     # The range comes first: it turns NaN, infinity and integers of any length away.
     if not number or not 0 <= seed <= MAX_SEED or int(seed) != seed:
-        raise StudioError(f"The seed is {brief(seed)}.", f"A seed is a whole number from 0 to {MAX_SEED}.")
+        raise StudioError(f"The seed is {short_repr(seed)}.", f"A seed is a whole number from 0 to {MAX_SEED}.")
     return int(seed)
 
 

@@ -26,7 +26,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin, xmp
+from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.models.card import model_card
 from studio.networks import Family, get_family
 from studio.settings import atomic_folder
@@ -392,8 +392,8 @@ def save_folder(
         if thumbnail is not None:
             buffer = io.BytesIO()
             entry = get_family(family)
-            origin = Origin.CHANGED if entry.translate or entry.upscale else Origin.DRAWN
-            thumbnail.convert("RGB").save(buffer, "WEBP", quality=90, xmp=xmp(origin).encode())
+            origin = DigitalSourceType.COMPOSITE if entry.translate or entry.upscale else DigitalSourceType.GENERATED
+            thumbnail.convert("RGB").save(buffer, "WEBP", quality=90, xmp=xmp_packet(origin).encode())
             (part / "thumbnail.webp").write_bytes(buffer.getvalue())
         for side, pictures in (examples or {}).items():
             (part / "examples").mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import StudioError
-from studio.models.acquire.bundled import Offer, installed
+from studio.models.acquire.bundled import BundledModel, installed_models
 from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
 from studio.settings import get_settings, scratch
 
@@ -29,7 +29,7 @@ class Library:
     taken: where to, if not into the first root; a last root.
     """
 
-    def __init__(self, roots: list[Path], offers: Sequence[Offer] = (), taken: Path | None = None):
+    def __init__(self, roots: list[Path], offers: Sequence[BundledModel] = (), taken: Path | None = None):
         self.roots, self.offers = [Path(r) for r in roots], tuple(offers)
         self._taken = taken or (self.roots[0] if self.roots else None)
         self._places = [*self.roots, *([taken] if taken is not None else [])]
@@ -114,4 +114,4 @@ def default_library() -> Library:
     """The artist's own models first, then the shipped ones, then those that an installed package offers."""
     settings = get_settings()
     own = settings.models
-    return Library([own, settings.shipped], installed(), None if os.access(own, os.W_OK) else scratch() / "models")
+    return Library([own, settings.shipped], installed_models(), None if os.access(own, os.W_OK) else scratch() / "models")

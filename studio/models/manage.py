@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.card import quoted
 from studio.models.folder import ModelInfo, is_safe_name, open_folder, safe_name
@@ -47,7 +47,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Thrown:
+class TrashedModel:
     """A model in the bin.
 
     id: of this entry.  model: the id it had.  path: its folder now.  when: UTC.  size: bytes.
@@ -104,7 +104,7 @@ def checked_title(title: str) -> str:
     if not title:
         raise StudioError("The model has no name then.", "Write one.")
     if len(title) > _MAX_TITLE or not title.isprintable():
-        raise StudioError(f"'{shown(title, 40)}' cannot be the name of a model.", f"Use up to {_MAX_TITLE} letters.")
+        raise StudioError(f"'{printable(title, 40)}' cannot be the name of a model.", f"Use up to {_MAX_TITLE} letters.")
     return title
 
 
@@ -246,7 +246,7 @@ def export_zip(info: ModelInfo, out: Path, progress: Progress | None = None, can
 # -- the bin --------------------------------------------------------------------------------------------------------------
 
 
-def throw_away(library: Library, id: str, now: Callable[[], datetime.datetime] = _utc) -> Thrown:
+def move_to_trash(library: Library, id: str, now: Callable[[], datetime.datetime] = _utc) -> TrashedModel:
     """Move a model into the bin. Raises StudioError when it is not the artist's own."""
     info = _own(library, id, "thrown away")
     entry = library.roots[0] / _BIN / f"{now():{_TIME}}-{secrets.token_hex(3)}"
@@ -261,14 +261,14 @@ def throw_away(library: Library, id: str, now: Callable[[], datetime.datetime] =
     return _thrown(entry)
 
 
-def bin_of(library: Library) -> list[Thrown]:
+def list_trash(library: Library) -> list[TrashedModel]:
     """What was thrown away, the newest first."""
     place = library.roots[0] / _BIN
     entries = [_thrown(entry) for entry in place.iterdir()] if place.is_dir() else []
     return sorted((t for t in entries if t is not None), key=lambda t: (t.when, t.id), reverse=True)
 
 
-def _thrown(entry: Path) -> Thrown | None:
+def _thrown(entry: Path) -> TrashedModel | None:
     """None of an entry that a killed studio left empty, and of what is no entry."""
     when = _time_of(entry)
     for path in entry.iterdir() if when and entry.is_dir() else ():
@@ -277,7 +277,7 @@ def _thrown(entry: Path) -> Thrown | None:
                 title = json.loads((path / "config.json").read_text(encoding="utf-8"))["title"]
             except (OSError, ValueError, KeyError, TypeError):
                 title = path.name
-            return Thrown(entry.name, path.name, str(title), path, when, sum(size for _, _, size in _files(path)))
+            return TrashedModel(entry.name, path.name, str(title), path, when, sum(size for _, _, size in _files(path)))
     return None
 
 
@@ -293,7 +293,7 @@ def restore(library: Library, thrown_id: str) -> ModelInfo:
 
     Raises StudioError when it is not in the bin.
     """
-    thrown = next((t for t in bin_of(library) if t.id == thrown_id), None)
+    thrown = next((t for t in list_trash(library) if t.id == thrown_id), None)
     if thrown is None:
         raise StudioError("That model is no longer in the bin.", "Reload the page to see what is.")
     try:
@@ -305,7 +305,7 @@ def restore(library: Library, thrown_id: str) -> ModelInfo:
     return info
 
 
-def empty_bin(library: Library, older_than_days: float = 30, now: Callable[[], datetime.datetime] = _utc) -> int:
+def empty_trash(library: Library, older_than_days: float = 30, now: Callable[[], datetime.datetime] = _utc) -> int:
     """Delete for good what has been in the bin for so long, and what killed studios left half made. Returns how many models."""
     place, moment, count = library.roots[0] / _BIN, now(), 0
     for entry in list(place.iterdir()) if place.is_dir() else ():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.datasets.rights import LICENSED, NONE, Consent, weakest
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 
@@ -28,7 +28,7 @@ def to_extra(own: Consent, base: ModelInfo | None = None) -> dict[str, Any]:
     return {KEY: {**own.to_dict(), **began}}
 
 
-def consent_words(extra: dict[str, Any]) -> list[str]:
+def consent_sentences(extra: dict[str, Any]) -> list[str]:
     """Sentences for the model card, of what `to_extra` gave."""
     own = Consent.from_dict(extra[KEY])
     out = [" ".join([own.sentence, *([f"Licence or permission: {own.licence}."] if own.licence else [])])]
@@ -43,18 +43,18 @@ def consent_words(extra: dict[str, Any]) -> list[str]:
     return out
 
 
-def of_sets(hashes: Iterable[str], datasets: DataSets | None = None) -> Consent:
+def of_sets(hashes: Iterable[str], datasets: DataSetStore | None = None) -> Consent:
     """What the sets with these content hashes say, as far as they are in the store (default: the studio's own)."""
     found = []
     for hash in filter(None, hashes):
         try:
-            found.append((datasets or DataSets()).get(hash).consent)
+            found.append((datasets or DataSetStore()).get(hash).consent)
         except StudioError:
             found.append(Consent())
     return weakest(found)
 
 
-def consent_of(info: ModelInfo, datasets: DataSets | None = None) -> Consent:
+def consent_of(info: ModelInfo, datasets: DataSetStore | None = None) -> Consent:
     """What holds for all the pictures behind a model; the answer is '' where nobody said.
 
     A model that says nothing of it is as the sets that its plan names by their hash, as far as they are here and were asked for
@@ -64,14 +64,14 @@ def consent_of(info: ModelInfo, datasets: DataSets | None = None) -> Consent:
     return _consent_of(info, datasets, _DEEPEST)
 
 
-def from_elsewhere(info: ModelInfo) -> bool:
+def is_imported(info: ModelInfo) -> bool:
     """Whether it was taken over from others, and not trained in this studio."""
     return any(key in info.extra for key in _ELSEWHERE)
 
 
-def _consent_of(info: ModelInfo, datasets: DataSets | None, deep: int) -> Consent:
+def _consent_of(info: ModelInfo, datasets: DataSetStore | None, deep: int) -> Consent:
     said = info.extra.get(KEY)
-    if from_elsewhere(info):
+    if is_imported(info):
         theirs = _stated(said)
         if theirs.answer == NONE:
             return theirs
@@ -100,12 +100,12 @@ def _plan(info: ModelInfo) -> dict[str, Any]:
         return {}
 
 
-def _by_sets(plan: dict[str, Any], datasets: DataSets | None) -> Consent:
+def _by_sets(plan: dict[str, Any], datasets: DataSetStore | None) -> Consent:
     data = plan.get("data")
     return of_sets([str(data.get(key) or "") for key in ("hash", "hash_b")] if isinstance(data, dict) else [], datasets)
 
 
-def _by_base(info: ModelInfo, plan: dict[str, Any], datasets: DataSets | None, deep: int) -> list[Consent]:
+def _by_base(info: ModelInfo, plan: dict[str, Any], datasets: DataSetStore | None, deep: int) -> list[Consent]:
     from studio.models.library import default_library
 
     base = Path(str(plan.get("base") or "")).name

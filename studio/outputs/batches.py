@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 from PIL import Image, ImageCms, ImageOps
 
-from studio.common.text import Unique, safe_part, shown
+from studio.common.text import UniqueNames, printable, safe_filename
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
-from studio.imaging.raster import MAX_PIXELS
+from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.outputs.class_sets import whole_file
 from studio.settings import ensure_room
 
@@ -36,7 +36,7 @@ class Opened(Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
+class SourcePicture:
     """A picture that was handed in.
 
     path: where its file is.  name: of it, fit to be shown.  hash: SHA-256 of the file's bytes, hex.
@@ -51,14 +51,14 @@ class Source:
     remark: str = ""
 
 
-def open_source(path: str | Path) -> Source:
+def open_source(path: str | Path) -> SourcePicture:
     """Open a picture file of any kind: turned upright by its EXIF orientation, its colour profile turned into sRGB, CMYK into
     RGB, 16 bits into 8, the first frame of an animation.
 
     Raises StudioError in plain words for an empty or damaged file, for what is no picture, and for one of more than 64 megapixels.
     """
     path = Path(path)
-    name = shown(path.name, 80)
+    name = printable(path.name, 80)
     again = "Open it in another program, and save it anew."
     try:
         data = path.read_bytes()
@@ -67,7 +67,7 @@ def open_source(path: str | Path) -> Source:
     if not data:
         raise StudioError(f"'{name}' is empty: the file has 0 bytes.", "Copy or download it again.")
     try:
-        with open_picture(data, MAX_PIXELS) as opened:
+        with open_picture(data, MAX_NETWORK_PIXELS) as opened:
             moving = opened.format in _ANIMATED and getattr(opened, "is_animated", False)
             picture = in_srgb(ImageOps.exif_transpose(opened), opened.info.get("icc_profile"))
     except UnusablePicture as e:
@@ -77,7 +77,7 @@ def open_source(path: str | Path) -> Source:
         said = f"is {problem}" if problem.startswith("not a picture") else f"cannot be read: {problem.rstrip('.')}"
         raise StudioError(f"'{name}' {said}.", again) from None
     remark = "It is an animation: only its first picture was taken." if moving else ""
-    return Source(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
+    return SourcePicture(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -121,7 +121,7 @@ class Outcome:
 S = TypeVar("S", bound=Opened)
 
 
-def make_files(
+def process_files(
     make: Callable[[S], tuple[Image.Image, bytes | Path]],
     files: Sequence[str | Path],
     path: str | Path,
@@ -139,29 +139,29 @@ def make_files(
     CancelledError, what is done is kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
     """
-    path, unique, outcomes = Path(path), Unique(), []
+    path, unique, outcomes = Path(path), UniqueNames(), []
     unique("", "report", ".txt")
     try:
         with contextlib.ExitStack() as stack:
             archive = None
             for i, file in enumerate(map(Path, files)):
                 if progress:
-                    progress(i, len(files), shown(file.name, 40))
+                    progress(i, len(files), printable(file.name, 40))
                 try:
                     if cancel is not None and cancel():
                         raise CancelledError()
                     source = open_file(file)
                     picture, png = make(source)
                 except CancelledError:
-                    outcomes += [Outcome(shown(Path(f).name), problem=_NOT_REACHED) for f in files[i:]]
+                    outcomes += [Outcome(printable(Path(f).name), problem=_NOT_REACHED) for f in files[i:]]
                     break
                 except StudioError as e:
-                    outcomes.append(Outcome(shown(file.name), problem=e.message))
+                    outcomes.append(Outcome(printable(file.name), problem=e.message))
                     continue
                 if archive is None:
                     archive = zipfile.ZipFile(stack.enter_context(whole_file(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
-                entry = unique("", safe_part(file.stem), ".png")
+                entry = unique("", safe_filename(file.stem), ".png")
                 _put(archive, entry, png, path.parent)
                 preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
                 outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))

@@ -12,14 +12,14 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.common.text import Unique, safe_part
+from studio.common.text import UniqueNames, safe_filename
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.inference.model import Model
 from studio.latents.seeds import MAX_SEED, check_seed
 from studio.provenance.metadata import encode_to_keep
-from studio.provenance.policy import telling
+from studio.provenance.policy import provenance_policy
 from studio.settings import ensure_room, fsync_path
 
 _LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))
@@ -80,7 +80,7 @@ def export_set(
     counts = _counts(loaded, per_class)
     seed, total, done = check_seed(seed), sum(counts.values()), 0
     hash = engine.library.get(model).hash
-    folders, open_ = _folders(loaded.classes), telling().recipe
+    folders, open_ = _folders(loaded.classes), provenance_policy().recipe
 
     def entries() -> Iterator[tuple[str, int, Recipe]]:
         """(file, class, recipe) of every picture: the plan of the set, gone through once for each list that is written."""
@@ -129,10 +129,10 @@ def _counts(model: Model, per_class: int | Mapping[int, int]) -> dict[int, int]:
 
 def _folders(classes: Sequence[str]) -> list[str]:
     """Names of classes, which come from strangers -> folder names that are safe and differ from each other."""
-    unique = Unique()
+    unique = UniqueNames()
     for stem, ending in _LEDGER:
         unique("", stem, ending)
-    return [unique("", safe_part(name, f"class-{i}"), "") for i, name in enumerate(classes)]
+    return [unique("", safe_filename(name, f"class-{i}"), "") for i, name in enumerate(classes)]
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -10,8 +10,8 @@ from av.codec.codec import UnknownCodecError
 from PIL import Image
 
 from studio.errors import StudioError
-from studio.imaging.xmp import AI_WORDS, Origin, mp4_box, xmp
-from studio.provenance.policy import sealed
+from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box, xmp_packet
+from studio.provenance.policy import signed
 from studio.settings import atomic_write
 
 _SHORTEST = 512  # players and sites blur what is smaller, so small pictures are enlarged by whole pixels
@@ -32,7 +32,7 @@ def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> 
     if path.suffix.lower() not in writers:
         raise StudioError(f"A clip cannot be saved as '{path.suffix}'.", "Choose .mp4 or .webp.")
     kind = path.suffix.lower()
-    data = sealed(writers[kind](pictures, fps), kind[1:], Origin.DRAWN)
+    data = signed(writers[kind](pictures, fps), kind[1:], DigitalSourceType.GENERATED)
     try:
         atomic_write(path, data)
     except OSError as e:
@@ -57,7 +57,7 @@ def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
         loop=0,
         quality=85,
         method=2,
-        xmp=xmp(Origin.DRAWN).encode(),
+        xmp=xmp_packet(DigitalSourceType.GENERATED).encode(),
     )
     return buffer.getvalue()
 
@@ -71,7 +71,7 @@ def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
         for picture in pictures:
             container.mux(stream.encode(video_frame(_enlarged(picture))))
         container.mux(stream.encode())
-    return buffer.getvalue() + mp4_box(xmp(Origin.DRAWN))
+    return buffer.getvalue() + mp4_box(xmp_packet(DigitalSourceType.GENERATED))
 
 
 def add_video(container, fps: Fraction, height: int, width: int):

@@ -10,8 +10,8 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
-from studio.provenance.metadata import texts_of
-from studio.provenance.policy import sealed_file
+from studio.provenance.metadata import png_texts
+from studio.provenance.policy import signed_file
 from studio.settings import ensure_room
 
 
@@ -37,11 +37,11 @@ def upscale_file(
     writers: list[PngWriter] = []
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with sealed_file(out, stamped, Path(source)) as file:
+        with signed_file(out, stamped, Path(source)) as file:
 
             def begin(height: int, width: int) -> Callable[[np.ndarray], None]:
                 ensure_room(out.parent, height * width * channels * raster.pixels.itemsize // 2)
-                writers.append(PngWriter(file, width, height, channels, raster.pixels.dtype, raster.profile, texts_of(stamped)))
+                writers.append(PngWriter(file, width, height, channels, raster.pixels.dtype, raster.profile, png_texts(stamped)))
                 return writers[0].write
 
             engine.upscale_rows(recipe, raster, begin, progress, cancel)

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
-from studio.imaging.rows import Bands, Mixed, Resized, Stored, Work, drive, written
+from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
 from studio.outputs.batches import in_srgb
-from studio.provenance.metadata import parent_of, texts_of
-from studio.provenance.policy import sealed_file
+from studio.provenance.metadata import parent_of, png_texts
+from studio.provenance.policy import signed_file
 from studio.settings import ensure_room, get_settings
 
 _BAND = 1 << 22  # values that are in memory at once
@@ -27,7 +27,7 @@ _AT_ONCE = 1 << 24  # pixels that may be in memory to be looked at
 
 
 @dataclass(frozen=True)
-class Original:
+class UpscaleSource:
     """A picture that is to be made larger.  path: its file.  name: of it, fit to be shown.  raster: its pixels, all bits of them."""
 
     path: Path
@@ -47,26 +47,26 @@ class Original:
 
     def view(self, side: int) -> Image.Image:
         """In sRGB and 8 bits, the longer side at most `side` pixels."""
-        return _picture(_within(Stored(self.raster.pixels), side), self.raster.profile)
+        return _picture(_within(StoredRows(self.raster.pixels), side), self.raster.profile)
 
 
-def open_original(path: str | Path) -> Original:
+def open_upscale_source(path: str | Path) -> UpscaleSource:
     """Open a picture file, upright. Raises StudioError for one that cannot be used, or has more than 64 megapixels."""
     path = Path(path)
-    name = shown(path.name, 80)
+    name = printable(path.name, 80)
     try:
         if not path.stat().st_size:
             raise StudioError(f"'{name}' is empty: the file has 0 bytes.", "Copy or download it again.")
     except OSError as e:
         raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
     try:
-        return Original(path, name, Raster.from_file(path))
+        return UpscaleSource(path, name, Raster.from_file(path))
     except StudioError as e:
         raise StudioError(e.message.replace("The picture", f"'{name}'", 1), e.hint) from None
 
 
 class _OnDisk:
-    """Pixels in a file without a name, which is gone when nobody holds on to it. A picture in `Bands`."""
+    """Pixels in a file without a name, which is gone when nobody holds on to it. A picture in `RowSource`."""
 
     def __init__(self, height: int, width: int, channels: int, dtype: np.dtype):
         self.height, self.width, self.channels, self.dtype = height, width, channels, np.dtype(dtype)
@@ -86,31 +86,31 @@ class _OnDisk:
             data = self._file.read((bottom - top) * self._row)
         return np.frombuffer(data, self.dtype).reshape(bottom - top, self.width, self.channels)
 
-    def rows(self, top: int, bottom: int) -> Work[np.ndarray]:
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         return self.pixels(top, bottom).astype(np.float32) / np.iinfo(self.dtype).max
-        yield  # as `Bands` wants it, though nothing is left to others
+        yield  # as `RowSource` wants it, though nothing is left to others
 
     @property
     def bytes(self) -> int:
         return self.height * self._row
 
 
-class Enlargement:
+class UpscaledPicture:
     """A picture beside what a network made of it, before both are blended.
 
     recipe: of the latter.  width, height: of the result, pixels.  bytes: that it takes on disk.
     """
 
-    def __init__(self, original: Original, recipe: ImageRecipe, result: _OnDisk):
+    def __init__(self, original: UpscaleSource, recipe: ImageRecipe, result: _OnDisk):
         self.original, self.recipe = original, recipe
         self.width, self.height, self.bytes = result.width, result.height, result.bytes
-        self._result: Bands = result
-        self._plain = Resized(Stored(original.raster.pixels), result.height, result.width)
+        self._result: RowSource = result
+        self._plain = ResizedRows(StoredRows(original.raster.pixels), result.height, result.width)
 
     def views(self, side: int) -> tuple[Image.Image, Image.Image]:
         """A plain enlargement, and the network's: in sRGB and 8 bits, the longer side at most `side` pixels."""
         after = _within(self._result, side)
-        before = Resized(self._plain.source, after.height, after.width)
+        before = ResizedRows(self._plain.source, after.height, after.width)
         return _picture(before, self.original.raster.profile), _picture(after, self.original.raster.profile)
 
     def window(self, x: float, y: float, width: int, height: int) -> tuple[Image.Image, Image.Image]:
@@ -121,7 +121,7 @@ class Enlargement:
         )
         parts = []
         for picture in (self._plain, self._result):
-            rows = drive(picture.rows(top, top + height), lambda piece: piece())[:, left : left + width]
+            rows = run_device_work(picture.rows(top, top + height), lambda piece: piece())[:, left : left + width]
             pixels = (rows.clip(0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
             parts.append(_in_srgb(pixels, self.original.raster.profile))
         return parts[0], parts[1]
@@ -143,13 +143,13 @@ class Enlargement:
         """
         path, raster = Path(path), self.original.raster
         channels, dtype = raster.pixels.shape[2], raster.pixels.dtype
-        picture = self._result if strength >= 1 else Mixed(self._result, self._plain, strength)
+        picture = self._result if strength >= 1 else BlendedRows(self._result, self._plain, strength)
         told, done = self.recipe.replace(strength=strength, source=source), 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(path.parent, self.bytes // 2)
-            with sealed_file(path, told, parent_of(told)) as file:
-                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts_of(told), dpi)
+            with signed_file(path, told, parent_of(told)) as file:
+                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, png_texts(told), dpi)
 
                 def write(rows: np.ndarray) -> None:
                     nonlocal done
@@ -160,21 +160,21 @@ class Enlargement:
                     if progress is not None:
                         progress(done, self.height)
 
-                drive(written(picture, dtype, write, _rows_at_once(picture)), lambda piece: piece())
+                run_device_work(write_rows(picture, dtype, write, _rows_at_once(picture)), lambda piece: piece())
                 writer.close()
         except OSError as e:
             raise StudioError(f"The picture could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
         return path
 
 
-def enlarge(
+def upscale_to_disk(
     engine: Engine,
     recipe: ImageRecipe,
-    original: Original,
+    original: UpscaleSource,
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
-) -> Enlargement:
-    """Make a picture larger by a recipe, whose strength is left to `Enlargement.save`; row by row, onto the disk.
+) -> UpscaledPicture:
+    """Make a picture larger by a recipe, whose strength is left to `UpscaledPicture.save`; row by row, onto the disk.
 
     progress, cancel, and what is raised: as of `Engine.upscale`; StudioError also when the disk is full.
     """
@@ -189,39 +189,39 @@ def enlarge(
         engine.upscale_rows(recipe, original.raster, begin, progress, cancel)
     except OSError as e:
         raise StudioError(f"The result could not be kept: {e.strerror or e}.", "Free some space, then try again.") from None
-    return Enlargement(original, recipe, kept[0])
+    return UpscaledPicture(original, recipe, kept[0])
 
 
-def _within(picture: Bands, side: int) -> Bands:
+def _within(picture: RowSource, side: int) -> RowSource:
     share = side / max(picture.height, picture.width)
     if share >= 1:
         return picture
-    return Resized(picture, max(1, round(picture.height * share)), max(1, round(picture.width * share)))
+    return ResizedRows(picture, max(1, round(picture.height * share)), max(1, round(picture.width * share)))
 
 
-def _rows_at_once(picture: Bands) -> int:
+def _rows_at_once(picture: RowSource) -> int:
     return max(1, _BAND // (picture.width * picture.channels))
 
 
-def _picture(picture: Bands, profile: bytes | None) -> Image.Image:
+def _picture(picture: RowSource, profile: bytes | None) -> Image.Image:
     """All of it, in sRGB and 8 bits. Of one that is made smaller only few rows are read at once."""
     at_once = _at_once(picture)
     if at_once is not None:
         return in_srgb(at_once, profile)
     bands: list[np.ndarray] = []
-    read = picture.source if isinstance(picture, Resized) else picture
+    read = picture.source if isinstance(picture, ResizedRows) else picture
     few = max(1, _rows_at_once(read) * picture.height // max(picture.height, read.height))
-    drive(written(picture, np.uint8, bands.append, few), lambda piece: piece())
+    run_device_work(write_rows(picture, np.uint8, bands.append, few), lambda piece: piece())
     return _in_srgb(np.concatenate(bands), profile)
 
 
-def _at_once(picture: Bands) -> Image.Image | None:
+def _at_once(picture: RowSource) -> Image.Image | None:
     """A picture of 8 bits without transparency, of a size not worth the care: Pillow's whole numbers take a tenth of the time, and
     the result differs by a level at most."""
-    source = picture.source if isinstance(picture, Resized) else None
+    source = picture.source if isinstance(picture, ResizedRows) else None
     if source is None or source.channels not in (1, 3) or source.height * source.width > _AT_ONCE:
         return None
-    pixels = source.pixels if isinstance(source, Stored) else source.pixels(0, source.height) if isinstance(source, _OnDisk) else None
+    pixels = source.pixels if isinstance(source, StoredRows) else source.pixels(0, source.height) if isinstance(source, _OnDisk) else None
     if pixels is None or pixels.dtype != np.uint8:
         return None
     return Raster(pixels).to_image().resize((picture.width, picture.height), Image.LANCZOS)

@@ -15,11 +15,11 @@ from studio.datasets.sources import kind_of
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.video import CONTAINERS, upright_pixels
-from studio.imaging.xmp import AI_WORDS, Origin, mp4_box
+from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box
 from studio.outputs.class_sets import whole_file
 from studio.outputs.clips import add_video, video_frame
-from studio.provenance.metadata import packet
-from studio.provenance.policy import seal_in_place, telling
+from studio.provenance.metadata import xmp_for
+from studio.provenance.policy import provenance_policy, sign_in_place
 
 # How much of the new frame a still part takes; the rest is what was shown before.
 SMOOTHING = {"none": 1.0, "light": 0.5, "strong": 0.2}
@@ -70,14 +70,14 @@ class Smoother:
         return self._shown.round().astype(np.uint8)
 
 
-def make_clip(
+def convert_video(
     source: str | Path,
     target: str | Path,
     make: Callable[[Image.Image], Image.Image],
     smoothing: str = "none",
     progress: Callable[[int, int], None] | None = None,
     cancel: Callable[[], bool] | None = None,
-    told: ImageRecipe | Origin = Origin.CHANGED,
+    told: ImageRecipe | DigitalSourceType = DigitalSourceType.COMPOSITE,
 ) -> Path:
     """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
 
@@ -104,7 +104,7 @@ def make_clip(
                 if progress:
                     progress(writer.count, max(expected, writer.count) if expected else 0)
             writer.finish()
-            seal_in_place(part, "mp4", told, source)
+            sign_in_place(part, "mp4", told, source)
     except OSError as e:
         raise StudioError(f"The video could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
     return target
@@ -172,7 +172,7 @@ class _Writer:
     video: the stream that is read.  count: frames so far.
     """
 
-    def __init__(self, part: Path, reader, told: ImageRecipe | Origin):
+    def __init__(self, part: Path, reader, told: ImageRecipe | DigitalSourceType):
         self.part, self.reader, self.told, self.count = part, reader, told, 0
         self.video = _pictures_of(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
@@ -214,7 +214,7 @@ class _Writer:
         self.container.close()
         self.container = None
         with open(self.part, "ab") as file:
-            file.write(mp4_box(packet(self.told)))
+            file.write(mp4_box(xmp_for(self.told)))
 
     def close(self) -> None:
         """Let go of the file; it is whole only after `finish`."""
@@ -225,7 +225,7 @@ class _Writer:
         self._size = (height, width)
         # The index goes to the front, so that a browser plays it while it loads.
         self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "+faststart"})
-        described = {"description": self.told.to_json()} if isinstance(self.told, ImageRecipe) and telling().recipe else {}
+        described = {"description": self.told.to_json()} if isinstance(self.told, ImageRecipe) and provenance_policy().recipe else {}
         self.container.metadata.update({"comment": AI_WORDS, **described})
         self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times

@@ -16,12 +16,12 @@ from PIL import Image
 from studio import __version__
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin
+from studio.imaging.xmp import DigitalSourceType
 from studio.models.library import default_library
 from studio.models.rights import consent_of
 from studio.provenance.certificates import algorithm_of, own_files
 from studio.provenance.metadata import origin_of
-from studio.provenance.policy import Telling, Told, telling
+from studio.provenance.policy import MadeBy, ProvenancePolicy, provenance_policy
 
 MISSING = "Content Credentials need the package c2pa-python: pip install c2pa-python cryptography."
 _AGENT = {"name": "GAN Studio", "version": __version__}
@@ -63,7 +63,7 @@ def _library() -> tuple[Any, Any]:
 # -- signing -----------------------------------------------------------------------------------------------------------
 
 
-def seal(source: BinaryIO, target: BinaryIO, kind: str, told: Told, parent: Path | None) -> bool:
+def seal(source: BinaryIO, target: BinaryIO, kind: str, told: MadeBy, parent: Path | None) -> bool:
     """Write `source` to `target` with signed credentials inside; see `telling.Seal`. The pixels stay the same bytes.
 
     False, after a word to the person, when that cannot be done: a picture is worth more than its signature.
@@ -72,7 +72,7 @@ def seal(source: BinaryIO, target: BinaryIO, kind: str, told: Told, parent: Path
     try:
         if source.seek(0, 2) > _MOST:
             raise StudioError("The file is larger than 1 GB.", "Sign it with another program.")
-        sign(source, target, kind, told, parent, telling())
+        sign(source, target, kind, told, parent, provenance_policy())
     except Exception as e:  # the library and the disk raise kinds of their own
         problem = str(e) if isinstance(e, StudioError) else f"{e}."
         if problem != _warned:
@@ -83,7 +83,7 @@ def seal(source: BinaryIO, target: BinaryIO, kind: str, told: Told, parent: Path
     return True
 
 
-def sign(source: BinaryIO, target: BinaryIO, kind: str, told: Told, parent: Path | None, choice: Telling) -> None:
+def sign(source: BinaryIO, target: BinaryIO, kind: str, told: MadeBy, parent: Path | None, choice: ProvenancePolicy) -> None:
     """As `seal`, by the given choice.  Raises StudioError when certificate and key cannot be used, and the library's errors."""
     c2pa, context = _library()
     certificate, key = _pems(choice)
@@ -103,7 +103,7 @@ def sign(source: BinaryIO, target: BinaryIO, kind: str, told: Told, parent: Path
         builder.sign(signer, _KINDS[kind], source, target)
 
 
-def manifest(told: Told, choice: Telling, ingredient: bool) -> dict[str, Any]:
+def manifest(told: MadeBy, choice: ProvenancePolicy, ingredient: bool) -> dict[str, Any]:
     """What is signed, as c2pa-python takes it (C2PA specification, "Actions").  ingredient: whether the source goes along."""
     made = {"softwareAgent": _AGENT, "digitalSourceType": origin_of(told).value}
     if ingredient:
@@ -115,7 +115,7 @@ def manifest(told: Told, choice: Telling, ingredient: bool) -> dict[str, Any]:
     else:
         actions = [{"action": "c2pa.created", **made}]
     assertions = [{"label": "c2pa.actions.v2", "data": {"actions": actions}}]
-    facts = _facts(told) if choice.recipe and not isinstance(told, Origin) else {}
+    facts = _facts(told) if choice.recipe and not isinstance(told, DigitalSourceType) else {}
     if facts:
         assertions.append({"label": _FACTS, "data": facts})
     return {"title": "Made with GAN Studio", "claim_generator_info": [_AGENT], "assertions": assertions}
@@ -145,7 +145,7 @@ def _ingredient(parent: Path) -> tuple[dict[str, str], str, BinaryIO] | None:
     return {"title": "The picture it was made from", "relationship": "parentOf", "label": _SOURCE, "instance_id": _SOURCE}, form, file
 
 
-def _pems(choice: Telling) -> tuple[bytes, bytes]:
+def _pems(choice: ProvenancePolicy) -> tuple[bytes, bytes]:
     paths = [Path(p).expanduser() for p in (choice.certificate, choice.key)] if choice.certificate or choice.key else own_files()
     out = []
     for path, what in zip(paths, ("certificate", "key"), strict=True):
@@ -157,7 +157,7 @@ def _pems(choice: Telling) -> tuple[bytes, bytes]:
     return out[0], out[1]
 
 
-def check(choice: Telling) -> str:
+def check(choice: ProvenancePolicy) -> str:
     """Sign a tiny picture with the certificate and key of a choice, and read it back -> the name in the signature.
 
     Raises StudioError when that fails: before a picture of the artist depends on it.
@@ -166,7 +166,7 @@ def check(choice: Telling) -> str:
     Image.new("RGB", (8, 8)).save(plain, "PNG")
     again = "Ask whoever issued it for a certificate to sign documents or mail with, together with that of the issuer."
     try:
-        sign(plain, signed, "png", Origin.DRAWN, None, choice.replace(timestamp_url=""))
+        sign(plain, signed, "png", DigitalSourceType.GENERATED, None, choice.replace(timestamp_url=""))
     except StudioError:
         raise
     except Exception as e:

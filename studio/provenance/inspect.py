@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin, mp4_xmp, source_type
+from studio.imaging.xmp import DigitalSourceType, mp4_xmp, source_type
 from studio.provenance import credentials
 from studio.provenance.certificates import make_certificate, own_files
 from studio.provenance.credentials import Credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
-from studio.provenance.policy import Telling, choose, set_seal, telling
+from studio.provenance.policy import ProvenancePolicy, provenance_policy, save_policy, set_signer
 
 # First bytes -> form. A file is what its content says; endings lie.
 _FORMS = ((0, b"\x89PNG", "png"), (8, b"WEBP", "webp"), (0, b"\xff\xd8\xff", "jpeg"), (4, b"ftypqt", "mov"), (4, b"ftyp", "mp4"))
@@ -37,11 +37,11 @@ _SOURCES = {
     "screenCapture": "a capture of a screen",
 }
 _NO_MARK = "It carries no mark of where it came from. That proves nothing: screenshots and many web sites lose the marks of a picture."
-_AI = {o.value.rpartition("/")[2] for o in Origin} | {"algorithmicMedia", "compositeSynthetic"}
+_AI = {o.value.rpartition("/")[2] for o in DigitalSourceType} | {"algorithmicMedia", "compositeSynthetic"}
 
 
 @dataclass(frozen=True)
-class Tale:
+class ProvenanceReport:
     """What one file tells.
 
     name: of the file, fit to be shown.  source: IPTC's digital source type (the end of its address), '' = no mark.
@@ -97,10 +97,10 @@ class Tale:
             made = "; ".join(said) or "made"
             out.append(("Signed account", made[0].upper() + made[1:] + f", with {found.software}" * bool(found.software) + "."))
         if found.sources:
-            out.append(("Made from", "; ".join(shown(s, 80) for s in found.sources) + "."))
+            out.append(("Made from", "; ".join(printable(s, 80) for s in found.sources) + "."))
         data = found.facts.get("training_data")
         if isinstance(found.facts.get("model"), str):
-            out.append(("Model", shown(found.facts["model"], 80)))
+            out.append(("Model", printable(found.facts["model"], 80)))
         if isinstance(data, dict):
             consent = Consent.from_dict({"source": "", **data})
             words = [consent.sentence, f"{consent.licence}." * bool(consent.licence), consent.attribution]
@@ -108,10 +108,10 @@ class Tale:
         return out
 
 
-def tell(path: str | Path) -> Tale:
+def inspect_file(path: str | Path) -> ProvenanceReport:
     """What a PNG, WebP, JPEG, MP4 or MOV tells. Raises StudioError when it is none of these, or cannot be read."""
     path = Path(path)
-    name = shown(path.name, 80)
+    name = printable(path.name, 80)
     try:
         with open(path, "rb") as file:
             head = file.read(16)
@@ -131,16 +131,16 @@ def tell(path: str | Path) -> Tale:
         found = credentials.read_credentials(path, form)
     except StudioError as e:
         trouble = f"{e}"
-    return Tale(name, source_type(packet).rpartition("/")[2], recipe, found, trouble)
+    return ProvenanceReport(name, source_type(packet).rpartition("/")[2], recipe, found, trouble)
 
 
 def start(warn: Callable[[str], None]) -> None:
     """Have files signed from now on, when the settings say so.  warn: is told, once, when a file had to be saved unsigned."""
     credentials.warn_with(warn)
-    set_seal(credentials.seal)
+    set_signer(credentials.seal)
 
 
-def sign_with(choice: Telling) -> str:
+def sign_with(choice: ProvenancePolicy) -> str:
     """Keep a choice that signs files, once a signature with it has held -> the name in it.
 
     Without paths the studio's own certificate is used; one is made for the artist's name when there is none, or one for another name.
@@ -149,8 +149,8 @@ def sign_with(choice: Telling) -> str:
     if bool(choice.certificate) != bool(choice.key):
         raise StudioError("A certificate and its key belong together.", "Give the paths of both, or of neither.")
     choice = choice.replace(credentials=True, artist=" ".join(choice.artist.split()))
-    if not choice.certificate and not (choice.artist == telling().artist and all(p.is_file() for p in own_files())):
+    if not choice.certificate and not (choice.artist == provenance_policy().artist and all(p.is_file() for p in own_files())):
         make_certificate(choice.artist)
     signer = credentials.check(choice)
-    choose(choice)
+    save_policy(choice)
     return signer

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from studio.engine.image_recipe import ImageRecipe, recipe_from
-from studio.engine.recipe import Recipe, Transform, parsed, unpacked
+from studio.engine.recipe import Recipe, Transform, parse_json, unpack_link
 from studio.errors import StudioError
-from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, Origin, xmp
-from studio.provenance.policy import Told, sealed, telling
-from studio.provenance.source_pictures import find
+from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
+from studio.provenance.policy import MadeBy, provenance_policy, signed
+from studio.provenance.source_pictures import find_source
 from studio.settings import atomic_write
 
 _JSON_KEY = "gan-studio-recipe"
@@ -26,18 +26,24 @@ _MAX_WEBP_SIDE = 16383
 _MAX_FILE = 512 << 20
 
 
-def origin_of(told: Told) -> Origin:
+def origin_of(told: MadeBy) -> DigitalSourceType:
     """Whether it is drawn by a network, or changed by one."""
-    return told if isinstance(told, Origin) else Origin.CHANGED if isinstance(told, ImageRecipe) else Origin.DRAWN
+    return (
+        told
+        if isinstance(told, DigitalSourceType)
+        else DigitalSourceType.COMPOSITE
+        if isinstance(told, ImageRecipe)
+        else DigitalSourceType.GENERATED
+    )
 
 
-def packet(told: Told | None) -> str:
+def xmp_for(told: MadeBy | None) -> str:
     """XMP for a file; '' = no mark.  Of a recipe it has as much as the artist lets files tell."""
     if told is None:
         return ""
-    if isinstance(told, Origin) or not telling().recipe:
-        return xmp(origin_of(told))
-    return xmp(origin_of(told), told.model, told.to_link())
+    if isinstance(told, DigitalSourceType) or not provenance_policy().recipe:
+        return xmp_packet(origin_of(told))
+    return xmp_packet(origin_of(told), told.model, told.to_link())
 
 
 def _words(recipe: Recipe | ImageRecipe) -> str:
@@ -71,17 +77,17 @@ def _words_of_drawing(recipe: Recipe) -> list[str]:
     return parts
 
 
-def texts_of(told: Told) -> list[tuple[str, str]]:
+def png_texts(told: MadeBy) -> list[tuple[str, str]]:
     """What a PNG says of how it was made, as (key, text): as much as the artist lets files tell."""
-    if isinstance(told, Origin) or not telling().recipe:
-        return [(_WORDS_KEY, AI_WORDS), (PNG_XMP_KEY, packet(told))]
-    return [(_JSON_KEY, told.to_json()), (_WORDS_KEY, _words(told)), (PNG_XMP_KEY, packet(told))]
+    if isinstance(told, DigitalSourceType) or not provenance_policy().recipe:
+        return [(_WORDS_KEY, AI_WORDS), (PNG_XMP_KEY, xmp_for(told))]
+    return [(_JSON_KEY, told.to_json()), (_WORDS_KEY, _words(told)), (PNG_XMP_KEY, xmp_for(told))]
 
 
-def encode(picture: np.ndarray | Image.Image, told: Told | None, kind: str = "png", quality: int | None = None) -> bytes:
+def encode(picture: np.ndarray | Image.Image, told: MadeBy | None, kind: str = "png", quality: int | None = None) -> bytes:
     """uint8 (H, W, 3), or an image with its transparency and colour profile -> bytes of a PNG or WebP with mark and recipe inside.
 
-    told: the recipe; an Origin for the mark alone; None for a picture that no network made.
+    told: the recipe; an DigitalSourceType for the mark alone; None for a picture that no network made.
     kind: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
     Raises StudioError for another kind, or a WebP of more than 16383 px a side.
     """
@@ -89,30 +95,30 @@ def encode(picture: np.ndarray | Image.Image, told: Told | None, kind: str = "pn
     profile = image.info.get("icc_profile")
     if kind == "png":
         info = PngImagePlugin.PngInfo()
-        for key, text in texts_of(told) if told is not None else ():
+        for key, text in png_texts(told) if told is not None else ():
             info.add_itxt(key, text)
         image.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
     elif kind == "webp":
         if max(image.size) > _MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        image.save(buffer, "WEBP", xmp=packet(told).encode(), icc_profile=profile, **options)
+        image.save(buffer, "WEBP", xmp=xmp_for(told).encode(), icc_profile=profile, **options)
     else:
         raise StudioError(f"Pictures cannot be saved as '{kind}'.", "Choose png or webp.")
     return buffer.getvalue()
 
 
-def encode_to_keep(picture: np.ndarray | Image.Image, told: Told, kind: str = "png") -> bytes:
+def encode_to_keep(picture: np.ndarray | Image.Image, told: MadeBy, kind: str = "png") -> bytes:
     """As `encode`, for a file that leaves the studio: signed, when the artist wants that."""
-    return sealed(encode(picture, told, kind), kind, told, parent_of(told))
+    return signed(encode(picture, told, kind), kind, told, parent_of(told))
 
 
-def parent_of(told: Told) -> Path | None:
+def parent_of(told: MadeBy) -> Path | None:
     """The kept file of the picture that another was made from; None when there is none."""
-    return find(told.source) if isinstance(told, ImageRecipe) else None
+    return find_source(told.source) if isinstance(told, ImageRecipe) else None
 
 
-def save_picture(picture: np.ndarray | Image.Image, told: Told, path: str | Path) -> Path:
+def save_picture(picture: np.ndarray | Image.Image, told: MadeBy, path: str | Path) -> Path:
     """Write a .png or .webp; it appears whole or not at all. Raises StudioError for another ending or a full disk."""
     path = Path(path).expanduser()
     data = encode_to_keep(picture, told, path.suffix.lower().lstrip("."))
@@ -147,7 +153,7 @@ def read_recipe(source: str | Path | bytes | Image.Image, kind: type | None = No
 
     kind: Recipe or ImageRecipe, when only that one is of use.  Raises StudioError when there is none, or one of the other kind.
     """
-    recipe = recipe_from(parsed(_recipe_text(_read_texts(source))))
+    recipe = recipe_from(parse_json(_recipe_text(_read_texts(source))))
     if kind is Recipe and isinstance(recipe, ImageRecipe):
         raise StudioError("This picture was made from another one, not from a seed.", f"It belongs to the verb '{recipe.verb}'.")
     if kind is ImageRecipe and isinstance(recipe, Recipe):
@@ -176,7 +182,7 @@ def _recipe_text(texts: dict) -> str | bytes:
 
 def recipe_in(packet: str) -> Recipe | ImageRecipe:
     """The recipe inside an XMP packet. Raises StudioError when there is none."""
-    return recipe_from(parsed(_recipe_text_in(packet)))
+    return recipe_from(parse_json(_recipe_text_in(packet)))
 
 
 def _recipe_text_in(packet: str) -> str | bytes:
@@ -185,4 +191,4 @@ def _recipe_text_in(packet: str) -> str | bytes:
     if not found:
         hint = "Drop a picture that was saved by the studio, not a copy that lost it, nor one that tells the mark of AI alone."
         raise StudioError("This picture has no recipe inside.", hint)
-    return unpacked(found[1])
+    return unpack_link(found[1])

@@ -19,7 +19,7 @@ import tomli_w
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin
+from studio.imaging.xmp import DigitalSourceType
 from studio.settings import atomic_file, atomic_write, fsync_path, get_settings
 
 if sys.version_info >= (3, 11):
@@ -31,11 +31,11 @@ EVERYTHING, MARK = "everything", "mark"
 _TABLE = "files"  # of settings.toml
 _log = logging.getLogger(__name__)
 
-Told = Recipe | ImageRecipe | Origin  # what a file was made by; an Origin is all that is known of a sheet or a walk
+MadeBy = Recipe | ImageRecipe | DigitalSourceType  # what a file was made by; an DigitalSourceType is all that is known of a sheet or a walk
 
 
 @dataclass(frozen=True)
-class Telling:
+class ProvenancePolicy:
     """What saved files tell.
 
     tells: 'everything' (the mark of AI, and the recipe) or 'mark' (the mark alone: no recipe, seed, or name of a source).
@@ -55,7 +55,7 @@ class Telling:
         """Whether files may tell the recipe."""
         return self.tells != MARK
 
-    def replace(self, **changes) -> "Telling":
+    def replace(self, **changes) -> "ProvenancePolicy":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
@@ -64,47 +64,47 @@ def _file() -> Path:
     return get_settings().home / "settings.toml"
 
 
-def telling() -> Telling:
+def provenance_policy() -> ProvenancePolicy:
     """The choice as it is now."""
     return _read()[0]
 
 
-def trouble() -> str:
+def policy_trouble() -> str:
     """A sentence on what is wrong with settings.toml, '' = nothing. Until it is mended, files tell the mark alone and are not signed."""
     return _read()[1]
 
 
-def _read() -> tuple[Telling, str]:
+def _read() -> tuple[ProvenancePolicy, str]:
     path = _file()
     try:
         stat = path.stat()
     except OSError:
-        return Telling(), ""
+        return ProvenancePolicy(), ""
     return _parsed(path, stat.st_mtime_ns, stat.st_size)
 
 
 @functools.lru_cache(maxsize=8)
-def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[Telling, str]:
+def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[ProvenancePolicy, str]:
     # Time and size are part of the key: a changed file is read anew, and told of once.
     note = f"The settings in {path} cannot be read ({{}}): saved files tell the mark of AI alone, and are not signed."
-    private = Telling(tells=MARK)  # what cannot be read may have been a wish for privacy
+    private = ProvenancePolicy(tells=MARK)  # what cannot be read may have been a wish for privacy
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get(_TABLE, {})
     except (OSError, ValueError) as e:
         _log.warning(note.format(e))
         return private, note.format(e)
-    fields = {f.name: type(f.default) for f in dataclasses.fields(Telling)}
+    fields = {f.name: type(f.default) for f in dataclasses.fields(ProvenancePolicy)}
     if not isinstance(table, dict) or any(name not in fields or type(value) is not fields[name] for name, value in table.items()):
         note = note.format(f"[{_TABLE}] has an odd value")
     elif table.get("tells", MARK) not in (EVERYTHING, MARK):
         note = note.format(f"[{_TABLE}] tells = {table['tells']!r:.40}")
     else:
-        return Telling(**table), ""
+        return ProvenancePolicy(**table), ""
     _log.warning(note)
     return private, note
 
 
-def choose(telling: Telling) -> None:
+def save_policy(policy: ProvenancePolicy) -> None:
     """Keep a choice in settings.toml; other tables of it stay. Raises StudioError when it cannot be written."""
     path = _file()
     try:
@@ -115,43 +115,43 @@ def choose(telling: Telling) -> None:
         tables = {}
         with contextlib.suppress(OSError):
             os.replace(path, path.with_name("settings.broken.toml"))
-    tables[_TABLE] = dataclasses.asdict(telling)
+    tables[_TABLE] = dataclasses.asdict(policy)
     try:
         atomic_write(path, tomli_w.dumps(tables).encode())
     except OSError as e:
         raise StudioError(f"The settings could not be kept: {e.strerror or e}.", "Free some space, then try again.") from None
 
 
-def stem_of(words: str) -> str:
+def file_stem(words: str) -> str:
     """Part of a file name that tells a seed or a source, or, when files are to tell the mark alone, a plain one."""
-    return words if telling().recipe else "picture"
+    return words if provenance_policy().recipe else "picture"
 
 
 # -- the seal --------------------------------------------------------------------------------------------------------
 
 # (file, new file, ending such as 'png', what made it, file it was made from) -> whether the new file was written: the old one, sealed.
-Seal = Callable[[BinaryIO, BinaryIO, str, Told, Path | None], bool]
-_seal: Seal | None = None
+Signer = Callable[[BinaryIO, BinaryIO, str, MadeBy, Path | None], bool]
+_seal: Signer | None = None
 
 
-def set_seal(seal: Seal | None) -> None:
+def set_signer(seal: Signer | None) -> None:
     """What signs files. It lives on a higher floor, which brings it here when the studio starts; None = nothing does."""
     global _seal
     _seal = seal
 
 
 def _wanted() -> bool:
-    return _seal is not None and telling().credentials
+    return _seal is not None and provenance_policy().credentials
 
 
-def sealed(data: bytes, kind: str, told: Told, parent: Path | None = None) -> bytes:
+def signed(data: bytes, kind: str, told: MadeBy, parent: Path | None = None) -> bytes:
     """A finished file in memory, sealed when the artist wants that.  kind: 'png', 'webp' or 'mp4'.  parent: what it was made from."""
     target = io.BytesIO()
     return target.getvalue() if _wanted() and _seal(io.BytesIO(data), target, kind, told, parent) else data
 
 
 @contextlib.contextmanager
-def sealed_file(path: Path, told: Told, parent: Path | None = None) -> Iterator[BinaryIO]:
+def signed_file(path: Path, told: MadeBy, parent: Path | None = None) -> Iterator[BinaryIO]:
     """As `atomic_file`: a new file to write, which takes the name `path` in the end; sealed before, when the artist wants that."""
     if not _wanted():
         with atomic_file(path) as file:
@@ -166,8 +166,8 @@ def sealed_file(path: Path, told: Told, parent: Path | None = None) -> Iterator[
                 _copy(plain, file)
 
 
-def seal_in_place(part: Path, kind: str, told: Told, parent: Path | None = None) -> None:
-    """Seal a file that nobody looks at yet, when the artist wants that."""
+def sign_in_place(part: Path, kind: str, told: MadeBy, parent: Path | None = None) -> None:
+    """Signer a file that nobody looks at yet, when the artist wants that."""
     if not _wanted():
         return
     new = part.with_name(f"{part.name}.{secrets.token_hex(4)}.part")

@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 _HASH = re.compile("[0-9a-f]{64}")
 
 
-def keep(path: str | Path, folder: Path | None = None) -> str:
+def keep_source(path: str | Path, folder: Path | None = None) -> str:
     """Copy a picture's file into the studio's home, if it is not there yet -> the SHA-256 of its bytes.
 
     folder: instead of that of the home.
@@ -46,7 +46,7 @@ def keep(path: str | Path, folder: Path | None = None) -> str:
             copy.flush()
             os.fsync(copy.fileno())
         name = digest.hexdigest()
-        if find(name, folder) is None:
+        if find_source(name, folder) is None:
             os.replace(part, folder / f"{name}.{ending}")
             fsync_path(folder)
     except OSError as e:
@@ -56,7 +56,7 @@ def keep(path: str | Path, folder: Path | None = None) -> str:
     return name
 
 
-def find(sha256: str, folder: Path | None = None) -> Path | None:
+def find_source(sha256: str, folder: Path | None = None) -> Path | None:
     """The kept file of this hash; None when there is none, or it is no hash.  folder: instead of that of the home."""
     if not _HASH.fullmatch(sha256):
         return None

@@ -1,22 +1,22 @@
 """Whether a model may be given to everyone by the press of a button."""
 
 from studio.datasets.rights import LICENSED, NONE, OWN
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.models.folder import ModelInfo
-from studio.models.rights import consent_of, from_elsewhere
+from studio.models.rights import consent_of, is_imported
 
 _NO_LICENCE = {"all rights reserved", "none", "other", "proprietary", "unknown", "not stated", "unlicensed", "no licence", "no license"}
 _ASK = "Take the same pictures in again under Train and say whose they are; this model then knows it too."
 
 
-def may_share_publicly(info: ModelInfo, datasets: DataSets | None = None) -> tuple[bool, str]:
+def may_share_publicly(info: ModelInfo, datasets: DataSetStore | None = None) -> tuple[bool, str]:
     """(whether, why) in plain words; where it may not, with what to do.
 
     It may when all the pictures behind it are the artist's own or used with permission or under a licence, those behind the model
     that it began from included.  datasets: the store of image sets (default: the studio's own).
     """
     consent = consent_of(info, datasets)
-    trained_here = not from_elsewhere(info)
+    trained_here = not is_imported(info)
     if consent.answer == OWN:
         return True, "It learned from pictures that are your own work."
     if consent.answer == LICENSED and consent.licence.strip().casefold() not in _NO_LICENCE:

@@ -62,7 +62,7 @@ GOALS = [
 
 
 @dataclass(frozen=True)
-class Kind:
+class Method:
     """A choice on the page "What to make".
 
     objective, optimizer: overrides of the plan's parts.  small, large: overrides of the network on a CPU and on a card.
@@ -143,15 +143,15 @@ _UNET = dict(
 # presets_upscale.py.
 _ENLARGE = dict(family="srvgg", goal="upscale", factors=(2, 3, 4), sides=())
 
-KINDS = [
-    Kind(
+METHODS = [
+    Method(
         "stylegan2",
         "StyleGAN2",
         "the all-rounder: sharp pictures, smooth walks and style mixing; pick it when in doubt and you have thousands of pictures.",
         "stylegan2",
         small=_STYLE,
     ),
-    Kind(
+    Method(
         "projected",
         "StyleGAN2 for few pictures",
         "judged by a network that already knows what things look like (projected GAN); pick it for a few dozen to a few thousand pictures.",
@@ -160,7 +160,7 @@ KINDS = [
         dict(lr_g=0.002, lr_d=0.002),
         _STYLE,
     ),
-    Kind(
+    Method(
         "stylegan",
         "StyleGAN",
         "the forerunner, which grows from small pictures to large ones; pick it for its softer, painterly look.",
@@ -168,7 +168,7 @@ KINDS = [
         small=_STYLE,
         grows=True,
     ),
-    Kind(
+    Method(
         "biggan",
         "BigGAN",
         "made for many kinds of things at once; pick it when your pictures are in classes that differ a lot.",
@@ -179,7 +179,7 @@ KINDS = [
         dict(ch=64, n_stats=11),
         (32, 64, 128, 256, 512),
     ),
-    Kind(
+    Method(
         "dcgan",
         "DCGAN",
         "small, quick and simple; pick it for a first try, or for little pictures on a slow machine.",
@@ -190,7 +190,7 @@ KINDS = [
         {},
         _DC_SIDES,
     ),
-    Kind(
+    Method(
         "hinge",
         "DCGAN with hinge loss",
         "a steadier DCGAN whose judge is kept calm (spectral norm); pick it when a plain DCGAN swings back and forth.",
@@ -201,7 +201,7 @@ KINDS = [
         dict(d_norm="spectral"),
         _DC_SIDES,
     ),
-    Kind(
+    Method(
         "lsgan",
         "LSGAN",
         "a DCGAN that aims at targets instead of yes or no (least squares); pick it when a DCGAN stops learning early.",
@@ -212,7 +212,7 @@ KINDS = [
         {},
         _DC_SIDES,
     ),
-    Kind(
+    Method(
         "wgan-gp",
         "WGAN-GP",
         "its judge measures a distance that tells how training goes; pick it for steady learning without surprises, and for variety in small pictures.",
@@ -223,7 +223,7 @@ KINDS = [
         dict(d_norm="layer"),
         _DC_SIDES,
     ),
-    Kind(
+    Method(
         "wgan",
         "WGAN",
         "the older form of WGAN-GP, slower to learn; pick it to compare.",
@@ -235,7 +235,7 @@ KINDS = [
         dict(d_norm="none"),
         _DC_SIDES,
     ),
-    Kind(
+    Method(
         "cgan",
         "cGAN",
         "a DCGAN that is told the class of each picture; pick it for small pictures in clear classes.",
@@ -247,7 +247,7 @@ KINDS = [
         _DC_SIDES,
         classes="must",
     ),
-    Kind(
+    Method(
         "gan",
         "GAN",
         "where it all began, without any sense of neighbourhood; pick it to see how far the others have come.",
@@ -258,7 +258,7 @@ KINDS = [
         {},
         (32, 64),
     ),
-    Kind(
+    Method(
         "cyclegan",
         "CycleGAN",
         "learns both ways at once, there and back; pick it for colours, textures and styles, and when you want the way back too.",
@@ -270,7 +270,7 @@ KINDS = [
         **_RESNET,
         **_TRANSLATE,
     ),
-    Kind(
+    Method(
         "cut",
         "CUT",
         "learns one way only, in half the time, and dares to change shapes a little more; pick it for a first try.",
@@ -282,7 +282,7 @@ KINDS = [
         **_RESNET,
         **_TRANSLATE,
     ),
-    Kind(
+    Method(
         "pix2pix",
         "pix2pix",
         "holds each picture against its partner, so that little time and some hundred pairs are enough.",
@@ -292,7 +292,7 @@ KINDS = [
         **_UNET,
         **_TRANSLATE,
     ),
-    Kind(
+    Method(
         "colourise",
         "pix2pix, to colour in",
         "holds the colours it chose for a picture made grey against the real ones.",
@@ -302,7 +302,7 @@ KINDS = [
         **_UNET,
         **_TRANSLATE,
     ),
-    Kind(
+    Method(
         "lineart",
         "pix2pix, to fill line art",
         "holds what it painted into the outlines of a picture against the picture itself.",
@@ -312,20 +312,20 @@ KINDS = [
         **_UNET,
         **_TRANSLATE,
     ),
-    Kind(
+    Method(
         "faithful",
         "Faithful",
         "stays true to the picture and makes nothing up; soft where it cannot know (by pixels alone). Pick it when in doubt.",
         **_ENLARGE,
     ),
-    Kind(
+    Method(
         "sharp",
         "Sharp",
         "draws lines and textures anew, sharp and sometimes wrong (perceptual loss and a judge); pick it for prints, and for fun.",
         held="lambda_adversarial",
         **_ENLARGE,
     ),
-    Kind(
+    Method(
         "mend",
         "Sharp, and mends",
         "as sharp, and made for worn pictures: blur, noise, JPEG (Real-ESRGAN); pick it for scans and what lay in the web for long.",
@@ -343,15 +343,15 @@ def get_goal(name: str) -> Goal:
     raise StudioError(f"There is no goal called '{name}'.", f"Choose one of: {', '.join(g.name for g in GOALS)}.")
 
 
-def get_kind(name: str) -> Kind:
+def get_method(name: str) -> Method:
     """The kind called `name`. Raises StudioError when there is none."""
-    for kind in KINDS:
+    for kind in METHODS:
         if kind.name == name:
             return kind
-    raise StudioError(f"There is no kind of model called '{name}'.", f"Choose one of: {', '.join(k.name for k in KINDS)}.")
+    raise StudioError(f"There is no kind of model called '{name}'.", f"Choose one of: {', '.join(k.name for k in METHODS)}.")
 
 
-def fits(kind: Kind, config: Any) -> bool:
+def method_fits(kind: Method, config: Any) -> bool:
     """Whether a model with these hyper-parameters of the kind's family can be begun from."""
     if any(getattr(config, name) != value for name, value in kind.network.items()):
         return False

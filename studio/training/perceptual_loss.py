@@ -16,7 +16,7 @@ from studio.errors import StudioError
 from studio.metrics.features import load_efficientnet
 from studio.metrics.weights import fetch, kept_at
 
-KINDS = {
+FEATURE_NETWORKS = {
     "auto": "VGG19 when its weights are there, EfficientNet-Lite0 otherwise",
     "vgg19": "VGG19, its last convolution before the activation (ESRGAN)",
     "vgg19_after": "VGG19, its last convolution after the activation (SRGAN)",
@@ -30,8 +30,8 @@ _STAGES = 3  # of EfficientNet: maps at a half, a quarter and an eighth of the s
 
 def choose(kind: str) -> str:
     """'auto' made definite. Raises StudioError for a kind that there is not."""
-    if kind not in KINDS:
-        raise StudioError(f"There is no perceptual loss '{kind}'.", f"Choose one of: {', '.join(KINDS)}.")
+    if kind not in FEATURE_NETWORKS:
+        raise StudioError(f"There is no perceptual loss '{kind}'.", f"Choose one of: {', '.join(FEATURE_NETWORKS)}.")
     if kind != "auto":
         return kind
     return "vgg19" if kept_at(VGG19[0]).is_file() else "efficientnet"

@@ -70,7 +70,7 @@ def pictures_at_once(plan: Plan, processes: int) -> int:
     return micro
 
 
-def check(plan: Plan, config, processes: int = 1) -> None:
+def check_plan(plan: Plan, config, processes: int = 1) -> None:
     """Raises StudioError when the parts of the plan do not go together.
 
     config: of the family, see `family_config`.

@@ -9,7 +9,7 @@ from typing import Any
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.growth import Growth
-from studio.training.methods import Kind, get_kind
+from studio.training.methods import Method, get_method
 from studio.training.plan import Augment, Budget, Data, Objective, Optimizer, Plan
 
 FEW = 5_000  # pictures below which the discriminator learns them by heart without augmentation (Karras 2020, "ADA", Fig. 1)
@@ -34,7 +34,7 @@ PRESETS = [
 _CARD = 4  # a graphics card shows so many times more in the time of an artist's patience
 
 
-def kind_for(pictures: int) -> str:
+def method_for(pictures: int) -> str:
     """Name of the kind that suits so many pictures.
 
     On 200 paintings at 64 px, beginning from a model of other drawings, KID after ten minutes of one core was 0.42 with
@@ -60,7 +60,7 @@ def preset(name: str, base: str = "", *, pictures: int, resolution: int, device:
     chosen = next((p for p in PRESETS if p.name == name), None)
     if chosen is None:
         raise StudioError(f"There is no preset '{name}'.", f"Choose {', '.join(p.name for p in PRESETS)}.")
-    what = get_kind(kind)
+    what = get_method(kind)
     if what.upscales:
         raise StudioError(f"{what.title} makes pictures larger.", "Its plans are made by presets_upscale.preset_upscale.")
     if resolution not in what.sides:
@@ -119,7 +119,7 @@ def learning_classes(plan: Plan) -> Plan:
     )
 
 
-def _translation(what: Kind, base: str, resolution: int, on_card: bool, kimg: float) -> Plan:
+def _translation(what: Method, base: str, resolution: int, on_card: bool, kimg: float) -> Plan:
     net = [name for side, name in what.nets if side <= resolution][-1]
     network = dict(net=net, **what.network, **(what.large if on_card else what.small))
     batch = what.optimizer["batch"]
@@ -141,7 +141,7 @@ def _translation(what: Kind, base: str, resolution: int, on_card: bool, kimg: fl
     )
 
 
-def seconds(plan: Plan, kind: str, threads: int, quick_halves: bool, base: Mapping[str, Any] | None = None) -> float | None:
+def estimate_seconds(plan: Plan, kind: str, threads: int, quick_halves: bool, base: Mapping[str, Any] | None = None) -> float | None:
     """About how long the plan takes on a CPU; None for kinds whose pace is not known.
 
     The pace of a kind is that of one core of a server of 2024, with 32 channels at 128 px in bfloat16, sheets and measuring included. Work
@@ -150,7 +150,7 @@ def seconds(plan: Plan, kind: str, threads: int, quick_halves: bool, base: Mappi
     threads: of the processor.  quick_halves: whether it multiplies bfloat16 faster; without that a ResNet takes 40 % longer, a U-Net 10 %.
     base: hyper-parameters of the model it begins from.
     """
-    pace = get_kind(kind).pace
+    pace = get_method(kind).pace
     if not pace:
         return None
     config = get_family(plan.family).config(**{**(base or plan.network), "resolution": plan.data.resolution})

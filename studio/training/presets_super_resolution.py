@@ -7,11 +7,11 @@ from typing import Any
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.methods import KINDS
+from studio.training.methods import METHODS
 from studio.training.plan import Budget, Data, Objective, Optimizer, Plan
 from studio.training.presets import PRESETS
 
-STYLES = tuple(kind.name for kind in KINDS if kind.upscales)
+STYLES = tuple(kind.name for kind in METHODS if kind.upscales)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def preset_upscale(
     )
 
 
-def seconds_upscale(plan: Plan, threads: int, base: Mapping[str, Any] | None = None) -> float | None:
+def estimate_seconds_upscale(plan: Plan, threads: int, base: Mapping[str, Any] | None = None) -> float | None:
     """About how long the plan takes on a CPU; None for families whose pace is not known.
 
     The network's work goes with the pixels of the small patches and nearly with the square of the channels, all else with the pixels of

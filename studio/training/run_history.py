@@ -43,7 +43,7 @@ class Snapshot:
     judged: bool = False
 
 
-class Watch:
+class RunHistory:
     """The events of `run_dir`, read on at each `refresh`.
 
     A run that goes on from an earlier state cuts its file back to there; what was read beyond it is forgotten too.
@@ -56,7 +56,7 @@ class Watch:
     def _forget(self) -> None:
         self._offset, self._tail, self.events = 0, b"", []
 
-    def refresh(self) -> "Watch":
+    def refresh(self) -> "RunHistory":
         """Read what is new. Returns itself."""
         path = self.run_dir / "events.jsonl"
         try:

@@ -16,26 +16,26 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from PIL import Image
 
-from studio.datasets.full_size import WholePictures
+from studio.datasets.full_size import FullSizeImages
 from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
 from studio.imaging.crop import parse_colour
 from studio.imaging.pixels import to_uint8
-from studio.imaging.xmp import Origin, xmp
+from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.metrics.kid_meter import KidMeter
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
-from studio.models.rights import consent_words, of_sets, to_extra
+from studio.models.rights import consent_sentences, of_sets, to_extra
 from studio.networks import get_family
 from studio.settings import atomic_write, ensure_room, get_settings
-from studio.training.data.patches import PatchBatch, Patches
-from studio.training.data.translation import SideBatch, Sides
+from studio.training.data.patches import PatchBatch, PatchData
+from studio.training.data.translation import TranslationBatch, TranslationData
 from studio.training.events import EventLog
 from studio.training.objectives import objective_of
 from studio.training.objectives.adversarial import Batch
 from studio.training.plan import Plan
-from studio.training.plan_checks import check, choose_precision, family_config, pictures_at_once
+from studio.training.plan_checks import check_plan, choose_precision, family_config, pictures_at_once
 from studio.training.randomness import DataOrder, generator
 
 _STATE_FORMAT = 1
@@ -93,7 +93,7 @@ class _Run:
         self.main = accelerator.is_main_process
 
         base = self._base(plan)
-        check(plan, family_config(plan, base), accelerator.num_processes)
+        check_plan(plan, family_config(plan, base), accelerator.num_processes)
         self.upscales, translates = get_family(plan.family).upscale, get_family(plan.family).translate
         self.images = _open_images(plan, plan.data.path, "hash")
         self.images_b = _open_images(plan, plan.data.path_b, "hash_b") if plan.data.path_b else None
@@ -115,11 +115,11 @@ class _Run:
         kind = objective_of(self.plan)
         self.objective = kind(self.plan, self.config, counts, accelerator, self.precision)
         # What comes in twos: both sides of a translation, or patches small and large.
-        self.sides: Sides | Patches | None = None
+        self.sides: TranslationData | PatchData | None = None
         if translates:
-            self.sides = Sides(self.plan, self.config, self.images, self.images_b, kind.paired, accelerator.device)
+            self.sides = TranslationData(self.plan, self.config, self.images, self.images_b, kind.paired, accelerator.device)
         elif self.upscales:
-            self.sides = Patches(self.plan, self.config, self.images, self.objective.G.multiple, accelerator.device)
+            self.sides = PatchData(self.plan, self.config, self.images, self.objective.G.multiple, accelerator.device)
         self.order = DataOrder(len(self.images), plan.seed)
         self.micro = pictures_at_once(self.plan, accelerator.num_processes)
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
@@ -272,7 +272,7 @@ class _Run:
         every = kimg * 1000
         return self.images_seen // every > (self.images_seen - self.plan.pictures_a_step) // every
 
-    def _batches(self) -> list[list[Batch | SideBatch | PatchBatch]]:
+    def _batches(self) -> list[list[Batch | TranslationBatch | PatchBatch]]:
         """For each turn of the discriminator this process's micro-batches of real pictures. Which pictures, and which are
         flipped, hangs on the step and the place in it alone."""
         plan, process = self.plan, self.accelerator.process_index
@@ -281,7 +281,7 @@ class _Run:
         starts = [k * turn + process * mine for k in range(plan.objective.n_critic)]
         return [[self._batch(index) for index in range(start, start + mine)] for start in starts]
 
-    def _batch(self, index: int) -> Batch | SideBatch | PatchBatch:
+    def _batch(self, index: int) -> Batch | TranslationBatch | PatchBatch:
         """Micro-batch `index` of the step."""
         plan = self.plan
         if self.sides:
@@ -338,7 +338,9 @@ class _Run:
             path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
             rows = self._answers() if self.sides else {}
             pictures = np.concatenate(list(rows.values())) if rows else self._pictures(_SHEET_SIDE**2)
-            atomic_write(path, _webp(_grid(pictures, _SHEET_SIDE), Origin.CHANGED if self.sides else Origin.DRAWN))
+            atomic_write(
+                path, _webp(_grid(pictures, _SHEET_SIDE), DigitalSourceType.COMPOSITE if self.sides else DigitalSourceType.GENERATED)
+            )
             self._tell("sample", path=str(path.relative_to(self.run_dir)), **({"rows": list(rows)} if rows else {}))
 
     def _answers(self) -> dict[str, np.ndarray]:
@@ -415,7 +417,7 @@ class _Run:
                 pictures=len(self.sides if self.upscales else self.images),
                 data_hash=self.images.hash,
                 other=(len(self.images_b), self.images_b.hash) if self.images_b else None,
-                consent=consent_words(self.data_consent),
+                consent=consent_sentences(self.data_consent),
             ),
             thumbnail=Image.fromarray(self._thumbnail()),
             plan=shared.to_toml(),
@@ -426,11 +428,11 @@ class _Run:
         self._tell("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
 
 
-def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet | WholePictures:
+def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet | FullSizeImages:
     """One of the plan's sets of pictures, held against its hash."""
     size, wanted, ground = plan.data.load_size or plan.data.resolution, getattr(plan.data, hash_name), parse_colour(plan.data.ground)
     if get_family(plan.family).upscale:
-        images = WholePictures.open(path, get_settings().cache, ground=ground)
+        images = FullSizeImages.open(path, get_settings().cache, ground=ground)
     else:
         images = ImageSet.open(path, size, get_settings().cache, ground=ground, crop=plan.data.crop)
     if wanted and wanted != images.hash:
@@ -451,10 +453,10 @@ def _grid(pictures: np.ndarray, columns: int) -> np.ndarray:
     return pictures.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
 
 
-def _webp(picture: np.ndarray, origin: Origin | None = None) -> bytes:
+def _webp(picture: np.ndarray, origin: DigitalSourceType | None = None) -> bytes:
     """origin: the mark it carries; None = no network made it."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "WEBP", lossless=True, xmp=xmp(origin).encode() if origin else b"")
+    Image.fromarray(picture).save(buffer, "WEBP", lossless=True, xmp=xmp_packet(origin).encode() if origin else b"")
     return buffer.getvalue()
 
 

@@ -14,21 +14,21 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
-from studio.engine.zero_gpu import engine_here
+from studio.engine.zero_gpu import make_engine
 from studio.gallery.gallery import Gallery
-from studio.jobs.launchers.here import launcher_here
+from studio.jobs.launchers.here import make_launcher
 from studio.jobs.supervisor import Supervisor
-from studio.jobs.throttle import Courtesy
-from studio.models.manage import empty_bin
+from studio.jobs.throttle import Throttle
+from studio.models.manage import empty_trash
 from studio.provenance.inspect import start as start_marks
 from studio.provenance.metadata import save_picture
 from studio.settings import can_write, get_settings, scratch, start_log
 from studio.ui.access.arrival import arrive
 from studio.ui.access.login import Login, read_accounts
-from studio.ui.access.middleware import Guard
+from studio.ui.access.middleware import VisitorMiddleware
 from studio.ui.access.serving import TABS, Serving, others_may_come, strangers_may_come
 from studio.ui.access.visitors import DAY, MOST_BYTES, Visitors
 from studio.ui.classes.tab import ClassesTab
@@ -38,7 +38,7 @@ from studio.ui.gallery.tab import GalleryTab
 from studio.ui.mix.tab import MixTab
 from studio.ui.models.tab import ModelsTab
 from studio.ui.session import Session
-from studio.ui.share.tab import SharePage
+from studio.ui.share.tab import ShareTab
 from studio.ui.tabs import entrances, join, openings
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
 from studio.ui.train.tab import TrainTab
@@ -97,15 +97,15 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
             make = {
                 "explore": lambda: ExploreTab(engine, session),
                 "mix": lambda: MixTab(engine, session, built.get("explore"), tabs),
-                "classes": lambda: ClassesTab(engine, session, None if serving.visitors else DataSets()),
+                "classes": lambda: ClassesTab(engine, session, None if serving.visitors else DataSetStore()),
                 "translate": lambda: TranslateTab(engine, session),
                 "upscale": lambda: UpscaleTab(engine, session),
                 "gallery": lambda: GalleryTab(engine, session, gallery_of),
-                "train": lambda: TrainTab(engine, session, tabs, supervisor, DataSets(), openings(built)),
+                "train": lambda: TrainTab(engine, session, tabs, supervisor, DataSetStore(), openings(built)),
                 "models": lambda: ModelsTab(
                     engine, session, tabs, openings(built), supervisor.jobs if supervisor else list, serving.editable
                 ),
-                "share": lambda: SharePage(engine, session),
+                "share": lambda: ShareTab(engine, session),
             }
             pages = {}
             for id in serving.shown:
@@ -187,13 +187,13 @@ def launch(
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     start_marks(gr.Warning)
     visitors = _visitors() if serving.visitors else None
-    engine = engine_here(device, Courtesy(get_settings().home).mark)
+    engine = make_engine(device, Throttle(get_settings().home).mark)
     if serving.editable:
-        empty_bin(engine.library)
+        empty_trash(engine.library)
     supervisor = None
     try:
         if serving.training:
-            launcher = launcher_here()
+            launcher = make_launcher()
             supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
         app = build(engine, supervisor, serving, visitors)
         app.queue(max_size=serving.queue_size, default_concurrency_limit=serving.concurrency)
@@ -235,7 +235,7 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> 
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # a browser that several people use would keep what one of them did
     guarded: dict[str, Any] = {}
     if visitors is not None:
-        guarded = {"middleware": [Middleware(Guard, visitors=visitors)]}
+        guarded = {"middleware": [Middleware(VisitorMiddleware, visitors=visitors)]}
     said = io.StringIO()
     with contextlib.redirect_stdout(said) if share else contextlib.nullcontext():  # Gradio's words on the link; ours follow
         _, url, public = app.launch(

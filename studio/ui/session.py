@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studio.engine.recipe import Edit, Recipe
 from studio.errors import StudioError
-from studio.latents.mixing import bands
+from studio.latents.mixing import layer_ranges
 from studio.settings import ensure_writable, get_settings
 
 _HISTORY = 500
@@ -17,7 +17,7 @@ PAD_REACH = 2.0  # standard deviations from the middle of the pad to its edge
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """Where a visitor's files are kept: the studio's home, or, of a guest, a folder that goes with the visit.
 
     folder: what is in the two below.
@@ -71,7 +71,7 @@ class Session:
     mix_cells: list[Recipe | None] = field(default_factory=list)
     mixer: Recipe | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    place: Place = field(default_factory=lambda: Place(get_settings().home))
+    place: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
 
     def open(self) -> Recipe:
         """The recipe. Raises StudioError when there is none yet."""
@@ -135,4 +135,4 @@ LAYER_CHOICES = ("Everything", "Coarse: pose, shape", "Middle: features", "Fine:
 def chosen_layers(choice: str, num_ws: int) -> tuple[int, int] | None:
     """The rows that a choice of the radio stands for; None = all."""
     name = choice.split(":")[0].strip().lower()
-    return bands(num_ws).get(name)
+    return layer_ranges(num_ws).get(name)

@@ -19,7 +19,7 @@ import torch
 
 from studio.engine.engine import Engine
 from studio.engine.recipe import Edit, Recipe, SeedWeight
-from studio.latents.mixing import bands
+from studio.latents.mixing import layer_ranges
 from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.generative.stylegan2 import Generator, StyleGAN2Config
@@ -76,7 +76,7 @@ def measure(engine: Engine, id: str) -> None:
 
         return milliseconds(run)
 
-    ratios = {name: edit(layers) / full for name, layers in bands(model.num_ws).items()}
+    ratios = {name: edit(layers) / full for name, layers in layer_ranges(model.num_ws).items()}
     last = edit((model.num_ws - 1, model.num_ws)) / full
     for batch in BATCHES:
         if batch > 1 and full * batch > _LONGEST:

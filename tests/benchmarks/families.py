@@ -15,17 +15,17 @@ from PIL import Image
 
 from studio.models.folder import build_network, open_folder
 from studio.training.growth import Growth
-from studio.training.methods import KINDS, get_kind
+from studio.training.methods import METHODS, get_method
 from studio.training.plan import Budget, Plan
 from studio.training.presets import learning_classes, preset
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 
 
 def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
     """The preset's plan for many pictures on a CPU, with another length: the same networks on a card."""
     plan = preset("standard", pictures=12_000, resolution=64, device="cpu", kind=kind)
-    if get_kind(kind).grows:
+    if get_method(kind).grows:
         part = 0.6 * kimg / 6
         plan = dataclasses.replace(plan, growth=Growth(start=8, fade_kimg=part, stable_kimg=part))
     budget = Budget(kimg=kimg, log_kimg=1, sample_kimg=kimg, snapshot_kimg=kimg, state_kimg=max(10, kimg / 10), metric_images=2000)
@@ -35,7 +35,7 @@ def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
 
 def main() -> None:
     """Train each, then print its row."""
-    kinds = [k.name for k in KINDS if k.draws]
+    kinds = [k.name for k in METHODS if k.draws]
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.families", description="Kinds of models compared.")
     parser.add_argument("pictures", help="a folder or zip of pictures")
     parser.add_argument("out", type=Path, help="a folder for the runs")
@@ -52,11 +52,11 @@ def main() -> None:
         wish = lambda end=end: "finish" if clock() > end else False  # noqa: E731
         device = "cpu" if args.device == "cpu" else None
         snapshot = train(plan_of(name, args.pictures, args.kimg), run_dir, should_stop=wish, clock=clock, device=device)
-        watch = Watch(run_dir).refresh()
+        watch = RunHistory(run_dir).refresh()
         Image.open(watch.samples[-1].path).crop((0, 0, 512, 256)).save(run_dir / "sheet.webp", lossless=True)
         size = sum(p.numel() for p in build_network(open_folder(snapshot)).parameters())
         spent = (watch.curves["hours"][-1][1]) * 60
-        print(f"| {get_kind(name).title} | {size:,} | {watch.kimg * 1000:,.0f} | {spent:.1f} | {watch.snapshots[-1].kid:.3f} |", flush=True)
+        print(f"| {get_method(name).title} | {size:,} | {watch.kimg * 1000:,.0f} | {spent:.1f} | {watch.snapshots[-1].kid:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

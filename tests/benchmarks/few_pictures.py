@@ -13,7 +13,7 @@ import torch
 
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.presets import preset
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 def report(name: str, run_dir: Path) -> None:
     """One way's KID by pictures and by minutes."""
-    watch = Watch(run_dir).refresh()
+    watch = RunHistory(run_dir).refresh()
     seconds = {round(kimg, 3): hours * 3600 for kimg, hours in watch.curves["hours"]}
     print(f"\n{name}: {watch.speed:.1f} pictures/s")
     for moment in watch.snapshots:

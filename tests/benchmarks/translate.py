@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
-from studio.inference.translation import translate_picture, usual_tile
+from studio.inference.translation import default_tile_size, translate_picture
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
@@ -75,7 +75,7 @@ def main() -> None:
 def measure(engine: Engine, name: str, network: Generator, side: int) -> None:
     """Print a line."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
-    tile, (net, ngf) = usual_tile(engine.device), NETWORKS[name]
+    tile, (net, ngf) = default_tile_size(engine.device), NETWORKS[name]
     dtype = torch.bfloat16 if engine.device.type == "cuda" and engine.precision == "bf16" else torch.float32
     with torch.autocast(engine.device.type, dtype=dtype, enabled=dtype != torch.float32):
         whole = milliseconds(lambda: translate_picture(network, image, "AtoB"))

@@ -26,7 +26,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import get_family
-from studio.outputs.upscaled_picture import Enlargement, enlarge, open_original
+from studio.outputs.upscaled_picture import UpscaledPicture, open_upscale_source, upscale_to_disk
 from studio.ui.components.compare import VIEW, compare_html
 from tests.benchmarks.any_size import peak
 from tests.benchmarks.engine import milliseconds
@@ -63,8 +63,8 @@ def run(folder: Path, side: int, device: str | None) -> None:
     print(json.dumps(told))
 
 
-def _as_in_the_tab(engine: Engine, path: Path) -> Enlargement:
-    result = enlarge(engine, _RECIPE, open_original(path))
+def _as_in_the_tab(engine: Engine, path: Path) -> UpscaledPicture:
+    result = upscale_to_disk(engine, _RECIPE, open_upscale_source(path))
     compare_html(*result.views(VIEW), "benchmark")
     result.window(0.5, 0.5, 480, 300)
     return result

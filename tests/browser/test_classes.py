@@ -119,15 +119,15 @@ def test_a_set_is_exported(page, tmp_path):
 
 
 def test_a_set_of_ones_own_is_filled_up(page, home, tmp_path):
-    from studio.datasets.store import DataSets
+    from studio.datasets.store import DataSetStore
 
     rng = np.random.default_rng(0)
     for kind, count in (("Kind 1", 4), ("kind 2", 1), ("newts", 2)):
         (tmp_path / "mine" / kind).mkdir(parents=True)
         for i in range(count):
             Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path / "mine" / kind / f"{i}.png")
-    store = DataSets(home / "datasets")
-    store.add(store.take_in([tmp_path / "mine"], owned=True, title="Mine"))
+    store = DataSetStore(home / "datasets")
+    store.add(store.ingest([tmp_path / "mine"], owned=True, title="Mine"))
     open_classes(page)
     page.get_by_label("Fill up what one of my image sets lacks").click()
     page.wait_for_selector("#classes-advice:has-text('To be made: 3 kind 2.')")

@@ -15,7 +15,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import ClassWeight, Mix, Recipe, SeedWeight
 from studio.outputs.clips import save_clip
 from studio.provenance.metadata import read_recipe, save_picture
-from studio.provenance.source_pictures import keep
+from studio.provenance.source_pictures import keep_source
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, same, save_translator
 from tests.conftest import save_tiny
@@ -219,7 +219,7 @@ def test_a_translated_picture_opens_in_translate_as_it_was(page, outputs, home, 
     picture(4).save(tmp_path / "mine.png")
     recipe = ImageRecipe("ink", direction="BtoA", strength=0.57, keep_colour=True, repeat=2)
     os.environ["STUDIO_HOME"] = str(home)
-    recipe = studio[1].stamped(recipe.replace(source=keep(tmp_path / "mine.png")))
+    recipe = studio[1].stamped(recipe.replace(source=keep_source(tmp_path / "mine.png")))
     result = studio[1].translate(recipe, picture(4))
     save_picture(result, recipe, outputs / "translate" / "mine-ink-x.png")
     open_gallery(page, 5)

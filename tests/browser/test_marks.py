@@ -7,9 +7,9 @@ import gradio as gr
 import pytest
 
 from studio.errors import StudioError
-from studio.provenance.inspect import tell
+from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
-from studio.provenance.policy import Telling, choose, telling
+from studio.provenance.policy import ProvenancePolicy, provenance_policy, save_policy
 from studio.ui.share.provenance_section import MarksPage
 
 pytestmark = pytest.mark.browser
@@ -58,7 +58,7 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     page.check("#marks-signed input")
     page.click("#marks-begin")
     page.wait_for_selector(".toast-body >> text=The name for the signature is missing")
-    assert telling() == Telling()
+    assert provenance_policy() == ProvenancePolicy()
     page.fill("#marks-artist input, #marks-artist textarea", "Anna <b>Grün</b>")
     page.click("#marks-begin")
     page.wait_for_selector("#marks-state >> text=Files are signed as Anna <b>Grün</b>.")
@@ -89,15 +89,15 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     assert page.locator("#marks-signed input").is_checked()
     page.uncheck("#marks-signed input")
     page.wait_for_selector("#marks-state", state="hidden")
-    assert not telling().credentials
-    assert telling().tells == "mark"
-    choose(Telling())
+    assert not provenance_policy().credentials
+    assert provenance_policy().tells == "mark"
+    save_policy(ProvenancePolicy())
 
 
 def test_what_is_shown_can_be_saved_from_the_page_with_its_mark(page, tmp_path):
     url = page.locator("#explore-stage img").get_attribute("src")
     (tmp_path / "p.webp").write_bytes(base64.b64decode(url.partition(",")[2]))
-    assert tell(tmp_path / "p.webp").by_ai
+    assert inspect_file(tmp_path / "p.webp").by_ai
 
 
 def test_it_fits_a_phone(phone):

@@ -12,7 +12,7 @@ import torch
 from studio.engine.recipe import Recipe
 from studio.models import manage
 from studio.models.acquire import add
-from studio.models.acquire.catalogue import Known
+from studio.models.acquire.catalogue import CatalogueModel
 from studio.models.folder import open_folder, save_folder
 from tests.browser.test_studio import pixels, toast
 from tests.browser.test_translate import download
@@ -154,7 +154,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon (copy)")')
     page.wait_for_selector("#models-undo-box", state="hidden")
     assert open_folder(copy.path) == copy
-    assert manage.bin_of(library) == []
+    assert manage.list_trash(library) == []
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
@@ -173,7 +173,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.click("#models-empty")
     page.click("#models-empty-yes")
     page.wait_for_selector("#models-bin-box", state="hidden")
-    assert manage.bin_of(library) == []
+    assert manage.list_trash(library) == []
     assert library.get("my-dragon").hash == info.hash
     page.get_by_role("tab", name="Explore").click()
     page.wait_for_function("![...document.querySelectorAll('#models [data-i]')].some((b) => b.innerText.includes('(copy)'))")
@@ -226,10 +226,10 @@ def test_a_download_shows_how_far_it_is_can_be_cancelled_and_done_again(page, st
 
     with web_server() as web:
         web.pages["/net.pth"] = Page(data, answer=slow)
-        known = Known(
+        known = CatalogueModel(
             "Well-known <net>", "srvgg", f"{web.url}/net.pth", "net", "MIT", len(data), None, "https://example.org", "It enlarges."
         )
-        monkeypatch.setattr(add, "KNOWN", (known,))
+        monkeypatch.setattr(add, "CATALOGUE", (known,))
         open_models(page)
         open_adding(page, "Well-known ones")
         page.wait_for_selector("#models-known >> text=Well-known <net>")

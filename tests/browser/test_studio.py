@@ -11,7 +11,7 @@ from PIL import Image
 
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.models.folder import draws
-from studio.provenance.inspect import tell
+from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
 
 pytestmark = pytest.mark.browser
@@ -296,8 +296,8 @@ def test_the_api_renders_a_recipe(studio, tmp_path):
     recipe = Recipe(model="berta", psi=0.5, seeds=(SeedWeight(3),))
     path = Path(client.predict(recipe.to_dict(), api_name="/render"))
     assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), studio[1].render(recipe))
-    assert tell(path).by_ai
-    assert tell(path).recipe.seed == recipe.seed
+    assert inspect_file(path).by_ai
+    assert inspect_file(path).recipe.seed == recipe.seed
     assert read_recipe(path).replace(model_hash="") == recipe
     with pytest.raises(Exception, match="not in this studio"):
         client.predict({"model": "nobody"}, api_name="/render")

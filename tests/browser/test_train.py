@@ -9,7 +9,7 @@ from PIL import Image
 
 from studio.jobs.queue import JobStore
 from studio.models.library import default_library
-from studio.training.methods import GOALS, KINDS
+from studio.training.methods import GOALS, METHODS
 from tests.browser.test_studio import slide
 
 pytestmark = pytest.mark.browser
@@ -88,7 +88,7 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     page.click("#train-next")
     page.wait_for_selector("#train-start")
     assert page.locator("#train-name input, #train-name textarea").first.input_value() == "My squares"
-    assert page.locator("#train-family label").count() < len(KINDS)
+    assert page.locator("#train-family label").count() < len(METHODS)
     assert "Suits your pictures" in page.locator("#train-family label", has=page.locator("input:checked")).inner_text()
     advanced(page)
     page.check("#train-family input[value=stylegan2]")  # the quickest of them a picture on so small a size
@@ -234,8 +234,8 @@ def test_every_kind_can_be_chosen_and_the_page_fits_a_phone(phone):
         phone.get_by_role("tab", name="2 What to make").click()
         if goal.name == "draw":
             phone.click("#train-more")
-        phone.wait_for_function(KINDS_SHOWN, arg=[k.name for k in KINDS if k.goal == goal.name])
+        phone.wait_for_function(KINDS_SHOWN, arg=[k.name for k in METHODS if k.goal == goal.name])
     phone.get_by_role("button", name="Which one should I use?").click()
     phone.wait_for_selector(".gs-advice tr >> nth=1")
-    assert phone.locator(".gs-advice tbody tr").count() == len(KINDS)
+    assert phone.locator(".gs-advice tbody tr").count() == len(METHODS)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390

@@ -13,10 +13,10 @@ from PIL import Image
 
 import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
-from studio.imaging.blending import blended
+from studio.imaging.blending import blend
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.provenance.metadata import read_recipe
-from studio.provenance.source_pictures import find
+from studio.provenance.source_pictures import find_source
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.conftest import save_tiny
@@ -143,7 +143,7 @@ def test_a_picture_is_translated_compared_and_kept(page, models, tmp_path):
         assert same(result, models["ink"].translate(mine))
     recipe = read_recipe(path, ImageRecipe)
     assert (recipe.model, recipe.direction, recipe.model_hash) == ("ink", "AtoB", models["ink"].info.hash)
-    assert find(recipe.source).read_bytes() == (tmp_path / "mine.png").read_bytes()
+    assert find_source(recipe.source).read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
 def test_strength_and_colours_are_blended_and_repeats_are_not_made_twice(page, models, studio, tmp_path):
@@ -158,21 +158,21 @@ def test_strength_and_colours_are_blended_and_repeats_are_not_made_twice(page, m
         slide(page, "translate-strength", 40)
         now = waits(page, now)
         once = models["ink"].translate(mine)
-        assert same(pixels(page, AFTER), blended(mine, once, 0.4))
+        assert same(pixels(page, AFTER), blend(mine, once, 0.4))
         page.get_by_label("Keep my colours (luminance only)").check()
         now = waits(page, now)
-        assert same(pixels(page, AFTER), blended(mine, once, 0.4, True), 2)
+        assert same(pixels(page, AFTER), blend(mine, once, 0.4, True), 2)
         assert asked == [], "the network had nothing to do"
         slide(page, "translate-repeat", 2)
         now = waits(page, now)
         twice = models["ink"].translate(once)
-        assert same(pixels(page, AFTER), blended(mine, twice, 0.4, True), 4)
+        assert same(pixels(page, AFTER), blend(mine, twice, 0.4, True), 4)
         assert len(asked) == 1, "the first of the two was there already"
     finally:
         studio[1].translate = translate
     page.get_by_label("B to A: ink to photo").click()
     waits(page, now)
-    assert same(pixels(page, AFTER), blended(mine, models["ink"].translate(models["ink"].translate(mine, "BtoA"), "BtoA"), 0.4, True), 4)
+    assert same(pixels(page, AFTER), blend(mine, models["ink"].translate(models["ink"].translate(mine, "BtoA"), "BtoA"), 0.4, True), 4)
 
 
 def test_the_way_back_tells_what_was_lost(page, models, tmp_path):

@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
 from studio.provenance.metadata import read_recipe
-from studio.provenance.source_pictures import find
-from studio.ui.upscale.tab import Visit
+from studio.provenance.source_pictures import find_source
+from studio.ui.upscale.tab import UpscaleVisit
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.browser.test_translate import download, picture, same
@@ -85,7 +85,7 @@ def test_a_picture_is_upscaled_compared_and_kept(page, model, tmp_path):
         assert np.abs(np.asarray(result.getchannel("A")) - half).max() <= 2
     recipe = read_recipe(path, ImageRecipe)
     assert (recipe.model, recipe.verb, recipe.strength) == ("sharp", "upscale", 0.5)
-    assert find(recipe.source).read_bytes() == (tmp_path / "mine.png").read_bytes()
+    assert find_source(recipe.source).read_bytes() == (tmp_path / "mine.png").read_bytes()
 
 
 def test_the_window_at_full_size_follows_the_pointer(page, model, tmp_path):
@@ -147,7 +147,7 @@ def test_a_large_one_is_stopped_and_begun_again(page, studio, tmp_path):
 
     def held(x):
         drawn.append(x.shape)
-        visit = next(o for o in gc.get_objects() if isinstance(o, Visit) and o.path and o.path.name == "large.png")
+        visit = next(o for o in gc.get_objects() if isinstance(o, UpscaleVisit) and o.path and o.path.name == "large.png")
         assert visit.stop.wait(180)
         return forward(x)
 

@@ -15,7 +15,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.models.folder import save_folder
 from studio.provenance.metadata import read_recipe
-from studio.provenance.source_pictures import find
+from studio.provenance.source_pictures import find_source
 from studio.ui.access.serving import Serving
 from tests.browser.test_gallery import CELLS
 from tests.browser.test_studio import changes, pixels, slide, source
@@ -124,12 +124,12 @@ def test_what_one_makes_no_other_sees(two, opened, home, tmp_path):
     recipes = [read_recipe(f, ImageRecipe) for f in files]
     assert recipes[0].source != recipes[1].source
     # Each in a place of its own, and nothing in the host's.
-    mine, theirs = [next(f for f in folders(home) if find(r.source, f / "sources")) for r in recipes]
+    mine, theirs = [next(f for f in folders(home) if find_source(r.source, f / "sources")) for r in recipes]
     assert mine != theirs
     assert mine.parent != theirs.parent
-    assert not find(recipes[1].source, mine / "sources")
-    assert not find(recipes[0].source, theirs / "sources")
-    assert not find(recipes[0].source) and not list((home / "outputs").rglob("*.png")), "nothing is in the host's folders"
+    assert not find_source(recipes[1].source, mine / "sources")
+    assert not find_source(recipes[0].source, theirs / "sources")
+    assert not find_source(recipes[0].source) and not list((home / "outputs").rglob("*.png")), "nothing is in the host's folders"
     # The very addresses that A's page has used, its upload and its result, are closed to B and to those without a cookie.
     used = [u for u in asked[a] if "/gradio_api/file=" in u]
     results = [u for u in used if "/outputs/translate/" in u]
@@ -205,7 +205,7 @@ def test_when_they_have_left_nothing_is_left(browser, opened, home, tmp_path):
     translated(page, tmp_path / "mine.png", 30)
     page.click("#translate-save")
     page.wait_for_selector("#translate-download:visible")
-    mine = next(f for f in folders(home) if (f / "outputs" / "translate").is_dir() and find_source(f, tmp_path / "mine.png"))
+    mine = next(f for f in folders(home) if (f / "outputs" / "translate").is_dir() and keeps(f, tmp_path / "mine.png"))
     handed_in = list((home / "visitors").glob("*/mine.png"))
     assert len(handed_in) == 1
     assert mine in before
@@ -219,8 +219,8 @@ def test_when_they_have_left_nothing_is_left(browser, opened, home, tmp_path):
     until(lambda: not mine.parent.exists() and not handed_in[0].parent.exists())
 
 
-def find_source(folder, path) -> bool:
-    return find(hashlib.sha256(path.read_bytes()).hexdigest(), folder / "sources") is not None
+def keeps(folder, path) -> bool:
+    return find_source(hashlib.sha256(path.read_bytes()).hexdigest(), folder / "sources") is not None
 
 
 def test_a_visitor_on_a_phone_sees_the_words_and_nothing_sticks_out(browser, opened):

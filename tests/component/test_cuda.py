@@ -17,7 +17,7 @@ from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import get_family
 from studio.training.events import read_events
-from studio.training.methods import KINDS
+from studio.training.methods import METHODS
 from studio.training.trainer import train
 from tests.component.training.test_methods import explore, stop_after, tiny
 from tests.component.training.test_super_resolution import drawings, judged, plan_for  # noqa: F401
@@ -94,7 +94,7 @@ def test_pictures_from_pictures_are_those_of_the_processor(models):
             assert apart(cpu.translate(recipe, scene(*size)), card.translate(recipe, scene(*size))) <= 2
 
 
-@pytest.mark.parametrize("kind", [k.name for k in KINDS if k.draws])
+@pytest.mark.parametrize("kind", [k.name for k in METHODS if k.draws])
 def test_every_kind_learns_on_it_stops_and_goes_on(kind, pictures, studio_home, tmp_path):
     """In what the card does well; sums may be added in another order the next time, so that numbers are near, not equal."""
     plan = tiny(kind, pictures)

@@ -7,7 +7,7 @@ from studio.jobs.launchers import Launcher
 from studio.jobs.launchers.local import LocalLauncher
 
 
-def launcher_here() -> Launcher:
+def make_launcher() -> Launcher:
     """A Ray cluster when STUDIO_RAY has its address, otherwise this machine; STUDIO_PROCESSES=N lets N processes of it,
     one a graphics card, work on one training.
 

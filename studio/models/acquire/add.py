@@ -10,9 +10,9 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from studio.common.download import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.errors import StudioError
-from studio.models.acquire.catalogue import KNOWN, Known
+from studio.models.acquire.catalogue import CATALOGUE, CatalogueModel
 from studio.models.acquire.checkpoint_import import check_wanted_name, import_into
 from studio.models.acquire.folder_import import looks_like_model, take_folder, unpacked
 from studio.models.acquire.hub_download import fetched_repo, is_repo
@@ -20,7 +20,7 @@ from studio.models.folder import ModelInfo, safe_name
 from studio.models.importers import torch_weights
 from studio.models.library import Library
 
-__all__ = ["KNOWN", "Known", "add", "looks_like", "private_ok"]
+__all__ = ["CATALOGUE", "CatalogueModel", "add", "looks_like", "private_ok"]
 
 Kind = Literal["file", "url", "hub"]
 _FILE_ENDINGS = (".pkl", ".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".param", ".zip")
@@ -63,7 +63,7 @@ def add(
     such a file; or a repository of the Hugging Face Hub, 'user/name'.
     name: in the library; None = made from the source.  revision: of a repository.  token: for the Hub; None = that of this
     machine's login, where the studio serves this machine only, else none. It is kept nowhere.
-    sha256: that the file must have, hex; of a model folder, that of its model.safetensors. None = that of `KNOWN`, where it is
+    sha256: that the file must have, hex; of a model folder, that of its model.safetensors. None = that of `CATALOGUE`, where it is
     in there; one that is in there without is held to the checksum of its first download.
     progress: called with (what, bytes or steps done, all of them or None).  cancel: asked between pieces; when true
     concurrent.futures.CancelledError is raised.
@@ -123,8 +123,8 @@ def _add_url(
         remove_fetched(fetched)
 
 
-def _known(source: str) -> Known | None:
-    return next((k for k in KNOWN if k.source == source), None)
+def _known(source: str) -> CatalogueModel | None:
+    return next((k for k in CATALOGUE if k.source == source), None)
 
 
 def _first_sum(library: Library, url: str) -> str | None:
@@ -163,17 +163,17 @@ def _add_file(
     try:
         if not path.exists():
             raise StudioError(
-                f"There is nothing at {shown(str(path), 200)}.", "Give a file, an address on the web, or a model of the Hub (user/name)."
+                f"There is nothing at {printable(str(path), 200)}.", "Give a file, an address on the web, or a model of the Hub (user/name)."
             )
         is_folder = path.is_dir()
         if sha256:
             _hold_against(path / "model.safetensors" if is_folder else path, sha256, progress, cancel)
         is_zip = path.is_file() and _is_plain_zip(path)
     except (OSError, ValueError) as e:
-        raise StudioError(f"{shown(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
+        raise StudioError(f"{printable(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
     if is_folder and not looks_like_model(path):
         raise StudioError(
-            f"The folder '{shown(path.name, 80)}' is no model: it lacks config.json or model.safetensors.", "Choose the checkpoint itself."
+            f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.", "Choose the checkpoint itself."
         )
     _stop_if(cancel)
     if progress:
@@ -213,6 +213,6 @@ def _hold_against(path: Path, sha256: str, progress: Progress | None, cancel: Ca
                 progress("Checking", done, total)
     if digest.hexdigest() != sha256:
         raise StudioError(
-            f"{shown(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., where {sha256[:12]}... is due.",
+            f"{printable(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., where {sha256[:12]}... is due.",
             "It was changed or damaged on its way: get it again.",
         )

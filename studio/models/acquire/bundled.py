@@ -20,7 +20,7 @@ _CARD = (
 
 
 @dataclass(frozen=True)
-class Offer:
+class BundledModel:
     """A model that can be had at once.  file: its graph, with the weights beside it.  family, config: what it will be."""
 
     id: str
@@ -49,12 +49,14 @@ class Offer:
         )
 
 
-def installed() -> list[Offer]:
+def installed_models() -> list[BundledModel]:
     """Those of Real-ESRGAN, when the extra `realesrgan` is installed; nothing of that package is run."""
     spec = importlib.util.find_spec(_PACKAGE)  # of a package that is not within another one, this runs nothing
     for place in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(place) / "models"
-        offers = [Offer(id, title, family, _config(family, changes), folder / f"{id}.param") for id, title, family, changes in _KNOWN]
+        offers = [
+            BundledModel(id, title, family, _config(family, changes), folder / f"{id}.param") for id, title, family, changes in _KNOWN
+        ]
         return [o for o in offers if os.path.isfile(o.file) and os.path.isfile(o.file.with_suffix(".bin"))]
     return []
 

@@ -13,7 +13,7 @@ _CYCLEGAN_PAGE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogueModel:
     """A checkpoint of others, by an address that `add` takes.
 
     source: URL or Hub repository.  name: in the library.  licence: as its authors say, or '' when they do not.
@@ -32,8 +32,8 @@ class Known:
     sentence: str
 
 
-KNOWN: tuple[Known, ...] = (
-    Known(
+CATALOGUE: tuple[CatalogueModel, ...] = (
+    CatalogueModel(
         "Faces (FFHQ)",
         "stylegan2",
         _ADA + "ffhq.pkl",
@@ -44,7 +44,7 @@ KNOWN: tuple[Known, ...] = (
         _ADA_PAGE,
         "Photographs of faces of people who do not exist, 1024 pixels wide.",
     ),
-    Known(
+    CatalogueModel(
         "Faces in art (MetFaces)",
         "stylegan2",
         _ADA + "metfaces.pkl",
@@ -55,7 +55,7 @@ KNOWN: tuple[Known, ...] = (
         _ADA_PAGE,
         "Portraits as paintings and sculptures in museums show them, 1024 pixels wide.",
     ),
-    Known(
+    CatalogueModel(
         "Wild animals (AFHQ)",
         "stylegan2",
         _ADA + "afhqwild.pkl",
@@ -66,7 +66,7 @@ KNOWN: tuple[Known, ...] = (
         _ADA_PAGE,
         "Faces of lions, tigers, foxes, wolves and their like, 512 pixels wide.",
     ),
-    Known(
+    CatalogueModel(
         "Faces that move smoothly (FFHQ)",
         "stylegan3",
         "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan3/versions/1/files/stylegan3-t-ffhq-1024x1024.pkl",
@@ -77,7 +77,7 @@ KNOWN: tuple[Known, ...] = (
         "https://github.com/NVlabs/stylegan3",
         "Faces for films: their skin and hair move with them, 1024 pixels wide.",
     ),
-    Known(
+    CatalogueModel(
         "A thousand kinds of things (ImageNet)",
         "biggan",
         "osanseviero/BigGAN-deep-128",
@@ -88,7 +88,7 @@ KNOWN: tuple[Known, ...] = (
         "https://huggingface.co/osanseviero/BigGAN-deep-128",
         "BigGAN-deep: animals, plants, dishes, vehicles and more, each by its name, 128 pixels wide.",
     ),
-    Known(
+    CatalogueModel(
         "Horse to zebra",
         "cyclegan",
         _CYCLEGAN + "horse2zebra.pth",
@@ -99,7 +99,7 @@ KNOWN: tuple[Known, ...] = (
         _CYCLEGAN_PAGE,
         "Paints stripes on the horses of a photograph.",
     ),
-    Known(
+    CatalogueModel(
         "Photographs larger (Real-ESRGAN x4)",
         "rrdb",
         _ESRGAN + "v0.1.0/RealESRGAN_x4plus.pth",
@@ -110,7 +110,7 @@ KNOWN: tuple[Known, ...] = (
         _ESRGAN_PAGE,
         "Makes photographs four times larger and mends what compression broke.",
     ),
-    Known(
+    CatalogueModel(
         "Drawings larger (Real-ESRGAN x4)",
         "rrdb",
         _ESRGAN + "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
@@ -121,7 +121,7 @@ KNOWN: tuple[Known, ...] = (
         _ESRGAN_PAGE,
         "Makes drawings four times larger, with clean lines.",
     ),
-    Known(
+    CatalogueModel(
         "Everything larger, quickly (Real-ESRGAN x4)",
         "srvgg",
         _ESRGAN + "v0.2.5.0/realesr-general-x4v3.pth",

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.datasets.sources import Limits, directory_bytes, member_problem
 from studio.errors import StudioError
 from studio.models.card import model_card
@@ -54,7 +54,7 @@ def take_folder(folder: Path, library: Library, name: str, extra: Mapping[str, A
     """
     free = library.free_name(name)
     with atomic_folder(library.roots[0] / free) as part:
-        _copy(folder, part, shown(name, 60))
+        _copy(folder, part, printable(name, 60))
         where = f"The model '{name}'"
         config = read_config(part, where)
         config["extra"] = {**config.get("extra", {}), **extra}
@@ -146,7 +146,7 @@ def _model_within(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
     for member in members:
         name = member.filename.replace("\\", "/")
         if problem := member_problem(member, name, _LIMITS):
-            raise StudioError(f"{path.name} was not unpacked: it holds '{shown(name, 80)}': {problem}.", _ZIP_HINT)
+            raise StudioError(f"{path.name} was not unpacked: it holds '{printable(name, 80)}': {problem}.", _ZIP_HINT)
     total = sum(m.file_size for m in members)
     if total > _MAX_BYTES or total > max(_FREE_RATIO, _LIMITS.zip_ratio * path.stat().st_size):
         raise StudioError(f"{path.name} is a zip bomb: it unpacks to {total / 1e6:,.0f} MB.", _ZIP_HINT)

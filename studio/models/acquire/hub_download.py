@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from studio.common.download import MAX_BYTES, Cancel, Progress, alone, downloads
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.folder import FILES
 from studio.settings import ensure_room
@@ -61,7 +61,7 @@ def fetched_repo(
     Raises StudioError: when the Hub cannot be reached, the repository is not there or not open, or holds nothing to import.
     """
     if not is_repo(repo):
-        raise StudioError(f"'{shown(repo, 120)}' is no name of a repository.", "It has the form user/name.")
+        raise StudioError(f"'{printable(repo, 120)}' is no name of a repository.", "It has the form user/name.")
     place = downloads() / f"hub-{repo.replace('/', '--')}"
     with alone(place.with_name(f"{place.name}.lock"), cancel):
         with _told(repo, revision):
@@ -140,7 +140,7 @@ def _weights(repo: str, sizes: dict[str, int]) -> str:
             "Weights of GANs and upscalers are .pkl, .pth, .pt, .safetensors or .bin files.",
         )
     if len(found) > 1:
-        names = ", ".join(shown(name, 60) for name in sorted(found)[:5])
+        names = ", ".join(printable(name, 60) for name in sorted(found)[:5])
         raise StudioError(
             f"{repo} has {len(found)} files of weights: {names}{', ...' if len(found) > 5 else ''}.", "Give the address of one of them."
         )
@@ -218,7 +218,7 @@ def _told(repo: str, revision: str | None) -> Iterator[None]:
         ) from None
     except errors.RevisionNotFoundError:
         raise StudioError(
-            f"The model {repo} has no revision '{shown(revision or 'main', 60)}'.", "Leave the revision out, or look it up."
+            f"The model {repo} has no revision '{printable(revision or 'main', 60)}'.", "Leave the revision out, or look it up."
         ) from None
     except errors.RepositoryNotFoundError:
         raise StudioError(
@@ -234,7 +234,7 @@ def _told(repo: str, revision: str | None) -> Iterator[None]:
             raise StudioError(f"The Hub does not let you have {repo} ({code}).", "Log in with 'hf auth login', or set HF_TOKEN.") from None
         raise StudioError(f"The Hub cannot give {repo} just now ({code or 'no answer'}).", "Try again in a while.") from None
     except errors.HFValidationError:
-        raise StudioError(f"'{shown(repo, 120)}' is no name of a repository.", "It has the form user/name.") from None
+        raise StudioError(f"'{printable(repo, 120)}' is no name of a repository.", "It has the form user/name.") from None
     except ConnectionError:
         raise unreachable from None
     except OSError as e:

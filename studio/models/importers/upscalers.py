@@ -17,7 +17,7 @@ from studio.models.importers import Imported
 from studio.models.importers.pickle_reader import plain
 from studio.models.importers.torch_weights import Tensors, Unfit
 from studio.networks.super_resolution.rrdb import RRDBConfig
-from studio.networks.super_resolution.spandrel_network import Community
+from studio.networks.super_resolution.spandrel_network import SpandrelNetwork
 from studio.networks.super_resolution.srvgg import SRVGGConfig
 
 State = dict[str, torch.Tensor]
@@ -163,7 +163,7 @@ def _of_the_community(path: Path, weights: State) -> Imported | None:
         if not torch.isfinite(value).all():
             raise Unfit(f"'{plain(name, 60)}' with numbers that are not finite, as after a failed training")
     try:
-        network = Community.discover(weights)
+        network = SpandrelNetwork.discover(weights)
     except ValueError as e:
         raise Unfit(plain(str(e), 200)) from None
     if network is None:

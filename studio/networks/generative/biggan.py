@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.layers import normal
 from studio.networks.registry import Family, register
 
@@ -360,7 +360,7 @@ def _double(x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class Synthesis(Stepwise):
+class Synthesis(SteppedSynthesis):
     """ws -> picture (Fig. 15a, Fig. 16a)."""
 
     def __init__(self, cfg: BigGANConfig):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, SteppedSynthesis
 from studio.networks.layers import LabelEmbedding, make_norm, normal, settle_batch_norm
 from studio.networks.registry import Family, register
 
@@ -129,7 +129,7 @@ class SynthesisBlock(nn.Module):
         return x.float().tanh() if self.is_last else F.relu(self.norm(x))
 
 
-class Synthesis(Stepwise):
+class Synthesis(SteppedSynthesis):
     """z beside the class -> picture (Fig. 1)."""
 
     def __init__(self, cfg: DCGANConfig):

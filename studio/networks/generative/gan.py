@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, SteppedSynthesis
 from studio.networks.layers import BatchNorm, LabelEmbedding, normal, settle_batch_norm
 from studio.networks.registry import Family, register
 
@@ -66,7 +66,7 @@ class Dense(nn.Module):
         return F.leaky_relu(x, 0.2) if self.act else x
 
 
-class Synthesis(Stepwise):
+class Synthesis(SteppedSynthesis):
     """z beside the embedded class -> picture (Mirza 2014, Fig. 1)."""
 
     def __init__(self, cfg: GANConfig):

@@ -3,7 +3,7 @@
 The layers above know only this. A generator has z_dim, c_dim, w_dim, num_ws, resolution, config, and two parts:
 
 - `mapping(z, c, truncation_psi, truncation_cutoff)` -> ws (N, num_ws, w_dim), with `mapping.truncate(ws, psi, cutoff)`;
-- `synthesis`, a `Stepwise`: ws -> picture.
+- `synthesis`, a `SteppedSynthesis`: ws -> picture.
 
 A family without a latent w of its own, such as DCGAN, has a `RowMapping`: its row is z beside the class.
 """
@@ -29,7 +29,7 @@ class Step:
     run: Callable[[torch.Tensor, State, NoiseOf], State]  # (w (N, w_dim), state, noise of a layer) -> state
 
 
-class Stepwise(nn.Module):
+class SteppedSynthesis(nn.Module):
     """ws -> picture in `steps`, in order. Their `w_index` never falls, so that a change in row i of ws leaves every step
     with a smaller `w_index` as it was. The last state holds the picture.
 
@@ -133,7 +133,7 @@ class RowMapping(nn.Module):
 class LatentGenerator(nn.Module):
     """z, class -> picture through `mapping` and `synthesis`, which the studio also uses apart."""
 
-    def __init__(self, config: Any, mapping: nn.Module, synthesis: Stepwise):
+    def __init__(self, config: Any, mapping: nn.Module, synthesis: SteppedSynthesis):
         super().__init__()
         self.config = config
         self.synthesis, self.mapping = synthesis, mapping

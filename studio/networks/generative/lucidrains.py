@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.layers import normal
 from studio.networks.registry import Family, register
 
@@ -183,7 +183,7 @@ def enlarged(img: torch.Tensor) -> torch.Tensor:
     return F.conv2d(F.pad(doubled(img), (1, 1, 1, 1), mode="reflect"), torch.outer(taps, taps).expand(channels, 1, 3, 3), groups=channels)
 
 
-class Synthesis(Stepwise):
+class Synthesis(SteppedSynthesis):
     """ws -> picture; a row of ws for each block."""
 
     def __init__(self, cfg: LucidrainsConfig):

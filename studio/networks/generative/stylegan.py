@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Conv, Linear, MinibatchStd, activate, normal
 from studio.networks.registry import Family, register
@@ -140,7 +140,7 @@ class SynthesisBlock(nn.Module):
         self.torgb = Conv(out, cfg.img_channels, 1)
 
 
-class Synthesis(Growing, Stepwise):
+class Synthesis(Growing, SteppedSynthesis):
     """ws -> picture (Fig. 1b). Two rows of ws a resolution; those of resolutions not yet grown are not read."""
 
     def __init__(self, cfg: StyleGANConfig):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.layers import (
     Conv,
     Linear,
@@ -222,7 +222,7 @@ class SynthesisBlock(nn.Module):
             self.torgb = ToRGB(out, cfg)
 
 
-class Synthesis(Stepwise):
+class Synthesis(SteppedSynthesis):
     """ws -> picture (StyleGAN2, Fig. 2 and Fig. 7b)."""
 
     def __init__(self, cfg: StyleGAN2Config):

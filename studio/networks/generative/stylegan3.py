@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, Step, Stepwise
+from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Linear, normal
 from studio.networks.registry import Family, register
@@ -271,7 +271,7 @@ class SynthesisLayer(nn.Module):
         return downsample(x, self.down_filter, self.down)
 
 
-class Synthesis(Stepwise):
+class Synthesis(SteppedSynthesis):
     """ws -> picture: Fourier features, `num_layers` layers and ToRGB, each with a row of its own."""
 
     def __init__(self, cfg: StyleGAN3Config):

@@ -21,7 +21,7 @@ _ROOM = 1 << 30  # bytes for what is built beside the weights
 
 
 @dataclass(frozen=True)
-class CommunityConfig:
+class SpandrelConfig:
     """What must be known of such a network before it is built; the rest is told by its tensors."""
 
     architecture: str = ""  # its name in spandrel
@@ -38,7 +38,7 @@ class CommunityConfig:
             raise ValueError(f"resolution must be 16 to 4096, not {self.resolution}")
 
 
-class Community(Upscaler):
+class SpandrelNetwork(Upscaler):
     """A network of spandrel, which works on [0, 1] inside. What it draws is clamped; it cannot be trained here.
 
     Pictures that are smaller than it can take are mirrored at their borders, and the result is cut to size.
@@ -46,7 +46,7 @@ class Community(Upscaler):
 
     halo = _HALO
 
-    def __init__(self, cfg: CommunityConfig, tensors: Mapping[str, torch.Tensor]):
+    def __init__(self, cfg: SpandrelConfig, tensors: Mapping[str, torch.Tensor]):
         """tensors: float32, as in `state_dict`.  Raises ValueError when they make no network, or another one than `cfg` says."""
         super().__init__()
         found = _build({name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()})
@@ -55,7 +55,7 @@ class Community(Upscaler):
             raise ValueError(f"the tensors are of {self.config}")
 
     @classmethod
-    def discover(cls, tensors: Mapping[str, torch.Tensor]) -> "Community | None":
+    def discover(cls, tensors: Mapping[str, torch.Tensor]) -> "SpandrelNetwork | None":
         """The network that has these tensors, under the names which they were published with; None when none is known.
 
         Raises ValueError for one that cannot be used here, whose sentence goes on from 'it holds ...'.
@@ -78,7 +78,7 @@ class Community(Upscaler):
             channels = f"{found.input_channels} channels into {found.output_channels}"
             raise ValueError(f"a network of {found.architecture.name} that turns {channels}, which is no picture in grey or colour")
         self.net = found.model.float().eval().requires_grad_(False)
-        self.config = CommunityConfig(
+        self.config = SpandrelConfig(
             architecture=found.architecture.id,
             scale=found.scale,
             img_channels=found.input_channels,
@@ -155,8 +155,8 @@ register(
         name="spandrel",
         title="Community model",
         sentence="Upscalers and restorers that others trained, of some forty architectures; they are imported, not trained here.",
-        config=CommunityConfig,
-        generator=Community,
+        config=SpandrelConfig,
+        generator=SpandrelNetwork,
         discriminator=None,
         from_tensors=True,
         upscale=True,

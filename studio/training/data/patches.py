@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.datasets.full_size import WholePictures
+from studio.datasets.full_size import FullSizeImages
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.metrics import lpips
@@ -26,7 +26,7 @@ _HIGHEST = 100.0  # dB; equal pictures would have infinitely many
 
 @dataclass(frozen=True)
 class PatchBatch:
-    """Patches of one micro-batch in [-1, 1]: high (n, C, H, W), and low (n, C, H / scale, W / scale) made of them.
+    """PatchData of one micro-batch in [-1, 1]: high (n, C, H, W), and low (n, C, H / scale, W / scale) made of them.
 
     index: its place among the micro-batches of all processes; randomness hangs on it.
     """
@@ -46,8 +46,8 @@ class _Measured:
     bicubic: dict[str, float]
 
 
-class Patches:
-    """Patches of whole pictures.
+class PatchData:
+    """PatchData of whole pictures.
 
     pictures: of any size; those smaller than the plan's resolution are left out.  config: of the family (scale, img_channels).
     multiple: sides of a small picture must be multiples of it.
@@ -56,7 +56,7 @@ class Patches:
     Raises StudioError when no picture is large enough, and when there is nothing to learn.
     """
 
-    def __init__(self, plan: Plan, config: Any, pictures: WholePictures, multiple: int, device: torch.device):
+    def __init__(self, plan: Plan, config: Any, pictures: FullSizeImages, multiple: int, device: torch.device):
         self.plan, self.config, self.pictures, self.multiple, self.device = plan, config, pictures, multiple, device
         self.scale, self.side, self.mode = config.scale, plan.data.resolution, plan.data.degrade
         if self.scale == 1 and self.mode == "bicubic":

@@ -19,7 +19,7 @@ _TOLD = 20  # strays that are named
 
 
 @dataclass(frozen=True)
-class SideBatch:
+class TranslationBatch:
     """Pictures of one micro-batch: a (n, C, H, W) and b (n, C', H, W) in [-1, 1]; pairs, when the sides are paired.
 
     index: its place among the micro-batches of all processes; randomness hangs on it.
@@ -30,7 +30,7 @@ class SideBatch:
     b: torch.Tensor
 
 
-class Sides:
+class TranslationData:
     """The pictures of both sides.
 
     images, images_b: as large as the plan's load_size, or as its resolution.  images_b: None = both pictures of a pair are
@@ -69,18 +69,18 @@ class Sides:
         a, b = self.pairs.strays_a, self.pairs.strays_b
         return {"pairs": len(self), "strays": len(a) + len(b), "strays_a": list(a[:_TOLD]), "strays_b": list(b[:_TOLD])}
 
-    def batch(self, step: int, index: int, position: int, count: int) -> SideBatch:
+    def batch(self, step: int, index: int, position: int, count: int) -> TranslationBatch:
         """Micro-batch `index` of a step, from `position` of the endless sequence on. Where pictures are cut, and which are flipped,
         hangs on step and index alone; the pictures of a pair are cut and flipped alike."""
         rows_a, rows_b = (order.indices(position, count) for order in self.orders)
         cuts = [self._cuts(step, index, side, count) for side in ("a", "a" if self.paired else "b")]
-        return SideBatch(
+        return TranslationBatch(
             index,
             self._tensor(self.a[self.rows_a[rows_a]], cuts[0], self.config.input_channels),
             self._tensor(self.b[self.rows_b[rows_b]], cuts[1], self.config.output_channels),
         )
 
-    def fixed(self, count: int, stream: str, batch: int = 8) -> Iterator[SideBatch]:
+    def fixed(self, count: int, stream: str, batch: int = 8) -> Iterator[TranslationBatch]:
         """Always the same pictures, cut in the centre; again from the first when there are fewer."""
         margin = (self.a.shape[1] - self.plan.data.resolution) // 2
         orders = [DataOrder(len(rows), derive(self.plan.seed, stream)) for rows in (self.rows_a, self.rows_b)]
@@ -88,7 +88,7 @@ class Sides:
             n = min(batch, count - start)
             cuts = [(margin, margin, False)] * n
             rows_a, rows_b = (order.indices(start, n) for order in orders)
-            yield SideBatch(
+            yield TranslationBatch(
                 0,
                 self._tensor(self.a[self.rows_a[rows_a]], cuts, self.config.input_channels),
                 self._tensor(self.b[self.rows_b[rows_b]], cuts, self.config.output_channels),

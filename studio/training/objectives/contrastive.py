@@ -7,7 +7,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks.translation.resnet_unet_patchgan import ResnetGenerator
-from studio.training.data.translation import SideBatch
+from studio.training.data.translation import TranslationBatch
 from studio.training.objectives.cycle import check_identity
 from studio.training.objectives.translation import Fakes, Rows, Translation
 from studio.training.randomness import generator
@@ -67,11 +67,11 @@ class Contrastive(Translation):
         self.heads.load_state_dict(state["heads"])
         self.opt_h.load_state_dict(state["opt_h"])
 
-    def rows(self, batch: SideBatch) -> Rows:
+    def rows(self, batch: TranslationBatch) -> Rows:
         """There."""
         return [("A", batch.a), ("A->B", self.translated(batch.a))]
 
-    def _generator_loss(self, batch: SideBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
+    def _generator_loss(self, batch: TranslationBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
         o = self.plan.objective
         fake = self.G(batch.a)
         loss = note("loss_g", self._fools(self.D(fake, "B")))
@@ -91,7 +91,7 @@ class Contrastive(Translation):
         queries = self.heads(encode(y), places)
         return torch.stack([patch_nce(query, key) for query, key in zip(queries, keys, strict=True)]).mean()
 
-    def _discriminator_loss(self, batch: SideBatch, fakes: Fakes) -> torch.Tensor:
+    def _discriminator_loss(self, batch: TranslationBatch, fakes: Fakes) -> torch.Tensor:
         return self.loss.d(self.D(batch.b, "B"), self.D(fakes["B"], "B")).mean()
 
     def _optimizers(self) -> list[tuple[torch.optim.Optimizer, float]]:

@@ -4,7 +4,7 @@ Cycle-Consistent Adversarial Networks")."""
 import torch
 
 from studio.errors import StudioError
-from studio.training.data.translation import SideBatch
+from studio.training.data.translation import TranslationBatch
 from studio.training.objectives.translation import Fakes, Rows, Translation, l1
 from studio.training.randomness import generator
 
@@ -63,7 +63,7 @@ class Cycle(Translation):
         for side, pool in self.pools.items():
             pool.images = [image.clone() for image in state["pools"][side]]
 
-    def rows(self, batch: SideBatch) -> Rows:
+    def rows(self, batch: TranslationBatch) -> Rows:
         """There and back again, from both sides."""
         b, a = self.translated(batch.a, "AtoB"), self.translated(batch.b, "BtoA")
         return [
@@ -75,7 +75,7 @@ class Cycle(Translation):
             ("B->A->B", self.translated(a, "AtoB")),
         ]
 
-    def _generator_loss(self, batch: SideBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
+    def _generator_loss(self, batch: TranslationBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
         o = self.plan.objective
         fake_b, fake_a = self.G(batch.a, "AtoB"), self.G(batch.b, "BtoA")
         loss = note("loss_g", self._fools(self.D(fake_b, "B")) + self._fools(self.D(fake_a, "A")))
@@ -87,7 +87,7 @@ class Cycle(Translation):
                 loss = loss + o.lambda_cycle * o.lambda_identity * note("identity", identity)
         return loss, {"B": fake_b, "A": fake_a}
 
-    def _discriminator_loss(self, batch: SideBatch, fakes: Fakes) -> torch.Tensor:
+    def _discriminator_loss(self, batch: TranslationBatch, fakes: Fakes) -> torch.Tensor:
         reals = {"A": batch.a, "B": batch.b}
         return sum(self.loss.d(self.D(reals[side], side), self.D(fakes[side], side)).mean() for side in "BA")
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from studio.training.data.degradation import bicubic
 from studio.training.data.patches import PatchBatch
 from studio.training.objectives.translation import Fakes, Rows, Translation, l1
-from studio.training.perceptual_loss import KINDS, choose, load_perceptual
+from studio.training.perceptual_loss import FEATURE_NETWORKS, choose, load_perceptual
 
 
 class SuperResolution(Translation):
@@ -49,7 +49,7 @@ class SuperResolution(Translation):
         if o.pretrain >= 1:
             return pixels
         parts = [pixels] if o.lambda_pixel > 0 else []
-        parts += [f"features ({KINDS[self.perceptual]})"] if self.perceptual else []
+        parts += [f"features ({FEATURE_NETWORKS[self.perceptual]})"] if self.perceptual else []
         parts += [f"a judge ({o.loss.replace('_', ' ')})"] if o.lambda_adversarial > 0 else []
         return (f"{pixels} for the first {o.pretrain:.0%}, then " if o.pretrain > 0 else "") + ", ".join(parts)
 

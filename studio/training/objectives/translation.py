@@ -12,7 +12,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.data.translation import SideBatch
+from studio.training.data.translation import TranslationBatch
 from studio.training.ema import follow
 from studio.training.losses import get_loss
 from studio.training.plan import Augment, Growth, Objective, Plan
@@ -122,13 +122,13 @@ class Translation:
         with self._autocast():
             return self.ema(x, direction).float()
 
-    def rows(self, batch: SideBatch) -> Rows:
+    def rows(self, batch: TranslationBatch) -> Rows:
         """The rows of a sheet. The first is what goes in, the second what comes out."""
         raise NotImplementedError
 
     # -- one step ------------------------------------------------------------------------------------------------
 
-    def step(self, step: int, reals: list[list[SideBatch]], images_seen: int) -> dict[str, float]:
+    def step(self, step: int, reals: list[list[TranslationBatch]], images_seen: int) -> dict[str, float]:
         """One step of both players.
 
         reals: in a list of one, the micro-batches of this process.  images_seen: real pictures of side A shown before this step.
@@ -169,11 +169,11 @@ class Translation:
             )
         return out
 
-    def _generator_loss(self, batch: SideBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
+    def _generator_loss(self, batch: TranslationBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
         """What the generators minimise, and what they made.  note(name, value): keeps a number for the curves, and returns it."""
         raise NotImplementedError
 
-    def _discriminator_loss(self, batch: SideBatch, fakes: Fakes) -> torch.Tensor:
+    def _discriminator_loss(self, batch: TranslationBatch, fakes: Fakes) -> torch.Tensor:
         """What the discriminators minimise."""
         raise NotImplementedError
 

@@ -44,7 +44,7 @@ class Refused(Exception):
         self.status, self.words = status, words
 
 
-class Guard:
+class VisitorMiddleware:
     """An ASGI middleware around Gradio's app. It gives each browser a cookie, and refuses files and sessions of others."""
 
     def __init__(self, app: Callable, visitors: Visitors):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import filelock
 
-from studio.ui.session import Place
+from studio.ui.session import Workspace
 
 DAY = 24 * 3600
 _OFTEN = 600  # seconds between two looks for what is old
@@ -78,16 +78,16 @@ class Visitors:
             return _OPEN
         return "of-" + hashlib.sha256(cookie.encode()).hexdigest()[:32]
 
-    def place(self, whose: str, session: str) -> Place:
+    def place(self, whose: str, session: str) -> Workspace:
         """Where a new session keeps its files."""
         self._sweep_at_times()
         with self._lock:
             self._open.setdefault(whose, set()).add(session)
-        place = Place(self.folder / whose / session, guest=True)
+        place = Workspace(self.folder / whose / session, guest=True)
         place.folder.mkdir(parents=True, exist_ok=True)
         return place
 
-    def end(self, place: Place) -> None:
+    def end(self, place: Workspace) -> None:
         """Delete what a session has, and what its browser has handed in when that was its last one."""
         whose, session = place.folder.parent.name, place.folder.name
         _remove(place.folder)

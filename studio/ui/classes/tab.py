@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
@@ -35,7 +35,7 @@ from studio.ui.components.parts import (
     target_buttons,
 )
 from studio.ui.session import Session
-from studio.ui.translate.view import Pace
+from studio.ui.translate.view import TimedProgress
 
 MOST = 8  # classes chosen at once, each with a weight
 _CHIPS = 24  # on the page at once; a search finds the others
@@ -53,7 +53,7 @@ _NOTHING = (
 
 
 @dataclass
-class Visit:
+class ClassesVisit:
     """What one visitor does here."""
 
     model: str = ""
@@ -76,17 +76,17 @@ class ClassesTab:
     datasets: image sets that can be filled up, None = there are none to see.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, datasets: DataSets | None):
+    def __init__(self, engine: Engine, session: gr.State, datasets: DataSetStore | None):
         self.engine, self.session, self.datasets = engine, session, datasets
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, ClassesVisit] = {}
         self._faces: dict[tuple[str, int], str] = {}  # (hash of the model, class) -> its example picture as a URL
         self._build()
         self._wire()
 
-    def _visit(self, session: Session | None) -> Visit:
+    def _visit(self, session: Session | None) -> ClassesVisit:
         if session is None:
             raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, Visit())
+        return self._visits.setdefault(session.id, ClassesVisit())
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ class ClassesTab:
     def _models(self) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if count_classes(m)]
 
-    def _open(self, visit: Visit, session: Session, mode: str, seed, psi, count, *weights) -> list:
+    def _open(self, visit: ClassesVisit, session: Session, mode: str, seed, psi, count, *weights) -> list:
         """Everything that belongs to the model: for [find, chips, weights, stage, grid]."""
         classes = self.engine.model(visit.model).classes
         kept = {k: w for k, w in zip(visit.chosen, weights, strict=False) if k < len(classes)} or {0: 1.0}
@@ -291,7 +291,7 @@ class ClassesTab:
             self._faces[info.hash, i] = data_url(picture)
         return self._chips_html(visit)
 
-    def _chips_html(self, visit: Visit) -> str:
+    def _chips_html(self, visit: ClassesVisit) -> str:
         info, classes = self.engine.library.get(visit.model), self.engine.model(visit.model).classes
         visit.listed = visit.listed or list(range(min(len(classes), _CHIPS)))
         small = info.resolution <= 128
@@ -314,7 +314,7 @@ class ClassesTab:
             visit.chosen = [k for k in visit.chosen if k != pressed]
         return self._pressed(visit, session, mode, seed, psi, count, *(weight[k] for k in visit.chosen))
 
-    def _pressed(self, visit: Visit, session: Session, mode: str, seed, psi, count, *weights) -> list:
+    def _pressed(self, visit: ClassesVisit, session: Session, mode: str, seed, psi, count, *weights) -> list:
         """For [chips, weights, stage, grid] after other classes were chosen, each with its weight."""
         values = [*weights, *[1.0] * MOST][:MOST]
         sliders = [{**slider, "value": value} for slider, value in zip(self._sliders(visit, mode), values, strict=True)]
@@ -326,7 +326,7 @@ class ClassesTab:
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
-    def _recipes(self, visit: Visit, mode: str, seed, psi, count, *weights) -> list[list[Recipe]]:
+    def _recipes(self, visit: ClassesVisit, mode: str, seed, psi, count, *weights) -> list[list[Recipe]]:
         """Rows of recipes: one row of a blend in several seeds, or one row a seed with a class in each cell."""
         seed, count = check_seed(seed), max(1, min(32, int(count or 1)))
         seeds = [(seed + i) % (MAX_SEED + 1) for i in range(count)]
@@ -341,7 +341,7 @@ class ClassesTab:
             shares = [ClassWeight(shares[0].index if shares else visit.chosen[0])]
         return [[recipe(s, tuple(shares)) for s in seeds]]
 
-    def _chosen_or_first(self, visit: Visit) -> list[int]:
+    def _chosen_or_first(self, visit: ClassesVisit) -> list[int]:
         """The chosen classes, or, when one is not enough, the first ones beside it."""
         if len(visit.chosen) > 1:
             return visit.chosen
@@ -371,7 +371,7 @@ class ClassesTab:
             visit.selected = visit.selected if visit.selected < len(cells) else 0
             return self._look(session, visit)
 
-    def _look(self, session: Session, visit: Visit) -> list:
+    def _look(self, session: Session, visit: ClassesVisit) -> list:
         recipe = visit.cells[visit.selected]
         picture = self.engine.submit(f"{session.id}/classes", recipe).result()
         grid = cells_html(visit.shown, columns=visit.columns, selected=visit.selected)
@@ -403,7 +403,7 @@ class ClassesTab:
         label, value = _COUNTS[mode]
         return [gr.update(label=label, value=value), *self._sliders(self._visit(session), mode)]
 
-    def _sliders(self, visit: Visit, mode: str) -> list:
+    def _sliders(self, visit: ClassesVisit, mode: str) -> list:
         """For the weights: one for each class of a blend."""
         shown = visit.chosen if mode == _BLEND and len(visit.chosen) > 1 else []
         classes = self.engine.model(visit.model).classes if visit.model else ()
@@ -411,7 +411,7 @@ class ClassesTab:
 
     def forget(self, session: Session) -> None:
         """The visitor has left."""
-        visit = self._visits.pop(session.id, Visit())
+        visit = self._visits.pop(session.id, ClassesVisit())
         visit.stop_walk.set()
         visit.stop_export.set()
         self.engine.cancel(f"{session.id}/classes")
@@ -468,7 +468,7 @@ class ClassesTab:
             text += f" This model draws no class of the name {names}{', ...' if len(filling.unmatched) > 12 else ''}."
         return note(text)
 
-    def _wanted(self, visit: Visit, way: str, each, set_id: str | None, only: bool) -> dict[int, int]:
+    def _wanted(self, visit: ClassesVisit, way: str, each, set_id: str | None, only: bool) -> dict[int, int]:
         """Class -> how many pictures."""
         classes = self.engine.model(visit.model).classes
         if way == _FILL:
@@ -498,7 +498,7 @@ class ClassesTab:
                 float(psi),
                 check_seed(seed),
                 same,
-                Pace(progress, "Pictures"),
+                TimedProgress(progress, "Pictures"),
                 visit.stop_export.is_set,
             )
         except CancelledError:

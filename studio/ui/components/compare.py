@@ -7,9 +7,9 @@ import io
 import gradio as gr
 from PIL import Image, PngImagePlugin
 
-from studio.imaging.xmp import Origin
+from studio.imaging.xmp import DigitalSourceType
 from studio.outputs.batches import reduced
-from studio.provenance.metadata import packet, texts_of
+from studio.provenance.metadata import png_texts, xmp_for
 
 VIEW = 1600  # px of the longer side; what is larger is shown smaller
 _CRISP = 128  # px; up to here pixels stay squares
@@ -60,7 +60,7 @@ def compare_html(before: Image.Image, after: Image.Image, alt: str) -> str:
     width, height = after.size
     return (
         f'<div class="gs-stage"><div class="gs-compare{_classes(after)}" style="--w:{width};--h:{height}">'
-        f'<img class="after" alt="{html.escape(alt, quote=True)}" src="{picture_url(after, Origin.CHANGED)}">'
+        f'<img class="after" alt="{html.escape(alt, quote=True)}" src="{picture_url(after, DigitalSourceType.CHANGED)}">'
         f'<img class="before" alt="The picture before" src="{picture_url(before)}"><i></i><b>Before</b><b>After</b>'
         '<input type="range" min="0" max="100" step="0.5" value="50" aria-label="Compare: how much of the picture before is shown">'
         "</div></div>"
@@ -76,7 +76,7 @@ def alone_html(picture: Image.Image, alt: str) -> str:
     )
 
 
-def figures_html(figures: list[tuple[Image.Image, str, Origin | None]]) -> str:
+def figures_html(figures: list[tuple[Image.Image, str, DigitalSourceType | None]]) -> str:
     """Pictures with a line of words below each, and the mark that each carries (`picture_url`)."""
     cells = [
         f'<figure><img class="{_classes(p).strip()}" alt="{html.escape(words, quote=True)}" src="{picture_url(p, origin)}" loading="lazy">'
@@ -90,22 +90,22 @@ def pairs_html(pairs: list[tuple[Image.Image, Image.Image]]) -> str:
     """A strip of pictures before and after, each pair to be pressed (`press_grid`)."""
     cells = [
         f'<button type="button" data-i="{i}" title="Try this picture"><img alt="Example {i + 1} before" src="{picture_url(before)}">'
-        f'<img alt="Example {i + 1} after" src="{picture_url(after, Origin.CHANGED)}"></button>'
+        f'<img alt="Example {i + 1} after" src="{picture_url(after, DigitalSourceType.CHANGED)}"></button>'
         for i, (before, after) in enumerate(pairs)
     ]
     return f'<div class="gs-grid gs-strip gs-pairs">{"".join(cells)}</div>'
 
 
-def picture_url(picture: Image.Image, origin: Origin | None = None) -> str:
+def picture_url(picture: Image.Image, origin: DigitalSourceType | None = None) -> str:
     """The picture inside a URL: small ones without loss, others as the quickest codec that suits them.
 
     origin: the mark it carries, for pictures on a page are saved from there too; None for one that no network made.
     """
-    buffer, mark = io.BytesIO(), packet(origin)
+    buffer, mark = io.BytesIO(), xmp_for(origin)
     if picture.width * picture.height <= _LOSSLESS:
         kind = "png"
         info = PngImagePlugin.PngInfo()
-        for key, text in texts_of(origin) if origin else ():
+        for key, text in png_texts(origin) if origin else ():
             info.add_itxt(key, text)
         picture.save(buffer, "PNG", compress_level=3, pnginfo=info)
     elif picture.mode == "RGBA":

@@ -16,20 +16,20 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from studio.common.text import safe_part
+from studio.common.text import safe_filename
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
-from studio.outputs.batches import make_files
-from studio.outputs.video_translation import make_clip
+from studio.outputs.batches import process_files
+from studio.outputs.video_translation import convert_video
 from studio.provenance.metadata import save_picture
-from studio.provenance.policy import stem_of, telling
-from studio.provenance.source_pictures import find
+from studio.provenance.policy import file_stem, provenance_policy
+from studio.provenance.source_pictures import find_source
 from studio.ui.components.parts import QUIET, WORK, Target, friendly, note, target_buttons
 from studio.ui.session import Session
-from studio.ui.translate.view import Pace, outcomes_html
+from studio.ui.translate.view import TimedProgress, outcomes_html
 
 ONE, MANY, CLIP = "one", "many", "clip"
 _WHATS = [("One picture", ONE), ("Several pictures", MANY), ("A video", CLIP)]
@@ -269,7 +269,7 @@ class ImageTab:
 
         def send(session: Session, recipe: Recipe, *values) -> list:
             recipe = self.engine.stamped(recipe)
-            path = session.place.passing() / f"{safe_part(recipe.model)}-seed{recipe.seed}.png"
+            path = session.place.passing() / f"{safe_filename(recipe.model)}-seed{recipe.seed}.png"
             return there.send(session, save_picture(self.engine.render(recipe), recipe, path), *values)
 
         return dataclasses.replace(there, send=send)
@@ -295,7 +295,7 @@ class ImageTab:
         if made.suffix.lower() == ".mp4":
             gr.Info("These are the settings of the video. Videos that are handed in are not kept: give it again.")
             return shown
-        source = find(recipe.source, session.place.sources)
+        source = find_source(recipe.source, session.place.sources)
         if source is None:
             gr.Warning("The picture that this one was made from is no longer kept. This one itself is opened instead.")
         visit.path = _lent(session.place.passing(), source or made, f"{made.stem.split(f'-{recipe.model}-')[0]}{(source or made).suffix}")
@@ -319,14 +319,14 @@ class ImageTab:
         """make: (what was opened, progress, cancel) -> as `make_files` wants it. For [many_view, zip]."""
         if not files:
             raise StudioError("There are no pictures yet.", "Drop some into the box first.")
-        stop, pace = self._visit(session).stop_many.is_set, Pace(progress, "Pictures")
+        stop, pace = self._visit(session).stop_many.is_set, TimedProgress(progress, "Pictures")
 
         def made(opened: Any) -> tuple[Image.Image, bytes | Path]:
             begun = pace.done
             return make(opened, lambda done, all_: pace(begun + done / all_, len(files)), stop)
 
         path = self._output(session, f"{len(files)}-pictures-{model}", ".zip")
-        outcomes = make_files(made, files, path, about, pace, stop, open_file, self.made)
+        outcomes = process_files(made, files, path, about, pace, stop, open_file, self.made)
         some = any(o.entry for o in outcomes)
         view = gr.update(value=outcomes_html(outcomes, self.made), visible=True)
         return [view, gr.update(value=str(path) if some else None, visible=some)]
@@ -334,10 +334,10 @@ class ImageTab:
     def _into_clip(self, session: Session, video: str, smoothing: str, recipe: ImageRecipe, make: Callable, progress: gr.Progress) -> list:
         """make: (recipe, frame, cancel=...) -> frame. For [clip_note, clip_view, clip_file]."""
         stop = self._visit(session).stop_clip.is_set
-        path = self._output(session, stem_of(f"{safe_part(Path(video).stem)}-{recipe.model}"), ".mp4")
+        path = self._output(session, file_stem(f"{safe_filename(Path(video).stem)}-{recipe.model}"), ".mp4")
         try:
             frame = functools.partial(make, recipe, cancel=stop)
-            make_clip(video, path, frame, smoothing, Pace(progress, "Frames"), stop, recipe)
+            convert_video(video, path, frame, smoothing, TimedProgress(progress, "Frames"), stop, recipe)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
         text = note(session.place.told(path))
@@ -351,7 +351,7 @@ class ImageTab:
 
 def _lent(folder: Path, path: Path, name: str) -> Path:
     """A copy of a kept file in a folder from where the browser may have it, under the name that its results are called after."""
-    copy = folder / safe_part(name)
+    copy = folder / safe_filename(name)
     try:
         shutil.copyfile(path, copy)
     except OSError as e:
@@ -373,7 +373,7 @@ def _choose_what(what: str) -> list:
 
 def inside() -> str:
     """How the sentence on a saved picture ends: what its file tells."""
-    return ", with the recipe inside" if telling().recipe else ", marked as made by AI"
+    return ", with the recipe inside" if provenance_policy().recipe else ", marked as made by AI"
 
 
 def percent(share: float) -> float:

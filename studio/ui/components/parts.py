@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin
+from studio.imaging.xmp import DigitalSourceType
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
 from studio.provenance.metadata import encode
@@ -170,7 +170,7 @@ def stepwise(fn: Callable) -> Callable:
     return wrapper
 
 
-def data_url(picture: np.ndarray, origin: Origin | None = Origin.DRAWN) -> str:
+def data_url(picture: np.ndarray, origin: DigitalSourceType | None = DigitalSourceType.GENERATED) -> str:
     """uint8 (H, W, 3) as a lossless WebP inside a URL; small pictures travel fastest that way.
 
     origin: the mark it carries, for pictures on a page are saved from there too; None for one that no network made.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.datasets.ingest import Report
+from studio.datasets.ingest import IngestReport
 from studio.datasets.rights import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
-from studio.datasets.store import DataSets, StoredSet
+from studio.datasets.store import DataSet, DataSetStore
 from studio.errors import StudioError
 from studio.imaging.crop import MODES, parse_colour
 from studio.jobs.supervisor import Supervisor
@@ -36,13 +36,13 @@ class _Look:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class Zone:
+class UploadZone:
     """Builds two columns inside the current Row: where pictures are dropped, and the set that is looked at.
 
     id: beginning of the elem_ids.  css: class of its columns.  visible: at first.
     """
 
-    def __init__(self, datasets: DataSets, supervisor: Supervisor, session: gr.State, id: str, css: str, visible: bool = True):
+    def __init__(self, datasets: DataSetStore, supervisor: Supervisor, session: gr.State, id: str, css: str, visible: bool = True):
         self.datasets, self.supervisor, self.session, self.id, self.visible = datasets, supervisor, session, id, visible
         self.css = ["gs-zone", css]
         self._looks: dict[str, _Look] = {}
@@ -203,7 +203,7 @@ class Zone:
         if not paths:
             raise StudioError("There are no pictures yet.", "Drop files, a zip or a video first.")
         look, consent = self._look(session), consent_said(answer, licence, attribution, source)
-        report = self.datasets.take_in(
+        report = self.datasets.ingest(
             paths,
             owned=consent.answer in (OWN, LICENSED),
             consent=consent,
@@ -300,7 +300,7 @@ def consent_said(answer: str | None, licence: str, attribution: str, source: str
     return Consent(answer or UNKNOWN, source if answer == NONE else "")
 
 
-def _whose(stored: StoredSet) -> str:
+def _whose(stored: DataSet) -> str:
     """HTML."""
     consent = stored.consent
     if consent.answer == OWN:
@@ -312,11 +312,11 @@ def _whose(stored: StoredSet) -> str:
     return "Nobody said yet whose they are: to share a model of them, take them in again and say it."
 
 
-def _set_label(stored: StoredSet) -> str:
+def _set_label(stored: DataSet) -> str:
     return f"{stored.title} · {stored.count:,} pictures · {stored.created[:10]}"
 
 
-def _report_html(report: Report) -> str:
+def _report_html(report: IngestReport) -> str:
     parts = [note("<br>".join(html.escape(line) for line in report.lines()))]
     rejected = [f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in report.rejected]
     twins = [f"<li>{html.escape(name)}: the same as {html.escape(other)}</li>" for name, other in report.duplicates]

@@ -20,7 +20,7 @@ from studio.models.folder import ModelInfo, draws
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import variations, walk_at, walk_recipes
 from studio.provenance.metadata import read_recipe, save_picture
-from studio.provenance.policy import stem_of, telling
+from studio.provenance.policy import file_stem, provenance_policy
 from studio.settings import get_settings
 from studio.ui.components.parts import (
     LIVE,
@@ -509,9 +509,11 @@ class ExploreTab:
         recipe = self.engine.stamped(session.open())
         picture = self.engine.render(recipe)
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = session.place.output("explore", f"{moment}-{stem_of(f'{recipe.model}-seed{recipe.seed}')}.png")
+        path = session.place.output("explore", f"{moment}-{file_stem(f'{recipe.model}-seed{recipe.seed}')}.png")
         save_picture(picture, recipe, path)
-        text = session.place.told(path, ", recipe inside: drop it back in to return here" if telling().recipe else ", marked as made by AI")
+        text = session.place.told(
+            path, ", recipe inside: drop it back in to return here" if provenance_policy().recipe else ", marked as made by AI"
+        )
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 
     def _link(self, session: Session) -> dict:

@@ -24,7 +24,7 @@ from studio.ui.components.parts import LIVE, QUIET, WORK, Target, empty_html, fr
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.gallery.view import KINDS, TABS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name
 from studio.ui.session import Session
-from studio.ui.translate.view import Pace
+from studio.ui.translate.view import TimedProgress
 
 PAGE = 60
 _PATIENCE = 0.25  # seconds that a page waits for small views before it shows without the rest
@@ -39,7 +39,7 @@ _KEYS = '<div class="gs-note keys">Keys: ← → the pictures beside · Esc all 
 
 
 @dataclass
-class Visit:
+class GalleryVisit:
     """What one visitor does here.
 
     guest: a stranger, to whom paths of this machine are not told.  page: counted from 0.  turn: counts what was drawn, so that
@@ -94,16 +94,16 @@ class GalleryTab:
 
     def __init__(self, engine: Engine, session: gr.State, gallery: Callable[[Session], Gallery]):
         self.engine, self.session, self._gallery = engine, session, gallery
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, GalleryVisit] = {}
         self._openings: set[str] = set()  # ids of tabs
         self._build()
         self._wire()
 
-    def _visit(self, session: Session | None) -> Visit:
+    def _visit(self, session: Session | None) -> GalleryVisit:
         if session is None:
             raise StudioError("The page is still opening.", "Try again in a moment.")
         if session.id not in self._visits:
-            self._visits[session.id] = Visit(self._gallery(session), session.place.guest)
+            self._visits[session.id] = GalleryVisit(self._gallery(session), session.place.guest)
         return self._visits[session.id]
 
     def forget(self, session: Session) -> None:
@@ -364,7 +364,7 @@ class GalleryTab:
         if read:
             yield [*self._draw(visit), *self._choices(visit)]
 
-    def _choices(self, visit: Visit) -> list:
+    def _choices(self, visit: GalleryVisit) -> list:
         """For [tab, model, kind, tag]."""
         found = visit.gallery.choices()
         named = {
@@ -378,7 +378,7 @@ class GalleryTab:
 
     # -- the grid ------------------------------------------------------------------------------------------------
 
-    def _draw(self, visit: Visit, left: int = 0) -> list:
+    def _draw(self, visit: GalleryVisit, left: int = 0) -> list:
         """The page of the grid, for `self._listing`.  left: files that are still to be read."""
         gallery, query = visit.gallery, visit.query
         count = gallery.count(query)
@@ -410,7 +410,7 @@ class GalleryTab:
             gr.update(visible=bool(items) or visit.choosing, value="Done choosing" if visit.choosing else "Choose several"),
         ]
 
-    def _grid(self, visit: Visit) -> str:
+    def _grid(self, visit: GalleryVisit) -> str:
         cells = [(i, visit.gallery.thumbs.kept(i.key), i.path in visit.chosen) for i in visit.items.values()]
         return grid_html(cells, visit.choosing)
 
@@ -461,7 +461,7 @@ class GalleryTab:
         visit.choosing, visit.chosen = not visit.choosing, {}
         return [*self._draw(visit), gr.update(visible=visit.choosing), *self._counted(visit)]
 
-    def _counted(self, visit: Visit) -> list:
+    def _counted(self, visit: GalleryVisit) -> list:
         """For [count, ready, making]."""
         size = sum(i.size for i in visit.chosen.values())
         words = f"<b>{len(visit.chosen):,} chosen</b>, {size / 1e6:,.1f} MB." if visit.chosen else "<b>None chosen yet.</b>"
@@ -490,7 +490,7 @@ class GalleryTab:
         return self._made(
             session,
             f"gallery-{len(items)}-files.zip",
-            lambda out: _told(f"{to_zip(visit.gallery, items, out, Pace(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"),
+            lambda out: _told(f"{to_zip(visit.gallery, items, out, TimedProgress(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"),
         )
 
     def _sheet(self, session: Session, kind: str, columns: float, labels: bool, progress: gr.Progress = gr.Progress()) -> list:
@@ -501,7 +501,7 @@ class GalleryTab:
             f"contact-sheet-{len(items)}.{ending}",
             lambda out: _told(
                 f"{len(items):,} files on the sheet",
-                contact_sheet(visit.gallery, items, out, int(columns), bool(labels), Pace(progress, "Drawing"), visit.stop.is_set),
+                contact_sheet(visit.gallery, items, out, int(columns), bool(labels), TimedProgress(progress, "Drawing"), visit.stop.is_set),
             ),
         )
 
@@ -518,7 +518,7 @@ class GalleryTab:
 
     # -- the bin -------------------------------------------------------------------------------------------------
 
-    def _delete(self, visit: Visit, items: list[Item]) -> list:
+    def _delete(self, visit: GalleryVisit, items: list[Item]) -> list:
         """For [undo_bar, undo_words]."""
         visit.deleted.append(visit.gallery.delete(items))
         what = "One file is" if len(items) == 1 else f"{len(items):,} files are"
@@ -570,7 +570,7 @@ class GalleryTab:
         visit.item = beside
         return self._show(visit)
 
-    def _show(self, visit: Visit) -> list:
+    def _show(self, visit: GalleryVisit) -> list:
         """The open picture, for `self._large`."""
         gallery = visit.gallery
         item = visit.item = gallery.item(visit.seen().path) or visit.item
@@ -654,7 +654,7 @@ def _told(words: str, pages: int = 1) -> str:
     return f"<b>{words}</b>" + (f", {pages} pages." if pages > 1 else ".")
 
 
-def _clear(visit: Visit) -> None:
+def _clear(visit: GalleryVisit) -> None:
     if visit.made is not None:
         shutil.rmtree(visit.made, ignore_errors=True)
     visit.made = None

@@ -6,7 +6,7 @@ import html
 
 import gradio as gr
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, Transform
 from studio.errors import StudioError
@@ -51,7 +51,7 @@ def grid_html(cells: list[tuple[Item, bytes | None, bool]], choosing: bool) -> s
     for item, view, chosen in cells:
         words = html.escape(title_of(item), quote=True)
         crisp = ' class="small"' if 0 < max(item.width, item.height) <= CRISP else ""
-        inside = f'<img{crisp} alt="{words}" src="{_webp_url(view)}">' if view else f"<em>{html.escape(shown(_name(item), 40))}</em>"
+        inside = f'<img{crisp} alt="{words}" src="{_webp_url(view)}">' if view else f"<em>{html.escape(printable(_name(item), 40))}</em>"
         marks = ("<i>★</i>" if item.favourite else "") + ("<b>▶</b>" if item.kind == CLIP else "")
         state = ' class="on" aria-pressed="true"' if chosen else ' aria-pressed="false"' if choosing else ""
         parts.append(f'<button type="button" data-k="{item.key}" title="{words}"{state}>{inside}{marks}</button>')
@@ -61,8 +61,8 @@ def grid_html(cells: list[tuple[Item, bytes | None, bool]], choosing: bool) -> s
 def title_of(item: Item) -> str:
     """A picture in a few words."""
     if not item.model:
-        return shown(_name(item))
-    return shown(item.model) + (f", seed {item.seed}" if item.seed is not None else "")
+        return printable(_name(item))
+    return printable(item.model) + (f", seed {item.seed}" if item.seed is not None else "")
 
 
 def stage_html(gallery: Gallery, item: Item) -> str:
@@ -133,7 +133,7 @@ def _of_change(recipe: ImageRecipe) -> list[tuple[str, str]]:
 
 def tab_name(folder: str) -> str:
     """What the folder of a tab is called to people."""
-    return TABS.get(folder) or shown(folder, 40)
+    return TABS.get(folder) or printable(folder, 40)
 
 
 def when(seconds: float) -> str:
@@ -151,7 +151,7 @@ def day(text: str | None, what: str) -> datetime.date | None:
         if not 1971 <= date.year <= 2200:
             raise ValueError
     except ValueError:
-        raise StudioError(f"'{shown(text, 20)}' is no day for '{what}'.", "Write it as 2026-11-25.") from None
+        raise StudioError(f"'{printable(text, 20)}' is no day for '{what}'.", "Write it as 2026-11-25.") from None
     return date
 
 

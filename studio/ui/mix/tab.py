@@ -7,7 +7,7 @@ import gradio as gr
 from studio.engine.engine import Engine
 from studio.engine.recipe import Mix, Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.latents.mixing import BAND_NAMES, bands
+from studio.latents.mixing import LAYER_RANGE_NAMES, layer_ranges
 from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
 from studio.outputs.sheets import mix_grid
 from studio.ui.components.parts import (
@@ -59,7 +59,7 @@ class MixTab:
                             self.seeds.append(
                                 gr.Number(i + 1, label=f"Seed {i + 1}", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"mixer-seed-{i}")
                             )
-                            for band in BAND_NAMES:
+                            for band in LAYER_RANGE_NAMES:
                                 first = 1.0 if i == 0 else 0.0
                                 self.weights.append(gr.Slider(0, 1, first, step=0.05, label=band.capitalize(), elem_id=f"mixer-{band}-{i}"))
             with gr.Column(scale=4, min_width=300, elem_id="mixer-result"):
@@ -166,7 +166,7 @@ class MixTab:
                 raise StudioError(f"Layers {low:g} to {high:g} are no range of this model.", f"It has the layers 0 to {model.num_ws - 1}.")
             layers = (int(low), int(high) + 1)
         else:
-            layers = bands(model.num_ws)[band]
+            layers = layer_ranges(model.num_ws)[band]
         cells = mix_grid(now.model, row_seeds, column_seeds, layers, psi, now.noise, now.classes)
         plain = {
             seed: Recipe(model=now.model, seeds=(SeedWeight(seed),), psi=psi, noise=now.noise, classes=now.classes)
@@ -205,7 +205,7 @@ class MixTab:
         seeds = [check_seed(v) for v in values[:SOURCES]]
         weights = [values[SOURCES + 3 * i : SOURCES + 3 * i + 3] for i in range(SOURCES)]
         mixes = []
-        for b, layers in enumerate(bands(self.engine.model(now.model).num_ws).values()):
+        for b, layers in enumerate(layer_ranges(self.engine.model(now.model).num_ws).values()):
             shares = [float(w[b]) for w in weights]
             total = sum(shares)
             for seed, share in zip(seeds[1:], shares[1:], strict=True):

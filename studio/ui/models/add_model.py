@@ -18,7 +18,7 @@ from studio.models.acquire import add
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.manage import checked_title, rename
 from studio.ui.components.parts import QUIET, friendly, note, press_grid
-from studio.ui.models.view import Pace, known_html
+from studio.ui.models.view import DownloadProgress, known_html
 from studio.ui.session import Session
 from studio.ui.translate.view import refusal
 
@@ -40,7 +40,7 @@ class _Visit:
     known: int = -1
 
 
-class AddingBox:
+class AddModel:
     """Builds the box inside the current Blocks; `wire` connects it."""
 
     def __init__(self, engine: Engine, session: gr.State):
@@ -82,7 +82,7 @@ class AddingBox:
     def listed(self, models: Sequence[ModelInfo]) -> dict:
         """The well-known ones, with those marked that are here already."""
         here = {m.extra.get("downloaded_from") for m in models if isinstance(m.extra.get("downloaded_from"), str)}
-        return {self.known: known_html(add.KNOWN, {k.source for k in add.KNOWN if {k.source, f"hub:{k.source}"} & here})}
+        return {self.known: known_html(add.CATALOGUE, {k.source for k in add.CATALOGUE if {k.source, f"hub:{k.source}"} & here})}
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class AddingBox:
         title: str,
         progress: gr.Progress = gr.Progress(),
     ) -> dict:
-        def come(pace: Pace, stop: Callable[[], bool]) -> ModelInfo:
+        def come(pace: DownloadProgress, stop: Callable[[], bool]) -> ModelInfo:
             wanted = checked_title(title) if title.strip() else ""
             library, told = self.engine.library, {"name": safe_name(wanted) if wanted else None, "progress": pace, "cancel": stop}
             if way == _FILE:
@@ -160,11 +160,11 @@ class AddingBox:
         return self._told(session, come, progress, what, find)
 
     def _add_known(self, session: Session, what: str, find: str, progress: gr.Progress = gr.Progress()) -> dict:
-        def come(pace: Pace, stop: Callable[[], bool]) -> ModelInfo:
+        def come(pace: DownloadProgress, stop: Callable[[], bool]) -> ModelInfo:
             index = self._visit(session).known
-            if not (isinstance(index, int) and 0 <= index < len(add.KNOWN)):
+            if not (isinstance(index, int) and 0 <= index < len(add.CATALOGUE)):
                 raise StudioError("That model is no longer in the list.", "Reload the page.")
-            wanted = add.KNOWN[index]
+            wanted = add.CATALOGUE[index]
             info = add.add(wanted.source, self.engine.library, progress=pace, cancel=stop)
             return rename(self.engine.library, info.id, wanted.title)
 
@@ -174,7 +174,7 @@ class AddingBox:
         """Add a model, and say what came of it. The token is forgotten whatever that is."""
         visit = self._visit(session)
         try:
-            info = come(Pace(progress), visit.stop.is_set)
+            info = come(DownloadProgress(progress), visit.stop.is_set)
         except CancelledError:
             return {self.view: note("Cancelled; nothing was added."), self.token: ""}
         except StudioError as e:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.common.text import shown
+from studio.common.text import printable
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.queue import Job
@@ -22,11 +22,11 @@ from studio.models.library import Broken
 from studio.training.plan import Plan
 from studio.ui.components.parts import LIVE, QUIET, WORK, Opening, empty_html, friendly, note, press_grid
 from studio.ui.components.upload_zone import LIVE_STATES
-from studio.ui.models.add_model import AddingBox
+from studio.ui.models.add_model import AddModel
 from studio.ui.models.view import (
     ABILITIES,
     EVERYTHING,
-    Pace,
+    DownloadProgress,
     about_html,
     bin_html,
     broken_html,
@@ -45,7 +45,7 @@ _TO_DETAILS_JS = """() => requestAnimationFrame(() => {
 
 
 @dataclass
-class Visit:
+class ModelsVisit:
     """What one visitor does here.
 
     model: id of the one whose details are open.  listed, binned: ids of what is shown, in its order.  thrown: what Undo gives
@@ -77,7 +77,7 @@ class ModelsTab:
     ):
         self.engine, self.session, self.tabs, self.openings = engine, session, tabs, list(openings)
         self.jobs, self.editable = jobs, editable
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, ModelsVisit] = {}
         self._build()
         self._wire()
 
@@ -87,7 +87,7 @@ class ModelsTab:
         with gr.Row(equal_height=False, elem_id="models-page"):
             with gr.Column(scale=6, min_width=320, elem_id="models-left"):
                 if self.editable:
-                    self.adding = AddingBox(self.engine, self.session)
+                    self.adding = AddModel(self.engine, self.session)
                 with gr.Row(elem_id="models-filter"):
                     self.what = gr.Radio(ABILITIES, value=EVERYTHING, label="What it can do", min_width=280, elem_id="models-what")
                     self.find = gr.Textbox(
@@ -216,14 +216,14 @@ class ModelsTab:
         work.success(lambda: gr.update(visible=False), None, self.stop, **QUIET)
         self.stop.click(lambda session: self._visit(session).stop.set(), self.session, None, **QUIET)
 
-    def _visit(self, session: Session | None) -> Visit:
+    def _visit(self, session: Session | None) -> ModelsVisit:
         if session is None:
             raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, Visit())
+        return self._visits.setdefault(session.id, ModelsVisit())
 
     def forget(self, session: Session) -> None:
         """The visitor has left."""
-        self._visits.pop(session.id, Visit()).stop.set()
+        self._visits.pop(session.id, ModelsVisit()).stop.set()
 
     # -- showing -------------------------------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class ModelsTab:
         cards = cards_html(library, found, visit.model, self.engine.status()["loaded"])
         out = {self.cards: cards, self.broken: gr.update(value=broken_html(broken), visible=bool(broken))}
         if self.editable:
-            thrown = manage.bin_of(library)
+            thrown = manage.list_trash(library)
             visit.binned = [t.id for t in thrown]
             size = size_in_words(sum(t.size for t in thrown))
             out |= {
@@ -278,7 +278,7 @@ class ModelsTab:
                 self.forget: gr.update(visible=loaded),
                 self.delete: gr.update(visible=own),
                 self.name_box: gr.update(visible=own),
-                self.name: shown(info.title),
+                self.name: printable(info.title),
                 self.fixed: gr.update(visible=not own and bool(info.hash)),
             }
         return out
@@ -307,7 +307,7 @@ class ModelsTab:
     # -- keeping -------------------------------------------------------------------------------------------------
 
     def _export(self, session: Session, progress: gr.Progress = gr.Progress()) -> list:
-        info, pace = self._chosen(session), Pace(progress)
+        info, pace = self._chosen(session), DownloadProgress(progress)
         # The name of the file cannot be guessed, for whoever knows it may download it.
         moment = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
         path = session.place.output("models", f"{info.id}-{moment}.zip")
@@ -320,7 +320,7 @@ class ModelsTab:
         return [gr.update(value=told, visible=True), gr.update(value=str(path), label=label, visible=True)]
 
     def _duplicate(self, session: Session, what: str, find: str, progress: gr.Progress = gr.Progress()) -> dict:
-        visit, pace = self._visit(session), Pace(progress)
+        visit, pace = self._visit(session), DownloadProgress(progress)
         info = self._chosen(session)
         try:
             copy = manage.duplicate(self.engine.library, info.id, None, lambda done, all_: pace("Copying", done, all_), visit.stop.is_set)
@@ -341,7 +341,7 @@ class ModelsTab:
         visit, library = self._visit(session), self.engine.library
         info = self._chosen(session)
         told = [*manage.dependants(library, info.id), *self._waiting(info)]
-        visit.thrown = manage.throw_away(library, info.id).id
+        visit.thrown = manage.move_to_trash(library, info.id).id
         self.engine.forget(info.id)
         listed = "".join(f"<li>{html.escape(t)}</li>" for t in told)
         text = note(f"<b>{html.escape(info.title)}</b> is in the bin." + (f"<ul>{listed}</ul>" if told else ""))
@@ -369,7 +369,7 @@ class ModelsTab:
         return {**self.enter(session, what, find), self.undo_box: gr.update(visible=False)}
 
     def _empty(self, session: Session, what: str, find: str) -> dict:
-        manage.empty_bin(self.engine.library, older_than_days=0)
+        manage.empty_trash(self.engine.library, older_than_days=0)
         return {**self.enter(session, what, find), self.undo_box: gr.update(visible=False)}
 
     def _added(self, session: Session, info: ModelInfo, what: str, find: str) -> dict:

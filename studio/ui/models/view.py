@@ -12,11 +12,11 @@ from urllib.parse import unquote
 import gradio as gr
 from markdown_it import MarkdownIt
 
-from studio.common.text import shown
-from studio.models.acquire.catalogue import Known
+from studio.common.text import printable
+from studio.models.acquire.catalogue import CatalogueModel
 from studio.models.folder import ModelInfo, count_classes
 from studio.models.library import Broken, Library
-from studio.models.manage import Thrown, size_of
+from studio.models.manage import TrashedModel, size_of
 from studio.networks import get_family
 from studio.ui.components.parts import face_url, file_url, note
 
@@ -67,7 +67,7 @@ def origin(library: Library, info: ModelInfo) -> str:
 
 
 def _brief(value: object) -> str:
-    return shown(str(value), 120)
+    return printable(str(value), 120)
 
 
 def size_in_words(size: int) -> str:
@@ -90,7 +90,7 @@ def cards_html(library: Library, models: Sequence[ModelInfo], selected: str, loa
     """Models to press, each with its picture and a few facts.  selected: id.  loaded: ids of those in memory."""
     cells = []
     for i, info in enumerate(models):
-        title, classes = html.escape(shown(info.title)), count_classes(info)
+        title, classes = html.escape(printable(info.title)), count_classes(info)
         facts = [get_family(info.family).title, in_words(info)]
         more = [
             size_in_words(size_of(info)) if info.hash else "",
@@ -110,7 +110,7 @@ def cards_html(library: Library, models: Sequence[ModelInfo], selected: str, loa
 def about_html(library: Library, info: ModelInfo) -> str:
     """Picture and facts of one model."""
     family = get_family(info.family)
-    names = [shown(c, 40) for c in info.classes[:_MOST_CLASSES]]
+    names = [printable(c, 40) for c in info.classes[:_MOST_CLASSES]]
     names += [f"and {len(info.classes) - len(names):,} more"] if len(info.classes) > len(names) else []
     rows = [
         ("What it does", f"{in_words(info)[:1].upper()}{in_words(info)[1:]}."),
@@ -124,7 +124,7 @@ def about_html(library: Library, info: ModelInfo) -> str:
     table = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in rows if value)
     strip = [path for side in "AB" for path in info.examples(side)]
     examples = "".join(f'<img alt="Example" src="{file_url(path)}">' for path in strip)
-    title, blank = html.escape(shown(info.title)), "" if info.thumbnail else "blank"
+    title, blank = html.escape(printable(info.title)), "" if info.thumbnail else "blank"
     return (
         f'<div class="gs-about"><img class="{blank}" alt="{title}" src="{face_url(info)}"><h3>{title}</h3><table>{table}</table>'
         + (f'<div class="gs-examples">{examples}</div>' if examples else "")
@@ -136,22 +136,22 @@ def broken_html(broken: Sequence[Broken]) -> str:
     """Folders that cannot be used, and why."""
     if not broken:
         return ""
-    rows = "".join(f"<li>{html.escape(shown(b.reason, 400))}<br><code>{html.escape(shown(str(b.path)))}</code></li>" for b in broken)
+    rows = "".join(f"<li>{html.escape(printable(b.reason, 400))}<br><code>{html.escape(printable(str(b.path)))}</code></li>" for b in broken)
     count = "One folder cannot be used" if len(broken) == 1 else f"{len(broken)} folders cannot be used"
     return f'<details class="gs-note"><summary><b>{count}</b></summary><ul>{rows}</ul></details>'
 
 
-def bin_html(thrown: Sequence[Thrown]) -> str:
+def bin_html(thrown: Sequence[TrashedModel]) -> str:
     """What is in the bin; each row has a button, by its index, that restores it."""
     rows = "".join(
-        f"<div><span><b>{html.escape(shown(t.title))}</b><small>thrown away {t.when:%d %B %Y}, {size_in_words(t.size)}</small></span>"
+        f"<div><span><b>{html.escape(printable(t.title))}</b><small>thrown away {t.when:%d %B %Y}, {size_in_words(t.size)}</small></span>"
         f'<button type="button" data-i="{i}">Restore</button></div>'
         for i, t in enumerate(thrown)
     )
     return f'<div class="gs-list">{rows}</div>'
 
 
-def known_html(known: Sequence[Known], here: Container[str]) -> str:
+def known_html(known: Sequence[CatalogueModel], here: Container[str]) -> str:
     """Well-known models; each row has a button, by its index, that gets it.  here: sources of those that are here already."""
     rows = []
     for i, k in enumerate(known):
@@ -165,7 +165,7 @@ def known_html(known: Sequence[Known], here: Container[str]) -> str:
     return f'<div class="gs-list">{"".join(rows)}</div>'
 
 
-class Pace:
+class DownloadProgress:
     """Tells progress in bytes, now and then."""
 
     def __init__(self, progress: gr.Progress):

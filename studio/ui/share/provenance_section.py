@@ -6,8 +6,8 @@ from pathlib import Path
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.provenance.inspect import Tale, sign_with, tell
-from studio.provenance.policy import EVERYTHING, MARK, Telling, choose, telling, trouble
+from studio.provenance.inspect import ProvenanceReport, inspect_file, sign_with
+from studio.provenance.policy import EVERYTHING, MARK, ProvenancePolicy, policy_trouble, provenance_policy, save_policy
 from studio.ui.components.parts import QUIET, friendly, note
 
 _TELLS = [
@@ -40,9 +40,9 @@ class MarksPage:
         self._wire()
 
     def _build_choice(self) -> None:
-        now = telling()
+        now = provenance_policy()
         gr.HTML(note(_MARKED), padding=False)
-        self.trouble = gr.HTML(_trouble_html(), visible=bool(trouble()), padding=False, elem_id="marks-trouble")
+        self.trouble = gr.HTML(_trouble_html(), visible=bool(policy_trouble()), padding=False, elem_id="marks-trouble")
         self.tells = gr.Radio(
             _TELLS,
             value=now.tells,
@@ -100,20 +100,20 @@ class MarksPage:
 
     def enter(self) -> list:
         """When the tab is opened: the settings as they are now, which another page may have changed."""
-        now = telling()
+        now = provenance_policy()
         return [now.tells, now.credentials, _shown(_state_html(now)), _shown(_trouble_html())]
 
 
 def _choose(tells: str) -> dict:
-    choose(telling().replace(tells=MARK if tells == MARK else EVERYTHING))
+    save_policy(provenance_policy().replace(tells=MARK if tells == MARK else EVERYTHING))
     return _shown(_trouble_html())
 
 
 def _switch(signed: bool) -> list:
     """For [box, state]. Off at once; on when a signature has held."""
-    if not signed and telling().credentials:
-        choose(telling().replace(credentials=False))
-    now = telling()
+    if not signed and provenance_policy().credentials:
+        save_policy(provenance_policy().replace(credentials=False))
+    now = provenance_policy()
     text = note("Not yet: press <b>Sign from now on</b>.") if signed and not now.credentials else _state_html(now)
     return [gr.update(visible=signed), _shown(text)]
 
@@ -130,15 +130,15 @@ def _begin(way: str, artist: str, certificate: str, key: str, server: str) -> li
     if server and not server.startswith(("http://", "https://")):
         raise StudioError("The time-stamp server has no address of the web.", "Write it as https://..., or leave it empty.")
     paths = dict(certificate=certificate.strip(), key=key.strip()) if way == "given" else dict(certificate="", key="")
-    sign_with(telling().replace(artist=artist if way == "own" else telling().artist, timestamp_url=server, **paths))
-    return [gr.update(visible=False), True, _shown(_state_html(telling())), _shown(_trouble_html())]
+    sign_with(provenance_policy().replace(artist=artist if way == "own" else provenance_policy().artist, timestamp_url=server, **paths))
+    return [gr.update(visible=False), True, _shown(_state_html(provenance_policy())), _shown(_trouble_html())]
 
 
 def _answer(file: str | None) -> str:
-    return tale_html(tell(Path(file))) if file else ""
+    return tale_html(inspect_file(Path(file))) if file else ""
 
 
-def tale_html(tale: Tale) -> str:
+def tale_html(tale: ProvenanceReport) -> str:
     """What a file tells, to be shown."""
     verdict = "Made by AI, it says" if tale.by_ai else "It does not say that AI made it"
     rows = "".join(f"<dt>{html.escape(heading)}</dt><dd>{html.escape(sentence)}</dd>" for heading, sentence in tale.lines())
@@ -149,7 +149,7 @@ def _shown(text: str) -> dict:
     return gr.update(value=text, visible=bool(text))
 
 
-def _state_html(now: Telling) -> str:
+def _state_html(now: ProvenancePolicy) -> str:
     if not now.credentials:
         return ""
     if now.certificate:
@@ -158,5 +158,5 @@ def _state_html(now: Telling) -> str:
 
 
 def _trouble_html() -> str:
-    told = trouble()
+    told = policy_trouble()
     return note(f"<b>{html.escape(told)}</b> A choice made here writes them anew.") if told else ""

@@ -16,10 +16,10 @@ from studio.sharing.space import HARDWARE, make_space, push_space, tabs_for, zip
 from studio.ui.access.serving import TABS
 from studio.ui.components.parts import QUIET, friendly, note, press_grid
 from studio.ui.session import Session
-from studio.ui.share.view import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
+from studio.ui.share.view import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, ShareVisit, grid_html, link_html, sending, told_consent
 
 if TYPE_CHECKING:
-    from studio.ui.share.tab import SharePage
+    from studio.ui.share.tab import ShareTab
 
 _NOT_OFFERED = ("train", "share")  # training has a box of its own; strangers share nothing
 _ABOUT = (
@@ -31,7 +31,7 @@ _ABOUT = (
 class SpaceSection:
     """Builds the section inside the current Blocks and wires it.  page: the one that it is part of."""
 
-    def __init__(self, page: "SharePage"):
+    def __init__(self, page: "ShareTab"):
         self.page, self.session = page, page.session
         self._build()
         self._wire()
@@ -109,7 +109,7 @@ class SpaceSection:
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
-    def show(self, visit: Visit) -> list:
+    def show(self, visit: ShareVisit) -> list:
         """The chosen models, and what can be done with them; private again."""
         found = self.page.found()
         visit.chosen = [m.id for m in found if m.id in visit.chosen] or [found[0].id]
@@ -126,7 +126,7 @@ class SpaceSection:
         visit.chosen = [c for c in visit.chosen if c != id] if id in visit.chosen and len(visit.chosen) > 1 else [*visit.chosen, id]
         return self.show(visit)
 
-    def _infos(self, visit: Visit) -> list[ModelInfo]:
+    def _infos(self, visit: ShareVisit) -> list[ModelInfo]:
         return [self.page.info(id) for id in dict.fromkeys(visit.chosen)]
 
     def _may(self, session: Session, who: str) -> dict:
@@ -159,7 +159,7 @@ class SpaceSection:
         self.end(self.page.visit(session))
         return [gr.update(value="", visible=False), gr.update(visible=False)]
 
-    def end(self, visit: Visit) -> None:
+    def end(self, visit: ShareVisit) -> None:
         """Stop the Space that runs here, when there is one."""
         if visit.preview is not None:
             visit.preview.close()

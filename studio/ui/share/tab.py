@@ -17,7 +17,7 @@ from studio.ui.components.parts import LIVE, QUIET, empty_html, friendly, note, 
 from studio.ui.session import Session
 from studio.ui.share.provenance_section import MarksPage
 from studio.ui.share.space_section import SpaceSection
-from studio.ui.share.view import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, Visit, grid_html, link_html, sending, told_consent
+from studio.ui.share.view import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, ShareVisit, grid_html, link_html, sending, told_consent
 
 _NOTHING = "<b>There is no model here yet that could be shared.</b><br>Train one in the Train tab, or import one."
 _KNOWN = "This computer is logged in to the Hub already: the box may stay empty."
@@ -28,20 +28,20 @@ _UNKNOWN = (
 )
 
 
-class SharePage:
+class ShareTab:
     """Builds the page inside the current Blocks and wires it."""
 
     def __init__(self, engine: Engine, session: gr.State):
         self.engine, self.session = engine, session
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, ShareVisit] = {}
         self._build()
         self._wire()
 
-    def visit(self, session: Session | None) -> Visit:
+    def visit(self, session: Session | None) -> ShareVisit:
         """What this visitor does here. Raises StudioError while the page is opening."""
         if session is None:
             raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, Visit())
+        return self._visits.setdefault(session.id, ShareVisit())
 
     def forget(self, session: Session) -> None:
         """The visitor has left: nothing of theirs is sent on, and no Space of theirs runs."""
@@ -180,11 +180,11 @@ class SharePage:
 
     # -- one's account -------------------------------------------------------------------------------------------
 
-    def token_of(self, visit: Visit, typed: str | None) -> str | None:
+    def token_of(self, visit: ShareVisit, typed: str | None) -> str | None:
         """The token to be used: what was just typed, what was typed before, or (None) what this computer knows."""
         return (typed or "").strip() or visit.token
 
-    def as_whom(self, visit: Visit, typed: str | None) -> list:
+    def as_whom(self, visit: ShareVisit, typed: str | None) -> list:
         """Keep a token that was accepted in memory; for [account, away]."""
         who = hub.whoami(self.token_of(visit, typed))
         visit.token = self.token_of(visit, typed)
@@ -200,7 +200,7 @@ class SharePage:
 
     # -- a model to the Hub --------------------------------------------------------------------------------------
 
-    def _cells(self, visit: Visit) -> str:
+    def _cells(self, visit: ShareVisit) -> str:
         found = self.found()
         return grid_html(found, next((i for i, m in enumerate(found) if m.id == visit.model), None))
 

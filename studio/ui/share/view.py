@@ -20,7 +20,7 @@ CANCELLED = "Cancelled: none of it was put on the Hub."
 
 
 @dataclass
-class Visit:
+class ShareVisit:
     """What one visitor does here.
 
     model: id of the one for the Hub.  chosen: ids of those for the Space.  token: that was typed, in memory alone.

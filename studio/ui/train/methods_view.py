@@ -3,7 +3,7 @@
 import html
 from pathlib import Path
 
-from studio.training.methods import KINDS, Kind
+from studio.training.methods import METHODS, Method
 from studio.ui.components.parts import file_url
 
 FRONT = ("stylegan2", "projected", "stylegan", "biggan", "dcgan")  # the others are for the curious
@@ -56,18 +56,18 @@ def kind_choices(goal: str, everything: bool, suits: str | None = None) -> list[
 
     goal: what they are for.  everything: also the seldom needed ones.  suits: name of the kind that suits the pictures, which is marked.
     """
-    shown = [k for k in KINDS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or not k.draws)]
+    shown = [k for k in METHODS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or not k.draws)]
     return [(f"{k.title}\n{'Suits your pictures. ' if k.name == suits else ''}{_sentence(k)}", k.name) for k in shown]
 
 
-def _sentence(kind: Kind) -> str:
+def _sentence(kind: Method) -> str:
     return kind.sentence[0].upper() + kind.sentence[1:]
 
 
 def advice_html() -> str:
     """The table of all kinds. A kind whose picture lies in assets/families/<name>.webp shows it."""
     rows = []
-    for kind in KINDS:
+    for kind in METHODS:
         when, costs = _ADVICE.get(kind.name, (_sentence(kind), ""))
         path = _PICTURES / f"{kind.name}.webp"
         picture = f'<img src="{file_url(path)}" alt="What a {html.escape(kind.title)} drew" loading="lazy">' if path.is_file() else ""

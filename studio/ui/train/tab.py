@@ -12,7 +12,7 @@ import torch
 
 from studio.datasets.pairs import find_pairs
 from studio.datasets.rights import weakest
-from studio.datasets.store import DataSets, StoredSet
+from studio.datasets.store import DataSet, DataSetStore
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.imaging.crop import parse_colour
@@ -22,14 +22,14 @@ from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
 from studio.settings import atomic_folder
-from studio.training.methods import GOALS, fits, get_goal, get_kind
+from studio.training.methods import GOALS, get_goal, get_method, method_fits
 from studio.training.plan import Plan
-from studio.training.plan_checks import check, choose_precision, family_config
-from studio.training.presets import PRESETS, kind_for, learning_classes, preset, seconds
-from studio.training.presets_super_resolution import preset_upscale, seconds_upscale
-from studio.training.run_history import Snapshot, Watch
+from studio.training.plan_checks import check_plan, choose_precision, family_config
+from studio.training.presets import PRESETS, estimate_seconds, learning_classes, method_for, preset
+from studio.training.presets_super_resolution import estimate_seconds_upscale, preset_upscale
+from studio.training.run_history import RunHistory, Snapshot
 from studio.ui.components.parts import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
-from studio.ui.components.upload_zone import LIVE_STATES, WHOLE, Zone, hex_colour
+from studio.ui.components.upload_zone import LIVE_STATES, WHOLE, UploadZone, hex_colour
 from studio.ui.session import Session
 from studio.ui.train.methods_view import advice_html, kind_choices
 from studio.ui.train.translation_view import preview_html
@@ -80,7 +80,7 @@ _FAITH = {
 
 
 @dataclass
-class Visit:
+class TrainVisit:
     """What one visitor does here."""
 
     follow: bool = True  # the timeline shows the newest moment
@@ -98,15 +98,21 @@ class TrainTab:
     """
 
     def __init__(
-        self, engine: Engine, session: gr.State, tabs: gr.Tabs, supervisor: Supervisor, datasets: DataSets, openings: Sequence[Opening] = ()
+        self,
+        engine: Engine,
+        session: gr.State,
+        tabs: gr.Tabs,
+        supervisor: Supervisor,
+        datasets: DataSetStore,
+        openings: Sequence[Opening] = (),
     ):
         self.engine, self.session, self.tabs = engine, session, tabs
         self.supervisor, self.datasets = supervisor, datasets
         self.openings = openings
-        self.a = Zone(datasets, supervisor, session, "train", "gs-a")
-        self.b = Zone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
-        self._visits: dict[str, Visit] = {}
-        self._watches: dict[str, Watch] = {}
+        self.a = UploadZone(datasets, supervisor, session, "train", "gs-a")
+        self.b = UploadZone(datasets, supervisor, session, "train-b", "gs-b", visible=False)
+        self._visits: dict[str, TrainVisit] = {}
+        self._watches: dict[str, RunHistory] = {}
         with gr.Tabs(selected="pictures", elem_id="train-steps", overflow_behavior="wrap") as self.steps:
             with gr.Tab("1 Pictures", id="pictures"):
                 self._build_pictures()
@@ -120,10 +126,10 @@ class TrainTab:
         self.kept = gr.JSON(visible=False)
         self._wire()
 
-    def _visit(self, session: Session) -> Visit:
+    def _visit(self, session: Session) -> TrainVisit:
         if session is None:
             raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, Visit())
+        return self._visits.setdefault(session.id, TrainVisit())
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -470,14 +476,14 @@ class TrainTab:
         return [gr.update(visible=goal == "draw"), gr.update(choices=choices, value=kind), *self._choose_kind(kind, id)]
 
     def _kind_for(self, id: str | None) -> str | None:
-        return kind_for(self.datasets.get(id).count) if id else None
+        return method_for(self.datasets.get(id).count) if id else None
 
     def _show_all(self, id: str | None) -> list:
         return [gr.update(choices=kind_choices("draw", True, self._kind_for(id))), gr.update(visible=False)]
 
     def _choose_kind(self, kind: str, id: str | None) -> list:
         """For `_make_outputs` from the third on."""
-        what = get_kind(kind)
+        what = get_method(kind)
         noise = gr.update(visible=what.draws)
         faith = gr.update(visible=bool(what.held), label=_FAITH.get(what.held, self.faith.label))
         identity = gr.update(visible=what.goal == "restyle")
@@ -494,7 +500,7 @@ class TrainTab:
 
     def _start_points(self, kind: str) -> list:
         """Models to begin from, and sizes, for the kind; the first of each is chosen."""
-        what = get_kind(kind)
+        what = get_method(kind)
         if what.upscales:
             return [self._bases(kind), gr.update(visible=False), gr.update(visible=True, interactive=True, value=2)]
         bases, sides = (self._of_kind(kind) if what.draws else []), what.sides
@@ -503,18 +509,18 @@ class TrainTab:
         return [self._bases(kind), gr.update(choices=list(sides), value=side, visible=True), gr.update(visible=False)]
 
     def _classes_box(self, id: str | None, kind: str):
-        what = get_kind(kind)
+        what = get_method(kind)
         many = bool(id) and len(self.datasets.get(id).classes) > 1
         able = get_family(what.family).classes and what.objective.get("discriminator") != "projected"
         return gr.update(visible=many and able, value=what.classes == "must", interactive=what.classes != "must")
 
     def _of_kind(self, kind: str) -> list[ModelInfo]:
-        what = get_kind(kind)
+        what = get_method(kind)
         config = get_family(what.family).config
-        return [m for m in self.engine.library.scan()[0] if m.family == what.family and fits(what, config(**m.config))]
+        return [m for m in self.engine.library.scan()[0] if m.family == what.family and method_fits(what, config(**m.config))]
 
     def _bases(self, kind: str, chosen: str | None = None):
-        what = get_kind(kind)
+        what = get_method(kind)
         choices = [
             (f"{m.title} ({m.config['scale']} times)" if what.upscales else f"{m.title} ({m.resolution} px)", m.id)
             for m in self._of_kind(kind)
@@ -525,12 +531,12 @@ class TrainTab:
         return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
     def _plain_side(self, kind: str) -> int:
-        return (128 if get_kind(kind).translates else 64) if self.engine.device.type == "cpu" else 256
+        return (128 if get_method(kind).translates else 64) if self.engine.device.type == "cpu" else 256
 
     def _side_of(self, base: str, kind: str) -> list:
         """For [side, factor]: the base's."""
         model = self.engine.library.get(base) if base else None
-        if get_kind(kind).upscales:
+        if get_method(kind).upscales:
             return [gr.skip(), gr.update(value=model.config["scale"], interactive=False) if model else gr.update(interactive=True)]
         return [model.resolution if model else self._plain_side(kind), gr.skip()]
 
@@ -545,7 +551,7 @@ class TrainTab:
 
     def _lesson(self, id: str | None, kind: str, base: str | None, factor: int, patch: str, ground: str) -> str:
         """Whether the pictures suffice for an upscaler, and what it is asked to do with them."""
-        if not get_kind(kind).upscales or not id or not any(x.id == id for x in self.datasets.list()):
+        if not get_method(kind).upscales or not id or not any(x.id == id for x in self.datasets.list()):
             return ""
         stored, (plan, start) = self.datasets.get(id), self._pieces(kind, base or "", 0, factor, PRESETS[0].name, 1, "", "", patch)
         config = family_config(plan, start)
@@ -561,7 +567,7 @@ class TrainTab:
         """
         start = self.engine.library.get(base) if base else None
         given = dict(name=preset_name, base=str(start.path) if start else "", pictures=pictures, device=self.engine.device.type)
-        if get_kind(kind).upscales:
+        if get_method(kind).upscales:
             scale = start.config["scale"] if start else int(factor)
             plan = preset_upscale(**given, scale=scale, style=kind)
             plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, resolution=self._patch(kind, scale, patch)))
@@ -576,14 +582,16 @@ class TrainTab:
     def _estimate(self, kind: str, base: str, side: int, factor: int, preset_name: str, kimg: str, batch: str, patch: str) -> str:
         """How long it will take, where that is known."""
         here = self.engine.device.type == "cpu" and isinstance(self.supervisor.launcher, LocalLauncher)
-        what = get_kind(kind)
+        what = get_method(kind)
         if not here or what.draws or not (side or what.upscales):
             return ""
         try:
             plan, start = self._pieces(kind, base, side, factor, preset_name, 1, kimg, batch, patch)
             threads, config = torch.get_num_threads(), start.config if start else None
             halves = choose_precision("auto", self.engine.device, translates=True) == "bf16"
-            expected = seconds_upscale(plan, threads, config) if what.upscales else seconds(plan, kind, threads, halves, config)
+            expected = (
+                estimate_seconds_upscale(plan, threads, config) if what.upscales else estimate_seconds(plan, kind, threads, halves, config)
+            )
         except (StudioError, ValueError):
             return ""  # the start button tells what is wrong
         return note(
@@ -616,7 +624,7 @@ class TrainTab:
         patch,
         seed,
     ) -> list:
-        what = get_kind(family)
+        what = get_method(family)
         stored = self._owned(set_a, "There are no pictures to learn from.")
         other = self._owned(set_b, "There are no pictures for side B.") if what.sides_wanted != "one" else None
         if what.sides_wanted == "pairs":
@@ -665,12 +673,12 @@ class TrainTab:
             ),
         )
         if not what.draws:
-            check(plan, family_config(plan, start))
+            check_plan(plan, family_config(plan, start))
         job = self.supervisor.submit(plan, title)
         self._visit(session).follow = True
         return [gr.update(selected="watch"), self._job_choices(job.id), ""]
 
-    def _owned(self, id: str | None, missing: str) -> StoredSet:
+    def _owned(self, id: str | None, missing: str) -> DataSet:
         """The set called `id`. Raises StudioError when there is none, and when nobody said whose its pictures are."""
         if not id:
             raise StudioError(missing, "Take some in under '1 Pictures'.")
@@ -718,10 +726,10 @@ class TrainTab:
             chosen = jobs[0].id if jobs else None
         return gr.update(choices=[(f"{j.title} · {j.state}", j.id) for j in jobs], value=chosen, visible=bool(jobs))
 
-    def _watch(self, job: Job) -> Watch:
+    def _watch(self, job: Job) -> RunHistory:
         watch = self._watches.get(job.id)
         if watch is None:
-            watch = self._watches[job.id] = Watch(job.run_dir)
+            watch = self._watches[job.id] = RunHistory(job.run_dir)
         watch.refresh()
         return watch
 
@@ -782,7 +790,7 @@ class TrainTab:
             self._moments_html(watch, job.title),
         ]
 
-    def _progress_html(self, job: Job, watch: Watch) -> str:
+    def _progress_html(self, job: Job, watch: RunHistory) -> str:
         share = watch.progress
         words = [f"<b>{html.escape(job.title)}</b>", STATES[job.state]]
         if share:
@@ -823,7 +831,7 @@ class TrainTab:
     # -- using ---------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _moments_html(watch: Watch, title: str) -> str:
+    def _moments_html(watch: RunHistory, title: str) -> str:
         best = watch.best
         cells = []
         for m in watch.snapshots:
@@ -861,7 +869,7 @@ class TrainTab:
     def _opening(self, model: ModelInfo) -> Opening | None:
         return next((o for o in self.openings if o.suits(model)), None)
 
-    def _last_button(self, job: Job, watch: Watch):
+    def _last_button(self, job: Job, watch: RunHistory):
         if job.state != "done" or not watch.snapshots:
             return gr.update(visible=False)
         where = self._opening(open_folder(watch.snapshots[-1].path))

@@ -5,7 +5,7 @@ import html
 import numpy as np
 
 from studio.datasets.pairs import find_pairs
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.imaging.decode import Colour
 from studio.training.data.translation import made_input
@@ -33,7 +33,7 @@ _MEANINGS = {
 }
 
 
-def preview_html(goal: Goal, datasets: DataSets, a: str | None, b: str | None, crop: str, ground: Colour) -> str:
+def preview_html(goal: Goal, datasets: DataSetStore, a: str | None, b: str | None, crop: str, ground: Colour) -> str:
     """What the sets `a` and `b` (ids) would teach for the goal; empty when there is nothing to add to their sheets."""
     if goal.wants != "one" and a and b and a == b:
         return note("Both sides are the same set. Choose another for one of them.")
@@ -49,7 +49,7 @@ def preview_html(goal: Goal, datasets: DataSets, a: str | None, b: str | None, c
     return ""
 
 
-def _pairs_html(datasets: DataSets, a: str, b: str, crop: str, ground: Colour) -> str:
+def _pairs_html(datasets: DataSetStore, a: str, b: str, crop: str, ground: Colour) -> str:
     """Pairs of one name: how many, some of them side by side, and who has no partner."""
     names_a, names_b = (datasets.get(id).names() for id in (a, b))
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from studio.datasets.full_size import picture_sizes
-from studio.datasets.store import StoredSet
+from studio.datasets.store import DataSet
 from studio.imaging.decode import Colour, decode
 from studio.training.data.patches import example
 from studio.ui.components.parts import data_url, note
@@ -26,13 +26,13 @@ def sizes_of(path: Path, names: tuple[str, ...]) -> np.ndarray:
     return picture_sizes(path / "pictures" / name for name in names)
 
 
-def fitting(stored: StoredSet, patch: int) -> list[str]:
+def fitting(stored: DataSet, patch: int) -> list[str]:
     """Names of the pictures that a patch of that side can be cut from."""
     names = tuple(stored.names())
     return [name for name, shorter in zip(names, sizes_of(stored.path, names).min(axis=1), strict=True) if shorter >= patch]
 
 
-def enough_html(stored: StoredSet, patch: int) -> str:
+def enough_html(stored: DataSet, patch: int) -> str:
     """A warning when pictures are too small for patches of that side, in pixels, or too few; else how many patches there are."""
     names = tuple(stored.names())
     sizes = sizes_of(stored.path, names)
@@ -53,7 +53,7 @@ def enough_html(stored: StoredSet, patch: int) -> str:
     return note(" ".join(told))
 
 
-def example_html(stored: StoredSet, patch: int, factor: int, degrade: str, ground: Colour) -> str:
+def example_html(stored: DataSet, patch: int, factor: int, degrade: str, ground: Colour) -> str:
     """Some patches made small and brought back, each beside how it is; empty when no picture is large enough.
 
     factor: divides patch.  degrade: of the plan's data.

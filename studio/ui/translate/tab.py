@@ -11,24 +11,24 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from studio.common.text import safe_part
+from studio.common.text import safe_filename
 from studio.engine.engine import Engine
-from studio.engine.image_recipe import MOST_REPEATS, ImageRecipe
+from studio.engine.image_recipe import MAX_REPEATS, ImageRecipe
 from studio.errors import StudioError
-from studio.imaging.blending import blended
-from studio.imaging.xmp import Origin
+from studio.imaging.blending import blend
+from studio.imaging.xmp import DigitalSourceType
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
-from studio.outputs.batches import Source, open_source, reduced
+from studio.outputs.batches import SourcePicture, open_source, reduced
 from studio.outputs.video_translation import first_frame
 from studio.provenance.metadata import encode_to_keep, save_picture
-from studio.provenance.policy import stem_of
-from studio.provenance.source_pictures import keep
+from studio.provenance.policy import file_stem
+from studio.provenance.source_pictures import keep_source
 from studio.ui.components.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
 from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
 from studio.ui.components.parts import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid
 from studio.ui.session import Session
-from studio.ui.translate.view import LOUDER, Pace, from_training, lost_in_words, refusal, time_left, turn_told, what_was_lost
+from studio.ui.translate.view import LOUDER, TimedProgress, from_training, lost_in_words, refusal, time_left, turn_told, what_was_lost
 
 DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 _EXAMPLE = 192  # px of an example on the strip
@@ -42,7 +42,7 @@ _BEGIN = "<b>Give it a picture.</b><br>Drop one, paste it or take one with the c
 
 
 @dataclass
-class Visit(ImageVisit):
+class TranslateVisit(ImageVisit):
     """What one visitor does here.
 
     source: the picture that was given, opened.  done: its result is on the page.
@@ -51,7 +51,7 @@ class Visit(ImageVisit):
     All but the path may be let go to save memory, and is made again when it is wanted.
     """
 
-    source: Source | None = None
+    source: SourcePicture | None = None
     done: bool = False
     raws: dict[int, Image.Image] = field(default_factory=dict)
     key: tuple = ()
@@ -62,7 +62,7 @@ class Visit(ImageVisit):
         """Forget what takes memory."""
         self.source, self.raws, self.key, self.views, self.recoloured = None, {}, (), None, None
 
-    def opened(self) -> Source:
+    def opened(self) -> SourcePicture:
         """The picture that was given. Raises StudioError when there is none."""
         if self.path is None:
             raise StudioError("There is no picture yet.", "Give it one first.")
@@ -73,7 +73,7 @@ class Visit(ImageVisit):
 class TranslateTab(ImageTab):
     """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
 
-    id, verb, made, visit_type = "translate", "Translate", "translated", Visit
+    id, verb, made, visit_type = "translate", "Translate", "translated", TranslateVisit
 
     def __init__(self, engine: Engine, session: gr.State):
         self._examples: dict[tuple, str] = {}
@@ -115,7 +115,7 @@ class TranslateTab(ImageTab):
                     )
                     self.repeat = gr.Slider(
                         1,
-                        MOST_REPEATS,
+                        MAX_REPEATS,
                         1,
                         step=1,
                         label="Times in a row (repeat)",
@@ -322,7 +322,7 @@ class TranslateTab(ImageTab):
         path, source, stop, began = visit.path, visit.opened(), visit.stop, time.perf_counter()
         try:
             recipe = _recipe(model, direction, strength, keep_colour, repeat, tile)
-            raw = self._raw(session, visit, recipe, stop.is_set, Pace(progress, "Translating"))
+            raw = self._raw(session, visit, recipe, stop.is_set, TimedProgress(progress, "Translating"))
         except CancelledError:
             if stop is not visit.stop or visit.path is not path:
                 raise  # another picture or wish came
@@ -333,7 +333,7 @@ class TranslateTab(ImageTab):
         visit.views, visit.recoloured, visit.done = (view(source.picture), view(raw)), None, True
         return self._show(visit, recipe, time.perf_counter() - began)
 
-    def _show(self, visit: Visit, recipe: ImageRecipe, seconds: float) -> list:
+    def _show(self, visit: TranslateVisit, recipe: ImageRecipe, seconds: float) -> list:
         width, height = visit.source.picture.size
         parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else time_left(seconds)]
         if max(width, height) > max(visit.views[0].size):
@@ -346,11 +346,11 @@ class TranslateTab(ImageTab):
         on, off = gr.update(visible=True), gr.update(visible=False)
         return [self._compared(visit, recipe), gr.update(value=note(" · ".join(parts)), visible=True), on, both, off, off, off, off]
 
-    def _compared(self, visit: Visit, recipe: ImageRecipe) -> str:
+    def _compared(self, visit: TranslateVisit, recipe: ImageRecipe) -> str:
         before, after = visit.views
         if recipe.keep_colour:
-            after = visit.recoloured = visit.recoloured or blended(before, after, keep_colour=True)
-        after = blended(before, after, recipe.strength)
+            after = visit.recoloured = visit.recoloured or blend(before, after, keep_colour=True)
+        after = blend(before, after, recipe.strength)
         return compare_html(before, after, f"Your picture, translated {self._way(recipe.model, recipe.direction)}")
 
     def _blend_live(self, session: Session, *settings) -> list:
@@ -366,7 +366,7 @@ class TranslateTab(ImageTab):
     def _raw(
         self,
         session: Session,
-        visit: Visit,
+        visit: TranslateVisit,
         recipe: ImageRecipe,
         cancel: Callable[[], bool] | None = None,
         pace: Callable = lambda done, all_: None,
@@ -393,9 +393,9 @@ class TranslateTab(ImageTab):
         """The result at its own size, as a PNG. Raises StudioError when there is none."""
         visit, recipe = self._visit(session), _recipe(*settings)
         source = visit.opened()
-        picture = blended(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
-        recipe = self.engine.stamped(recipe.replace(source=keep(source.path, session.place.sources)))
-        return save_picture(picture, recipe, self._output(session, stem_of(f"{safe_part(source.path.stem)}-{recipe.model}"), ".png"))
+        picture = blend(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
+        recipe = self.engine.stamped(recipe.replace(source=keep_source(source.path, session.place.sources)))
+        return save_picture(picture, recipe, self._output(session, file_stem(f"{safe_filename(source.path.stem)}-{recipe.model}"), ".png"))
 
     # -- the way back --------------------------------------------------------------------------------------------
 
@@ -416,9 +416,9 @@ class TranslateTab(ImageTab):
         figures = figures_html(
             [
                 (source, "Your picture", None),
-                (there, self._way(model, direction), Origin.CHANGED),
-                (back, self._way(model, other), Origin.CHANGED),
-                (difference, f"What was lost, {LOUDER} times brighter than it is", Origin.CHANGED),
+                (there, self._way(model, direction), DigitalSourceType.COMPOSITE),
+                (back, self._way(model, other), DigitalSourceType.COMPOSITE),
+                (difference, f"What was lost, {LOUDER} times brighter than it is", DigitalSourceType.COMPOSITE),
             ]
         )
         return gr.update(value=text + figures, visible=True)
@@ -428,9 +428,9 @@ class TranslateTab(ImageTab):
     def _make_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
         recipe = self.engine.stamped(_recipe(*settings))
 
-        def make(source: Source, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
+        def make(source: SourcePicture, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
             picture = self.engine.translate(recipe, source.picture, told, stop)
-            return picture, encode_to_keep(picture, recipe.replace(source=keep(source.path, session.place.sources)))
+            return picture, encode_to_keep(picture, recipe.replace(source=keep_source(source.path, session.place.sources)))
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
         return self._into_zip(session, files, make, open_source, recipe.model, about, progress)

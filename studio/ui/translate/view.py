@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin
+from studio.imaging.xmp import DigitalSourceType
 from studio.models.folder import ModelInfo
 from studio.outputs.batches import Outcome
 from studio.ui.components.compare import figures_html
@@ -27,7 +27,7 @@ _LOST = (
 )
 
 
-class Pace:
+class TimedProgress:
     """Tells progress with the time that is left.  what: the words before the numbers.  done: how far it is."""
 
     def __init__(self, progress: gr.Progress, what: str):
@@ -87,7 +87,7 @@ def outcomes_html(outcomes: list[Outcome], made: str) -> str:
         text += f" Not {made}:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
     seen = [(o.preview, o.entry) for o in good if o.preview is not None]
     more = note(f"and {len(good) - len(seen):,} more in the zip.") if len(seen) < len(good) else ""
-    return note(text) + figures_html([(*figure, Origin.CHANGED) for figure in seen]) + more
+    return note(text) + figures_html([(*figure, DigitalSourceType.COMPOSITE) for figure in seen]) + more
 
 
 def from_training(info: ModelInfo, direction: str) -> str:

@@ -10,21 +10,21 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from studio.common.text import safe_part
-from studio.engine.image_recipe import MOST_SCALE, ImageRecipe
+from studio.common.text import safe_filename
+from studio.engine.image_recipe import MAX_SCALE, ImageRecipe
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.networks import get_family
-from studio.outputs.upscaled_picture import Enlargement, Original, enlarge, open_original
+from studio.outputs.upscaled_picture import UpscaledPicture, UpscaleSource, open_upscale_source, upscale_to_disk
 from studio.outputs.video_translation import first_frame
-from studio.provenance.policy import stem_of
-from studio.provenance.source_pictures import keep
+from studio.provenance.policy import file_stem
+from studio.provenance.source_pictures import keep_source
 from studio.settings import get_settings
 from studio.ui.components.compare import VIEW, alone_html, compare, compare_html
 from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
 from studio.ui.components.parts import LIVE, QUIET, empty_html, friendly, note
 from studio.ui.session import Session
-from studio.ui.translate.view import Pace, refusal, time_left
+from studio.ui.translate.view import TimedProgress, refusal, time_left
 from studio.ui.upscale.view import FACTOR, PIXELS, PRINT, SIDES, USUAL_DPI, Size, size_in_words, window_html
 
 _WAYS = [("By a factor", FACTOR), ("To pixels", PIXELS), ("For print (cm)", PRINT)]
@@ -43,7 +43,7 @@ _PREPARED = "This model came with a package. It is made ready when it is first u
 
 
 @dataclass
-class Visit(ImageVisit):
+class UpscaleVisit(ImageVisit):
     """What one visitor does here.
 
     original: the picture that was given, opened.  result: what was made of it.  views: of the latter, before and after, as
@@ -51,8 +51,8 @@ class Visit(ImageVisit):
     asked: whether a run is wanted.
     """
 
-    original: Original | None = None
-    result: Enlargement | None = None
+    original: UpscaleSource | None = None
+    result: UpscaledPicture | None = None
     views: tuple[Image.Image, Image.Image] | None = None
     dpi: float = 0
     at: tuple[float, float] = (0.5, 0.5)
@@ -62,14 +62,14 @@ class Visit(ImageVisit):
         """Forget what takes memory and disk."""
         self.original, self.result, self.views = None, None, None
 
-    def opened(self) -> Original:
+    def opened(self) -> UpscaleSource:
         """The picture that was given. Raises StudioError when there is none."""
         if self.path is None:
             raise StudioError("There is no picture yet.", "Give it one first.")
-        self.original = self.original or open_original(self.path)
+        self.original = self.original or open_upscale_source(self.path)
         return self.original
 
-    def made(self) -> Enlargement:
+    def made(self) -> UpscaledPicture:
         """The result. Raises StudioError when there is none."""
         if self.result is None:
             raise StudioError("There is no result, or it was let go to make room for others.", "Press 'Upscale it'.")
@@ -79,7 +79,7 @@ class Visit(ImageVisit):
 class UpscaleTab(ImageTab):
     """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
 
-    id, verb, made, visit_type = "upscale", "Upscale", "upscaled", Visit
+    id, verb, made, visit_type = "upscale", "Upscale", "upscaled", UpscaleVisit
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class UpscaleTab(ImageTab):
         self.by = gr.Radio(_WAYS, value=FACTOR, label="How large", elem_id="upscale-by")
         self.factor = gr.Slider(
             1,
-            MOST_SCALE,
+            MAX_SCALE,
             4,
             step=0.1,
             label="Times as large (factor)",
@@ -284,7 +284,7 @@ class UpscaleTab(ImageTab):
         visit.opened()
         visit.asked = True
 
-    def _wanted(self, visit: Visit) -> bool:
+    def _wanted(self, visit: UpscaleVisit) -> bool:
         return visit.path is not None and visit.asked
 
     def _tell_size(self, session: Session, *size) -> dict:
@@ -303,7 +303,7 @@ class UpscaleTab(ImageTab):
         if any(m.id == recipe.model and not m.hash for m in self._models()):
             progress(0.0, desc="Making the model ready, the first time alone")
         try:
-            result = enlarge(self.engine, recipe, original, Pace(progress, "Upscaling"), stop.is_set)
+            result = upscale_to_disk(self.engine, recipe, original, TimedProgress(progress, "Upscaling"), stop.is_set)
         except CancelledError:
             if stop is not visit.stop or visit.path is not path:
                 raise  # another picture or wish came
@@ -314,7 +314,7 @@ class UpscaleTab(ImageTab):
         self._remember(session, result.bytes + original.raster.pixels.nbytes, _KEPT_BYTES)
         return self._show(visit, recipe, time.perf_counter() - began)
 
-    def _show(self, visit: Visit, recipe: ImageRecipe, seconds: float) -> list:
+    def _show(self, visit: UpscaleVisit, recipe: ImageRecipe, seconds: float) -> list:
         result, pixels = visit.made(), visit.opened().raster.pixels
         parts = [f"<b>{result.width:,} x {result.height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else time_left(seconds)]
         parts += ["shown smaller here"] * (max(result.width, result.height) > VIEW)
@@ -325,11 +325,11 @@ class UpscaleTab(ImageTab):
         window = self._window(visit, recipe.strength)
         return [self._compared(visit, recipe.strength), gr.update(value=note(" · ".join(parts)), visible=True), on, on, off, off, window]
 
-    def _compared(self, visit: Visit, strength: float) -> str:
+    def _compared(self, visit: UpscaleVisit, strength: float) -> str:
         before, after = visit.views
         return compare_html(before, Image.blend(before, after, strength), "Your picture, made larger")
 
-    def _window(self, visit: Visit, strength: float) -> dict:
+    def _window(self, visit: UpscaleVisit, strength: float) -> dict:
         """What is seen at 100 %."""
         before, after = visit.made().window(*visit.at, *_WINDOW)
         words = note("<b>At 100 %.</b> Point at the picture, or press it, to see another place.")
@@ -353,15 +353,15 @@ class UpscaleTab(ImageTab):
         return [self._compared(visit, strength / 100), self._window(visit, strength / 100), *[gr.update(visible=False)] * 2]
 
     def _save(self, session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
-        path = self._saved_file(session, *settings, progress=Pace(progress, "Saving"))
+        path = self._saved_file(session, *settings, progress=TimedProgress(progress, "Saving"))
         return [gr.update(value=note(session.place.told(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, model: str, strength: float, *_, progress: Callable | None = None) -> Path:
         """The result that is shown, as a PNG, however the settings were changed since; but for the strength, which shows at once."""
         visit = self._visit(session)
         result = visit.made()
-        path = self._output(session, stem_of(f"{safe_part(result.original.path.stem)}-{result.recipe.model}"), ".png")
-        return result.save(path, strength / 100, keep(result.original.path, session.place.sources), visit.dpi, progress)
+        path = self._output(session, file_stem(f"{safe_filename(result.original.path.stem)}-{result.recipe.model}"), ".png")
+        return result.save(path, strength / 100, keep_source(result.original.path, session.place.sources), visit.dpi, progress)
 
     def _recipe(self, width: int, height: int, model: str | None, strength: float, tile: int, *size) -> tuple[ImageRecipe, Size]:
         """The settings on the page, for a picture of so many pixels."""
@@ -374,18 +374,18 @@ class UpscaleTab(ImageTab):
     # -- several pictures, and videos ----------------------------------------------------------------------------
 
     def _make_many(self, session: Session, files: list[str] | None, *settings, progress: gr.Progress = gr.Progress()) -> list:
-        def make(original: Original, told: Callable, stop: Callable) -> tuple[Image.Image, Path]:
+        def make(original: UpscaleSource, told: Callable, stop: Callable) -> tuple[Image.Image, Path]:
             recipe, size = self._recipe(original.width, original.height, *settings)
-            result = enlarge(self.engine, recipe, original, told, stop)
+            result = upscale_to_disk(self.engine, recipe, original, told, stop)
             path = get_settings().cache / f"{secrets.token_hex(8)}.png"
-            result.save(path, recipe.strength, keep(original.path, session.place.sources), size.printed_dpi, cancel=stop)
+            result.save(path, recipe.strength, keep_source(original.path, session.place.sources), size.printed_dpi, cancel=stop)
             before, after = result.views(_PREVIEW)
             return Image.blend(before, after, recipe.strength), path
 
         if not settings[0]:
             raise StudioError("No model is chosen.", "Choose one first.")
         about = f"Model: {self.engine.library.get(settings[0]).title}."
-        return self._into_zip(session, files, make, open_original, settings[0], about, progress)
+        return self._into_zip(session, files, make, open_upscale_source, settings[0], about, progress)
 
     def _first_frame(self, video: str | None, *settings) -> list:
         """What the video will look like, how large it becomes and how long it will take: for [clip_stage, clip_facts]."""
@@ -413,7 +413,7 @@ class UpscaleTab(ImageTab):
         return self._into_clip(session, video, smoothing, self.engine.stamped(recipe), self.engine.upscale, progress)
 
 
-def _is_small(visit: Visit) -> bool:
+def _is_small(visit: UpscaleVisit) -> bool:
     original = visit.original
     return original is not None and original.width * original.height <= _QUICK
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from studio.engine.image_recipe import MOST_SCALE
+from studio.engine.image_recipe import MAX_SCALE
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin
+from studio.imaging.xmp import DigitalSourceType
 from studio.ui.components.compare import picture_url
 from studio.ui.components.parts import note
 
@@ -47,8 +47,8 @@ class Size:
             wanted = max(1, round(number)) / side
         if wanted < 1:
             raise StudioError(f"That is smaller than the picture, which has {width:,} x {height:,} px.", "Ask for more.")
-        if wanted > MOST_SCALE:
-            raise StudioError(f"That is {wanted:,.1f} times the picture.", f"Up to {MOST_SCALE} times can be made.")
+        if wanted > MAX_SCALE:
+            raise StudioError(f"That is {wanted:,.1f} times the picture.", f"Up to {MAX_SCALE} times can be made.")
         return wanted
 
 
@@ -71,6 +71,6 @@ def window_html(before: Image.Image, after: Image.Image) -> str:
     """Both at 100 %: a pixel of theirs is one of the screen's."""
     parts = [
         f'<figure><img alt="{words}, at 100 %" src="{picture_url(picture, origin)}"><figcaption>{words}</figcaption></figure>'
-        for picture, words, origin in ((before, "Before: plainly enlarged", None), (after, "After", Origin.CHANGED))
+        for picture, words, origin in ((before, "Before: plainly enlarged", None), (after, "After", DigitalSourceType.COMPOSITE))
     ]
     return f'<div class="gs-window">{"".join(parts)}</div>'

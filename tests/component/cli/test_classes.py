@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from studio.cli.main import main
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from tests.conftest import save_tiny
 
 
@@ -45,8 +45,8 @@ def test_filling_up_an_image_set(home, tmp_path, capsys):
         (tmp_path / "mine" / kind).mkdir(parents=True)
         for i in range(count):
             Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path / "mine" / kind / f"{i}.png")
-    store = DataSets()
-    store.add(store.take_in([tmp_path / "mine"], owned=True, title="Mine"))
+    store = DataSetStore()
+    store.add(store.ingest([tmp_path / "mine"], owned=True, title="Mine"))
     assert run("--fill-up", "Mine") == 0
     assert made("set.zip") == [("kind 1", 0), ("kind 1", 1)]
     assert "does not draw: newts" in capsys.readouterr().err

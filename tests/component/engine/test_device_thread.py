@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from studio.engine.device_thread import Worker
+from studio.engine.device_thread import DeviceThread
 from studio.engine.engine import Engine, Superseded
 from studio.engine.recipe import Edit, Noise, Recipe, SeedWeight
-from studio.engine.synthesis_cache import Trace, steps_within
+from studio.engine.synthesis_cache import SynthesisCache, steps_within
 from studio.errors import StudioError
 from studio.models.library import Library
 from tests.conftest import save_tiny, tiny_generator
@@ -22,13 +22,13 @@ PLAIN = Recipe(model="tiny", psi=0.7)
 @pytest.fixture
 def worker():
     rescued = []
-    w = Worker(lambda: rescued.append(True))
+    w = DeviceThread(lambda: rescued.append(True))
     w.rescued = rescued
     yield w
     w.close()
 
 
-def hold(worker: Worker) -> threading.Event:
+def hold(worker: DeviceThread) -> threading.Event:
     """Keep the thread busy until the event is set."""
     begun, release = threading.Event(), threading.Event()
     worker.ask(lambda: (begun.set(), release.wait(30)))
@@ -203,7 +203,7 @@ def test_a_trace_gives_up_its_largest_layers_first():
     states: list = []
     img = synthesis(ws, trace=states)
     end = steps_within(synthesis, None)
-    trace = Trace("hash", ("const", 1.0, 0), ws).followed(ws, 0, 0, states, end, img)
+    trace = SynthesisCache("hash", ("const", 1.0, 0), ws).followed(ws, 0, 0, states, end, img)
     full = trace.nbytes
     assert trace.start(end, end)[0] == end
     begins = []

@@ -15,8 +15,8 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.imaging.blending import blended
-from studio.imaging.raster import MAX_PIXELS
+from studio.imaging.blending import blend
+from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from tests.unit.inference.test_translation import apart, cyclegan, scene
@@ -56,7 +56,7 @@ def test_it_is_what_the_model_makes(engine, painter):
 def test_strength_colours_and_repeats(engine):
     image = scene(120, 100)
     once = engine.translate(PAINTED, image)
-    assert apart(engine.translate(PAINTED.replace(strength=0.4, keep_colour=True), image), blended(image, once, 0.4, True)) == 0
+    assert apart(engine.translate(PAINTED.replace(strength=0.4, keep_colour=True), image), blend(image, once, 0.4, True)) == 0
     assert apart(engine.translate(PAINTED.replace(strength=0), image), image) == 0
     assert apart(engine.translate(PAINTED.replace(repeat=3), image), engine.translate(PAINTED, engine.translate(PAINTED, once))) == 0
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_told(engine):
     scene(200, 200).save(whole, "PNG")
     for recipe, image, words in (
         (PAINTED, Image.new("RGB", (0, 5)), "0 x 5 pixels"),
-        (PAINTED, Image.new("1", (MAX_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),
+        (PAINTED, Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),
         (PAINTED, Image.open(io.BytesIO(whole.getvalue()[:9000])), "cannot be read"),
         (PAINTED, np.zeros((4, 4, 3), np.uint8), "A picture is wanted"),
         (PAINTED.replace(model="nobody"), good, "nobody"),

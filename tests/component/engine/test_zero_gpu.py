@@ -12,7 +12,7 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, SeedWeight
-from studio.engine.zero_gpu import ZeroEngine, engine_here
+from studio.engine.zero_gpu import ZeroEngine, make_engine
 from studio.errors import StudioError
 from studio.models.folder import open_folder
 from studio.models.library import Library
@@ -80,8 +80,8 @@ def test_failures_come_back_as_they_are(models, lent):
 
 
 def test_the_engine_of_this_machine(lent, monkeypatch, studio_home):
-    with engine_here() as engine:
+    with make_engine() as engine:
         assert isinstance(engine, ZeroEngine)
     monkeypatch.delenv("SPACES_ZERO_GPU")
-    with engine_here("cpu") as engine:
+    with make_engine("cpu") as engine:
         assert type(engine) is Engine

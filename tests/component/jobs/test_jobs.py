@@ -14,7 +14,7 @@ from studio.jobs import requests
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.queue import Job, JobStore
 from studio.jobs.supervisor import Supervisor
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from tests.component.training.test_trainer import numbers, same_state, tiny_plan
 
@@ -32,7 +32,7 @@ def endless(plan):
 
 
 def begun(supervisor, id, kimg=0.03) -> bool:
-    return Watch(supervisor.job(id).run_dir).refresh().kimg >= kimg
+    return RunHistory(supervisor.job(id).run_dir).refresh().kimg >= kimg
 
 
 def worker_of(supervisor, id) -> psutil.Process:
@@ -49,7 +49,7 @@ def test_a_job_runs_to_its_end_in_a_process_of_its_own(studio_home, plan):
         assert job.state == "queued"
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", (done.message, s.logs(job.id))
-        watch = Watch(done.run_dir).refresh()
+        watch = RunHistory(done.run_dir).refresh()
         assert watch.progress == 1
         assert watch.kimg == pytest.approx(0.16)
         assert all((m.path / "model.safetensors").is_file() for m in watch.snapshots)
@@ -66,7 +66,7 @@ def kill_and_compare(studio_home, plan, kills: int, tmp_path):
         killed = 0
         while killed < kills:
             s.wait_for(lambda: s.job(job.id).handle or s.job(job.id).state in ("failed", "done"), LONG)
-            at = Watch(s.job(job.id).run_dir).refresh().kimg + rng.choice([0.008, 0.016, 0.024, 0.032])
+            at = RunHistory(s.job(job.id).run_dir).refresh().kimg + rng.choice([0.008, 0.016, 0.024, 0.032])
             s.wait_for(lambda: s.job(job.id).state in ("failed", "done") or begun(s, job.id, at), LONG)
             now = s.job(job.id)
             assert now.state != "done", "the plan is too short for so many kills"
@@ -127,11 +127,11 @@ def test_pause_ends_the_worker_and_going_on_is_exact(studio_home, plan, tmp_path
         assert paused.state == "paused"
         assert paused.handle == ""
         assert not worker.is_running()
-        kimg = Watch(paused.run_dir).refresh().kimg
+        kimg = RunHistory(paused.run_dir).refresh().kimg
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done"
-        assert Watch(done.run_dir).refresh().kimg > kimg
+        assert RunHistory(done.run_dir).refresh().kimg > kimg
 
 
 def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_so(studio_home, plan):
@@ -144,7 +144,7 @@ def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_s
         worker.kill()
         done = s.wait(job.id, ("done", "failed", "paused"), LONG)
         assert (done.state, done.restarts, done.wish) == ("done", 1, "")
-        assert Watch(done.run_dir).refresh().kimg < 1
+        assert RunHistory(done.run_dir).refresh().kimg < 1
 
 
 def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, plan):
@@ -153,7 +153,7 @@ def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, 
         s.wait_for(lambda: begun(s, one.id), LONG)
         s.finish(one.id)
         done = s.wait(one.id, ("done", "failed"), LONG)
-        moments = Watch(done.run_dir).refresh().snapshots
+        moments = RunHistory(done.run_dir).refresh().snapshots
         assert done.state == "done"
         assert len(moments) == 1
         assert moments[0].kimg < 1
@@ -210,7 +210,7 @@ def test_a_killed_app_leaves_the_training_going_and_the_next_one_takes_it_over(s
         s.wait_for(lambda: s.owner, LONG)
         assert worker.is_running()
         assert store.get(id).state == "running"
-        kimg = Watch(store.get(id).run_dir).refresh().kimg
+        kimg = RunHistory(store.get(id).run_dir).refresh().kimg
         s.wait_for(lambda: begun(s, id, kimg + 0.05), LONG)
         assert worker_of(s, id) == worker
         assert store.get(id).restarts == 0
@@ -320,7 +320,7 @@ def test_a_torn_or_shortened_event_file_is_read_on_rightly(tmp_path):
     file.write_text(
         '{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (20, 200, 20) + '{"type":"st'
     )
-    watch = Watch(tmp_path).refresh()
+    watch = RunHistory(tmp_path).refresh()
     assert watch.kimg == pytest.approx(0.2)
     assert watch.progress == pytest.approx(0.2)
     assert watch.speed == pytest.approx(10)
@@ -333,14 +333,14 @@ def test_a_torn_or_shortened_event_file_is_read_on_rightly(tmp_path):
 
 
 def test_training_waits_while_somebody_drags_but_not_for_ever(tmp_path):
-    from studio.jobs.throttle import LONGEST, Courtesy
+    from studio.jobs.throttle import LONGEST, Throttle
 
     now = [1000.0]
 
     def sleep(seconds):
         now[0] += seconds
 
-    courtesy = Courtesy(tmp_path, clock=lambda: now[0], sleep=sleep)
+    courtesy = Throttle(tmp_path, clock=lambda: now[0], sleep=sleep)
     assert courtesy.wait() == 0
     courtesy.mark()
     import os
@@ -353,7 +353,7 @@ def test_training_waits_while_somebody_drags_but_not_for_ever(tmp_path):
         os.utime(courtesy.path, (now[0], now[0]))
 
     os.utime(courtesy.path, (now[0], now[0]))
-    assert LONGEST <= Courtesy(tmp_path, clock=lambda: now[0], sleep=dragging).wait() < LONGEST + 0.2
+    assert LONGEST <= Throttle(tmp_path, clock=lambda: now[0], sleep=dragging).wait() < LONGEST + 0.2
 
 
 def test_presets_grow_with_patience_and_suit_the_start():

@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from studio.errors import StudioError
-from studio.jobs.launchers.here import launcher_here
+from studio.jobs.launchers.here import make_launcher
 from studio.jobs.launchers.local import LocalLauncher, worker_command
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
 from studio.training.plan import Budget, Optimizer
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from tests.component.jobs.test_jobs import begun, endless, worker_of
 from tests.component.training.test_trainer import numbers, same_state, tiny_plan
@@ -52,8 +52,8 @@ def test_two_processes_train_as_one_also_when_paused_and_when_their_launcher_is_
         worker_of(s, job.id).kill()
         s.wait_for(lambda: s.job(job.id).restarts == 1, LONG)
         assert psutil.wait_procs(ranks, timeout=20)[1] == [], "processes were left behind"
-        at = Watch(s.job(job.id).run_dir).refresh().kimg
-        s.wait_for(lambda: Watch(s.job(job.id).run_dir).refresh().kimg > at + 0.05 or s.job(job.id).state == "failed", LONG)
+        at = RunHistory(s.job(job.id).run_dir).refresh().kimg
+        s.wait_for(lambda: RunHistory(s.job(job.id).run_dir).refresh().kimg > at + 0.05 or s.job(job.id).state == "failed", LONG)
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "failed", "done"), LONG)
         assert paused.state == "paused" and paused.message.startswith("Paused"), s.logs(job.id)
@@ -107,18 +107,18 @@ def test_killing_a_launcher_of_several_leaves_nothing_behind(studio_home, plan):
 
 
 def test_the_environment_chooses_the_launcher(monkeypatch):
-    assert launcher_here().processes == 1
+    assert make_launcher().processes == 1
     monkeypatch.setenv("STUDIO_PROCESSES", "3")
-    assert launcher_here().processes == 3
-    assert launcher_here().slots == 1
+    assert make_launcher().processes == 3
+    assert make_launcher().slots == 1
     for bad in ("0", "many"):
         monkeypatch.setenv("STUDIO_PROCESSES", bad)
         with pytest.raises(StudioError, match="1 or more"):
-            launcher_here()
+            make_launcher()
     monkeypatch.setitem(sys.modules, "ray.job_submission", None)
     monkeypatch.setenv("STUDIO_RAY", "http://127.0.0.1:1")
     with pytest.raises(StudioError, match=r"gan-studio\[ray\]"):
-        launcher_here()
+        make_launcher()
 
 
 # -- Ray -----------------------------------------------------------------------------------------------------------------
@@ -230,14 +230,14 @@ def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_
     # The app closes, and another one finds the training by its handle.
     with Supervisor(launcher=launcher(), every=0.05) as s:
         assert s.job(job.id).handle == handle
-        at = Watch(job.run_dir).refresh().kimg
+        at = RunHistory(job.run_dir).refresh().kimg
         s.wait_for(lambda: begun(s, job.id, max(at + 0.04, 0.2)) or s.job(job.id).state == "failed", LONG)
         assert s.job(job.id).handle == handle
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "done", "failed"), LONG)
         assert paused.state == "paused" and paused.message.startswith("Paused"), (paused, s.logs(job.id))
         assert not far_workers(paused)
-        assert Watch(job.run_dir).refresh().progress < 1
+        assert RunHistory(job.run_dir).refresh().progress < 1
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
@@ -248,7 +248,7 @@ def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_
     assert same_state(home, alone)
     for name in ("samples", "snapshots"):
         assert sorted(p.name for p in (home / name).iterdir()) == sorted(p.name for p in (alone / name).iterdir())
-    moments = Watch(home).refresh().snapshots
+    moments = RunHistory(home).refresh().snapshots
     assert [open_folder(m.path).title for m in moments] == ["Discs"] * len(moments)
     assert (home / "plan.toml").read_text() == (alone / "plan.toml").read_text()
     assert not list(home.rglob("*.part"))
@@ -265,7 +265,7 @@ def test_both_sides_of_a_translator_travel_also_when_their_folders_have_one_name
     assert numbers(home) == numbers(tmp_path / "alone")
     assert same_state(home, tmp_path / "alone")
     assert (home / "plan.toml").read_text() == (tmp_path / "alone" / "plan.toml").read_text(), "with the paths of this machine"
-    assert Watch(home).refresh().sides == "Side A has 16 pictures, side B 16."
+    assert RunHistory(home).refresh().sides == "Side A has 16 pictures, side B 16."
 
 
 def test_what_cannot_be_sent_is_told(studio_home, plan, launcher):

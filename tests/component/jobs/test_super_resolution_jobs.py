@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.supervisor import Supervisor
 from studio.models.library import Library
 from studio.networks import get_family
-from studio.training.methods import KINDS, get_goal
+from studio.training.methods import METHODS, get_goal
 from studio.training.plan import Budget, Plan
 from studio.training.presets_super_resolution import preset_upscale
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from studio.ui.components.parts import Opening
 from studio.ui.explore.tab import ExploreTab
@@ -40,8 +40,8 @@ def art(folder: Path, sizes: list[tuple[int, int]]) -> Path:
 
 @pytest.fixture
 def stored(studio_home, tmp_path):
-    sets = DataSets()
-    return sets.add(sets.take_in([art(tmp_path / "art", [(150, 96)] * 5 + [(40, 90)])], owned=True, title="Art"))
+    sets = DataSetStore()
+    return sets.add(sets.ingest([art(tmp_path / "art", [(150, 96)] * 5 + [(40, 90)])], owned=True, title="Art"))
 
 
 def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_said(stored):
@@ -76,7 +76,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
-        watch = Watch(done.run_dir).refresh()
+        watch = RunHistory(done.run_dir).refresh()
         assert watch.samples[-1].rows == ("low", "bicubic", "ours", "original")
         assert "how they were" in sheet_html(watch.samples[-1])
         assert watch.patches.startswith("Learns from 4 pictures; 1 held back")
@@ -91,7 +91,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
             larger = Opening(
                 "upscale", "Upscale", lambda m: get_family(m.family).upscale, lambda v, m: opened.append(m.id) or ["here"], [place]
             )
-            tab = TrainTab(engine, session, tabs, s, DataSets(), [ExploreTab(engine, session).opening, larger])
+            tab = TrainTab(engine, session, tabs, s, DataSetStore(), [ExploreTab(engine, session).opening, larger])
         shown = tab._opened(Session(), watch.snapshots[-1], style)
         assert shown[0].get("selected") == "upscale"
         assert shown[-1] == "here"
@@ -111,8 +111,8 @@ def test_the_tab_makes_the_plan(stored):
     with Engine(Library([]), device="cpu") as engine, Supervisor(every=1, slots=0) as s:
         with gr.Blocks():
             session = gr.State()
-            tab = TrainTab(engine, session, gr.Tabs(), s, DataSets())
-        kinds = [k.name for k in KINDS if k.upscales]
+            tab = TrainTab(engine, session, gr.Tabs(), s, DataSetStore())
+        kinds = [k.name for k in METHODS if k.upscales]
         visit = Session()
         update = tab._choose_goal(visit, "upscale", stored.id, None, "smart", "#ffffff")
         crop = update[5 + len(tab.a.outputs) + len(tab.b.outputs)]

@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 import studio
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.networks import get_family
-from studio.training.methods import KINDS, get_kind
+from studio.training.methods import METHODS, get_method
 from studio.training.plan import Budget, Plan
 from studio.training.presets import preset
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from studio.ui.components.parts import Opening
 from studio.ui.explore.tab import ExploreTab
@@ -51,9 +51,9 @@ def heap(folder: Path, names: list[str], seed: int) -> Path:
 
 def tiny(kind: str, folder: Path, steps: int) -> Plan:
     """The studio's plan of a kind, on the smallest size and with few channels."""
-    side = get_kind(kind).sides[0]
+    side = get_method(kind).sides[0]
     plan = preset("sketch", pictures=6, resolution=side, device="cpu", kind=kind)
-    two = get_kind(kind).sides_wanted != "one"
+    two = get_method(kind).sides_wanted != "one"
     a = heap(folder / "a", [f"{i}.png" for i in range(6)], 0)
     b = heap(folder / "b", [f"{i}.jpg" for i in range(1, 8)], 1)
     return dataclasses.replace(
@@ -65,7 +65,7 @@ def tiny(kind: str, folder: Path, steps: int) -> Plan:
     )
 
 
-KINDS_HERE = [k.name for k in KINDS if k.translates]
+KINDS_HERE = [k.name for k in METHODS if k.translates]
 QUICK = ("cyclegan", "pix2pix")
 
 
@@ -78,17 +78,17 @@ def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "done", "failed"), LONG)
         assert paused.state == "paused", (paused.message, s.logs(job.id))
-        at = Watch(paused.run_dir).refresh().kimg
+        at = RunHistory(paused.run_dir).refresh().kimg
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
     run = Path(done.run_dir)
-    watch = Watch(run).refresh()
+    watch = RunHistory(run).refresh()
     assert at < 0.024
     assert watch.kimg == pytest.approx(0.024)
     assert watch.samples[-1].rows == ROWS[kind]
     assert CURVES[kind] <= set(watch.curves)
-    two = get_kind(kind).sides_wanted
+    two = get_method(kind).sides_wanted
     assert watch.sides.startswith({"one": "", "two": "Side A has 6 pictures, side B 7.", "pairs": "Learns from 5 pairs. Left out"}[two])
     assert [m.kid is not None for m in watch.snapshots] == [True] * 3
     assert "kid_b2a" in open_folder(watch.snapshots[-1].path).extra["training"] or kind != "cyclegan"
@@ -107,7 +107,7 @@ def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
     again = preset("sketch", str(model), pictures=6, resolution=128, device="cpu", kind="colourise")
     again = dataclasses.replace(again, data=dataclasses.replace(again.data, path=plan.data.path), budget=plan.budget)
     train(again, tmp_path / "again", device="cpu")
-    watch = Watch(tmp_path / "again").refresh()
+    watch = RunHistory(tmp_path / "again").refresh()
     info = open_folder(watch.snapshots[-1].path)
     assert info.config["transform"] == "grey"
     assert info.config["ngf"] == 4
@@ -117,7 +117,7 @@ def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
 def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
     plan = tiny("colourise", tmp_path, 1)
     train(plan, tmp_path / "run", device="cpu")
-    moment = Watch(tmp_path / "run").refresh().snapshots[-1]
+    moment = RunHistory(tmp_path / "run").refresh().snapshots[-1]
     with Engine(Library([studio_home / "models"]), device="cpu") as engine, Supervisor(every=1) as s:
         opened = []
         for known in (True, False):
@@ -131,7 +131,7 @@ def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
                     [place],
                 )
                 explore = ExploreTab(engine, session)
-                tab = TrainTab(engine, session, tabs, s, DataSets(), [explore.opening, *([translate] if known else [])])
+                tab = TrainTab(engine, session, tabs, s, DataSetStore(), [explore.opening, *([translate] if known else [])])
             shown = tab._opened(Session(), moment, "In colour")
             assert len(shown) == 1 + len(explore.outputs) + known
             assert shown[0].get("selected") == ("translate" if known else None)

@@ -20,10 +20,10 @@ from studio.networks import get_family
 from studio.outputs.sheets import walk_recipes
 from studio.training.growth import Growth
 from studio.training.losses import LOSSES
-from studio.training.methods import KINDS, get_kind
+from studio.training.methods import METHODS, get_method
 from studio.training.objectives.adversarial import Adversarial, Batch
 from studio.training.plan import Budget, Objective, Optimizer, Plan
-from studio.training.plan_checks import check, family_config
+from studio.training.plan_checks import check_plan, family_config
 from studio.training.presets import preset
 from studio.training.trainer import train
 from tests.component.training.test_trainer import numbers, same_state
@@ -61,13 +61,13 @@ def stop_after(steps: int):
     return lambda: next(asked)
 
 
-@pytest.mark.parametrize("kind", [k.name for k in KINDS if k.draws])
+@pytest.mark.parametrize("kind", [k.name for k in METHODS if k.draws])
 def test_it_trains_stops_and_goes_on_and_its_pictures_come_from_the_engine(kind, pictures, studio_home, tmp_path):
     plan = tiny(kind, pictures)
     whole = train(plan, tmp_path / "whole", device="cpu")
     train(plan, tmp_path / "parts", should_stop=stop_after(3), device="cpu")
     assert numbers(tmp_path / "parts")[-1]["step"] == 3
-    if get_kind(kind).grows:
+    if get_method(kind).grows:
         assert 0 < torch.load(tmp_path / "parts" / "state.pt")["objective"]["G"]["synthesis.grown"] % 1 < 1, "in the middle of a fade"
     train(plan, tmp_path / "parts", device="cpu")
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "parts")
@@ -304,7 +304,7 @@ def test_odd_plans_that_do_make_sense_are_not_refused(pictures):
         ("stylegan2", dict(optimizer=Optimizer(batch=6), network=dict(mbstd_num_channels=0))),
     ):
         plan = dataclasses.replace(tiny(kind, pictures), **changes)
-        check(plan, family_config(plan, None))
+        check_plan(plan, family_config(plan, None))
 
 
 # -- learning ---------------------------------------------------------------------------------------------------------

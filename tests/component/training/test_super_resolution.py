@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import studio
-from studio.datasets.full_size import WholePictures
+from studio.datasets.full_size import FullSizeImages
 from studio.errors import StudioError
 from studio.metrics.psnr_ssim import psnr
 from studio.metrics.weights import kept_at
@@ -17,9 +17,9 @@ from studio.models.folder import open_folder
 from studio.networks import get_family
 from studio.training import perceptual_loss
 from studio.training.data.degradation import MODES, bicubic
-from studio.training.data.patches import Patches
+from studio.training.data.patches import PatchData
 from studio.training.plan import Budget, Card, Data, Objective, Optimizer, Plan
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from tests.component.training.test_trainer import numbers, same_state
 
@@ -93,7 +93,7 @@ def test_lines_are_drawn_sharper_than_bicubic_draws_them(drawings, studio_home, 
     assert str(tmp_path) not in card + (model / "plan.toml").read_text()
     assert not (model / "discriminator.safetensors").exists()
     assert open_folder(model).thumbnail
-    watch = Watch(tmp_path / "run").refresh()
+    watch = RunHistory(tmp_path / "run").refresh()
     assert watch.snapshots[-1].psnr == snapshot["psnr"]
     assert {"l1", "psnr"} <= set(watch.curves)
 
@@ -104,8 +104,8 @@ def test_the_same_check_fails_for_a_training_that_is_broken(drawings, studio_hom
     if broken == "no learning rate":
         plan = dataclasses.replace(plan, optimizer=dataclasses.replace(plan.optimizer, lr_g=1e-9))
     else:  # small and large patches that do not belong together
-        right = Patches.batch
-        monkeypatch.setattr(Patches, "batch", lambda *a: dataclasses.replace(right(*a), high=right(*a).high.roll(1, dims=0)))
+        right = PatchData.batch
+        monkeypatch.setattr(PatchData, "batch", lambda *a: dataclasses.replace(right(*a), high=right(*a).high.roll(1, dims=0)))
     told = []
     train(plan, tmp_path / "run", on_event=told.append, device="cpu")
     snapshot = next(e for e in told if e["type"] == "snapshot")
@@ -184,10 +184,10 @@ def test_the_rates_fall_in_each_part_by_itself(drawings, studio_home):
 # -- patches ------------------------------------------------------------------------------------------------------------
 
 
-def patches_of(folder: Path, tmp_path, scale: int = 2, **data) -> Patches:
-    pictures = WholePictures.open(folder, tmp_path / "cache")
+def patches_of(folder: Path, tmp_path, scale: int = 2, **data) -> PatchData:
+    pictures = FullSizeImages.open(folder, tmp_path / "cache")
     plan = Plan(family="srvgg", data=Data(**{**dict(resolution=32, held_back=0.2), **data}))
-    return Patches(plan, get_family("srvgg").config(scale=scale, resolution=32), pictures, 1, torch.device("cpu"))
+    return PatchData(plan, get_family("srvgg").config(scale=scale, resolution=32), pictures, 1, torch.device("cpu"))
 
 
 def test_small_patches_are_what_the_whole_small_picture_shows_there(drawings, tmp_path):
@@ -246,7 +246,7 @@ def test_what_cannot_be_learned_is_said(drawings, tmp_path):
         Image.new("RGB", (31, 31)).save(tmp_path / "tiny" / "a.png")
         patches_of(tmp_path / "tiny", tmp_path)
     for mode in MODES:
-        for kind in perceptual_loss.KINDS:
+        for kind in perceptual_loss.FEATURE_NETWORKS:
             assert Plan(data=Data(degrade=mode), objective=Objective(perceptual=kind))
     with pytest.raises(StudioError, match="clean ones"):
         patches_of(drawings, tmp_path, scale=1)

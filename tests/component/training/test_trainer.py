@@ -14,14 +14,14 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin, source_type
+from studio.imaging.xmp import DigitalSourceType, source_type
 from studio.models.folder import open_folder, read_tensors
 from studio.models.library import Library
 from studio.provenance.metadata import read_packet
 from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
 from studio.training.randomness import DataOrder, derive
-from studio.training.run_history import Watch
+from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 
 NETWORK = dict(z_dim=16, w_dim=16, channel_base=256, channel_max=16, mapping_layers=2)
@@ -78,7 +78,7 @@ def test_a_run_makes_sheets_snapshots_and_a_model_that_renders(pictures, studio_
         if event["type"] in ("sample", "snapshot"):
             assert (tmp_path / "run" / event["path"]).exists()
     marks = [source_type(read_packet(tmp_path / "run" / name)) for name in ("samples/img000000160.webp", "reals.webp")]
-    assert marks == [Origin.DRAWN.value, ""], "what was drawn is marked as made by AI, what was taken in is not"
+    assert marks == [DigitalSourceType.GENERATED.value, ""], "what was drawn is marked as made by AI, what was taken in is not"
     with Image.open(tmp_path / "run" / "samples" / "img000000160.webp") as sheet:
         assert sheet.size == (128, 128)
     info = open_folder(last)
@@ -270,10 +270,10 @@ def test_starting_from_a_model_of_another_size_without_classes(pictures, studio_
     model = open_folder(train(larger, tmp_path / "larger", on_event=told.append, device="cpu"))
     assert model.resolution == 32
     assert len(model.classes) == 2
-    sentence = Watch(tmp_path / "larger").refresh().taken_over
+    sentence = RunHistory(tmp_path / "larger").refresh().taken_over
     assert sentence.startswith("Taken over: ")
     assert "tensors of the judge (discriminator)" in sentence
-    assert Watch(tmp_path / "base").refresh().taken_over == ""
+    assert RunHistory(tmp_path / "base").refresh().taken_over == ""
     parts = told[0]["transferred"]
     assert all("b32" in n or "embed" in n for n in parts["generator"]["new"])
     assert {n for n in parts["discriminator"]["new"] if n.startswith(("b16", "b8"))} == set()

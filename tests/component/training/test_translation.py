@@ -14,7 +14,7 @@ from PIL import Image
 import studio
 from studio.errors import StudioError
 from studio.models.folder import open_folder
-from studio.training.data.translation import SideBatch
+from studio.training.data.translation import TranslationBatch
 from studio.training.events import read_events
 from studio.training.objectives.contrastive import patch_nce
 from studio.training.objectives.cycle import ImagePool
@@ -217,7 +217,7 @@ def test_the_way_from_b_over_a_can_weigh_less(sides):
     from studio.networks.translation.cyclegan import CycleGANConfig
     from studio.training.objectives.cycle import Cycle
 
-    batch = SideBatch(0, *torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    batch = TranslationBatch(0, *torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
 
     def cycle(share: float) -> float:
         plan = cycle_plan(sides, 2, objective=Objective(loss="least_squares", lambda_identity=0.0, cycle_b=share))
@@ -298,7 +298,7 @@ def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
     from studio.datasets.image_set import ImageSet
     from studio.networks.translation.cyclegan import CycleGANConfig
     from studio.networks.translation.pix2pix import Pix2PixConfig
-    from studio.training.data.translation import Sides
+    from studio.training.data.translation import TranslationData
 
     folder = tmp_path / "noise"
     folder.mkdir()
@@ -307,8 +307,8 @@ def test_pairs_are_cut_and_flipped_alike(tmp_path, studio_home):
     images = ImageSet.open(folder, 20, tmp_path / "cache")
     plan = Plan(data=Data(path="a", path_b="b", resolution=16, load_size=20, mirror=True))
     config, cpu = dict(net="resnet_6blocks", resolution=16, discriminator="pixel"), torch.device("cpu")
-    pairs = Sides(plan, Pix2PixConfig(**config), images, images, True, cpu)
-    heaps = Sides(plan, CycleGANConfig(**config), images, images, False, cpu)
+    pairs = TranslationData(plan, Pix2PixConfig(**config), images, images, True, cpu)
+    heaps = TranslationData(plan, CycleGANConfig(**config), images, images, False, cpu)
     seen = []
     for step in range(12):
         batch = pairs.batch(step, 0, step * 3, 3)

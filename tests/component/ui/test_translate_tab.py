@@ -13,15 +13,15 @@ from PIL import Image
 
 from studio.engine.engine import Engine
 from studio.errors import StudioError
-from studio.imaging.blending import blended
+from studio.imaging.blending import blend
 from studio.inference.model import load_info
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.ui.session import Session
-from studio.ui.translate import view
+from studio.ui.translate import tab as tab_file, view
 from studio.ui.translate.tab import TranslateTab
-from studio.ui.translate.view import Pace, lost_in_words, what_was_lost
+from studio.ui.translate.view import TimedProgress, lost_in_words, what_was_lost
 
 SETTINGS = ("ink", "AtoB", 100, False, 1, 0)
 
@@ -62,7 +62,7 @@ def test_pictures_of_others_are_let_go_and_made_again(tab, tmp_path, monkeypatch
     page, *_ = tab._blend_live(first, *SETTINGS[:2], 30, *SETTINGS[3:])
     model = load_info(tab.engine.library.get("ink"))
     with Image.open(tmp_path / "a.png") as mine:
-        due = np.asarray(blended(mine, model.translate(mine), 0.3)).astype(int)
+        due = np.asarray(blend(mine, model.translate(mine), 0.3)).astype(int)
     assert np.abs(after(page) - due).max() <= 1
     assert tab._visit(second).source is None, "the last who came is the last to go"
 
@@ -95,7 +95,7 @@ def test_what_was_lost_is_the_mean_of_what_can_be_seen():
 def test_progress_is_told_now_and_then_with_the_time_that_is_left(monkeypatch):
     clock, told = [0.0], []
     monkeypatch.setattr(view.time, "perf_counter", lambda: clock[0])
-    pace = Pace(lambda share, desc: told.append((share, desc)), "Frames")
+    pace = TimedProgress(lambda share, desc: told.append((share, desc)), "Frames")
     for i in range(1, 1001):
         clock[0] = i * 0.01
         pace(i, 2000)

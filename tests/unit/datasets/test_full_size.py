@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.full_size import WholePictures
+from studio.datasets.full_size import FullSizeImages
 from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
 
@@ -21,7 +21,7 @@ def fill(folder, sizes=((30, 20), (7, 50), (64, 64))):
 def test_pictures_stay_as_large_and_as_sharp_as_they_are(tmp_path):
     arrays = fill(tmp_path / "a")
     (tmp_path / "a" / "broken.png").write_bytes(b"no picture")
-    found = WholePictures.open(tmp_path / "a", tmp_path / "cache")
+    found = FullSizeImages.open(tmp_path / "a", tmp_path / "cache")
     assert found.names == ("0.png", "1.png", "2.png")
     assert [n for n, _ in found.skipped] == ["broken.png"]
     for i, wanted in enumerate(arrays):
@@ -36,9 +36,9 @@ def test_a_zip_gives_the_same_set_and_the_second_time_nothing_is_decoded(tmp_pat
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for file in sorted((tmp_path / "a").iterdir()):
             archive.write(file, file.name)
-    folder = WholePictures.open(tmp_path / "a", tmp_path / "cache")
+    folder = FullSizeImages.open(tmp_path / "a", tmp_path / "cache")
     monkeypatch.setattr("studio.datasets.full_size.decode", lambda *a, **k: pytest.fail("decoded again"))
-    packed = WholePictures.open(tmp_path / "a.zip", tmp_path / "cache")
+    packed = FullSizeImages.open(tmp_path / "a.zip", tmp_path / "cache")
     assert packed.hash == folder.hash
     assert packed.keys == folder.keys
     np.testing.assert_array_equal(packed[2], folder[2])
@@ -46,16 +46,16 @@ def test_a_zip_gives_the_same_set_and_the_second_time_nothing_is_decoded(tmp_pat
 
 def test_a_torn_cache_is_made_anew(tmp_path):
     arrays = fill(tmp_path / "a")
-    WholePictures.open(tmp_path / "a", tmp_path / "cache")
+    FullSizeImages.open(tmp_path / "a", tmp_path / "cache")
     (pixels,) = (tmp_path / "cache" / "whole").rglob("pixels")
     pixels.write_bytes(pixels.read_bytes()[:-9])
-    np.testing.assert_array_equal(WholePictures.open(tmp_path / "a", tmp_path / "cache")[2], arrays[2])
+    np.testing.assert_array_equal(FullSizeImages.open(tmp_path / "a", tmp_path / "cache")[2], arrays[2])
 
 
 def test_nothing_usable_is_said(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.png").write_bytes(b"no picture")
     with pytest.raises(StudioError, match="no picture that can be read"):
-        WholePictures.open(tmp_path / "a", tmp_path / "cache")
+        FullSizeImages.open(tmp_path / "a", tmp_path / "cache")
     with pytest.raises(StudioError, match="nothing at"):
-        WholePictures.open(tmp_path / "b", tmp_path / "cache")
+        FullSizeImages.open(tmp_path / "b", tmp_path / "cache")

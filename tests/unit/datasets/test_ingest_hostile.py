@@ -10,8 +10,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from studio.common.text import Unique, safe_part, shown
-from studio.datasets.ingest import take_in
+from studio.common.text import UniqueNames, printable, safe_filename
+from studio.datasets.ingest import ingest
 from studio.datasets.sources import Limits, kind_of, opened
 from studio.errors import StudioError
 
@@ -42,7 +42,7 @@ def test_names_that_lead_outside(tmp_path, home):
         for i, name in enumerate(evil):
             z.writestr(name, png((i, 9, 9)))
     before = everything(tmp_path)
-    report = take_in([tmp_path / "evil.zip"], owned=True, home=home)
+    report = ingest([tmp_path / "evil.zip"], owned=True, home=home)
     assert [a.name for a in report.accepted] == ["good.png"]
     assert len(report.rejected) == len(evil)
     assert set(reasons(report).values()) == {"its name leads outside of the zip"}
@@ -58,7 +58,7 @@ def test_absurd_names(tmp_path, home):
             ["a\nb.png", "x" * 300 + ".png", "/".join("d" * 40) + "/a.png", "CON.png", "‮gnp.exe.png", "....png", "e\u0301.png"]
         ):
             z.writestr(name, png((i, 0, 0)))
-    report = take_in([tmp_path / "s.zip"], owned=True, home=home, classes=False)
+    report = ingest([tmp_path / "s.zip"], owned=True, home=home, classes=False)
     assert sorted(reasons(report).values()) == ["an absurdly long name", "control characters in its name", "more than 12 folders deep"]
     assert all(n.isprintable() and len(n) < 200 for n in reasons(report))
     assert sorted(a.name for a in report.accepted) == ["_CON.png", "_gnp.exe.png", "\u00e9.png"]
@@ -75,7 +75,7 @@ def test_links_are_not_followed(tmp_path, home):
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as z:
         z.writestr(link, str(secret))
         z.writestr(pipe, b"")
-    assert list(reasons(take_in([tmp_path / "s.zip"], owned=True, home=home)).values()) == [
+    assert list(reasons(ingest([tmp_path / "s.zip"], owned=True, home=home)).values()) == [
         "a link; links are not followed",
         "not an ordinary file",
     ]
@@ -91,7 +91,7 @@ def test_links_and_pipes_in_a_folder(tmp_path, home):
     (tmp_path / "p" / "folder").symlink_to(tmp_path / "secret")
     (tmp_path / "p" / "loop").symlink_to(tmp_path / "p")
     os.mkfifo(tmp_path / "p" / "pipe.png")  # opening it would wait for ever
-    report = take_in([tmp_path / "p"], owned=True, home=home)
+    report = ingest([tmp_path / "p"], owned=True, home=home)
     assert [a.name for a in report.accepted] == ["good.png"]
     assert reasons(report) == {
         "p/file.png": "a link; links are not followed",
@@ -108,7 +108,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, home, monkeypatch
                 for _ in range(40):
                     f.write(bytes(1 << 20))
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *a: pytest.fail("unpacked"))
-    report = take_in([tmp_path / "bomb.zip"], owned=True, home=home)
+    report = ingest([tmp_path / "bomb.zip"], owned=True, home=home)
     assert not report.accepted
     assert "a zip bomb" in reasons(report)["bomb.zip"]
 
@@ -117,7 +117,7 @@ def test_one_bomb_among_pictures_costs_only_itself(tmp_path, home):
     with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("good.png", png())
         z.writestr("bomb.bmp", b"BM" + bytes(20 << 20))
-    report = take_in([tmp_path / "s.zip"], owned=True, home=home)
+    report = ingest([tmp_path / "s.zip"], owned=True, home=home)
     assert len(report) == 1
     assert "a bomb" in reasons(report)["s.zip/bomb.bmp"]
 
@@ -130,7 +130,7 @@ def test_a_member_that_lies_about_its_size(tmp_path, home):
     at = data.find(b"PK\x01\x02")
     data[at + 24 : at + 28] = struct.pack("<I", 1000)
     (tmp_path / "s.zip").write_bytes(data)
-    report = take_in([tmp_path / "s.zip"], owned=True, home=home)
+    report = ingest([tmp_path / "s.zip"], owned=True, home=home)
     assert [a.name for a in report.accepted] == ["good.png"]
     assert list(reasons(report)) == ["s.zip/lie.bmp"]
 
@@ -145,7 +145,7 @@ def test_members_that_share_their_bytes(tmp_path, home):
     last = data[end:]
     last = last[:8] + struct.pack("<HH", 500, 500) + struct.pack("<I", len(record) * 500) + last[16:]
     (tmp_path / "s.zip").write_bytes(data[:at] + record * 500 + last)
-    assert "a zip bomb" in reasons(take_in([tmp_path / "s.zip"], owned=True, home=home))["s.zip"]
+    assert "a zip bomb" in reasons(ingest([tmp_path / "s.zip"], owned=True, home=home))["s.zip"]
 
 
 def test_an_endless_list_of_members_is_not_read(tmp_path, home, monkeypatch):
@@ -153,7 +153,7 @@ def test_an_endless_list_of_members_is_not_read(tmp_path, home, monkeypatch):
         for i in range(60):
             z.writestr(f"{i}{'x' * 100}.png", b"")
     monkeypatch.setattr(zipfile, "ZipFile", lambda *a: pytest.fail("opened"))
-    assert "absurdly long list" in reasons(take_in([tmp_path / "s.zip"], owned=True, home=home, limits=Limits(files=5)))["s.zip"]
+    assert "absurdly long list" in reasons(ingest([tmp_path / "s.zip"], owned=True, home=home, limits=Limits(files=5)))["s.zip"]
 
 
 def test_locked_nested_and_oddly_packed(tmp_path, home):
@@ -170,7 +170,7 @@ def test_locked_nested_and_oddly_packed(tmp_path, home):
     at = data.rfind(b"PK\x01\x02")
     data[at + 8] |= 1
     (tmp_path / "s.zip").write_bytes(data)
-    report = take_in([tmp_path / "s.zip"], owned=True, home=home)
+    report = ingest([tmp_path / "s.zip"], owned=True, home=home)
     assert len(report) == 1
     assert reasons(report) == {
         "s.zip/inner.zip": "a zip inside; give it by itself",
@@ -184,18 +184,18 @@ def test_damaged_zips_and_missing_paths(tmp_path, home):
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "text.zip").write_bytes(b"hello")
     (tmp_path / "good.png").write_bytes(png())
-    report = take_in([tmp_path / "cut.zip", tmp_path / "good.png", tmp_path / "text.zip"], owned=True, home=home)
+    report = ingest([tmp_path / "cut.zip", tmp_path / "good.png", tmp_path / "text.zip"], owned=True, home=home)
     assert len(report) == 1
     assert all("a zip that cannot be read" in r for r in reasons(report).values())
     assert len(report.rejected) == 2
     report.discard()
     with pytest.raises(StudioError, match="There is nothing at"):
-        take_in([tmp_path / "good.png", tmp_path / "gone.png"], owned=True, home=home)
+        ingest([tmp_path / "good.png", tmp_path / "gone.png"], owned=True, home=home)
     (tmp_path / "many").mkdir()
     for i in range(4):
         (tmp_path / "many" / f"{i}.png").write_bytes(b"")
     with pytest.raises(StudioError, match="more than 3 files"):
-        take_in([tmp_path / "many"], owned=True, home=home, limits=Limits(files=3))
+        ingest([tmp_path / "many"], owned=True, home=home, limits=Limits(files=3))
     assert not list(home.iterdir())
 
 
@@ -223,7 +223,7 @@ def test_pictures_that_are_too_small_too_large_or_no_pictures(tmp_path, home):
     (tmp_path / "p").mkdir()
     for name, data in files.items():
         (tmp_path / "p" / name).write_bytes(data)
-    report = take_in([tmp_path / "p"], owned=True, home=home, limits=Limits(max_pixels=128 * 128, file_bytes=30_000))
+    report = ingest([tmp_path / "p"], owned=True, home=home, limits=Limits(max_pixels=128 * 128, file_bytes=30_000))
     why = {name.removeprefix("p/"): text for name, text in report.rejected}
     assert not report.accepted
     assert report.ignored == 2
@@ -250,14 +250,14 @@ def test_what_the_first_bytes_say():
 
 
 def test_names_become_safe():
-    assert safe_part("a/b\\c:d*?.x") == "a_b_c_d__.x"
-    assert safe_part(" . ") == "picture"
-    assert safe_part("nul") == "_nul"
-    assert len(safe_part("ü" * 500).encode()) <= 180
-    assert safe_part("\udcff").isprintable()
-    assert "\n" not in shown("a\nb")
-    assert len(shown("x" * 1000)) < 200
-    unique = Unique()
+    assert safe_filename("a/b\\c:d*?.x") == "a_b_c_d__.x"
+    assert safe_filename(" . ") == "picture"
+    assert safe_filename("nul") == "_nul"
+    assert len(safe_filename("ü" * 500).encode()) <= 180
+    assert safe_filename("\udcff").isprintable()
+    assert "\n" not in printable("a\nb")
+    assert len(printable("x" * 1000)) < 200
+    unique = UniqueNames()
     assert [unique("", n, ".png") for n in ("a", "A", "a", "a-2", "b")] == ["a.png", "A-2.png", "a-3.png", "a-2-2.png", "b.png"]
 
 

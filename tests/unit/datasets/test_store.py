@@ -18,10 +18,10 @@ from PIL import Image
 import studio.datasets.ingest as intake
 from studio.cli.main import main
 from studio.datasets.image_set import ImageSet
-from studio.datasets.ingest import OWNED, Cancelled, take_in
+from studio.datasets.ingest import OWNED, Cancelled, ingest
 from studio.datasets.rights import Consent
 from studio.datasets.sources import Limits
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.training.plan import Data, Plan
 
@@ -39,7 +39,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 @pytest.fixture
 def store(studio_home):
-    return DataSets()
+    return DataSetStore()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def hidden(store) -> list[str]:
 
 def test_from_files_to_training(photos, store, tmp_path):
     told = []
-    report = store.take_in([photos], owned=True, title=" Pets ", progress=lambda done, total, name: told.append((done, total, name)))
+    report = store.ingest([photos], owned=True, title=" Pets ", progress=lambda done, total, name: told.append((done, total, name)))
     assert [a.name for a in report.accepted] == [
         *(f"cats/{n}" for n in ("0.png", "1.png", "2.png", "near.jpg")),
         *(f"dogs/{i}.png" for i in (3, 4, 5)),
@@ -88,8 +88,8 @@ def test_from_files_to_training(photos, store, tmp_path):
 
 
 def test_the_same_pictures_are_stored_once(photos, store):
-    first = store.add(store.take_in([photos], owned=False, title="One"))
-    again = store.add(store.take_in([photos], owned=True, title="Two"))
+    first = store.add(store.ingest([photos], owned=False, title="One"))
+    again = store.add(store.ingest([photos], owned=True, title="Two"))
     assert again.id == first.id
     assert again.title == "One"
     assert again.owned
@@ -99,7 +99,7 @@ def test_the_same_pictures_are_stored_once(photos, store):
 
 
 def test_the_number_of_workers_changes_nothing(photos, store):
-    ids = {store.add(store.take_in([photos], owned=True, workers=w)).id for w in (1, 2, 7)}
+    ids = {store.add(store.ingest([photos], owned=True, workers=w)).id for w in (1, 2, 7)}
     assert len(ids) == 1
 
 
@@ -112,7 +112,7 @@ def test_other_formats_become_png_and_lose_nothing(store, tmp_path):
     scene(2).save(tmp_path / "p" / "b.gif")
     scene(3).save(tmp_path / "p" / "c.avif")
     (tmp_path / "p" / "d.txt").write_bytes(encoded(scene(4), "JPEG"))  # the name is no matter
-    stored = store.add(store.take_in([tmp_path / "p"], owned=True))
+    stored = store.add(store.ingest([tmp_path / "p"], owned=True))
     assert stored.names() == ["a.png", "b-2.png", "b.png", "c.png", "d.jpg"]
     assert set(stored.card["changed"]) == {
         "a.png",
@@ -133,7 +133,7 @@ def test_the_place_is_taken_out_and_told(store, tmp_path):
     exif[0x0112] = 6
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
     scene(1).save(tmp_path / "a.jpg", exif=exif)
-    report = store.take_in([tmp_path / "a.jpg"], owned=True)
+    report = store.ingest([tmp_path / "a.jpg"], owned=True)
     assert report.places_removed == 1
     assert "The place (GPS) was taken out of 1 photograph." in report.lines()
     stored = store.add(report)
@@ -158,7 +158,7 @@ def test_classes_from_sub_folders(store, tmp_path, members, names):
         z.writestr("LICENSE.txt", "free")
         for i, name in enumerate(members):
             z.writestr(name, encoded(scene(i), "PNG"))
-    report = store.take_in([tmp_path / "s.zip"], owned=True)
+    report = store.ingest([tmp_path / "s.zip"], owned=True)
     assert [a.name for a in report.accepted] == sorted(names)
     stored = store.add(report)
     opened = ImageSet.open(stored.path, 8, tmp_path / "cache")
@@ -171,9 +171,9 @@ def test_several_folders_are_classes_unless_told_otherwise(store, photos, tmp_pa
         z.writestr("1.png", encoded(scene(9), "PNG"))
     scene(10).save(tmp_path / "loose.png")
     sources = [photos / "dogs", tmp_path / "birds.zip", tmp_path / "loose.png"]
-    report = store.take_in(sources, owned=True)
+    report = store.ingest(sources, owned=True)
     assert report.classes == {"birds": 1, "dogs": 4, "other": 1}
-    assert store.take_in(sources, owned=True, classes=False).classes == {}
+    assert store.ingest(sources, owned=True, classes=False).classes == {}
 
 
 # -- cancelling, faults, memory ------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_several_folders_are_classes_unless_told_otherwise(store, photos, tmp_pa
 def test_cancelling_leaves_nothing_behind(photos, store, after):
     done = []
     with pytest.raises(Cancelled):
-        store.take_in([photos], owned=True, progress=lambda d, t, n: done.append(d), cancelled=lambda: len(done) >= after)
+        store.ingest([photos], owned=True, progress=lambda d, t, n: done.append(d), cancelled=lambda: len(done) >= after)
     assert len(done) <= after + 4
     assert hidden(store) == []
     assert store.list() == []
@@ -195,7 +195,7 @@ def test_cancelling_does_not_wait_for_the_rest(store, tmp_path, monkeypatch):
     made, done, real = [], [], intake._Intake._convert
     monkeypatch.setattr(intake._Intake, "_convert", lambda self, data: made.append(1) or real(self, data))
     with pytest.raises(Cancelled):
-        store.take_in(
+        store.ingest(
             sorted(tmp_path.glob("*.png")), owned=True, workers=1, progress=lambda d, t, n: done.append(d), cancelled=lambda: bool(done)
         )
     assert len(done) == 1
@@ -208,7 +208,7 @@ def test_a_fault_in_the_middle_leaves_nothing_behind(photos, store):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.take_in([photos], owned=True, progress=fail)
+        store.ingest([photos], owned=True, progress=fail)
     assert hidden(store) == []
 
 
@@ -219,9 +219,9 @@ def test_a_full_disk(tmp_path):
     for i in range(4):
         Image.fromarray(rng.integers(0, 255, (100, 100, 3), dtype=np.uint8).astype(np.uint8)).save(tmp_path / "p" / f"{i}.png")
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom studio.datasets.ingest import take_in\nfrom studio.errors import StudioError\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom studio.datasets.ingest import ingest\nfrom studio.errors import StudioError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
-        "try:\n    print(len(take_in([sys.argv[1]], owned=True, home=Path(sys.argv[2]))))\nexcept StudioError as e:\n    print('told:', e)\n"
+        "try:\n    print(len(ingest([sys.argv[1]], owned=True, home=Path(sys.argv[2]))))\nexcept StudioError as e:\n    print('told:', e)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "p"), str(tmp_path / "home")], capture_output=True, text=True)
     assert done.stdout.startswith("told:") and "room on the disk" in done.stdout, done
@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_number_of_files(store, tmp_path, monkeypa
     monkeypatch.setattr(intake._Intake, "_convert", counted)
     tracemalloc.start()
     try:
-        report = store.take_in([tmp_path / "s.zip"], owned=True, workers=2)
+        report = store.ingest([tmp_path / "s.zip"], owned=True, workers=2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -272,13 +272,13 @@ def test_large_pictures_are_decoded_one_at_a_time(store, tmp_path, monkeypatch):
             active.pop()
 
     monkeypatch.setattr(intake._Intake, "_convert", alone)
-    report = store.take_in(sorted(tmp_path.glob("*.png")), owned=True, workers=4)
+    report = store.ingest(sorted(tmp_path.glob("*.png")), owned=True, workers=4)
     assert len(report) == 8
     assert not two.is_set()
 
 
 def test_leftovers_of_killed_intakes_are_swept(store, photos):
-    report = take_in([photos], owned=True, home=store.home)
+    report = ingest([photos], owned=True, home=store.home)
     store.sweep()
     assert hidden(store) == [report.staged.name], "somebody may still look at it"
     (store.home / ".deleted-1.part").mkdir()
@@ -313,7 +313,7 @@ COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (200, 200, 30)]
 def test_frames_of_a_video(store, tmp_path, ending):
     clip = film(tmp_path / f"clip.{ending}", COLOURS)
     told = []
-    report = store.take_in([clip], owned=True, progress=lambda d, t, n: told.append(n))
+    report = store.ingest([clip], owned=True, progress=lambda d, t, n: told.append(n))
     # Two looks a second; the second of each colour shows nothing new.
     assert report.videos == [(f"clip.{ending}", 4)]
     assert len(report) == 4
@@ -330,11 +330,11 @@ def test_frames_of_a_video(store, tmp_path, ending):
 
 def test_limits_and_distances_of_frames(store, tmp_path):
     clip = film(tmp_path / "clip.mp4", COLOURS)
-    assert len(store.take_in([clip], owned=True, limits=Limits(frames=2))) == 2
-    names = [a.name for a in store.take_in([clip], owned=True, limits=Limits(every=2.0)).accepted]
+    assert len(store.ingest([clip], owned=True, limits=Limits(frames=2))) == 2
+    names = [a.name for a in store.ingest([clip], owned=True, limits=Limits(every=2.0)).accepted]
     assert names == ["clip-00000000ms.png", "clip-00002000ms.png"]
-    assert "too large" in dict(store.take_in([clip], owned=True, limits=Limits(max_pixels=1000)).rejected)["clip.mp4"]
-    assert "too small" in dict(store.take_in([clip], owned=True, limits=Limits(min_side=60)).rejected)["clip.mp4"]
+    assert "too large" in dict(store.ingest([clip], owned=True, limits=Limits(max_pixels=1000)).rejected)["clip.mp4"]
+    assert "too small" in dict(store.ingest([clip], owned=True, limits=Limits(min_side=60)).rejected)["clip.mp4"]
 
 
 def test_a_video_in_a_zip_and_damaged_ones(store, tmp_path):
@@ -343,7 +343,7 @@ def test_a_video_in_a_zip_and_damaged_ones(store, tmp_path):
         z.write(clip, "films/clip.mp4")
         z.writestr("films/cut.mp4", clip.read_bytes()[:400])
         z.writestr("films/0.png", encoded(scene(0), "PNG"))
-    report = store.take_in([tmp_path / "s.zip"], owned=True)
+    report = store.ingest([tmp_path / "s.zip"], owned=True)
     assert report.videos == [("s.zip/films/clip.mp4", 4)]
     assert len(report) == 5
     assert [n for n, _ in report.rejected] == ["s.zip/films/cut.mp4"]
@@ -354,7 +354,7 @@ def test_cancelling_in_the_middle_of_a_video(store, tmp_path):
     clip = film(tmp_path / "clip.mp4", COLOURS)
     seen = []
     with pytest.raises(Cancelled):
-        store.take_in([clip], owned=True, progress=lambda d, t, n: seen.append(n), cancelled=lambda: len(seen) > 12)
+        store.ingest([clip], owned=True, progress=lambda d, t, n: seen.append(n), cancelled=lambda: len(seen) > 12)
     assert 12 < len(seen) < 18
     assert hidden(store) == []
 
@@ -363,7 +363,7 @@ def test_cancelling_in_the_middle_of_a_video(store, tmp_path):
 
 
 def test_a_set_never_changes(photos, store):
-    old = store.add(store.take_in([photos], owned=True, title="Pets"))
+    old = store.add(store.ingest([photos], owned=True, title="Pets"))
     before = {p: p.read_bytes() for p in old.path.rglob("*") if p.is_file()}
     new = store.without(old.id, ["cats/near.jpg", "dogs/3.png"])
     assert new.id != old.id
@@ -387,7 +387,7 @@ def test_a_set_never_changes(photos, store):
 
 
 def test_a_picture_changed_by_hand_is_found_out(photos, store):
-    stored = store.add(store.take_in([photos], owned=True))
+    stored = store.add(store.ingest([photos], owned=True))
     picture = stored.picture("cats/0.png")
     picture.chmod(0o644)
     picture.write_bytes(b"other")
@@ -396,7 +396,7 @@ def test_a_picture_changed_by_hand_is_found_out(photos, store):
 
 
 def test_deleting_tells_what_depends_on_it(photos, store, studio_home):
-    stored = store.add(store.take_in([photos], owned=True))
+    stored = store.add(store.ingest([photos], owned=True))
     assert store.dependants(stored.id) == []
     for folder, data in (
         ("models/pets", Data(hash=stored.id)),
@@ -424,8 +424,8 @@ def test_deleting_tells_what_depends_on_it(photos, store, studio_home):
 
 
 def test_finding_sets(photos, store):
-    a = store.add(store.take_in([photos], owned=True, title="Pets"))
-    b = store.add(store.take_in([photos / "cats"], owned=True, title="Cats"))
+    a = store.add(store.ingest([photos], owned=True, title="Pets"))
+    b = store.add(store.ingest([photos / "cats"], owned=True, title="Cats"))
     assert store.get(a.id) == store.get(a.id[:8]) == store.get("Pets") == a
     assert {s.id for s in store.list()} == {a.id, b.id}
     for wrong in ("", "nothing", "../", "."):
@@ -441,7 +441,7 @@ def test_the_sheet_shows_what_training_sees(store, tmp_path, monkeypatch):
     (tmp_path / "p").mkdir()
     for i in range(5):
         scene(i, (900, 600)).save(tmp_path / "p" / f"{i}.png")
-    stored = store.add(store.take_in([tmp_path / "p"], owned=True))
+    stored = store.add(store.ingest([tmp_path / "p"], owned=True))
     assert len(list((stored.path / "previews").iterdir())) == 5
     for crop in ("centre", "fit"):
         truth = ImageSet.open(stored.path, 64, tmp_path / "cache", crop=crop, ground=(9, 9, 9)).array
@@ -458,7 +458,7 @@ def test_the_sheet_shows_what_training_sees(store, tmp_path, monkeypatch):
 
 def test_nothing_usable(store, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    report = store.take_in([tmp_path / "notes.txt"], owned=True)
+    report = store.ingest([tmp_path / "notes.txt"], owned=True)
     with pytest.raises(StudioError, match="no picture that can be used. notes.txt: not a picture"):
         store.add(report)
     report.discard()
@@ -466,7 +466,7 @@ def test_nothing_usable(store, tmp_path):
 
 
 def test_stored_files_are_named_by_what_they_hold(photos, store):
-    report = store.take_in([photos], owned=True)
+    report = store.ingest([photos], owned=True)
     stored = store.add(report)
     for a in report.accepted:
         assert hashlib.sha256(stored.picture(a.name).read_bytes()).hexdigest() == a.sha

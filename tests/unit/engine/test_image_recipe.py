@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe
 from studio.errors import NoRoom, StudioError
-from studio.imaging.blending import blended, from_oklab, to_oklab
+from studio.imaging.blending import blend, from_oklab, to_oklab
 from studio.provenance import source_pictures
 from studio.provenance.metadata import encode, read_recipe, save_picture
 
@@ -121,32 +121,32 @@ def test_a_source_is_kept_once_by_its_content(studio_home, tmp_path):
     for name, kind in (("a.png", "PNG"), ("b.JPG", "JPEG"), ("c", "WEBP")):
         Image.fromarray(RNG.integers(0, 255, (9, 8, 3), dtype=np.uint8)).save(tmp_path / name, kind)
         data = (tmp_path / name).read_bytes()
-        sha = source_pictures.keep(tmp_path / name)
+        sha = source_pictures.keep_source(tmp_path / name)
         (tmp_path / name).rename(tmp_path / "renamed.tif")
-        assert source_pictures.keep(tmp_path / "renamed.tif") == sha == hashlib.sha256(data).hexdigest()
-        assert source_pictures.find(sha).name == f"{sha}.{kind.lower()}"
-        assert source_pictures.find(sha).read_bytes() == data
+        assert source_pictures.keep_source(tmp_path / "renamed.tif") == sha == hashlib.sha256(data).hexdigest()
+        assert source_pictures.find_source(sha).name == f"{sha}.{kind.lower()}"
+        assert source_pictures.find_source(sha).read_bytes() == data
     assert len(list((studio_home / "sources").iterdir())) == 3, "and nothing half-written"
 
 
 def test_what_is_no_source(studio_home, tmp_path, monkeypatch):
-    assert source_pictures.find("0" * 64) is None
-    assert source_pictures.find("*") is None
-    assert source_pictures.find("../a") is None
-    assert source_pictures.find("") is None
+    assert source_pictures.find_source("0" * 64) is None
+    assert source_pictures.find_source("*") is None
+    assert source_pictures.find_source("../a") is None
+    assert source_pictures.find_source("") is None
     (tmp_path / "text.png").write_text("hello")
     for path in (tmp_path / "text.png", tmp_path / "none.png", tmp_path):
         with pytest.raises(StudioError, match="cannot be read"):
-            source_pictures.keep(path)
+            source_pictures.keep_source(path)
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setattr(source_pictures, "_MAX_FILE", 10)
     with pytest.raises(StudioError, match="512 MB"):
-        source_pictures.keep(tmp_path / "a.png")
+        source_pictures.keep_source(tmp_path / "a.png")
     monkeypatch.undo()
     monkeypatch.setenv("STUDIO_HOME", str(studio_home))
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
     with pytest.raises(NoRoom):
-        source_pictures.keep(tmp_path / "a.png")
+        source_pictures.keep_source(tmp_path / "a.png")
     assert list((studio_home / "sources").iterdir()) == []
 
 
@@ -158,7 +158,7 @@ def test_a_full_disk_leaves_nothing_behind(studio_home, tmp_path, monkeypatch):
 
     monkeypatch.setattr(source_pictures.os, "fsync", full)
     with pytest.raises(StudioError, match="could not be kept"):
-        source_pictures.keep(tmp_path / "a.png")
+        source_pictures.keep_source(tmp_path / "a.png")
     assert list((studio_home / "sources").iterdir()) == []
 
 
@@ -181,23 +181,23 @@ def test_oklab_is_that_of_its_paper():
 
 def test_strength_mixes():
     old, new = noise(), noise()
-    assert blended(old, new) is new
-    assert np.array_equal(np.asarray(blended(old, new, 0.0)), np.asarray(old))
+    assert blend(old, new) is new
+    assert np.array_equal(np.asarray(blend(old, new, 0.0)), np.asarray(old))
     half = (np.asarray(old).astype(float) + np.asarray(new)) / 2
-    assert np.abs(np.asarray(blended(old, new, 0.5)) - half).max() <= 0.5
+    assert np.abs(np.asarray(blend(old, new, 0.5)) - half).max() <= 0.5
 
 
 def test_transparency_is_that_of_the_result():
     old, new = noise("RGBA"), noise("RGBA")
     for settings in (dict(strength=0.3), dict(keep_colour=True)):
-        out = blended(old, new, **settings)
+        out = blend(old, new, **settings)
         assert out.mode == "RGBA"
         assert out.getchannel("A").tobytes() == new.getchannel("A").tobytes()
 
 
 def test_the_colours_of_the_source_and_the_light_of_the_result():
     old, new = noise(), noise()
-    out = blended(old, new, keep_colour=True)
+    out = blend(old, new, keep_colour=True)
     a, b, c = (to_oklab(np.asarray(x)) for x in (old, new, out))
     assert np.abs(c[..., 0] - b[..., 0]).max() < 0.02, "the lightness is the result's, wherever it is"
     hue, chroma = np.arctan2(a[..., 2], a[..., 1]), np.hypot(a[..., 1], a[..., 2])
@@ -206,9 +206,9 @@ def test_the_colours_of_the_source_and_the_light_of_the_result():
     turned = np.abs((found - hue + np.pi) % (2 * np.pi) - np.pi)[coloured]
     assert np.percentile(turned, 99) < 0.05 and (strong < chroma + 0.01).all(), "the hue is the source's, never stronger"
     assert np.mean(np.abs(strong - chroma) < 0.01) > 0.3, "and as strong where a screen can show it"
-    same = blended(old, old, keep_colour=True)
+    same = blend(old, old, keep_colour=True)
     assert np.abs(np.asarray(same).astype(int) - np.asarray(old)).max() <= 1
-    grey = blended(old.convert("L"), new, keep_colour=True)
+    grey = blend(old.convert("L"), new, keep_colour=True)
     assert np.ptp(np.asarray(grey).astype(int), axis=2).max() <= 1
 
 
@@ -216,6 +216,6 @@ def test_bands_are_not_seen(monkeypatch):
     from studio.imaging import blending
 
     old, new = noise(), noise()
-    whole = blended(old, new, 0.7, True)
+    whole = blend(old, new, 0.7, True)
     monkeypatch.setattr(blending, "_BAND", 64 * 5)
-    assert blended(old, new, 0.7, True).tobytes() == whole.tobytes()
+    assert blend(old, new, 0.7, True).tobytes() == whole.tobytes()

@@ -366,12 +366,12 @@ def test_hostile_files_are_listed_as_pictures_without_a_recipe(home):
 
 def test_a_picture_larger_than_pillow_opens_keeps_its_recipe(home):
     """The studio's own enlargements may be."""
-    from studio.provenance.metadata import texts_of
+    from studio.provenance.metadata import png_texts
 
     path = home / "outputs" / "upscale" / "large.png"
     path.parent.mkdir(parents=True)
     recipe = ImageRecipe("sharp", verb="upscale", scale=16)
-    path.write_bytes(png_header(40_000, 40_000, *((b"iTXt", k.encode() + b"\0\0\0\0\0" + v.encode()) for k, v in texts_of(recipe))))
+    path.write_bytes(png_header(40_000, 40_000, *((b"iTXt", k.encode() + b"\0\0\0\0\0" + v.encode()) for k, v in png_texts(recipe))))
     gallery = Gallery.at(home)
     gallery.refresh()
     [item] = gallery.page(Query())

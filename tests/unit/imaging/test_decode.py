@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 from studio.errors import StudioError
 from studio.imaging.crop import crop, parse_colour, smart_offset
 from studio.imaging.decode import UnusablePicture, decode, reason
-from studio.imaging.location import without_place
-from studio.imaging.perceptual_hash import Likeness, alike, groups, likeness
+from studio.imaging.location import strip_location
+from studio.imaging.perceptual_hash import PerceptualHash, alike, groups, perceptual_hash
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
@@ -193,7 +193,7 @@ def test_the_hash_bit_by_bit():
     # Nine rising columns, then a fall in the last row only.
     steps = np.tile(np.arange(9) * 20, (8, 1))
     steps[7] = steps[7][::-1]
-    assert likeness(np.kron(np.stack([steps] * 3, -1), np.ones((4, 4, 1))).astype(np.uint8)).hash == 0xFFFFFFFFFFFFFF00
+    assert perceptual_hash(np.kron(np.stack([steps] * 3, -1), np.ones((4, 4, 1))).astype(np.uint8)).hash == 0xFFFFFFFFFFFFFF00
 
 
 def test_near_duplicates_are_found_and_others_not():
@@ -202,15 +202,15 @@ def test_near_duplicates_are_found_and_others_not():
     blurred = a.filter(ImageFilter.GaussianBlur(1))
     other = [scene(i) for i in range(2, 40)]
     red = Image.merge("RGB", [a.getchannel(c) for c in "GRB"])  # the same drawing in other colours
-    assert groups([likeness(p) for p in [other[0], a, *other[1:], again, red, blurred]]) == [[1, 39, 41]]
-    assert alike(likeness(a), likeness(again))
-    assert not alike(likeness(a), likeness(scene(2)))
+    assert groups([perceptual_hash(p) for p in [other[0], a, *other[1:], again, red, blurred]]) == [[1, 39, 41]]
+    assert alike(perceptual_hash(a), perceptual_hash(again))
+    assert not alike(perceptual_hash(a), perceptual_hash(scene(2)))
     assert groups([]) == []
 
 
 def test_groups_agree_with_comparing_each_with_each():
     rng = np.random.default_rng(0)
-    found = [Likeness(int(rng.integers(0, 2**10)) << 20, np.full(48, rng.integers(0, 40), np.uint8)) for _ in range(300)]
+    found = [PerceptualHash(int(rng.integers(0, 2**10)) << 20, np.full(48, rng.integers(0, 40), np.uint8)) for _ in range(300)]
     free, expected = set(range(300)), []
     for i in range(300):
         if i in free:
@@ -227,7 +227,7 @@ def test_twenty_thousand_pictures_are_compared_at_once():
     hashes = rng.integers(0, 2**63, 20_000)
     hashes[-1] = hashes[0] ^ 0b101
     flat = np.zeros(48, np.uint8)
-    assert groups([Likeness(int(h), flat) for h in hashes]) == [[0, 19_999]]
+    assert groups([PerceptualHash(int(h), flat) for h in hashes]) == [[0, 19_999]]
 
 
 # -- places --------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def with_place(kind: str, image: Image.Image, **options) -> bytes:
 def test_the_place_goes_and_the_pixels_stay(kind, options):
     data = with_place(kind, scene(3), **options)
     assert Image.open(io.BytesIO(data)).getexif().get_ifd(0x8825)
-    out, had = without_place(data, kind)
+    out, had = strip_location(data, kind)
     image = Image.open(io.BytesIO(out))
     assert had
     assert not image.getexif().get_ifd(0x8825)
@@ -254,12 +254,12 @@ def test_the_place_goes_and_the_pixels_stay(kind, options):
     exif = Image.Exif()
     exif[0x010F] = "Camera"
     plain = encoded(scene(3), kind, exif=exif, icc_profile=b"profile" * 20)
-    assert without_place(plain, kind) == (plain, False), "what tells no place is not touched"
+    assert strip_location(plain, kind) == (plain, False), "what tells no place is not touched"
 
 
 def test_the_second_picture_of_a_jpeg_does_not_keep_the_place():
     data = with_place("JPEG", scene(4)) + with_place("JPEG", scene(5))
-    out, had = without_place(data, "MPO")
+    out, had = strip_location(data, "MPO")
     assert had
     assert out.count(b"\xff\xd8\xff") == 1
     assert out.endswith(b"\xff\xd9")
@@ -269,4 +269,4 @@ def test_the_second_picture_of_a_jpeg_does_not_keep_the_place():
 def test_a_file_that_cannot_be_taken_apart():
     for damaged in (b"\xff\xd8\xff", b"\xff\xd8abcd", encoded(scene(1), "JPEG")[:200]):
         with pytest.raises(ValueError):
-            without_place(damaged, "JPEG")
+            strip_location(damaged, "JPEG")

@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 from studio.engine.image_recipe import ImageRecipe
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
-from studio.provenance.metadata import read_recipe, texts_of
+from studio.provenance.metadata import png_texts, read_recipe
 
 RECIPE = ImageRecipe("sharp", verb="upscale")
 
@@ -46,7 +46,7 @@ def test_other_programs_read_every_bit(channels, dtype, tmp_path):
 
 def test_profile_and_recipe_go_along(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    (tmp_path / "p.png").write_bytes(encoded(picture(3, np.uint8), [7], profile=profile, texts=texts_of(RECIPE)))
+    (tmp_path / "p.png").write_bytes(encoded(picture(3, np.uint8), [7], profile=profile, texts=png_texts(RECIPE)))
     assert read_recipe(tmp_path / "p.png") == RECIPE
     with Image.open(tmp_path / "p.png") as image:
         assert image.info["icc_profile"] == profile

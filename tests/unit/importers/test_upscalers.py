@@ -14,7 +14,7 @@ from studio.models.acquire.checkpoint_import import import_into
 from studio.models.folder import open_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
-from studio.networks.super_resolution.spandrel_network import Community
+from studio.networks.super_resolution.spandrel_network import SpandrelNetwork
 from tests.unit.networks.test_super_resolution import make
 
 
@@ -150,7 +150,7 @@ def test_a_community_model_draws_what_spandrel_draws(tmp_path, community, name, 
 
 
 def test_several_pictures_at_once(community):
-    network = Community.discover(community["SPAN"].state_dict())
+    network = SpandrelNetwork.discover(community["SPAN"].state_dict())
     x = torch.rand(3, 3, 10, 12)
     torch.testing.assert_close(drawn(network, x), torch.cat([drawn(network, one[None]) for one in x]))
     assert drawn(network, x).abs().max() <= 1

@@ -16,7 +16,7 @@ import studio.common.memory as memory_module
 import studio.inference.translation as translate_module
 from studio.common.memory import layer_bytes
 from studio.errors import NoRoom, StudioError
-from studio.imaging.raster import MAX_PIXELS
+from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.inference.layerwise import Pixels, plan_passes
 from studio.inference.model import Model
 from studio.inference.tiling import plan_tiles
@@ -151,7 +151,7 @@ def test_the_maps_of_half_a_picture_are_what_is_kept():
         model.network(torch.from_numpy(image).permute(2, 0, 1)[None].float())
 
     def pieces():
-        list(translate_module.translating(model.network, Image.fromarray(image), "AtoB", 64))
+        list(translate_module.translation_steps(model.network, Image.fromarray(image), "AtoB", 64))
 
     with torch.inference_mode():
         assert 2 * 8 * 4 * 512**2 < peak_bytes(whole) < layer_bytes(model.network, whole)
@@ -218,7 +218,7 @@ def test_when_memory_runs_out_pieces_get_smaller(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", small_machine)
     with torch.inference_mode():
-        steps = translate_module.translating(model.network, image, "AtoB", None, lambda: room.append(1))
+        steps = translate_module.translation_steps(model.network, image, "AtoB", None, lambda: room.append(1))
         *_, (done, total) = list_and_result(steps, found := [])
     assert apart(found[0], whole) <= 1
     assert done == pytest.approx(total)
@@ -326,7 +326,7 @@ def test_what_cannot_be_used_is_told(model):
         ("a.png", "A picture is wanted"),
         (Image.new("RGB", (0, 5)), "0 x 5 pixels"),
         (Image.new("L", (5, 0)), "5 x 0 pixels"),
-        (Image.new("1", (MAX_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),
+        (Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),
         (cut, "cannot be read"),
     ):
         with pytest.raises(StudioError, match=words):

@@ -11,8 +11,8 @@ from PIL import Image, ImageCms, ImageFilter
 
 import studio.inference.upscaling as upscale_module
 from studio.errors import StudioError
-from studio.imaging.raster import MAX_PIXELS, Raster
-from studio.imaging.rows import Mixed, Resized, Stored, drive, written
+from studio.imaging.raster import MAX_NETWORK_PIXELS, Raster
+from studio.imaging.rows import BlendedRows, ResizedRows, StoredRows, run_device_work, write_rows
 from studio.inference.model import Model
 from studio.inference.upscaling import Upscaling
 from studio.networks.super_resolution.upscaler import Upscaler
@@ -240,7 +240,7 @@ def test_what_cannot_be_used_is_told():
     for bad, settings, words in (
         ("a.png", {}, "A picture is wanted"),
         (Image.new("RGB", (0, 5)), {}, "0 x 5"),
-        (Image.new("1", (MAX_PIXELS // 1024 + 1, 1024)), {}, "64 megapixels"),
+        (Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)), {}, "64 megapixels"),
         *((image, dict(scale=scale), "The scale") for scale in (0.5, 17, "2", True, float("nan"))),
         *((image, dict(tile=tile), "The tile") for tile in (31, 64.0)),
         (Image.new("1", (9000, 7000)), dict(scale=16), "The result would be 144000 x 112000"),
@@ -289,7 +289,7 @@ def test_files_that_cannot_be_used(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     deep = encoded(np.random.default_rng(0).integers(0, 65536, (90, 70, 3), dtype=np.uint16), [])
     (tmp_path / "cut.png").write_bytes(deep[:20000])
-    Image.new("1", (MAX_PIXELS // 1024 + 1, 1024)).save(tmp_path / "huge.png")
+    Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)).save(tmp_path / "huge.png")
     for name, words in (("text", "cannot be read"), ("none", "cannot be read"), ("cut", "cannot be read"), ("huge", "too large")):
         with pytest.raises(StudioError, match=words):
             Raster.from_file(tmp_path / f"{name}.png")
@@ -305,7 +305,7 @@ def test_sixteen_bits_of_colour_become_eight_for_pillow():
 
 def all_rows(bands, band: int, dtype=np.uint8) -> np.ndarray:
     out = []
-    drive(written(bands, np.dtype(dtype), out.append, band), lambda piece: piece())
+    run_device_work(write_rows(bands, np.dtype(dtype), out.append, band), lambda piece: piece())
     return np.concatenate(out)
 
 
@@ -314,7 +314,7 @@ def test_resized_in_bands_is_resized_as_a_whole(size):
     image = scene(64, 48)
     expected = np.asarray(image.resize(size, Image.LANCZOS)).astype(int)
     for band in (1, 7, 1000):
-        assert np.abs(all_rows(Resized(Stored(np.asarray(image)), size[1], size[0]), band) - expected).max() <= 1
+        assert np.abs(all_rows(ResizedRows(StoredRows(np.asarray(image)), size[1], size[0]), band) - expected).max() <= 1
 
 
 def test_strength_mixes_with_a_plain_enlargement():
@@ -323,14 +323,14 @@ def test_strength_mixes_with_a_plain_enlargement():
     for strength in (0.0, 0.3, 1.0):
         out = []
         job = Upscaling(model.network, Raster.from_image(image), None, strength, None, True)
-        drive(job.into(out.append), lambda piece: piece())
+        run_device_work(job.into(out.append), lambda piece: piece())
         assert np.abs(np.concatenate(out) - (drawn * strength + soft * (1 - strength))).max() <= 1.5
         assert (job.done, job.all) == ((0, 0) if strength == 0 else (1200, 1200))
 
 
 def test_mixed():
     one, other = np.full((4, 5, 1), 200, np.uint8), np.full((4, 5, 1), 100, np.uint8)
-    assert (all_rows(Mixed(Stored(one), Stored(other), 0.25), 3) == 125).all()
+    assert (all_rows(BlendedRows(StoredRows(one), StoredRows(other), 0.25), 3) == 125).all()
 
 
 def test_only_a_few_rows_are_there_at_once(monkeypatch):
@@ -345,7 +345,7 @@ def test_only_a_few_rows_are_there_at_once(monkeypatch):
 
     monkeypatch.setattr(upscale_module._Enlarged, "rows", watched)
     monkeypatch.setattr(upscale_module, "_BAND", 160 * 3 * 64)
-    drive(job.into(lambda x: got.append(len(x))), lambda piece: piece())
+    run_device_work(job.into(lambda x: got.append(len(x))), lambda piece: piece())
     assert sum(got) == 8000
     assert max(got) == 64
     assert max(held) <= 3 * 32

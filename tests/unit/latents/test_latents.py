@@ -5,7 +5,7 @@ import torch
 from studio.errors import StudioError
 from studio.latents.directions import Whitening
 from studio.latents.interpolation import lerp, slerp, spline, walk
-from studio.latents.mixing import bands, mix_rows, parse_layers
+from studio.latents.mixing import layer_ranges, mix_rows, parse_layers
 from studio.latents.seeds import check_seed, parse_seeds, z_from_seed
 
 
@@ -28,7 +28,7 @@ def test_seed_lists():
 
 @pytest.mark.parametrize("num_ws", [4, 6, 8, 10, 14, 18])
 def test_bands_cover_all_layers_once(num_ws):
-    ranges = list(bands(num_ws).values())
+    ranges = list(layer_ranges(num_ws).values())
     assert [i for low, high in ranges for i in range(low, high)] == list(range(num_ws))
     assert all(low < high for low, high in ranges)
 

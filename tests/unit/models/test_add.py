@@ -15,7 +15,7 @@ from PIL import Image
 from studio.common.download import downloads
 from studio.errors import StudioError
 from studio.inference.model import load, load_info
-from studio.models.acquire.add import KNOWN, add, looks_like
+from studio.models.acquire.add import CATALOGUE, add, looks_like
 from studio.models.folder import open_folder
 from studio.models.library import Library, default_library
 from studio.networks import get_family
@@ -228,9 +228,9 @@ def test_visitors_of_a_shared_studio_cannot_look_around(library, web, monkeypatc
 
 
 def test_the_known_ones(library, web, monkeypatch):
-    assert 6 <= len(KNOWN) <= 12
-    assert len({k.name for k in KNOWN}) == len({k.source for k in KNOWN}) == len(KNOWN)
-    for k in KNOWN:
+    assert 6 <= len(CATALOGUE) <= 12
+    assert len({k.name for k in CATALOGUE}) == len({k.source for k in CATALOGUE}) == len(CATALOGUE)
+    for k in CATALOGUE:
         assert looks_like(k.source) in ("url", "hub")
         assert k.page.startswith("https://")
         assert not k.source.startswith("http:")
@@ -246,8 +246,8 @@ def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, w
 
     from studio.models.acquire import add as module
 
-    known = dataclasses.replace(KNOWN[1], source=f"{web.url}/metfaces.pkl", sha256=None)
-    monkeypatch.setattr(module, "KNOWN", (known,))
+    known = dataclasses.replace(CATALOGUE[1], source=f"{web.url}/metfaces.pkl", sha256=None)
+    monkeypatch.setattr(module, "CATALOGUE", (known,))
     web.pages["/metfaces.pkl"] = Page(PICKLE)
     first = add(known.source, library)
     assert first.id == "metfaces"
@@ -257,7 +257,7 @@ def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, w
     web.pages["/metfaces.pkl"] = Page(network_pickle(resolution=8, channel_base=32, c_dim=2)[2], etag='"two"')
     with pytest.raises(StudioError, match="has the SHA-256"):
         add(known.source, library)
-    monkeypatch.setattr(module, "KNOWN", (dataclasses.replace(known, sha256="0" * 64),))
+    monkeypatch.setattr(module, "CATALOGUE", (dataclasses.replace(known, sha256="0" * 64),))
     with pytest.raises(StudioError, match="000000000000... is due"):
         add(known.source, library)
 

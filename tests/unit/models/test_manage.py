@@ -16,7 +16,7 @@ from studio.errors import NoRoom, StudioError
 from studio.inference.model import load_info
 from studio.models import manage
 from studio.models.acquire.add import add
-from studio.models.acquire.bundled import Offer
+from studio.models.acquire.bundled import BundledModel
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from tests.conftest import ROOT, save_tiny
@@ -98,7 +98,7 @@ def test_what_is_no_title_changes_nothing(library, title):
 def test_what_came_with_the_studio_stays_but_can_be_copied(library):
     clara = library.get("clara")
     before = content(clara.path)
-    for deed in (lambda: manage.rename(library, "clara", "Mine"), lambda: manage.throw_away(library, "clara")):
+    for deed in (lambda: manage.rename(library, "clara", "Mine"), lambda: manage.move_to_trash(library, "clara")):
         with pytest.raises(StudioError, match="came with the studio") as e:
             deed()
         assert "Duplicate" in e.value.hint
@@ -113,15 +113,15 @@ def test_one_that_may_not_be_written_is_told_as_that(library, monkeypatch):
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode, **k: False if os.path.basename(path) == "anna" else real(path, mode, **k))
     with pytest.raises(StudioError, match="read-only"):
-        manage.throw_away(library, "anna")
+        manage.move_to_trash(library, "anna")
     assert manage.duplicate(library, "anna").title == "Tiny anna (copy)"
 
 
 def test_one_that_is_only_offered_is_not_thrown_away(library, tmp_path):
-    library.offers = (Offer("offered", "Offered", "stylegan2", {}, tmp_path / "none.param"),)
+    library.offers = (BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "none.param"),)
     with pytest.raises(StudioError, match="offered by a package"):
-        manage.throw_away(library, "offered")
-    assert manage.bin_of(library) == []
+        manage.move_to_trash(library, "offered")
+    assert manage.list_trash(library) == []
 
 
 # -- copies ---------------------------------------------------------------------------------------------------------------
@@ -205,25 +205,25 @@ def test_a_zip_that_is_given_up_leaves_the_older_one(library, tmp_path):
 def test_what_is_thrown_away_comes_back_as_it_was(library):
     anna = library.get("anna")
     before = content(anna.path)
-    thrown = manage.throw_away(library, "anna", day(0))
+    thrown = manage.move_to_trash(library, "anna", day(0))
     assert ids(library) == ["berta", "clara"]
     assert not anna.path.exists()
     assert (thrown.model, thrown.title, thrown.when) == ("anna", "Tiny anna", day(0)())
     again = Library(library.roots)  # as after a restart
-    assert manage.bin_of(again) == [thrown]
+    assert manage.list_trash(again) == [thrown]
     assert thrown.size == sum(f.stat().st_size for f in thrown.path.rglob("*") if f.is_file())
     back = manage.restore(again, thrown.id)
     assert back == anna
     assert content(back.path) == before
-    assert manage.bin_of(again) == []
+    assert manage.list_trash(again) == []
     assert list((library.roots[0] / ".bin").iterdir()) == []
 
 
 def test_a_name_that_was_taken_meanwhile_gets_a_number(library):
-    old = manage.throw_away(library, "anna", day(0))
+    old = manage.move_to_trash(library, "anna", day(0))
     save_tiny(library.roots[0], "anna", seed=5)
-    new = manage.throw_away(library, "anna", day(1))
-    assert [t.id for t in manage.bin_of(library)] == [new.id, old.id]
+    new = manage.move_to_trash(library, "anna", day(1))
+    assert [t.id for t in manage.list_trash(library)] == [new.id, old.id]
     save_tiny(library.roots[0], "anna", seed=6)
     hashes = {manage.restore(library, t.id).hash for t in (old, new)}
     assert ids(library) == ["anna", "anna-2", "anna-3", "berta", "clara"]
@@ -231,21 +231,21 @@ def test_a_name_that_was_taken_meanwhile_gets_a_number(library):
 
 
 def test_the_bin_is_emptied_of_what_is_old(library):
-    old, young = manage.throw_away(library, "anna", day(0)), manage.throw_away(library, "berta", day(1))
-    assert manage.empty_bin(library, 30, day(29)) == 0
-    assert manage.bin_of(library) == [young, old]
-    assert manage.empty_bin(library, 30, day(30)) == 1
-    assert manage.bin_of(library) == [young]
+    old, young = manage.move_to_trash(library, "anna", day(0)), manage.move_to_trash(library, "berta", day(1))
+    assert manage.empty_trash(library, 30, day(29)) == 0
+    assert manage.list_trash(library) == [young, old]
+    assert manage.empty_trash(library, 30, day(30)) == 1
+    assert manage.list_trash(library) == [young]
     assert manage.restore(library, young.id).id == "berta"
     with pytest.raises(StudioError, match="no longer in the bin"):
         manage.restore(library, old.id)
-    assert manage.empty_bin(library, 0, day(99)) == 0
+    assert manage.empty_trash(library, 0, day(99)) == 0
     assert list((library.roots[0] / ".bin").iterdir()) == []
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "../anna", "20260101T000000Z-000000", "anna"])
 def test_only_what_is_in_the_bin_is_restored(library, id):
-    manage.throw_away(library, "berta")
+    manage.move_to_trash(library, "berta")
     with pytest.raises(StudioError, match="no longer in the bin"):
         manage.restore(library, id)
     assert ids(library) == ["anna", "clara"]
@@ -258,15 +258,15 @@ def test_what_a_killed_studio_left_in_the_bin_is_no_entry_and_is_swept(library):
     os.utime(place / ".new-1", (day(0)().timestamp(),) * 2)
     (place / ".new-2").mkdir()
     os.utime(place / ".new-2", (day(40)().timestamp(),) * 2)
-    assert manage.bin_of(library) == []
-    assert manage.empty_bin(library, 30, day(40)) == 0
+    assert manage.list_trash(library) == []
+    assert manage.empty_trash(library, 30, day(40)) == 0
     assert sorted(os.listdir(place)) == [".new-2", "notes"], "what may still be at work, and what is not ours, stays"
 
 
 def test_one_whose_config_is_damaged_in_the_bin_can_still_be_restored(library):
-    thrown = manage.throw_away(library, "anna")
+    thrown = manage.move_to_trash(library, "anna")
     (thrown.path / "config.json").write_text("{")
-    assert manage.bin_of(library)[0].title == "anna"
+    assert manage.list_trash(library)[0].title == "anna"
     with pytest.raises(StudioError, match="config.json"):
         manage.restore(library, thrown.id)
     assert [b.path.name for b in library.scan()[1]] == ["anna"], "it is back, and told as what it is"
@@ -315,16 +315,16 @@ def test_a_kill_in_the_middle_loses_nothing_and_shows_nothing_half_made(library,
     assert broken == []
     assert {m.id: content(m.path) for m in models} == before
     assert out.read_bytes() == zipped
-    assert manage.bin_of(library) == []
+    assert manage.list_trash(library) == []
     assert manage.duplicate(library, "anna", "Copy").id == "copy", "the same can be done again"
-    manage.empty_bin(library, now=lambda: datetime.datetime.now(datetime.timezone.utc) + 2 * DAY)
+    manage.empty_trash(library, now=lambda: datetime.datetime.now(datetime.timezone.utc) + 2 * DAY)
     assert list((mine / ".bin").iterdir()) == []
 
 
 def test_a_zip_is_taken_back_by_adding_it(library, tmp_path, studio_home):
     anna = manage.rename(library, "anna", "Ännchen")
     zipped = manage.export_zip(anna, tmp_path / "any name.zip")
-    manage.throw_away(library, "anna")
+    manage.move_to_trash(library, "anna")
     back = add(zipped, library)
     assert (back.id, back.title, back.hash) == ("anna", "Ännchen", anna.hash)
     assert add(zipped, library).id == "anna-2"

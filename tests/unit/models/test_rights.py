@@ -7,11 +7,11 @@ import pytest
 
 from studio.datasets.rights import Consent, weakest
 from studio.datasets.sources import Limits
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.models.folder import open_folder
 from studio.models.library import Library
-from studio.models.rights import consent_of, consent_words, to_extra
+from studio.models.rights import consent_of, consent_sentences, to_extra
 from studio.settings import get_settings
 from studio.sharing.publish_check import may_share_publicly
 from studio.training.plan import Card, Data, Plan
@@ -102,15 +102,15 @@ def test_a_model_is_held_to_what_it_began_from(studio_home):
         assert consent_of(child).answer == answer
         assert may_share_publicly(child)[0] is (base is fair)
         assert consent_of(model(models, f"of-of-{base.id}", training={}, **to_extra(OWN, child))).answer == answer
-        assert f"began from the model `{base.id}`" in " ".join(consent_words(extra))
+        assert f"began from the model `{base.id}`" in " ".join(consent_sentences(extra))
     # One of before the question was asked: only its plan names the base.
     old = model(models, "old", plan='base = "imported"\n', training={})
     assert consent_of(old).answer == ""
 
 
 def test_old_sets_and_models_know_it_once_somebody_is_asked(studio_home, pictures):
-    store = DataSets()
-    stored = store.add(store.take_in([pictures], limits=SMALL, owned=True, title="Shapes"))
+    store = DataSetStore()
+    stored = store.add(store.ingest([pictures], limits=SMALL, owned=True, title="Shapes"))
     card = json.loads((stored.path / "set.json").read_text())
     del card["consent"]  # as an earlier studio wrote it
     (stored.path / "set.json").write_text(json.dumps(card))
@@ -125,12 +125,12 @@ def test_old_sets_and_models_know_it_once_somebody_is_asked(studio_home, picture
     )
     assert not may_share_publicly(info)[0]
     assert not may_share_publicly(child)[0]
-    again = store.add(store.take_in([pictures], limits=SMALL, owned=True, consent=LICENSED))
+    again = store.add(store.ingest([pictures], limits=SMALL, owned=True, consent=LICENSED))
     assert again.id == stored.id and again.title == "Shapes" and again.consent == LICENSED, "the words changed, not the pictures"
     assert may_share_publicly(info) == (True, "It learned from pictures used under: CC BY 4.0. Name with it: Anna")
     assert may_share_publicly(child)[0]
-    assert store.add(store.take_in([pictures], limits=SMALL, owned=False)).consent == LICENSED, "no answer takes none back"
-    assert not store.add(store.take_in([pictures], limits=SMALL, owned=False, consent=NONE)).owned
+    assert store.add(store.ingest([pictures], limits=SMALL, owned=False)).consent == LICENSED, "no answer takes none back"
+    assert not store.add(store.ingest([pictures], limits=SMALL, owned=False, consent=NONE)).owned
     assert not may_share_publicly(info)[0]
     less = store.without(stored.id, stored.names()[:1])
     assert less.consent == NONE

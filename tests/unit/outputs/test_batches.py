@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from studio.errors import StudioError
-from studio.outputs.batches import Source, make_files, open_source, reduced
+from studio.outputs.batches import SourcePicture, open_source, process_files, reduced
 
 
 def picture(width=40, height=24, mode="RGB") -> Image.Image:
@@ -145,7 +145,7 @@ def test_a_cut_picture_is_told(tmp_path):
         open_source(tmp_path / "cut.jpg")
 
 
-def make(source: Source) -> tuple[Image.Image, bytes]:
+def make(source: SourcePicture) -> tuple[Image.Image, bytes]:
     result, buffer = ImageOps.invert(source.picture.convert("RGB")), io.BytesIO()
     result.save(buffer, "PNG")
     return result, buffer.getvalue()
@@ -164,7 +164,7 @@ def handed_in(tmp_path) -> list:
 
 def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
     told = []
-    outcomes = make_files(make, handed_in(tmp_path), tmp_path / "out" / "all.zip", "Model: Ink.", lambda *a: told.append(a))
+    outcomes = process_files(make, handed_in(tmp_path), tmp_path / "out" / "all.zip", "Model: Ink.", lambda *a: told.append(a))
     assert [o.entry for o in outcomes] == ["sea.png", "", "sea-2.png", "report.png"]
     assert outcomes[1].sentence == "'broken.png' is not a picture, or a damaged one."
     assert told[0] == (0, 4, "sea.png")
@@ -183,7 +183,7 @@ def test_a_zip_keeps_names_and_a_broken_file_stops_nothing(tmp_path):
 
 def test_stopping_keeps_what_is_done(tmp_path):
     files, count = handed_in(tmp_path), []
-    outcomes = make_files(lambda s: count.append(1) or make(s), files, tmp_path / "all.zip", cancel=lambda: len(count) == 1)
+    outcomes = process_files(lambda s: count.append(1) or make(s), files, tmp_path / "all.zip", cancel=lambda: len(count) == 1)
     assert [bool(o.entry) for o in outcomes] == [True, False, False, False]
     assert "you stopped" in outcomes[-1].sentence
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
@@ -192,14 +192,14 @@ def test_stopping_keeps_what_is_done(tmp_path):
     def stopped_inside(source):
         raise CancelledError()
 
-    assert not any(o.entry for o in make_files(stopped_inside, files, tmp_path / "none.zip"))
+    assert not any(o.entry for o in process_files(stopped_inside, files, tmp_path / "none.zip"))
     assert not (tmp_path / "none.zip").exists()
     assert not list(tmp_path.glob(".*"))
 
 
 def test_where_nothing_can_be_used_there_is_no_zip(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
-    assert not make_files(make, [tmp_path / "a.png"], tmp_path / "all.zip")[0].entry
+    assert not process_files(make, [tmp_path / "a.png"], tmp_path / "all.zip")[0].entry
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
-from studio.outputs.video_translation import SMOOTHING, Smoother, first_frame, make_clip
+from studio.outputs.video_translation import SMOOTHING, Smoother, convert_video, first_frame
 
 HEIGHT, WIDTH, RATE = 48, 80, 12
 RECIPE = ImageRecipe("ink", verb="translate")
@@ -63,7 +63,7 @@ def sound(path) -> tuple[str, np.ndarray]:
 def test_frames_times_and_sound_stay(tmp_path, name, codec):
     source = write(tmp_path / name, sound=codec)
     told = []
-    target = make_clip(source, tmp_path / "out.mp4", ImageOps.invert, progress=lambda *a: told.append(a))
+    target = convert_video(source, tmp_path / "out.mp4", ImageOps.invert, progress=lambda *a: told.append(a))
     before, times, length = read(source)
     after, new_times, new_length = read(target)
     assert len(after) == 16
@@ -80,20 +80,20 @@ def test_frames_times_and_sound_stay(tmp_path, name, codec):
 
 
 def test_it_says_who_made_it_and_how(tmp_path):
-    with av.open(str(make_clip(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, told=RECIPE))) as made:
+    with av.open(str(convert_video(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, told=RECIPE))) as made:
         assert "AI" in made.metadata["comment"]
         assert made.metadata["description"] == RECIPE.to_json()
 
 
 def test_frames_at_uneven_times(tmp_path):
     source = write(tmp_path / "a.mp4", times=(0, 1, 5, 6, 13), sound=None)
-    _, times, _ = read(make_clip(source, tmp_path / "out.mp4", lambda p: p))
+    _, times, _ = read(convert_video(source, tmp_path / "out.mp4", lambda p: p))
     assert times == pytest.approx([t / RATE for t in (0, 1, 5, 6, 13)], abs=1e-4)
 
 
 def test_sound_that_an_mp4_does_not_carry_becomes_aac(tmp_path):
     source = write(tmp_path / "a.mov", sound="pcm_s16le")
-    codec, samples = sound(make_clip(source, tmp_path / "out.mp4", lambda p: p))
+    codec, samples = sound(convert_video(source, tmp_path / "out.mp4", lambda p: p))
     original = sound(source)[1].reshape(-1, 2).T / 32768
     assert codec == "aac"
     assert abs(samples.shape[1] - original.shape[1]) <= 2048
@@ -118,7 +118,7 @@ def test_a_phone_held_upright(tmp_path):
     shown, count = first_frame(tmp_path / "turned.mp4")
     assert shown.size == (HEIGHT, WIDTH)
     assert count == 16
-    after, _, _ = read(make_clip(tmp_path / "turned.mp4", tmp_path / "out.mp4", lambda p: p))
+    after, _, _ = read(convert_video(tmp_path / "turned.mp4", tmp_path / "out.mp4", lambda p: p))
     assert after[0].shape == (WIDTH, HEIGHT, 3)
     before = read(tmp_path / "flat.mp4")[0][0]
     assert np.abs(after[0].astype(int) - np.rot90(before, -1)).mean() < 3, "a quarter clockwise"
@@ -126,7 +126,7 @@ def test_a_phone_held_upright(tmp_path):
 
 def test_odd_sides(tmp_path):
     source = write(tmp_path / "a.mkv", sound=None, size=(33, 51), codec="ffv1")
-    after, _, _ = read(make_clip(source, tmp_path / "out.mp4", lambda p: p))
+    after, _, _ = read(convert_video(source, tmp_path / "out.mp4", lambda p: p))
     assert after[0].shape == (34, 52, 3), "colour is kept for squares of two by two"
 
 
@@ -134,7 +134,7 @@ def test_a_stopped_one_leaves_nothing(tmp_path):
     source = write(tmp_path / "a.mp4")
     frames = []
     with pytest.raises(CancelledError):
-        make_clip(source, tmp_path / "out.mp4", lambda p: frames.append(1) or p, cancel=lambda: len(frames) == 3)
+        convert_video(source, tmp_path / "out.mp4", lambda p: frames.append(1) or p, cancel=lambda: len(frames) == 3)
     assert len(frames) == 3
     assert os.listdir(tmp_path) == ["a.mp4"]
 
@@ -144,7 +144,7 @@ def test_a_translation_that_fails_leaves_nothing(tmp_path):
         raise StudioError("No.", "Never.")
 
     with pytest.raises(StudioError, match="No."):
-        make_clip(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", refuse)
+        convert_video(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", refuse)
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
@@ -159,7 +159,7 @@ def test_a_translation_that_fails_leaves_nothing(tmp_path):
 )
 def test_what_is_no_video_is_told(tmp_path, data, words):
     (tmp_path / "a.mp4").write_bytes(data)
-    for use in (first_frame, lambda p: make_clip(p, tmp_path / "out.mp4", lambda f: f)):
+    for use in (first_frame, lambda p: convert_video(p, tmp_path / "out.mp4", lambda f: f)):
         with pytest.raises(StudioError, match=words):
             use(tmp_path / "a.mp4")
     assert os.listdir(tmp_path) == ["a.mp4"]
@@ -179,7 +179,7 @@ def test_a_cut_one_and_one_without_pictures_are_told(tmp_path):
     with pytest.raises(StudioError, match="no moving pictures"):
         first_frame(tmp_path / "b.mp4")
     with pytest.raises(StudioError, match="no smoothing 'much'"):
-        make_clip(tmp_path / "a.mp4", tmp_path / "c.mp4", lambda p: p, "much")
+        convert_video(tmp_path / "a.mp4", tmp_path / "c.mp4", lambda p: p, "much")
 
 
 def test_smoothing_calms_what_stands_still_by_its_formula():

@@ -18,16 +18,16 @@ from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.imaging.xmp import Origin, mp4_box, mp4_xmp, source_type, xmp
+from studio.imaging.xmp import DigitalSourceType, mp4_box, mp4_xmp, source_type, xmp_packet
 from studio.models.rights import to_extra
 from studio.outputs.class_sets import export_set
 from studio.outputs.clips import save_clip
-from studio.outputs.video_translation import make_clip
+from studio.outputs.video_translation import convert_video
 from studio.provenance import credentials, inspect
 from studio.provenance.certificates import make_certificate, own_files
 from studio.provenance.metadata import encode, encode_to_keep, read_packet, read_recipe, save_picture
-from studio.provenance.policy import Telling, choose, sealed_file, set_seal, telling, trouble
-from studio.provenance.source_pictures import keep
+from studio.provenance.policy import ProvenancePolicy, policy_trouble, provenance_policy, save_policy, set_signer, signed_file
+from studio.provenance.source_pictures import keep_source
 from tests.conftest import save_tiny
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
@@ -41,7 +41,7 @@ def warned(studio_home):
     told = []
     inspect.start(told.append)
     yield told
-    set_seal(None)
+    set_signer(None)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def signing(warned, studio_home, models):
     """Files are signed by Anna, with a certificate made here."""
     studio_home.mkdir()
     os.symlink(models, studio_home / "models")
-    assert inspect.sign_with(Telling(artist="Anna Grün")) == "Anna Grün"
+    assert inspect.sign_with(ProvenancePolicy(artist="Anna Grün")) == "Anna Grün"
     yield warned
     assert warned == []
 
@@ -61,30 +61,30 @@ def signing(warned, studio_home, models):
     ("told", "mark"),
     [
         (DRAWN, "trainedAlgorithmicMedia"),
-        (Origin.DRAWN, "trainedAlgorithmicMedia"),
+        (DigitalSourceType.GENERATED, "trainedAlgorithmicMedia"),
         (ImageRecipe("ink"), "compositeWithTrainedAlgorithmicMedia"),
         (ImageRecipe("x4", verb="upscale"), "compositeWithTrainedAlgorithmicMedia"),
     ],
 )
 @pytest.mark.parametrize("ending", ["png", "webp"])
 def test_every_picture_has_the_mark(studio_home, tmp_path, told, mark, ending):
-    tale = inspect.tell(save_picture(PICTURE, told, tmp_path / f"p.{ending}"))
+    tale = inspect.inspect_file(save_picture(PICTURE, told, tmp_path / f"p.{ending}"))
     assert tale.source == mark
     assert tale.by_ai
-    assert tale.recipe == (None if isinstance(told, Origin) else told)
+    assert tale.recipe == (None if isinstance(told, DigitalSourceType) else told)
     assert source_type(read_packet(encode(PICTURE, None, ending))) == ""
 
 
 @pytest.mark.parametrize("ending", ["mp4", "webp"])
 def test_walks_have_the_mark(studio_home, tmp_path, ending):
     path = save_clip([PICTURE, PICTURE[::-1]], tmp_path / f"walk.{ending}")
-    assert inspect.tell(path).source == "trainedAlgorithmicMedia"
+    assert inspect.inspect_file(path).source == "trainedAlgorithmicMedia"
 
 
 def test_a_changed_video_has_the_mark_and_still_plays(studio_home, tmp_path):
     source = save_clip([PICTURE] * 3, tmp_path / "a.mp4")
     recipe = ImageRecipe("ink", strength=0.5)
-    tale = inspect.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=recipe))
+    tale = inspect.inspect_file(convert_video(source, tmp_path / "b.mp4", lambda p: p, told=recipe))
     assert tale.source == "compositeWithTrainedAlgorithmicMedia"
     assert tale.recipe == recipe
     with av.open(str(tmp_path / "b.mp4")) as clip:
@@ -93,7 +93,7 @@ def test_a_changed_video_has_the_mark_and_still_plays(studio_home, tmp_path):
 
 
 def test_boxes_of_any_length_are_passed_over(tmp_path):
-    path, box = tmp_path / "a.mp4", mp4_box(xmp(Origin.DRAWN))
+    path, box = tmp_path / "a.mp4", mp4_box(xmp_packet(DigitalSourceType.GENERATED))
     free = lambda n: (8 + n).to_bytes(4, "big") + b"free" + bytes(n)  # noqa: E731
     large = (1).to_bytes(4, "big") + b"free" + (16 + 5).to_bytes(8, "big") + bytes(5)
     for data, found in (
@@ -117,7 +117,7 @@ def test_marks_of_other_programs_are_read(studio_home, tmp_path):
         '<q:DigitalSourceType rdf:resource="http://x/digitalCapture"/>',
     ):
         Image.fromarray(PICTURE).save(tmp_path / "p.jpg", xmp=packet.encode())
-        tale = inspect.tell(tmp_path / "p.jpg")
+        tale = inspect.inspect_file(tmp_path / "p.jpg")
         assert tale.source == "digitalCapture"
         assert not tale.by_ai
         assert "photographed" in dict(tale.lines())["Mark"]
@@ -127,25 +127,25 @@ def test_what_is_no_picture_is_told(studio_home, tmp_path):
     for data in (b"", b"text", b"\x89PNG broken"):
         (tmp_path / "a.png").write_bytes(data)
         with pytest.raises(StudioError):
-            inspect.tell(tmp_path / "a.png")
+            inspect.inspect_file(tmp_path / "a.png")
     with pytest.raises(StudioError, match="cannot be read"):
-        inspect.tell(tmp_path / "gone.png")
+        inspect.inspect_file(tmp_path / "gone.png")
 
 
 # -- the choice --------------------------------------------------------------------------------------------------------
 
 
 def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
-    choose(Telling(tells="mark"))
+    save_policy(ProvenancePolicy(tells="mark"))
     source = save_clip([PICTURE] * 2, tmp_path / "a.mp4")
     files = [
         save_picture(PICTURE, DRAWN, tmp_path / "p.png"),
         save_picture(PICTURE, DRAWN, tmp_path / "p.webp"),
-        make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")),
+        convert_video(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")),
     ]
     for path in files:
-        assert inspect.tell(path).by_ai
-        assert inspect.tell(path).recipe is None
+        assert inspect.inspect_file(path).by_ai
+        assert inspect.inspect_file(path).recipe is None
         assert not any(word in path.read_bytes() for word in PRIVATE), path
     with zipfile.ZipFile(export_set(engine, "tiny-classes", 2, tmp_path / "set.zip", seed=4711)) as archive:
         names = archive.namelist()
@@ -157,9 +157,9 @@ def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
         for name in (n for n in names if n.endswith(".png")):
             with pytest.raises(StudioError, match="no recipe"):
                 read_recipe(archive.read(name))
-            assert source_type(read_packet(archive.read(name))) == Origin.DRAWN.value
-    choose(Telling())
-    assert inspect.tell(save_picture(PICTURE, DRAWN, tmp_path / "p.png")).recipe == DRAWN
+            assert source_type(read_packet(archive.read(name))) == DigitalSourceType.GENERATED.value
+    save_policy(ProvenancePolicy())
+    assert inspect.inspect_file(save_picture(PICTURE, DRAWN, tmp_path / "p.png")).recipe == DRAWN
 
 
 @pytest.mark.parametrize(
@@ -169,20 +169,20 @@ def test_bad_settings_are_told_and_reveal_nothing(studio_home, text):
     path = studio_home / "settings.toml"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert telling() == Telling(tells="mark")
-    assert "cannot be read" in trouble()
-    choose(Telling(artist="Anna"))
-    assert telling() == Telling(artist="Anna")
-    assert trouble() == ""
+    assert provenance_policy() == ProvenancePolicy(tells="mark")
+    assert "cannot be read" in policy_trouble()
+    save_policy(ProvenancePolicy(artist="Anna"))
+    assert provenance_policy() == ProvenancePolicy(artist="Anna")
+    assert policy_trouble() == ""
 
 
 def test_a_choice_leaves_other_settings_alone(studio_home):
-    assert telling() == Telling()
-    assert trouble() == ""
+    assert provenance_policy() == ProvenancePolicy()
+    assert policy_trouble() == ""
     studio_home.mkdir()
     (studio_home / "settings.toml").write_text('[other]\nx = 1\n[files]\ntells = "mark"\n')
-    choose(telling().replace(artist='An"na'))
-    assert telling() == Telling(tells="mark", artist='An"na')
+    save_policy(provenance_policy().replace(artist='An"na'))
+    assert provenance_policy() == ProvenancePolicy(tells="mark", artist='An"na')
     assert "[other]\nx = 1" in (studio_home / "settings.toml").read_text()
 
 
@@ -204,24 +204,24 @@ def _make(form, path):
 @pytest.mark.parametrize(("form", "chunk"), [("png", b"IDAT"), ("webp", b"VP8L"), ("mp4", b"mdat")])
 def test_signed_files_hold_and_a_changed_pixel_does_not(signing, tmp_path, form, chunk):
     path = _make(form, tmp_path / f"p.{form}")
-    choose(telling().replace(credentials=False))
+    save_policy(provenance_policy().replace(credentials=False))
     plain = _make(form, tmp_path / f"plain.{form}")
     assert len(path.read_bytes()) > len(plain.read_bytes())
     assert len(list(tmp_path.glob(".*"))) == 0
     for ours, theirs in zip(_plain(path, form), _plain(plain, form), strict=True):
         assert np.array_equal(ours, theirs)
-    tale = inspect.tell(path)
+    tale = inspect.inspect_file(path)
     found = tale.credentials
     assert found.intact
     assert not found.trusted
     assert found.signer == "Anna Grün"
     assert found.problems == ()
     assert tale.by_ai
-    assert found.source_types == (Origin.DRAWN.value,)
+    assert found.source_types == (DigitalSourceType.GENERATED.value,)
     assert found.software.startswith("GAN Studio")
     assert found.sources == ()
     assert tale.recipe == (None if form == "mp4" else DRAWN)
-    assert inspect.tell(plain).credentials is None
+    assert inspect.inspect_file(plain).credentials is None
     data = bytearray(path.read_bytes())
     data[data.rindex(chunk) + 60] ^= 1
     path.write_bytes(data)
@@ -236,36 +236,36 @@ def test_the_account_names_model_recipe_and_consent(signing, models, tmp_path):
     from studio.models.library import default_library
 
     told = DRAWN.replace(model_hash=default_library().get("tiny").hash)
-    facts = inspect.tell(save_picture(PICTURE, told, tmp_path / "p.png")).credentials.facts
+    facts = inspect.inspect_file(save_picture(PICTURE, told, tmp_path / "p.png")).credentials.facts
     assert facts["model"] == "tiny"
     assert facts["model_sha256"] == told.model_hash
     assert len(facts["recipe_sha256"]) == 64
     assert facts["training_data"] == {"consent": "licensed", "licence": "CC BY 4.0", "attribution": "Berta"}
-    assert any("CC BY 4.0" in words for _, words in inspect.tell(tmp_path / "p.png").lines())
-    choose(telling().replace(tells="mark"))
+    assert any("CC BY 4.0" in words for _, words in inspect.inspect_file(tmp_path / "p.png").lines())
+    save_policy(provenance_policy().replace(tells="mark"))
     private = save_picture(PICTURE, told, tmp_path / "q.png")
-    assert inspect.tell(private).credentials.facts == {}
+    assert inspect.inspect_file(private).credentials.facts == {}
     assert not any(word in private.read_bytes() for word in PRIVATE)
 
 
 @pytest.mark.parametrize("form", ["png", "webp"])
 def test_a_changed_picture_names_its_source(signing, tmp_path, form):
     source = save_picture(PICTURE, DRAWN, tmp_path / "source.png")
-    told = ImageRecipe("tiny", source=keep(source))
-    found = inspect.tell(save_picture(PICTURE, told, tmp_path / f"p.{form}")).credentials
+    told = ImageRecipe("tiny", source=keep_source(source))
+    found = inspect.inspect_file(save_picture(PICTURE, told, tmp_path / f"p.{form}")).credentials
     assert found.intact
-    assert found.source_types == (Origin.CHANGED.value,)
+    assert found.source_types == (DigitalSourceType.COMPOSITE.value,)
     assert len(found.sources) == 1
-    choose(telling().replace(tells="mark"))
-    private = inspect.tell(save_picture(PICTURE, told, tmp_path / f"q.{form}")).credentials
+    save_policy(provenance_policy().replace(tells="mark"))
+    private = inspect.inspect_file(save_picture(PICTURE, told, tmp_path / f"q.{form}")).credentials
     assert private.intact
     assert private.sources == ()
-    assert private.source_types == (Origin.CHANGED.value,)
+    assert private.source_types == (DigitalSourceType.COMPOSITE.value,)
 
 
 def test_a_changed_video_names_its_source(signing, tmp_path):
     source = save_clip([PICTURE] * 2, tmp_path / "a.mp4")
-    tale = inspect.tell(make_clip(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")))
+    tale = inspect.inspect_file(convert_video(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")))
     assert tale.credentials.intact
     assert len(tale.credentials.sources) == 1
     assert tale.source.startswith("compositeWith")
@@ -275,11 +275,11 @@ def test_sets_and_streamed_files_are_signed(signing, engine, tmp_path):
     with zipfile.ZipFile(export_set(engine, "tiny-classes", 1, tmp_path / "set.zip")) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".png"))
         (tmp_path / "one.png").write_bytes(archive.read(name))
-    with sealed_file(tmp_path / "two.png", DRAWN) as file:
+    with signed_file(tmp_path / "two.png", DRAWN) as file:
         file.write(encode(PICTURE, DRAWN))
     for name in ("one", "two"):
-        assert inspect.tell(tmp_path / f"{name}.png").credentials.intact
-    with pytest.raises(ValueError), sealed_file(tmp_path / "three.png", DRAWN) as file:
+        assert inspect.inspect_file(tmp_path / f"{name}.png").credentials.intact
+    with pytest.raises(ValueError), signed_file(tmp_path / "three.png", DRAWN) as file:
         file.write(b"half")
         raise ValueError
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".png") == ["one.png", "two.png"]
@@ -297,13 +297,13 @@ def test_certificates_are_kept_from_others(studio_home):
 
 
 def test_trouble_with_signing_saves_the_picture_unsigned_and_says_so_once(warned, tmp_path):
-    inspect.sign_with(Telling(artist="Anna"))
+    inspect.sign_with(ProvenancePolicy(artist="Anna"))
     own_files()[1].unlink()
     for i in range(2):
         path = save_picture(PICTURE, DRAWN, tmp_path / f"{i}.png")
-        assert inspect.tell(path).recipe == DRAWN
-        assert inspect.tell(path).credentials is None
-    with sealed_file(tmp_path / "s.png", DRAWN) as file:
+        assert inspect.inspect_file(path).recipe == DRAWN
+        assert inspect.inspect_file(path).credentials is None
+    with signed_file(tmp_path / "s.png", DRAWN) as file:
         file.write(encode(PICTURE, DRAWN))
     assert read_recipe(tmp_path / "s.png") == DRAWN
     assert len(warned) == 1
@@ -331,13 +331,13 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
         (certificate, "", "belong together"),
     ):
         with pytest.raises(StudioError, match=why):
-            inspect.sign_with(Telling(certificate=str(cert), key=str(secret)))
-        assert telling() == Telling()
+            inspect.sign_with(ProvenancePolicy(certificate=str(cert), key=str(secret)))
+        assert provenance_policy() == ProvenancePolicy()
     make_certificate("Anna", datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc))
     with pytest.raises(StudioError, match="not valid at time of signing"):
-        inspect.sign_with(Telling(certificate=str(own_files()[0]), key=str(own_files()[1])))
+        inspect.sign_with(ProvenancePolicy(certificate=str(own_files()[0]), key=str(own_files()[1])))
     make_certificate("Berta")
-    assert inspect.sign_with(Telling(certificate=str(own_files()[0]), key=str(own_files()[1]))) == "Berta"
+    assert inspect.sign_with(ProvenancePolicy(certificate=str(own_files()[0]), key=str(own_files()[1]))) == "Berta"
     assert encode_to_keep(PICTURE, DRAWN) != encode(PICTURE, DRAWN)
 
 
@@ -345,8 +345,8 @@ def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
     from studio.cli.main import main
 
     assert main(["marks", "--tell", "mark", "--sign", "Anna"]) == 0
-    assert telling().credentials
-    assert telling().tells == "mark"
+    assert provenance_policy().credentials
+    assert provenance_policy().tells == "mark"
     save_picture(PICTURE, DRAWN, tmp_path / "p.png")
     assert main(["marks", str(tmp_path / "p.png")]) == 0
     out = capsys.readouterr().out
@@ -354,14 +354,14 @@ def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
     assert "No recipe is inside" in out
     assert "Signed by 'Anna', and not changed since." in out
     assert main(["marks", "--no-sign", "--tell", "everything"]) == 0
-    assert not telling().credentials
-    assert telling().artist == "Anna"
+    assert not provenance_policy().credentials
+    assert provenance_policy().artist == "Anna"
     assert main(["marks"]) == 0
     assert "not signed" in capsys.readouterr().out
     assert main(["marks", str(tmp_path / "gone.png")]) == 2
     assert main(["marks", "--sign", "A", "--no-sign"]) == 2
-    assert dataclasses.replace(telling(), artist="") == Telling()
+    assert dataclasses.replace(provenance_policy(), artist="") == ProvenancePolicy()
 
 
 def test_thumbnails_have_the_mark(tmp_path):
-    assert source_type(read_packet(save_tiny(tmp_path, "m").thumbnail)) == Origin.DRAWN.value
+    assert source_type(read_packet(save_tiny(tmp_path, "m").thumbnail)) == DigitalSourceType.GENERATED.value

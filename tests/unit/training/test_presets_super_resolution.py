@@ -2,7 +2,7 @@ import pytest
 
 from studio.errors import StudioError
 from studio.training.plan import Plan
-from studio.training.plan_checks import check, family_config
+from studio.training.plan_checks import check_plan, family_config
 from studio.training.presets import PRESETS
 from studio.training.presets_super_resolution import STYLES, preset_upscale
 
@@ -14,7 +14,7 @@ def test_every_preset_is_a_plan_that_can_be_trained(family, style):
     for one in PRESETS:
         for device in ("cpu", "cuda"):
             plan = preset_upscale(one.name, pictures=30, scale=2 if family == "rrdb" else 4, style=style, device=device, family=family)
-            check(plan, family_config(plan, None))
+            check_plan(plan, family_config(plan, None))
             assert Plan.from_toml(plan.to_toml()) == plan
             assert (plan.objective.pretrain == 1) == (style == "faithful")
             assert (plan.data.degrade == "real") == (style == "mend")

@@ -8,14 +8,14 @@ import torch
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.events import EventLog
-from studio.training.methods import GOALS, KINDS, fits, get_goal, get_kind
+from studio.training.methods import GOALS, METHODS, get_goal, get_method, method_fits
 from studio.training.objectives import objective_of
 from studio.training.plan import Plan
-from studio.training.plan_checks import check, choose_precision, family_config
-from studio.training.presets import PRESETS, preset, seconds
-from studio.training.run_history import Watch
+from studio.training.plan_checks import check_plan, choose_precision, family_config
+from studio.training.presets import PRESETS, estimate_seconds, preset
+from studio.training.run_history import RunHistory
 
-TRANSLATORS = [k.name for k in KINDS if k.translates]
+TRANSLATORS = [k.name for k in METHODS if k.translates]
 
 
 def plan_of(kind: str, name: str = "sketch", resolution: int = 128, device: str = "cpu", base: str = "") -> Plan:
@@ -23,16 +23,16 @@ def plan_of(kind: str, name: str = "sketch", resolution: int = 128, device: str 
 
 
 def test_each_goal_has_kinds_and_each_kind_a_goal_and_sides():
-    assert {k.goal for k in KINDS} == {g.name for g in GOALS}
-    assert {k.name: k.sides_wanted for k in KINDS if k.translates} == {
+    assert {k.goal for k in METHODS} == {g.name for g in GOALS}
+    assert {k.name: k.sides_wanted for k in METHODS if k.translates} == {
         "cyclegan": "two",
         "cut": "two",
         "pix2pix": "pairs",
         "colourise": "one",
         "lineart": "one",
     }
-    assert all(k.sides_wanted == "one" for k in KINDS if not k.translates)
-    assert sum(k.draws for k in KINDS) == 11
+    assert all(k.sides_wanted == "one" for k in METHODS if not k.translates)
+    assert sum(k.draws for k in METHODS) == 11
     with pytest.raises(StudioError, match="no goal"):
         get_goal("paint")
 
@@ -41,15 +41,15 @@ def test_each_goal_has_kinds_and_each_kind_a_goal_and_sides():
 def test_every_preset_is_a_plan_that_can_be_trained(kind):
     for name in (p.name for p in PRESETS):
         for device in ("cpu", "cuda"):
-            for side in get_kind(kind).sides:
+            for side in get_method(kind).sides:
                 plan = plan_of(kind, name, side, device)
                 assert Plan.from_toml(plan.to_toml()) == plan
                 config = family_config(plan, None)
-                check(plan, config)
+                check_plan(plan, config)
                 assert config.resolution == side
                 assert plan.data.load_size > side
                 assert get_family(plan.family).translate
-                assert fits(get_kind(kind), config)
+                assert method_fits(get_method(kind), config)
                 # Weights of another game would be refused by the objective.
                 with torch.device("meta"):
                     generator = get_family(plan.family).generator(config)
@@ -83,17 +83,17 @@ def test_a_base_must_be_like_the_kind():
     def config(kind, **changes):
         return dataclasses.replace(family_config(plan_of(kind), None), **changes)
 
-    assert not fits(get_kind("cut"), config("cyclegan"))
-    assert not fits(get_kind("cyclegan"), config("cut"))
-    assert not fits(get_kind("cut"), config("cut", net="unet_128")), "contrast needs the maps of a ResNet"
-    assert fits(get_kind("cyclegan"), config("cyclegan", net="unet_128", ngf=64))
-    assert not fits(get_kind("colourise"), config("lineart"))
-    assert fits(get_kind("lineart"), config("lineart", ngf=8))
+    assert not method_fits(get_method("cut"), config("cyclegan"))
+    assert not method_fits(get_method("cyclegan"), config("cut"))
+    assert not method_fits(get_method("cut"), config("cut", net="unet_128")), "contrast needs the maps of a ResNet"
+    assert method_fits(get_method("cyclegan"), config("cyclegan", net="unet_128", ngf=64))
+    assert not method_fits(get_method("colourise"), config("lineart"))
+    assert method_fits(get_method("lineart"), config("lineart", ngf=8))
 
 
 def test_the_estimate_grows_with_the_work():
     def hours(kind, name="standard", resolution=128, threads=1, halves=True, base=None):
-        return seconds(plan_of(kind, name, resolution), kind, threads, halves, base) / 3600
+        return estimate_seconds(plan_of(kind, name, resolution), kind, threads, halves, base) / 3600
 
     assert hours("cyclegan") == pytest.approx(20_000 / 2.7 / 3600)
     assert [hours("cyclegan", p.name) for p in PRESETS] == sorted(hours("cyclegan", p.name) for p in PRESETS)
@@ -104,7 +104,7 @@ def test_the_estimate_grows_with_the_work():
     assert hours("cyclegan", halves=False) > hours("cyclegan")
     wide = dict(plan_of("cyclegan").network, ngf=64)
     assert 3 < hours("cyclegan", base=wide) / hours("cyclegan") < 4
-    assert seconds(preset("sketch", pictures=9, resolution=64, device="cpu"), "stylegan2", 1, True) is None
+    assert estimate_seconds(preset("sketch", pictures=9, resolution=64, device="cpu"), "stylegan2", 1, True) is None
 
 
 def test_auto_takes_half_precision_on_a_cpu_only_where_it_is_quicker(monkeypatch):
@@ -122,14 +122,14 @@ def test_auto_takes_half_precision_on_a_cpu_only_where_it_is_quicker(monkeypatch
 
 
 def test_the_watch_page_tells_of_both_sides(tmp_path):
-    def told(**facts) -> Watch:
+    def told(**facts) -> RunHistory:
         (tmp_path / "events.jsonl").unlink(missing_ok=True)
         log = EventLog(tmp_path / "events.jsonl", 0)
         log.write({"type": "start", "step": 0, "images": 0, "total_images": 10, "pictures": 7, **facts})
         log.write({"type": "sample", "step": 0, "images": 0, "path": "samples/x.webp", "rows": ["A", "A->B"]})
         log.sync()
         log.close()
-        return Watch(tmp_path).refresh()
+        return RunHistory(tmp_path).refresh()
 
     assert told().sides == ""
     assert told(pictures_b=1234).sides == "Side A has 7 pictures, side B 1,234."

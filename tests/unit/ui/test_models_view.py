@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from studio.jobs.queue import Job
-from studio.models.acquire.bundled import Offer
-from studio.models.acquire.catalogue import KNOWN
+from studio.models.acquire.bundled import BundledModel
+from studio.models.acquire.catalogue import CATALOGUE
 from studio.models.library import Broken, Library
 from studio.training.plan import Plan
 from studio.ui.components.parts import face_url
@@ -139,7 +139,9 @@ def test_finding(tmp_path):
 def test_where_it_is_from(tmp_path):
     save_tiny(tmp_path / "mine", "anna")
     save_tiny(tmp_path / "shipped", "clara")
-    library = Library([tmp_path / "mine", tmp_path / "shipped"], [Offer("offered", "Offered", "stylegan2", {}, tmp_path / "x.param")])
+    library = Library(
+        [tmp_path / "mine", tmp_path / "shipped"], [BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "x.param")]
+    )
     anna, clara, offered = library.scan()[0]
 
     def of(**extra):
@@ -155,9 +157,9 @@ def test_where_it_is_from(tmp_path):
 
 
 def test_every_known_model_has_a_row_and_those_here_have_no_button():
-    text = page.known_html(KNOWN, {KNOWN[0].source})
+    text = page.known_html(CATALOGUE, {CATALOGUE[0].source})
     buttons = [a["data-i"] for t, a in Tags(text).found if t == "button"]
-    assert buttons == [str(i) for i in range(1, len(KNOWN))]
+    assert buttons == [str(i) for i in range(1, len(CATALOGUE))]
     assert text.count("is here") == 1
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.store import DataSets
+from studio.datasets.store import DataSetStore
 from studio.training.methods import get_goal
 from studio.training.run_history import Sample
 from studio.ui.train.translation_view import preview_html
@@ -19,7 +19,7 @@ WHITE = (255, 255, 255)
 
 @pytest.fixture
 def store(tmp_path):
-    return DataSets(tmp_path / "datasets")
+    return DataSetStore(tmp_path / "datasets")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def add(store, tmp_path):
             picture = np.full((40, 40, 3), 200, np.uint8)
             picture[8:30, 8:30] = (9 * (first + i), 100, 40)
             Image.fromarray(picture).save(folder / name)
-        return store.add(store.take_in([folder], owned=True, title=title)).id
+        return store.add(store.ingest([folder], owned=True, title=title)).id
 
     return add
 
