@@ -1,34 +1,53 @@
-# make run   opens the studio          make test   runs every test
-# make bench prints the benchmarks     make clean  removes the virtual environment
+# make run        opens the studio                    make test       runs every test
+# make lint       checks form, imports and types      make test-fast  runs the tests without browser and training
+# make bench      prints the benchmarks               make clean      removes the virtual environment
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/installed
+DEV_STAMP := $(VENV)/installed-for-development
 
-.PHONY: run test bench clean
+.PHONY: run lint format test-fast test bench clean
 
 run: $(STAMP)
 	@$(BIN)/studio $(STUDIO_ARGS)
 
-test: $(STAMP)
+lint: $(DEV_STAMP)
+	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: run 'make format'"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
+	@$(BIN)/basedpyright
+
+format: $(DEV_STAMP)
+	@$(BIN)/ruff check --quiet --fix --select I . && $(BIN)/ruff format --quiet .
+
+test-fast: $(DEV_STAMP)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow and not browser and not training" tests/unit
+
+test: $(DEV_STAMP)
 	@$(BIN)/python tests/get_chromium.py
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(STAMP)
-	@$(BIN)/python -m tests.benchmarks.engine
+bench: $(DEV_STAMP)
+	@$(BIN)/python -m tests.benchmarks
 
 # Made anew when pyproject.toml changes. The stamp comes last, so an interrupted installation goes on next time.
 $(STAMP): pyproject.toml
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: make PY=/path/to/python"; exit 1; }
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory venv
 	@echo "Installing torch and torchvision (some GB the first time, a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.11" "torchvision>=0.26"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.11,<3" "torchvision>=0.26,<1"
 	@$(BIN)/python -c "import torchvision" || { echo "torch and torchvision do not belong together; remove .venv and try again"; exit 1; }
-	@echo "Installing the studio and its tests ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@echo "Installing the studio ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $(STAMP)
 	@echo "Installed."
+
+$(DEV_STAMP): $(STAMP)
+	@echo "Installing what tests and checks need ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lint]"
+	@touch $(DEV_STAMP)
 
 .PHONY: venv
 venv:
