@@ -19,7 +19,8 @@ from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.ui.session import Session
-from studio.ui.translate import tab as tab_file, view
+from studio.ui.translate import tab as tab_file
+from studio.ui.translate import view
 from studio.ui.translate.tab import TranslateTab
 from studio.ui.translate.view import TimedProgress, lost_in_words, what_was_lost
 
