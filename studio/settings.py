@@ -1,20 +1,15 @@
-"""Where things are kept, and how they are written so that no half-written file is ever seen."""
+"""The studio's folders, and numbers read from the environment."""
 
 import atexit
 import contextlib
 import functools
-import logging
-import logging.handlers
 import os
-import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from studio.errors import NoRoom, StudioError
+from studio.errors import StudioError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -23,9 +18,9 @@ _PACKAGE = Path(__file__).resolve().parent
 class Settings:
     """The folders of one studio.
 
-    home: the artist's own folder (environment STUDIO_HOME, otherwise ~/gan-studio).
-    shipped: the read-only folder of models that come with the studio.
-    A home that cannot be written stays as it is: then only the cache is elsewhere, in a folder that goes with the process.
+    home: the artist's own folder (environment variable STUDIO_HOME, otherwise ~/gan-studio).
+    shipped: the read-only folder of the models that come with the studio.
+    If home is read-only, only the cache moves elsewhere: to a temporary folder that is deleted with the process.
     """
 
     home: Path
@@ -33,39 +28,39 @@ class Settings:
 
     def _folder(self, name: str) -> Path:
         path = self.home / name
-        with contextlib.suppress(OSError):  # whoever writes there says that it cannot be
+        with contextlib.suppress(OSError):  # whoever writes there reports the error
             path.mkdir(parents=True, exist_ok=True)
         return path
 
     @property
     def models(self) -> Path:
-        """Model folders that the artist trained, imported or downloaded."""
+        """Model folders the artist trained, imported or downloaded."""
         return self._folder("models")
 
     @property
     def outputs(self) -> Path:
-        """Pictures that the artist saved."""
+        """Pictures the artist saved."""
         return self._folder("outputs")
 
     @property
     def runs(self) -> Path:
-        """One folder a training: its plan, events, sheets and snapshots."""
+        """One folder per training run: its plan, events, sample sheets and snapshots."""
         return self._folder("runs")
 
     @property
     def cache(self) -> Path:
-        """What can be made again and may be deleted at any time."""
+        """Files that can be regenerated and may be deleted at any time."""
         path = self._folder("cache")
         return path if os.access(path, os.W_OK) else scratch()
 
     @property
     def datasets(self) -> Path:
-        """Image sets, each in a folder named by its content hash."""
+        """Image sets, each in a folder named after its content hash."""
         return self._folder("datasets")
 
 
 def get_settings() -> Settings:
-    """Settings as the environment has them now (read anew at each call)."""
+    """Settings from the environment, which is read again at each call."""
     home = os.environ.get("STUDIO_HOME")
     try:
         usual = Path.home() / "gan-studio"
@@ -80,135 +75,20 @@ def get_settings() -> Settings:
 
 @functools.cache
 def scratch() -> Path:
-    """A folder that is there as long as this process."""
+    """Temporary folder that is deleted when this process ends."""
     path = Path(tempfile.mkdtemp(prefix="gan-studio-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 
 
-def can_write(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made when it is not there."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+def environment_integer(name: str, default: int | None, least: int) -> int | None:
+    """Integer from the environment variable `name`; `default` if it is unset or empty.
 
-
-def ensure_writable(folder: Path) -> Path:
-    """The folder, made when it is not there. Raises StudioError when no file can be made in it."""
-    if not can_write(folder):
-        raise StudioError(
-            f"The folder {folder} cannot be written, so nothing can be saved there.", "Start the studio with --home and a folder of yours."
-        )
-    return Path(folder)
-
-
-def ensure_room(folder: Path, needed: int) -> None:
-    """See that `needed` bytes can be written below `folder` and some are left to the rest of the machine.
-
-    What is left: 200 MB, or the environment's STUDIO_KEEP_FREE_MB. Raises NoRoom, which says how much is missing.
+    Raises StudioError if the value is not an integer or is below `least`.
     """
-    try:
-        keep = float(os.environ.get("STUDIO_KEEP_FREE_MB", 200)) * 1e6
-    except ValueError:
-        keep = 200e6
-    free = shutil.disk_usage(folder).free
-    if free < needed + keep:
-        missing = max(1, round((needed + keep - free) / 1e6))
-        raise NoRoom(
-            f"The disk of {folder} is nearly full: {needed / 1e6:,.0f} MB are to be written, {free / 1e6:,.0f} MB are free.",
-            f"Free {missing:,} MB, then go on.",
-        )
-
-
-def fsync_path(path: Path) -> None:
-    """Force a file or folder to disk. Folders cannot be opened on Windows; there it is skipped."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except (PermissionError, IsADirectoryError):
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some file systems refuse it on folders; the rename below is still atomic
-    finally:
-        os.close(handle)
-
-
-def _beside(path: Path) -> Path:
-    # The dot keeps half-written things out of every listing of ours.
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a new file to write; on a clean exit it takes the name `path`, and a reader sees the old file or the new one, never
-    a part. On an error nothing of the new one is left."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
-    try:
-        with open(part, "w+b") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    fsync_path(path.parent)
-
-
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
-    with atomic_file(path) as f:
-        f.write(data)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a new folder beside `path` to fill; on a clean exit it takes the name `path`.
-
-    An existing folder of that name is replaced whole. On an error nothing of the new one is left.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
-    part.mkdir()
-    try:
-        yield part
-        for file in part.rglob("*"):
-            fsync_path(file)
-        fsync_path(part)
-        old = None
-        if path.exists():
-            old = _beside(path)
-            os.replace(path, old)
-        os.replace(part, path)
-        fsync_path(path.parent)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def start_log() -> Path | None:
-    """Send the studio's log, with its stack traces, to home/studio.log (of bounded size). Returns its path.
-
-    When that cannot be written it goes to standard error, and None is returned.
-    """
-    path = get_settings().home / "studio.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = logging.handlers.RotatingFileHandler(path, maxBytes=2 << 20, backupCount=2, encoding="utf-8")
-    except OSError:
-        path, handler = None, logging.StreamHandler()
-    logger = logging.getLogger("studio")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.propagate = False
-    return path
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise StudioError(f"The environment's {name} is '{text}'.", f"It must be a whole number, {least} or more.")
+    return int(text)

@@ -76,9 +76,10 @@ def _fetch(name: str, repo_id: str) -> None:
     """A model of the Hub into the library, when it is not there yet. Raises StudioError."""
     from huggingface_hub import snapshot_download
 
+    from studio.common.files import atomic_folder
     from studio.errors import StudioError
     from studio.models.folder import FILES
-    from studio.settings import atomic_folder, get_settings
+    from studio.settings import get_settings
 
     target = get_settings().models / name
     if target.is_dir():

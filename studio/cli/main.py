@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception:
         import logging
 
-        from studio.settings import start_log
+        from studio.common.log import start_log
 
         path = start_log()
         logging.getLogger("studio").exception("the command failed")

@@ -22,9 +22,10 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import filelock
 
+from studio.common.files import atomic_write, ensure_room
 from studio.common.text import printable, safe_filename
 from studio.errors import StudioError
-from studio.settings import atomic_write, ensure_room, get_settings
+from studio.settings import get_settings
 
 MAX_BYTES = 4 << 30
 Progress = Callable[[str, int, int | None], None]

@@ -11,7 +11,7 @@ import psutil
 import torch
 from torch import nn
 
-from studio.settings import ensure_room
+from studio.common.files import ensure_room
 
 
 def free_bytes(device: torch.device) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from studio.common.files import atomic_folder, ensure_room
 from studio.datasets.image_set import FORMATS, File, content_hash, picture_files, prepared, read_again
 from studio.errors import StudioError
 from studio.imaging.crop import colour_text
 from studio.imaging.decode import Colour, decode, reason
-from studio.settings import atomic_folder, ensure_room
 
 _LAYOUT = 1  # of the cached folder
 

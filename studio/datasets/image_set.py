@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeVar
 import filelock
 import numpy as np
 
+from studio.common.files import atomic_folder
 from studio.errors import StudioError
 from studio.imaging.crop import check_mode, colour_text
 from studio.imaging.crop import crop as crop_square
 from studio.imaging.decode import Colour, decode, reason
-from studio.settings import atomic_folder
 
 T = TypeVar("T")
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from studio.common.files import fsync_path
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.datasets.image_set import class_names
 from studio.datasets.rights import Consent
@@ -24,7 +25,7 @@ from studio.imaging.decode import Colour, UnusablePicture, open_picture, over_gr
 from studio.imaging.location import strip_location
 from studio.imaging.perceptual_hash import PerceptualHash, groups, perceptual_hash
 from studio.imaging.video import CONTAINERS, frames
-from studio.settings import fsync_path, get_settings
+from studio.settings import get_settings
 
 OWNED = "These pictures are mine or I may use them."  # the words beside the tick box, kept in the card
 PREVIEW = 256  # pixels of the shorter side of the small copies that sheets are made from

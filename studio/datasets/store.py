@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from studio.common.files import atomic_write, fsync_path
 from studio.datasets.image_set import content_hash
 from studio.datasets.ingest import OWNED, IngestReport, count_classes, ingest, write_synced
 from studio.datasets.rights import UNKNOWN, Consent
@@ -27,7 +28,7 @@ from studio.errors import StudioError
 from studio.imaging.crop import colour_text
 from studio.imaging.crop import crop as crop_square
 from studio.imaging.decode import Colour, decode
-from studio.settings import atomic_write, fsync_path, get_settings
+from studio.settings import get_settings
 
 if sys.version_info >= (3, 11):
     import tomllib

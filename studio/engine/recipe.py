@@ -301,7 +301,9 @@ def _from_plain(cls: type, raw: Any, what: str):
         raise StudioError(f"A part of the recipe ({what}) is not what it should be.", "Use a file that the studio saved.")
     unknown = sorted(set(raw) - set(hints), key=str)
     if unknown:
-        raise StudioError(f"The recipe has a setting {short_repr(unknown[0])} unknown here.", "It was made by a newer studio; update this one.")
+        raise StudioError(
+            f"The recipe has a setting {short_repr(unknown[0])} unknown here.", "It was made by a newer studio; update this one."
+        )
     values = {}
     for name, value in raw.items():
         inner = _inner_dataclass(hints[name])

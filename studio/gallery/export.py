@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from studio.common.files import ensure_room
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery, Item
@@ -16,7 +17,6 @@ from studio.gallery.thumbnails import CRISP, small_view
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.outputs.class_sets import whole_file
 from studio.provenance.policy import sign_in_place
-from studio.settings import ensure_room
 
 MOST_COLUMNS = 12
 MOST_ON_PNG = 400

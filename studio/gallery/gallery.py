@@ -16,13 +16,13 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.common.files import fsync_path
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.gallery.database import PICTURE_COLUMNS, Store
 from studio.gallery.thumbnails import Inside, Thumbs, look_inside
 from studio.models.folder import sha256_of
-from studio.settings import fsync_path
 
 PICTURE, CLIP = "picture", "clip"
 ENDINGS = (".png", ".webp", ".mp4")

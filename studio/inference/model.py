@@ -165,7 +165,9 @@ class Model:
         if not self.directions:
             raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
-            raise StudioError(f"The model '{self.id}' knows no direction {short_repr(direction)}.", f"It knows: {', '.join(self.directions)}.")
+            raise StudioError(
+                f"The model '{self.id}' knows no direction {short_repr(direction)}.", f"It knows: {', '.join(self.directions)}."
+            )
 
     @torch.inference_mode()
     def upscale(

@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+from studio.common.files import atomic_write
 from studio.errors import StudioError
 from studio.jobs.queue import Job, JobStore
-from studio.settings import atomic_write
 from studio.training.plan import Plan
 
 CONTROL = "control"  # a file in the run folder: what the worker is asked for

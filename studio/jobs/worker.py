@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
         gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
         text = f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details."
         end("gone" if gone else "failed", text)
-    from studio.settings import atomic_write
+    from studio.common.files import atomic_write
 
     well = told["outcome"] in ("done", "paused", "cancelled")
     try:

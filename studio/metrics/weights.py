@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
+from studio.common.files import ensure_room
 from studio.errors import StudioError
 from studio.models.folder import sha256_of
-from studio.settings import ensure_room, get_settings
+from studio.settings import get_settings
 
 
 def kept_at(url: str) -> Path:

@@ -25,11 +25,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
+from studio.common.files import atomic_folder
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.models.card import model_card
 from studio.networks import Family, get_family
-from studio.settings import atomic_folder
 
 FORMAT = 1
 MAX_NAME = 100

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from studio.common.files import atomic_file, atomic_write, ensure_room, fsync_path
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.card import quoted
 from studio.models.folder import ModelInfo, is_safe_name, open_folder, safe_name
 from studio.models.library import Library
-from studio.settings import atomic_file, atomic_write, ensure_room, fsync_path
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,12 +12,12 @@ from typing import Protocol, TypeVar
 
 from PIL import Image, ImageCms, ImageOps
 
+from studio.common.files import ensure_room
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.outputs.class_sets import whole_file
-from studio.settings import ensure_room
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # as a colour profile calls what Pillow calls a mode

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.common.files import ensure_room, fsync_path
 from studio.common.text import UniqueNames, safe_filename
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
@@ -20,7 +21,6 @@ from studio.inference.model import Model
 from studio.latents.seeds import MAX_SEED, check_seed
 from studio.provenance.metadata import encode_to_keep
 from studio.provenance.policy import provenance_policy
-from studio.settings import ensure_room, fsync_path
 
 _LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))
 _README = """All pictures in this archive were made by AI, with GAN Studio.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studio.common.files import ensure_room
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
@@ -12,7 +13,6 @@ from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.provenance.metadata import png_texts
 from studio.provenance.policy import signed_file
-from studio.settings import ensure_room
 
 
 def upscale_file(

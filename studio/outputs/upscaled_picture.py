@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from studio.common.files import ensure_room
 from studio.common.text import printable
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
@@ -20,7 +21,7 @@ from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource,
 from studio.outputs.batches import in_srgb
 from studio.provenance.metadata import parent_of, png_texts
 from studio.provenance.policy import signed_file
-from studio.settings import ensure_room, get_settings
+from studio.settings import get_settings
 
 _BAND = 1 << 22  # values that are in memory at once
 _AT_ONCE = 1 << 24  # pixels that may be in memory to be looked at

@@ -4,8 +4,9 @@ import datetime
 import os
 from pathlib import Path
 
+from studio.common.files import atomic_folder
 from studio.errors import StudioError
-from studio.settings import atomic_folder, get_settings
+from studio.settings import get_settings
 
 _YEARS = 10
 _CERTIFICATE, _KEY, _AUTHORITY = "certificate.pem", "key.pem", "authority.pem"

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from studio.common.files import atomic_write
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parse_json, unpack_link
 from studio.errors import StudioError
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.provenance.policy import MadeBy, provenance_policy, signed
 from studio.provenance.source_pictures import find_source
-from studio.settings import atomic_write
 
 _JSON_KEY = "gan-studio-recipe"
 _WORDS_KEY = "parameters"

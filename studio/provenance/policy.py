@@ -16,11 +16,12 @@ from typing import BinaryIO
 
 import tomli_w
 
+from studio.common.files import atomic_file, atomic_write, fsync_path
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType
-from studio.settings import atomic_file, atomic_write, fsync_path, get_settings
+from studio.settings import get_settings
 
 if sys.version_info >= (3, 11):
     import tomllib

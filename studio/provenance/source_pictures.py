@@ -9,9 +9,10 @@ import re
 import secrets
 from pathlib import Path
 
+from studio.common.files import ensure_room, ensure_writable, fsync_path
 from studio.errors import StudioError
 from studio.imaging.decode import open_picture, reason
-from studio.settings import ensure_room, ensure_writable, fsync_path, get_settings
+from studio.settings import get_settings
 
 _MAX_FILE = 512 << 20
 _CHUNK = 1 << 20

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import studio
+from studio.common.files import atomic_file, atomic_folder
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
 from studio.networks import get_family
-from studio.settings import atomic_file, atomic_folder
 from studio.sharing.hub import Cancel, Progress, ensure_public, full_name, hub, model_files, open_repo, upload
 from studio.sharing.hub_card import licence_fields
 

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from PIL import Image
 
+from studio.common.files import atomic_write, ensure_room
 from studio.datasets.full_size import FullSizeImages
 from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
@@ -28,7 +29,7 @@ from studio.models.folder import ModelInfo, build_network, open_folder, read_ten
 from studio.models.library import default_library
 from studio.models.rights import consent_sentences, of_sets, to_extra
 from studio.networks import get_family
-from studio.settings import atomic_write, ensure_room, get_settings
+from studio.settings import get_settings
 from studio.training.data.patches import PatchBatch, PatchData
 from studio.training.data.translation import TranslationBatch, TranslationData
 from studio.training.events import EventLog

@@ -14,6 +14,8 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from studio.common.files import can_write
+from studio.common.log import start_log
 from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
@@ -25,7 +27,7 @@ from studio.jobs.throttle import Throttle
 from studio.models.manage import empty_trash
 from studio.provenance.inspect import start as start_marks
 from studio.provenance.metadata import save_picture
-from studio.settings import can_write, get_settings, scratch, start_log
+from studio.settings import get_settings, scratch
 from studio.ui.access.arrival import arrive
 from studio.ui.access.login import Login, read_accounts
 from studio.ui.access.middleware import VisitorMiddleware

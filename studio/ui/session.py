@@ -7,10 +7,11 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from studio.common.files import ensure_writable
 from studio.engine.recipe import Edit, Recipe
 from studio.errors import StudioError
 from studio.latents.mixing import layer_ranges
-from studio.settings import ensure_writable, get_settings
+from studio.settings import get_settings
 
 _HISTORY = 500
 PAD_REACH = 2.0  # standard deviations from the middle of the pad to its edge

@@ -56,7 +56,9 @@ def main() -> None:
         Image.open(watch.samples[-1].path).crop((0, 0, 512, 256)).save(run_dir / "sheet.webp", lossless=True)
         size = sum(p.numel() for p in build_network(open_folder(snapshot)).parameters())
         spent = (watch.curves["hours"][-1][1]) * 60
-        print(f"| {get_method(name).title} | {size:,} | {watch.kimg * 1000:,.0f} | {spent:.1f} | {watch.snapshots[-1].kid:.3f} |", flush=True)
+        print(
+            f"| {get_method(name).title} | {size:,} | {watch.kimg * 1000:,.0f} | {spent:.1f} | {watch.snapshots[-1].kid:.3f} |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -35,15 +35,15 @@ import filelock
 import torch
 
 import studio
+from studio.common.files import atomic_folder, atomic_write, ensure_room, fsync_path
 from studio.errors import NoRoom, StudioError
-from studio.jobs.launchers.here import whole_number
 from studio.jobs.launchers.ray_worker import EVENTS, LISTING, OUTBOX, SEGMENT, segment
 from studio.jobs.queue import Job
 from studio.jobs.requests import CONTROL, JOB_PLAN, log_path
 from studio.jobs.worker import OUTCOME
 from studio.models.folder import open_folder
 from studio.models.library import default_library
-from studio.settings import atomic_folder, atomic_write, ensure_room, fsync_path
+from studio.settings import environment_integer
 from studio.training.plan import Plan
 
 _PART = 48 << 20  # bytes of a part of a parcel; Ray's dashboard takes 100 MB at once
@@ -74,7 +74,7 @@ class RayLauncher:
         if not known:
             raise StudioError(f"'{address}' is no address of a Ray cluster.", "Give that of its dashboard, like http://head:8265.")
         self.address, self.patience, self.every, self.clock = address, patience, every, clock
-        self.gpus = whole_number("STUDIO_RAY_GPUS", None, least=0)
+        self.gpus = environment_integer("STUDIO_RAY_GPUS", None, least=0)
         self._messengers: dict[str, _Messenger] = {}
 
     def submit(self, job: Job, slot: int) -> str:

@@ -17,9 +17,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from studio.common.files import atomic_write
 from studio.jobs.launchers.local import worker_command
 from studio.jobs.requests import JOB_PLAN
-from studio.settings import atomic_write
 from studio.training.plan import Plan
 
 OUTBOX = "studio"  # the folder among Ray's logs

@@ -163,7 +163,8 @@ def _add_file(
     try:
         if not path.exists():
             raise StudioError(
-                f"There is nothing at {printable(str(path), 200)}.", "Give a file, an address on the web, or a model of the Hub (user/name)."
+                f"There is nothing at {printable(str(path), 200)}.",
+                "Give a file, an address on the web, or a model of the Hub (user/name).",
             )
         is_folder = path.is_dir()
         if sha256:
@@ -173,7 +174,8 @@ def _add_file(
         raise StudioError(f"{printable(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
     if is_folder and not looks_like_model(path):
         raise StudioError(
-            f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.", "Choose the checkpoint itself."
+            f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.",
+            "Choose the checkpoint itself.",
         )
     _stop_if(cancel)
     if progress:

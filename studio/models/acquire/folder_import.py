@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from studio.common.files import atomic_folder, ensure_room
 from studio.common.text import printable
 from studio.datasets.sources import Limits, directory_bytes, member_problem
 from studio.errors import StudioError
@@ -29,7 +30,6 @@ from studio.models.folder import (
     safe_name,
 )
 from studio.models.library import Library
-from studio.settings import atomic_folder, ensure_room
 
 _MAX_BYTES = 4 << 30
 _MAX_TEXT = 1 << 20  # bytes of config.json, README.md, plan.toml

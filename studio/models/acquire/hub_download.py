@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from studio.common.download import MAX_BYTES, Cancel, Progress, alone, downloads
+from studio.common.files import ensure_room
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.folder import FILES
-from studio.settings import ensure_room
 
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors", ".bin"}
 _BESIDE = ("config.json", ".config.json")  # what some formats keep of their settings

@@ -490,7 +490,9 @@ class GalleryTab:
         return self._made(
             session,
             f"gallery-{len(items)}-files.zip",
-            lambda out: _told(f"{to_zip(visit.gallery, items, out, TimedProgress(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"),
+            lambda out: _told(
+                f"{to_zip(visit.gallery, items, out, TimedProgress(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"
+            ),
         )
 
     def _sheet(self, session: Session, kind: str, columns: float, labels: bool, progress: gr.Progress = gr.Progress()) -> list:

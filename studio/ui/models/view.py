@@ -136,7 +136,9 @@ def broken_html(broken: Sequence[Broken]) -> str:
     """Folders that cannot be used, and why."""
     if not broken:
         return ""
-    rows = "".join(f"<li>{html.escape(printable(b.reason, 400))}<br><code>{html.escape(printable(str(b.path)))}</code></li>" for b in broken)
+    rows = "".join(
+        f"<li>{html.escape(printable(b.reason, 400))}<br><code>{html.escape(printable(str(b.path)))}</code></li>" for b in broken
+    )
     count = "One folder cannot be used" if len(broken) == 1 else f"{len(broken)} folders cannot be used"
     return f'<details class="gs-note"><summary><b>{count}</b></summary><ul>{rows}</ul></details>'
 

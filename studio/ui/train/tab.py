@@ -10,6 +10,7 @@ import gradio as gr
 import pandas as pd
 import torch
 
+from studio.common.files import atomic_folder
 from studio.datasets.pairs import find_pairs
 from studio.datasets.rights import weakest
 from studio.datasets.store import DataSet, DataSetStore
@@ -21,7 +22,6 @@ from studio.jobs.queue import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
-from studio.settings import atomic_folder
 from studio.training.methods import GOALS, get_goal, get_method, method_fits
 from studio.training.plan import Plan
 from studio.training.plan_checks import check_plan, choose_precision, family_config

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from studio.common.log import start_log
 from studio.errors import StudioError
 from studio.models.folder import open_folder
-from studio.settings import start_log
 from studio.sharing import hub
 from studio.sharing.hub_card import hub_card, licence_fields
 from studio.training.plan import Card, Plan

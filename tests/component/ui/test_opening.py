@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 
 from studio.cli.main import main
+from studio.common.files import can_write
+from studio.common.log import start_log
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -22,7 +24,7 @@ from studio.jobs.supervisor import Supervisor
 from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
-from studio.settings import can_write, get_settings, start_log
+from studio.settings import get_settings
 from studio.ui.access.serving import Serving
 from studio.ui.app import _tell, build, launch
 from studio.ui.explore.tab import ExploreTab

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from studio.common.files import atomic_folder, atomic_write
 from studio.errors import StudioError
-from studio.settings import atomic_folder, atomic_write, get_settings
+from studio.settings import get_settings
 
 
 def test_home_follows_the_environment(tmp_path, monkeypatch):
@@ -36,9 +37,9 @@ def test_a_write_that_is_killed_leaves_the_old_file_and_hides_its_part(tmp_path)
     target.write_bytes(b"old")
     code = (
         "import os, sys\n"
-        "from studio import settings\n"
-        "settings.os.fsync = lambda f: os.kill(os.getpid(), 9)\n"  # after the bytes, before the name
-        "settings.atomic_write(sys.argv[1], b'new' * 1000)\n"
+        "from studio.common import files\n"
+        "files.os.fsync = lambda f: os.kill(os.getpid(), 9)\n"  # after the bytes, before the name
+        "files.atomic_write(sys.argv[1], b'new' * 1000)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(target)])
     assert done.returncode != 0
@@ -54,7 +55,7 @@ def test_a_folder_that_is_killed_leaves_the_old_one(tmp_path):
         (part / "a").write_text("old")
     code = (
         "import os, sys\n"
-        "from studio.settings import atomic_folder\n"
+        "from studio.common.files import atomic_folder\n"
         "with atomic_folder(sys.argv[1]) as part:\n"
         "    (part / 'a').write_text('new')\n"
         "    os.kill(os.getpid(), 9)\n"

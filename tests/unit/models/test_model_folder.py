@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 
+from studio.common.files import atomic_write
 from studio.errors import StudioError
 from studio.models.card import model_card
 from studio.models.folder import build_network, is_safe_name, open_folder, read_tensors, safe_name, save_folder
 from studio.models.library import Library
-from studio.settings import atomic_write
 from tests.conftest import save_tiny, tiny_generator
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from studio.common.files import atomic_folder, atomic_write
 from studio.errors import StudioError
 from studio.inference.model import load
 from studio.models.folder import build_network, open_folder, safe_name, save_folder
 from studio.models.library import Library
-from studio.settings import atomic_folder, atomic_write
 from tests.conftest import save_tiny, tiny_generator
 
 
