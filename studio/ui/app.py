@@ -34,7 +34,8 @@ from studio.ui.access.middleware import VisitorMiddleware
 from studio.ui.access.serving import TABS, Serving, others_may_come, strangers_may_come
 from studio.ui.access.visitors import DAY, MOST_BYTES, Visitors
 from studio.ui.classes.tab import ClassesTab
-from studio.ui.components.parts import QUIET, friendly, note
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.notes import note
 from studio.ui.explore.tab import ExploreTab, recipe_from_api
 from studio.ui.gallery.tab import GalleryTab
 from studio.ui.mix.tab import MixTab

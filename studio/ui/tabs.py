@@ -8,7 +8,8 @@ import gradio as gr
 
 from studio.networks import get_family
 from studio.ui.access.serving import TABS
-from studio.ui.components.parts import QUIET, Opening, Target, friendly
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.targets import Opening, Target
 
 
 def openings(built: dict[str, Any]) -> list[Opening]:

@@ -19,21 +19,11 @@ from studio.models.folder import ModelInfo, count_classes
 from studio.outputs.class_sets import export_set, fill_up
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import walk_recipes
-from studio.ui.components.parts import (
-    LIVE,
-    QUIET,
-    WORK,
-    Target,
-    cells_html,
-    data_url,
-    empty_html,
-    file_url,
-    friendly,
-    note,
-    press_grid,
-    stage_html,
-    target_buttons,
-)
+from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pictures import data_url, file_url, stage_html
+from studio.ui.components.press_grid import cells_html, press_grid
+from studio.ui.components.targets import Target, target_buttons
 from studio.ui.session import Session
 from studio.ui.translate.view import TimedProgress
 

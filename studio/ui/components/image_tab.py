@@ -27,7 +27,9 @@ from studio.outputs.video_translation import convert_video
 from studio.provenance.metadata import save_picture
 from studio.provenance.policy import file_stem, provenance_policy
 from studio.provenance.source_pictures import find_source
-from studio.ui.components.parts import QUIET, WORK, Target, friendly, note, target_buttons
+from studio.ui.components.handlers import QUIET, WORK, friendly
+from studio.ui.components.notes import note
+from studio.ui.components.targets import Target, target_buttons
 from studio.ui.session import Session
 from studio.ui.translate.view import TimedProgress, outcomes_html
 

@@ -15,7 +15,10 @@ from studio.errors import StudioError
 from studio.imaging.crop import MODES, parse_colour
 from studio.jobs.supervisor import Supervisor
 from studio.training.plan import Plan
-from studio.ui.components.parts import QUIET, cells_html, data_url, empty_html, friendly, note, press_grid
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pictures import data_url
+from studio.ui.components.press_grid import cells_html, press_grid
 from studio.ui.session import Session
 
 LIVE_STATES = ("queued", "running", "paused", "stopping")

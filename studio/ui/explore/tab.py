@@ -22,25 +22,13 @@ from studio.outputs.sheets import variations, walk_at, walk_recipes
 from studio.provenance.metadata import read_recipe, save_picture
 from studio.provenance.policy import file_stem, provenance_policy
 from studio.settings import get_settings
-from studio.ui.components.parts import (
-    LIVE,
-    QUIET,
-    WORK,
-    Opening,
-    Target,
-    cells_html,
-    data_url,
-    empty_html,
-    face_cells,
-    file_url,
-    friendly,
-    note,
-    pad,
-    pad_html,
-    press_grid,
-    stage_html,
-    target_buttons,
-)
+from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pad import pad, pad_html
+from studio.ui.components.pictures import data_url, file_url, stage_html
+from studio.ui.components.press_grid import cells_html, press_grid
+from studio.ui.components.targets import Opening, Target, target_buttons
+from studio.ui.components.thumbnails import model_cells
 from studio.ui.session import (
     LAYER_CHOICES,
     PAD_REACH,
@@ -228,7 +216,7 @@ class ExploreTab:
         found = self._models()
         session.listed = [m.id for m in found]
         selected = session.listed.index(session.recipe.model) if session.recipe and session.recipe.model in session.listed else None
-        return cells_html(face_cells(found), columns=4, selected=selected)
+        return cells_html(model_cells(found), columns=4, selected=selected)
 
     def _control_values(self, recipe: Recipe, layers_choice: str) -> list:
         model = self.engine.model(recipe.model)

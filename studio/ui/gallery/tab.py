@@ -19,8 +19,10 @@ from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.gallery.export import contact_sheet, to_zip
 from studio.gallery.gallery import BIN_DAYS, CLIP, Gallery, Item, Query
+from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly, streaming
 from studio.ui.components.image_tab import ImageTab
-from studio.ui.components.parts import LIVE, QUIET, WORK, Target, empty_html, friendly, note, stepwise, target_buttons
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.targets import Target, target_buttons
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.gallery.view import KINDS, TABS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name
 from studio.ui.session import Session
@@ -270,7 +272,7 @@ class GalleryTab:
         )
 
     def _fill_after(self, event) -> None:
-        event.success(stepwise(self._fill), self.session, self.grid, **_MANY)
+        event.success(streaming(self._fill), self.session, self.grid, **_MANY)
 
     def _work(self, button: gr.Button, run: Callable, inputs: list) -> None:
         """Long work on those that are chosen, with progress and a way to stop."""
@@ -350,7 +352,7 @@ class GalleryTab:
 
     def opened(self, event) -> None:
         """What follows on `enter`: many files that are new are read while one looks at the first of them."""
-        self._fill_after(event.success(stepwise(self._catch_up), self.session, self.enter_outputs, **_MANY))
+        self._fill_after(event.success(streaming(self._catch_up), self.session, self.enter_outputs, **_MANY))
 
     def _catch_up(self, session: Session) -> Iterator[list]:
         visit = self._visit(session)

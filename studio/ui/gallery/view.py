@@ -13,7 +13,8 @@ from studio.errors import StudioError
 from studio.gallery.gallery import CLIP, Gallery, Item
 from studio.gallery.thumbnails import CRISP, small_view
 from studio.ui.components.compare import VIEW, picture_url
-from studio.ui.components.parts import empty_html, file_url
+from studio.ui.components.notes import empty_html
+from studio.ui.components.pictures import file_url
 
 TABS = {"explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale"}
 KINDS = {"picture": "Pictures", CLIP: "Clips"}

@@ -10,20 +10,11 @@ from studio.errors import StudioError
 from studio.latents.mixing import LAYER_RANGE_NAMES, layer_ranges
 from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
 from studio.outputs.sheets import mix_grid
-from studio.ui.components.parts import (
-    LIVE,
-    QUIET,
-    WORK,
-    Target,
-    cells_html,
-    data_url,
-    empty_html,
-    friendly,
-    note,
-    press_grid,
-    stage_html,
-    target_buttons,
-)
+from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pictures import data_url, stage_html
+from studio.ui.components.press_grid import cells_html, press_grid
+from studio.ui.components.targets import Target, target_buttons
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
 

@@ -17,7 +17,9 @@ from studio.errors import StudioError
 from studio.models.acquire import add
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.manage import checked_title, rename
-from studio.ui.components.parts import QUIET, friendly, note, press_grid
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.notes import note
+from studio.ui.components.press_grid import press_grid
 from studio.ui.models.view import DownloadProgress, known_html
 from studio.ui.session import Session
 from studio.ui.translate.view import refusal

@@ -20,7 +20,10 @@ from studio.models import manage
 from studio.models.folder import ModelInfo
 from studio.models.library import Broken
 from studio.training.plan import Plan
-from studio.ui.components.parts import LIVE, QUIET, WORK, Opening, empty_html, friendly, note, press_grid
+from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.press_grid import press_grid
+from studio.ui.components.targets import Opening
 from studio.ui.components.upload_zone import LIVE_STATES
 from studio.ui.models.add_model import AddModel
 from studio.ui.models.view import (

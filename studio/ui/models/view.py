@@ -18,7 +18,9 @@ from studio.models.folder import ModelInfo, count_classes
 from studio.models.library import Broken, Library
 from studio.models.manage import TrashedModel, size_of
 from studio.networks import get_family
-from studio.ui.components.parts import face_url, file_url, note
+from studio.ui.components.notes import note
+from studio.ui.components.pictures import file_url
+from studio.ui.components.thumbnails import thumbnail_url
 
 EVERYTHING, DRAWS, TRANSLATES, ENLARGES = "everything", "draws", "translates", "enlarges"
 ABILITIES = [("Everything", EVERYTHING), ("Draws", DRAWS), ("Translates", TRANSLATES), ("Makes larger", ENLARGES)]
@@ -102,7 +104,7 @@ def cards_html(library: Library, models: Sequence[ModelInfo], selected: str, loa
         told = "".join(f"<small>{html.escape(line)}</small>" for line in lines)
         mark = "<i>in memory</i>" if info.id in loaded else ""
         on = ' class="on"' if info.id == selected else ""
-        image = f'<img alt="" src="{face_url(info)}" loading="lazy">'
+        image = f'<img alt="" src="{thumbnail_url(info)}" loading="lazy">'
         cells.append(f'<button type="button"{on} data-i="{i}" title="{title}">{image}{mark}<b>{title}</b>{told}</button>')
     return f'<div class="gs-models">{"".join(cells)}</div>' if cells else note("No model here is like that.")
 
@@ -126,7 +128,7 @@ def about_html(library: Library, info: ModelInfo) -> str:
     examples = "".join(f'<img alt="Example" src="{file_url(path)}">' for path in strip)
     title, blank = html.escape(printable(info.title)), "" if info.thumbnail else "blank"
     return (
-        f'<div class="gs-about"><img class="{blank}" alt="{title}" src="{face_url(info)}"><h3>{title}</h3><table>{table}</table>'
+        f'<div class="gs-about"><img class="{blank}" alt="{title}" src="{thumbnail_url(info)}"><h3>{title}</h3><table>{table}</table>'
         + (f'<div class="gs-examples">{examples}</div>' if examples else "")
         + "</div>"
     )

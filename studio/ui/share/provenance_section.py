@@ -8,7 +8,8 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.provenance.inspect import ProvenanceReport, inspect_file, sign_with
 from studio.provenance.policy import EVERYTHING, MARK, ProvenancePolicy, policy_trouble, provenance_policy, save_policy
-from studio.ui.components.parts import QUIET, friendly, note
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.notes import note
 
 _TELLS = [
     ("Everything\nThe mark of AI and the recipe: model, seed, settings. Dropped back in, the picture opens again.", EVERYTHING),

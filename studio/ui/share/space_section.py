@@ -14,7 +14,9 @@ from studio.sharing import hub
 from studio.sharing.preview import preview
 from studio.sharing.space import HARDWARE, make_space, push_space, tabs_for, zip_space
 from studio.ui.access.serving import TABS
-from studio.ui.components.parts import QUIET, friendly, note, press_grid
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.notes import note
+from studio.ui.components.press_grid import press_grid
 from studio.ui.session import Session
 from studio.ui.share.view import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, ShareVisit, grid_html, link_html, sending, told_consent
 

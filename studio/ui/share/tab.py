@@ -13,7 +13,9 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo, safe_name
 from studio.sharing import hub
 from studio.sharing.hub_card import hub_card
-from studio.ui.components.parts import LIVE, QUIET, empty_html, friendly, note, press_grid
+from studio.ui.components.handlers import LIVE, QUIET, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.press_grid import press_grid
 from studio.ui.session import Session
 from studio.ui.share.provenance_section import MarksPage
 from studio.ui.share.space_section import SpaceSection

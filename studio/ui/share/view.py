@@ -11,7 +11,9 @@ from studio.models.card import KNOWN_LICENCES
 from studio.models.folder import ModelInfo
 from studio.sharing import hub
 from studio.sharing.preview import Preview
-from studio.ui.components.parts import cells_html, face_cells, note
+from studio.ui.components.notes import note
+from studio.ui.components.press_grid import cells_html
+from studio.ui.components.thumbnails import model_cells
 
 PRIVATE, PUBLIC = "private", "public"
 WHO = [("Only me (private)", PRIVATE), ("Everybody (public)", PUBLIC)]
@@ -36,7 +38,7 @@ class ShareVisit:
 
 def grid_html(found: list[ModelInfo], selected: int | set[int] | None) -> str:
     """Models to press."""
-    return cells_html(face_cells(found), 3, selected)
+    return cells_html(model_cells(found), 3, selected)
 
 
 def told_consent(infos: list[ModelInfo], who: str) -> dict:

@@ -4,7 +4,7 @@ import html
 from pathlib import Path
 
 from studio.training.methods import METHODS, Method
-from studio.ui.components.parts import file_url
+from studio.ui.components.pictures import file_url
 
 FRONT = ("stylegan2", "projected", "stylegan", "biggan", "dcgan")  # the others are for the curious
 _PICTURES = Path(__file__).resolve().parents[2] / "assets" / "families"  # of the repository; a wheel has none

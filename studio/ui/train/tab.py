@@ -28,7 +28,11 @@ from studio.training.plan_checks import check_plan, choose_precision, family_con
 from studio.training.presets import PRESETS, estimate_seconds, learning_classes, method_for, preset
 from studio.training.presets_super_resolution import estimate_seconds_upscale, preset_upscale
 from studio.training.run_history import RunHistory, Snapshot
-from studio.ui.components.parts import QUIET, Opening, cells_html, empty_html, file_url, friendly, note, press_grid
+from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pictures import file_url
+from studio.ui.components.press_grid import cells_html, press_grid
+from studio.ui.components.targets import Opening
 from studio.ui.components.upload_zone import LIVE_STATES, WHOLE, UploadZone, hex_colour
 from studio.ui.session import Session
 from studio.ui.train.methods_view import advice_html, kind_choices

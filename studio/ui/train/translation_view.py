@@ -10,7 +10,8 @@ from studio.errors import StudioError
 from studio.imaging.decode import Colour
 from studio.training.data.translation import made_input
 from studio.training.methods import Goal
-from studio.ui.components.parts import data_url, note
+from studio.ui.components.notes import note
+from studio.ui.components.pictures import data_url
 
 _SHOWN = 6  # pairs side by side
 _NAMED = 20  # strays

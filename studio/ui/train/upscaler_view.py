@@ -10,7 +10,8 @@ from studio.datasets.full_size import picture_sizes
 from studio.datasets.store import DataSet
 from studio.imaging.decode import Colour, decode
 from studio.training.data.patches import example
-from studio.ui.components.parts import data_url, note
+from studio.ui.components.notes import note
+from studio.ui.components.pictures import data_url
 
 _SHOWN = 4  # pictures, shrunk beside original
 _FEW = 500  # patches side by side; a rule of thumb, below it they are soon learned by heart

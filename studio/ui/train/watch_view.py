@@ -3,7 +3,8 @@
 import pandas as pd
 
 from studio.training.run_history import Sample, Snapshot
-from studio.ui.components.parts import file_url, note
+from studio.ui.components.notes import note
+from studio.ui.components.pictures import file_url
 from studio.ui.train.translation_view import rows_html
 
 # What the browser keeps of the watch page, so that a reload shows the same training at the same moment.

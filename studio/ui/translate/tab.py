@@ -25,8 +25,10 @@ from studio.provenance.metadata import encode_to_keep, save_picture
 from studio.provenance.policy import file_stem
 from studio.provenance.source_pictures import keep_source
 from studio.ui.components.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
+from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
 from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
-from studio.ui.components.parts import LIVE, QUIET, WORK, empty_html, friendly, note, press_grid
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.press_grid import press_grid
 from studio.ui.session import Session
 from studio.ui.translate.view import LOUDER, TimedProgress, from_training, lost_in_words, refusal, time_left, turn_told, what_was_lost
 

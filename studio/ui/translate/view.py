@@ -14,7 +14,8 @@ from studio.imaging.xmp import DigitalSourceType
 from studio.models.folder import ModelInfo
 from studio.outputs.batches import Outcome
 from studio.ui.components.compare import figures_html
-from studio.ui.components.parts import empty_html, file_url, note
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pictures import file_url
 from studio.ui.train.watch_view import duration
 
 _TELL = 0.3  # seconds between two words of progress

@@ -21,8 +21,9 @@ from studio.provenance.policy import file_stem
 from studio.provenance.source_pictures import keep_source
 from studio.settings import get_settings
 from studio.ui.components.compare import VIEW, alone_html, compare, compare_html
+from studio.ui.components.handlers import LIVE, QUIET, friendly
 from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
-from studio.ui.components.parts import LIVE, QUIET, empty_html, friendly, note
+from studio.ui.components.notes import empty_html, note
 from studio.ui.session import Session
 from studio.ui.translate.view import TimedProgress, refusal, time_left
 from studio.ui.upscale.view import FACTOR, PIXELS, PRINT, SIDES, USUAL_DPI, Size, size_in_words, window_html

@@ -9,7 +9,7 @@ from studio.engine.image_recipe import MAX_SCALE
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType
 from studio.ui.components.compare import picture_url
-from studio.ui.components.parts import note
+from studio.ui.components.notes import note
 
 FACTOR, PIXELS, PRINT = "factor", "pixels", "print"
 SIDES = [("Longer side", "longer"), ("Width", "width"), ("Height", "height")]

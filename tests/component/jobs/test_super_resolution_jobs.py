@@ -19,7 +19,7 @@ from studio.training.plan import Budget, Plan
 from studio.training.presets_super_resolution import preset_upscale
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
-from studio.ui.components.parts import Opening
+from studio.ui.components.targets import Opening
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
 from studio.ui.train.tab import TrainTab

@@ -14,7 +14,7 @@ from studio.models.acquire.bundled import BundledModel
 from studio.models.acquire.catalogue import CATALOGUE
 from studio.models.library import Broken, Library
 from studio.training.plan import Plan
-from studio.ui.components.parts import face_url
+from studio.ui.components.thumbnails import thumbnail_url
 from studio.ui.models import view as page
 from studio.ui.models.tab import ModelsTab
 from studio.ui.session import Session
@@ -132,7 +132,7 @@ def test_finding(tmp_path):
     assert found(find="mit") == ["sharp"]
     assert found("draws", "sharp") == []
     assert found(find="stylegan2 32 x") == ["anna", "clara"]
-    faces = [face_url(m) for m in models]
+    faces = [thumbnail_url(m) for m in models]
     assert [f.partition(";")[0] for f in faces] == ["data:image/webp", "data:image/webp", "data:image/svg+xml"]
 
 

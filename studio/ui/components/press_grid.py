@@ -1,0 +1,43 @@
+"""A grid of pictures, or a strip of them, that can be pressed."""
+
+import html
+from collections.abc import Container
+from typing import Any
+
+import gradio as gr
+
+_PRESS = """
+element.addEventListener('click', (e) => {
+  const b = e.target.closest('[data-i]');
+  if (b && element.contains(b)) trigger('select', { index: Number(b.dataset.i) });
+});
+"""
+
+
+def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected: int | Container[int] | None = None) -> str:
+    """Pictures to press, in a grid of `columns` or, without it, in a strip.
+
+    cells: {"src": URL, "label": text, "small": crisp pixels, "head": not to be pressed,
+    "marked": to be left out}.  selected: index of the one that is chosen, or the indices of several.
+    """
+    chosen = () if selected is None else (selected,) if isinstance(selected, int) else selected
+    parts = []
+    for i, cell in enumerate(cells):
+        label = html.escape(cell.get("label", ""))
+        small = "small" if cell.get("small") else ""
+        alt = html.escape(cell.get("alt") or cell.get("label") or f"picture {i + 1}", quote=True)
+        image = f'<img class="{small}" src="{cell["src"]}" alt="{alt}" loading="lazy">' if cell.get("src") else ""
+        inside = image + (f"<span>{label}</span>" if label else "")
+        if cell.get("head"):
+            parts.append(f'<div class="head">{inside}</div>')
+        else:
+            on = ' class="on"' if i in chosen else ' class="out"' if cell.get("marked") else ""
+            parts.append(f'<button type="button"{on} data-i="{i}" title="{alt}">{inside}</button>')
+    if columns is None:
+        return f'<div class="gs-grid gs-strip">{"".join(parts)}</div>'
+    return f'<div class="gs-grid" style="grid-template-columns:repeat({columns},minmax(0,1fr))">{"".join(parts)}</div>'
+
+
+def press_grid(**kwargs) -> gr.HTML:
+    """An HTML component whose cells (`cells_html`) can be pressed: `.select` gives the index."""
+    return gr.HTML(js_on_load=_PRESS, padding=False, **kwargs)
