@@ -207,7 +207,7 @@ def _seeds(args) -> None:
 
 def _mix(args) -> None:
     from studio.imaging.xmp import DigitalSourceType
-    from studio.latents.mixing import parse_layers
+    from studio.latents.layer_ranges import parse_layers
     from studio.latents.seeds import parse_seeds
     from studio.outputs.sheets import contact_sheet, mix_grid
     from studio.provenance.metadata import save_picture

@@ -10,7 +10,7 @@ from pathlib import Path
 from studio.common.files import ensure_writable
 from studio.engine.recipe import Edit, Recipe
 from studio.errors import StudioError
-from studio.latents.mixing import layer_ranges
+from studio.latents.layer_ranges import layer_ranges
 from studio.settings import get_settings
 
 _HISTORY = 500

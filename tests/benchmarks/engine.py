@@ -19,7 +19,7 @@ import torch
 
 from studio.engine.engine import Engine
 from studio.engine.recipe import Edit, Recipe, SeedWeight
-from studio.latents.mixing import layer_ranges
+from studio.latents.layer_ranges import layer_ranges
 from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.generative.stylegan2 import Generator, StyleGAN2Config

@@ -7,7 +7,7 @@ import gradio as gr
 from studio.engine.engine import Engine
 from studio.engine.recipe import Mix, Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.latents.mixing import LAYER_RANGE_NAMES, layer_ranges
+from studio.latents.layer_ranges import LAYER_RANGE_NAMES, layer_ranges
 from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
 from studio.outputs.sheets import mix_grid
 from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly

@@ -5,7 +5,8 @@ import torch
 from studio.errors import StudioError
 from studio.latents.directions import Whitening
 from studio.latents.interpolation import lerp, slerp, spline, walk
-from studio.latents.mixing import layer_ranges, mix_rows, parse_layers
+from studio.latents.layer_ranges import layer_ranges, parse_layers
+from studio.latents.mixing import mix_rows
 from studio.latents.seeds import check_seed, parse_seeds, z_from_seed
 
 
