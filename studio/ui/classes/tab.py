@@ -23,9 +23,9 @@ from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
 from studio.ui.components.notes import empty_html, note
 from studio.ui.components.pictures import data_url, file_url, stage_html
 from studio.ui.components.press_grid import cells_html, press_grid
+from studio.ui.components.progress import WorkProgress
 from studio.ui.components.targets import Target, target_buttons
 from studio.ui.session import Session
-from studio.ui.translate.view import TimedProgress
 
 MOST = 8  # classes chosen at once, each with a weight
 _CHIPS = 24  # on the page at once; a search finds the others
@@ -488,7 +488,7 @@ class ClassesTab:
                 float(psi),
                 check_seed(seed),
                 same,
-                TimedProgress(progress, "Pictures"),
+                WorkProgress(progress, "Pictures"),
                 visit.stop_export.is_set,
             )
         except CancelledError:

@@ -60,7 +60,7 @@ def compare_html(before: Image.Image, after: Image.Image, alt: str) -> str:
     width, height = after.size
     return (
         f'<div class="gs-stage"><div class="gs-compare{_classes(after)}" style="--w:{width};--h:{height}">'
-        f'<img class="after" alt="{html.escape(alt, quote=True)}" src="{picture_url(after, DigitalSourceType.CHANGED)}">'
+        f'<img class="after" alt="{html.escape(alt, quote=True)}" src="{picture_url(after, DigitalSourceType.COMPOSITE)}">'
         f'<img class="before" alt="The picture before" src="{picture_url(before)}"><i></i><b>Before</b><b>After</b>'
         '<input type="range" min="0" max="100" step="0.5" value="50" aria-label="Compare: how much of the picture before is shown">'
         "</div></div>"
@@ -90,7 +90,7 @@ def pairs_html(pairs: list[tuple[Image.Image, Image.Image]]) -> str:
     """A strip of pictures before and after, each pair to be pressed (`press_grid`)."""
     cells = [
         f'<button type="button" data-i="{i}" title="Try this picture"><img alt="Example {i + 1} before" src="{picture_url(before)}">'
-        f'<img alt="Example {i + 1} after" src="{picture_url(after, DigitalSourceType.CHANGED)}"></button>'
+        f'<img alt="Example {i + 1} after" src="{picture_url(after, DigitalSourceType.COMPOSITE)}"></button>'
         for i, (before, after) in enumerate(pairs)
     ]
     return f'<div class="gs-grid gs-strip gs-pairs">{"".join(cells)}</div>'

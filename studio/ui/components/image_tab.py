@@ -29,9 +29,10 @@ from studio.provenance.policy import file_stem, provenance_policy
 from studio.provenance.source_pictures import find_source
 from studio.ui.components.handlers import QUIET, WORK, friendly
 from studio.ui.components.notes import note
+from studio.ui.components.progress import WorkProgress
 from studio.ui.components.targets import Target, target_buttons
 from studio.ui.session import Session
-from studio.ui.translate.view import TimedProgress, outcomes_html
+from studio.ui.translate.view import outcomes_html
 
 ONE, MANY, CLIP = "one", "many", "clip"
 _WHATS = [("One picture", ONE), ("Several pictures", MANY), ("A video", CLIP)]
@@ -321,7 +322,7 @@ class ImageTab:
         """make: (what was opened, progress, cancel) -> as `make_files` wants it. For [many_view, zip]."""
         if not files:
             raise StudioError("There are no pictures yet.", "Drop some into the box first.")
-        stop, pace = self._visit(session).stop_many.is_set, TimedProgress(progress, "Pictures")
+        stop, pace = self._visit(session).stop_many.is_set, WorkProgress(progress, "Pictures")
 
         def made(opened: Any) -> tuple[Image.Image, bytes | Path]:
             begun = pace.done
@@ -339,7 +340,7 @@ class ImageTab:
         path = self._output(session, file_stem(f"{safe_filename(Path(video).stem)}-{recipe.model}"), ".mp4")
         try:
             frame = functools.partial(make, recipe, cancel=stop)
-            convert_video(video, path, frame, smoothing, TimedProgress(progress, "Frames"), stop, recipe)
+            convert_video(video, path, frame, smoothing, WorkProgress(progress, "Frames"), stop, recipe)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
         text = note(session.place.told(path))

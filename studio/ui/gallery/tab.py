@@ -22,11 +22,11 @@ from studio.gallery.gallery import BIN_DAYS, CLIP, Gallery, Item, Query
 from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly, streaming
 from studio.ui.components.image_tab import ImageTab
 from studio.ui.components.notes import empty_html, note
+from studio.ui.components.progress import WorkProgress
 from studio.ui.components.targets import Target, target_buttons
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.gallery.view import KINDS, TABS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name
 from studio.ui.session import Session
-from studio.ui.translate.view import TimedProgress
 
 PAGE = 60
 _PATIENCE = 0.25  # seconds that a page waits for small views before it shows without the rest
@@ -493,7 +493,7 @@ class GalleryTab:
             session,
             f"gallery-{len(items)}-files.zip",
             lambda out: _told(
-                f"{to_zip(visit.gallery, items, out, TimedProgress(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"
+                f"{to_zip(visit.gallery, items, out, WorkProgress(progress, 'Packing'), visit.stop.is_set):,} files are in the zip"
             ),
         )
 
@@ -505,7 +505,7 @@ class GalleryTab:
             f"contact-sheet-{len(items)}.{ending}",
             lambda out: _told(
                 f"{len(items):,} files on the sheet",
-                contact_sheet(visit.gallery, items, out, int(columns), bool(labels), TimedProgress(progress, "Drawing"), visit.stop.is_set),
+                contact_sheet(visit.gallery, items, out, int(columns), bool(labels), WorkProgress(progress, "Drawing"), visit.stop.is_set),
             ),
         )
 

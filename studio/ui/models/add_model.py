@@ -18,11 +18,10 @@ from studio.models.acquire import add
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.manage import checked_title, rename
 from studio.ui.components.handlers import QUIET, friendly
-from studio.ui.components.notes import note
+from studio.ui.components.notes import note, refusal_html
 from studio.ui.components.press_grid import press_grid
 from studio.ui.models.view import DownloadProgress, known_html
 from studio.ui.session import Session
-from studio.ui.translate.view import refusal
 
 _FILE, _WEB, _HUB, _KNOWN = "file", "web", "hub", "known"
 _WAYS = [("A file of mine", _FILE), ("From the web", _WEB), ("From Hugging Face", _HUB), ("Well-known ones", _KNOWN)]
@@ -180,7 +179,7 @@ class AddModel:
         except CancelledError:
             return {self.view: note("Cancelled; nothing was added."), self.token: ""}
         except StudioError as e:
-            return {self.view: refusal(e), self.token: ""}
+            return {self.view: refusal_html(e), self.token: ""}
         finally:
             visit.busy = False
         empty = {self.files: None, self.url: "", self.repo: "", self.revision: "", self.token: "", self.title: ""}

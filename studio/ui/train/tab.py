@@ -32,6 +32,7 @@ from studio.ui.components.handlers import QUIET, friendly
 from studio.ui.components.notes import empty_html, note
 from studio.ui.components.pictures import file_url
 from studio.ui.components.press_grid import cells_html, press_grid
+from studio.ui.components.progress import duration
 from studio.ui.components.targets import Opening
 from studio.ui.components.upload_zone import LIVE_STATES, WHOLE, UploadZone, hex_colour
 from studio.ui.session import Session
@@ -47,7 +48,6 @@ from studio.ui.train.watch_view import (
     STATES,
     around,
     best_words,
-    duration,
     long_form,
     measured,
     nearness,

@@ -80,13 +80,6 @@ def long_form(curves: dict, names: dict[str, str], most: int = 300, scale: float
     return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them, a minute at least."""
-    minutes = max(1, round(seconds / 60))
-    hours, minutes = divmod(minutes, 60)
-    return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"
-
-
 def thousands(kimg: float) -> str:
     """Thousands of pictures with as many digits as one can use."""
     return f"{kimg:.1f}" if kimg >= 10 else f"{kimg:.2f}"

@@ -1,6 +1,5 @@
 """Translate: one's own pictures and videos through a model that turns one kind of picture into another."""
 
-import functools
 import html
 import time
 from collections.abc import Callable
@@ -27,10 +26,11 @@ from studio.provenance.source_pictures import keep_source
 from studio.ui.components.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
 from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
 from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
-from studio.ui.components.notes import empty_html, note
+from studio.ui.components.notes import empty_html, note, refusal_html
 from studio.ui.components.press_grid import press_grid
+from studio.ui.components.progress import WorkProgress, time_left, time_spent
 from studio.ui.session import Session
-from studio.ui.translate.view import LOUDER, TimedProgress, from_training, lost_in_words, refusal, time_left, turn_told, what_was_lost
+from studio.ui.translate.view import LOUDER, from_training, lost_in_words, what_was_lost
 
 DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 _EXAMPLE = 192  # px of an example on the strip
@@ -286,7 +286,7 @@ class TranslateTab(ImageTab):
             picture = visit.opened().picture
         except StudioError as e:
             visit.path = None
-            return [*self._blank(refusal(e)), None]
+            return [*self._blank(refusal_html(e)), None]
         return [*self._blank(alone_html(view(picture), "Your picture")), gr.skip()]
 
     def _open_example(self, session: Session, model: str, direction: str, event: gr.EventData) -> list:
@@ -324,7 +324,7 @@ class TranslateTab(ImageTab):
         path, source, stop, began = visit.path, visit.opened(), visit.stop, time.perf_counter()
         try:
             recipe = _recipe(model, direction, strength, keep_colour, repeat, tile)
-            raw = self._raw(session, visit, recipe, stop.is_set, TimedProgress(progress, "Translating"))
+            raw = self._raw(session, visit, recipe, stop.is_set, WorkProgress(progress, "Translating"))
         except CancelledError:
             if stop is not visit.stop or visit.path is not path:
                 raise  # another picture or wish came
@@ -337,7 +337,7 @@ class TranslateTab(ImageTab):
 
     def _show(self, visit: TranslateVisit, recipe: ImageRecipe, seconds: float) -> list:
         width, height = visit.source.picture.size
-        parts = [f"<b>{width:,} x {height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else time_left(seconds)]
+        parts = [f"<b>{width:,} x {height:,} px</b>", time_spent(seconds)]
         if max(width, height) > max(visit.views[0].size):
             parts.append("shown smaller here; saved at its own size")
         if visit.source.picture.mode == "RGBA":
@@ -371,7 +371,7 @@ class TranslateTab(ImageTab):
         visit: TranslateVisit,
         recipe: ImageRecipe,
         cancel: Callable[[], bool] | None = None,
-        pace: Callable = lambda done, all_: None,
+        progress: WorkProgress | None = None,
     ) -> Image.Image:
         """What the network makes of the open picture, without strength and colour; what was made before is kept for the visit."""
         source = visit.opened()
@@ -382,8 +382,8 @@ class TranslateTab(ImageTab):
         first = max((n for n in raws if n <= recipe.repeat), default=0)
         picture = raws.get(first, source.picture)
         for n in range(first, recipe.repeat):
-            told = functools.partial(turn_told, pace, n - first, recipe.repeat - first)
-            picture = raws[n + 1] = self.engine.translate(once, picture, told, cancel)
+            turn = progress and progress.part(n - first, recipe.repeat - first)
+            picture = raws[n + 1] = self.engine.translate(once, picture, turn, cancel)
         self._remember(session, sum(p.width * p.height * len(p.getbands()) for p in (source.picture, *raws.values())), _KEPT_BYTES)
         return picture
 
@@ -446,7 +446,7 @@ class TranslateTab(ImageTab):
         try:
             frame, count = first_frame(video)
         except StudioError as e:
-            return [gr.update(value=refusal(e), visible=True), gr.update(visible=False)]
+            return [gr.update(value=refusal_html(e), visible=True), gr.update(visible=False)]
         shown, began = reduced(frame, _QUICK), time.perf_counter()
         result = self.engine.translate(_recipe(*settings), shown)
         spent = (time.perf_counter() - began) * (frame.width * frame.height) / (shown.width * shown.height)

@@ -23,9 +23,9 @@ from studio.settings import get_settings
 from studio.ui.components.compare import VIEW, alone_html, compare, compare_html
 from studio.ui.components.handlers import LIVE, QUIET, friendly
 from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, known_tile, need_video, percent
-from studio.ui.components.notes import empty_html, note
+from studio.ui.components.notes import empty_html, note, refusal_html
+from studio.ui.components.progress import WorkProgress, time_left, time_spent
 from studio.ui.session import Session
-from studio.ui.translate.view import TimedProgress, refusal, time_left
 from studio.ui.upscale.view import FACTOR, PIXELS, PRINT, SIDES, USUAL_DPI, Size, size_in_words, window_html
 
 _WAYS = [("By a factor", FACTOR), ("To pixels", PIXELS), ("For print (cm)", PRINT)]
@@ -270,7 +270,7 @@ class UpscaleTab(ImageTab):
             original = visit.opened()
         except StudioError as e:
             visit.path = None
-            return [*self._page(refusal(e), False), None]
+            return [*self._page(refusal_html(e), False), None]
         visit.asked = _is_small(visit)
         told = note(f"<b>{original.width:,} x {original.height:,} px</b> · choose how large, then press <b>Upscale it</b>.")
         return [*self._page(alone_html(original.view(VIEW), "Your picture"), True, told), gr.skip()]
@@ -304,7 +304,7 @@ class UpscaleTab(ImageTab):
         if any(m.id == recipe.model and not m.hash for m in self._models()):
             progress(0.0, desc="Making the model ready, the first time alone")
         try:
-            result = upscale_to_disk(self.engine, recipe, original, TimedProgress(progress, "Upscaling"), stop.is_set)
+            result = upscale_to_disk(self.engine, recipe, original, WorkProgress(progress, "Upscaling"), stop.is_set)
         except CancelledError:
             if stop is not visit.stop or visit.path is not path:
                 raise  # another picture or wish came
@@ -317,7 +317,7 @@ class UpscaleTab(ImageTab):
 
     def _show(self, visit: UpscaleVisit, recipe: ImageRecipe, seconds: float) -> list:
         result, pixels = visit.made(), visit.opened().raster.pixels
-        parts = [f"<b>{result.width:,} x {result.height:,} px</b>", f"{seconds:.1f} s" if seconds < 90 else time_left(seconds)]
+        parts = [f"<b>{result.width:,} x {result.height:,} px</b>", time_spent(seconds)]
         parts += ["shown smaller here"] * (max(result.width, result.height) > VIEW)
         parts += ["transparency was enlarged too"] * (pixels.shape[2] in (2, 4))
         parts += ["16 bits are kept"] * (pixels.itemsize == 2)
@@ -354,7 +354,7 @@ class UpscaleTab(ImageTab):
         return [self._compared(visit, strength / 100), self._window(visit, strength / 100), *[gr.update(visible=False)] * 2]
 
     def _save(self, session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
-        path = self._saved_file(session, *settings, progress=TimedProgress(progress, "Saving"))
+        path = self._saved_file(session, *settings, progress=WorkProgress(progress, "Saving"))
         return [gr.update(value=note(session.place.told(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, model: str, strength: float, *_, progress: Callable | None = None) -> Path:
@@ -396,7 +396,7 @@ class UpscaleTab(ImageTab):
             frame, count = first_frame(video)
             recipe, size = self._recipe(frame.width, frame.height, *settings)
         except StudioError as e:
-            return [gr.update(value=refusal(e), visible=True), gr.update(visible=False)]
+            return [gr.update(value=refusal_html(e), visible=True), gr.update(visible=False)]
         piece, began = _middle(frame, _PIECE), time.perf_counter()
         result = self.engine.upscale(recipe, piece)
         spent = (time.perf_counter() - began) * (frame.width * frame.height) / (piece.width * piece.height)

@@ -18,11 +18,12 @@ from studio.inference.model import load_info
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
+from studio.ui.components import progress
+from studio.ui.components.progress import WorkProgress
 from studio.ui.session import Session
 from studio.ui.translate import tab as tab_file
-from studio.ui.translate import view
 from studio.ui.translate.tab import TranslateTab
-from studio.ui.translate.view import TimedProgress, lost_in_words, what_was_lost
+from studio.ui.translate.view import lost_in_words, what_was_lost
 
 SETTINGS = ("ink", "AtoB", 100, False, 1, 0)
 
@@ -95,8 +96,8 @@ def test_what_was_lost_is_the_mean_of_what_can_be_seen():
 
 def test_progress_is_told_now_and_then_with_the_time_that_is_left(monkeypatch):
     clock, told = [0.0], []
-    monkeypatch.setattr(view.time, "perf_counter", lambda: clock[0])
-    pace = TimedProgress(lambda share, desc: told.append((share, desc)), "Frames")
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    pace = WorkProgress(lambda share, desc: told.append((share, desc)), "Frames")
     for i in range(1, 1001):
         clock[0] = i * 0.01
         pace(i, 2000)
