@@ -155,9 +155,9 @@ def _engine(args):
 def _model_name(engine, wanted: str | None) -> str:
     if wanted:
         return engine.library.get(wanted).id
-    from studio.models.folder import draws
+    from studio.networks import Task
 
-    found = next((m.id for m in engine.library.scan()[0] if draws(m)), None)
+    found = next((m.id for m in engine.library.scan()[0] if m.task is Task.GENERATE), None)
     if found is None:
         raise StudioError("There is no model yet that draws.", "Import one with 'studio import FILE', or train one.")
     return found

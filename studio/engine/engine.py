@@ -25,6 +25,7 @@ from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model, choose_device, load_info
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
+from studio.networks import Task
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 
@@ -241,7 +242,7 @@ class Engine(ImageToImage):
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
-        loaded = _Loaded(model, LatentSpace(model) if model.family.has_w else None)
+        loaded = _Loaded(model, LatentSpace(model) if model.family.task is Task.GENERATE else None)
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
@@ -316,11 +317,11 @@ class Engine(ImageToImage):
         """Inside of it the model draws at this place. Raises StudioError when it cannot."""
         if transform == Transform():
             return contextlib.nullcontext()
-        if not model.family.placeable:
+        if not model.family.transformable:
             raise StudioError(
                 f"The pictures of '{model.id}' cannot be moved or turned.", "Take the transform out of the recipe, or choose another model."
             )
-        return model.network.synthesis.placed(transform.x, transform.y, transform.rotate)
+        return model.network.synthesis.transformed(transform.x, transform.y, transform.rotate)
 
     def _synthesise(self, synthesis, ws, recipe: Recipe, limit, start=None, trace=None) -> torch.Tensor:
         generator = None

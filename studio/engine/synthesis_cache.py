@@ -11,7 +11,7 @@ Settings = tuple  # all of a recipe that is no row of ws and yet changes layers:
 
 def steps_within(synthesis: SteppedSynthesis, limit: int | None) -> int:
     """How many steps a synthesis takes that stops at `limit` pixels (None = does not stop)."""
-    if limit is None or not synthesis.grows:  # the others have a picture only at the very end
+    if limit is None or not synthesis.partial_pictures:  # the others have a picture only at the very end
         return len(synthesis.steps)
     return sum(step.resolution <= max(limit, 4) for step in synthesis.steps)
 

@@ -21,7 +21,7 @@ from studio.latents.seeds import check_seed, z_from_seed
 from studio.models.folder import ModelInfo, build_network, load_network, open_folder
 from studio.models.importers import import_file
 from studio.models.library import default_library
-from studio.networks import get_family
+from studio.networks import Task, get_family
 
 ArrayLike = np.ndarray | torch.Tensor
 _BATCH_PIXELS = 1 << 20  # of the pictures that `sample` draws at once
@@ -42,11 +42,11 @@ class Model:
         self.network, self.id, self.info = network, id, info
         self.family = get_family(family)
         self.resolution = network.resolution
-        latent = self.family.has_w
+        latent = self.family.task is Task.GENERATE
         self.z_dim, self.w_dim, self.num_ws = (network.z_dim, network.w_dim, network.num_ws) if latent else (None, None, None)
         self.c_dim = network.c_dim if latent else 0
-        self.directions: tuple[str, ...] = network.directions if self.family.translate else ()
-        self.scale: int | None = network.scale if self.family.upscale else None
+        self.directions: tuple[str, ...] = network.directions if self.family.task is Task.TRANSLATE else ()
+        self.scale: int | None = network.scale if self.family.task is Task.UPSCALE else None
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
     def __repr__(self) -> str:
@@ -197,7 +197,7 @@ class Model:
             raise StudioError(f"The model '{self.id}' does not make pictures larger.", "Choose one that upscales.")
 
     def _need_latents(self) -> None:
-        if not self.family.has_w:
+        if self.family.task is not Task.GENERATE:
             raise StudioError(f"The model '{self.id}' does not draw from noise.", "It makes a picture from a picture.")
 
     def _blended(self, seed: int, share: np.ndarray) -> torch.Tensor:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from studio.networks import families
+from studio.networks import Task, families
 
 # Licences that model hubs know by these words; any other is given by its own name.
 KNOWN_LICENCES = {
@@ -29,7 +29,7 @@ KNOWN_LICENCES = {
 
 def front_matter(title: str, licence: str, family: str) -> str:
     """The YAML head that model hubs read."""
-    from_pictures = {f.name for f in families() if f.translate or f.upscale}
+    from_pictures = {f.name for f in families() if f.task is not Task.GENERATE}
     lines = ["---"]
     known = licence.strip().lower().replace(" ", "-")
     if known in KNOWN_LICENCES:

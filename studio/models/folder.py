@@ -29,7 +29,7 @@ from studio.common.files import atomic_folder
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.models.card import model_card
-from studio.networks import Family, get_family
+from studio.networks import Family, Task, get_family
 
 FORMAT = 1
 MAX_NAME = 100
@@ -80,6 +80,11 @@ class ModelInfo:
         return path if path.is_file() else None
 
     @property
+    def task(self) -> Task:
+        """What it is for: to generate, translate or upscale."""
+        return get_family(self.family).task
+
+    @property
     def resolution(self) -> int:
         """Side of its pictures in pixels."""
         return get_family(self.family).config(**self.config).resolution
@@ -96,7 +101,7 @@ class ModelInfo:
     def scale(self) -> int | None:
         """How many times larger it makes a picture; None when it is no upscaler."""
         family = get_family(self.family)
-        return family.config(**self.config).scale if family.upscale else None
+        return family.config(**self.config).scale if family.task is Task.UPSCALE else None
 
     @property
     def readonly(self) -> bool:
@@ -392,7 +397,7 @@ def save_folder(
         if thumbnail is not None:
             buffer = io.BytesIO()
             entry = get_family(family)
-            origin = DigitalSourceType.COMPOSITE if entry.translate or entry.upscale else DigitalSourceType.GENERATED
+            origin = DigitalSourceType.COMPOSITE if entry.task is not Task.GENERATE else DigitalSourceType.GENERATED
             thumbnail.convert("RGB").save(buffer, "WEBP", quality=90, xmp=xmp_packet(origin).encode())
             (part / "thumbnail.webp").write_bytes(buffer.getvalue())
         for side, pictures in (examples or {}).items():
@@ -414,12 +419,7 @@ def _pack(tensors: Mapping[str, torch.Tensor], dtype: str) -> bytes:
     return safetensors_bytes({k: prepare(v) for k, v in tensors.items()})
 
 
-def draws(info: ModelInfo) -> bool:
-    """Whether a model of the library draws from noise, so that it can be explored. Nothing is loaded."""
-    return get_family(info.family).has_w
-
-
 def count_classes(info: ModelInfo) -> int:
     """How many classes a model of the library draws from noise; 0 = it has none. Nothing is loaded."""
     family = get_family(info.family)
-    return family.config(**info.config).c_dim if family.has_w else 0
+    return family.config(**info.config).c_dim if family.task is Task.GENERATE else 0

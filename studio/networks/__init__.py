@@ -7,6 +7,6 @@ from studio.networks.super_resolution import srgan, rrdb, srvgg, spandrel_networ
 from studio.networks.generative import lucidrains  # noqa: F401
 
 # isort: on
-from studio.networks.registry import Family, families, get_family, register
+from studio.networks.registry import Family, Task, families, get_family, register
 
-__all__ = ["Family", "families", "get_family", "register"]
+__all__ = ["Family", "Task", "families", "get_family", "register"]

@@ -1,7 +1,8 @@
-"""The families of networks. Each registers once; every layer above asks here what it can do."""
+"""The registry of network families. Each family registers once; every layer above asks here what it can do."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import torch
@@ -10,42 +11,66 @@ from torch import nn
 from studio.errors import StudioError
 
 
+class Task(str, Enum):
+    """What a network is for."""
+
+    GENERATE = "generate"
+    """Noise, and perhaps a class, into a picture: `mapping`, `synthesis`, `num_ws` (see latent_generator)."""
+
+    TRANSLATE = "translate"
+    """A picture into one of the same size: a `Translator` (see resnet_unet_patchgan)."""
+
+    UPSCALE = "upscale"
+    """A picture into one `scale` times larger: an `Upscaler` (see super_resolution/upscaler)."""
+
+
 @dataclass(frozen=True)
 class Family:
-    """What the studio must know of a family of networks.
-
-    name: the key kept in config.json.     title: the name people read.
-    sentence: one plain sentence for the page where an artist chooses.
-    config: a frozen dataclass of hyper-parameters.
-    generator, discriminator: make the module from a config. No discriminator (None) = can not be trained here.
-    has_w: draws from noise through rows of w+ (mapping, synthesis, num_ws), so that it can be explored. A family without
-        a latent w of its own has z beside the class as its one row.
-    learns_w: its w is a latent of its own (mapping.w_avg is the mean of it), and its rows are styles that can be mixed.
-    classes: can be conditioned on classes.  translate, upscale: turns a picture into a picture.
-    placeable: its picture can be moved and turned (synthesis.placed).
-    from_tensors: config and tensors make its generator together, generator(config, tensors): only they tell its layers.
-    grows: both players can begin with small pictures and be grown to large ones (set_grown).
-    objective: what it is trained by; a name of studio/training/objectives.
-    settle: brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before
-    it is shown or saved; takes the generator, randomness, and how often each class is drawn.
-    """
+    """Descriptor of a family of networks: all that the studio must know of it."""
 
     name: str
+    """Key in config.json and plan.toml. It never changes."""
+
     title: str
+    """Name on the screen."""
+
     sentence: str
+    """One plain sentence for the page where an artist chooses."""
+
+    task: Task
+    """What its networks are for."""
+
     config: type
+    """Frozen dataclass of the hyper-parameters of both players. Its ValueErrors are shown to people."""
+
     generator: Callable[[Any], nn.Module]
+    """Makes the generator from a config."""
+
     discriminator: Callable[[Any], nn.Module] | None
-    has_w: bool = False
+    """Makes the discriminator from a config. None: this family cannot be trained here."""
+
     learns_w: bool = False
+    """Its w is a learned latent (`mapping.w_avg` is the mean) and its rows are styles that can be mixed. Generators without
+    one have a single row, z beside the class."""
+
     classes: bool = False
-    translate: bool = False
-    upscale: bool = False
-    placeable: bool = False
-    grows: bool = False
+    """It can be conditioned on classes."""
+
+    paired: bool = False
+    """Translators: learns from pairs of pictures, not from two unpaired sets."""
+
+    transformable: bool = False
+    """Generators: the picture can be moved and turned (`synthesis.transformed`)."""
+
+    progressive: bool = False
+    """Progressive growing: both players can begin with small pictures and be grown to large ones (`set_grown`)."""
+
     from_tensors: bool = False
-    objective: str = "adversarial"
+    """Config and tensors make the generator together, `generator(config, tensors)`: only they say what layers it has."""
+
     settle: Callable[[nn.Module, torch.Generator, torch.Tensor], None] | None = None
+    """Brings what a running average cannot hold (batch statistics) up to date in the averaged generator, before it is shown
+    or saved. Takes the generator, a random generator, and how often each class is drawn (c_dim,)."""
 
 
 _families: dict[str, Family] = {}

@@ -7,7 +7,7 @@ from typing import Any
 from studio.errors import StudioError
 from studio.models.card import KNOWN_LICENCES, model_card
 from studio.models.folder import ModelInfo
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.training.plan import Plan
 
 _MADE_BY_AI = "## Made by AI"
@@ -38,7 +38,7 @@ def hub_card(info: ModelInfo, repo_id: str, licence: str) -> str:
 
     family = get_family(info.family)
     plan, training = _plan(info), _table(info.extra.get("training"))
-    task = "image-to-image" if family.translate or family.upscale else "unconditional-image-generation"
+    task = "image-to-image" if family.task is not Task.GENERATE else "unconditional-image-generation"
     base = str(training.get("base") or (plan.base if plan else ""))
     head = ModelCardData(
         **licence_fields(licence),
@@ -63,13 +63,13 @@ def _body(info: ModelInfo, repo_id: str, licence: str) -> str:
 
 def _loading(info: ModelInfo, repo_id: str) -> str:
     family, name = get_family(info.family), repo_id.rpartition("/")[2]
-    if family.translate:
+    if family.task is Task.TRANSLATE:
         use = 'picture = model.translate(Image.open("mine.png"))'
-    elif family.upscale:
+    elif family.task is Task.UPSCALE:
         use = 'picture = model.upscale(Image.open("mine.png"))'
     else:
         use = "pictures = model.sample(seeds=[1, 2, 3])"
-    opened = "from PIL import Image\n" if family.translate or family.upscale else ""
+    opened = "from PIL import Image\n" if family.task is not Task.GENERATE else ""
     return (
         f"## How to load it\nWith GAN Studio: `studio import {repo_id}`, or *Add a model* in its Models tab. In Python:\n\n"
         f"```python\nimport studio\nfrom huggingface_hub import snapshot_download\n{opened}\n"

@@ -14,7 +14,7 @@ import studio
 from studio.common.files import atomic_file, atomic_folder
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.sharing.hub import Cancel, Progress, ensure_public, full_name, hub, model_files, open_repo, upload
 from studio.sharing.hub_card import licence_fields
 
@@ -102,11 +102,11 @@ def tabs_for(infos: Iterable[ModelInfo]) -> tuple[str, ...]:
     """Ids of the tabs in which these models can do something."""
     families = [(info, get_family(info.family)) for info in infos]
     wanted = {
-        "explore": any(f.has_w for _, f in families),
-        "mix": any(f.has_w for _, f in families),
-        "classes": any(f.has_w and info.classes for info, f in families),
-        "translate": any(f.translate for _, f in families),
-        "upscale": any(f.upscale for _, f in families),
+        "explore": any(f.task is Task.GENERATE for _, f in families),
+        "mix": any(f.task is Task.GENERATE for _, f in families),
+        "classes": any(f.task is Task.GENERATE and info.classes for info, f in families),
+        "translate": any(f.task is Task.TRANSLATE for _, f in families),
+        "upscale": any(f.task is Task.UPSCALE for _, f in families),
     }
     return tuple(tab for tab, there in wanted.items() if there)
 

@@ -7,7 +7,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.training.growth import grown_at
 from studio.training.losses import get_loss
 from studio.training.plan import Plan
@@ -78,7 +78,7 @@ def check_plan(plan: Plan, config, processes: int = 1) -> None:
     family, objective = get_family(plan.family), plan.objective
     get_loss(objective.loss)
     own = objective.discriminator == "own"
-    if not family.translate and (plan.data.path_b or plan.data.load_size):
+    if family.task is not Task.TRANSLATE and (plan.data.path_b or plan.data.load_size):
         raise StudioError("data.path_b and data.load_size are for families that translate.", "Remove them, or choose such a family.")
     if plan.data.conditional and not own:
         raise StudioError(
@@ -100,7 +100,7 @@ def check_plan(plan: Plan, config, processes: int = 1) -> None:
 
 def _check_growth(plan: Plan, config) -> None:
     family, growth = get_family(plan.family), plan.growth
-    if not family.grows:
+    if not family.progressive:
         raise StudioError(f"{family.title} does not grow.", "Remove [growth] from the plan, or choose StyleGAN.")
     # The last step must see all of it, or the newest layers would be kept without having learned anything.
     last = (math.ceil(plan.budget.kimg * 1000 / plan.pictures_a_step) - 1) * plan.pictures_a_step

@@ -28,7 +28,7 @@ from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
 from studio.models.rights import consent_sentences, of_sets, to_extra
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.settings import get_settings
 from studio.training.data.patches import PatchBatch, PatchData
 from studio.training.data.translation import TranslationBatch, TranslationData
@@ -95,7 +95,8 @@ class _Run:
 
         base = self._base(plan)
         check_plan(plan, family_config(plan, base), accelerator.num_processes)
-        self.upscales, translates = get_family(plan.family).upscale, get_family(plan.family).translate
+        task = get_family(plan.family).task
+        self.upscales, translates = task is Task.UPSCALE, task is Task.TRANSLATE
         self.images = _open_images(plan, plan.data.path, "hash")
         self.images_b = _open_images(plan, plan.data.path_b, "hash_b") if plan.data.path_b else None
         hashes = dict(hash=self.images.hash, hash_b=self.images_b.hash if self.images_b else "")
@@ -432,7 +433,7 @@ class _Run:
 def _open_images(plan: Plan, path: str, hash_name: str) -> ImageSet | FullSizeImages:
     """One of the plan's sets of pictures, held against its hash."""
     size, wanted, ground = plan.data.load_size or plan.data.resolution, getattr(plan.data, hash_name), parse_colour(plan.data.ground)
-    if get_family(plan.family).upscale:
+    if get_family(plan.family).task is Task.UPSCALE:
         images = FullSizeImages.open(path, get_settings().cache, ground=ground)
     else:
         images = ImageSet.open(path, size, get_settings().cache, ground=ground, crop=plan.data.crop)

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.networks import get_family
+from studio.networks import Task
 from studio.ui.access.serving import TABS
 from studio.ui.components.handlers import QUIET, friendly
 from studio.ui.components.targets import Opening, Target
@@ -15,7 +15,7 @@ from studio.ui.components.targets import Opening, Target
 def openings(built: dict[str, Any]) -> list[Opening]:
     """Tabs where a model can be opened."""
     explored = [built["explore"].opening] if "explore" in built else []
-    known = [("translate", lambda model: get_family(model.family).translate), ("upscale", lambda model: get_family(model.family).upscale)]
+    known = [("translate", lambda model: model.task is Task.TRANSLATE), ("upscale", lambda model: model.task is Task.UPSCALE)]
     return explored + [Opening(id, TABS[id], suits, built[id].open_model, built[id].enter_outputs) for id, suits in known if id in built]
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from studio.engine.recipe import Recipe, SeedWeight
-from studio.models.folder import draws
+from studio.networks import Task
 from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
 
@@ -56,7 +56,7 @@ def toast(page) -> str:
 def test_the_first_screen_shows_a_picture_at_once_and_names_what_is_broken(page, studio):
     assert "broken" in toast(page)
     assert np.array_equal(pixels(page), studio[1].render(Recipe(model="anna", psi=0.7)))
-    assert page.locator("#models [data-i]").count() == len([m for m in studio[1].library.scan()[0] if draws(m)]) >= 3
+    assert page.locator("#models [data-i]").count() == len([m for m in studio[1].library.scan()[0] if m.task is Task.GENERATE]) >= 3
     page.wait_for_function("document.querySelector('#status').innerText.includes('ms a picture')")
     assert "anna" in page.locator("#status").inner_text()
     assert "CPU" in page.locator("#status").inner_text()

@@ -15,7 +15,7 @@ from studio.errors import StudioError
 from studio.metrics.kid_meter import KidMeter
 from studio.models.folder import save_folder
 from studio.models.library import Library
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.training.events import read_events
 from studio.training.methods import METHODS
 from studio.training.trainer import train
@@ -69,10 +69,10 @@ def test_what_comes_along_is_drawn_alike(name, precision):
     library = Library([ROOT / "checkpoints"])
     family = get_family(library.get(name).family)
     with Engine(library, device="cpu") as cpu, Engine(library, device="cuda", precision=precision) as card:
-        if family.upscale:
+        if family.task is Task.UPSCALE:
             recipe, image = ImageRecipe(name, verb="upscale"), scene(131, 97)
             a, b = (np.asarray(e.upscale(recipe, image)) for e in (cpu, card))
-        elif family.translate:
+        elif family.task is Task.TRANSLATE:
             a, b = (np.asarray(e.translate(ImageRecipe(name), scene(200, 150))) for e in (cpu, card))
         else:
             a, b = (e.render(Recipe(name, psi=0.7)) for e in (cpu, card))

@@ -14,7 +14,7 @@ from studio.imaging.pixels import to_uint8
 from studio.models.folder import ModelInfo, load_network, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.networks.generative.latent_generator import LatentGenerator
 
 
@@ -37,7 +37,7 @@ def import_into(
     check_wanted_name(name)
     found = import_file(path)
     network = load_network(found.family, found.config, found.state_dict, path.name)
-    draws = get_family(found.family).has_w
+    draws = get_family(found.family).task is Task.GENERATE
     c_dim = network.c_dim if draws else 0
     card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join((*found.notes, *notes))
     return save_folder(

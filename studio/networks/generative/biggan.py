@@ -15,7 +15,7 @@ from torch import nn
 
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.layers import normal
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 _BOTTOM = 4  # side of the first feature map
 # Channels of the generator by resolution, in units of ch: into the first block, then out of each (Tables 4 to 9).
@@ -525,10 +525,10 @@ register(
         name="biggan",
         title="BigGAN",
         sentence="For many classes and many pictures: one network learns them all, and classes blend into each other.",
+        task=Task.GENERATE,
         config=BigGANConfig,
         generator=Generator,
         discriminator=Discriminator,
-        has_w=True,
         classes=True,
         settle=_settle,
     )

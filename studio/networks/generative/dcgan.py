@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, SteppedSynthesis
 from studio.networks.layers import LabelEmbedding, make_norm, normal, settle_batch_norm
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 _STD = 0.02  # of all weights at the beginning (Sec. 4)
 _G_NORMS = ("batch", "instance", "layer", "none")
@@ -221,10 +221,10 @@ register(
         name="dcgan",
         title="DCGAN",
         sentence="Small and quick, soft pictures up to 256 px; pick it for a first try, or where there is only a weak computer.",
+        task=Task.GENERATE,
         config=DCGANConfig,
         generator=Generator,
         discriminator=Discriminator,
-        has_w=True,
         classes=True,
         settle=settle_batch_norm,
     )

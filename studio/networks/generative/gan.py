@@ -14,7 +14,7 @@ from torch import nn
 
 from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, SteppedSynthesis
 from studio.networks.layers import BatchNorm, LabelEmbedding, normal, settle_batch_norm
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ register(
         name="gan",
         title="GAN",
         sentence="The first of its kind: tiny, trains in minutes, for small rough pictures; pick it to learn how it all began.",
+        task=Task.GENERATE,
         config=GANConfig,
         generator=Generator,
         discriminator=Discriminator,
-        has_w=True,
         classes=True,
         settle=settle_batch_norm,
     )

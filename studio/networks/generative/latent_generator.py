@@ -33,14 +33,14 @@ class SteppedSynthesis(nn.Module):
     """ws -> picture in `steps`, in order. Their `w_index` never falls, so that a change in row i of ws leaves every step
     with a smaller `w_index` as it was. The last state holds the picture.
 
-    grows: the state holds a picture of the resolution reached so far after each block, so that a preview may stop early.
+    partial_pictures: the state holds a picture of the resolution reached so far after each block, so that a preview may stop early.
     A layer with noise has `use_noise`, `noise_const`, `noise_strength` and `resolution`.
     """
 
     w_dim: int
     num_ws: int
     resolution: int
-    grows: bool = False
+    partial_pictures: bool = False
 
     @property
     def steps(self) -> list[Step]:
@@ -63,11 +63,11 @@ class SteppedSynthesis(nn.Module):
         noise_strength multiplies the learned strengths.
         trace: a list that is filled with the state before each step.
         start: (index of a step, state before it): go on from there.
-        max_resolution: stop there and give the picture as it is so far (where it `grows` only).
+        max_resolution: stop there and give the picture as it is so far (only with `partial_pictures`).
         """
         assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.w_dim), tuple(ws.shape)
         assert noise_mode in ("const", "random", "none")
-        if not self.grows:
+        if not self.partial_pictures:
             max_resolution = None
 
         def noise(layer: Any) -> torch.Tensor | None:

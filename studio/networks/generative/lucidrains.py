@@ -13,7 +13,7 @@ from torch import nn
 
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.layers import normal
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 _HEADS, _HEAD_WIDTH = 8, 64  # of the attention
 
@@ -235,10 +235,10 @@ register(
         name="lucidrains",
         title="StyleGAN2 (lucidrains)",
         sentence="The StyleGAN2 of the package stylegan2-pytorch; models of it are brought along, not trained here.",
+        task=Task.GENERATE,
         config=LucidrainsConfig,
         generator=Generator,
         discriminator=None,
-        has_w=True,
         learns_w=True,
     )
 )

@@ -18,7 +18,7 @@ from torch import nn
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Conv, Linear, MinibatchStd, activate, normal
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 
 @dataclass(frozen=True)
@@ -282,12 +282,12 @@ register(
         title="StyleGAN",
         sentence="The first of its line, which can grow from small pictures to large ones; "
         "pick it for steady learning from coarse to fine, or for its softer, older look.",
+        task=Task.GENERATE,
         config=StyleGANConfig,
         generator=Generator,
         discriminator=Discriminator,
-        has_w=True,
         learns_w=True,
         classes=True,
-        grows=True,
+        progressive=True,
     )
 )

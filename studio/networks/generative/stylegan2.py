@@ -25,7 +25,7 @@ from studio.networks.layers import (
     normalize_2nd_moment,
     upsample,
 )
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class Synthesis(SteppedSynthesis):
     def __init__(self, cfg: StyleGAN2Config):
         super().__init__()
         self.w_dim, self.resolution, self.architecture = cfg.w_dim, cfg.resolution, cfg.architecture
-        self.grows = cfg.architecture == "skip"
+        self.partial_pictures = cfg.architecture == "skip"
         self.block_resolutions = cfg.block_resolutions
         self.num_ws = 2 * len(self.block_resolutions)
         for r in self.block_resolutions:
@@ -378,10 +378,10 @@ register(
         name="stylegan2",
         title="StyleGAN2",
         sentence="The all-rounder: sharp pictures, smooth walks and style mixing; pick it when in doubt.",
+        task=Task.GENERATE,
         config=StyleGAN2Config,
         generator=Generator,
         discriminator=Discriminator,
-        has_w=True,
         learns_w=True,
         classes=True,
     )

@@ -20,7 +20,7 @@ from torch import nn
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import Linear, normal
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ class Synthesis(SteppedSynthesis):
             setattr(self, name, SynthesisLayer(cfg, bands[max(i - 1, 0)], bands[i], critical, torgb))
 
     @contextmanager
-    def placed(self, x: float, y: float, rotate: float) -> Iterator[None]:
+    def transformed(self, x: float, y: float, rotate: float) -> Iterator[None]:
         """Inside of it pictures are turned about their middle, then moved.
 
         x, y: to the right and down, in sides of the picture.  rotate: degrees, against the clock.
@@ -343,12 +343,12 @@ register(
         name="stylegan3",
         title="StyleGAN3",
         sentence="Detail that sticks to things and not to pixels: pictures that can be moved and turned. For models made elsewhere.",
+        task=Task.GENERATE,
         config=StyleGAN3Config,
         generator=Generator,
         discriminator=None,
-        has_w=True,
         learns_w=True,
         classes=True,
-        placeable=True,
+        transformable=True,
     )
 )

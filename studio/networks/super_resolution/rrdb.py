@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 from studio.networks.super_resolution.upscaler import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
 
 SCALES = (1, 2, 4, 8)
@@ -111,10 +111,9 @@ register(
         name="rrdb",
         title="ESRGAN",
         sentence="Makes pictures up to eight times larger with the finest detail, but takes its time; the network of Real-ESRGAN.",
+        task=Task.UPSCALE,
         config=RRDBConfig,
         generator=Generator,
         discriminator=UNetDiscriminator,
-        upscale=True,
-        objective="super_resolution",
     )
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 from studio.networks.super_resolution.upscaler import Upscaler
 
 _PREFIX = "net."  # of the names of all its tensors
@@ -155,11 +155,10 @@ register(
         name="spandrel",
         title="Community model",
         sentence="Upscalers and restorers that others trained, of some forty architectures; they are imported, not trained here.",
+        task=Task.UPSCALE,
         config=SpandrelConfig,
         generator=SpandrelNetwork,
         discriminator=None,
         from_tensors=True,
-        upscale=True,
-        objective="super_resolution",
     )
 )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.layers import BatchNorm
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 from studio.networks.super_resolution.upscaler import Conv, Upscaler, check_upscaler, reach
 
 SCALES = (2, 3, 4)
@@ -121,10 +121,9 @@ register(
         name="srgan",
         title="SRGAN",
         sentence="Makes pictures two, three or four times larger and draws the fine detail anew; small, and quick to train.",
+        task=Task.UPSCALE,
         config=SRGANConfig,
         generator=Generator,
         discriminator=Discriminator,
-        upscale=True,
-        objective="super_resolution",
     )
 )

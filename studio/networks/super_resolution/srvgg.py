@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 from studio.networks.super_resolution.upscaler import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
 
 SCALES = (1, 2, 3, 4)
@@ -86,10 +86,9 @@ register(
         name="srvgg",
         title="Real-ESRGAN compact",
         sentence="Makes pictures up to four times larger, quickly even without a graphics card; pick it for drawings and for films.",
+        task=Task.UPSCALE,
         config=SRVGGConfig,
         generator=Generator,
         discriminator=UNetDiscriminator,
-        upscale=True,
-        objective="super_resolution",
     )
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
 
 
@@ -78,10 +78,9 @@ register(
         name="cyclegan",
         title="CycleGAN",
         sentence="Turns pictures of one kind into another and back, learned from two heaps without pairs; pick it to change a style.",
+        task=Task.TRANSLATE,
         config=CycleGANConfig,
         generator=Generator,
         discriminator=Discriminator,
-        translate=True,
-        objective="cycle",
     )
 )

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.registry import Family, register
+from studio.networks.registry import Family, Task, register
 from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
 
 TRANSFORMS = ("none", "grey", "edges")
@@ -115,10 +115,10 @@ register(
         name="pix2pix",
         title="pix2pix",
         sentence="Learns from pairs what each picture should become; pick it for colouring in, filling line art, and maps into views.",
+        task=Task.TRANSLATE,
         config=Pix2PixConfig,
         generator=Generator,
         discriminator=Discriminator,
-        translate=True,
-        objective="paired",
+        paired=True,
     )
 )

@@ -65,7 +65,7 @@ class Adversarial:
             self.D = ProjectedDiscriminator(config) if projected else family.discriminator(config)
             if plan.objective.spectral_norm:
                 add_spectral_norm(self.D)
-        self.learns_w, self.grows = family.learns_w, family.grows
+        self.learns_w, self.progressive = family.learns_w, family.progressive
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
@@ -284,7 +284,7 @@ class Adversarial:
 
     def _grow(self, images_seen: int) -> None:
         """Progressive growing: how many doublings of the picture are at work now."""
-        if self.grows:
+        if self.progressive:
             growth = self.plan.growth
             grown = grown_at(images_seen, self.config.resolution, growth.start, growth.fade_kimg, growth.stable_kimg)
             for network in (self.G, self.ema, self.D):
@@ -314,7 +314,7 @@ class Adversarial:
         w = ws[:, 0]
         if self.learns_w and torch.rand([], generator=draw) < self.plan.objective.style_mixing:
             rows = ws.shape[1]
-            if self.grows:  # rows above the newest resolution are not read yet
+            if self.progressive:  # rows above the newest resolution are not read yet
                 rows = 2 * (math.ceil(float(self.G.synthesis.grown)) + 1)
             cutoff = int(torch.randint(1, rows, [], generator=draw))
             other = torch.randn(all_of_them, self.config.z_dim, generator=draw)[mine].to(self.device)

@@ -5,7 +5,7 @@ import gradio as gr
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.models.folder import draws
+from studio.networks import Task
 from studio.ui.access.middleware import COOKIE
 from studio.ui.access.visitors import Visitors
 from studio.ui.explore.tab import ExploreTab
@@ -31,7 +31,7 @@ def arrive(engine: Engine, visitors: Visitors | None, request: gr.Request | None
     found, broken = engine.library.scan()
     for b in () if visitors is not None else broken:
         gr.Warning(b.reason)
-    usable = [m for m in found if draws(m)]
+    usable = [m for m in found if m.task is Task.GENERATE]
     if session.recipe is None and usable:
         session.recipe = ExploreTab.first(usable[0].id)
     return session

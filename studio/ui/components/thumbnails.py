@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.models.folder import ModelInfo
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.ui.components.pictures import file_url
 
 _MAX_BYTES = 2 << 20  # a page shows many of them
@@ -27,7 +27,7 @@ def thumbnail_url(info: ModelInfo) -> str:
     if path is not None and path.stat().st_size <= _MAX_BYTES:
         return file_url(path)
     family = get_family(info.family)
-    lines = _SYMBOLS["translate" if family.translate else "upscale" if family.upscale else "draw"]
+    lines = _SYMBOLS["draw" if family.task is Task.GENERATE else family.task.value]
     return "data:image/svg+xml;base64," + base64.b64encode(_SYMBOL.format(lines).encode()).decode()
 
 

@@ -16,7 +16,8 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight, Transform
 from studio.errors import StudioError
 from studio.latents.seeds import MAX_SEED, check_seed
-from studio.models.folder import ModelInfo, draws
+from studio.models.folder import ModelInfo
+from studio.networks import Task
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import variations, walk_at, walk_recipes
 from studio.provenance.metadata import read_recipe, save_picture
@@ -244,7 +245,7 @@ class ExploreTab:
             recipe.noise.mode,
             recipe.noise.strength,
             recipe.noise.seed,
-            gr.update(visible=model.family.placeable),
+            gr.update(visible=model.family.transformable),
             *(getattr(recipe.transform, name) for name in _PLACES),
         ]
 
@@ -270,7 +271,7 @@ class ExploreTab:
 
     def _models(self) -> list[ModelInfo]:
         """Those that can be explored."""
-        return [m for m in self.engine.library.scan()[0] if draws(m)]
+        return [m for m in self.engine.library.scan()[0] if m.task is Task.GENERATE]
 
     @property
     def opening(self) -> Opening:
@@ -280,7 +281,7 @@ class ExploreTab:
             session.recipe = self.first(model.id)
             return self.show(session)
 
-        return Opening("explore", "Explore", draws, open_model, self.outputs)
+        return Opening("explore", "Explore", lambda model: model.task is Task.GENERATE, open_model, self.outputs)
 
     @staticmethod
     def first(model: str) -> Recipe:

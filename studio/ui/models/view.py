@@ -17,7 +17,7 @@ from studio.models.acquire.catalogue import CatalogueModel
 from studio.models.folder import ModelInfo, count_classes
 from studio.models.library import Broken, Library
 from studio.models.manage import TrashedModel, size_of
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.ui.components.notes import note
 from studio.ui.components.pictures import file_url
 from studio.ui.components.thumbnails import thumbnail_url
@@ -34,7 +34,7 @@ _TELL = 0.3  # seconds between two words of progress
 def ability(info: ModelInfo) -> str:
     """What a model can do: DRAWS, TRANSLATES or ENLARGES."""
     family = get_family(info.family)
-    return TRANSLATES if family.translate else ENLARGES if family.upscale else DRAWS
+    return {Task.TRANSLATE: TRANSLATES, Task.UPSCALE: ENLARGES, Task.GENERATE: DRAWS}[family.task]
 
 
 def in_words(info: ModelInfo) -> str:

@@ -17,7 +17,7 @@ from studio.errors import StudioError
 from studio.imaging.blending import blend
 from studio.imaging.xmp import DigitalSourceType
 from studio.models.folder import ModelInfo
-from studio.networks import get_family
+from studio.networks import Task
 from studio.outputs.batches import SourcePicture, open_source, reduced
 from studio.outputs.video_translation import first_frame
 from studio.provenance.metadata import encode_to_keep, save_picture
@@ -222,7 +222,7 @@ class TranslateTab(ImageTab):
         return [gr.update(visible=False), gr.update(visible=True), choices, self._choose_model(session, visit.model, direction)]
 
     def _models(self) -> list[ModelInfo]:
-        return [m for m in self.engine.library.scan()[0] if get_family(m.family).translate]
+        return [m for m in self.engine.library.scan()[0] if m.task is Task.TRANSLATE]
 
     def _choose_model(self, session: Session, model: str, direction: str | None) -> dict:
         """For the direction: the ways that the model knows."""

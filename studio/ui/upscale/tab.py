@@ -14,7 +14,7 @@ from studio.common.text import safe_filename
 from studio.engine.image_recipe import MAX_SCALE, ImageRecipe
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.outputs.upscaled_picture import UpscaledPicture, UpscaleSource, open_upscale_source, upscale_to_disk
 from studio.outputs.video_translation import first_frame
 from studio.provenance.policy import file_stem
@@ -240,7 +240,7 @@ class UpscaleTab(ImageTab):
         return [*super().restored, self.print]
 
     def _models(self) -> list[ModelInfo]:
-        return [m for m in self.engine.library.scan()[0] if get_family(m.family).upscale]
+        return [m for m in self.engine.library.scan()[0] if m.task is Task.UPSCALE]
 
     def _choose_model(self, session: Session, model: str) -> list:
         """For [about, factor]: the model's own factor. The model itself is not loaded yet."""

@@ -107,7 +107,7 @@ def test_the_engine_draws_what_the_network_draws(engine):
 
 
 def test_a_family_without_a_discriminator_is_not_trained():
-    assert [f.name for f in families() if f.placeable and f.discriminator is None] == ["stylegan3"]
+    assert [f.name for f in families() if f.transformable and f.discriminator is None] == ["stylegan3"]
     plan = Plan.from_toml('family = "stylegan3"\n[data]\npath = "x"\nresolution = 32\n')
     with pytest.raises(StudioError, match="cannot be trained here"):
         family_config(plan, None)

@@ -13,7 +13,7 @@ from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.supervisor import Supervisor
 from studio.models.library import Library
-from studio.networks import get_family
+from studio.networks import Task
 from studio.training.methods import METHODS, get_goal
 from studio.training.plan import Budget, Plan
 from studio.training.presets_super_resolution import preset_upscale
@@ -88,9 +88,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         opened = []
         with gr.Blocks():
             session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
-            larger = Opening(
-                "upscale", "Upscale", lambda m: get_family(m.family).upscale, lambda v, m: opened.append(m.id) or ["here"], [place]
-            )
+            larger = Opening("upscale", "Upscale", lambda m: m.task is Task.UPSCALE, lambda v, m: opened.append(m.id) or ["here"], [place])
             tab = TrainTab(engine, session, tabs, s, DataSetStore(), [ExploreTab(engine, session).opening, larger])
         shown = tab._opened(Session(), watch.snapshots[-1], style)
         assert shown[0].get("selected") == "upscale"

@@ -14,7 +14,7 @@ from studio.engine.engine import Engine
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
 from studio.models.library import Library
-from studio.networks import get_family
+from studio.networks import Task
 from studio.training.methods import METHODS, get_method
 from studio.training.plan import Budget, Plan
 from studio.training.presets import preset
@@ -126,7 +126,7 @@ def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
                 translate = Opening(
                     "translate",
                     "Translate",
-                    lambda m: get_family(m.family).translate,
+                    lambda m: m.task is Task.TRANSLATE,
                     lambda v, m: opened.append(m.id) or ["here"],
                     [place],
                 )

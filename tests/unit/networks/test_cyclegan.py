@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.networks.translation.cyclegan import CycleGANConfig, Discriminator, Generator
 from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator, ResizeConv
 from tests.unit.importers.official_translators import official, side
@@ -18,10 +18,9 @@ def small(**changes) -> CycleGANConfig:
 
 def test_the_registry_knows_what_it_can_do():
     family = get_family("cyclegan")
-    assert family.translate
-    assert not family.has_w
+    assert family.task is Task.TRANSLATE
     assert not family.classes
-    assert family.objective == "cycle"
+    assert not family.paired
 
 
 def test_published_counts():

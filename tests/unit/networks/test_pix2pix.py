@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.networks.translation.pix2pix import Discriminator, Generator, Pix2PixConfig, edges, grey
 from tests.unit.importers.official_translators import official
 
@@ -15,10 +15,9 @@ def small(**changes) -> Pix2PixConfig:
 
 def test_the_registry_knows_what_it_can_do():
     family = get_family("pix2pix")
-    assert family.translate
-    assert not family.has_w
+    assert family.task is Task.TRANSLATE
     assert not family.classes
-    assert family.objective == "paired"
+    assert family.paired
 
 
 def test_published_counts():

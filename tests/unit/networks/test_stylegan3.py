@@ -104,7 +104,7 @@ def test_a_turn_of_the_input_turns_the_picture_in_r_and_not_in_t():
     ws = torch.randn(1, 7, 16)
     for options, low, high in ((R, 50, math.inf), ({}, -10, 15)):
         synthesis = tiny_stylegan3(**options).synthesis
-        with synthesis.placed(0, 0, 90):
+        with synthesis.transformed(0, 0, 90):
             turned = synthesis(ws)
         assert low < psnr(turned, torch.rot90(synthesis(ws), 1, (2, 3))) < high, options
 
@@ -114,7 +114,7 @@ def test_a_shift_of_the_input_shifts_the_picture(options):
     """By whole pixels, 4 to the right and 8 up; what came in over the edges is left out."""
     synthesis = tiny_stylegan3(**options).synthesis
     ws = torch.randn(1, 7, 16)
-    with synthesis.placed(4 / 32, -8 / 32, 0):
+    with synthesis.transformed(4 / 32, -8 / 32, 0):
         moved = synthesis(ws)
     still = synthesis(ws)
     assert psnr(moved[..., 4:-12, 8:-4], still[..., 12:-4, 4:-8]) > 30
@@ -124,7 +124,7 @@ def test_a_shift_of_the_input_shifts_the_picture(options):
 def test_first_turned_then_moved():
     synthesis = tiny_stylegan3(**R).synthesis
     ws = torch.randn(1, 7, 16)
-    with synthesis.placed(4 / 32, 0, 90):
+    with synthesis.transformed(4 / 32, 0, 90):
         both = synthesis(ws)
     turned = torch.rot90(synthesis(ws), 1, (2, 3))
     assert psnr(both[..., 6:-6, 8:-4], turned[..., 6:-6, 4:-8]) > 30
@@ -134,7 +134,7 @@ def test_a_place_is_left_as_it_was_found():
     synthesis = tiny_stylegan3().synthesis
     ws = torch.randn(1, 7, 16)
     before = synthesis(ws)
-    with pytest.raises(RuntimeError), synthesis.placed(0.3, 0, 10):
+    with pytest.raises(RuntimeError), synthesis.transformed(0.3, 0, 10):
         assert not torch.equal(synthesis(ws), before)
         raise RuntimeError
     assert torch.equal(synthesis(ws), before)

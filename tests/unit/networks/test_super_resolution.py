@@ -10,7 +10,7 @@ from PIL import Image
 import studio
 from studio.errors import StudioError
 from studio.models.folder import save_folder
-from studio.networks import families, get_family
+from studio.networks import Task, families, get_family
 from studio.networks.registry import Family
 from studio.networks.super_resolution.upscaler import Upscaler
 
@@ -43,9 +43,9 @@ def count(network) -> int:
 
 
 def test_the_registry_knows_what_they_can_do():
-    found: list[Family] = [f for f in families() if f.upscale]
+    found: list[Family] = [f for f in families() if f.task is Task.UPSCALE]
     assert {"srgan", "rrdb", "srvgg"} <= {f.name for f in found}
-    assert all(f.objective == "super_resolution" and not (f.has_w or f.translate or f.classes) for f in found)
+    assert not any(f.classes or f.paired for f in found)
 
 
 def test_published_counts():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from studio.errors import StudioError
-from studio.networks import get_family
+from studio.networks import Task, get_family
 from studio.training.events import EventLog
 from studio.training.methods import GOALS, METHODS, get_goal, get_method, method_fits
 from studio.training.objectives import objective_of
@@ -48,7 +48,7 @@ def test_every_preset_is_a_plan_that_can_be_trained(kind):
                 check_plan(plan, config)
                 assert config.resolution == side
                 assert plan.data.load_size > side
-                assert get_family(plan.family).translate
+                assert get_family(plan.family).task is Task.TRANSLATE
                 assert method_fits(get_method(kind), config)
                 # Weights of another game would be refused by the objective.
                 with torch.device("meta"):
