@@ -15,6 +15,8 @@ _HOMES = {
     "Recipe": "studio.engine.recipe",
     "StudioError": "studio.errors",
     "Plan": "studio.training.plan",
+    "PlanChoices": "studio.training.plan_builder",
+    "build_plan": "studio.training.plan_builder",
     "train": "studio.training.trainer",
     "load": "studio.inference.model",
 }

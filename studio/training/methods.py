@@ -1,40 +1,41 @@
-"""Kinds of models an artist can choose from: a family of networks with the game its two players play.
+"""Training methods an artist can choose from: a network family together with the objective that trains it.
 
-One network can be trained by several games (DCGAN by Wasserstein's, say), and one game can train several networks. A kind
-is a sound pair of both, with figures from the papers where they fit a set of some thousand pictures. What it is good for is
-its goal; each goal has kinds of its own.
+One family can be trained with several objectives (DCGAN with the Wasserstein loss, say), and one objective can train several
+families. A method is a sound combination of both, with hyper-parameters from the papers where they suit a set of a few thousand
+pictures. What a method is good for is its goal; each goal has methods of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from studio.errors import StudioError
+
+ImageSets = Literal["one", "unpaired", "paired"]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What an artist wants of a model.
-
-    wants: 'one' set of pictures, 'two' sets that need not match, or two sets in 'pairs' of the same name.
-    a, b: what the pictures of each set are, in words.
-    """
+    """What an artist wants a model to do."""
 
     name: str
     title: str
     sentence: str
-    wants: str = "one"
+    image_sets: ImageSets = "one"
+    """One set of pictures, two unpaired sets, or two sets paired by file name."""
     a: str = "Your pictures"
+    """What the pictures of the first set are, in words."""
     b: str = ""
+    """What the pictures of the second set are, in words."""
 
 
 GOALS = [
-    Goal("draw", "New pictures", "It learns to draw pictures like yours, out of nothing."),
+    Goal("draw", "New pictures", "It learns to draw new pictures like yours, from nothing."),
     Goal(
         "restyle",
         "Another style",
-        "Pictures of one kind become another: photographs your paintings. From two heaps that need not match.",
-        "two",
+        "It turns pictures of one sort into another: photographs into your paintings. It learns from two unpaired sets.",
+        "unpaired",
         "The pictures to start from",
         "What they should become",
     ),
@@ -42,70 +43,77 @@ GOALS = [
         "pairs",
         "Before and after",
         "It learns from pairs what a picture should become: from your sketches your paintings, say.",
-        "pairs",
+        "paired",
         "Before: the pictures to start from",
         "After: what each should become",
     ),
-    Goal("colour", "Colouring in", "Grey pictures get colours. It learns from your coloured ones, and makes them grey by itself."),
+    Goal(
+        "colour", "Colouring in", "It gives colours to grey pictures. It learns from your coloured ones and makes the grey versions itself."
+    ),
     Goal(
         "fill",
         "Filling line art",
-        "Drawings of lines become pictures. It learns from your finished ones, and draws their outlines by itself.",
+        "It turns line drawings into finished pictures. It learns from your finished pictures and draws their outlines itself.",
     ),
     Goal(
         "upscale",
         "Larger pictures (upscaler for my art)",
-        "It learns to enlarge pictures like yours. It takes your finest ones, and makes them small by itself.",
-        a="Your finest pictures, as large as they are",
+        "It learns to enlarge pictures like yours. Give it your finest ones; it makes the small versions itself.",
+        a="Your finest pictures, at full size",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A choice on the page "What to make".
-
-    objective, optimizer: overrides of the plan's parts.  small, large: overrides of the network on a CPU and on a card.
-    sides: pictures it can make, in pixels.  classes: 'may' learn them, or 'must'.  grows: from small pictures to large.
-    goal: name of what it is for.  network: overrides on both; a model to begin from must be like that.
-    Of those that turn pictures into others also: nets: (side from which on, name of the generator).  held: the objective's weight
-    of what must stay; of an upscaler that of the judge.  length: pictures shown, as a part of what the presets say.  pace: pictures a
-    second while it learns, see `presets.seconds`.
-    factors: of upscalers, how many times as wide and high a picture becomes; their pictures have any size.
-    """
+    """A choice on the page "What to make"."""
 
     name: str
     title: str
     sentence: str
     family: str
     objective: Mapping[str, Any] = field(default_factory=dict)
+    """Overrides of the plan's objective."""
     optimizer: Mapping[str, Any] = field(default_factory=dict)
-    small: Mapping[str, Any] = field(default_factory=dict)
-    large: Mapping[str, Any] = field(default_factory=dict)
-    sides: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
-    classes: str = "may"
-    grows: bool = False
+    """Overrides of the plan's optimizer."""
+    cpu_network: Mapping[str, Any] = field(default_factory=dict)
+    """Overrides of the network's hyper-parameters on a CPU."""
+    gpu_network: Mapping[str, Any] = field(default_factory=dict)
+    """Overrides of the network's hyper-parameters on a graphics card."""
+    resolutions: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
+    """Sides of the square pictures it can make, in pixels. Empty for upscalers, whose pictures have any size."""
+    needs_classes: bool = False
+    """Whether it trains on classes only; otherwise classes are a choice."""
+    progressive_growing: bool = False
+    """Whether it begins with small pictures and grows to large ones."""
     goal: str = "draw"
+    """Name of the goal it serves."""
     network: Mapping[str, Any] = field(default_factory=dict)
-    nets: tuple[tuple[int, str], ...] = ()
-    held: str = ""
-    length: float = 1.0
-    pace: float = 0.0
-    factors: tuple[int, ...] = ()
+    """Overrides of the network on every device; a model to start from must agree with them."""
+    generators: tuple[tuple[int, str], ...] = ()
+    """Translation: (smallest resolution, name of the generator), ascending."""
+    tunable_weight: str = ""
+    """Translation and upscaling: name of the objective's weight that an artist may set: of the content, or of the discriminator."""
+    budget_scale: float = 1.0
+    """Pictures shown, as a fraction of what the presets say."""
+    images_per_second: float = 0.0
+    """Translation: training speed, see `presets.estimate_seconds`; 0 = not known."""
+    scale_factors: tuple[int, ...] = ()
+    """Upscaling: how many times as wide and high a picture may become."""
 
     @property
-    def sides_wanted(self) -> str:
-        """'one' set of pictures, 'two', or two in 'pairs'."""
-        return get_goal(self.goal).wants
+    def image_sets(self) -> ImageSets:
+        """The sets of pictures it learns from."""
+        return get_goal(self.goal).image_sets
 
     @property
     def translates(self) -> bool:
         """Whether it turns pictures into others of the same size."""
-        return not self.draws and not self.upscales
+        return not self.generates and not self.upscales
 
     @property
-    def draws(self) -> bool:
-        """Whether it makes pictures out of nothing."""
+    def generates(self) -> bool:
+        """Whether it makes pictures from noise."""
         return self.goal == "draw"
 
     @property
@@ -119,29 +127,31 @@ _DC = dict(ngf=32, ndf=32)
 _DC_SIDES = (32, 64, 128, 256)
 # Radford 2015, Sec. 4.
 _DC_ADAM = dict(batch=32, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999)
-# Of LSGAN and WGAN-GP. Radford's rates and Gulrajani's (0.0001) are for ten thousands of steps; in the hundreds that a small set
-# on a processor gets, they left greys and shadows where this one draws figures (characters, 64 px, 24 kimg).
-# WGAN-GP still improves at 267; LSGAN swings at 72 and is better again at 96.
+# Of LSGAN and WGAN-GP. Radford's rates and Gulrajani's (0.0001) are meant for tens of thousands of steps; in the hundreds that a
+# small set gets on a CPU they left grey shadows where this rate draws figures (characters, 64 px, 24 kimg).
+# WGAN-GP still improves at 267 kimg; LSGAN oscillates at 72 and is better again at 96.
 _QUICK = dict(lr_g=0.001, lr_d=0.001)
 # Zhu 2017, App. 7.1; Isola 2017, Sec. 3.3; Park 2020, App. B.1. Pixels are repeated and smoothed instead of the papers' transposed
 # convolutions, which leave checkerboards (Odena 2016).
 _TRANSLATE = dict(
     optimizer=dict(batch=1, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999),
-    small=dict(ngf=32, ndf=32, upsampling="resize"),
-    large=dict(ngf=64, ndf=64, upsampling="resize"),
+    cpu_network=dict(ngf=32, ndf=32, upsampling="resize"),
+    gpu_network=dict(ngf=64, ndf=64, upsampling="resize"),
 )
-_RESNET = dict(family="cyclegan", nets=((64, "resnet_6blocks"), (256, "resnet_9blocks")), sides=(64, 128, 256, 512), length=1 / 15)
+_RESNET = dict(
+    family="cyclegan", generators=((64, "resnet_6blocks"), (256, "resnet_9blocks")), resolutions=(64, 128, 256, 512), budget_scale=1 / 15
+)
 _UNET = dict(
     family="pix2pix",
-    nets=((128, "unet_128"), (256, "unet_256")),
-    sides=(128, 256, 512),
-    length=1 / 5,
-    held="lambda_l1",
-    pace=13.0,
+    generators=((128, "unet_128"), (256, "unet_256")),
+    resolutions=(128, 256, 512),
+    budget_scale=1 / 5,
+    tunable_weight="lambda_l1",
+    images_per_second=13.0,
 )
-# The compact network of Real-ESRGAN (Wang 2021): small enough to learn on a processor. What the kinds differ in is said by
-# presets_upscale.py.
-_ENLARGE = dict(family="srvgg", goal="upscale", factors=(2, 3, 4), sides=())
+# The compact network of Real-ESRGAN (Wang 2021): small enough to train on a CPU. How its methods differ is
+# said by presets_super_resolution.py.
+_SRVGG = dict(family="srvgg", goal="upscale", scale_factors=(2, 3, 4), resolutions=())
 
 METHODS = [
     Method(
@@ -149,12 +159,12 @@ METHODS = [
         "StyleGAN2",
         "the all-rounder: sharp pictures, smooth walks and style mixing; pick it when in doubt and you have thousands of pictures.",
         "stylegan2",
-        small=_STYLE,
+        cpu_network=_STYLE,
     ),
     Method(
         "projected",
         "StyleGAN2 for few pictures",
-        "judged by a network that already knows what things look like (projected GAN); pick it for a few dozen to a few thousand pictures.",
+        "its discriminator already knows what things look like (projected GAN); pick it for a few dozen to a few thousand pictures.",
         "stylegan2",
         dict(loss="hinge", discriminator="projected", r1_gamma=0.0),
         dict(lr_g=0.002, lr_d=0.002),
@@ -165,13 +175,13 @@ METHODS = [
         "StyleGAN",
         "the forerunner, which grows from small pictures to large ones; pick it for its softer, painterly look.",
         "stylegan",
-        small=_STYLE,
-        grows=True,
+        cpu_network=_STYLE,
+        progressive_growing=True,
     ),
     Method(
         "biggan",
         "BigGAN",
-        "made for many kinds of things at once; pick it when your pictures are in classes that differ a lot.",
+        "made for many sorts of things at once; pick it when your pictures are in classes that differ a lot.",
         "biggan",
         dict(loss="hinge", r1_gamma=0.0, ortho_weight=0.0001),
         dict(batch=32, lr_g=0.0002, lr_d=0.0004, beta1=0.0, beta2=0.999),
@@ -193,7 +203,7 @@ METHODS = [
     Method(
         "hinge",
         "DCGAN with hinge loss",
-        "a steadier DCGAN whose judge is kept calm (spectral norm); pick it when a plain DCGAN swings back and forth.",
+        "a steadier DCGAN whose discriminator is kept in check (spectral norm); pick it when a plain DCGAN swings back and forth.",
         "dcgan",
         dict(loss="hinge", r1_gamma=0.0),
         dict(batch=32, lr_g=0.0002, lr_d=0.0002, beta1=0.0, beta2=0.9),
@@ -215,7 +225,7 @@ METHODS = [
     Method(
         "wgan-gp",
         "WGAN-GP",
-        "its judge measures a distance that tells how training goes; pick it for steady learning without surprises, and for variety in small pictures.",
+        "its discriminator measures a distance that shows how training goes; pick it for steady learning, and for variety in small pictures.",
         "dcgan",
         dict(loss="wasserstein", r1_gamma=0.0, gp_weight=10.0, n_critic=5),
         dict(batch=32, beta1=0.0, beta2=0.9, **_QUICK),
@@ -230,7 +240,7 @@ METHODS = [
         "dcgan",
         dict(loss="wasserstein", r1_gamma=0.0, clip=0.01, n_critic=5),
         dict(kind="rmsprop", batch=32, lr_g=0.00005, lr_d=0.00005, beta2=0.99),
-        # Clipped as well, the gain of a norm drowns its layer: with batch norm nothing was learned on squares of one colour.
+        # The gain of a norm is clipped too and silences its layer: with batch norm nothing was learned on squares of one colour.
         dict(_DC, d_norm="none"),
         dict(d_norm="none"),
         _DC_SIDES,
@@ -238,14 +248,14 @@ METHODS = [
     Method(
         "cgan",
         "cGAN",
-        "a DCGAN that is told the class of each picture; pick it for small pictures in clear classes.",
+        "a DCGAN that learns the class of each picture; pick it for small pictures in clear classes.",
         "dcgan",
         dict(r1_gamma=0.0),
         _DC_ADAM,
         _DC,
         {},
         _DC_SIDES,
-        classes="must",
+        needs_classes=True,
     ),
     Method(
         "gan",
@@ -265,8 +275,8 @@ METHODS = [
         objective=dict(loss="least_squares", lambda_cycle=10.0, lambda_identity=0.5),
         network=dict(directions="both"),
         goal="restyle",
-        held="lambda_cycle",
-        pace=2.7,
+        tunable_weight="lambda_cycle",
+        images_per_second=2.7,
         **_RESNET,
         **_TRANSLATE,
     ),
@@ -277,15 +287,15 @@ METHODS = [
         objective=dict(loss="least_squares", unpaired="contrastive", lambda_nce=1.0, lambda_identity=0.5),
         network=dict(directions="AtoB"),
         goal="restyle",
-        held="lambda_nce",
-        pace=4.4,
+        tunable_weight="lambda_nce",
+        images_per_second=4.4,
         **_RESNET,
         **_TRANSLATE,
     ),
     Method(
         "pix2pix",
         "pix2pix",
-        "holds each picture against its partner, so that little time and some hundred pairs are enough.",
+        "compares each picture with its partner, so little time and a few hundred pairs are enough.",
         objective=dict(loss="non_saturating", lambda_l1=100.0),
         network=dict(transform="none"),
         goal="pairs",
@@ -295,7 +305,7 @@ METHODS = [
     Method(
         "colourise",
         "pix2pix, to colour in",
-        "holds the colours it chose for a picture made grey against the real ones.",
+        "compares the colours it chose for a picture made grey with the real ones.",
         objective=dict(loss="non_saturating", lambda_l1=100.0),
         network=dict(transform="grey"),
         goal="colour",
@@ -305,7 +315,7 @@ METHODS = [
     Method(
         "lineart",
         "pix2pix, to fill line art",
-        "holds what it painted into the outlines of a picture against the picture itself.",
+        "compares what it painted into the outlines of a picture with the picture itself.",
         objective=dict(loss="non_saturating", lambda_l1=100.0),
         network=dict(transform="edges"),
         goal="fill",
@@ -316,21 +326,21 @@ METHODS = [
         "faithful",
         "Faithful",
         "stays true to the picture and makes nothing up; soft where it cannot know (by pixels alone). Pick it when in doubt.",
-        **_ENLARGE,
+        **_SRVGG,
     ),
     Method(
         "sharp",
         "Sharp",
-        "draws lines and textures anew, sharp and sometimes wrong (perceptual loss and a judge); pick it for prints, and for fun.",
-        held="lambda_adversarial",
-        **_ENLARGE,
+        "draws lines and textures anew, sharp and sometimes wrong (perceptual loss and a discriminator); pick it for prints, and for fun.",
+        tunable_weight="lambda_adversarial",
+        **_SRVGG,
     ),
     Method(
         "mend",
         "Sharp, and mends",
-        "as sharp, and made for worn pictures: blur, noise, JPEG (Real-ESRGAN); pick it for scans and what lay in the web for long.",
-        held="lambda_adversarial",
-        **_ENLARGE,
+        "as sharp, and made for worn pictures: blur, noise, JPEG (Real-ESRGAN); pick it for scans and pictures that went round the web.",
+        tunable_weight="lambda_adversarial",
+        **_SRVGG,
     ),
 ]
 
@@ -344,17 +354,17 @@ def get_goal(name: str) -> Goal:
 
 
 def get_method(name: str) -> Method:
-    """The kind called `name`. Raises StudioError when there is none."""
-    for kind in METHODS:
-        if kind.name == name:
-            return kind
-    raise StudioError(f"There is no kind of model called '{name}'.", f"Choose one of: {', '.join(k.name for k in METHODS)}.")
+    """The method called `name`. Raises StudioError when there is none."""
+    for method in METHODS:
+        if method.name == name:
+            return method
+    raise StudioError(f"There is no training method called '{name}'.", f"Choose one of: {', '.join(m.name for m in METHODS)}.")
 
 
-def method_fits(kind: Method, config: Any) -> bool:
-    """Whether a model with these hyper-parameters of the kind's family can be begun from."""
-    if any(getattr(config, name) != value for name, value in kind.network.items()):
+def method_fits(method: Method, config: Any) -> bool:
+    """Whether training by `method` can start from a model of its family with the hyper-parameters `config`."""
+    if any(getattr(config, name) != value for name, value in method.network.items()):
         return False
-    if kind.upscales:
-        return config.scale in kind.factors
-    return kind.objective.get("unpaired") != "contrastive" or config.net.startswith("resnet")
+    if method.upscales:
+        return config.scale in method.scale_factors
+    return method.objective.get("unpaired") != "contrastive" or config.net.startswith("resnet")

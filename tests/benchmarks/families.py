@@ -17,14 +17,14 @@ from studio.models.folder import build_network, open_folder
 from studio.training.growth import Growth
 from studio.training.methods import METHODS, get_method
 from studio.training.plan import Budget, Plan
-from studio.training.presets import learning_classes, preset
+from studio.training.presets import learning_classes, preset_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 
 
 def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
     """The preset's plan for many pictures on a CPU, with another length: the same networks on a card."""
-    plan = preset("standard", pictures=12_000, resolution=64, device="cpu", kind=kind)
+    plan = preset_plan("standard", pictures=12_000, resolution=64, device="cpu", method=kind)
     if get_method(kind).grows:
         part = 0.6 * kimg / 6
         plan = dataclasses.replace(plan, growth=Growth(start=8, fade_kimg=part, stable_kimg=part))
@@ -35,7 +35,7 @@ def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
 
 def main() -> None:
     """Train each, then print its row."""
-    kinds = [k.name for k in METHODS if k.draws]
+    kinds = [k.name for k in METHODS if k.generates]
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.families", description="Kinds of models compared.")
     parser.add_argument("pictures", help="a folder or zip of pictures")
     parser.add_argument("out", type=Path, help="a folder for the runs")

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan
-from studio.training.presets import preset
+from studio.training.presets import preset_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 
@@ -21,7 +21,7 @@ def ways(pictures: str, base: str, resolution: int = 64) -> dict[str, Plan]:
     """Name -> plan. The first two are what the presets give for few pictures."""
     data = Data(path=pictures, resolution=resolution)
     budget = Budget(kimg=1000, log_kimg=0.16, sample_kimg=2, snapshot_kimg=1, state_kimg=1, metric_images=500)
-    ada = {b: preset("sketch", b, pictures=200, resolution=resolution, device="cpu") for b in ("", base)}
+    ada = {b: preset_plan("sketch", b, pictures=200, resolution=resolution, device="cpu") for b in ("", base)}
     projected = dict(
         objective=Objective(loss="hinge", discriminator="projected", r1_gamma=0.0),
         optimizer=Optimizer(batch=16, lr_g=0.002, lr_d=0.002, ema_kimg=5.0),

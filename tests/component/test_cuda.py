@@ -94,7 +94,7 @@ def test_pictures_from_pictures_are_those_of_the_processor(models):
             assert apart(cpu.translate(recipe, scene(*size)), card.translate(recipe, scene(*size))) <= 2
 
 
-@pytest.mark.parametrize("kind", [k.name for k in METHODS if k.draws])
+@pytest.mark.parametrize("kind", [k.name for k in METHODS if k.generates])
 def test_every_kind_learns_on_it_stops_and_goes_on(kind, pictures, studio_home, tmp_path):
     """In what the card does well; sums may be added in another order the next time, so that numbers are near, not equal."""
     plan = tiny(kind, pictures)

@@ -1,13 +1,16 @@
 """Large patches and what they look like made small, for an upscaler to learn from; and pictures held back to measure it on."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from studio.datasets.full_size import FullSizeImages
+from studio.datasets.full_size import FullSizeImages, picture_sizes
+from studio.datasets.store import DataSet
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.metrics import lpips
@@ -22,6 +25,18 @@ _EXAMPLE_LOOKS = 16
 _MEASURED = 32  # held-back pictures that are measured, at most
 _MEASURED_SIDE = 1024  # pixels of a side that are measured, from the middle of larger pictures
 _HIGHEST = 100.0  # dB; equal pictures would have infinitely many
+
+
+@functools.lru_cache(maxsize=8)
+def stored_sizes(path: Path, names: tuple[str, ...]) -> np.ndarray:
+    """(N, 2) heights and widths of the pictures of a stored set, which never changes.  path: of the set's folder."""
+    return picture_sizes(path / "pictures" / name for name in names)
+
+
+def names_large_enough(stored: DataSet, side: int) -> list[str]:
+    """Names of the pictures from which a square patch of `side` pixels can be cut."""
+    names = tuple(stored.names())
+    return [name for name, shorter in zip(names, stored_sizes(stored.path, names).min(axis=1), strict=True) if shorter >= side]
 
 
 @dataclass(frozen=True)

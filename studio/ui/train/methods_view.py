@@ -56,7 +56,7 @@ def kind_choices(goal: str, everything: bool, suits: str | None = None) -> list[
 
     goal: what they are for.  everything: also the seldom needed ones.  suits: name of the kind that suits the pictures, which is marked.
     """
-    shown = [k for k in METHODS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or not k.draws)]
+    shown = [k for k in METHODS if k.goal == goal and (everything or k.name in FRONT or k.name == suits or not k.generates)]
     return [(f"{k.title}\n{'Suits your pictures. ' if k.name == suits else ''}{_sentence(k)}", k.name) for k in shown]
 
 

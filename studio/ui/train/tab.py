@@ -25,8 +25,8 @@ from studio.networks import get_family
 from studio.training.methods import GOALS, get_goal, get_method, method_fits
 from studio.training.plan import Plan
 from studio.training.plan_checks import check_plan, choose_precision, family_config
-from studio.training.presets import PRESETS, estimate_seconds, learning_classes, method_for, preset
-from studio.training.presets_super_resolution import estimate_seconds_upscale, preset_upscale
+from studio.training.presets import PRESETS, estimate_seconds, learning_classes, method_for, preset_plan
+from studio.training.presets_super_resolution import estimate_upscaler_seconds, preset_upscaler_plan
 from studio.training.run_history import RunHistory, Snapshot
 from studio.ui.components.handlers import QUIET, friendly
 from studio.ui.components.notes import empty_html, note
@@ -427,7 +427,7 @@ class TrainTab:
     # -- pictures ------------------------------------------------------------------------------------------------
 
     def _refresh_b(self, session: Session, goal: str, set_b: str | None, crop: str, ground: str) -> list:
-        if get_goal(goal).wants == "one":
+        if get_goal(goal).image_sets == "one":
             return [gr.skip()] * len(self.b.outputs)
         return self.b.shown(session, set_b, crop, ground)
 
@@ -436,7 +436,7 @@ class TrainTab:
         what = get_goal(goal)
         there = {x.id for x in self.datasets.list()}
         a, b = (id if id in there else None for id in (set_a, set_b))
-        ready = bool(a) and (what.wants == "one" or bool(b))
+        ready = bool(a) and (what.image_sets == "one" or bool(b))
         if what.name == "upscale" and a:
             return [enough_html(self.datasets.get(a), self._patch(kind_choices(what.name, False)[0][1], 2)), gr.update(visible=True)]
         return [preview_html(what, self.datasets, a, b, crop, parse_colour(hex_colour(ground))), gr.update(visible=ready)]
@@ -445,9 +445,9 @@ class TrainTab:
         self._visit(session).suited = True
         what = get_goal(goal)
         larger = goal == "upscale"
-        two = what.wants != "one"
+        two = what.image_sets != "one"
         # A smart crop would cut the two pictures of a pair at different places.
-        crops = [("Whole", WHOLE)] if larger else [c for c in _CROPS if c[1] != "smart"] if what.wants == "pairs" else _CROPS
+        crops = [("Whole", WHOLE)] if larger else [c for c in _CROPS if c[1] != "smart"] if what.image_sets == "paired" else _CROPS
         cut = crop
         crop = crop if crop in [value for _, value in crops] else crops[0][1]
         a, b = (f"{letter}: {words}" for letter, words in zip("AB", (what.a, what.b), strict=True)) if two else (what.a, "B")
@@ -469,7 +469,7 @@ class TrainTab:
 
     def _go_to_make(self, session: Session, goal: str, set_a: str, set_b: str | None) -> list:
         self._visit(session).suited = True
-        titles = [self.datasets.get(id).title for id in ((set_a,) if get_goal(goal).wants == "one" else (set_a, set_b))]
+        titles = [self.datasets.get(id).title for id in ((set_a,) if get_goal(goal).image_sets == "one" else (set_a, set_b))]
         return [gr.update(selected="make"), " to ".join(dict.fromkeys(titles)), *self._suitable(goal, set_a)]
 
     def _suitable(self, goal: str, id: str | None) -> list:
@@ -488,8 +488,8 @@ class TrainTab:
     def _choose_kind(self, kind: str, id: str | None) -> list:
         """For `_make_outputs` from the third on."""
         what = get_method(kind)
-        noise = gr.update(visible=what.draws)
-        faith = gr.update(visible=bool(what.held), label=_FAITH.get(what.held, self.faith.label))
+        noise = gr.update(visible=what.generates)
+        faith = gr.update(visible=bool(what.tunable_weight), label=_FAITH.get(what.tunable_weight, self.faith.label))
         identity = gr.update(visible=what.goal == "restyle")
         return [
             *self._start_points(kind),
@@ -507,7 +507,7 @@ class TrainTab:
         what = get_method(kind)
         if what.upscales:
             return [self._bases(kind), gr.update(visible=False), gr.update(visible=True, interactive=True, value=2)]
-        bases, sides = (self._of_kind(kind) if what.draws else []), what.sides
+        bases, sides = (self._of_kind(kind) if what.generates else []), what.resolutions
         side = bases[0].resolution if bases else self._plain_side(kind)
         side = side if side in sides else max(s for s in sides if s <= max(side, sides[0]))
         return [self._bases(kind), gr.update(choices=list(sides), value=side, visible=True), gr.update(visible=False)]
@@ -516,7 +516,7 @@ class TrainTab:
         what = get_method(kind)
         many = bool(id) and len(self.datasets.get(id).classes) > 1
         able = get_family(what.family).classes and what.objective.get("discriminator") != "projected"
-        return gr.update(visible=many and able, value=what.classes == "must", interactive=what.classes != "must")
+        return gr.update(visible=many and able, value=what.needs_classes, interactive=not what.needs_classes)
 
     def _of_kind(self, kind: str) -> list[ModelInfo]:
         what = get_method(kind)
@@ -531,7 +531,7 @@ class TrainTab:
         ]
         # What another translator learned helps only where both are alike, and it may be a large and slow one, as an upscaler may be: that
         # is asked for.
-        choices.insert(len(choices) if what.draws else 0, ("From nothing", _NOTHING))
+        choices.insert(len(choices) if what.generates else 0, ("From nothing", _NOTHING))
         return gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])
 
     def _plain_side(self, kind: str) -> int:
@@ -550,7 +550,7 @@ class TrainTab:
         return (
             int(wanted)
             if wanted
-            else preset_upscale(PRESETS[0].name, pictures=1, device=self.engine.device.type, scale=factor, style=kind).data.resolution
+            else preset_upscaler_plan(PRESETS[0].name, pictures=1, device=self.engine.device.type, scale=factor, style=kind).data.resolution
         )
 
     def _lesson(self, id: str | None, kind: str, base: str | None, factor: int, patch: str, ground: str) -> str:
@@ -573,10 +573,10 @@ class TrainTab:
         given = dict(name=preset_name, base=str(start.path) if start else "", pictures=pictures, device=self.engine.device.type)
         if get_method(kind).upscales:
             scale = start.config["scale"] if start else int(factor)
-            plan = preset_upscale(**given, scale=scale, style=kind)
+            plan = preset_upscaler_plan(**given, scale=scale, style=kind)
             plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, resolution=self._patch(kind, scale, patch)))
         else:
-            plan = preset(**given, resolution=int(side), kind=kind)
+            plan = preset_plan(**given, resolution=int(side), method=kind)
         return dataclasses.replace(
             plan,
             budget=_with(plan.budget, kimg=_number(self.kimg.label, kimg)),
@@ -587,14 +587,14 @@ class TrainTab:
         """How long it will take, where that is known."""
         here = self.engine.device.type == "cpu" and isinstance(self.supervisor.launcher, LocalLauncher)
         what = get_method(kind)
-        if not here or what.draws or not (side or what.upscales):
+        if not here or what.generates or not (side or what.upscales):
             return ""
         try:
             plan, start = self._pieces(kind, base, side, factor, preset_name, 1, kimg, batch, patch)
             threads, config = torch.get_num_threads(), start.config if start else None
             halves = choose_precision("auto", self.engine.device, translates=True) == "bf16"
             expected = (
-                estimate_seconds_upscale(plan, threads, config) if what.upscales else estimate_seconds(plan, kind, threads, halves, config)
+                estimate_upscaler_seconds(plan, threads, config) if what.upscales else estimate_seconds(plan, kind, threads, halves, config)
             )
         except (StudioError, ValueError):
             return ""  # the start button tells what is wrong
@@ -630,18 +630,18 @@ class TrainTab:
     ) -> list:
         what = get_method(family)
         stored = self._owned(set_a, "There are no pictures to learn from.")
-        other = self._owned(set_b, "There are no pictures for side B.") if what.sides_wanted != "one" else None
-        if what.sides_wanted == "pairs":
+        other = self._owned(set_b, "There are no pictures for side B.") if what.image_sets != "one" else None
+        if what.image_sets == "paired":
             find_pairs(stored.names(), other.names())
         elif other and other.id == stored.id:
             raise StudioError("Both sides are the same set of pictures.", "Choose another for side A or B under '1 Pictures'.")
-        if what.classes == "must" and len(stored.classes) < 2:
+        if what.needs_classes and len(stored.classes) < 2:
             raise StudioError(
                 f"{what.title} learns classes, and this set has none.",
                 "Put each kind of picture into a sub-folder and take them in again, or choose another kind of model.",
             )
         plan, start = self._pieces(family, base, side, factor, preset_name, stored.count, kimg, batch, patch)
-        if classes and what.draws:
+        if classes and what.generates:
             plan = learning_classes(plan)
         data = dataclasses.replace(plan.data, path=str(stored.path), hash=stored.id, ground=hex_colour(ground))
         if not what.upscales:
@@ -652,8 +652,8 @@ class TrainTab:
             )
         if other:
             data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id)
-        if what.held:
-            weights = {what.held: _number(self.faith.label, faith)}
+        if what.tunable_weight:
+            weights = {what.tunable_weight: _number(self.faith.label, faith)}
             weights |= {"lambda_identity": _number(self.identity.label, identity)} if what.goal == "restyle" else {}
         elif what.upscales:
             weights = {}
@@ -665,7 +665,7 @@ class TrainTab:
             seed=int(seed or 0),
             data=data,
             objective=_with(plan.objective, **weights),
-            augment=_with(plan.augment, target=_number(self.target.label, target)) if what.draws else plan.augment,
+            augment=_with(plan.augment, target=_number(self.target.label, target)) if what.generates else plan.augment,
             card=dataclasses.replace(
                 plan.card,
                 title=title,
@@ -676,7 +676,7 @@ class TrainTab:
                 attribution=said.attribution,
             ),
         )
-        if not what.draws:
+        if not what.generates:
             check_plan(plan, family_config(plan, start))
         job = self.supervisor.submit(plan, title)
         self._visit(session).follow = True

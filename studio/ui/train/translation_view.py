@@ -36,9 +36,9 @@ _MEANINGS = {
 
 def preview_html(goal: Goal, datasets: DataSetStore, a: str | None, b: str | None, crop: str, ground: Colour) -> str:
     """What the sets `a` and `b` (ids) would teach for the goal; empty when there is nothing to add to their sheets."""
-    if goal.wants != "one" and a and b and a == b:
+    if goal.image_sets != "one" and a and b and a == b:
         return note("Both sides are the same set. Choose another for one of them.")
-    if goal.wants == "pairs" and a and b:
+    if goal.image_sets == "paired" and a and b:
         return _pairs_html(datasets, a, b, crop, ground)
     if goal.name in _TRANSFORMS and a:
         transform, words = _TRANSFORMS[goal.name]

@@ -357,17 +357,17 @@ def test_training_waits_while_somebody_drags_but_not_for_ever(tmp_path):
 
 
 def test_presets_grow_with_patience_and_suit_the_start():
-    from studio.training.presets import PRESETS, preset
+    from studio.training.presets import PRESETS, preset_plan
 
-    lengths = [preset(p.name, pictures=200, resolution=64, device="cpu").budget.kimg for p in PRESETS]
+    lengths = [preset_plan(p.name, pictures=200, resolution=64, device="cpu").budget.kimg for p in PRESETS]
     assert lengths == sorted(lengths)
     assert len(set(lengths)) == 3
-    few = preset("sketch", "a model", pictures=200, resolution=64, device="cpu")
-    many = preset("sketch", "a model", pictures=12000, resolution=64, device="cpu")
+    few = preset_plan("sketch", "a model", pictures=200, resolution=64, device="cpu")
+    many = preset_plan("sketch", "a model", pictures=12000, resolution=64, device="cpu")
     assert few.augment.kind == "ada"
     assert few.objective.freeze_d == 2
     assert few.network == {}
     assert many.augment.kind == "none"
     assert many.objective.freeze_d == 0
     with pytest.raises(StudioError, match="no preset"):
-        preset("hasty", pictures=1, resolution=64, device="cpu")
+        preset_plan("hasty", pictures=1, resolution=64, device="cpu")

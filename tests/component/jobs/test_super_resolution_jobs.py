@@ -16,7 +16,7 @@ from studio.models.library import Library
 from studio.networks import Task
 from studio.training.methods import METHODS, get_goal
 from studio.training.plan import Budget, Plan
-from studio.training.presets_super_resolution import preset_upscale
+from studio.training.presets_super_resolution import preset_upscaler_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from studio.ui.components.targets import Opening
@@ -60,7 +60,7 @@ def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_
 
 @pytest.mark.parametrize("style", [pytest.param("faithful", marks=pytest.mark.slow), "sharp"])
 def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, tmp_path):
-    plan = preset_upscale("sketch", pictures=6, device="cpu", scale=2, style=style)
+    plan = preset_upscaler_plan("sketch", pictures=6, device="cpu", scale=2, style=style)
     plan = dataclasses.replace(
         plan,
         network=dict(scale=2, width=8, convs=1, ndf=4),

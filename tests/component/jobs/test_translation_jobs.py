@@ -17,7 +17,7 @@ from studio.models.library import Library
 from studio.networks import Task
 from studio.training.methods import METHODS, get_method
 from studio.training.plan import Budget, Plan
-from studio.training.presets import preset
+from studio.training.presets import preset_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from studio.ui.components.targets import Opening
@@ -51,9 +51,9 @@ def heap(folder: Path, names: list[str], seed: int) -> Path:
 
 def tiny(kind: str, folder: Path, steps: int) -> Plan:
     """The studio's plan of a kind, on the smallest size and with few channels."""
-    side = get_method(kind).sides[0]
-    plan = preset("sketch", pictures=6, resolution=side, device="cpu", kind=kind)
-    two = get_method(kind).sides_wanted != "one"
+    side = get_method(kind).resolutions[0]
+    plan = preset_plan("sketch", pictures=6, resolution=side, device="cpu", method=kind)
+    two = get_method(kind).image_sets != "one"
     a = heap(folder / "a", [f"{i}.png" for i in range(6)], 0)
     b = heap(folder / "b", [f"{i}.jpg" for i in range(1, 8)], 1)
     return dataclasses.replace(
@@ -88,8 +88,10 @@ def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp
     assert watch.kimg == pytest.approx(0.024)
     assert watch.samples[-1].rows == ROWS[kind]
     assert CURVES[kind] <= set(watch.curves)
-    two = get_method(kind).sides_wanted
-    assert watch.sides.startswith({"one": "", "two": "Side A has 6 pictures, side B 7.", "pairs": "Learns from 5 pairs. Left out"}[two])
+    two = get_method(kind).image_sets
+    assert watch.sides.startswith(
+        {"one": "", "unpaired": "Side A has 6 pictures, side B 7.", "paired": "Learns from 5 pairs. Left out"}[two]
+    )
     assert [m.kid is not None for m in watch.snapshots] == [True] * 3
     assert "kid_b2a" in open_folder(watch.snapshots[-1].path).extra["training"] or kind != "cyclegan"
     # What it made is a model that translates, a picture of any size.
@@ -104,7 +106,7 @@ def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp
 def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
     plan = tiny("colourise", tmp_path, 2)
     model = train(plan, tmp_path / "first", device="cpu")
-    again = preset("sketch", str(model), pictures=6, resolution=128, device="cpu", kind="colourise")
+    again = preset_plan("sketch", str(model), pictures=6, resolution=128, device="cpu", method="colourise")
     again = dataclasses.replace(again, data=dataclasses.replace(again.data, path=plan.data.path), budget=plan.budget)
     train(again, tmp_path / "again", device="cpu")
     watch = RunHistory(tmp_path / "again").refresh()

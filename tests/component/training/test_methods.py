@@ -24,7 +24,7 @@ from studio.training.methods import METHODS, get_method
 from studio.training.objectives.adversarial import Adversarial, Batch
 from studio.training.plan import Budget, Objective, Optimizer, Plan
 from studio.training.plan_checks import check_plan, family_config
-from studio.training.presets import preset
+from studio.training.presets import preset_plan
 from studio.training.trainer import train
 from tests.component.training.test_trainer import numbers, same_state
 from tests.unit.networks.toy import COLOURS, coloured_squares, covered_modes, ring, square_colours
@@ -41,7 +41,7 @@ TINY = {
 
 def tiny(name: str, pictures: Path, steps: int = 4, **changes) -> Plan:
     """The plan that the studio makes of a kind for 24 pictures, on a tiny network, for a few steps of 4 pictures."""
-    plan = preset("sketch", pictures=24, resolution=32, device="cpu", kind=name)
+    plan = preset_plan("sketch", pictures=24, resolution=32, device="cpu", method=name)
     shown = 4 * plan.objective.n_critic / 1000
     plan = dataclasses.replace(
         plan,
@@ -61,7 +61,7 @@ def stop_after(steps: int):
     return lambda: next(asked)
 
 
-@pytest.mark.parametrize("kind", [k.name for k in METHODS if k.draws])
+@pytest.mark.parametrize("kind", [k.name for k in METHODS if k.generates])
 def test_it_trains_stops_and_goes_on_and_its_pictures_come_from_the_engine(kind, pictures, studio_home, tmp_path):
     plan = tiny(kind, pictures)
     whole = train(plan, tmp_path / "whole", device="cpu")
@@ -130,7 +130,7 @@ def game(plan: Plan, config=None, label_counts=()) -> Adversarial:
 
 def plan_of(name: str, network: dict, growth: Growth = Growth(), objective: dict = {}, **optimizer) -> Plan:
     """The plan of a kind for many pictures, with some of its figures replaced."""
-    plan = preset("sketch", pictures=10**6, resolution=32, device="cpu", kind=name)
+    plan = preset_plan("sketch", pictures=10**6, resolution=32, device="cpu", method=name)
     return dataclasses.replace(
         plan,
         network={**plan.network, **network},

@@ -12,27 +12,27 @@ from studio.training.methods import GOALS, METHODS, get_goal, get_method, method
 from studio.training.objectives import objective_of
 from studio.training.plan import Plan
 from studio.training.plan_checks import check_plan, choose_precision, family_config
-from studio.training.presets import PRESETS, estimate_seconds, preset
+from studio.training.presets import PRESETS, estimate_seconds, preset_plan
 from studio.training.run_history import RunHistory
 
 TRANSLATORS = [k.name for k in METHODS if k.translates]
 
 
 def plan_of(kind: str, name: str = "sketch", resolution: int = 128, device: str = "cpu", base: str = "") -> Plan:
-    return preset(name, base, pictures=100, resolution=resolution, device=device, kind=kind)
+    return preset_plan(name, base, pictures=100, resolution=resolution, device=device, method=kind)
 
 
 def test_each_goal_has_kinds_and_each_kind_a_goal_and_sides():
     assert {k.goal for k in METHODS} == {g.name for g in GOALS}
-    assert {k.name: k.sides_wanted for k in METHODS if k.translates} == {
-        "cyclegan": "two",
-        "cut": "two",
-        "pix2pix": "pairs",
+    assert {k.name: k.image_sets for k in METHODS if k.translates} == {
+        "cyclegan": "unpaired",
+        "cut": "unpaired",
+        "pix2pix": "paired",
         "colourise": "one",
         "lineart": "one",
     }
-    assert all(k.sides_wanted == "one" for k in METHODS if not k.translates)
-    assert sum(k.draws for k in METHODS) == 11
+    assert all(k.image_sets == "one" for k in METHODS if not k.translates)
+    assert sum(k.generates for k in METHODS) == 11
     with pytest.raises(StudioError, match="no goal"):
         get_goal("paint")
 
@@ -41,7 +41,7 @@ def test_each_goal_has_kinds_and_each_kind_a_goal_and_sides():
 def test_every_preset_is_a_plan_that_can_be_trained(kind):
     for name in (p.name for p in PRESETS):
         for device in ("cpu", "cuda"):
-            for side in get_method(kind).sides:
+            for side in get_method(kind).resolutions:
                 plan = plan_of(kind, name, side, device)
                 assert Plan.from_toml(plan.to_toml()) == plan
                 config = family_config(plan, None)
@@ -104,7 +104,7 @@ def test_the_estimate_grows_with_the_work():
     assert hours("cyclegan", halves=False) > hours("cyclegan")
     wide = dict(plan_of("cyclegan").network, ngf=64)
     assert 3 < hours("cyclegan", base=wide) / hours("cyclegan") < 4
-    assert estimate_seconds(preset("sketch", pictures=9, resolution=64, device="cpu"), "stylegan2", 1, True) is None
+    assert estimate_seconds(preset_plan("sketch", pictures=9, resolution=64, device="cpu"), "stylegan2", 1, True) is None
 
 
 def test_auto_takes_half_precision_on_a_cpu_only_where_it_is_quicker(monkeypatch):
