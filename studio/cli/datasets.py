@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from studio.common.progress import ItemProgress
 from studio.errors import StudioError
 
 
@@ -97,7 +98,7 @@ def _add(args) -> None:
     )
 
 
-def _progress() -> Callable[[int, int, str], None]:
+def _progress() -> ItemProgress:
     if not sys.stderr.isatty():
         return lambda done, total, name: None
 

@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from studio import __version__
 from studio.cli import classes, datasets, jobs, provenance, share
+from studio.common.progress import StageProgress
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -232,7 +233,7 @@ def _import(args) -> None:
 
 
 @contextlib.contextmanager
-def _progress_line() -> Iterator[Callable[[str, int, int | None], None]]:
+def _progress_line() -> Iterator[StageProgress]:
     """One line on the terminal that tells what is done; nothing where the output goes to a file."""
     width, shown = 0, ""
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from studio.common.progress import Progress
 from studio.errors import StudioError
 
 _TOKEN = "The token is that of HF_TOKEN or of 'hf auth login'; otherwise it is asked for, and kept nowhere."
@@ -76,7 +77,7 @@ def _token() -> str | None:
     return getpass.getpass("Your token of the Hub (huggingface.co/settings/tokens): ")
 
 
-def _progress() -> Callable[[int, int], None]:
+def _progress() -> Progress:
     """Tells each tenth once."""
     told = [-1]
 

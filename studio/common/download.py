@@ -12,8 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -23,14 +22,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 import filelock
 
 from studio.common.files import atomic_write, ensure_room
+from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable, safe_filename
 from studio.errors import StudioError
 from studio.settings import get_settings
 
 MAX_BYTES = 4 << 30
-Progress = Callable[[str, int, int | None], None]
-Cancel = Callable[[], bool]
-
 _ROOM_STEP = 64 << 20  # bytes after which the room on the disk is looked at anew, where the size is not known
 _MAX_HOPS = 5
 _MAX_TRIES = 5
@@ -88,7 +85,7 @@ def fetch(
     private_ok: bool,
     sha256: str | None = None,
     max_bytes: int = MAX_BYTES,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     cancel: Cancel | None = None,
 ) -> Fetched:
     """Download a file into the cache. What a broken or cancelled download brought is kept for a week, to be gone on with.
@@ -129,8 +126,7 @@ def alone(path: Path, cancel: Cancel | None) -> Iterator[None]:
     """Two downloads of the same would write into each other: the second one waits. `path`: of the lock."""
     lock = filelock.FileLock(path)
     while True:
-        if cancel is not None and cancel():
-            raise CancelledError()
+        raise_if_cancelled(cancel)
         with contextlib.suppress(filelock.Timeout):
             lock.acquire(timeout=0.5)
             break
@@ -215,7 +211,7 @@ class _Transfer:
     """One file on its way. `part` holds what has come, a record beside it what the server said of the file."""
 
     def __init__(
-        self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: Progress | None, cancel: Cancel | None
+        self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: StageProgress | None, cancel: Cancel | None
     ):
         self.url, self.part, self.private, self.wanted, self.most = url, part, private, sha256, most
         self.progress, self.cancel = progress, cancel
@@ -263,15 +259,11 @@ class _Transfer:
         self.part.unlink(missing_ok=True)
         self.record.unlink(missing_ok=True)
 
-    def _stop_if_cancelled(self) -> None:
-        if self.cancel is not None and self.cancel():
-            raise CancelledError()
-
     def _attempt(self) -> str:
         """Ask for what is missing. Returns the SHA-256 of the whole. Raises _Broken, StudioError."""
         import httpx
 
-        self._stop_if_cancelled()
+        raise_if_cancelled(self.cancel)
         have, known = self._size(), self._known()
         if not have or not known:
             have, known = 0, {}
@@ -392,7 +384,7 @@ class _Transfer:
             _hash_into(digest, f, have)
             self._tell(have, total)
             for chunk in response.iter_raw():
-                self._stop_if_cancelled()
+                raise_if_cancelled(self.cancel)
                 if have + len(chunk) > self.most:
                     f.close()
                     self._forget()
@@ -414,8 +406,7 @@ class _Transfer:
         return digest.hexdigest()
 
     def _tell(self, have: int, total: int | None) -> None:
-        if self.progress:
-            self.progress(_DOWNLOADING, have, total)
+        report(self.progress, _DOWNLOADING, have, total)
 
 
 class _Again(Exception):

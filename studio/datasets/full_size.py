@@ -1,7 +1,7 @@
 """Whole pictures of any size for training, decoded once and kept on disk: patches are cut from them at full sharpness."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from studio.common.files import atomic_folder, ensure_room
+from studio.common.progress import Progress, report
 from studio.datasets.image_set import FORMATS, File, content_hash, picture_files, prepared, read_again
 from studio.errors import StudioError
 from studio.imaging.crop import colour_text
@@ -50,7 +51,7 @@ class FullSizeImages:
         cls,
         path: str | Path,
         cache: Path,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
         ground: Colour = (255, 255, 255),
     ) -> "FullSizeImages":
         """Read a zip, a folder of pictures, or the folder of a stored set.
@@ -98,8 +99,7 @@ def _prepare(files: list[File], folder: Path, ground: Colour, progress, source: 
                     ensure_room(part, picture.nbytes)
                     out.write(picture.tobytes())
                     sizes.append(picture.shape[:2])
-                if progress:
-                    progress(i + 1, len(files))
+                report(progress, i + 1, len(files))
         if not sizes:
             why = "".join(f" {name}: {text}." for name, text in [*unread, *skipped][:1])
             raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")

@@ -14,6 +14,7 @@ import filelock
 import numpy as np
 
 from studio.common.files import atomic_folder
+from studio.common.progress import Progress, report
 from studio.errors import StudioError
 from studio.imaging.crop import check_mode, colour_text
 from studio.imaging.crop import crop as crop_square
@@ -53,7 +54,7 @@ class ImageSet:
         path: str | Path,
         resolution: int,
         cache: Path,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
         ground: Colour = (255, 255, 255),
         crop: str = "centre",
     ) -> "ImageSet":
@@ -214,8 +215,7 @@ def _decode(files, square_of, resolution, folder, progress, source, unread) -> N
                     # Outside of the try: a full disk is no fault of the picture.
                     pixels.write(square.tobytes())
                     folders.append(_folder_of(file.name))
-                if progress:
-                    progress(i + 1, len(files))
+                report(progress, i + 1, len(files))
         if not folders:
             why = "".join(f" {name}: {reason}." for name, reason in [*unread, *skipped][:1])
             raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")

@@ -8,14 +8,15 @@ import secrets
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from studio.common.files import fsync_path
+from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.datasets.image_set import class_names
 from studio.datasets.rights import Consent
@@ -32,15 +33,6 @@ PREVIEW = 256  # pixels of the shorter side of the small copies that sheets are 
 _AS_THEY_ARE = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _LARGE = 24_000_000  # pixels; of larger pictures one is decoded at a time
 _KINDS = {"zip": "a zip inside; give it by itself", "raw": "a camera raw file; export it as JPEG or PNG"}
-
-Progress = Callable[[int, int, str], None]
-
-
-class Cancelled(StudioError):
-    """The person at the screen stopped it; nothing was kept."""
-
-    def __init__(self):
-        super().__init__("The intake was stopped.", "Nothing was kept of it.")
 
 
 @dataclass(frozen=True)
@@ -118,8 +110,8 @@ def ingest(
     classes: bool = True,
     limits: Limits = Limits(),
     home: Path | None = None,
-    progress: Progress = lambda done, total, name: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: ItemProgress | None = None,
+    cancel: Cancel | None = None,
     workers: int = 2,
 ) -> IngestReport:
     """Check and prepare every picture and video among files, folders and zips.
@@ -130,9 +122,9 @@ def ingest(
     owned: the answer to `OWNED`.  consent: whose the pictures are.  ground: colour under transparent parts when pictures
     are compared (stored pictures keep their transparency).  classes: sub-folders become classes; of several folders or zips each is one.
     home: the store, where the pictures wait (default: the studio's).  progress: called with (files done, all files,
-    name).  cancelled: asked before each file and within videos.  workers: pictures prepared at the same time; memory
+    name).  cancel: asked before each file and within videos.  workers: pictures prepared at the same time; memory
     is that of so many files and of one large decoded picture, however many there are.
-    Raises Cancelled, and StudioError when a path does not exist, there are too many files, or the disk is full;
+    Raises CancelledError, and StudioError when a path does not exist, there are too many files, or the disk is full;
     nothing is left behind then.
     """
     paths = [Path(p) for p in paths]
@@ -144,7 +136,7 @@ def ingest(
         with opened(paths, limits) as found:
             report.rejected += found.refused
             report.ignored = found.ignored
-            _Intake(report, limits, classes, progress, cancelled, workers).run(found.entries)
+            _Intake(report, limits, classes, progress, cancel, workers).run(found.entries)
     except OSError as e:
         report.discard()
         raise StudioError(f"The pictures cannot be stored: {e.strerror or e}.", f"Is there room on the disk of {home}?") from e
@@ -196,9 +188,9 @@ class _Kept:
 class _Intake:
     """One call of `ingest`. Results are used in the order of the files, so that names do not hang on chance."""
 
-    def __init__(self, report, limits, classes, progress, cancelled, workers):
+    def __init__(self, report, limits, classes, progress, cancel, workers):
         self.report, self.limits, self.classes = report, limits, classes
-        self.progress, self.cancelled, self.workers = progress, cancelled, max(1, workers)
+        self.progress, self.cancel, self.workers = progress, cancel, max(1, workers)
         self.kept: list[_Kept] = []
         self.first_with: dict[bytes, int] = {}  # SHA-256 of the original -> index into kept
         self.same: list[tuple[str, int]] = []
@@ -213,7 +205,7 @@ class _Intake:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="intake") as pool:
             try:
                 for number, entry in enumerate(entries):
-                    self._stop_if_asked()
+                    raise_if_cancelled(self.cancel)
                     kind = self._kind(entry)
                     if kind in CONTAINERS:
                         while waiting:
@@ -224,22 +216,18 @@ class _Intake:
                     if len(waiting) >= 2 * self.workers:
                         self._use(*waiting.popleft())
                 while waiting:
-                    self._stop_if_asked()
+                    raise_if_cancelled(self.cancel)
                     self._use(*waiting.popleft())
-                self._stop_if_asked()
+                raise_if_cancelled(self.cancel)
             except BaseException:
                 for _, future in waiting:
                     future.cancel()
                 raise
         self._arrange()
 
-    def _stop_if_asked(self) -> None:
-        if self.cancelled():
-            raise Cancelled()
-
     def _tell(self, name: str, finished: bool = True) -> None:
         self.done += finished
-        self.progress(self.done, self.total, name)
+        report(self.progress, self.done, self.total, name)
 
     # -- one file ------------------------------------------------------------------------------------------------
 
@@ -341,8 +329,8 @@ class _Intake:
             if entry.size > self.limits.video_bytes:
                 raise UnusablePicture(f"larger than {self.limits.video_bytes / 1e9:.0f} GB")
             if entry.path is None:
-                copy_to(entry, copy, self.limits.video_bytes, self.cancelled)
-                self._stop_if_asked()
+                copy_to(entry, copy, self.limits.video_bytes, self.cancel)
+                raise_if_cancelled(self.cancel)
             self._tell(entry.name, finished=False)
             stem = Path(entry.filename).stem
 
@@ -355,7 +343,7 @@ class _Intake:
                 every=self.limits.every,
                 limit=self.limits.frames,
                 max_pixels=self.limits.max_pixels,
-                cancelled=self.cancelled,
+                cancel=self.cancel,
                 progress=at,
             ):
                 image = Image.fromarray(frame.pixels)
@@ -366,7 +354,7 @@ class _Intake:
                 prepared = self._put(f"{number}-{count}", stored, ".png", _preview(image, image.size), original, **facts)
                 self._keep(prepared, entry, f"{stem[:60]}-{frame.seconds * 1000:08.0f}ms", f"{entry.name} at {frame.seconds:.2f} s")
                 count += 1
-        except (StudioError, KeyboardInterrupt):
+        except (StudioError, CancelledError, KeyboardInterrupt):
             raise
         except Exception as e:
             if isinstance(e, OSError) and not _is_av_error(e) and e.filename is None and e.errno is not None:
@@ -374,7 +362,7 @@ class _Intake:
             self.report.rejected.append((entry.name, f"after {count} frames: {reason(e)}" if count else reason(e)))
         finally:
             copy.unlink(missing_ok=True)
-        self._stop_if_asked()
+        raise_if_cancelled(self.cancel)
         if count:
             self.report.videos.append((entry.name, count))
         self._tell(entry.name)

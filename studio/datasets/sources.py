@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from studio.common.progress import Cancel, raise_if_cancelled
 from studio.common.text import printable
 from studio.errors import StudioError
 
@@ -278,14 +279,13 @@ def head_of(entry: Entry) -> bytes:
         return f.read(64)
 
 
-def copy_to(entry: Entry, path: Path, limit: int, cancelled: Callable[[], bool] = lambda: False) -> None:
-    """Unpack an entry into the file `path`, a piece at a time. Raises ValueError beyond `limit` bytes."""
+def copy_to(entry: Entry, path: Path, limit: int, cancel: Cancel | None = None) -> None:
+    """Unpack an entry into the file `path`, a piece at a time. Raises ValueError beyond `limit` bytes, CancelledError."""
     written = 0
     with entry.open() as source, open(path, "wb") as target:
         while piece := source.read(io.DEFAULT_BUFFER_SIZE * 32):
             written += len(piece)
             if written > limit:
                 raise ValueError(f"larger than {limit / 1e6:.0f} MB")
-            if cancelled():
-                return
+            raise_if_cancelled(cancel)
             target.write(piece)

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import psutil
 import torch
 from safetensors import safe_open
 
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.byte_cache import ByteLRU
 from studio.engine.device_thread import DeviceThread, Superseded
 from studio.engine.image_recipe import ImageRecipe
@@ -108,8 +109,8 @@ class Engine(ImageToImage):
         self,
         recipes: list[Recipe],
         preview: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> list[np.ndarray]:
         """Pictures for a sheet, small ones several at a time: quicker, but a level may differ by one from `render`'s.
 
@@ -125,15 +126,13 @@ class Engine(ImageToImage):
             pixels = _BATCH_PIXELS_CPU if self.device.type == "cpu" else _BATCH_PIXELS
             size = max(1, min(_BATCH_MOST, pixels // min(side, PREVIEW_RESOLUTION if preview else side) ** 2))
             for start in range(0, len(rows), size):
-                if cancel is not None and cancel():
-                    raise CancelledError()
+                raise_if_cancelled(cancel)
                 part = rows[start : start + size]
                 pictures = self._ask(lambda part=part: self._render_batch([recipes[i] for i in part], preview)).result()
                 for i, picture in zip(part, pictures, strict=True):
                     out[i] = picture
                 done += len(part)
-                if progress:
-                    progress(done, len(recipes))
+                report(progress, done, len(recipes))
         return out
 
     def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from studio.common.memory import out_of_memory
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.blending import blend
@@ -44,8 +45,8 @@ class ImageToImage:
         self,
         recipe: ImageRecipe,
         image: Image.Image,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> Image.Image:
         """A picture made from `image` by a recipe: RGB of the same size, or RGBA with the transparency of `image`.
 
@@ -60,8 +61,7 @@ class ImageToImage:
         source = result = check_image(image)
 
         def told(turn: int, share: float) -> None:
-            if progress is not None:
-                progress(int(1000 * (turn + share)), 1000 * recipe.repeat)
+            report(progress, int(1000 * (turn + share)), 1000 * recipe.repeat)
 
         for turn in range(recipe.repeat):
             result = self._translated(recipe, result, functools.partial(told, turn), cancel)
@@ -71,8 +71,8 @@ class ImageToImage:
         self,
         recipe: ImageRecipe,
         image: Image.Image | Raster,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> Image.Image:
         """A picture made larger by a recipe: of the kind of `image` (grey or in colour, transparent or not), with its profile.
 
@@ -95,8 +95,8 @@ class ImageToImage:
         recipe: ImageRecipe,
         source: Raster,
         begin: Callable[[int, int], Callable[[np.ndarray], None]],
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> None:
         """As `upscale`, with the rows handed on as they are made, so that the result may be larger than memory.
 
@@ -122,8 +122,8 @@ class ImageToImage:
         self,
         job: Upscaling,
         write: Callable[[np.ndarray], None],
-        progress: Callable[[int, int], None] | None,
-        cancel: Callable[[], bool] | None,
+        progress: Progress | None,
+        cancel: Cancel | None,
     ) -> None:
         def told() -> None:
             self._on_wish()
@@ -139,13 +139,10 @@ class ImageToImage:
         run_device_work(job.into(write), run, told, cancel)
         told()
 
-    def _translated(
-        self, recipe: ImageRecipe, picture: Image.Image, told: Callable[[float], None], cancel: Callable[[], bool] | None
-    ) -> Image.Image:
+    def _translated(self, recipe: ImageRecipe, picture: Image.Image, told: Callable[[float], None], cancel: Cancel | None) -> Image.Image:
         steps = self._ask(lambda: self._translation(recipe, picture)).result()
         while True:
-            if cancel is not None and cancel():
-                raise CancelledError()
+            raise_if_cancelled(cancel)
             self._on_wish()
             share, result = self._ask(lambda: self._step(steps)).result()
             told(share)

@@ -9,13 +9,14 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable, Hashable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
@@ -58,11 +59,13 @@ class ZeroEngine(Engine):
         """As `Engine.render`."""
         return self._lend("render", recipe, preview)
 
-    def render_many(self, recipes: list[Recipe], preview: bool = False, progress=None, cancel=None) -> list[np.ndarray]:
+    def render_many(
+        self, recipes: list[Recipe], preview: bool = False, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> list[np.ndarray]:
         """As `Engine.render_many`."""
-        _ask_first(cancel)
+        raise_if_cancelled(cancel)
         pictures = self._lend("render_many", recipes, preview)
-        _tell_done(progress, len(recipes))
+        report(progress, len(recipes), len(recipes))
         return pictures
 
     def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
@@ -71,36 +74,32 @@ class ZeroEngine(Engine):
         visit = contextvars.copy_context()
         return self._ask(functools.partial(visit.run, self._lend, "render", recipe, preview), session)
 
-    def translate(self, recipe: ImageRecipe, image: Image.Image, progress=None, cancel=None) -> Image.Image:
+    def translate(
+        self, recipe: ImageRecipe, image: Image.Image, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Image.Image:
         """As `Engine.translate`."""
-        _ask_first(cancel)
+        raise_if_cancelled(cancel)
         picture = self._lend("translate", recipe, image)
-        _tell_done(progress, 1)
+        report(progress, 1, 1)
         return picture
 
-    def upscale(self, recipe: ImageRecipe, image: Image.Image | Raster, progress=None, cancel=None) -> Image.Image:
+    def upscale(
+        self, recipe: ImageRecipe, image: Image.Image | Raster, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Image.Image:
         """As `Engine.upscale`."""
-        _ask_first(cancel)
+        raise_if_cancelled(cancel)
         picture = self._lend("upscale", recipe, image)
-        _tell_done(progress, 1)
+        report(progress, 1, 1)
         return picture
 
-    def upscale_rows(self, recipe: ImageRecipe, source: Raster, begin: Callable, progress=None, cancel=None) -> None:
+    def upscale_rows(
+        self, recipe: ImageRecipe, source: Raster, begin: Callable, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> None:
         """As `Engine.upscale_rows`; the result has room in memory here."""
-        _ask_first(cancel)
+        raise_if_cancelled(cancel)
         rows = self._lend("rows", recipe, source)
         begin(*rows.shape[:2])(rows)
-        _tell_done(progress, 1)
-
-
-def _ask_first(cancel: Callable[[], bool] | None) -> None:
-    if cancel is not None and cancel():
-        raise CancelledError()
-
-
-def _tell_done(progress: Callable[[int, int], None] | None, count: int) -> None:
-    if progress is not None:
-        progress(count, count)
+        report(progress, 1, 1)
 
 
 def _seconds(library: Library, verb: str, args: tuple) -> int:

@@ -2,14 +2,14 @@
 
 import contextlib
 import zipfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from studio.common.files import ensure_room
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery, Item
@@ -30,8 +30,8 @@ def to_zip(
     gallery: Gallery,
     items: Sequence[Item],
     out: Path,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> int:
     """The files as they are, in folders by tab -> how many; one that is gone is left out. The zip appears whole or not at all.
 
@@ -41,13 +41,12 @@ def to_zip(
     try:
         with whole_file(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for i, item in enumerate(items):
-                _go_on(cancel)
+                raise_if_cancelled(cancel)
                 with contextlib.suppress(FileNotFoundError):
                     ensure_room(out.parent, gallery.file(item).stat().st_size)
                     archive.write(gallery.file(item), item.path)
                     packed += 1
-                if progress:
-                    progress(i + 1, len(items))
+                report(progress, i + 1, len(items))
             if not packed:
                 raise StudioError("There is nothing to be packed.", "Choose pictures that are still there.")
             archive.writestr("README.txt", f"{AI_WORDS}: {packed} files. The recipe of a picture is inside of its file.\n")
@@ -83,8 +82,8 @@ def contact_sheet(
     out: Path,
     columns: int = 5,
     labels: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> int:
     """Small pictures in rows -> how many pages.
 
@@ -109,10 +108,9 @@ def contact_sheet(
     def drawn(number: int) -> Image.Image:
         page = Image.new("RGB", grid.size if png else _A4, (20, 20, 23) if png else "white")
         for i, item in enumerate(items[number * a_page : (number + 1) * a_page]):
-            _go_on(cancel)
+            raise_if_cancelled(cancel)
             _draw(page, grid, i, gallery, item, (200, 200, 205) if png else (60, 60, 60))
-            if progress:
-                progress(number * a_page + i + 1, len(items))
+            report(progress, number * a_page + i + 1, len(items))
         return page
 
     try:
@@ -177,8 +175,3 @@ def _label(item: Item) -> str:
     if not item.model:
         return printable(Path(item.path).stem)
     return printable(item.model if item.seed is None else f"{item.model}, seed {item.seed}")
-
-
-def _go_on(cancel: Callable[[], bool] | None) -> None:
-    if cancel is not None and cancel():
-        raise CancelledError()

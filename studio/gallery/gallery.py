@@ -12,11 +12,11 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.common.files import fsync_path
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -116,16 +116,15 @@ class Gallery:
 
     # -- finding files -------------------------------------------------------------------------------------------
 
-    def refresh(self, progress: Callable[[int, int], None] | None = None, cancel: Callable[[], bool] | None = None) -> None:
+    def refresh(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
         """Find files that are new, changed or gone. Recipes are read of the first two alone.
 
         progress: called with (read, to be read).  cancel: when true CancelledError is raised; what was read is kept.
         """
         for done, all_ in self.refreshing(cancel):
-            if progress:
-                progress(done, all_)
+            report(progress, done, all_)
 
-    def refreshing(self, cancel: Callable[[], bool] | None = None) -> Iterator[tuple[int, int]]:
+    def refreshing(self, cancel: Cancel | None = None) -> Iterator[tuple[int, int]]:
         """As `refresh`, step by step: gives (read, to be read), the newest files first. Each step is in the index already."""
         # In this order: a file that another process finds meanwhile must not look as if it were gone.
         before = {row["path"]: (row["made"], row["size"]) for row in self._store.read("SELECT path, made, size FROM pictures")}
@@ -139,8 +138,7 @@ class Gallery:
         lost = self._lost_marks(found)
         yield 0, len(new)
         for start in range(0, len(new), _AT_ONCE):
-            if cancel is not None and cancel():
-                raise CancelledError()
+            raise_if_cancelled(cancel)
             some = new[start : start + _AT_ONCE]
             rows = [_row(p, *found[p], look_inside(self.outputs / p)) for p in some]
             marks = ", ".join("?" * len(PICTURE_COLUMNS))

@@ -6,11 +6,12 @@ and is sent its result, or thrown what it raised. So one thread may own the devi
 
 import math
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
+
+from studio.common.progress import Cancel, raise_if_cancelled
 
 T = TypeVar("T")
 DeviceWork = Generator[Callable[[], Any], Any, T]
@@ -21,7 +22,7 @@ def run_device_work(
     work: DeviceWork[T],
     run: Callable[[Callable[[], Any]], Any],
     before: Callable[[], None] = lambda: None,
-    cancel: Callable[[], bool] | None = None,
+    cancel: Cancel | None = None,
 ) -> T:
     """Go through the work with `run` doing what is for the device -> what it returns.
 
@@ -30,8 +31,7 @@ def run_device_work(
     result, failed = None, None
     try:
         while True:
-            if cancel is not None and cancel():
-                raise CancelledError()
+            raise_if_cancelled(cancel)
             try:
                 piece = work.throw(failed) if failed is not None else work.send(result)
             except StopIteration as end:

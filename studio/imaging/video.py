@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from studio.common.progress import Cancel, raise_if_cancelled
 from studio.imaging.decode import UnusablePicture
 from studio.imaging.perceptual_hash import PerceptualHash, alike, perceptual_hash
 
@@ -29,7 +30,7 @@ def frames(
     every: float = 0.0,
     limit: int = 200,
     max_pixels: int = 120_000_000,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancel: Cancel | None = None,
     progress: Callable[[float, float], None] = lambda seconds, length: None,
 ) -> Iterator[Frame]:
     """Decode a video once from front to back and give at most `limit` frames, one at a time.
@@ -37,8 +38,8 @@ def frames(
     container: what `sources.kind_of` said. Only this one is tried: libav also knows play lists, which open other files.
     every: seconds between two frames; 0 = evenly over the length, at most two a second. The first frame is taken.
     A frame nearly identical to the one given before it is skipped, and the next may come sooner.
-    progress: called with (seconds so far, length or 0).
-    Raises UnusablePicture for a video without frames or with frames too large, and what PyAV raises for a damaged one.
+    progress: called with (seconds so far, length or 0).  cancel: asked before each frame.
+    Raises CancelledError, UnusablePicture for a video without frames or with frames too large, and what PyAV raises for a damaged one.
     """
     import av  # 60 MB of libraries that the rest of the studio does not need
 
@@ -53,7 +54,8 @@ def frames(
         step = every or max(_CLOSEST, length / limit)
         due, given, begin, last = 0.0, 0, None, None
         for frame in source.decode(stream):
-            if cancelled() or given >= limit:
+            raise_if_cancelled(cancel)
+            if given >= limit:
                 return
             if frame.time is None:
                 continue

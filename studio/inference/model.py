@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from studio.common.progress import Cancel, Progress
 from studio.common.text import short_repr
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
@@ -145,8 +146,8 @@ class Model:
         image: Image.Image,
         direction: str = "AtoB",
         tile: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> Image.Image:
         """A picture of any mode and size -> its translation, RGB of the same size; RGBA when it was transparent anywhere, with
         the transparency as it was. The pixels are read as they lie, without a turn by EXIF.
@@ -175,8 +176,8 @@ class Model:
         image: Image.Image,
         scale: float | None = None,
         tile: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> Image.Image:
         """A picture of any mode -> the same made larger: RGB, or RGBA when it was transparent anywhere; grey pictures stay grey
         (L, LA, or I;16 for 16 bits), and the colour profile is kept. The pixels are read as they lie, without a turn by EXIF.

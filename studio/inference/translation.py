@@ -2,13 +2,13 @@
 
 import weakref
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError
 
 import numpy as np
 import torch
 from PIL import Image
 
 from studio.common.memory import free_bytes, layer_bytes, out_of_memory, room_for_maps
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.errors import StudioError
 from studio.imaging.decode import over_ground
 from studio.imaging.pixels import to_uint8
@@ -34,8 +34,8 @@ def translate_picture(
     image: Image.Image,
     direction: str,
     tile: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Image.Image:
     """What `translation_steps` gives, when all its steps are done.
 
@@ -44,14 +44,12 @@ def translate_picture(
     """
     steps = translation_steps(network, image, direction, tile)
     while True:
-        if cancel is not None and cancel():
-            raise CancelledError()
+        raise_if_cancelled(cancel)
         try:
             done, total = next(steps)
         except StopIteration as end:
             return end.value
-        if progress is not None:
-            progress(int(1000 * done / total), 1000)
+        report(progress, int(1000 * done / total), 1000)
 
 
 def translation_steps(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from studio.common.memory import free_bytes, layer_bytes, out_of_memory
+from studio.common.progress import Cancel, Progress
 from studio.errors import StudioError
 from studio.imaging.raster import Raster
 from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
@@ -281,8 +282,8 @@ def upscale_raster(
     source: Raster,
     scale: float | None = None,
     tile: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Raster:
     """The whole result in memory, at once where that allows it."""
     job = Upscaling(network, source, scale, 1.0, tile, at_once=True)

@@ -6,7 +6,6 @@ features are for comparing with each other; published figures use Inception-V3 a
 """
 
 import functools
-from collections.abc import Callable
 from importlib import resources
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from studio.common.progress import Progress, report
 from studio.errors import StudioError
 
 # expansion, channels out, blocks, stride, kernel size of each stage (EfficientNet, Table 1)
@@ -133,13 +133,12 @@ class FeatureNet:
         return (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def features(self, images: np.ndarray, batch: int = 64, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    def features(self, images: np.ndarray, batch: int = 64, progress: Progress | None = None) -> np.ndarray:
         """uint8 (N, H, W, 3) -> (N, 1280) float32. progress: called with (done, all)."""
         out = []
         for i in range(0, len(images), batch):
             out.append(self.net.features(self.prepare(images[i : i + batch])).float().cpu().numpy())
-            if progress:
-                progress(min(i + batch, len(images)), len(images))
+            report(progress, min(i + batch, len(images)), len(images))
         return np.concatenate(out) if out else np.zeros((0, FEATURES), np.float32)
 
     @torch.inference_mode()

@@ -15,12 +15,12 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from studio.common.files import atomic_file, atomic_write, ensure_room, fsync_path
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.card import quoted
@@ -32,8 +32,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Progress = Callable[[int, int], None]
-Cancel = Callable[[], bool]
 
 _log = logging.getLogger(__name__)
 _BIN = ".bin"  # within the artist's own models, so that a rename gets there; the dot keeps it out of every list
@@ -193,12 +191,10 @@ class _Told:
     def pour(self, source: Path, out: BinaryIO) -> None:
         with open(source, "rb") as f:
             while block := f.read(_BLOCK):
-                if self.cancel is not None and self.cancel():
-                    raise CancelledError()
+                raise_if_cancelled(self.cancel)
                 out.write(block)
                 self.done += len(block)
-                if self.progress is not None:
-                    self.progress(self.done, self.all)
+                report(self.progress, self.done, self.all)
 
 
 def _files(folder: Path) -> list[tuple[str, Path, int]]:

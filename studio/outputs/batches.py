@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from PIL import Image, ImageCms, ImageOps
 
 from studio.common.files import ensure_room
+from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
@@ -126,8 +127,8 @@ def process_files(
     files: Sequence[str | Path],
     path: str | Path,
     about: str = "",
-    progress: Callable[[int, int, str], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: ItemProgress | None = None,
+    cancel: Cancel | None = None,
     open_file: Callable[[Path], S] = open_source,
     made: str = "translated",
 ) -> list[Outcome]:
@@ -145,11 +146,9 @@ def process_files(
         with contextlib.ExitStack() as stack:
             archive = None
             for i, file in enumerate(map(Path, files)):
-                if progress:
-                    progress(i, len(files), printable(file.name, 40))
+                report(progress, i, len(files), printable(file.name, 40))
                 try:
-                    if cancel is not None and cancel():
-                        raise CancelledError()
+                    raise_if_cancelled(cancel)
                     source = open_file(file)
                     picture, png = make(source)
                 except CancelledError:

@@ -8,11 +8,11 @@ import os
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.common.files import ensure_room, fsync_path
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, safe_filename
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
@@ -62,8 +62,8 @@ def export_set(
     psi: float = 1.0,
     seed: int = 0,
     same_seeds: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Path:
     """Pictures by class -> a zip with a folder a class, PNGs with their recipes inside, and a manifest. When files are to tell
     the mark of AI alone, no recipe or seed is in it.
@@ -95,14 +95,12 @@ def export_set(
     try:
         with whole_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name, _, recipe in entries():
-                if cancel is not None and cancel():
-                    raise CancelledError()
+                raise_if_cancelled(cancel)
                 data = encode_to_keep(engine.render(recipe), recipe)
                 ensure_room(path.parent, len(data))
                 archive.writestr(_entry(name), data)
                 done += 1
-                if progress:
-                    progress(done, total)
+                report(progress, done, total)
             _write_manifests(archive, entries, loaded, open_)
             licence = loaded.info.licence or "not stated"
             named, inside = _TOLD if open_ else ("the class", "")

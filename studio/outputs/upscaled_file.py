@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from studio.common.files import ensure_room
+from studio.common.progress import Cancel, Progress
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
@@ -20,8 +21,8 @@ def upscale_file(
     recipe: ImageRecipe,
     source: str | Path,
     out: str | Path,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Path:
     """Upscale a picture file into a PNG with all the bits of the source and the recipe inside, row by row, so that the result may be
     larger than memory. It appears whole or not at all.

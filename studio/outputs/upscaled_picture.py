@@ -3,7 +3,6 @@
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from studio.common.files import ensure_room
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
@@ -133,8 +133,8 @@ class UpscaledPicture:
         strength: float = 1.0,
         source: str = "",
         dpi: float = 0,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> Path:
         """Write a PNG of all the bits of the original, with its colour profile and the recipe inside, row by row.
 
@@ -154,12 +154,10 @@ class UpscaledPicture:
 
                 def write(rows: np.ndarray) -> None:
                     nonlocal done
-                    if cancel is not None and cancel():
-                        raise CancelledError()
+                    raise_if_cancelled(cancel)
                     writer.write(rows)
                     done += len(rows)
-                    if progress is not None:
-                        progress(done, self.height)
+                    report(progress, done, self.height)
 
                 run_device_work(write_rows(picture, dtype, write, _rows_at_once(picture)), lambda piece: piece())
                 writer.close()
@@ -172,8 +170,8 @@ def upscale_to_disk(
     engine: Engine,
     recipe: ImageRecipe,
     original: UpscaleSource,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> UpscaledPicture:
     """Make a picture larger by a recipe, whose strength is left to `UpscaledPicture.save`; row by row, onto the disk.
 

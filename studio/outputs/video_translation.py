@@ -3,7 +3,6 @@
 import contextlib
 import errno
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import av
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.datasets.sources import kind_of
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
@@ -75,8 +75,8 @@ def convert_video(
     target: str | Path,
     make: Callable[[Image.Image], Image.Image],
     smoothing: str = "none",
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
     told: ImageRecipe | DigitalSourceType = DigitalSourceType.COMPOSITE,
 ) -> Path:
     """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
@@ -97,12 +97,10 @@ def convert_video(
         with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader, told)) as writer:
             expected = _expected(reader, writer.video)
             for frame in writer.frames():
-                if cancel is not None and cancel():
-                    raise CancelledError()
+                raise_if_cancelled(cancel)
                 picture = _picture(frame, writer.video)
                 writer.put(frame, smooth(picture, make(picture).convert("RGB")))
-                if progress:
-                    progress(writer.count, max(expected, writer.count) if expected else 0)
+                report(progress, writer.count, max(expected, writer.count) if expected else 0)
             writer.finish()
             sign_in_place(part, "mp4", told, source)
     except OSError as e:

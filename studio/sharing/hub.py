@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.errors import StudioError
 from studio.models.folder import FILES, ModelInfo
 from studio.sharing.hub_card import hub_card
@@ -24,8 +25,6 @@ from studio.sharing.hub_card import hub_card
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-Progress = Callable[[int, int], None]  # bytes that are there, all bytes
-Cancel = Callable[[], bool]
 
 # What a model folder holds, of which the Hub gets no more and no less.
 MODEL_FILES = tuple(name for name in FILES if name != "README.md")
@@ -215,8 +214,7 @@ def upload(
     here = threading.get_ident()
 
     def told() -> None:
-        if cancel is not None and cancel():
-            raise CancelledError()
+        raise_if_cancelled(cancel)
         # Small files go several at a time; progress is told by one thread alone.
         if progress is not None and threading.get_ident() == here:
             progress(min(sum(r.sent for r in readers), all_bytes), all_bytes)
@@ -240,8 +238,7 @@ def upload(
         told()
         operations = [*additions, *(CommitOperationDelete(name) for name in gone)]
         api.create_commit(repo_id, operations, commit_message=message, repo_type=kind)
-    if progress is not None:
-        progress(all_bytes, all_bytes)
+    report(progress, all_bytes, all_bytes)
 
 
 class _Told(io.BufferedReader):

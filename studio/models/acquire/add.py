@@ -3,13 +3,13 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from studio.common.download import Cancel, Progress, alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
+from studio.common.download import alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
+from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.acquire.catalogue import CATALOGUE, CatalogueModel
@@ -54,7 +54,7 @@ def add(
     revision: str | None = None,
     token: str | None = None,
     sha256: str | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelInfo:
     """Take a model of others into the library's first folder. Nothing of it is run, and it appears whole or not at all.
@@ -102,7 +102,7 @@ def _repo_of_page(url: str) -> tuple[str, str | None] | None:
 
 
 def _add_url(
-    url: str, library: Library, name: str | None, sha256: str | None, progress: Progress | None, cancel: Cancel | None
+    url: str, library: Library, name: str | None, sha256: str | None, progress: StageProgress | None, cancel: Cancel | None
 ) -> ModelInfo:
     if (urlsplit(url).hostname or "").lower() in _HUBS:
         url = url.replace("/blob/", "/resolve/", 1)  # the page of a file -> the file
@@ -140,7 +140,7 @@ def _add_repo(
     revision: str | None,
     token: str | None,
     sha256: str | None,
-    progress: Progress | None,
+    progress: StageProgress | None,
     cancel: Cancel | None,
 ) -> ModelInfo:
     known = _known(repo)
@@ -158,7 +158,13 @@ def _add_repo(
 
 
 def _add_file(
-    path: Path, library: Library, name: str | None, sha256: str | None, origin: _Origin, progress: Progress | None, cancel: Cancel | None
+    path: Path,
+    library: Library,
+    name: str | None,
+    sha256: str | None,
+    origin: _Origin,
+    progress: StageProgress | None,
+    cancel: Cancel | None,
 ) -> ModelInfo:
     try:
         if not path.exists():
@@ -177,23 +183,17 @@ def _add_file(
             f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.",
             "Choose the checkpoint itself.",
         )
-    _stop_if(cancel)
-    if progress:
-        progress("Reading", 0, None)
+    raise_if_cancelled(cancel)
+    report(progress, "Reading", 0, None)
     # Two that are added at once must not take the same free name.
     with alone(downloads() / "library.lock", cancel):
         if is_folder:
             return take_folder(path, library, name or safe_name(path.name), origin.facts)
         if is_zip:
             with unpacked(path, downloads()) as (folder, found):
-                _stop_if(cancel)
+                raise_if_cancelled(cancel)
                 return take_folder(folder, library, name or found, origin.facts)
         return import_into(library, path, name, licence=origin.licence, notes=origin.notes, extra=origin.facts)
-
-
-def _stop_if(cancel: Cancel | None) -> None:
-    if cancel is not None and cancel():
-        raise CancelledError()
 
 
 def _is_plain_zip(path: Path) -> bool:
@@ -203,16 +203,15 @@ def _is_plain_zip(path: Path) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not torch_weights.looks_like_weights(head)
 
 
-def _hold_against(path: Path, sha256: str, progress: Progress | None, cancel: Cancel | None) -> None:
+def _hold_against(path: Path, sha256: str, progress: StageProgress | None, cancel: Cancel | None) -> None:
     """Raises StudioError when a file has another checksum."""
     digest, done, total = hashlib.sha256(), 0, path.stat().st_size
     with open(path, "rb") as f:
         while block := f.read(4 << 20):
-            _stop_if(cancel)
+            raise_if_cancelled(cancel)
             digest.update(block)
             done += len(block)
-            if progress:
-                progress("Checking", done, total)
+            report(progress, "Checking", done, total)
     if digest.hexdigest() != sha256:
         raise StudioError(
             f"{printable(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., where {sha256[:12]}... is due.",

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from studio.common.download import MAX_BYTES, Cancel, Progress, alone, downloads
+from studio.common.download import MAX_BYTES, alone, downloads
 from studio.common.files import ensure_room
+from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.folder import FILES
@@ -50,7 +50,7 @@ def fetched_repo(
     *,
     revision: str | None = None,
     token: str | bool | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[FetchedRepo]:
     """Download what the studio can use of a repository of models; it is deleted when the context ends, but for what a broken or
@@ -73,7 +73,7 @@ def fetched_repo(
 
 
 def _fetch(
-    repo: str, place: Path, revision: str | None, token: str | bool | None, progress: Progress | None, cancel: Cancel | None
+    repo: str, place: Path, revision: str | None, token: str | bool | None, progress: StageProgress | None, cancel: Cancel | None
 ) -> FetchedRepo:
     from huggingface_hub import HfApi
 
@@ -158,7 +158,14 @@ class _Transfer:
     """Files of one state of a repository on their way into a folder."""
 
     def __init__(
-        self, api: Any, repo: str, commit: str, folder: Path, token: str | bool | None, progress: Progress | None, cancel: Cancel | None
+        self,
+        api: Any,
+        repo: str,
+        commit: str,
+        folder: Path,
+        token: str | bool | None,
+        progress: StageProgress | None,
+        cancel: Cancel | None,
     ):
         self.api, self.repo, self.commit, self.folder, self.token = api, repo, commit, folder, token
         self.progress, self.cancel = progress, cancel
@@ -179,7 +186,7 @@ def _too_large(repo: str) -> StudioError:
     return StudioError(f"{repo} is larger than {MAX_BYTES >> 30} GB.", "No model of the known kinds is.")
 
 
-def _bar(repo: str, total: int, progress: Progress | None, cancel: Cancel | None) -> type:
+def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel | None) -> type:
     """What huggingface_hub takes for its progress bar: it hears of every piece, so it is where a download can be stopped."""
     from tqdm import tqdm
 
@@ -192,13 +199,11 @@ def _bar(repo: str, total: int, progress: Progress | None, cancel: Cancel | None
             state["done"] += int(kwargs.get("initial") or 0)
 
         def update(self, n=1):
-            if cancel is not None and cancel():
-                raise CancelledError()
+            raise_if_cancelled(cancel)
             state["done"] += int(n or 0)
             if state["done"] > MAX_BYTES:  # whatever it said of its size
                 raise _too_large(repo)
-            if progress:
-                progress("Downloading", state["done"], max(total, state["done"]) or None)
+            report(progress, "Downloading", state["done"], max(total, state["done"]) or None)
 
     return Bar
 

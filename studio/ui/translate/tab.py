@@ -10,6 +10,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
+from studio.common.progress import Cancel
 from studio.common.text import safe_filename
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MAX_REPEATS, ImageRecipe
@@ -370,7 +371,7 @@ class TranslateTab(ImageTab):
         session: Session,
         visit: TranslateVisit,
         recipe: ImageRecipe,
-        cancel: Callable[[], bool] | None = None,
+        cancel: Cancel | None = None,
         progress: WorkProgress | None = None,
     ) -> Image.Image:
         """What the network makes of the open picture, without strength and colour; what was made before is kept for the visit."""

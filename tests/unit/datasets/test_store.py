@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 import zipfile
+from concurrent.futures import CancelledError
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 import studio.datasets.ingest as intake
 from studio.cli.main import main
 from studio.datasets.image_set import ImageSet
-from studio.datasets.ingest import OWNED, Cancelled, ingest
+from studio.datasets.ingest import OWNED, ingest
 from studio.datasets.rights import Consent
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSetStore
@@ -182,8 +183,8 @@ def test_several_folders_are_classes_unless_told_otherwise(store, photos, tmp_pa
 @pytest.mark.parametrize("after", [0, 3, 9])
 def test_cancelling_leaves_nothing_behind(photos, store, after):
     done = []
-    with pytest.raises(Cancelled):
-        store.ingest([photos], owned=True, progress=lambda d, t, n: done.append(d), cancelled=lambda: len(done) >= after)
+    with pytest.raises(CancelledError):
+        store.ingest([photos], owned=True, progress=lambda d, t, n: done.append(d), cancel=lambda: len(done) >= after)
     assert len(done) <= after + 4
     assert hidden(store) == []
     assert store.list() == []
@@ -194,9 +195,9 @@ def test_cancelling_does_not_wait_for_the_rest(store, tmp_path, monkeypatch):
         scene(i).save(tmp_path / f"{i}.png")
     made, done, real = [], [], intake._Intake._convert
     monkeypatch.setattr(intake._Intake, "_convert", lambda self, data: made.append(1) or real(self, data))
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         store.ingest(
-            sorted(tmp_path.glob("*.png")), owned=True, workers=1, progress=lambda d, t, n: done.append(d), cancelled=lambda: bool(done)
+            sorted(tmp_path.glob("*.png")), owned=True, workers=1, progress=lambda d, t, n: done.append(d), cancel=lambda: bool(done)
         )
     assert len(done) == 1
     assert len(made) <= 4
@@ -353,8 +354,8 @@ def test_a_video_in_a_zip_and_damaged_ones(store, tmp_path):
 def test_cancelling_in_the_middle_of_a_video(store, tmp_path):
     clip = film(tmp_path / "clip.mp4", COLOURS)
     seen = []
-    with pytest.raises(Cancelled):
-        store.ingest([clip], owned=True, progress=lambda d, t, n: seen.append(n), cancelled=lambda: len(seen) > 12)
+    with pytest.raises(CancelledError):
+        store.ingest([clip], owned=True, progress=lambda d, t, n: seen.append(n), cancel=lambda: len(seen) > 12)
     assert 12 < len(seen) < 18
     assert hidden(store) == []
 
