@@ -10,7 +10,7 @@ _ORDERS = {
     "pause": "Save and free the accelerator.",
     "resume": "Go on from the last state, exactly.",
     "stop": "End now, with a last moment.",
-    "cancel": "Give it up; its moments are kept.",
+    "cancel": "Cancel it; its snapshots are kept.",
 }
 
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
         job = requests.submit(store, settings.runs, plan, plan.card.title or args.plan.stem)
         print(f"{job.id}  queued. An open studio starts it, or 'studio jobs run'.")
     elif args.order == "logs":
-        print(requests.log_of(store.get(args.job)), end="")
+        print(requests.read_log(store.get(args.job)), end="")
     elif args.order == "run":
         _run()
     else:
@@ -66,10 +66,10 @@ def _list(store) -> None:
 
 
 def _run() -> None:
-    from studio.jobs.launchers.here import make_launcher
+    from studio.jobs.launchers.choose import choose_launcher
     from studio.jobs.supervisor import Supervisor
 
-    launcher = make_launcher()
+    launcher = choose_launcher()
     with Supervisor(launcher=launcher, slots=launcher.slots) as supervisor:
         if not supervisor.owner:
             raise StudioError(supervisor.sentence, "It works through the queue already.")

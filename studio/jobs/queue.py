@@ -1,4 +1,4 @@
-"""The queue: one row a training in SQLite, and which state may follow which."""
+"""Queue of trainings in SQLite: one row a training, and which state may follow which."""
 
 import contextlib
 import datetime
@@ -12,7 +12,7 @@ from studio.errors import StudioError
 
 _SCHEMA = 1
 ENDED = ("done", "failed", "cancelled")
-# 'stopping' is a running job that was asked for something; what, is its `wish`.
+# 'stopping' is a running job that was asked for something; its `request` says what.
 _MAY_FOLLOW = {
     "queued": ("running", "stopping", "paused", "cancelled", "failed"),
     "running": ("stopping", "queued", "paused", "done", "failed", "cancelled"),
@@ -26,37 +26,41 @@ _MAY_FOLLOW = {
 
 @dataclass(frozen=True)
 class Job:
-    """A training in the queue.
-
-    state: queued, running, stopping, paused, done, failed or cancelled.  wish: what a stopping job was asked for:
-    'pause', 'finish' or 'cancel'; it stays when the worker died before it could do so.  run_dir: the folder of the run.
-    created, started, ended: ISO 8601, UTC, '' = not yet.  restarts: how often its worker died by itself since a person
-    last started it.  handle: the launcher's name of its worker, '' = none.  slot: number of the accelerator, -1 = none.
-    message: a sentence for people.
-    """
+    """A training in the queue."""
 
     id: str
     title: str
     state: str
+    """queued, running, stopping, paused, done, failed or cancelled."""
     plan_toml: str
     run_dir: str
+    """Folder of the run."""
     created: str
+    """ISO 8601, UTC, like the next two."""
     started: str = ""
+    """Empty = not yet."""
     ended: str = ""
+    """Empty = not yet."""
     restarts: int = 0
+    """How often its worker died by itself since a person last started it."""
     handle: str = ""
+    """The launcher's name of its worker, empty = none."""
     slot: int = -1
-    wish: str = ""
+    """Number of the accelerator, -1 = none."""
+    request: str = ""
+    """What a stopping job was asked for: 'pause', 'finish' or 'cancel'. It stays when the worker died before it could obey."""
     message: str = ""
+    """A sentence for people."""
 
 
-_COLUMNS = [f.name for f in fields(Job)]
+# Attribute of a Job -> column. The names of columns never change, so that every studio opens the queues of earlier ones.
+_COLUMNS = {f.name: f.name for f in fields(Job)} | {"request": "wish"}
 
 
 class JobStore:
-    """The rows in the file `path`. Several processes and threads may use it at the same time.
+    """Rows of the queue in the file `path`. Several processes and threads may use it at the same time.
 
-    now: the time, for the rows.
+    now: the current time, which goes into the rows.
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc)):
@@ -66,14 +70,14 @@ class JobStore:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > _SCHEMA:
                 raise StudioError(f"The queue {self.path} was written by a newer studio.", "Open it with that one.")
-            kinds = {f.name: "INTEGER" if f.type is int else "TEXT" for f in fields(Job)}
-            columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in kinds.items() if name != "id")
+            types = {_COLUMNS[f.name]: "INTEGER" if f.type is int else "TEXT" for f in fields(Job)}
+            columns = ", ".join(f"{name} {type_} NOT NULL" for name, type_ in types.items() if name != "id")
             db.execute(f"CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, {columns})")
             db.execute(f"PRAGMA user_version = {_SCHEMA}")
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other writer can come between."""
+        """Open the database in a transaction that locks out other writers."""
         try:
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         except sqlite3.Error as e:
@@ -95,36 +99,37 @@ class JobStore:
             db.close()
 
     def new_id(self) -> str:
-        """A name for a job: the time, so that names sort by age, and chance."""
+        """A new job id: the time, so that ids sort by age, and random digits."""
         return f"{self._now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
     def add(self, title: str, plan_toml: str, run_dir: Path, id: str) -> Job:
-        """A new row, queued."""
+        """Add a row in the state 'queued'."""
         job = Job(id, title, "queued", plan_toml, str(run_dir), self._now().isoformat(timespec="microseconds"))
         with self._open() as db:
-            marks = ", ".join("?" * len(_COLUMNS))
-            db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", [getattr(job, c) for c in _COLUMNS])
+            placeholders = ", ".join("?" * len(_COLUMNS))
+            values = [getattr(job, name) for name in _COLUMNS]
+            db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS.values())}) VALUES ({placeholders})", values)
         return job
 
     def list(self) -> "list[Job]":
-        """All jobs, the newest first."""
+        """All jobs, newest first."""
         with self._open() as db:
             rows = db.execute("SELECT * FROM jobs ORDER BY created DESC").fetchall()
-        return [Job(**{c: row[c] for c in _COLUMNS}) for row in rows]
+        return [_job(row) for row in rows]
 
     def get(self, id: str) -> Job:
-        """The job called `id`, or whose id begins or ends with it. Raises StudioError when there is none, or several."""
+        """The job whose id is, starts with or ends with `id`. Raises StudioError when there is none, or several."""
         found = [j for j in self.list() if j.id == id] or [j for j in self.list() if id and (j.id.startswith(id) or j.id.endswith(id))]
         if len(found) == 1:
             return found[0]
         if found:
-            raise StudioError(f"'{id}' may be any of {len(found)} trainings.", "Give more letters of the id.")
-        raise StudioError(f"There is no training '{id}'.", "'studio jobs list' names those that are here.")
+            raise StudioError(f"'{id}' matches {len(found)} trainings.", "Give more letters of the id.")
+        raise StudioError(f"There is no training '{id}'.", "'studio jobs list' lists those that exist.")
 
     def change(self, id: str, state: str | None = None, only_from: tuple[str, ...] | None = None, **values) -> Job:
-        """Set the state, and other columns. Raises StudioError when the job's present state does not allow it.
+        """Set the state, and other attributes of Job. Raises StudioError when the job's current state does not allow it.
 
-        only_from: the states in which the change is wanted.
+        only_from: states outside of which nothing is changed.
         """
         with self._open() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", [id]).fetchone()
@@ -139,15 +144,19 @@ class JobStore:
                 time = self._now().isoformat(timespec="seconds")
                 values |= {"started": time, "ended": ""} if state == "running" else {"ended": time} if state in ENDED else {}
             if values:
-                names = ", ".join(f"{name} = ?" for name in values)
+                names = ", ".join(f"{_COLUMNS[name]} = ?" for name in values)
                 db.execute(f"UPDATE jobs SET {names} WHERE id = ?", [*values.values(), id])
             row = db.execute("SELECT * FROM jobs WHERE id = ?", [id]).fetchone()
-        return Job(**{c: row[c] for c in _COLUMNS})
+        return _job(row)
 
     def remove(self, id: str) -> None:
-        """Take the row of an ended job out; its run folder stays. Raises StudioError while it is alive."""
+        """Delete the row of an ended job; its run folder stays. Raises StudioError for a job that has not ended."""
         job = self.get(id)
         if job.state not in ENDED:
-            raise StudioError(f"The training '{job.title}' is {job.state}.", "Give it up first.")
+            raise StudioError(f"The training '{job.title}' is {job.state}.", "Cancel it first.")
         with self._open() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", [job.id])
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(**{name: row[column] for name, column in _COLUMNS.items()})

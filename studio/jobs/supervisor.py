@@ -1,4 +1,4 @@
-"""Who looks after the queue: starts workers, sees how they end, starts again what died."""
+"""Supervisor of the queue: starts workers, records how they end, and restarts those that died."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ import filelock
 
 from studio.errors import StudioError
 from studio.jobs import requests
-from studio.jobs.launchers import Launcher
+from studio.jobs.launchers.base import Launcher
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.queue import ENDED, Job, JobStore
 from studio.jobs.worker import OUTCOME
@@ -24,14 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """The queue of one home. Of several apps on the same home one is the owner; the others can look.
+    """Queue of one home folder. Of several apps on the same home one owns the queue; the others can only watch.
 
-    home: default the studio's.  launcher: default this machine's processes.  slots: workers at the same time, one an
-    accelerator.  every: seconds between two looks at the workers.  Close it, or use it in a `with`; workers go on
-    after that.
+    home: default the studio's.  launcher: default processes of this machine.  slots: number of workers at the same time, one an
+    accelerator.  every: seconds between two checks of the workers.  Close it, or use it in a `with`; workers keep running after
+    that.
     """
 
-    sentence = "Another studio is open on the same folder and looks after the trainings; here you can only watch."
+    sentence = "Another studio is open on the same folder and manages the trainings; here you can only watch."
 
     def __init__(self, home: Path | None = None, launcher: Launcher | None = None, slots: int = 1, every: float = 0.5):
         home = Path(home) if home is not None else get_settings().home
@@ -40,21 +40,21 @@ class Supervisor:
         self._lock = filelock.FileLock(home / ".jobs.lock", thread_local=False)
         self._changed = threading.Condition()
         self._closing = False
-        self._own()
-        self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
+        self._try_to_own()
+        self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self._thread.start()
 
     @property
     def owner(self) -> bool:
-        """Whether this one looks after the queue."""
+        """Whether this one manages the queue."""
         return self._lock.is_locked
 
-    def _own(self) -> None:
+    def _try_to_own(self) -> None:
         with contextlib.suppress(filelock.Timeout):
             self._lock.acquire(timeout=0)
 
     def close(self) -> None:
-        """Stop looking after the queue. Running trainings go on."""
+        """Stop managing the queue. Running trainings keep running."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -67,46 +67,46 @@ class Supervisor:
     def __exit__(self, *exc) -> None:
         self.close()
 
-    # -- what people ask -----------------------------------------------------------------------------------------
+    # -- requests -----------------------------------------------------------------------------------------------
 
     def submit(self, plan: Plan, title: str) -> Job:
-        """Put a plan into the queue. All orders raise StudioError when another studio is the owner."""
-        return self._order(lambda: requests.submit(self.store, self.runs, plan, title))
+        """Add a plan to the queue. All requests raise StudioError when another studio owns it."""
+        return self._request(lambda: requests.submit(self.store, self.runs, plan, title))
 
     def pause(self, id: str) -> Job:
-        """Save and free the accelerator."""
-        return self._order(lambda: requests.pause(self.store, id))
+        """Save the state and free the accelerator."""
+        return self._request(lambda: requests.pause(self.store, id))
 
     def resume(self, id: str) -> Job:
-        """Go on from the last state, exactly."""
-        return self._order(lambda: requests.resume(self.store, id))
+        """Continue from the last state, exactly."""
+        return self._request(lambda: requests.resume(self.store, id))
 
     def finish(self, id: str) -> Job:
-        """End now, with a last moment."""
-        return self._order(lambda: requests.finish(self.store, id))
+        """End now, with a last snapshot."""
+        return self._request(lambda: requests.finish(self.store, id))
 
     def cancel(self, id: str) -> Job:
-        """Give it up; its moments are kept."""
-        return self._order(lambda: requests.cancel(self.store, id))
+        """Cancel it; its snapshots are kept."""
+        return self._request(lambda: requests.cancel(self.store, id))
 
     def delete(self, id: str) -> None:
-        """Take an ended training off the list. Its run folder stays."""
-        self._order(lambda: self.store.remove(id))
+        """Remove an ended training from the list. Its run folder stays."""
+        self._request(lambda: self.store.remove(id))
 
     def jobs(self) -> list[Job]:
-        """All, the newest first."""
+        """All jobs, newest first."""
         return self.store.list()
 
     def job(self, id: str) -> Job:
-        """One. Raises StudioError when there is none."""
+        """The job called `id`. Raises StudioError when there is none."""
         return self.store.get(id)
 
     def logs(self, id: str) -> str:
-        """The end of what its workers printed."""
-        return requests.log_of(self.job(id))
+        """The end of the log of its workers."""
+        return requests.read_log(self.job(id))
 
     def events(self, id: str, offset: int = 0) -> tuple[list[dict], int]:
-        """Its events from byte `offset` on, and where to go on."""
+        """Its events from byte `offset` on, and the offset to continue from."""
         return read_events(Path(self.job(id).run_dir) / "events.jsonl", offset)
 
     def wait(self, id: str, states: tuple[str, ...], timeout: float) -> Job:
@@ -114,38 +114,38 @@ class Supervisor:
         return self.wait_for(lambda: self.job(id).state in states, timeout) and self.job(id)
 
     def wait_for(self, ready: Callable[[], bool], timeout: float) -> bool:
-        """Wait until `ready()`, asked after each look at the workers."""
+        """Wait until `ready()` is true; it is called after each check of the workers. Raises TimeoutError after `timeout` seconds."""
         with self._changed:
             if not self._changed.wait_for(ready, timeout):
-                raise TimeoutError("the queue did not come that far")
+                raise TimeoutError("the queue did not get that far")
         return True
 
-    def _order(self, give: Callable):
+    def _request(self, make: Callable):
         if not self.owner:
             raise StudioError(self.sentence, "Use that one, or close it first.")
-        result = give()
+        result = make()
         with self._changed:
             self._changed.notify_all()
         return result
 
-    # -- looking after it ----------------------------------------------------------------------------------------
+    # -- supervision ----------------------------------------------------------------------------------------
 
-    def _look_after(self) -> None:
+    def _supervise(self) -> None:
         while True:
             try:
                 if not self.owner:
-                    self._own()  # the other one may have closed
+                    self._try_to_own()  # the owner may have closed
                 if self.owner:
-                    self._look()
+                    self._check_workers()
             except Exception:
-                _log.exception("looking after the queue failed; it is tried again")
+                _log.exception("supervising the queue failed; trying again")
             with self._changed:
                 self._changed.notify_all()
                 if self._closing:
                     return
                 self._changed.wait(self._every)
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         jobs = self.store.list()
         busy = set()
         for job in jobs:
@@ -157,13 +157,13 @@ class Supervisor:
         free = [s for s in range(self.slots) if s not in busy]
         waiting = [j for j in reversed(self.store.list()) if j.state == "queued"]
         for job, slot in zip(waiting, free, strict=False):
-            self._begin(job, slot)
+            self._start(job, slot)
 
-    def _begin(self, job: Job, slot: int) -> None:
+    def _start(self, job: Job, slot: int) -> None:
         (Path(job.run_dir) / OUTCOME).unlink(missing_ok=True)
-        requests.put_wish(job)
-        # Said before it is done: an owner that dies in between finds a running job without a worker and starts another.
-        self.store.change(job.id, "stopping" if job.wish else "running", only_from=("queued",), slot=slot, handle="")
+        requests.write_control(job)
+        # Recorded before the worker is started: an owner that dies in between leaves a running job without a worker, which is then restarted.
+        self.store.change(job.id, "stopping" if job.request else "running", only_from=("queued",), slot=slot, handle="")
         try:
             handle = self.launcher.submit(job, slot)
         except (OSError, StudioError) as e:
@@ -173,46 +173,46 @@ class Supervisor:
 
     def _ended(self, job: Job) -> None:
         outcome = _read_outcome(Path(job.run_dir))
-        kind, said = outcome.get("outcome", ""), outcome.get("message", "")
+        how, message = outcome.get("outcome", ""), outcome.get("message", "")
         no_worker = dict(handle="", slot=-1)
-        nobody = dict(no_worker, wish="")
-        if kind == "done":
-            self.store.change(job.id, "done", message="", **nobody)
-        elif kind == "paused":
-            self.store.change(job.id, "paused", message="Paused: everything is saved.", **nobody)
-        elif kind == "cancelled":
-            self.store.change(job.id, "cancelled", message="Given up. Its moments are kept.", **nobody)
-        elif kind == "room":
-            self.store.change(job.id, "paused", message=said, **nobody)
-        elif kind == "memory":
-            plan = requests.smaller_batches(job)
+        idle = dict(no_worker, request="")
+        if how == "done":
+            self.store.change(job.id, "done", message="", **idle)
+        elif how == "paused":
+            self.store.change(job.id, "paused", message="Paused: everything is saved.", **idle)
+        elif how == "cancelled":
+            self.store.change(job.id, "cancelled", message="Cancelled. Its snapshots are kept.", **idle)
+        elif how == "room":
+            self.store.change(job.id, "paused", message=message, **idle)
+        elif how == "memory":
+            plan = requests.halve_micro_batch(job)
             if plan is None:
-                text = "There is too little memory even for one picture at a time. Choose a smaller size, or a smaller network."
-                self.store.change(job.id, "failed", message=text, **nobody)
+                text = "There is too little memory even for one picture at a time. Choose a smaller resolution or a smaller network."
+                self.store.change(job.id, "failed", message=text, **idle)
             else:
-                at_once = Plan.from_toml(plan).optimizer.micro_batch
-                text = f"Memory ran out: it goes on with {at_once} pictures at once (micro-batch); the batch stays as it was."
+                micro_batch = Plan.from_toml(plan).optimizer.micro_batch
+                text = f"Memory ran out: it continues with {micro_batch} pictures at once (micro-batch); the batch stays the same."
                 self.store.change(job.id, "queued", message=text, **no_worker)
-        elif kind == "failed":
-            self.store.change(job.id, "failed", message=said, **nobody)
-        elif job.state == "stopping" and job.wish in ("pause", "cancel"):
-            state = "paused" if job.wish == "pause" else "cancelled"
-            self.store.change(job.id, state, message="It ended before it could save; it goes on from its last state.", **nobody)
+        elif how == "failed":
+            self.store.change(job.id, "failed", message=message, **idle)
+        elif job.state == "stopping" and job.request in ("pause", "cancel"):
+            state = "paused" if job.request == "pause" else "cancelled"
+            self.store.change(job.id, state, message="It ended before it could save; it can continue from its last state.", **idle)
         elif not job.handle or self.launcher.lost(job):
             self.store.change(
-                job.id, "queued", message="The machine or the studio was stopped; it goes on from its last state.", **no_worker
+                job.id, "queued", message="The machine or the studio was stopped; it continues from its last state.", **no_worker
             )
         elif job.restarts < MOST_RESTARTS:
-            text = f"Its worker died; it goes on from its last state (try {job.restarts + 2} of {MOST_RESTARTS + 1})."
+            text = f"Its worker died; it continues from its last state (try {job.restarts + 2} of {MOST_RESTARTS + 1})."
             self.store.change(job.id, "queued", message=text, restarts=job.restarts + 1, **no_worker)
         else:
-            last = [line for line in requests.log_of(job, 4096).splitlines() if line.strip()][-1:]
+            last = [line for line in requests.read_log(job, 4096).splitlines() if line.strip()][-1:]
             text = f"Its worker died {MOST_RESTARTS + 1} times." + (f" The log ends with: {last[0][:300]}" if last else "")
-            self.store.change(job.id, "failed", message=text, **nobody)
+            self.store.change(job.id, "failed", message=text, **idle)
 
 
 def ended(job: Job) -> bool:
-    """Whether nothing more will happen to it by itself."""
+    """Whether nothing more will happen to the job by itself."""
     return job.state in ENDED
 
 

@@ -1,36 +1,36 @@
-"""Politeness on one device: while somebody drags a slider, training waits between two steps."""
+"""Throttle of a training that shares a device with the app: it pauses between steps while somebody drags a slider."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-FRESH = 0.7  # seconds for which a mark counts
-LONGEST = 5.0  # seconds that one step waits at the most, so that training goes on beside an endless walk
-_OFTEN = 0.2  # seconds between two marks
+FRESH = 0.7  # seconds for which activity counts
+LONGEST = 5.0  # seconds that one step waits at most, so that training advances beside an endless animation
+_INTERVAL = 0.2  # seconds between two touches of the file
 
 
 class Throttle:
-    """A mark in the studio's home that the app sets and workers look at.
+    """A file in the studio's home whose modification time says when a picture was last wanted: the app touches it, workers read it.
 
-    clock: seconds since the epoch, comparable with times of files.  sleep: waits so many seconds.
+    clock: seconds since the epoch, comparable with file times.  sleep: waits that many seconds.
     """
 
     def __init__(self, home: Path, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep):
         self.path, self._clock, self._sleep = Path(home) / ".dragging", clock, sleep
-        self._marked = 0.0
+        self._touched = 0.0
 
-    def mark(self) -> None:
-        """Somebody wants a picture now. Cheap enough to call for each one."""
+    def activity(self) -> None:
+        """Note that a picture is wanted now. Cheap enough to call for every picture."""
         now = self._clock()
-        if now - self._marked >= _OFTEN:
-            self._marked = now
+        if now - self._touched >= _INTERVAL:
+            self._touched = now
             try:
                 self.path.touch()
             except OSError:
-                pass  # politeness is no reason to fail
+                pass  # a picture must not fail because training cannot be slowed down
 
     def wait(self) -> float:
-        """Wait while the mark is fresh, `LONGEST` at the most. Returns the seconds waited."""
+        """Wait while activity is fresh, at most `LONGEST` seconds. Returns the seconds waited."""
         began = self._clock()
         while self._fresh() and self._clock() - began < LONGEST:
             self._sleep(0.05)

@@ -1,8 +1,8 @@
-"""The worker: one training in a process of its own, `python -m studio.jobs.worker RUN_DIR`.
+"""Worker: one training in a process of its own, `python -m studio.jobs.worker RUN_DIR`.
 
-It follows RUN_DIR/job.toml, does what RUN_DIR/control asks, and leaves RUN_DIR/outcome.json when it ends by itself. It
-needs no app: when that closes, the training goes on. A launcher may start it several times for one training, a process
-a graphics card (environment RANK and WORLD_SIZE); then they live and end together.
+It trains by RUN_DIR/job.toml, obeys requests in RUN_DIR/control, and writes RUN_DIR/outcome.json when it ends by itself. It
+needs no app: training continues when the app closes. A launcher may start it several times for one training, one process a
+graphics card (environment RANK and WORLD_SIZE); they start and end together.
 """
 
 import json
@@ -18,19 +18,19 @@ OUTCOME = "outcome.json"
 
 
 def main(argv: list[str]) -> int:
-    """argv: the run folder. Returns 0 when the training ended or was asked to end, 1 when it could not go on."""
+    """Train. argv: the run folder. Returns 0 when the training ended or was asked to end, 1 when it could not continue."""
     run_dir = Path(argv[0])
     first, several = os.environ.get("RANK", "0") == "0", os.environ.get("WORLD_SIZE", "1") != "1"
     if several:
         threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    asked = []
+    signals: list[str] = []
     for name in ("SIGTERM", "SIGINT"):
-        signal.signal(getattr(signal, name), lambda *_: asked.append("pause"))
+        signal.signal(getattr(signal, name), lambda *_: signals.append("pause"))
     if hasattr(os, "nice"):
-        os.nice(5)  # the page comes first on a shared processor
+        os.nice(5)  # the app comes first on a shared processor
 
-    # Late, so that a wish during the seconds of importing is heard.
+    # Imported late, so that a signal during the seconds this takes is handled.
     import torch
 
     from studio.errors import NoRoom, StudioError
@@ -40,38 +40,39 @@ def main(argv: list[str]) -> int:
     from studio.training.plan import Plan
     from studio.training.trainer import train
 
-    courtesy = Throttle(get_settings().home)
+    throttle = Throttle(get_settings().home)
     control = run_dir / CONTROL
 
-    def wish() -> str:
-        courtesy.wait()
-        if asked:
-            return asked[0]
+    def requested() -> str:
+        throttle.wait()
+        if signals:
+            return signals[0]
         try:
             return control.read_text()
         except OSError:
             return ""
 
-    told: dict = {}
+    result: dict[str, str] = {}
 
     def show(event: dict) -> None:
         if event["type"] in ("start", "sample", "snapshot", "done"):
             print(json.dumps(event), flush=True)
 
     def end(outcome: str, message: str = "") -> None:
-        told.update(outcome=outcome, message=message)
+        result.update(outcome=outcome, message=message)
 
     def stop() -> str:
-        answer = wish()
-        if answer:
-            told["wish"] = answer
-        return answer
+        request = requested()
+        if request:
+            result["wish"] = request
+        return request
 
     try:
-        device = "cpu" if several and not torch.cuda.is_available() else None  # processes find each other only when told
+        device = (
+            "cpu" if several and not torch.cuda.is_available() else None
+        )  # accelerate lets processes on CPUs find each other only when asked for the CPU
         train(Plan.load(run_dir / JOB_PLAN), run_dir, on_event=show, should_stop=stop, clock=time.monotonic, device=device)
-        asked_for = told.get("wish", "")
-        end({"": "done", "finish": "done", "pause": "paused", "cancel": "cancelled"}.get(asked_for, "paused"))
+        end({"": "done", "finish": "done", "pause": "paused", "cancel": "cancelled"}.get(result.get("wish", ""), "paused"))
     except (torch.OutOfMemoryError, MemoryError) as e:
         logging.warning("out of memory: %s", e)
         end("memory")
@@ -82,28 +83,28 @@ def main(argv: list[str]) -> int:
         end("failed", str(e))
     except Exception as e:
         logging.exception("the training failed")
-        # That another process is gone is no failure of this one: without an outcome, it counts as a worker that died.
+        # Losing another process is no failure of this one: without an outcome it counts as a worker that died.
         gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
-        text = f"Something went wrong that should not: {type(e).__name__}. The log of the training has the details."
+        text = f"Something unexpected went wrong: {type(e).__name__}. The log of the training has the details."
         end("gone" if gone else "failed", text)
     from studio.common.files import atomic_write
 
-    well = told["outcome"] in ("done", "paused", "cancelled")
+    well = result["outcome"] in ("done", "paused", "cancelled")
     try:
-        # Of several processes the first one tells how it went, and of a failure whoever failed first: the others
-        # then only notice that it is gone.
-        if told["outcome"] != "gone" and (first or not well) and not (several and (run_dir / OUTCOME).exists()):
-            atomic_write(run_dir / OUTCOME, json.dumps(told).encode())
+        # Of several processes the first one reports the outcome, and whichever failed first reports the failure: the others then only
+        # notice that it is gone.
+        if result["outcome"] != "gone" and (first or not well) and not (several and (run_dir / OUTCOME).exists()):
+            atomic_write(run_dir / OUTCOME, json.dumps(result).encode())
     except OSError:
-        logging.exception("the outcome cannot be written")  # whoever looks after it then reads the log
-    print(json.dumps(told), flush=True)
+        logging.exception("the outcome cannot be written")  # the supervisor then reads the log
+    print(json.dumps(result), flush=True)
     if several and not well:
-        os._exit(1)  # the usual way out would wait for the other processes, which wait for this one
+        os._exit(1)  # a regular exit would wait for the other processes, which wait for this one
     return 0 if well else 1
 
 
 def _end_with(parent: int) -> None:
-    """Die when the launcher of several processes has died: nobody else would end those that wait for each other."""
+    """Exit when the launcher of several processes has died: nothing else would end processes that wait for each other."""
     while os.getppid() == parent:
         time.sleep(0.25)
     os._exit(1)

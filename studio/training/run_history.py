@@ -30,7 +30,7 @@ class Snapshot:
     """A moment that can be used: a model folder.
 
     kid; of an upscaler psnr (dB) and ssim, of its own pictures and of bicubic: None = not measured.
-    judged: an upscaler that is no longer taught by pixels alone.
+    adversarial: an upscaler that is no longer taught by pixels alone.
     """
 
     kimg: float
@@ -40,7 +40,7 @@ class Snapshot:
     ssim: float | None = None
     psnr_bicubic: float | None = None
     ssim_bicubic: float | None = None
-    judged: bool = False
+    adversarial: bool = False
 
 
 class RunHistory:
@@ -76,7 +76,7 @@ class RunHistory:
         return self
 
     @property
-    def length(self) -> int:
+    def bytes_read(self) -> int:
         """Bytes read; another number means that there is something new."""
         return self._offset
 
@@ -95,7 +95,7 @@ class RunHistory:
         return start[0]["total_images"] / 1000 if start else 0.0
 
     @property
-    def taken_over(self) -> str:
+    def transfer_summary(self) -> str:
         """What a fine-tuning took from the model it began from, in a sentence; empty when it began from nothing."""
         start = self._of("start")
         parts = start[0].get("transferred", {}) if start else {}
@@ -111,7 +111,7 @@ class RunHistory:
         return "Taken over: " + ", ".join(told) + "."
 
     @property
-    def sides(self) -> str:
+    def sets_summary(self) -> str:
         """What both sides of a training that translates have, and what was left out, in a sentence; empty for others."""
         start = self._of("start")
         facts = start[0] if start else {}
@@ -127,7 +127,7 @@ class RunHistory:
         return told
 
     @property
-    def patches(self) -> str:
+    def patches_summary(self) -> str:
         """What an upscaler learns from, what is held back and what was left out, in a sentence; empty for others."""
         start = self._of("start")
         facts = start[0] if start else {}
@@ -194,7 +194,9 @@ class RunHistory:
         # In the first part of an upscaler's training there is nothing but pixels.
         second = next((e["images"] for e in self._of("step") if "psnr" in e and ("perceptual" in e or "loss_g" in e)), math.inf)
         return [
-            Snapshot(e["images"] / 1000, self.run_dir / e["path"], **{name: e.get(name) for name in measures}, judged=e["images"] >= second)
+            Snapshot(
+                e["images"] / 1000, self.run_dir / e["path"], **{name: e.get(name) for name in measures}, adversarial=e["images"] >= second
+            )
             for e in self._of("snapshot")
         ]
 
@@ -202,11 +204,11 @@ class RunHistory:
     def best(self) -> Snapshot | None:
         """The moment with the smallest KID, of an upscaler that with the highest PSNR; None when none was measured.
 
-        A judge trades PSNR for sharpness (Blau 2018): once there are judged moments, the soft ones before do not count.
+        A judge trades PSNR for sharpness (Blau 2018): once there are adversarial moments, the soft ones before do not count.
         """
         moments = self.snapshots
         near = [m for m in moments if m.psnr is not None]
         if near:
-            return max([m for m in near if m.judged] or near, key=lambda m: m.psnr)
+            return max([m for m in near if m.adversarial] or near, key=lambda m: m.psnr)
         measured = [m for m in moments if m.kid is not None]
         return min(measured, key=lambda m: m.kid) if measured else None

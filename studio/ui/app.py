@@ -21,7 +21,7 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.engine.zero_gpu import make_engine
 from studio.gallery.gallery import Gallery
-from studio.jobs.launchers.here import make_launcher
+from studio.jobs.launchers.choose import choose_launcher
 from studio.jobs.supervisor import Supervisor
 from studio.jobs.throttle import Throttle
 from studio.models.manage import empty_trash
@@ -190,13 +190,13 @@ def launch(
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     start_marks(gr.Warning)
     visitors = _visitors() if serving.visitors else None
-    engine = make_engine(device, Throttle(get_settings().home).mark)
+    engine = make_engine(device, Throttle(get_settings().home).activity)
     if serving.editable:
         empty_trash(engine.library)
     supervisor = None
     try:
         if serving.training:
-            launcher = make_launcher()
+            launcher = choose_launcher()
             supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
         app = build(engine, supervisor, serving, visitors)
         app.queue(max_size=serving.queue_size, default_concurrency_limit=serving.concurrency)

@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Launcher of workers as processes of this machine."""
 
 import contextlib
 import os
@@ -12,9 +12,9 @@ from studio.jobs.queue import Job
 from studio.jobs.requests import log_path
 
 _WORKER = ("-m", "studio.jobs.worker")
-# Every setting is named, for accelerate otherwise looks for answers that somebody once gave its own questionnaire.
-# Its 'multi_gpu' is one process a card; where there is no card they meet over gloo and compute on the CPU.
-_TOGETHER = (
+# Every setting is given, because accelerate otherwise reads the answers somebody once gave to its own questionnaire.
+# 'multi_gpu' is one process a card; without a card the processes communicate over gloo and compute on the CPU.
+_DISTRIBUTED = (
     "-m",
     "accelerate.commands.launch",
     "--multi_gpu",
@@ -34,18 +34,18 @@ _TOGETHER = (
 
 
 def worker_command(processes: int = 1) -> list[str]:
-    """What starts a worker, or `processes` of them that train one model together; the run folder goes behind it."""
+    """Command that starts a worker, or `processes` workers that train one model together; the run folder is its last argument."""
     if processes == 1:
         return [sys.executable, *_WORKER]
-    return [sys.executable, *_TOGETHER, "--num_processes", str(processes), *_WORKER]
+    return [sys.executable, *_DISTRIBUTED, "--num_processes", str(processes), *_WORKER]
 
 
 class LocalLauncher:
-    """Starts workers in a session of their own: they outlive the app.
+    """Launcher of workers in their own session, so that they outlive the app.
 
-    command: starts a worker when the run folder is put behind it, None = the studio's own.
-    processes: of one training. 1: each accelerator has its own training; more: all work on one.
-    A handle is 'pid:time of its start', for the numbers of processes are used again.
+    command: starts a worker when the run folder is appended, None = the studio's own.
+    processes: of one training. With 1 each accelerator has a training of its own, with more all of them work on one.
+    A handle is 'pid:start time', because process ids are reused.
     """
 
     def __init__(self, command: Sequence[str] | None = None, processes: int = 1):
@@ -54,7 +54,7 @@ class LocalLauncher:
 
     @property
     def slots(self) -> int:
-        """Trainings at the same time: one a graphics card, otherwise one."""
+        """Number of trainings at the same time: one a graphics card, otherwise one."""
         if self.processes > 1 or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
             return 1
         import torch

@@ -751,7 +751,7 @@ class TrainTab:
             return [gr.skip()] * len(self._watch_outputs)
         visit, job = self._visit(session), self.supervisor.job(id)
         watch = self._watch(job)
-        now = (id, job.state, job.message, watch.length)
+        now = (id, job.state, job.message, watch.bytes_read)
         if now == visit.drawn:
             return [gr.skip()] * len(self._watch_outputs)
         new_job = not visit.drawn or visit.drawn[:2] != now[:2]
@@ -809,7 +809,7 @@ class TrainTab:
             words.append(best_words(watch.best))
         if watch.memory:
             words.append(f"{watch.memory / 2**20:,.0f} MB of memory")
-        told = html.escape(" ".join(t for t in (job.message, watch.taken_over, watch.sides, watch.patches) if t))
+        told = html.escape(" ".join(t for t in (job.message, watch.transfer_summary, watch.sets_summary, watch.patches_summary) if t))
         if not self.supervisor.owner:
             told = f"{told} {html.escape(self.supervisor.sentence)}"
         return (

@@ -143,7 +143,7 @@ def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_s
         s.finish(job.id)
         worker.kill()
         done = s.wait(job.id, ("done", "failed", "paused"), LONG)
-        assert (done.state, done.restarts, done.wish) == ("done", 1, "")
+        assert (done.state, done.restarts, done.request) == ("done", 1, "")
         assert RunHistory(done.run_dir).refresh().kimg < 1
 
 
@@ -340,19 +340,19 @@ def test_training_waits_while_somebody_drags_but_not_for_ever(tmp_path):
     def sleep(seconds):
         now[0] += seconds
 
-    courtesy = Throttle(tmp_path, clock=lambda: now[0], sleep=sleep)
-    assert courtesy.wait() == 0
-    courtesy.mark()
+    throttle = Throttle(tmp_path, clock=lambda: now[0], sleep=sleep)
+    assert throttle.wait() == 0
+    throttle.activity()
     import os
 
-    os.utime(courtesy.path, (1000.0, 1000.0))
-    assert 0.6 < courtesy.wait() < 0.9
+    os.utime(throttle.path, (1000.0, 1000.0))
+    assert 0.6 < throttle.wait() < 0.9
 
     def dragging(seconds):
         now[0] += seconds
-        os.utime(courtesy.path, (now[0], now[0]))
+        os.utime(throttle.path, (now[0], now[0]))
 
-    os.utime(courtesy.path, (now[0], now[0]))
+    os.utime(throttle.path, (now[0], now[0]))
     assert LONGEST <= Throttle(tmp_path, clock=lambda: now[0], sleep=dragging).wait() < LONGEST + 0.2
 
 

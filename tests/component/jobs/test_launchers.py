@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from studio.errors import StudioError
-from studio.jobs.launchers.here import make_launcher
+from studio.jobs.launchers.choose import choose_launcher
 from studio.jobs.launchers.local import LocalLauncher, worker_command
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import open_folder
@@ -107,18 +107,18 @@ def test_killing_a_launcher_of_several_leaves_nothing_behind(studio_home, plan):
 
 
 def test_the_environment_chooses_the_launcher(monkeypatch):
-    assert make_launcher().processes == 1
+    assert choose_launcher().processes == 1
     monkeypatch.setenv("STUDIO_PROCESSES", "3")
-    assert make_launcher().processes == 3
-    assert make_launcher().slots == 1
+    assert choose_launcher().processes == 3
+    assert choose_launcher().slots == 1
     for bad in ("0", "many"):
         monkeypatch.setenv("STUDIO_PROCESSES", bad)
         with pytest.raises(StudioError, match="1 or more"):
-            make_launcher()
+            choose_launcher()
     monkeypatch.setitem(sys.modules, "ray.job_submission", None)
     monkeypatch.setenv("STUDIO_RAY", "http://127.0.0.1:1")
     with pytest.raises(StudioError, match=r"gan-studio\[ray\]"):
-        make_launcher()
+        choose_launcher()
 
 
 # -- Ray -----------------------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_both_sides_of_a_translator_travel_also_when_their_folders_have_one_name
     assert numbers(home) == numbers(tmp_path / "alone")
     assert same_state(home, tmp_path / "alone")
     assert (home / "plan.toml").read_text() == (tmp_path / "alone" / "plan.toml").read_text(), "with the paths of this machine"
-    assert RunHistory(home).refresh().sides == "Side A has 16 pictures, side B 16."
+    assert RunHistory(home).refresh().sets_summary == "Side A has 16 pictures, side B 16."
 
 
 def test_what_cannot_be_sent_is_told(studio_home, plan, launcher):

@@ -79,9 +79,9 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         watch = RunHistory(done.run_dir).refresh()
         assert watch.samples[-1].rows == ("low", "bicubic", "ours", "original")
         assert "how they were" in sheet_html(watch.samples[-1])
-        assert watch.patches.startswith("Learns from 4 pictures; 1 held back")
-        assert watch.patches.endswith("smaller than a patch: 1.")
-        judged = [m for m in watch.snapshots if m.judged]
+        assert watch.patches_summary.startswith("Learns from 4 pictures; 1 held back")
+        assert watch.patches_summary.endswith("smaller than a patch: 1.")
+        judged = [m for m in watch.snapshots if m.adversarial]
         assert (len(judged) == 0) == (style == "faithful")
         assert watch.best.psnr == max(m.psnr for m in judged or watch.snapshots)
         assert "bicubic" in nearness(watch.best)

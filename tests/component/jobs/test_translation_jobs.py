@@ -89,7 +89,7 @@ def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp
     assert watch.samples[-1].rows == ROWS[kind]
     assert CURVES[kind] <= set(watch.curves)
     two = get_method(kind).image_sets
-    assert watch.sides.startswith(
+    assert watch.sets_summary.startswith(
         {"one": "", "unpaired": "Side A has 6 pictures, side B 7.", "paired": "Learns from 5 pairs. Left out"}[two]
     )
     assert [m.kid is not None for m in watch.snapshots] == [True] * 3
@@ -113,7 +113,7 @@ def test_a_model_of_ones_own_is_begun_from(studio_home, tmp_path):
     info = open_folder(watch.snapshots[-1].path)
     assert info.config["transform"] == "grey"
     assert info.config["ngf"] == 4
-    assert "the part that draws (generator)" in watch.taken_over
+    assert "the part that draws (generator)" in watch.transfer_summary
 
 
 def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):

@@ -270,10 +270,10 @@ def test_starting_from_a_model_of_another_size_without_classes(pictures, studio_
     model = open_folder(train(larger, tmp_path / "larger", on_event=told.append, device="cpu"))
     assert model.resolution == 32
     assert len(model.classes) == 2
-    sentence = RunHistory(tmp_path / "larger").refresh().taken_over
+    sentence = RunHistory(tmp_path / "larger").refresh().transfer_summary
     assert sentence.startswith("Taken over: ")
     assert "tensors of the judge (discriminator)" in sentence
-    assert RunHistory(tmp_path / "base").refresh().taken_over == ""
+    assert RunHistory(tmp_path / "base").refresh().transfer_summary == ""
     parts = told[0]["transferred"]
     assert all("b32" in n or "embed" in n for n in parts["generator"]["new"])
     assert {n for n in parts["discriminator"]["new"] if n.startswith(("b16", "b8"))} == set()

@@ -1,17 +1,17 @@
-"""Which launcher the environment asks for."""
+"""Choice of a launcher by environment variables."""
 
 import os
 
-from studio.jobs.launchers import Launcher
+from studio.jobs.launchers.base import Launcher
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.launchers.ray import RayLauncher
 from studio.settings import environment_integer
 
 
-def make_launcher() -> Launcher:
-    """A Ray cluster when STUDIO_RAY has its address, otherwise this machine; STUDIO_PROCESSES=N lets N processes of it,
-    one a graphics card, work on one training.
+def choose_launcher() -> Launcher:
+    """A Ray cluster when STUDIO_RAY holds its address, otherwise this machine.
 
+    With STUDIO_PROCESSES=N, N processes of this machine, one a graphics card, train one model together.
     Raises StudioError when a variable makes no sense, or Ray is not installed.
     """
     address = os.environ.get("STUDIO_RAY", "").strip()
