@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from studio.common import toml
 from studio.common.files import atomic_write, fsync_path
 from studio.datasets.image_set import content_hash
 from studio.datasets.ingest import OWNED, IngestReport, count_classes, ingest, write_synced
@@ -29,11 +29,6 @@ from studio.imaging.crop import colour_text
 from studio.imaging.crop import crop as crop_square
 from studio.imaging.decode import Colour, decode
 from studio.settings import get_settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _FORMAT = 1
 _LEFTOVER = 7 * 24 * 3600  # seconds after which a staged intake has no owner any more
@@ -276,7 +271,7 @@ class DataSetStore:
         for top in folders:
             for file in sorted(Path(top).glob("*/plan.toml")):
                 try:
-                    data = tomllib.loads(file.read_text(encoding="utf-8")).get("data", {})
+                    data = toml.loads(file.read_text(encoding="utf-8")).get("data", {})
                     uses = stored.id in (data.get("hash"), data.get("hash_b")) or any(
                         stored.id in Path(str(data.get(path, ""))).parts for path in ("path", "path_b")
                     )

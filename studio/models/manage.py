@@ -12,13 +12,13 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from studio.common import toml
 from studio.common.files import atomic_file, atomic_write, ensure_room, fsync_path
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
@@ -26,12 +26,6 @@ from studio.errors import StudioError
 from studio.models.card import quoted
 from studio.models.folder import ModelInfo, is_safe_name, open_folder, safe_name
 from studio.models.library import Library
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 _log = logging.getLogger(__name__)
 _BIN = ".bin"  # within the artist's own models, so that a rename gets there; the dot keeps it out of every list
@@ -327,7 +321,7 @@ def dependants(library: Library, id: str) -> list[str]:
     out = []
     for info in library.scan()[0]:
         try:
-            base = tomllib.loads((info.path / "plan.toml").read_text(encoding="utf-8")).get("base", "")
+            base = toml.loads((info.path / "plan.toml").read_text(encoding="utf-8")).get("base", "")
         except (OSError, ValueError):
             continue
         if isinstance(base, str) and base and Path(base).name == id:

@@ -1,20 +1,15 @@
 """What a model's folder says of the pictures that it learned from, those of the model it began from included."""
 
 import dataclasses
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from studio.common import toml
 from studio.datasets.rights import LICENSED, NONE, Consent, weakest
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 KEY = "data_consent"  # in the extra of config.json
 _BASE = "began_from"
@@ -95,7 +90,7 @@ def _stated(said: Any) -> Consent:
 
 def _plan(info: ModelInfo) -> dict[str, Any]:
     try:
-        return tomllib.loads((info.path / "plan.toml").read_text(encoding="utf-8"))
+        return toml.loads((info.path / "plan.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -7,26 +7,19 @@ import io
 import logging
 import os
 import secrets
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import tomli_w
-
+from studio.common import toml
 from studio.common.files import atomic_file, atomic_write, fsync_path
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType
 from studio.settings import get_settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 EVERYTHING, MARK = "everything", "mark"
 _TABLE = "files"  # of settings.toml
@@ -90,7 +83,7 @@ def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[ProvenancePolicy, str
     note = f"The settings in {path} cannot be read ({{}}): saved files tell the mark of AI alone, and are not signed."
     private = ProvenancePolicy(tells=MARK)  # what cannot be read may have been a wish for privacy
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get(_TABLE, {})
+        table = toml.loads(path.read_text(encoding="utf-8")).get(_TABLE, {})
     except (OSError, ValueError) as e:
         _log.warning(note.format(e))
         return private, note.format(e)
@@ -109,7 +102,7 @@ def save_policy(policy: ProvenancePolicy) -> None:
     """Keep a choice in settings.toml; other tables of it stay. Raises StudioError when it cannot be written."""
     path = _file()
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = toml.loads(path.read_text(encoding="utf-8"))
     except OSError:
         tables = {}
     except ValueError:  # somebody's writing, to be mended by them: begun anew beside it
@@ -118,7 +111,7 @@ def save_policy(policy: ProvenancePolicy) -> None:
             os.replace(path, path.with_name("settings.broken.toml"))
     tables[_TABLE] = dataclasses.asdict(policy)
     try:
-        atomic_write(path, tomli_w.dumps(tables).encode())
+        atomic_write(path, toml.dumps(tables).encode())
     except OSError as e:
         raise StudioError(f"The settings could not be kept: {e.strerror or e}.", "Free some space, then try again.") from None
 

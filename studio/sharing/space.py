@@ -5,23 +5,18 @@ import json
 import os
 import re
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import studio
+from studio.common import toml
 from studio.common.files import atomic_file, atomic_folder
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
 from studio.networks import Task, get_family
 from studio.sharing.hub import Cancel, Progress, ensure_public, full_name, hub, model_files, open_repo, upload
 from studio.sharing.hub_card import licence_fields
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 HARDWARE = {
     "": "Free (processor only)",
@@ -115,7 +110,7 @@ def requirements() -> list[str]:
     """What this package needs, as lines for pip; nothing that only its tests or extras need."""
     beside = _SOURCE.parent / "pyproject.toml"
     if beside.is_file():
-        project = tomllib.loads(beside.read_text(encoding="utf-8"))["project"]
+        project = toml.loads(beside.read_text(encoding="utf-8"))["project"]
         if project["name"] == "gan-studio":
             return sorted(project["dependencies"])
     return sorted(line for line in importlib.metadata.requires("gan-studio") or () if not re.search(r"\bextra\s*==", line))

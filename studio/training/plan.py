@@ -2,24 +2,17 @@
 
 import dataclasses
 import math
-import sys
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
+from studio.common import toml
 from studio.datasets.rights import Consent
 from studio.errors import StudioError
 from studio.imaging.crop import MODES, parse_colour
 from studio.training.growth import Growth
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -224,7 +217,7 @@ class Plan:
 
     def to_toml(self) -> str:
         """The plan as TOML. `Plan.from_toml(plan.to_toml()) == plan`."""
-        return tomli_w.dumps(dataclasses.asdict(self))
+        return toml.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_toml(cls, text: str, folder: Path | None = None) -> "Plan":
@@ -233,8 +226,8 @@ class Plan:
         Raises StudioError for bad TOML, unknown keys and wrong types.
         """
         try:
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as e:
+            raw = toml.loads(text)
+        except toml.TOMLDecodeError as e:
             raise StudioError(f"The plan is not valid TOML: {e}.", "Compare it with the example in README.md.") from None
         plan = _build(cls, raw, "")
         if folder is not None:

@@ -13,12 +13,13 @@ import zipfile
 import pytest
 
 from studio.cli.main import main
+from studio.common import toml
 from studio.errors import StudioError
 from studio.models.folder import open_folder
 from studio.settings import get_settings
 from studio.sharing import hub
 from studio.sharing.preview import preview
-from studio.sharing.space import make_space, push_space, requirements, tabs_for, tomllib, zip_space
+from studio.sharing.space import make_space, push_space, requirements, tabs_for, zip_space
 from studio.space_app import _fetch
 from tests.conftest import ROOT, save_tiny
 from tests.hub_server import TOKEN, complaints, head
@@ -62,7 +63,7 @@ def test_the_folder_is_complete(infos, tmp_path):
 
 def test_its_requirements_are_those_of_the_package(infos, tmp_path):
     folder = _make(infos, tmp_path / "space")
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = toml.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert sorted(lines) == sorted(wanted)
     assert not any(re.match("pytest|playwright|ray", line) for line in lines)
