@@ -19,6 +19,7 @@ _HOMES = {
     "build_plan": "studio.training.plan_builder",
     "train": "studio.training.trainer",
     "load": "studio.inference.model",
+    "keep_snapshot": "studio.models.manage",
 }
 
 __all__ = list(_HOMES)

@@ -5,6 +5,8 @@ a-1.webp, a-2.webp, ... of its side A and b-1.webp, ... of its side B.
 Tensors live in safetensors only: reading one never runs code.
 """
 
+import copy
+import dataclasses
 import functools
 import hashlib
 import io
@@ -121,7 +123,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def open_folder(path: str | Path, id: str | None = None) -> ModelInfo:
-    """Read and check a model folder. Raises StudioError that names what is broken.
+    """Read and check a model folder; one that has not changed since is not read again. Raises StudioError that names what is broken.
 
     id: the name that it will have, where the folder does not have it yet.
     """
@@ -137,6 +139,24 @@ def open_folder(path: str | Path, id: str | None = None) -> ModelInfo:
         # A folder from elsewhere must not make the studio show or share a file of this machine.
         if (path / name).is_symlink() and os.path.dirname(os.path.realpath(path / name)) != home:
             raise StudioError(f"{where} has a {name} that points outside of it.", "Copy the file itself into the folder.")
+    info = _read_folder(path, id, _version(path / "config.json"), _version(path / "model.safetensors"))
+    # Its tables are the caller's own: what is cached must not change.
+    return dataclasses.replace(info, config=copy.deepcopy(info.config), extra=copy.deepcopy(info.extra))
+
+
+def _version(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written anew or its permissions are: times and size; None when there is no such file."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_folder(path: Path, id: str, config_version: tuple | None, weights_version: tuple | None) -> ModelInfo:
+    """What `open_folder` reads from the disk. The versions are the cache's key; a folder that is broken is read each time."""
+    where = f"The model folder '{id}'"
     raw = read_config(path, where)
     check_config(get_family(raw["family"]), raw["config"], f"{where} has a config.json")
     weights = path / "model.safetensors"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from studio.common import toml
-from studio.common.files import atomic_file, atomic_write, ensure_room, fsync_path
+from studio.common.files import atomic_file, atomic_folder, atomic_write, ensure_room, fsync_path
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
@@ -160,6 +160,30 @@ def duplicate(
         raise StudioError(f"'{info.title}' cannot be copied: {e.strerror or e}.", f"Is there room on the disk of {place}?") from e
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def keep_snapshot(library: Library, snapshot: Path, name: str | None = None, title: str | None = None) -> ModelInfo:
+    """Copy a snapshot of a training into the library, once: a second time the model there is found. Returns the model there.
+
+    snapshot: its model folder.  name: of the model's folder, or the next that is free; None = its title and the snapshot's name.
+    title: None = that of the snapshot.
+    Raises StudioError when the snapshot is broken, or the title is no title.
+    """
+    title = None if title is None else checked_title(title)
+    info = open_folder(snapshot)
+    name = safe_name(name or f"{title or info.title}-{info.id}")
+    own = library.roots[0] / name
+    if own.is_dir():
+        with contextlib.suppress(StudioError):  # a broken folder of that name is no copy of it
+            found = open_folder(own)
+            if found.hash == info.hash:
+                return found
+    own = library.roots[0] / library.free_name(name)
+    with atomic_folder(own) as part:
+        shutil.copytree(info.path, part, dirs_exist_ok=True)
+        if title is not None and title != info.title:
+            _retitle(part, info.title, title)
+    return library.get(own.name)
 
 
 def _enter(library: Library, folder: Path, wanted: str) -> ModelInfo:

@@ -328,3 +328,24 @@ def test_a_zip_is_taken_back_by_adding_it(library, tmp_path, studio_home):
     back = add(zipped, library)
     assert (back.id, back.title, back.hash) == ("anna", "Ännchen", anna.hash)
     assert add(zipped, library).id == "anna-2"
+
+
+# -- snapshots ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_kept_once_under_a_name_of_its_own(library, tmp_path):
+    snapshot = save_tiny(tmp_path / "run" / "snapshots", "000004", seed=7)
+    before = content(snapshot.path)
+    kept = manage.keep_snapshot(library, snapshot.path, "Dragons 0.5k", "Dragons at dawn")
+    assert (kept.id, kept.title, kept.hash, kept.path.parent) == ("dragons-0.5k", "Dragons at dawn", snapshot.hash, library.roots[0])
+    assert "# Dragons at dawn" in (kept.path / "README.md").read_text(encoding="utf-8")
+    assert manage.keep_snapshot(library, snapshot.path, "Dragons 0.5k").path == kept.path
+    assert content(snapshot.path) == before
+    assert manage.keep_snapshot(library, snapshot.path).id == "tiny-000004-000004"
+    assert manage.keep_snapshot(library, snapshot.path, "anna").id == "anna-2", "another model has that name"
+    assert library.get("anna").hash != snapshot.hash
+    (library.roots[0] / "torn").mkdir()
+    assert manage.keep_snapshot(library, snapshot.path, "torn").id == "torn-2"
+    with pytest.raises(StudioError, match="no name"):
+        manage.keep_snapshot(library, snapshot.path, title=" ")
+    assert set(ids(library)) == {"anna", "anna-2", "berta", "clara", "dragons-0.5k", "tiny-000004-000004", "torn-2"}

@@ -14,6 +14,7 @@ import yaml
 
 from studio.common.files import atomic_write
 from studio.errors import StudioError
+from studio.models import folder as folder_file
 from studio.models.card import model_card
 from studio.models.folder import build_network, is_safe_name, open_folder, read_tensors, safe_name, save_folder
 from studio.models.library import Library
@@ -323,3 +324,59 @@ def test_examples_of_both_sides(tmp_path):
     assert [p.name for p in info.examples("A")] == ["a-1.webp", "a-2.webp"], "a link might lead to any file of this machine"
     plain = save_folder(tmp_path / "n", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="N")
     assert plain.examples("A") == []
+
+
+# -- what is read again -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the files that are opened, in order."""
+    opened = []
+    for name in ("read_config", "check_tensors"):
+        real = getattr(folder_file, name)
+        monkeypatch.setattr(folder_file, name, lambda path, where, name=name, real=real: opened.append(name) or real(path, where))
+    return opened
+
+
+def test_an_unchanged_folder_is_not_opened_again(tiny, reads):
+    os.utime(tiny / "config.json", ns=(0, 10**18))  # it was opened when it was saved
+    first = open_folder(tiny)
+    assert len(reads) == 2
+    first.extra["a caller"] = "may write into its own"
+    first.config["resolution"] = 5
+    again = open_folder(tiny)
+    assert len(reads) == 2
+    assert again == dataclasses.replace(first, extra=again.extra, config=again.config)
+    assert "a caller" not in again.extra
+    assert again.config["resolution"] == 32
+    assert [m.id for m in Library([tiny.parent]).scan()[0]] == ["tiny"]
+    assert Library([tiny.parent]).get("tiny").hash == again.hash
+    assert len(reads) == 2
+
+
+def test_a_changed_file_is_read_again(tiny, reads):
+    before = open_folder(tiny)
+    reads.clear()
+    raw = json.loads((tiny / "config.json").read_text())
+    atomic_write(tiny / "config.json", json.dumps({**raw, "title": raw["title"][::-1]}).encode())
+    assert open_folder(tiny).title == before.title[::-1]
+    assert reads == ["read_config", "check_tensors"]
+    other = save_tiny(tiny.parent, "other", seed=5)
+    os.replace(other.path / "model.safetensors", tiny / "model.safetensors")
+    assert open_folder(tiny).hash == other.hash != before.hash
+    (tiny / "model.safetensors").unlink()
+    with pytest.raises(StudioError, match="has no model"):
+        open_folder(tiny)
+    with pytest.raises(StudioError, match="has no model"):
+        open_folder(tiny)
+
+
+def test_of_a_file_of_the_same_time_and_size_another_is_noticed(tiny, reads):
+    before, file = open_folder(tiny), tiny / "config.json"
+    stat = file.stat()
+    raw = json.loads(file.read_text())
+    atomic_write(file, file.read_bytes().replace(json.dumps(raw["title"]).encode(), json.dumps(raw["title"][::-1]).encode()))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert file.stat().st_size == stat.st_size
+    assert open_folder(tiny).title == before.title[::-1]
