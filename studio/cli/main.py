@@ -272,6 +272,7 @@ def _models(args) -> None:
 
 
 def _train(args) -> None:
+    from studio.metrics import registry
     from studio.training.plan import Plan
     from studio.training.trainer import train
 
@@ -299,9 +300,7 @@ def _train(args) -> None:
             left = _duration((goal - event["images"]) / speed) if speed > 0 else "..."
             print(f"{event['images'] / 1000:8.1f} kimg  {numbers}  {speed:5.1f} images/s  {left} left", flush=True)
         elif event["type"] == "snapshot":
-            measured = f"  KID {event['kid']:.4f}" if "kid" in event else ""
-            if "psnr" in event:
-                measured += f"  PSNR {event['psnr']:.2f} dB (bicubic {event['psnr_bicubic']:.2f})  SSIM {event['ssim']:.4f}"
+            measured = "".join(f"  {metric.line(event)}" for metric in registry.measured(event))
             print(f"          snapshot {event['path']}{measured}", flush=True)
 
     snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)

@@ -1,10 +1,16 @@
 """LPIPS: how different two pictures look to people (Zhang 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric"), version 0.1 on AlexNet. Both weights are fetched once; without them it cannot be measured."""
+Metric"), version 0.1 on AlexNet. Both weights are fetched once; without them it cannot be measured.
 
+torchmetrics has it too, but its class takes no weights: it would download AlexNet's by itself, past the studio's folder and
+progress. It also adds 1e-8 under the root where the paper's code adds 1e-10 beside it. A test holds both together.
+"""
+
+import numpy as np
 import torch
 import torchvision
 from torch import nn
 
+from studio.metrics.registry import PairFunction, PairMetric, register
 from studio.metrics.weights import fetch, kept_at
 
 # Address, SHA-256 or its beginning, bytes.
@@ -59,3 +65,28 @@ class Lpips(nn.Module):
             if i in _LAYERS:
                 maps.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
         return maps
+
+
+def _load(device: torch.device) -> PairFunction:
+    net = Lpips().to(device)
+
+    def compare(made: np.ndarray, original: np.ndarray, border: int) -> float:
+        x, y = (torch.from_numpy(np.ascontiguousarray(a)).to(device).permute(2, 0, 1)[None] / 127.5 - 1 for a in (made, original))
+        return float(net(x, y))
+
+    return compare
+
+
+LPIPS = register(
+    PairMetric(
+        name="lpips",
+        title="LPIPS",
+        basis="(AlexNet)",
+        sentence="Difference as people see it, 0 = identical",
+        better="lower",
+        order=40,
+        load=_load,
+        is_available=is_there,
+        least_side=SMALLEST,
+    )
+)

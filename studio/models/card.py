@@ -65,12 +65,19 @@ def model_card(title: str, family: str, licence: str = "", body: str = "") -> st
 
 
 def training_card(
-    card: Any, training: dict[str, Any], pictures: int, data_hash: str, other: tuple[int, str] | None = None, consent: Sequence[str] = ()
+    card: Any,
+    training: dict[str, Any],
+    pictures: int,
+    data_hash: str,
+    other: tuple[int, str] | None = None,
+    consent: Sequence[str] = (),
+    measured: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The body for a model that was trained here.
 
     card: the plan's words (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
     of the second set, for a model that translates.  consent: sentences on whose the pictures are.
+    measured: rows (what, value) of the metrics.
     """
     hours = training["seconds"] / 3600
     rows = [
@@ -80,27 +87,9 @@ def training_card(
         ("Time", f"{hours:.2f} hours"),
         ("Hardware", f"{training['hardware']}, {training['precision']}"),
     ]
-    for name, way in (("kid", ", A to B" if "kid_b2a" in training else ""), ("kid_b2a", ", B to A")):
-        if name in training:
-            rows.append(
-                (
-                    f"KID on EfficientNet-Lite0 features{way}",
-                    f"{training[name]:.5f} ± {training[f'{name}_sd']:.5f} "
-                    f"({training['kid_images']:,} generated pictures; lower is better; not comparable with published "
-                    "figures on Inception features)",
-                )
-            )
     if "learned_by" in training:
         rows.append(("Learned by", training["learned_by"]))
-    for name, title, unit, digits, better in (
-        ("psnr", "PSNR of brightness (Y)", " dB", 2, "higher"),
-        ("ssim", "SSIM of brightness (Y)", "", 4, "higher"),
-        ("lpips", "LPIPS (AlexNet)", "", 4, "lower"),
-    ):
-        if name in training:
-            found, bicubic = (f"{training[key]:.{digits}f}{unit}" for key in (name, f"{name}_bicubic"))
-            what = f"{title} on {len(training['held_back'])} pictures held back"
-            rows.append((what, f"{found}; bicubic {bicubic} ({better} is nearer to the original)"))
+    rows += measured
     table = "\n".join(["| What | Value |", "|---|---|"] + [f"| {a} | {b} |" for a, b in rows])
     sections = [card.description]
     about = [card.attribution] * bool(card.attribution) + list(consent)

@@ -1,24 +1,16 @@
 """The model card as it goes to the Hub: the card of the folder, with a head that is complete and how to load it."""
 
-import math
 import re
 from typing import Any
 
 from studio.errors import StudioError
+from studio.metrics.registry import metrics
 from studio.models.card import KNOWN_LICENCES, model_card
 from studio.models.folder import ModelInfo
 from studio.networks import Task, get_family
 from studio.training.plan import Plan
 
 _MADE_BY_AI = "## Made by AI"
-# Of config.json's training figures: their key, their name in a model index, and in words.
-_METRICS = (
-    ("kid", "kid", "KID on EfficientNet-Lite0 features (lower is better)"),
-    ("kid_b2a", "kid", "KID on EfficientNet-Lite0 features, B to A (lower is better)"),
-    ("psnr", "psnr", "PSNR of brightness (Y) on pictures held back, dB (higher is better)"),
-    ("ssim", "ssim", "SSIM of brightness (Y) on pictures held back (higher is better)"),
-    ("lpips", "lpips", "LPIPS (AlexNet) on pictures held back (lower is better)"),
-)
 
 
 def licence_fields(licence: str) -> dict[str, str]:
@@ -80,21 +72,18 @@ def _loading(info: ModelInfo, repo_id: str) -> str:
 def _measured(training: dict[str, Any], task: str) -> list:
     from huggingface_hub import EvalResult
 
-    found = []
-    for key, metric, words in _METRICS:
-        value = training.get(key)
-        if isinstance(value, int | float) and math.isfinite(value):
-            found.append(
-                EvalResult(
-                    task_type=task,
-                    dataset_type="custom",
-                    dataset_name="the pictures it was trained on" if metric == "kid" else "pictures held back from training",
-                    metric_type=metric,
-                    metric_value=round(float(value), 5),
-                    metric_name=words,
-                )
-            )
-    return found
+    return [
+        EvalResult(
+            task_type=task,
+            dataset_type="custom",
+            dataset_name=found.dataset,
+            metric_type=found.type,
+            metric_value=round(found.value, 5),
+            metric_name=found.name,
+        )
+        for metric in metrics()
+        for found in metric.results(training)
+    ]
 
 
 def _plan(info: ModelInfo) -> Plan | None:

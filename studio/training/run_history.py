@@ -1,10 +1,11 @@
 """What people watch of a run, read from its event file: progress, time left, curves, sheets, moments."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from studio.metrics.registry import deciding, read_values
 from studio.training.events import read_events
 
 _FIRST_STEPS = 20  # before these the speed says nothing: caches are cold, kernels are still chosen
@@ -29,17 +30,13 @@ class Sample:
 class Snapshot:
     """A moment that can be used: a model folder.
 
-    kid; of an upscaler psnr (dB) and ssim, of its own pictures and of bicubic: None = not measured.
+    values: what the metrics reached, key -> number ('kid', 'psnr', 'psnr_bicubic', ...; see metrics/registry.py).
     adversarial: an upscaler that is no longer taught by pixels alone.
     """
 
     kimg: float
     path: Path
-    kid: float | None = None
-    psnr: float | None = None
-    ssim: float | None = None
-    psnr_bicubic: float | None = None
-    ssim_bicubic: float | None = None
+    values: dict[str, float] = field(default_factory=dict)
     adversarial: bool = False
 
 
@@ -190,25 +187,24 @@ class RunHistory:
     @property
     def snapshots(self) -> list[Snapshot]:
         """Moments in the order of time."""
-        measures = ("kid", "psnr", "ssim", "psnr_bicubic", "ssim_bicubic")
         # In the first part of an upscaler's training there is nothing but pixels.
         second = next((e["images"] for e in self._of("step") if "psnr" in e and ("perceptual" in e or "loss_g" in e)), math.inf)
         return [
-            Snapshot(
-                e["images"] / 1000, self.run_dir / e["path"], **{name: e.get(name) for name in measures}, adversarial=e["images"] >= second
-            )
+            Snapshot(e["images"] / 1000, self.run_dir / e["path"], read_values(e), adversarial=e["images"] >= second)
             for e in self._of("snapshot")
         ]
 
     @property
     def best(self) -> Snapshot | None:
-        """The moment with the smallest KID, of an upscaler that with the highest PSNR; None when none was measured.
+        """The snapshot that is best by the first metric measured: KID, or PSNR of an upscaler; None when none was measured.
 
-        A judge trades PSNR for sharpness (Blau 2018): once there are adversarial moments, the soft ones before do not count.
+        A discriminator trades PSNR for sharpness (Blau 2018): once there are snapshots of that part, the soft ones before do not
+        count.
         """
-        moments = self.snapshots
-        near = [m for m in moments if m.psnr is not None]
-        if near:
-            return max([m for m in near if m.adversarial] or near, key=lambda m: m.psnr)
-        measured = [m for m in moments if m.kid is not None]
-        return min(measured, key=lambda m: m.kid) if measured else None
+        metric = deciding(s.values for s in self.snapshots)
+        if metric is None:
+            return None
+        found = [s for s in self.snapshots if metric.name in s.values]
+        if "pairs" in metric.needs:
+            found = [s for s in found if s.adversarial] or found
+        return min(found, key=lambda s: metric.sort_key(s.values[metric.name]))

@@ -23,7 +23,8 @@ from studio.errors import StudioError
 from studio.imaging.crop import parse_colour
 from studio.imaging.pixels import to_uint8
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
-from studio.metrics.kid_meter import KidMeter
+from studio.metrics.evaluation import SetEvaluator
+from studio.metrics.registry import card_rows
 from studio.models.card import training_card
 from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
 from studio.models.library import default_library
@@ -126,7 +127,7 @@ class _Run:
         self.micro = pictures_at_once(self.plan, accelerator.num_processes)
         self.step, self.seconds, self.log_sums, self.log_count = 0, 0.0, {}, 0
         self.last_snapshot: Path | None = None
-        self.kid: dict[str, KidMeter] = {}
+        self.evaluators: dict[str, SetEvaluator] = {}
         self.transferred: dict[str, Any] = {}
         before = base.extra.get("training", {}) if base else {}
         seen = before.get("images_seen", 0) + before.get("images_seen_before", 0) if isinstance(before, dict) else 0
@@ -367,22 +368,20 @@ class _Run:
         if not count:
             return {}
         if not self.sides:
-            mean, deviation = self._meter("", self.images.array).measure(self._pictures(count, "metric"))
-            return {"kid": mean, "kid_sd": deviation, "kid_images": count}
+            return self._evaluator("", self.images.array).measure(self._pictures(count, "metric"))
         out: dict[str, Any] = {}
-        for direction, name in (("AtoB", "kid"), ("BtoA", "kid_b2a")):
+        for direction, ending in (("AtoB", ""), ("BtoA", "_b2a")):
             if direction in self.objective.directions and min(self.sides.size("A"), self.sides.size("B")) > 1:
                 batches = self.sides.fixed(min(count, self.sides.size(direction[0])), "metric", 16)
                 made = [self.objective.translated(b.a if direction == "AtoB" else b.b, direction) for b in batches]
                 pictures = np.concatenate([to_uint8(x) for x in made])
-                mean, deviation = self._meter(direction, self.sides.centred(direction[-1])).measure(pictures)
-                out |= {name: mean, f"{name}_sd": deviation, "kid_images": len(pictures)}
+                out |= self._evaluator(direction, self.sides.centred(direction[-1])).measure(pictures, ending=ending)
         return out
 
-    def _meter(self, name: str, real: np.ndarray) -> KidMeter:
-        if name not in self.kid:
-            self.kid[name] = KidMeter(real, seed=self.plan.seed, device=self.accelerator.device)
-        return self.kid[name]
+    def _evaluator(self, name: str, real: np.ndarray) -> SetEvaluator:
+        if name not in self.evaluators:
+            self.evaluators[name] = SetEvaluator(real, seed=self.plan.seed, device=self.accelerator.device)
+        return self.evaluators[name]
 
     def _snapshot(self) -> None:
         """A model folder of the generator's running average, both directions where there are two."""
@@ -420,6 +419,7 @@ class _Run:
                 data_hash=self.images.hash,
                 other=(len(self.images_b), self.images_b.hash) if self.images_b else None,
                 consent=consent_sentences(self.data_consent),
+                measured=card_rows(training),
             ),
             thumbnail=Image.fromarray(self._thumbnail()),
             plan=shared.to_toml(),

@@ -57,7 +57,8 @@ def main() -> None:
         size = sum(p.numel() for p in build_network(open_folder(snapshot)).parameters())
         spent = (watch.curves["hours"][-1][1]) * 60
         print(
-            f"| {get_method(name).title} | {size:,} | {watch.kimg * 1000:,.0f} | {spent:.1f} | {watch.snapshots[-1].kid:.3f} |", flush=True
+            f"| {get_method(name).title} | {size:,} | {watch.kimg * 1000:,.0f} | {spent:.1f} | {watch.snapshots[-1].values['kid']:.3f} |",
+            flush=True,
         )
 
 

@@ -61,7 +61,7 @@ def report(name: str, run_dir: Path) -> None:
     print(f"\n{name}: {watch.speed:.1f} pictures/s")
     for moment in watch.snapshots:
         at = min(seconds, key=lambda kimg: abs(kimg - moment.kimg))
-        print(f"  {moment.kimg:6.1f} kimg  {seconds[at] / 60:5.1f} min  KID {moment.kid:.4f}", flush=True)
+        print(f"  {moment.kimg:6.1f} kimg  {seconds[at] / 60:5.1f} min  KID {moment.values['kid']:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import ClassWeight, Edit, Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.metrics.kid_meter import KidMeter
+from studio.metrics.evaluation import SetEvaluator
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks import Task, get_family
@@ -133,7 +133,7 @@ def test_translators_and_upscalers_learn_on_it(sides, drawings, studio_home, tmp
 def test_kid_is_that_of_the_processor():
     rng = np.random.default_rng(0)
     real, fake = rng.integers(0, 256, (40, 32, 32, 3), np.uint8), rng.integers(100, 200, (40, 32, 32, 3), np.uint8)
-    card, cpu = (KidMeter(real, size=64, device=device).measure(fake)[0] for device in ("cuda", "cpu"))
+    card, cpu = (SetEvaluator(real, size=64, device=device).measure(fake)["kid"] for device in ("cuda", "cpu"))
     assert card == pytest.approx(cpu, rel=1e-2)
 
 

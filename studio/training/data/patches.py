@@ -13,8 +13,7 @@ from studio.datasets.full_size import FullSizeImages, picture_sizes
 from studio.datasets.store import DataSet
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
-from studio.metrics import lpips
-from studio.metrics.psnr_ssim import psnr, ssim
+from studio.metrics.evaluation import PairEvaluator
 from studio.networks.translation.pix2pix import grey
 from studio.training.data.degradation import bicubic, degrade, margin
 from studio.training.plan import Plan
@@ -24,7 +23,6 @@ _LOOKS = 2  # places drawn for a patch, of which the one with more to see is tak
 _EXAMPLE_LOOKS = 16
 _MEASURED = 32  # held-back pictures that are measured, at most
 _MEASURED_SIDE = 1024  # pixels of a side that are measured, from the middle of larger pictures
-_HIGHEST = 100.0  # dB; equal pictures would have infinitely many
 
 
 @functools.lru_cache(maxsize=8)
@@ -88,7 +86,7 @@ class PatchData:
         self.order = DataOrder(len(self.rows), plan.seed)
         self.margin = margin(self.mode, self.scale)
         self._measured: list[_Measured] = []
-        self._lpips: lpips.Lpips | None = None
+        self._evaluator: PairEvaluator | None = None
 
     def __len__(self) -> int:
         """Pictures to learn from."""
@@ -143,8 +141,8 @@ class PatchData:
     # -- pictures held back --------------------------------------------------------------------------------------
 
     def measure(self, upscaled: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
-        """PSNR (dB) and SSIM of Y on the held-back pictures, of `upscaled` and of bicubic ('psnr_bicubic', ...), and LPIPS where its
-        weights are there; nothing when none is held back.
+        """The pair metrics on the held-back pictures, of `upscaled` and of bicubic ('psnr', 'psnr_bicubic', ...); nothing when none
+        is held back.
 
         upscaled: (1, C, h, w) in [-1, 1] -> (1, C, h * scale, w * scale).
         'held_back' has (name, PSNR, PSNR of bicubic) of each.
@@ -174,12 +172,9 @@ class PatchData:
         return _Measured(self.pictures.names[row], to_uint8(low * 2 - 1)[0], high, self._compare(enlarged, high))
 
     def _compare(self, made: np.ndarray, high: np.ndarray) -> dict[str, float]:
-        out = {"psnr": min(psnr(made, high, self.scale), _HIGHEST), "ssim": ssim(made, high, self.scale)}
-        if self.side >= lpips.SMALLEST and lpips.is_there():
-            self._lpips = self._lpips or lpips.Lpips().to(self.device)
-            pair = torch.from_numpy(np.stack([made, high])).to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
-            out["lpips"] = float(self._lpips(pair[:1], pair[1:]))
-        return out
+        if self._evaluator is None:
+            self._evaluator = PairEvaluator(self.scale, self.side, self.device)
+        return self._evaluator.measure(made, high)
 
 
 def example(picture: np.ndarray, side: int, scale: int, mode: str) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.queue import Job
 from studio.jobs.supervisor import Supervisor
 from studio.models.folder import ModelInfo, open_folder, safe_name
+from studio.metrics.registry import summary
 from studio.networks import get_family
 from studio.training.methods import GOALS, get_goal, get_method, method_fits
 from studio.training.plan import Plan
@@ -50,7 +51,6 @@ from studio.ui.train.watch_view import (
     best_words,
     long_form,
     measured,
-    nearness,
     sheet_html,
     thousands,
 )
@@ -766,7 +766,7 @@ class TrainTab:
         psnr, ssim = (measured(visit.moments, name) for name in ("psnr", "ssim"))
         distance = long_form(curves, {"wasserstein": "the critic's estimate"})
         strength = long_form(curves, {"ada_p": "strength (ADA p)", "real_sign": "sign on real", "fake_sign": "sign on made"})
-        quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.kid} for m in watch.snapshots if m.kid is not None])
+        quality = pd.DataFrame([{"kimg": m.kimg, "KID": m.values["kid"]} for m in watch.snapshots if "kid" in m.values])
         running, paused = job.state == "running", job.state in ("paused", "failed", "cancelled")
         return [
             self._job_choices(id) if new_job else gr.skip(),
@@ -839,7 +839,7 @@ class TrainTab:
         best = watch.best
         cells = []
         for m in watch.snapshots:
-            quality = f" · KID {m.kid:.3f}" if m.kid is not None else f" · {nearness(m)}" if m.psnr is not None else ""
+            quality = f" · {summary(m.values)}" if m.values else ""
             star = "★ " if best is not None and m.path == best.path else ""
             cells.append({"src": file_url(m.path / "thumbnail.webp"), "label": f"{star}{thousands(m.kimg)} kimg{quality}"})
         if not cells:

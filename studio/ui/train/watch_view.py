@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from studio.metrics.registry import summary
 from studio.training.run_history import Sample, Snapshot
 from studio.ui.components.notes import note
 from studio.ui.components.pictures import file_url
@@ -41,22 +42,12 @@ def sheet_html(sample: Sample) -> str:
 
 def best_words(best: Snapshot) -> str:
     """The best moment in a few words."""
-    at = f"at {thousands(best.kimg)} kimg"
-    return f"best KID {best.kid:.3f} {at}" if best.psnr is None else f"best {nearness(best)} {at}"
-
-
-def nearness(moment: Snapshot) -> str:
-    """'PSNR 27.31 dB, 1.20 above bicubic': of an upscaler on the pictures held back."""
-    words = f"PSNR {moment.psnr:.2f} dB"
-    if moment.psnr_bicubic is None:
-        return words
-    gain = moment.psnr - moment.psnr_bicubic
-    return f"{words}, {abs(gain):.2f} {'above' if gain >= 0 else 'below'} bicubic"
+    return f"best {summary(best.values)} at {thousands(best.kimg)} kimg"
 
 
 def measured(moments: list[Snapshot], name: str) -> pd.DataFrame:
     """Rows for a plot of 'psnr' or 'ssim', ours and bicubic's."""
-    found = [(m.kimg, curve, getattr(m, key)) for m in moments for key, curve in ((name, "ours"), (f"{name}_bicubic", "bicubic"))]
+    found = [(m.kimg, curve, m.values.get(key)) for m in moments for key, curve in ((name, "ours"), (f"{name}_bicubic", "bicubic"))]
     rows = [{"kimg": x, "value": value, "curve": curve} for x, curve, value in found if value is not None]
     return pd.DataFrame(rows, columns=["kimg", "value", "curve"])
 

@@ -83,7 +83,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         assert watch.patches_summary.endswith("smaller than a patch: 1.")
         judged = [m for m in watch.snapshots if m.adversarial]
         assert (len(judged) == 0) == (style == "faithful")
-        assert watch.best.psnr == max(m.psnr for m in judged or watch.snapshots)
+        assert watch.best.values["psnr"] == max(m.values["psnr"] for m in judged or watch.snapshots)
         assert "bicubic" in nearness(watch.best)
         opened = []
         with gr.Blocks():

@@ -94,7 +94,7 @@ def test_lines_are_drawn_sharper_than_bicubic_draws_them(drawings, studio_home, 
     assert not (model / "discriminator.safetensors").exists()
     assert open_folder(model).thumbnail
     watch = RunHistory(tmp_path / "run").refresh()
-    assert watch.snapshots[-1].psnr == snapshot["psnr"]
+    assert watch.snapshots[-1].values["psnr"] == snapshot["psnr"]
     assert {"l1", "psnr"} <= set(watch.curves)
 
 

@@ -57,6 +57,22 @@ def test_the_distance_by_hand(weights):
     assert lpips.is_there()
 
 
+def test_the_distance_agrees_with_torchmetrics(weights):
+    """Its network is built without a download from the same random weights; its classes are private, so that a newer one may differ."""
+    private = pytest.importorskip("torchmetrics.functional.image.lpips", reason="torchmetrics has moved its LPIPS")
+    theirs = private._LPIPS.__new__(private._LPIPS)
+    torch.nn.Module.__init__(theirs)
+    theirs.spatial, theirs.resize, theirs.L = False, None, 5
+    theirs.scaling_layer, theirs.net = private.ScalingLayer(), private.Alexnet(pretrained=False)
+    theirs.net.load_state_dict(dict(zip(theirs.net.state_dict(), weights.features.state_dict().values(), strict=True)))
+    linear = torch.load(kept_at(lpips.LINEAR[0]), weights_only=True)
+    theirs.lins = torch.nn.ModuleList(private.NetLinLayer(5 + i) for i in range(5))
+    for i, layer in enumerate(theirs.lins):
+        layer.load_state_dict({"model.0.weight": linear[f"lin{i}.model.1.weight"]})
+    x, y = torch.rand(2, 3, 70, 64) * 2 - 1, torch.rand(2, 3, 70, 64) * 2 - 1
+    torch.testing.assert_close(lpips.Lpips()(x, y), theirs(x, y).flatten(), rtol=1e-3, atol=1e-5)
+
+
 def test_without_weights_it_is_absent_and_says_why(studio_home, monkeypatch):
     def offline(url, dst, progress):
         raise OSError("no route to host")

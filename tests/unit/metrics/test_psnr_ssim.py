@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from studio.errors import StudioError
 from studio.metrics.psnr_ssim import brightness, psnr, ssim
@@ -40,6 +41,15 @@ def test_ssim_by_its_definition(two):
             cov = (weights * (p - mp) * (q - mq)).sum()
             values.append((2 * mp * mq + 2.55**2) * (2 * cov + 7.65**2) / ((mp**2 + mq**2 + 2.55**2) * (vp + vq + 7.65**2)))
     assert ssim(two[0][:14, :13], two[1][:14, :13]) == pytest.approx(np.mean(values), rel=1e-9)
+
+
+@pytest.mark.parametrize("border", [0, 4])
+def test_ssim_agrees_with_torchmetrics_where_the_window_is_complete(two, border):
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a, b = (torch.from_numpy(brightness(x[border : 40 - border, border : 33 - border]))[None, None] for x in two)
+    _, similarity = structural_similarity_index_measure(a, b, data_range=255.0, return_full_image=True)
+    assert ssim(*two, border) == pytest.approx(float(similarity[..., 5:-5, 5:-5].mean()), rel=1e-9)
 
 
 def test_edges_of_the_scales(two):
