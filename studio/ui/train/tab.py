@@ -20,8 +20,8 @@ from studio.imaging.crop import parse_colour
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.queue import Job
 from studio.jobs.supervisor import Supervisor
-from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.metrics.registry import summary
+from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.networks import get_family
 from studio.training.methods import GOALS, get_goal, get_method, method_fits
 from studio.training.plan import Plan
