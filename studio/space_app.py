@@ -42,16 +42,16 @@ def serve(models: Sequence[str] | None = None, tabs: Sequence[str] | None = None
 
 
 def _open(models: Sequence[str] | None, tabs: Sequence[str] | None) -> None:
-    from studio.ui.access.serving import Serving
+    from studio.ui.access.policy import ServingPolicy
     from studio.ui.app import launch
 
     training = _may_train()
     wanted = None if tabs is None else tuple(t for t in tabs if t != "train" or training)
     if training:  # what is trained is a model of its own, which no choice can name
-        serving = Serving(tabs=wanted)
+        policy = ServingPolicy(tabs=wanted)
     else:
-        serving = Serving(models=None if models is None else tuple(models), tabs=wanted, visitors=True)
-    launch(inbrowser=False, auth=os.environ.get("STUDIO_AUTH"), serving=serving)
+        policy = ServingPolicy(models=None if models is None else tuple(models), tabs=wanted, visitors=True)
+    launch(inbrowser=False, auth=os.environ.get("STUDIO_AUTH"), policy=policy)
 
 
 def _may_train() -> bool:

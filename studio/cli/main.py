@@ -134,14 +134,16 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args) -> None:
     print("Starting the studio ...", flush=True)
     from studio.ui.access.login import read_accounts
-    from studio.ui.access.serving import Serving, listed, strangers_may_come
+    from studio.ui.access.policy import ServingPolicy, comma_separated, is_open_to_strangers
     from studio.ui.app import launch
 
     visitors = args.visitors
     if visitors is None:
-        visitors = strangers_may_come(args.host, args.share, read_accounts(args.auth, args.auth_file))
-    serving = Serving(models=listed(args.models), tabs=listed(args.tabs), training=not args.no_train, visitors=visitors)
-    launch(args.host, args.port, args.share, args.auth, not args.no_browser, args.device, serving=serving, auth_file=args.auth_file)
+        visitors = is_open_to_strangers(args.host, args.share, read_accounts(args.auth, args.auth_file))
+    policy = ServingPolicy(
+        models=comma_separated(args.models), tabs=comma_separated(args.tabs), training=not args.no_train, visitors=visitors
+    )
+    launch(args.host, args.port, args.share, args.auth, not args.no_browser, args.device, policy=policy, auth_file=args.auth_file)
 
 
 def _engine(args):

@@ -47,13 +47,14 @@ def run_share(args: argparse.Namespace) -> None:
 def run_space(args: argparse.Namespace) -> None:
     """`studio space`. Raises StudioError when it cannot be done."""
     from studio.models.library import default_library
-    from studio.sharing.space import make_space, push_space, tabs_for
-    from studio.ui.access.serving import Serving, listed
+    from studio.sharing.space import make_space, push_space
+    from studio.ui.access.policy import ServingPolicy, comma_separated
+    from studio.ui.tabs import tabs_for
 
     library = default_library()
     infos = [library.get(name) for name in dict.fromkeys(args.models)]
-    tabs = listed(args.tabs) or tabs_for(infos)
-    Serving(tabs=tabs)  # says it when there is no such tab
+    tabs = comma_separated(args.tabs) or tabs_for(infos)
+    ServingPolicy(tabs=tabs)  # says it when there is no such tab
     by_id = dict(pair.split("=", 1) for pair in args.from_hub if "=" in pair)
     if len(by_id) < len(args.from_hub):
         raise StudioError("--from-hub has no model or no name.", "Write --from-hub MODEL=user/name.")

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import studio
@@ -14,7 +14,6 @@ from studio.common import toml
 from studio.common.files import atomic_file, atomic_folder
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
-from studio.networks import Task, get_family
 from studio.sharing.hub import Cancel, Progress, ensure_public, full_name, hub, model_files, open_repo, upload
 from studio.sharing.hub_card import licence_fields
 
@@ -44,7 +43,7 @@ def make_space(
     infos: Sequence[ModelInfo],
     out: Path,
     *,
-    tabs: Sequence[str] | None = None,
+    tabs: Sequence[str],
     title: str,
     training: bool = False,
     by_id: Mapping[str, str] | None = None,
@@ -53,7 +52,7 @@ def make_space(
     """Write the folder of a Space; it appears whole or not at all.
 
     infos: its models.  out: the folder; an earlier Space there is replaced, anything else is left alone.
-    tabs: ids of its tabs; None = those in which these models can do something.  title: its name in words.
+    tabs: ids of its tabs.  title: its name in words.
     training: models can be trained further, where there is a graphics card and the secret STUDIO_TRAINING is 1.
     by_id: model -> 'user/name' on the Hub, of those that are fetched at its start instead of lying in the folder.
     licence: of the Space.  Raises StudioError when there is no model or title, or something else is in `out`.
@@ -75,7 +74,7 @@ def make_space(
         for info in infos:
             if info.id not in by_id:
                 _copy_model(info, part / "checkpoints" / info.id, training)
-        shown = (*(tabs_for(infos) if tabs is None else tabs), *(("train",) if training else ()))
+        shown = (*tabs, *(("train",) if training else ()))
         texts = {
             "app.py": _APP.format(
                 title=title.replace("\\", "").replace('"', "'"),
@@ -91,19 +90,6 @@ def make_space(
         for name, text in texts.items():
             (part / name).write_text(text, encoding="utf-8")
     return Path(out)
-
-
-def tabs_for(infos: Iterable[ModelInfo]) -> tuple[str, ...]:
-    """Ids of the tabs in which these models can do something."""
-    families = [(info, get_family(info.family)) for info in infos]
-    wanted = {
-        "explore": any(f.task is Task.GENERATE for _, f in families),
-        "mix": any(f.task is Task.GENERATE for _, f in families),
-        "classes": any(f.task is Task.GENERATE and info.classes for info, f in families),
-        "translate": any(f.task is Task.TRANSLATE for _, f in families),
-        "upscale": any(f.task is Task.UPSCALE for _, f in families),
-    }
-    return tuple(tab for tab, there in wanted.items() if there)
 
 
 def requirements() -> list[str]:

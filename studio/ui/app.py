@@ -28,25 +28,20 @@ from studio.models.manage import empty_trash
 from studio.provenance.inspect import start as start_marks
 from studio.provenance.metadata import save_picture
 from studio.settings import get_settings, scratch
-from studio.ui.access.arrival import arrive
 from studio.ui.access.login import Login, read_accounts
 from studio.ui.access.middleware import VisitorMiddleware
-from studio.ui.access.serving import TABS, Serving, others_may_come, strangers_may_come
+from studio.ui.access.new_visitor import open_session
+from studio.ui.access.policy import ServingPolicy, is_open_to_strangers, is_reachable
 from studio.ui.access.visitors import DAY, MOST_BYTES, Visitors
-from studio.ui.classes.tab import ClassesTab
-from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
-from studio.ui.explore.tab import ExploreTab, recipe_from_api
-from studio.ui.gallery.tab import GalleryTab
-from studio.ui.mix.tab import MixTab
-from studio.ui.models.tab import ModelsTab
+from studio.ui.components.tab import Page, Tab
+from studio.ui.components.targets import Opening
+from studio.ui.connections import connect, entrances
+from studio.ui.explore.tab import recipe_from_api
 from studio.ui.session import Session
-from studio.ui.share.tab import ShareTab
-from studio.ui.tabs import entrances, join, openings
+from studio.ui.tabs import TABS
 from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
-from studio.ui.train.tab import TrainTab
-from studio.ui.translate.tab import TranslateTab
-from studio.ui.upscale.tab import UpscaleTab
 
 log = logging.getLogger(__name__)
 
@@ -60,16 +55,18 @@ _WELCOME = (
 )
 
 
-def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serving(), visitors: Visitors | None = None) -> gr.Blocks:
+def build(
+    engine: Engine, supervisor: Supervisor | None, policy: ServingPolicy = ServingPolicy(), visitors: Visitors | None = None
+) -> gr.Blocks:
     """The app over an engine and the queue of trainings (which may be None without the Train tab).
 
     Of the engine's library only the models of `serving` are left. The public API has one verb, `render`: a recipe (JSON) -> a PNG
     with the recipe inside. visitors: where strangers have their files; None = all who come share the home.
     Raises StudioError for a model of `serving` that is not here, ValueError for strangers without a place.
     """
-    if serving.visitors and visitors is None:
+    if policy.visitors and visitors is None:
         raise ValueError("strangers need files of their own: open the studio by `launch`")
-    engine.library = serving.library(engine.library)
+    engine.library = policy.library(engine.library)
     built: dict[str, Any] = {}  # id -> the tab; one that is not wanted is not there, and nobody sends anything to it
 
     def forget(session: Session | None) -> None:
@@ -96,25 +93,14 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
         if visitors is not None:
             gr.HTML(note(_WELCOME), padding=False, elem_id="welcome")
         session = gr.State(delete_callback=forget)
-        with gr.Tabs(selected=serving.shown[0], overflow_behavior="wrap") as tabs:
-            make = {
-                "explore": lambda: ExploreTab(engine, session),
-                "mix": lambda: MixTab(engine, session, built.get("explore"), tabs),
-                "classes": lambda: ClassesTab(engine, session, None if serving.visitors else DataSetStore()),
-                "translate": lambda: TranslateTab(engine, session),
-                "upscale": lambda: UpscaleTab(engine, session),
-                "gallery": lambda: GalleryTab(engine, session, gallery_of),
-                "train": lambda: TrainTab(engine, session, tabs, supervisor, DataSetStore(), openings(built)),
-                "models": lambda: ModelsTab(
-                    engine, session, tabs, openings(built), supervisor.jobs if supervisor else list, serving.editable
-                ),
-                "share": lambda: ShareTab(engine, session),
-            }
-            pages = {}
-            for id in serving.shown:
-                with gr.Tab(TABS[id], id=id) as pages[id]:
-                    built[id] = make[id]()
-            join(built, tabs)
+        with gr.Tabs(selected=policy.shown[0], overflow_behavior="wrap") as tabs:
+            datasets = None if policy.visitors else DataSetStore()
+            page = Page(engine, session, tabs, policy, supervisor, datasets, gallery_of, built)
+            tab_labels = {}
+            for id in policy.shown:
+                with gr.Tab(TABS[id].title, id=id) as tab_labels[id]:
+                    built[id] = _make_tab(id, page)
+            connect(page)
         status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
         def describe() -> str:
@@ -126,26 +112,26 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
                 parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
             return note(" · ".join(parts))
 
-        for id in ("explore", "mix", "classes", "translate", "upscale"):
-            if id in built:
-                built[id].stage.change(describe, None, status, **QUIET)
+        for id, tab in built.items():
+            if TABS[id].uses is not None:
+                tab.stage.change(describe, None, status, **QUIET)
         explore = built.get("explore")
 
-        def begin(request: gr.Request) -> list | Session:
-            new = arrive(engine, visitors, request)
-            return [new, *explore.begin(new)] if explore else new  # of a single output Gradio takes a list as its value
+        def begin(request: gr.Request) -> Outputs:
+            new = open_session(engine, visitors, request)
+            return {session: new, **(dict(zip(explore.outputs, explore.begin(new), strict=True)) if explore else {})}
 
         arrived = app.load(friendly(begin), None, [session, *(explore.outputs if explore else [])], **QUIET)
         arrived = arrived.then(describe, None, status, **QUIET)
-        enter = entrances(built, session)
-        if serving.shown[0] in enter:  # the first tab is open without having been chosen
-            arrived = enter[serving.shown[0]](arrived.then)
+        enter = entrances(page)
+        if policy.shown[0] in enter:  # the first tab is open without having been chosen
+            arrived = enter[policy.shown[0]](arrived.then)
         arrived.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
         # The page presses it by itself, see theme.HEAD.
         gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
         for id, entered in enter.items():
-            entered(pages[id].select)
+            entered(tab_labels[id].select)
 
         with gr.Row(visible=False):
             api_recipe = gr.JSON()
@@ -162,6 +148,21 @@ def build(engine: Engine, supervisor: Supervisor | None, serving: Serving = Serv
     return app
 
 
+def _make_tab(id: str, page: Page) -> Any:
+    tab_type = TABS[id].load()
+    if issubclass(tab_type, Tab):
+        return tab_type(page)
+    openings = [Opening.of(target) for target in page.targets("model")]
+    others = {
+        "train": lambda: tab_type(page.engine, page.session, page.tabs, page.supervisor, DataSetStore(), openings),
+        "models": lambda: tab_type(
+            page.engine, page.session, page.tabs, openings, page.supervisor.jobs if page.supervisor else list, page.policy.editable
+        ),
+        "share": lambda: tab_type(page.engine, page.session),
+    }
+    return others[id]()
+
+
 def launch(
     host: str | None = None,
     port: int | None = None,
@@ -170,36 +171,36 @@ def launch(
     inbrowser: bool = True,
     device: str | None = None,
     block: bool = True,
-    serving: Serving | None = None,
+    policy: ServingPolicy | None = None,
     auth_file: Path | None = None,
 ):
     """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks.
 
     auth: 'user:password', or several.  auth_file: a file with one on each line.
-    serving: what is offered; None = everything, or what is fit for strangers when they may come (a public link or an address for
+    policy: what is offered; None = everything, or what is fit for strangers when they may come (a public link or an address for
     others, without a login).  The supervisor is None without training.
     With visitors Gradio keeps all its files in their folder (GRADIO_TEMP_DIR of this process).
     """
     start_log()
     accounts = read_accounts([auth] if isinstance(auth, str) else auth or (), auth_file)
-    if serving is None:
-        serving = Serving(visitors=strangers_may_come(host, share, accounts))
-    serving = _possible(serving)
-    if others_may_come(host, share):
+    if policy is None:
+        policy = ServingPolicy(visitors=is_open_to_strangers(host, share, accounts))
+    policy = _possible(policy)
+    if is_reachable(host, share):
         # Others must not look around this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     start_marks(gr.Warning)
-    visitors = _visitors() if serving.visitors else None
+    visitors = _visitors() if policy.visitors else None
     engine = make_engine(device, Throttle(get_settings().home).activity)
-    if serving.editable:
+    if policy.editable:
         empty_trash(engine.library)
     supervisor = None
     try:
-        if serving.training:
+        if policy.training:
             launcher = choose_launcher()
             supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
-        app = build(engine, supervisor, serving, visitors)
-        app.queue(max_size=serving.queue_size, default_concurrency_limit=serving.concurrency)
+        app = build(engine, supervisor, policy, visitors)
+        app.queue(max_size=policy.queue_size, default_concurrency_limit=policy.concurrency)
         url, public = _open(
             app, visitors, share, server_name=host, server_port=port, auth=Login(accounts) if accounts else None, inbrowser=inbrowser
         )
@@ -216,14 +217,14 @@ def launch(
         _close(engine, supervisor, visitors)
 
 
-def _possible(serving: Serving) -> Serving:
+def _possible(policy: ServingPolicy) -> ServingPolicy:
     """Without training where nothing can be kept."""
     home = get_settings().home
     if can_write(home):
-        return serving
+        return policy
     print(f"studio: The folder {home} cannot be written: nothing can be saved or trained there. --home names another.", file=sys.stderr)
-    tabs = serving.tabs and tuple(t for t in serving.tabs if t != "train")
-    return dataclasses.replace(serving, training=False, editable=False, tabs=tabs)
+    tabs = policy.tabs and tuple(t for t in policy.tabs if t != "train")
+    return dataclasses.replace(policy, training=False, editable=False, tabs=tabs)
 
 
 def _visitors() -> Visitors:

@@ -69,8 +69,6 @@ class Session:
     pins: list[Recipe] = field(default_factory=list)
     sheet: list[Recipe] = field(default_factory=list)
     sheet_seed: int = 0
-    mix_cells: list[Recipe | None] = field(default_factory=list)
-    mixer: Recipe | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     place: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
 

@@ -1,89 +1,106 @@
-"""How tabs are joined: what one sends to another, and what happens when one comes into sight."""
+"""The list of tabs: what each is called, what other tabs can open in it, and where its results can be sent.
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+The app, `--tabs`, Spaces, the Gallery and the README follow this list. A new tab is one entry here and a room of its own.
+"""
 
-import gradio as gr
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from studio.models.folder import ModelInfo, count_classes
 from studio.networks import Task
-from studio.ui.access.serving import TABS
-from studio.ui.components.handlers import QUIET, friendly
-from studio.ui.components.targets import Opening, Target
+
+# What a tab can be given: a model to use, a Recipe to draw, the file of a picture, or a saved picture whose settings come back.
+Given = Literal["model", "recipe", "picture", "saved"]
 
 
-def openings(built: dict[str, Any]) -> list[Opening]:
-    """Tabs where a model can be opened."""
-    explored = [built["explore"].opening] if "explore" in built else []
-    known = [("translate", lambda model: model.task is Task.TRANSLATE), ("upscale", lambda model: model.task is Task.UPSCALE)]
-    return explored + [Opening(id, TABS[id], suits, built[id].open_model, built[id].enter_outputs) for id, suits in known if id in built]
+@dataclass(frozen=True)
+class TabEntry:
+    """One tab of the studio.
+
+    id: name for `--tabs`, for the folder of its results and at the beginning of its element ids.  title: its label on the screen.
+    factory: 'module:class' of the Tab.
+    uses: ModelInfo -> whether the tab can do something with the model; None = it is no tab for working with a model.
+    opens: what can be opened there from other tabs; the Tab has a target for each.
+    sends: ids of the tabs its results can be sent to.  sends_as: what it sends.
+    verb: `verb` of the recipes in its saved pictures, '' = it makes none of its own.
+    """
+
+    id: str
+    title: str
+    factory: str
+    uses: Callable[[ModelInfo], bool] | None = None
+    opens: tuple[Given, ...] = ()
+    sends: tuple[str, ...] = ()
+    sends_as: Given = "picture"
+    verb: str = ""
+
+    def load(self) -> type[Any]:
+        """The class of the tab; its module is imported only now."""
+        module, _, name = self.factory.partition(":")
+        return getattr(importlib.import_module(module), name)
 
 
-def join(built: dict[str, Any], tabs: gr.Tabs) -> None:
-    """Buttons that send what one tab has made to another, where both are there."""
-    explore, mix, upscale, train = (built.get(id) for id in ("explore", "mix", "upscale", "train"))
-
-    def open_in_train(session, path: Path, files: list[str] | None) -> list:
-        return [gr.update(selected="train"), gr.update(selected="pictures"), [*(files or []), str(path)]]
-
-    drawn = {}  # for what is drawn from noise
-    if explore:
-        drawn["explore"] = Target("explore", "Open in Explore", explore.open_recipe, [], [tabs, *explore.outputs])
-    if mix:
-        drawn["mix"] = mix.target
-    if upscale:
-        drawn["upscale"] = upscale.target(tabs)
-    pictures = {id: built[id].image_target(tabs) for id in ("translate", "upscale") if id in built}  # for what is made from pictures
-    if train:
-        pictures["train"] = Target("train", "Use for training", open_in_train, [train.a.files], [tabs, train.steps, train.a.files])
-    sent = {
-        "explore": (drawn, ("upscale",)),
-        "mix": (drawn, ("upscale",)),
-        "classes": (drawn, ("explore", "mix", "upscale")),
-        "translate": (pictures, ("upscale", "train")),
-        "upscale": (pictures, ("translate", "train")),
-        "gallery": (pictures, ("translate", "upscale", "train")),
-    }
-    for id, (targets, wanted) in sent.items():
-        if id in built:
-            built[id].add_targets([targets[name] for name in wanted if name in targets])
-    if gallery := built.get("gallery"):
-        gallery.add_openings(tabs, explore, [built[id] for id in ("translate", "upscale") if id in built])
+def _for_task(task: Task) -> Callable[[ModelInfo], bool]:
+    return lambda info: info.task is task
 
 
-def entrances(built: dict[str, Any], session: gr.State) -> dict[str, Callable]:
-    """Id of a tab -> what is wired to the event after which it is in sight (`gr.Tab.select`, or `then` of another)."""
+def _has_classes(info: ModelInfo) -> bool:
+    return bool(count_classes(info))
 
-    def entrance(tab: Any, **options) -> Callable:
-        return lambda on: on(friendly(tab.enter), [session, *tab.enter_inputs], tab.enter_outputs, **QUIET, **options)
 
-    def followed(tab: Any) -> Callable:
-        def enter_and_follow(on: Callable):
-            entered = entrance(tab)(on)
-            tab.opened(entered)
-            return entered
+_ENTRIES = (
+    TabEntry(
+        "explore",
+        "Explore",
+        "studio.ui.explore.tab:ExploreTab",
+        uses=_for_task(Task.GENERATE),
+        opens=("model", "recipe", "saved"),
+        sends=("upscale",),
+        sends_as="recipe",
+        verb="draw",
+    ),
+    TabEntry(
+        "mix", "Mix", "studio.ui.mix.tab:MixTab", uses=_for_task(Task.GENERATE), opens=("recipe",), sends=("upscale",), sends_as="recipe"
+    ),
+    TabEntry(
+        "classes",
+        "Classes",
+        "studio.ui.classes.tab:ClassesTab",
+        uses=_has_classes,
+        sends=("explore", "mix", "upscale"),
+        sends_as="recipe",
+    ),
+    TabEntry(
+        "translate",
+        "Translate",
+        "studio.ui.translate.tab:TranslateTab",
+        uses=_for_task(Task.TRANSLATE),
+        opens=("model", "picture", "saved"),
+        sends=("upscale", "train"),
+        verb="translate",
+    ),
+    TabEntry(
+        "upscale",
+        "Upscale",
+        "studio.ui.upscale.tab:UpscaleTab",
+        uses=_for_task(Task.UPSCALE),
+        opens=("model", "recipe", "picture", "saved"),
+        sends=("translate", "train"),
+        verb="upscale",
+    ),
+    TabEntry("gallery", "Gallery", "studio.ui.gallery.tab:GalleryTab", sends=("translate", "upscale", "train")),
+    TabEntry("train", "Train", "studio.ui.train.tab:TrainTab", opens=("picture",)),
+    TabEntry("models", "Models", "studio.ui.models.tab:ModelsTab"),
+    TabEntry("share", "Share", "studio.ui.share.tab:ShareTab"),
+)
 
-        return enter_and_follow
+# id -> entry, in the order in which the tabs stand
+TABS: dict[str, TabEntry] = {entry.id: entry for entry in _ENTRIES}
 
-    enter = {id: entrance(built[id]) for id in ("mix", "upscale") if id in built}
-    enter |= {id: followed(built[id]) for id in ("translate", "gallery") if id in built}
-    if explore := built.get("explore"):
-        enter["explore"] = lambda on: on(friendly(explore.enter), session, explore.models, **QUIET)
-    if models := built.get("models"):
-        enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
-    if share := built.get("share"):
 
-        def enter_share(on: Callable):
-            on(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
-            return entrance(share)(on)
-
-        enter["share"] = enter_share
-    if classes := built.get("classes"):
-        enter["classes"] = lambda on: entrance(classes)(on).then(
-            friendly(classes.draw_chips), [session, classes.find], classes.chips, **QUIET
-        )
-    if train := built.get("train"):
-        enter["train"] = lambda on: entrance(train, js=train.enter_js)(on).then(
-            None, None, None, js="() => studioPlace.openStep()", **QUIET
-        )
-    return enter
+def tabs_for(infos: Iterable[ModelInfo]) -> tuple[str, ...]:
+    """Ids of the tabs that can do something with at least one of these models."""
+    infos = list(infos)
+    return tuple(id for id, entry in TABS.items() if entry.uses is not None and any(entry.uses(info) for info in infos))

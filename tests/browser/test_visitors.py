@@ -16,7 +16,7 @@ from studio.engine.recipe import Recipe
 from studio.models.folder import save_folder
 from studio.provenance.metadata import read_recipe
 from studio.provenance.source_pictures import find_source
-from studio.ui.access.serving import Serving
+from studio.ui.access.policy import ServingPolicy
 from tests.browser.test_gallery import CELLS
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, save_translator
@@ -49,7 +49,7 @@ def opened(home):
     patch = pytest.MonkeyPatch()
     for name, value in (("STUDIO_HOME", str(home)), ("GRADIO_TEMP_DIR", "")):
         patch.setenv(name, value)
-    app, url, engine, supervisor = launch(inbrowser=False, device="cpu", block=False, serving=Serving(visitors=True))
+    app, url, engine, supervisor = launch(inbrowser=False, device="cpu", block=False, policy=ServingPolicy(visitors=True))
     assert supervisor is None
     yield url, engine, app
     app.close()

@@ -4,14 +4,12 @@ import datetime
 import html
 import random
 import threading
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
 import gradio as gr
+from gradio.events import Dependency
 
-from studio.datasets.store import DataSetStore
-from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.latents.seeds import MAX_SEED, check_seed
@@ -19,12 +17,13 @@ from studio.models.folder import ModelInfo, count_classes
 from studio.outputs.class_sets import export_set, fill_up
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import walk_recipes
-from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
+from studio.ui.components.handlers import LIVE, QUIET, Outputs, event_value, friendly
 from studio.ui.components.notes import empty_html, note
 from studio.ui.components.pictures import data_url, file_url, stage_html
 from studio.ui.components.press_grid import cells_html, press_grid
 from studio.ui.components.progress import WorkProgress
-from studio.ui.components.targets import Target, target_buttons
+from studio.ui.components.tab import Page, Tab, TabState
+from studio.ui.components.targets import Target
 from studio.ui.session import Session
 
 MOST = 8  # classes chosen at once, each with a weight
@@ -43,7 +42,7 @@ _NOTHING = (
 
 
 @dataclass
-class ClassesVisit:
+class ClassesState(TabState):
     """What one visitor does here."""
 
     model: str = ""
@@ -54,29 +53,22 @@ class ClassesVisit:
     shown: list[dict] = field(default_factory=list)  # the cells as they are drawn
     columns: int = 4
     selected: int = 0
-    stop_walk: threading.Event = field(default_factory=threading.Event)
-    stop_export: threading.Event = field(default_factory=threading.Event)
     drawing: threading.Lock = field(default_factory=threading.Lock)
     drawn: int = 0  # number of the newest drawing of the grid
 
 
-class ClassesTab:
-    """Builds the tab inside the current Blocks and wires it.
+class ClassesTab(Tab[ClassesState]):
+    """Classes alone, blended and side by side."""
 
-    datasets: image sets that can be filled up, None = there are none to see.
-    """
+    id, state_type = "classes", ClassesState
 
-    def __init__(self, engine: Engine, session: gr.State, datasets: DataSetStore | None):
-        self.engine, self.session, self.datasets = engine, session, datasets
-        self._visits: dict[str, ClassesVisit] = {}
+    def __init__(self, page: Page):
+        self.datasets = page.datasets
         self._faces: dict[tuple[str, int], str] = {}  # (hash of the model, class) -> its example picture as a URL
-        self._build()
-        self._wire()
+        super().__init__(page)
 
-    def _visit(self, session: Session | None) -> ClassesVisit:
-        if session is None:
-            raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, ClassesVisit())
+    def _visit(self, session: Session | None) -> ClassesState:
+        return self.state_of(session)
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -173,28 +165,12 @@ class ClassesTab:
         self.grid.select(friendly(self._select), s, pictures, **QUIET)
 
         clip = [self.walk_view, self.mp4, self.webp]
-        self._work(self.walk, self.walk_stop, "stop_walk", self._walk, [s, self.frames, self.seed, self.psi], clip, self.walk_view)
+        self.long_work("walk", self.walk, self.walk_stop, self._walk, [s, self.frames, self.seed, self.psi], clip, view=self.walk_view)
         wanted = [s, self.way, self.each, self.set, self.only, self.same, self.seed, self.psi]
-        self._work(self.export, self.export_stop, "stop_export", self._export, wanted, [self.export_note, self.file], self.export_note)
+        made = [self.export_note, self.file]
+        self.long_work("export", self.export, self.export_stop, self._export, wanted, made, view=self.export_note, hide=[self.file])
         self.way.input(friendly(self._set_way), [s, self.way, self.set], [self.each, self.set, self.advice], **QUIET)
         self.set.input(friendly(self._advise), [s, self.set], self.advice, **QUIET)
-
-    def _work(self, button, stop, flag: str, run: Callable, inputs: list, outputs: list, view) -> None:
-        """A button that begins long work, with progress on `view`, and one that ends it. flag: the visit's Event for it."""
-
-        def begin(session: Session) -> list:
-            getattr(self._visit(session), flag).clear()
-            return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
-
-        def end(session: Session):
-            return gr.update(value=note("Stopped.")) if getattr(self._visit(session), flag).is_set() else gr.skip()
-
-        work = button.click(friendly(begin), self.session, [stop, view], **QUIET).then(
-            friendly(run), inputs, outputs, show_progress_on=view, **WORK
-        )
-        work.failure(lambda: [gr.update(visible=False), ""], None, [stop, view], **QUIET)
-        work.success(lambda: gr.update(visible=False), None, stop, **QUIET).then(friendly(end), self.session, view, **QUIET)
-        stop.click(lambda session: getattr(self._visit(session), flag).set(), self.session, None, **QUIET)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -246,7 +222,7 @@ class ClassesTab:
     def _models(self) -> list[ModelInfo]:
         return [m for m in self.engine.library.scan()[0] if count_classes(m)]
 
-    def _open(self, visit: ClassesVisit, session: Session, mode: str, seed, psi, count, *weights) -> list:
+    def _open(self, visit: ClassesState, session: Session, mode: str, seed, psi, count, *weights) -> list:
         """Everything that belongs to the model: for [find, chips, weights, stage, grid]."""
         classes = self.engine.model(visit.model).classes
         kept = {k: w for k, w in zip(visit.chosen, weights, strict=False) if k < len(classes)} or {0: 1.0}
@@ -261,6 +237,9 @@ class ClassesTab:
         return self._open(visit, session, *values)
 
     # -- chips ---------------------------------------------------------------------------------------------------
+
+    def after_enter(self, entered: Dependency) -> Dependency:
+        return entered.then(friendly(self.draw_chips), [self.session, self.find], self.chips, **QUIET)
 
     def draw_chips(self, session: Session, find: str = "") -> str:
         """The chips with their example pictures, which are rendered the first time."""
@@ -281,7 +260,7 @@ class ClassesTab:
             self._faces[info.hash, i] = data_url(picture)
         return self._chips_html(visit)
 
-    def _chips_html(self, visit: ClassesVisit) -> str:
+    def _chips_html(self, visit: ClassesState) -> str:
         info, classes = self.engine.library.get(visit.model), self.engine.model(visit.model).classes
         visit.listed = visit.listed or list(range(min(len(classes), _CHIPS)))
         small = info.resolution <= 128
@@ -290,7 +269,7 @@ class ClassesTab:
 
     def _press(self, session: Session, event: gr.EventData, mode: str, seed, psi, count, *weights) -> list:
         """A chip chooses its class, or lets go of it; one always stays. Each class keeps its weight."""
-        visit, index = self._visit(session), event._data.get("index")
+        visit, index = self._visit(session), event_value(event, "index")
         if not (isinstance(index, int) and 0 <= index < len(visit.listed)):
             raise StudioError("That class is no longer here.", "Press another.")
         pressed = visit.listed[index]
@@ -304,7 +283,7 @@ class ClassesTab:
             visit.chosen = [k for k in visit.chosen if k != pressed]
         return self._pressed(visit, session, mode, seed, psi, count, *(weight[k] for k in visit.chosen))
 
-    def _pressed(self, visit: ClassesVisit, session: Session, mode: str, seed, psi, count, *weights) -> list:
+    def _pressed(self, visit: ClassesState, session: Session, mode: str, seed, psi, count, *weights) -> list:
         """For [chips, weights, stage, grid] after other classes were chosen, each with its weight."""
         values = [*weights, *[1.0] * MOST][:MOST]
         sliders = [{**slider, "value": value} for slider, value in zip(self._sliders(visit, mode), values, strict=True)]
@@ -316,7 +295,7 @@ class ClassesTab:
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
-    def _recipes(self, visit: ClassesVisit, mode: str, seed, psi, count, *weights) -> list[list[Recipe]]:
+    def _recipes(self, visit: ClassesState, mode: str, seed, psi, count, *weights) -> list[list[Recipe]]:
         """Rows of recipes: one row of a blend in several seeds, or one row a seed with a class in each cell."""
         seed, count = check_seed(seed), max(1, min(32, int(count or 1)))
         seeds = [(seed + i) % (MAX_SEED + 1) for i in range(count)]
@@ -331,7 +310,7 @@ class ClassesTab:
             shares = [ClassWeight(shares[0].index if shares else visit.chosen[0])]
         return [[recipe(s, tuple(shares)) for s in seeds]]
 
-    def _chosen_or_first(self, visit: ClassesVisit) -> list[int]:
+    def _chosen_or_first(self, visit: ClassesState) -> list[int]:
         """The chosen classes, or, when one is not enough, the first ones beside it."""
         if len(visit.chosen) > 1:
             return visit.chosen
@@ -361,7 +340,7 @@ class ClassesTab:
             visit.selected = visit.selected if visit.selected < len(cells) else 0
             return self._look(session, visit)
 
-    def _look(self, session: Session, visit: ClassesVisit) -> list:
+    def _look(self, session: Session, visit: ClassesState) -> list:
         recipe = visit.cells[visit.selected]
         picture = self.engine.submit(f"{session.id}/classes", recipe).result()
         grid = cells_html(visit.shown, columns=visit.columns, selected=visit.selected)
@@ -382,7 +361,7 @@ class ClassesTab:
         return stage_html(self.engine.submit(f"{session.id}/classes", recipe).result(), self._words(recipe))
 
     def _select(self, session: Session, event: gr.EventData) -> list:
-        visit, index = self._visit(session), event._data.get("index")
+        visit, index = self._visit(session), event_value(event, "index")
         if not (isinstance(index, int) and 0 <= index < len(visit.cells)):
             raise StudioError("That picture is no longer here.", "Press another.")
         visit.selected = index
@@ -393,7 +372,7 @@ class ClassesTab:
         label, value = _COUNTS[mode]
         return [gr.update(label=label, value=value), *self._sliders(self._visit(session), mode)]
 
-    def _sliders(self, visit: ClassesVisit, mode: str) -> list:
+    def _sliders(self, visit: ClassesState, mode: str) -> list:
         """For the weights: one for each class of a blend."""
         shown = visit.chosen if mode == _BLEND and len(visit.chosen) > 1 else []
         classes = self.engine.model(visit.model).classes if visit.model else ()
@@ -401,15 +380,13 @@ class ClassesTab:
 
     def forget(self, session: Session) -> None:
         """The visitor has left."""
-        visit = self._visits.pop(session.id, ClassesVisit())
-        visit.stop_walk.set()
-        visit.stop_export.set()
+        super().forget(session)
         self.engine.cancel(f"{session.id}/classes")
 
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that the chosen picture can go to. Called once all tabs are built."""
         with self.tools:
-            target_buttons(targets, "classes", self.session, self._selected)
+            self.target_buttons(targets, self._selected)
 
     def _selected(self, session: Session) -> Recipe:
         """The chosen picture. Raises StudioError when there is none."""
@@ -420,7 +397,7 @@ class ClassesTab:
 
     # -- the walk ------------------------------------------------------------------------------------------------
 
-    def _walk(self, session: Session, frames: float, seed, psi, progress: gr.Progress = gr.Progress()) -> list:
+    def _walk(self, session: Session, frames: float, seed, psi, progress: gr.Progress = gr.Progress()) -> Outputs:
         visit = self._visit(session)
         keys = [
             Recipe(model=visit.model, seeds=(SeedWeight(seed),), psi=psi, classes=(ClassWeight(k),)) for k in self._chosen_or_first(visit)
@@ -429,13 +406,14 @@ class ClassesTab:
         pictures = self.engine.render_many(
             recipes,
             progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
-            cancel=visit.stop_walk.is_set,
+            cancel=self.stopping(session, "walk"),
         )
         progress(1.0, desc="Writing MP4 and WebP")
         path = session.place.output("classes", f"{_moment()}-{visit.model}-walk")
         mp4, webp = (save_clip(pictures, path.with_name(path.name + ending)) for ending in (".mp4", ".webp"))
         view = f'<div class="gs-stage"><img alt="The walk through the classes" class="small" src="{file_url(webp)}"></div>'
-        return [gr.update(value=view, visible=True), *(gr.update(value=str(p), visible=True) for p in (mp4, webp))]
+        files = {part: gr.update(value=str(p), visible=True) for part, p in ((self.mp4, mp4), (self.webp, webp))}
+        return {self.walk_view: gr.update(value=view, visible=True), **files}
 
     # -- sets ----------------------------------------------------------------------------------------------------
 
@@ -458,7 +436,7 @@ class ClassesTab:
             text += f" This model draws no class of the name {names}{', ...' if len(filling.unmatched) > 12 else ''}."
         return note(text)
 
-    def _wanted(self, visit: ClassesVisit, way: str, each, set_id: str | None, only: bool) -> dict[int, int]:
+    def _wanted(self, visit: ClassesState, way: str, each, set_id: str | None, only: bool) -> dict[int, int]:
         """Class -> how many pictures."""
         classes = self.engine.model(visit.model).classes
         if way == _FILL:
@@ -476,25 +454,22 @@ class ClassesTab:
 
     def _export(
         self, session: Session, way: str, each, set_id: str | None, only: bool, same: bool, seed, psi, progress: gr.Progress = gr.Progress()
-    ) -> list:
+    ) -> Outputs:
         visit = self._visit(session)
-        try:
-            wanted = self._wanted(visit, way, each, set_id, only)
-            path = export_set(
-                self.engine,
-                visit.model,
-                wanted,
-                session.place.output("classes", f"{_moment()}-{visit.model}-set.zip"),
-                float(psi),
-                check_seed(seed),
-                same,
-                WorkProgress(progress, "Pictures"),
-                visit.stop_export.is_set,
-            )
-        except CancelledError:
-            return [note("Stopped; nothing was kept."), gr.update(visible=False)]
+        wanted = self._wanted(visit, way, each, set_id, only)
+        path = export_set(
+            self.engine,
+            visit.model,
+            wanted,
+            session.place.output("classes", f"{_moment()}-{visit.model}-set.zip"),
+            float(psi),
+            check_seed(seed),
+            same,
+            WorkProgress(progress, "Pictures"),
+            self.stopping(session, "export"),
+        )
         text = f"{sum(wanted.values()):,} pictures of {len(wanted):,} classes. {session.place.told(path)}"
-        return [note(text), gr.update(value=str(path), visible=True)]
+        return {self.export_note: note(text), self.file: gr.update(value=str(path), visible=True)}
 
 
 def _moment() -> str:

@@ -3,35 +3,39 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from studio.errors import StudioError
 
 log = logging.getLogger(__name__)
 
-# A handler of ours is no part of the public API, and shows no spinner over the picture.
+# What a handler returns: component -> its new value, or gr.update(...). Nothing at all, {}, leaves everything as it is.
+Outputs = dict[Block, Any]
+
+# Handlers are not part of the public API, and show no spinner over the picture.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-# Only the newest wish waits. What several controls change alike is one `gr.on` of them all, for answers to two handlers may come
-# in any order, and the older one would stay.
+# While a handler runs only the newest request waits. Where several controls change the same components, one `gr.on` listens to all of
+# them: answers of two handlers may arrive in any order, and the older one would stay.
 LIVE: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
-# Long work tells its progress. How much of it goes on at once is for the queue to say; what waits can still be stopped.
+# Long work shows its progress. The queue limits how much of it runs at once; work that waits can be stopped too.
 WORK: dict[str, Any] = {"show_progress": "full", "api_visibility": "private", "concurrency_id": "work", "concurrency_limit": "default"}
 
 
-def friendly(fn: Callable) -> Callable:
-    """Tell an expected failure as a toast; anything else goes to the log, with a short sentence on the screen.
-
-    A picture that was overtaken by a newer wish changes nothing.
+def friendly(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler with its errors shown to people: a StudioError as a toast; anything else goes to the log, with a short sentence
+    on the screen. A CancelledError changes nothing (a newer request has overtaken this one), and neither does an empty dict.
     """
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
         try:
-            return fn(*args, **kwargs)
+            result = fn(*args, **kwargs)
+            return gr.skip() if isinstance(result, dict) and not result else result
         except CancelledError:
             return gr.skip()
         except StudioError as e:
@@ -41,25 +45,34 @@ def friendly(fn: Callable) -> Callable:
         except Exception:
             log.exception("%s failed", fn.__name__)
             raise gr.Error(
-                "Something went wrong that should not. The studio's log has the details; your work is kept.", print_exception=False
+                "Something went wrong that should not have. The studio's log has the details; your work is safe.", print_exception=False
             ) from None
 
-    wrapper.__signature__ = inspect.signature(fn)  # Gradio looks for parameters such as gr.Request
+    # Gradio looks there for parameters such as gr.Request.
+    wrapper.__signature__ = inspect.signature(fn)  # pyright: ignore[reportAttributeAccessIssue]  # as PEP 362 has it
     return wrapper
 
 
-def streaming(fn: Callable) -> Callable:
-    """`friendly` for a handler that gives one result after another, or none."""
+def streaming(fn: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """`friendly` for a generator: a handler with one result after another, or none."""
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
-        steps, over = fn(*args, **kwargs), object()
-        yield gr.skip()  # where nothing is given at all Gradio empties the outputs
+        results, over = fn(*args, **kwargs), object()
+        yield gr.skip()  # a generator without any result would empty the outputs
 
         def following():
-            return next(steps, over)
+            return next(results, over)
 
         while (result := friendly(following)()) is not over:
             yield result
 
     return wrapper
+
+
+def event_value(event: gr.EventData, name: str) -> Any:
+    """What the page sent with an event under this name, None when it sent nothing of the kind. Anything may be in it: check it."""
+    try:
+        return getattr(event, name, None)
+    except TypeError:  # the event came without data
+        return None

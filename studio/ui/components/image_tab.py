@@ -17,7 +17,6 @@ import gradio as gr
 from PIL import Image
 
 from studio.common.text import safe_filename
-from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -27,11 +26,13 @@ from studio.outputs.video_translation import convert_video
 from studio.provenance.metadata import save_picture
 from studio.provenance.policy import file_stem, provenance_policy
 from studio.provenance.source_pictures import find_source
-from studio.ui.components.handlers import QUIET, WORK, friendly
+from studio.ui.components.handlers import QUIET, WORK, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.progress import WorkProgress
-from studio.ui.components.targets import Target, target_buttons
+from studio.ui.components.tab import Page, Tab, TabState
+from studio.ui.components.targets import Target
 from studio.ui.session import Session
+from studio.ui.tabs import TABS
 from studio.ui.translate.view import outcomes_html
 
 ONE, MANY, CLIP = "one", "many", "clip"
@@ -50,7 +51,7 @@ class AnyPicture(gr.Image):
 
 
 @dataclass
-class ImageVisit:
+class ImageVisit(TabState):
     """What one visitor does in such a tab.
 
     model: that was chosen last.  path: the picture that was given.  busy: runs that are not over.
@@ -67,32 +68,30 @@ class ImageVisit:
     def let_go(self) -> None:
         """Forget what takes room and can be made again."""
 
+    def close(self) -> None:
+        for stop in (self.stop, self.stop_many, self.stop_clip):
+            stop.set()
+        self.let_go()
 
-class ImageTab:
-    """Builds the tab inside the current Blocks and wires it.
+
+class ImageTab(Tab[Any]):
+    """Base of the tabs that make a picture from a picture.
 
     A tab has: `settings`, `enter` with `enter_inputs` and `enter_outputs`, `_saved_file`, `_restored_settings`, and `_build` and
     `_wire`.
     """
 
-    id = ""  # of the tab; ids of its elements begin with it, and the folder of its results is called so
     verb = ""  # on buttons
     made = ""  # what has happened to a picture, in a word
-    visit_type: type[ImageVisit] = ImageVisit
+    state_type: type[ImageVisit] = ImageVisit
 
-    def __init__(self, engine: Engine, session: gr.State):
-        self.engine, self.session = engine, session
-        self._visits: dict[str, Any] = {}
+    def __init__(self, page: Page):
         self._recent: OrderedDict[str, int] = OrderedDict()  # visitor -> bytes of what is kept, oldest first
-        self._lock = threading.Lock()
         self.arrived = gr.State("")  # changes when another tab sends a picture
-        self._build()
-        self._wire()
+        super().__init__(page)
 
     def _visit(self, session: Session | None) -> Any:
-        if session is None:
-            raise StudioError("The page is still opening.", "Try again in a moment.")
-        return self._visits.setdefault(session.id, self.visit_type())
+        return self.state_of(session)
 
     def _remember(self, session: Session, size: int, most: int) -> None:
         """What visitors who came last have open is kept, `most` bytes of all; that of others is let go."""
@@ -101,17 +100,13 @@ class ImageTab:
             self._recent[session.id] = size
             while sum(self._recent.values()) > most and len(self._recent) > 1:
                 id, _ = self._recent.popitem(last=False)
-                self._visits[id].let_go()
+                self._states[id].let_go()
 
     def forget(self, session: Session) -> None:
         """The visitor has left."""
         with self._lock:
             self._recent.pop(session.id, None)
-            visit = self._visits.pop(session.id, None)
-        if visit is not None:
-            for stop in (visit.stop, visit.stop_many, visit.stop_clip):
-                stop.set()
-            visit.let_go()
+        super().forget(session)
 
     # -- parts of the page ---------------------------------------------------------------------------------------
 
@@ -255,27 +250,45 @@ class ImageTab:
     def add_targets(self, targets: list[Target]) -> None:
         """Buttons that send the result elsewhere, as the path of a PNG. Called once all tabs are built."""
         with self.tools:
-            target_buttons(targets, self.id, self.session, self._saved_file, self.settings)
+            self.target_buttons(targets, self._saved_file, self.settings)
 
-    def image_target(self, tabs: gr.Tabs) -> Target:
+    @property
+    def picture_target(self) -> Target:
         """For other tabs: a picture file is opened here."""
 
-        def send(session: Session, path: Path, *values) -> list:
+        def send(session: Session, path: Path, *values) -> Outputs:
             self._visit(session).path = Path(path)
-            return [gr.update(selected=self.id), *self.enter(session, *values), str(path), secrets.token_hex(8)]
+            entered = dict(zip(self.enter_outputs, self.enter(session, *values), strict=True))
+            return {**entered, self.picture: str(path), self.arrived: secrets.token_hex(8)}
 
-        return Target(self.id, self.verb, send, self.enter_inputs, [tabs, *self.enter_outputs, self.picture, self.arrived])
+        return Target(self.id, self.verb, send, [*self.enter_outputs, self.picture, self.arrived], self.enter_inputs)
 
-    def target(self, tabs: gr.Tabs) -> Target:
+    @property
+    def recipe_target(self) -> Target:
         """For other tabs: what a recipe draws is opened here."""
-        there = self.image_target(tabs)
+        there = self.picture_target
 
-        def send(session: Session, recipe: Recipe, *values) -> list:
+        def send(session: Session, recipe: Recipe, *values) -> Outputs:
             recipe = self.engine.stamped(recipe)
             path = session.place.passing() / f"{safe_filename(recipe.model)}-seed{recipe.seed}.png"
-            return there.send(session, save_picture(self.engine.render(recipe), recipe, path), *values)
+            return there.open(session, save_picture(self.engine.render(recipe), recipe, path), *values)
 
-        return dataclasses.replace(there, send=send)
+        return dataclasses.replace(there, open=send)
+
+    @property
+    def saved_target(self) -> Target:
+        """For other tabs: the settings of a saved result come back, see `restore`."""
+        return Target(self.id, self.verb, self.restore, self.restored)
+
+    @property
+    def model_target(self) -> Target:
+        """For other tabs: the tab is opened with this model chosen."""
+
+        def open_model(session: Session, model: ModelInfo) -> Outputs:
+            self._visit(session).model = model.id
+            return dict(zip(self.enter_outputs, self.enter(session, *[None] * len(self.enter_inputs)), strict=True))
+
+        return Target(self.id, f"Open in {TABS[self.id].title}", open_model, self.enter_outputs)
 
     @property
     def restored(self) -> list:
@@ -308,11 +321,6 @@ class ImageTab:
     @property
     def _modes(self) -> list:
         return [self.what, self.one, self.many, self.clip, self.picture, self.files, self.video]
-
-    def open_model(self, session: Session, model: ModelInfo) -> list:
-        """Values for `enter_outputs`: the tab with this model chosen."""
-        self._visit(session).model = model.id
-        return self.enter(session, *[None] * len(self.enter_inputs))
 
     # -- several pictures, and videos ----------------------------------------------------------------------------
 

@@ -1,10 +1,15 @@
 """A grid of pictures, or a strip of them, that can be pressed."""
 
 import html
-from collections.abc import Container
-from typing import Any
+from collections.abc import Container, Sequence
+from typing import Any, TypeVar
 
 import gradio as gr
+
+from studio.errors import StudioError
+from studio.ui.components.handlers import event_value
+
+T = TypeVar("T")
 
 _PRESS = """
 element.addEventListener('click', (e) => {
@@ -41,3 +46,17 @@ def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected
 def press_grid(**kwargs) -> gr.HTML:
     """An HTML component whose cells (`cells_html`) can be pressed: `.select` gives the index."""
     return gr.HTML(js_on_load=_PRESS, padding=False, **kwargs)
+
+
+def pressed_index(event: gr.EventData, count: int) -> int | None:
+    """Index of the cell that was pressed, in [0, count); None when there is no such cell (the page may be an old one)."""
+    index = event_value(event, "index")
+    return index if type(index) is int and 0 <= index < count else None
+
+
+def pressed(event: gr.EventData, items: Sequence[T], gone: str = "That is no longer here.", hint: str = "Reload the page.") -> T:
+    """The item whose cell was pressed. Raises StudioError(gone, hint) when there is no such cell."""
+    index = pressed_index(event, len(items))
+    if index is None:
+        raise StudioError(gone, hint)
+    return items[index]

@@ -1,38 +1,53 @@
 """Targets: where tabs send pictures to, and open models."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 
 from studio.models.folder import ModelInfo
-from studio.ui.components.handlers import QUIET, friendly
+from studio.ui.components.handlers import QUIET, Outputs, friendly
+from studio.ui.tabs import TABS
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a tab can send a picture to: a button there.
+    """A tab as other tabs see it: somewhere a model, a recipe or a picture can be opened.
 
-    id: end of the button's elem_id.  label: what it says.
-    send: (session, picture, *values of `inputs`) -> values for `outputs`. The picture is a Recipe where it is drawn from noise, and
-    the path of a PNG where it was made from another one.
+    id: of the tab; also the end of the button's elem_id.  label: of the button.
+    open: (session, what is sent, *values of `inputs`) -> {component of `outputs`: value}. What is sent: a ModelInfo, a Recipe, the
+    path of a picture, or for a saved picture two things, its recipe and its path.
     """
 
     id: str
     label: str
-    send: Callable[..., list]
-    inputs: list
-    outputs: list
+    open: Callable[..., Outputs]
+    outputs: list[Any]
+    inputs: list[Any] = field(default_factory=list)
+
+    def suits(self, model: ModelInfo) -> bool:
+        """Whether the tab can do something with the model."""
+        uses = TABS[self.id].uses
+        return uses is not None and uses(model)
+
+    def open_there(self, tabs: gr.Tabs | None) -> Callable[..., Outputs]:
+        """`open`, and the page changes to the tab. Its outputs are `outputs_with(tabs)`."""
+
+        def opened(session: Any, *values: Any) -> Outputs:
+            selected: Outputs = {} if tabs is None else {tabs: gr.update(selected=self.id)}
+            return {**selected, **self.open(session, *values)}
+
+        return opened
+
+    def outputs_with(self, tabs: gr.Tabs | None) -> list[Any]:
+        """Outputs of `open_there`."""
+        return self.outputs if tabs is None else [tabs, *self.outputs]
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A tab where a model that was made here can be opened.
-
-    id, label: of the tab.  suits: whether it can do something with the model.
-    open: (session, model) -> values for `outputs`.
-    """
+    """A target for a model whose values are a list in the order of `outputs`; to be replaced by Target."""
 
     id: str
     label: str
@@ -40,16 +55,27 @@ class Opening:
     open: Callable[..., list]
     outputs: list
 
+    @classmethod
+    def of(cls, target: Target) -> "Opening":
+        def values(session: Any, model: ModelInfo) -> list:
+            opened = target.open(session, model)
+            return [opened.get(part, gr.skip()) for part in target.outputs]
 
-def target_buttons(targets: list[Target], tab: str, session: gr.State, chosen: Callable[..., Any], given: Sequence = ()) -> None:
-    """Buttons that send a picture elsewhere.
+        return cls(target.id, TABS[target.id].title, target.suits, values, target.outputs)
 
-    tab: begins their ids.  chosen: (session, *values of `given`) -> the picture, as the targets want it.
+
+def target_buttons(
+    targets: list[Target], prefix: str, tabs: gr.Tabs | None, session: gr.State, chosen: Callable[..., Any], given: Sequence[Any] = ()
+) -> None:
+    """Buttons that send a picture to other tabs.
+
+    prefix: beginning of their elem_ids.  tabs: the row of tabs.  chosen: (session, *values of `given`) -> what is sent.
     """
 
-    def sender(target: Target) -> Callable:
-        return lambda session, *values: target.send(session, chosen(session, *values[: len(given)]), *values[len(given) :])
+    def sender(target: Target) -> Callable[..., Outputs]:
+        count = len(given)
+        return lambda session, *values: target.open_there(tabs)(session, chosen(session, *values[:count]), *values[count:])
 
     for target in targets:
-        button = gr.Button(target.label, elem_id=f"{tab}-{target.id}")
-        button.click(friendly(sender(target)), [session, *given, *target.inputs], target.outputs, **QUIET)
+        button = gr.Button(target.label, elem_id=f"{prefix}-{target.id}")
+        button.click(friendly(sender(target)), [session, *given, *target.inputs], target.outputs_with(tabs), **QUIET)

@@ -6,13 +6,10 @@ import functools
 import html
 import json
 import random
-import threading
-from concurrent.futures import CancelledError
 from pathlib import Path
 
 import gradio as gr
 
-from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Noise, Recipe, SeedWeight, Transform
 from studio.errors import StudioError
 from studio.latents.seeds import MAX_SEED, check_seed
@@ -23,12 +20,13 @@ from studio.outputs.sheets import variations, walk_at, walk_recipes
 from studio.provenance.metadata import read_recipe, save_picture
 from studio.provenance.policy import file_stem, provenance_policy
 from studio.settings import get_settings
-from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly
+from studio.ui.components.handlers import LIVE, QUIET, Outputs, event_value, friendly
 from studio.ui.components.notes import empty_html, note
 from studio.ui.components.pad import pad, pad_html
 from studio.ui.components.pictures import data_url, file_url, stage_html
-from studio.ui.components.press_grid import cells_html, press_grid
-from studio.ui.components.targets import Opening, Target, target_buttons
+from studio.ui.components.press_grid import cells_html, press_grid, pressed
+from studio.ui.components.tab import Tab, TabState
+from studio.ui.components.targets import Target
 from studio.ui.components.thumbnails import model_cells
 from studio.ui.session import (
     LAYER_CHOICES,
@@ -51,18 +49,13 @@ _EMPTY = (
 )
 
 
-class ExploreTab:
-    """Builds the tab inside the current Blocks and wires it to the engine.
+class ExploreTab(Tab[TabState]):
+    """One picture, and every way to move from it to the next.
 
-    session: the gr.State that holds the visitor's Session.  tabs: to come here from elsewhere.
     `outputs` and `show` let other tabs open a recipe here.
     """
 
-    def __init__(self, engine: Engine, session: gr.State):
-        self.engine, self.session = engine, session
-        self._stops: dict[str, threading.Event] = {}  # of the clips that are being made, by visitor
-        self._build()
-        self._wire()
+    id = "explore"
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -208,16 +201,20 @@ class ExploreTab:
         recipe = session.open()
         drawn = self.draw(session)
         session.commit()
-        return [*drawn, self.enter(session), *self._control_values(recipe, layers_choice)]
+        return [*drawn, self.enter(session)[self.models], *self._control_values(recipe, layers_choice)]
 
-    def enter(self, session: Session | None) -> str | dict:
-        """For `models`, when the tab is opened: those there are now. As the page opens there is no session yet."""
+    @property
+    def enter_outputs(self) -> list:
+        return [self.models]
+
+    def enter(self, session: Session | None, *values) -> Outputs:
+        """The models there are now. As the page opens there is no session yet."""
         if session is None:
-            return gr.skip()
+            return {}
         found = self._models()
         session.listed = [m.id for m in found]
         selected = session.listed.index(session.recipe.model) if session.recipe and session.recipe.model in session.listed else None
-        return cells_html(model_cells(found), columns=4, selected=selected)
+        return {self.models: cells_html(model_cells(found), columns=4, selected=selected)}
 
     def _control_values(self, recipe: Recipe, layers_choice: str) -> list:
         model = self.engine.model(recipe.model)
@@ -274,14 +271,37 @@ class ExploreTab:
         return [m for m in self.engine.library.scan()[0] if m.task is Task.GENERATE]
 
     @property
-    def opening(self) -> Opening:
+    def model_target(self) -> Target:
         """For other tabs: a model is opened here."""
 
-        def open_model(session: Session, model: ModelInfo) -> list:
+        def open_model(session: Session, model: ModelInfo) -> Outputs:
             session.recipe = self.first(model.id)
-            return self.show(session)
+            return self._keyed(self.show(session))
 
-        return Opening("explore", "Explore", lambda model: model.task is Task.GENERATE, open_model, self.outputs)
+        return Target("explore", "Open in Explore", open_model, self.outputs)
+
+    @property
+    def recipe_target(self) -> Target:
+        """For other tabs: a recipe is opened here."""
+
+        def open_recipe(session: Session, recipe: Recipe) -> Outputs:
+            session.recipe = recipe
+            return self._keyed(self.show(session))
+
+        return Target("explore", "Open in Explore", open_recipe, self.outputs)
+
+    @property
+    def saved_target(self) -> Target:
+        """For other tabs: the recipe of a saved picture is opened here. When it cannot be drawn the one before stays."""
+
+        def reopen(session: Session, recipe: Recipe, _path: Path) -> Outputs:
+            self.engine.library.get(recipe.model)
+            return self._keyed(self._go(session, LAYER_CHOICES[0], recipe))
+
+        return Target("explore", "Open in Explore", reopen, self.outputs)
+
+    def _keyed(self, values: list) -> Outputs:
+        return dict(zip(self.outputs, values, strict=True))
 
     @staticmethod
     def first(model: str) -> Recipe:
@@ -345,16 +365,9 @@ class ExploreTab:
         self.pin.click(friendly(self._pin), s, pins, **QUIET)
         self.unpin.click(friendly(self._unpin), s, pins, **QUIET)
         slide(self.walk, self._walk, [self.walk])
-        making = self.clip.click(friendly(self._begin_clip), s, [self.clip_stop, self.clip_view], **QUIET).then(
-            friendly(self._clip),
-            [s, self.frames],
-            [self.clip_view, self.clip_file],
-            show_progress_on=self.clip_view,
-            **WORK,
+        self.long_work(
+            "clip", self.clip, self.clip_stop, self._clip, [s, self.frames], [self.clip_view, self.clip_file], view=self.clip_view
         )
-        making.success(lambda: gr.update(visible=False), None, self.clip_stop, **QUIET)
-        making.failure(lambda: [gr.update(visible=False)] * 2, None, [self.clip_stop, self.clip_view], **QUIET)
-        self.clip_stop.click(friendly(lambda session: self._stop_of(session).set()), s, None, **QUIET)
 
     # -- single controls -----------------------------------------------------------------------------------------
 
@@ -390,7 +403,7 @@ class ExploreTab:
     def _set_pad(self, session: Session, event: gr.EventData) -> list:
         recipe = session.open()
         for axis in "xy":
-            value = event._data.get(axis)
+            value = event_value(event, axis)
             value = value * PAD_REACH if isinstance(value, (int, float)) else value
             recipe = with_edit(recipe, f"pad:{recipe.seed}:{axis}", None, value)
         return self._try(session, recipe, "pad")
@@ -463,10 +476,7 @@ class ExploreTab:
         return self._go(session, layers_choice, session.open().replace(edits=(), transform=Transform()))
 
     def _choose_model(self, session: Session, layers_choice: str, event: gr.EventData) -> list:
-        index = event._data.get("index")
-        if not isinstance(index, int) or not 0 <= index < len(session.listed):
-            raise StudioError("That model is no longer here.", "Reload the page.")
-        recipe = self.first(self.engine.library.get(session.listed[index]).id)
+        recipe = self.first(self.engine.library.get(pressed(event, session.listed, "That model is no longer here.")).id)
         if session.recipe is not None:
             recipe = recipe.replace(seeds=(SeedWeight(session.recipe.seed),), psi=session.recipe.psi)
         return self._go(session, layers_choice, recipe)
@@ -475,16 +485,6 @@ class ExploreTab:
         recipe = read_recipe(Path(file), Recipe)
         self.engine.library.get(recipe.model)
         return self._go(session, layers_choice, recipe)
-
-    def open_recipe(self, session: Session, recipe: Recipe) -> list:
-        """For [the outer tabs, *outputs]: a recipe of another tab is opened here."""
-        session.recipe = recipe
-        return [gr.update(selected="explore"), *self.show(session)]
-
-    def reopen(self, session: Session, recipe: Recipe) -> list:
-        """Values for `outputs`: a recipe from elsewhere is opened. When it cannot be drawn the one of before stays."""
-        self.engine.library.get(recipe.model)
-        return self._go(session, LAYER_CHOICES[0], recipe)
 
     def _choose_variation(self, session: Session, layers_choice: str, event: gr.EventData) -> list:
         return self._go(session, layers_choice, _pick(session.sheet, event))
@@ -510,13 +510,13 @@ class ExploreTab:
 
     def forget(self, session: Session) -> None:
         """The visitor has left."""
-        self._stops.pop(session.id, threading.Event()).set()
+        super().forget(session)
         self.engine.cancel(session.id)
 
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that the picture can go to. Called once all tabs are built."""
         with self.send:
-            target_buttons(targets, "explore", self.session, Session.open)
+            self.target_buttons(targets, Session.open)
 
     def _vary(self, session: Session, spread: float) -> list:
         session.sheet = variations(session.open(), 9, spread, session.sheet_seed)
@@ -548,27 +548,17 @@ class ExploreTab:
     def _walk(self, session: Session, position: float) -> list:
         return self._try(session, walk_at(self.engine, session.pins, float(position)), "walk")
 
-    def _stop_of(self, session: Session) -> threading.Event:
-        return self._stops.setdefault(session.id, threading.Event())
-
-    def _begin_clip(self, session: Session) -> list:
-        self._stop_of(session).clear()
-        return [gr.update(visible=True), gr.update(value=note("Beginning ..."), visible=True)]
-
-    def _clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> list:
+    def _clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> Outputs:
         recipes = walk_recipes(self.engine, session.pins, int(frames), closed=True)
-        try:
-            pictures = self.engine.render_many(
-                recipes,
-                progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
-                cancel=self._stop_of(session).is_set,
-            )
-        except CancelledError:
-            return [gr.update(value=note("Stopped; nothing was kept.")), gr.skip()]
+        pictures = self.engine.render_many(
+            recipes,
+            progress=lambda done, all_: progress((done, all_), desc="Rendering the walk", unit="frames"),
+            cancel=self.stopping(session, "clip"),
+        )
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         path = save_clip(pictures, session.place.output("explore", f"{moment}-walk.webp"))
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'
-        return [gr.update(value=view, visible=True), gr.update(value=str(path), visible=True)]
+        return {self.clip_view: gr.update(value=view, visible=True), self.clip_file: gr.update(value=str(path), visible=True)}
 
 
 def _let_go(fn, reset_to: float):
@@ -586,10 +576,7 @@ def _let_go(fn, reset_to: float):
 
 
 def _pick(recipes: list[Recipe], event: gr.EventData) -> Recipe:
-    index = event._data.get("index")
-    if not isinstance(index, int) or not 0 <= index < len(recipes):
-        raise StudioError("That picture is no longer here.", "Make the sheet again.")
-    return recipes[index]
+    return pressed(event, recipes, "That picture is no longer here.", "Make the sheet again.")
 
 
 def recipe_from_api(recipe) -> Recipe:

@@ -15,24 +15,23 @@ from typing import Any
 
 import gradio as gr
 
-from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.gallery.export import contact_sheet, to_zip
 from studio.gallery.gallery import BIN_DAYS, CLIP, Gallery, Item, Query
-from studio.ui.components.handlers import LIVE, QUIET, WORK, friendly, streaming
-from studio.ui.components.image_tab import ImageTab
+from studio.ui.components.handlers import LIVE, QUIET, WORK, Outputs, friendly, streaming
 from studio.ui.components.notes import empty_html, note
 from studio.ui.components.progress import WorkProgress
-from studio.ui.components.targets import Target, target_buttons
-from studio.ui.explore.tab import ExploreTab
-from studio.ui.gallery.view import KINDS, TABS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name
+from studio.ui.components.tab import Page, Tab, TabState
+from studio.ui.components.targets import Target
+from studio.ui.gallery.view import KINDS, day, facts_html, gallery_grid, grid_html, stage_html, tab_name
 from studio.ui.session import Session
+from studio.ui.tabs import TABS
 
 PAGE = 60
 _PATIENCE = 0.25  # seconds that a page waits for small views before it shows without the rest
 _TELL = 0.8  # seconds between two views of a page that fills
 _HANDS = 3  # small views that are made at the same time
-_VERBS = {"draw": "explore", "translate": "translate", "upscale": "upscale"}  # verb of a recipe -> the tab where it is opened
+_VERBS = {entry.verb: id for id, entry in TABS.items() if entry.verb}  # verb of a recipe -> the tab where it is opened
 _MANY = {**QUIET, "trigger_mode": "multiple"}  # no press is lost when one follows another quickly
 _ANY = {"tab": "Any tab", "model": "Any model", "kind": "Pictures and clips", "tag": "Any tag"}
 _EMPTY = "<b>Nothing is kept here yet.</b><br>Whatever you save in Explore, Classes, Translate or Upscale appears here, the newest first."
@@ -41,7 +40,7 @@ _KEYS = '<div class="gs-note keys">Keys: ← → the pictures beside · Esc all 
 
 
 @dataclass
-class GalleryVisit:
+class GalleryVisit(TabState):
     """What one visitor does here.
 
     guest: a stranger, to whom paths of this machine are not told.  page: counted from 0.  turn: counts what was drawn, so that
@@ -63,6 +62,11 @@ class GalleryVisit:
     deleted: list[str] = field(default_factory=list)
     made: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None:
+        self.stop.set()
+        self.gallery.close()
+        _clear(self)
 
     def seen(self) -> Item:
         """The one that is seen large. Raises StudioError when there is none."""
@@ -88,33 +92,24 @@ class GalleryVisit:
         return sorted(self.chosen.values(), key=lambda i: (i.made, i.path), reverse=True)
 
 
-class GalleryTab:
+class GalleryTab(Tab[GalleryVisit]):
     """Builds the tab inside the current Blocks and wires it.
 
     gallery: of a visitor; it is asked once a visit.  `add_openings` and `add_targets` add where pictures can go to.
     """
 
-    def __init__(self, engine: Engine, session: gr.State, gallery: Callable[[Session], Gallery]):
-        self.engine, self.session, self._gallery = engine, session, gallery
-        self._visits: dict[str, GalleryVisit] = {}
+    id, state_type = "gallery", GalleryVisit
+
+    def __init__(self, page: Page):
         self._openings: set[str] = set()  # ids of tabs
-        self._build()
-        self._wire()
+        super().__init__(page)
+
+    def _new_state(self, session: Session) -> GalleryVisit:
+        assert self.page.gallery is not None, "the page has no gallery"
+        return GalleryVisit(self.page.gallery(session), session.place.guest)
 
     def _visit(self, session: Session | None) -> GalleryVisit:
-        if session is None:
-            raise StudioError("The page is still opening.", "Try again in a moment.")
-        if session.id not in self._visits:
-            self._visits[session.id] = GalleryVisit(self._gallery(session), session.place.guest)
-        return self._visits[session.id]
-
-    def forget(self, session: Session) -> None:
-        """The visitor has left."""
-        visit = self._visits.pop(session.id, None)
-        if visit is not None:
-            visit.stop.set()
-            visit.gallery.close()
-            _clear(visit)
+        return self.state_of(session)
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -190,7 +185,7 @@ class GalleryTab:
         with gr.Column(scale=4, min_width=320, elem_id="gallery-right"):
             with gr.Row(elem_classes="gs-tools"):
                 self.opens = {
-                    id: gr.Button(f"Open in {TABS[id]}", variant="primary", visible=False, elem_id=f"gallery-open-{id}")
+                    id: gr.Button(f"Open in {TABS[id].title}", variant="primary", visible=False, elem_id=f"gallery-open-{id}")
                     for id in _VERBS.values()
                 }
                 self.star = gr.Button("☆ Favourite", elem_id="gallery-star")
@@ -292,30 +287,23 @@ class GalleryTab:
 
     # -- where pictures go to ------------------------------------------------------------------------------------
 
-    def add_openings(self, tabs: gr.Tabs, explore: ExploreTab | None, image_tabs: list[ImageTab]) -> None:
+    def add_openings(self, targets: list[Target]) -> None:
         """'Open in ...': the tab as it was when the picture was saved. Called once all tabs are built."""
 
-        def in_explore(session: Session) -> list:
-            return [gr.update(selected="explore"), *explore.reopen(session, self._recipe(session))]
+        def opener(target: Target) -> Callable[[Session], Outputs]:
+            return lambda session: target.open_there(self.page.tabs)(session, self._recipe(session), self._path(session))
 
-        def in_image_tab(tab: ImageTab) -> Callable:
-            return lambda session: {tabs: gr.update(selected=tab.id), **tab.restore(session, self._recipe(session), self._path(session))}
-
-        if explore is not None:
-            self.opens["explore"].click(friendly(in_explore), self.session, [tabs, *explore.outputs], **QUIET)
-        for tab in image_tabs:
-            self.opens[tab.id].click(friendly(in_image_tab(tab)), self.session, [tabs, *tab.restored], **QUIET)
-        self._openings = {tab.id for tab in image_tabs} | ({"explore"} if explore is not None else set())
+        for target in targets:
+            self.opens[target.id].click(friendly(opener(target)), self.session, target.outputs_with(self.page.tabs), **QUIET)
+        self._openings = {target.id for target in targets}
 
     def add_targets(self, targets: list[Target]) -> None:
         """Tabs that a picture can be sent to as a plain one, whatever it was made with. Called once all tabs are built."""
         with self.send:
-            target_buttons(
-                [dataclasses.replace(t, label=f"Send to {TABS[t.id]}" if t.id in TABS else t.label) for t in targets],
-                "gallery",
-                self.session,
-                self._path,
+            self.target_buttons(
+                [dataclasses.replace(t, label=f"Send to {TABS[t.id].title}" if t.id != "train" else t.label) for t in targets], self._path
             )
+        self.add_openings(self.page.targets("saved"))
 
     def _path(self, session: Session) -> Path:
         visit = self._visit(session)
@@ -333,8 +321,6 @@ class GalleryTab:
 
     # -- opening the tab -----------------------------------------------------------------------------------------
 
-    enter_inputs: list = []
-
     @property
     def enter_outputs(self) -> list:
         """Outputs of `enter`."""
@@ -350,9 +336,10 @@ class GalleryTab:
                 pass
         return [*self._draw(visit, left=all_ if all_ > PAGE else 0), *self._choices(visit)]
 
-    def opened(self, event) -> None:
+    def after_enter(self, entered):
         """What follows on `enter`: many files that are new are read while one looks at the first of them."""
-        self._fill_after(event.success(streaming(self._catch_up), self.session, self.enter_outputs, **_MANY))
+        self._fill_after(entered.success(streaming(self._catch_up), self.session, self.enter_outputs, **_MANY))
+        return entered
 
     def _catch_up(self, session: Session) -> Iterator[list]:
         visit = self._visit(session)

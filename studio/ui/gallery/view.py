@@ -15,8 +15,8 @@ from studio.gallery.thumbnails import CRISP, small_view
 from studio.ui.components.compare import VIEW, picture_url
 from studio.ui.components.notes import empty_html
 from studio.ui.components.pictures import file_url
+from studio.ui.tabs import TABS
 
-TABS = {"explore": "Explore", "mix": "Mix", "classes": "Classes", "translate": "Translate", "upscale": "Upscale"}
 KINDS = {"picture": "Pictures", CLIP: "Clips"}
 _AS_IT_IS = 4 << 20  # bytes; up to here a file is shown itself
 _MOVING = 24 << 20  # the same of a clip that the page plays
@@ -134,7 +134,7 @@ def _of_change(recipe: ImageRecipe) -> list[tuple[str, str]]:
 
 def tab_name(folder: str) -> str:
     """What the folder of a tab is called to people."""
-    return TABS.get(folder) or printable(folder, 40)
+    return TABS[folder].title if folder in TABS else printable(folder, 40)
 
 
 def when(seconds: float) -> str:

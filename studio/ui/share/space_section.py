@@ -12,13 +12,13 @@ from studio.models.folder import ModelInfo, safe_name
 from studio.settings import get_settings
 from studio.sharing import hub
 from studio.sharing.preview import preview
-from studio.sharing.space import HARDWARE, make_space, push_space, tabs_for, zip_space
-from studio.ui.access.serving import TABS
+from studio.sharing.space import HARDWARE, make_space, push_space, zip_space
 from studio.ui.components.handlers import QUIET, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.press_grid import press_grid
 from studio.ui.session import Session
 from studio.ui.share.view import CANCELLED, LICENCES, PRIVATE, PUBLIC, WHO, ShareVisit, grid_html, link_html, sending, told_consent
+from studio.ui.tabs import TABS, tabs_for
 
 if TYPE_CHECKING:
     from studio.ui.share.tab import ShareTab
@@ -43,7 +43,7 @@ class SpaceSection:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 self.models = press_grid(elem_id="space-chosen")
-                choices = [(label, id) for id, label in TABS.items() if id not in _NOT_OFFERED]
+                choices = [(entry.title, id) for id, entry in TABS.items() if id not in _NOT_OFFERED]
                 self.tabs = gr.CheckboxGroup(choices, label="What people can do there", elem_id="space-tabs")
             with gr.Column(scale=6, min_width=300):
                 self.title = gr.Textbox(label="Title", max_lines=1, max_length=80, placeholder="My studio", elem_id="space-title")

@@ -12,7 +12,6 @@ from PIL import Image
 
 from studio.common.progress import Cancel
 from studio.common.text import safe_filename
-from studio.engine.engine import Engine
 from studio.engine.image_recipe import MAX_REPEATS, ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.blending import blend
@@ -30,6 +29,7 @@ from studio.ui.components.image_tab import TILES, ImageTab, ImageVisit, inside, 
 from studio.ui.components.notes import empty_html, note, refusal_html
 from studio.ui.components.press_grid import press_grid
 from studio.ui.components.progress import WorkProgress, time_left, time_spent
+from studio.ui.components.tab import Page
 from studio.ui.session import Session
 from studio.ui.translate.view import LOUDER, from_training, lost_in_words, what_was_lost
 
@@ -76,11 +76,11 @@ class TranslateVisit(ImageVisit):
 class TranslateTab(ImageTab):
     """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
 
-    id, verb, made, visit_type = "translate", "Translate", "translated", TranslateVisit
+    id, verb, made, state_type = "translate", "Translate", "translated", TranslateVisit
 
-    def __init__(self, engine: Engine, session: gr.State):
+    def __init__(self, page: Page):
         self._examples: dict[tuple, str] = {}
-        super().__init__(engine, session)
+        super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -194,11 +194,12 @@ class TranslateTab(ImageTab):
         """What a result changes."""
         return [self.stage, self.told, self.tools, self.back, self.saved, self.download, self.back_view, self.again]
 
-    def opened(self, event) -> None:
+    def after_enter(self, entered):
         """What follows on `enter`: an example as a first result, where the model has any, then all of them."""
         shown = self._shown
-        self._run_after(event.success(friendly(self._open_first), [self.session, self.model, self.direction], shown, **QUIET))
-        event.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
+        self._run_after(entered.success(friendly(self._open_first), [self.session, self.model, self.direction], shown, **QUIET))
+        entered.success(friendly(self._draw_examples), [self.model, self.direction], [self.examples_note, self.examples], **QUIET)
+        return entered
 
     # -- opening -------------------------------------------------------------------------------------------------
 

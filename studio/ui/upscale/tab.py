@@ -80,7 +80,7 @@ class UpscaleVisit(ImageVisit):
 class UpscaleTab(ImageTab):
     """Builds the tab inside the current Blocks and wires it. `add_targets` adds where results can be sent to."""
 
-    id, verb, made, visit_type = "upscale", "Upscale", "upscaled", UpscaleVisit
+    id, verb, made, state_type = "upscale", "Upscale", "upscaled", UpscaleVisit
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -199,7 +199,10 @@ class UpscaleTab(ImageTab):
 
     # -- opening -------------------------------------------------------------------------------------------------
 
-    enter_inputs: list = []
+    @property
+    def enter_inputs(self) -> list:
+        """Inputs of `enter` after the session."""
+        return []
 
     @property
     def enter_outputs(self) -> list:

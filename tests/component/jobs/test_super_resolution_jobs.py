@@ -19,6 +19,7 @@ from studio.training.plan import Budget, Plan
 from studio.training.presets_super_resolution import preset_upscaler_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
+from studio.ui.components.tab import Page
 from studio.ui.components.targets import Opening
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
@@ -89,7 +90,7 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         with gr.Blocks():
             session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
             larger = Opening("upscale", "Upscale", lambda m: m.task is Task.UPSCALE, lambda v, m: opened.append(m.id) or ["here"], [place])
-            tab = TrainTab(engine, session, tabs, s, DataSetStore(), [ExploreTab(engine, session).opening, larger])
+            tab = TrainTab(engine, session, tabs, s, DataSetStore(), [Opening.of(ExploreTab(Page(engine, session)).model_target), larger])
         shown = tab._opened(Session(), watch.snapshots[-1], style)
         assert shown[0].get("selected") == "upscale"
         assert shown[-1] == "here"

@@ -20,6 +20,7 @@ from studio.training.plan import Budget, Plan
 from studio.training.presets import preset_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
+from studio.ui.components.tab import Page
 from studio.ui.components.targets import Opening
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
@@ -132,8 +133,10 @@ def test_what_it_made_opens_in_the_tab_that_can_use_it(studio_home, tmp_path):
                     lambda v, m: opened.append(m.id) or ["here"],
                     [place],
                 )
-                explore = ExploreTab(engine, session)
-                tab = TrainTab(engine, session, tabs, s, DataSetStore(), [explore.opening, *([translate] if known else [])])
+                explore = ExploreTab(Page(engine, session))
+                tab = TrainTab(
+                    engine, session, tabs, s, DataSetStore(), [Opening.of(explore.model_target), *([translate] if known else [])]
+                )
             shown = tab._opened(Session(), moment, "In colour")
             assert len(shown) == 1 + len(explore.outputs) + known
             assert shown[0].get("selected") == ("translate" if known else None)

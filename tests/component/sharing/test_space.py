@@ -19,8 +19,9 @@ from studio.models.folder import open_folder
 from studio.settings import get_settings
 from studio.sharing import hub
 from studio.sharing.preview import preview
-from studio.sharing.space import make_space, push_space, requirements, tabs_for, zip_space
+from studio.sharing.space import make_space, push_space, requirements, zip_space
 from studio.space_app import _fetch
+from studio.ui.tabs import tabs_for
 from tests.conftest import ROOT, save_tiny
 from tests.hub_server import TOKEN, complaints, head
 
@@ -31,7 +32,7 @@ def infos(studio_home):
 
 
 def _make(infos, out, **changes):
-    return make_space(infos, out, **{**dict(title='My "studio" {1}', licence="CC-BY-4.0"), **changes})
+    return make_space(infos, out, **{**dict(tabs=tabs_for(infos), title='My "studio" {1}', licence="CC-BY-4.0"), **changes})
 
 
 def test_the_folder_is_complete(infos, tmp_path):

@@ -6,12 +6,13 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import gradio as gr
 
 from studio.ui.classes.tab import ClassesTab
+from studio.ui.components.tab import Page
 from studio.ui.session import Session
 
 
 def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
     with gr.Blocks():
-        tab = ClassesTab(engine, gr.State(), None)
+        tab = ClassesTab(Page(engine, gr.State()))
     session = Session()
     visit = tab._visit(session)
     visit.model, visit.chosen = "tiny-classes", [0]
@@ -38,7 +39,7 @@ def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
 
 def test_a_chip_whose_pictures_were_overtaken_is_still_marked(engine, monkeypatch):
     with gr.Blocks():
-        tab = ClassesTab(engine, gr.State(), None)
+        tab = ClassesTab(Page(engine, gr.State()))
     session = Session()
     tab._choose_model(session, "tiny-classes", "blend", 5, 0.7, 8, 1.0)
 

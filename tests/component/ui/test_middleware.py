@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.engine.recipe import Recipe
 from studio.ui.access.middleware import COOKIE, MOST_JSON
-from studio.ui.access.serving import Serving
+from studio.ui.access.policy import ServingPolicy
 from tests.conftest import save_tiny
 
 LIMIT = 1 << 20  # of an upload, here
@@ -31,8 +31,8 @@ def opened(tmp_path_factory):
     for name, value in (("STUDIO_HOME", str(home)), ("GRADIO_TEMP_DIR", "")):
         patch.setenv(name, value)
     patch.setattr(app_module, "MOST_BYTES", LIMIT)
-    serving = Serving(visitors=True, models=("anna",))
-    app, url, engine, _ = app_module.launch(inbrowser=False, device="cpu", block=False, serving=serving)
+    policy = ServingPolicy(visitors=True, models=("anna",))
+    app, url, engine, _ = app_module.launch(inbrowser=False, device="cpu", block=False, policy=policy)
     yield url.rstrip("/"), home, app
     app.close()
     engine.close()

@@ -25,8 +25,9 @@ from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.settings import get_settings
-from studio.ui.access.serving import Serving
+from studio.ui.access.policy import ServingPolicy
 from studio.ui.app import _tell, build, launch
+from studio.ui.components.tab import Page
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
 from studio.ui.translate.tab import TranslateTab
@@ -125,13 +126,13 @@ def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_pa
     words = "cannot be written, so nothing can be saved there. Start the studio with --home"
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine, gr.Blocks():
         session = Session(recipe=Recipe(model="anna"))
-        explore = ExploreTab(engine, gr.State())
+        explore = ExploreTab(Page(engine, gr.State()))
         assert "<img" in explore.begin(session)[0]
         with pytest.raises(StudioError, match=words):
             explore._save(session)
         for tab, settings in (
-            (TranslateTab(engine, gr.State()), ("ink", "AtoB", 100, False, 1, 0)),
-            (UpscaleTab(engine, gr.State()), ("sharp", 100, 0, "factor", 2.0, "longer", 2000, 20, 300)),
+            (TranslateTab(Page(engine, gr.State())), ("ink", "AtoB", 100, False, 1, 0)),
+            (UpscaleTab(Page(engine, gr.State())), ("sharp", 100, 0, "factor", 2.0, "longer", 2000, 20, 300)),
         ):
             tab._open(session, str(tmp_path / "mine.png"))
             tab._begin(session)
@@ -183,7 +184,7 @@ def test_more_work_than_the_queue_holds_is_refused_in_a_sentence(studio_home, mo
     save_tiny(studio_home / "models", "anna")
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     app, url, engine, _ = launch(
-        inbrowser=False, device="cpu", block=False, serving=Serving(visitors=True, tabs=("mix",), queue_size=1, concurrency=1)
+        inbrowser=False, device="cpu", block=False, policy=ServingPolicy(visitors=True, tabs=("mix",), queue_size=1, concurrency=1)
     )
     release = threading.Event()
     try:

@@ -20,6 +20,7 @@ from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.ui.components import progress
 from studio.ui.components.progress import WorkProgress
+from studio.ui.components.tab import Page
 from studio.ui.session import Session
 from studio.ui.translate import tab as tab_file
 from studio.ui.translate.tab import TranslateTab
@@ -36,7 +37,7 @@ def tab(tmp_path, studio_home):
         tmp_path / "models" / "ink", "cyclegan", dataclasses.asdict(config), Generator(config).state_dict(), title="Ink", dtype="float32"
     )
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine, gr.Blocks():
-        yield TranslateTab(engine, gr.State())
+        yield TranslateTab(Page(engine, gr.State()))
 
 
 def given(tab, path, seed: int) -> Session:

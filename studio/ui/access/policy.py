@@ -7,24 +7,13 @@ from dataclasses import dataclass
 
 from studio.errors import StudioError
 from studio.models.library import Library
+from studio.ui.tabs import TABS
 
-# id -> label, in the order in which they stand
-TABS = {
-    "explore": "Explore",
-    "mix": "Mix",
-    "classes": "Classes",
-    "translate": "Translate",
-    "upscale": "Upscale",
-    "gallery": "Gallery",
-    "train": "Train",
-    "models": "Models",
-    "share": "Share",
-}
 _QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServingPolicy:
     """What a studio offers to those who open it.
 
     models: ids of the only models that can be used; None = all. Such a choice is fixed: training and editing are off.
@@ -87,7 +76,7 @@ class Serving:
         return library.limited(self.models)
 
 
-def listed(text: str | None) -> tuple[str, ...] | None:
+def comma_separated(text: str | None) -> tuple[str, ...] | None:
     """'a, b' -> ('a', 'b'); None when nothing was said."""
     return None if text is None else tuple(part for part in (p.strip() for p in text.split(",")) if part)
 
@@ -97,7 +86,7 @@ def is_loopback(host: str | None) -> bool:
     return host is None or host in ("localhost", "::1") or host.startswith("127.")
 
 
-def others_may_come(host: str | None, share: bool) -> bool:
+def is_reachable(host: str | None, share: bool) -> bool:
     """Whether the studio can be opened from elsewhere: by a public link, or at an address for others.
 
     Where no host is given, what Gradio would take from the environment counts; on Hugging Face Spaces everyone may come.
@@ -105,6 +94,6 @@ def others_may_come(host: str | None, share: bool) -> bool:
     return share or bool(os.environ.get("SPACE_ID")) or not is_loopback(host or os.environ.get("GRADIO_SERVER_NAME"))
 
 
-def strangers_may_come(host: str | None, share: bool, auth: Sequence) -> bool:
+def is_open_to_strangers(host: str | None, share: bool, auth: Sequence) -> bool:
     """Whether others than the host's own people can open it: from elsewhere, and without a login."""
-    return others_may_come(host, share) and not auth
+    return is_reachable(host, share) and not auth

@@ -12,7 +12,7 @@ from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
 
 
-def arrive(engine: Engine, visitors: Visitors | None, request: gr.Request | None) -> Session:
+def open_session(engine: Engine, visitors: Visitors | None, request: gr.Request | None) -> Session:
     """A session with the recipe of the link, or with the first model's first picture; with none when no model draws.
 
     visitors: where its files are, None = in the home. Strangers are not told what is broken in it.
