@@ -78,14 +78,14 @@ def build(
                 if hasattr(tab, "forget"):
                     tab.forget(session)
             if visitors is not None:
-                visitors.end(session.place)
+                visitors.end(session.workspace)
         except Exception:  # Gradio's loop, which calls this, would end
             log.exception("a visitor could not be forgotten")
 
     saved = Gallery.at(get_settings().home)
 
     def gallery_of(session: Session) -> Gallery:
-        return Gallery.at(session.place.folder) if session.place.guest else saved
+        return Gallery.at(session.workspace.folder) if session.workspace.guest else saved
 
     cache = (3600, DAY) if visitors is not None else None
     with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache) as app:

@@ -41,7 +41,7 @@ class Workspace:
         """A file that is to be saved. Raises StudioError when nothing can be."""
         return ensure_writable(self.outputs / tab) / name
 
-    def passing(self) -> Path:
+    def transfer_folder(self) -> Path:
         """A new folder for a file that one tab sends to another."""
         if not self.guest:
             return Path(tempfile.mkdtemp(prefix="studio-sent-"))
@@ -49,7 +49,7 @@ class Workspace:
         folder.mkdir(parents=True)
         return folder
 
-    def told(self, path: Path, more: str = "") -> str:
+    def saved_note(self, path: Path, more: str = "") -> str:
         """HTML: where something was saved. A guest gets no path of the host's.  more: how the sentence ends."""
         if self.guest:
             return f"Ready to download{html.escape(more)}. It is deleted here when you leave."
@@ -70,7 +70,7 @@ class Session:
     sheet: list[Recipe] = field(default_factory=list)
     sheet_seed: int = 0
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    place: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
+    workspace: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
 
     def open(self) -> Recipe:
         """The recipe. Raises StudioError when there is none yet."""

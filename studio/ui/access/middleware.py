@@ -1,4 +1,4 @@
-"""What strangers may ask of the server: only what the page needs, and only files of their own."""
+"""Middleware for visitors: they reach only what the page needs, and only files of their own."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +11,7 @@ from studio.ui.access.visitors import DAY, Visitors
 COOKIE = "gan-studio-visitor"
 MOST_JSON = 16 << 20  # bytes; a recipe has at most 8 MB
 _API = "/gradio_api/"
-# Beginnings of all that the page and clients of the API ask for. Gradio has more, which the studio does not use.
+# Beginnings of every path that the page and API clients request. Gradio has more, which the studio does not use.
 _NEEDED = (
     "queue/join",
     "queue/data",
@@ -38,14 +38,15 @@ _Send = Callable[[dict], Awaitable[None]]
 
 
 class Refused(Exception):
-    """status: of HTTP.  words: for the one who asked."""
+    """A request that is turned down.  status: of HTTP.  message: for whoever sent it."""
 
-    def __init__(self, status: int, words: str):
-        self.status, self.words = status, words
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
 class VisitorMiddleware:
-    """An ASGI middleware around Gradio's app. It gives each browser a cookie, and refuses files and sessions of others."""
+    """ASGI middleware around Gradio's app: it gives each browser a cookie, and refuses files and sessions of others."""
 
     def __init__(self, app: Callable, visitors: Visitors):
         self.app, self.visitors = app, visitors
@@ -55,51 +56,51 @@ class VisitorMiddleware:
             return await self.app(scope, receive, send)
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         cookie = _cookie(headers.get("cookie", ""))
-        whose, asked = self.visitors.whose(cookie), scope["path"].partition(_API)[2]
+        browser, asked = self.visitors.browser_of(cookie), scope["path"].partition(_API)[2]
         try:
             if scope["path"].startswith("/monitoring"):
                 raise Refused(404, "There is no such page.")
             if not asked:
-                # With each page a browser that is known already keeps its cookie for another day.
-                known = cookie if whose != self.visitors.whose(None) else self.visitors.new_cookie()
+                # Each page renews the cookie of a browser for another day.
+                known = cookie if browser != self.visitors.browser_of(None) else self.visitors.new_cookie()
                 return await self.app(scope, receive, _with_cookie(send, known, _is_https(scope, headers)))
-            self._check(asked, scope, whose)
+            self._check(asked, scope, browser)
             if scope["method"] == "POST" and asked.partition("/")[0] == "upload":
-                return await self.app(scope, receive, self._noting(send, whose))
+                return await self.app(scope, receive, self._recording_uploads(send, browser))
             if scope["method"] == "POST":
-                receive = await self._checked(receive, headers, whose)
+                receive = await self._checked_body(receive, headers, browser)
             await self.app(scope, receive, send)
         except Refused as e:
-            await _answer(send, e)
+            await _send_refusal(send, e)
 
-    def _check(self, asked: str, scope: dict, whose: str) -> None:
-        """The address alone."""
+    def _check(self, asked: str, scope: dict, browser: str) -> None:
+        """Check the address. Raises Refused."""
         if not asked.startswith(_NEEDED):
             raise Refused(404, "There is no such page.")
-        if asked.startswith("file=") and not self.visitors.may(whose, asked.removeprefix("file=")):
+        if asked.startswith("file=") and not self.visitors.may_read(browser, asked.removeprefix("file=")):
             raise Refused(403, "This file is not yours, or it is no longer here.")
         sessions = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [])
         if asked.startswith("heartbeat/"):
             sessions = [*sessions, asked.removeprefix("heartbeat/").strip("/")]
-        self._check_sessions(sessions, whose)
+        self._check_sessions(sessions, browser)
 
-    def _check_sessions(self, sessions: list, whose: str) -> None:
-        if not all(isinstance(s, str) and len(s) <= 100 and self.visitors.owns(whose, s) for s in sessions):
+    def _check_sessions(self, sessions: list, browser: str) -> None:
+        if not all(isinstance(s, str) and len(s) <= 100 and self.visitors.owns(browser, s) for s in sessions):
             raise Refused(403, "This session is not yours. Reload the page.")
 
-    async def _checked(self, receive: _Receive, headers: dict[str, str], whose: str) -> _Receive:
-        """Read a body of JSON, look at the files and sessions it names, and hand it on."""
+    async def _checked_body(self, receive: _Receive, headers: dict[str, str], browser: str) -> _Receive:
+        """Read a JSON body and check the files and sessions it names -> a `receive` that gives it again. Raises Refused."""
         body = await _read(receive, headers)
         try:
             raw = json.loads(body) if body else None
         except RecursionError:
-            raise Refused(400, "What was sent is nested too deeply.") from None
+            raise Refused(400, "The request is nested too deeply.") from None
         except ValueError:
-            raw = None  # Gradio says what is wrong with it
+            raw = None  # Gradio answers what is wrong with it
         if isinstance(raw, dict) and raw.get("session_hash") is not None:
-            self._check_sessions([raw["session_hash"]], whose)
+            self._check_sessions([raw["session_hash"]], browser)
         for path in _paths(raw):
-            if path.startswith(("http:", "https:")) or (self.visitors.inside(path) and not self.visitors.may(whose, path)):
+            if path.startswith(("http:", "https:")) or (self.visitors.contains(path) and not self.visitors.may_read(browser, path)):
                 raise Refused(403, "This file is not yours, or it is no longer here.")
         given = False
 
@@ -112,22 +113,22 @@ class VisitorMiddleware:
 
         return again
 
-    def _noting(self, send: _Send, whose: str) -> _Send:
-        """Remember whose the files are that Gradio says it has taken."""
-        said = bytearray()
+    def _recording_uploads(self, send: _Send, browser: str) -> _Send:
+        """A `send` that remembers which files Gradio says it has stored for this browser."""
+        answer = bytearray()
 
-        async def note(message: dict) -> None:
+        async def recording(message: dict) -> None:
             if message["type"] == "http.response.body":
-                said.extend(message.get("body", b""))
+                answer.extend(message.get("body", b""))
                 if not message.get("more_body"):
                     try:
-                        paths = json.loads(bytes(said))
+                        paths = json.loads(bytes(answer))
                     except ValueError:
-                        paths = []  # a sentence on what was wrong
-                    self.visitors.handed_in(whose, [p for p in paths if isinstance(p, str)] if isinstance(paths, list) else [])
+                        paths = []  # an error message
+                    self.visitors.uploaded(browser, [p for p in paths if isinstance(p, str)] if isinstance(paths, list) else [])
             await send(message)
 
-        return note
+        return recording
 
 
 async def _read(receive: _Receive, headers: dict[str, str]) -> bytes:
@@ -139,11 +140,11 @@ async def _read(receive: _Receive, headers: dict[str, str]) -> bytes:
         more = message.get("more_body", False)
         if not more and len(body) <= MOST_JSON:
             return bytes(body)
-    raise Refused(413, f"What was sent is larger than {MOST_JSON >> 20} MB.")
+    raise Refused(413, f"The request is larger than {MOST_JSON >> 20} MB.")
 
 
 def _paths(raw: Any) -> Iterator[str]:
-    """All that may be the path of a file in a request."""
+    """Every value in a request that may be the path of a file."""
     waiting = [raw]
     while waiting:
         value = waiting.pop()
@@ -168,7 +169,7 @@ def _is_https(scope: dict, headers: dict[str, str]) -> bool:
 
 
 def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
-    # Within a frame of another site, as on Hugging Face, a browser sends it only when it is partitioned, which https alone allows.
+    # In a frame of another site, as on Hugging Face, a browser sends only partitioned cookies, which need https.
     where = "SameSite=None; Secure; Partitioned" if https else "SameSite=Lax"
     line = f"{COOKIE}={cookie}; Path=/; Max-Age={DAY}; HttpOnly; {where}".encode()
 
@@ -183,8 +184,8 @@ def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
     return sending
 
 
-async def _answer(send: _Send, refused: Refused) -> None:
-    body = json.dumps({"detail": refused.words}).encode()
+async def _send_refusal(send: _Send, refused: Refused) -> None:
+    body = json.dumps({"detail": refused.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""A new visitor: what is open at first."""
+"""A new visitor: their session, and what is open at first."""
 
 import gradio as gr
 
@@ -13,13 +13,15 @@ from studio.ui.session import Session
 
 
 def open_session(engine: Engine, visitors: Visitors | None, request: gr.Request | None) -> Session:
-    """A session with the recipe of the link, or with the first model's first picture; with none when no model draws.
+    """A session with the recipe of the link, or else seed 0 of the first model; without a recipe when no model can be explored.
 
-    visitors: where its files are, None = in the home. Strangers are not told what is broken in it.
+    visitors: where strangers have their files; None = everybody shares the home. Only those who share it see which models are broken.
     """
     session = Session()
     if visitors is not None:
-        session.place = visitors.place(visitors.whose(dict(request.cookies).get(COOKIE) if request is not None else None), session.id)
+        session.workspace = visitors.workspace(
+            visitors.browser_of(dict(request.cookies).get(COOKIE) if request is not None else None), session.id
+        )
     link = dict(request.query_params).get("recipe") if request is not None else None
     if link:
         try:

@@ -1,4 +1,4 @@
-"""Strangers in one studio: each has files of their own, which go when they leave."""
+"""Visitors: strangers in one studio. Each has files of their own, which are deleted when they leave."""
 
 import contextlib
 import hashlib
@@ -18,31 +18,32 @@ import filelock
 from studio.ui.session import Workspace
 
 DAY = 24 * 3600
-_OFTEN = 600  # seconds between two looks for what is old
-MOST_BYTES = 100 << 20  # of one file that a visitor hands in
-_OPEN = "open"  # files of those whose browser keeps no cookie: whoever has the address, which cannot be guessed, may fetch them
+_SWEEP_INTERVAL = 600  # seconds between two searches for old files
+MOST_BYTES = 100 << 20  # of one file that a visitor uploads
+# Folder for browsers that keep no cookie: whoever has the address of a file there, which cannot be guessed, may fetch it.
+_OPEN = "open"
 _COOKIE = re.compile("[A-Za-z0-9_-]{32,64}")
-_MOST_SESSIONS = 100_000  # whose owners are remembered
+_MOST_SESSIONS = 100_000  # of Gradio, whose browsers are remembered
 _log = logging.getLogger(__name__)
 
 
 class Visitors:
-    """The folder of all visitors' files: of-<browser>/<session>/outputs, .../sources, and one folder a file that was handed in.
+    """The folder of all visitors' files: of-<browser>/<session>/outputs and .../sources, and one folder for each upload.
 
-    A browser is known by a cookie, of which only the hash is kept. Gradio's own cache is meant to be this folder, so that nothing
-    of a visitor is anywhere else.
-    folder: is emptied at first, unless another studio uses it as well.  clock: seconds since the epoch, comparable with times of files.
-    Raises OSError when it cannot be written.
+    A browser is recognised by a cookie, of which only the hash is stored. Gradio's own cache is to be this same folder, so that no
+    file of a visitor is anywhere else.
+    folder: emptied at the start, unless another studio uses it too.  clock: seconds since the epoch, comparable with file times.
+    Raises OSError when the folder cannot be written.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time):
         self.folder, self._clock = Path(folder).resolve(), clock
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._givers: dict[str, set[str]] = {}  # folder of a file that was handed in -> browsers it came from
+        self._uploaders: dict[str, set[str]] = {}  # folder of an upload -> browsers it came from
         self._open: dict[str, set[str]] = {}  # browser -> its sessions
         self._swept = self._clock()
-        self._sessions: OrderedDict[str, str] = OrderedDict()  # Gradio's name of a session -> browser
+        self._sessions: OrderedDict[str, str] = OrderedDict()  # session hash of Gradio -> browser
         self._alone = filelock.FileLock(self.folder / ".lock", thread_local=False)
         try:
             self._alone.acquire(timeout=0)
@@ -52,7 +53,7 @@ class Visitors:
             self._empty()
 
     def close(self) -> None:
-        """Delete everything, when no other studio uses the folder."""
+        """Delete everything, unless another studio uses the folder."""
         if self._alone.is_locked:
             self._empty()
             self._alone.release()
@@ -68,78 +69,78 @@ class Visitors:
 
     @staticmethod
     def new_cookie() -> str:
-        """For a browser that has none yet."""
+        """A cookie for a browser that has none yet."""
         return secrets.token_urlsafe(32)
 
     @staticmethod
-    def whose(cookie: str | None) -> str:
-        """The browser of a cookie, as the name of its folder; that of all who have none."""
+    def browser_of(cookie: str | None) -> str:
+        """Name of the folder of the browser with this cookie. All browsers without a valid one share a folder."""
         if not cookie or not _COOKIE.fullmatch(cookie):
             return _OPEN
         return "of-" + hashlib.sha256(cookie.encode()).hexdigest()[:32]
 
-    def place(self, whose: str, session: str) -> Workspace:
-        """Where a new session keeps its files."""
-        self._sweep_at_times()
+    def workspace(self, browser: str, session: str) -> Workspace:
+        """A folder for the files of a new session."""
+        self._sweep_when_due()
         with self._lock:
-            self._open.setdefault(whose, set()).add(session)
-        place = Workspace(self.folder / whose / session, guest=True)
-        place.folder.mkdir(parents=True, exist_ok=True)
-        return place
+            self._open.setdefault(browser, set()).add(session)
+        workspace = Workspace(self.folder / browser / session, guest=True)
+        workspace.folder.mkdir(parents=True, exist_ok=True)
+        return workspace
 
-    def end(self, place: Workspace) -> None:
-        """Delete what a session has, and what its browser has handed in when that was its last one."""
-        whose, session = place.folder.parent.name, place.folder.name
-        _remove(place.folder)
+    def end(self, workspace: Workspace) -> None:
+        """Delete the files of a session and, when it was the last one of its browser, the browser's uploads."""
+        browser, session = workspace.folder.parent.name, workspace.folder.name
+        _remove(workspace.folder)
         with self._lock:
-            left = self._open.get(whose, set())
+            left = self._open.get(browser, set())
             left.discard(session)
-            if left or whose == _OPEN:
+            if left or browser == _OPEN:
                 return
-            self._open.pop(whose, None)
-            for givers in self._givers.values():
-                givers.discard(whose)
-            unowned = [name for name, givers in self._givers.items() if not givers]
-            for name in unowned:
-                del self._givers[name]
-        for name in [*unowned, whose]:
+            self._open.pop(browser, None)
+            for uploaders in self._uploaders.values():
+                uploaders.discard(browser)
+            orphaned = [name for name, uploaders in self._uploaders.items() if not uploaders]
+            for name in orphaned:
+                del self._uploaders[name]
+        for name in [*orphaned, browser]:
             _remove(self.folder / name)
 
-    def owns(self, whose: str, session_hash: str) -> bool:
-        """Whether this browser may speak for a session of Gradio's. The first that names one has it."""
+    def owns(self, browser: str, session_hash: str) -> bool:
+        """Whether a session of Gradio belongs to this browser: the first one that names a session owns it."""
         with self._lock:
             if len(self._sessions) > _MOST_SESSIONS:
                 self._sessions.popitem(last=False)
-            return self._sessions.setdefault(session_hash, whose) == whose
+            return self._sessions.setdefault(session_hash, browser) == browser
 
     # -- files ---------------------------------------------------------------------------------------------------
 
     def render_folder(self) -> Path:
-        """A new folder for a picture that was asked for by the API."""
-        self._sweep_at_times()
+        """A new folder for a picture requested through the API."""
+        self._sweep_when_due()
         folder = self.folder / _OPEN / secrets.token_hex(16)
         folder.mkdir(parents=True)
         return folder
 
-    def handed_in(self, whose: str, paths: Iterable[str]) -> None:
-        """A browser has sent these files, which are in the folder now."""
+    def uploaded(self, browser: str, paths: Iterable[str]) -> None:
+        """Remember that this browser uploaded these files, which are in the folder already."""
         with self._lock:
             for path in paths:
-                self._givers.setdefault(self._first(path), set()).add(whose)
+                self._uploaders.setdefault(self._first(path), set()).add(browser)
 
-    def may(self, whose: str, path: str) -> bool:
-        """Whether a browser may have a file: one of its own, or one that everybody may have who knows its name."""
+    def may_read(self, browser: str, path: str) -> bool:
+        """Whether a browser may read a file: one of its own, or one open to everybody who knows its name."""
         first = self._first(path)
         with self._lock:
-            givers = self._givers.get(first, set())
-        return first in (whose, _OPEN) or bool({whose, _OPEN} & givers)
+            uploaders = self._uploaders.get(first, set())
+        return first in (browser, _OPEN) or bool({browser, _OPEN} & uploaders)
 
-    def inside(self, path: str) -> bool:
-        """Whether a path leads into the folder."""
+    def contains(self, path: str) -> bool:
+        """Whether a path leads into the folder, links followed."""
         return bool(self._first(path))
 
     def _first(self, path: str) -> str:
-        """The first part of a path below the folder, '' when it is not below."""
+        """The first part of a path below the folder; '' when it is not below."""
         try:
             return Path(os.path.realpath(path)).relative_to(self.folder).parts[0]
         except (ValueError, IndexError, OSError):
@@ -151,15 +152,15 @@ class Visitors:
         for path in self._folders():
             parts = [path]
             if path.name.startswith(("of-", _OPEN)):
-                with contextlib.suppress(OSError):  # it may go meanwhile
+                with contextlib.suppress(OSError):  # it may be deleted meanwhile
                     parts = [p for p in path.iterdir() if p.is_dir()]
             for part in parts:
                 if _newest(part) < before:
                     _remove(part)
 
-    def _sweep_at_times(self) -> None:
+    def _sweep_when_due(self) -> None:
         with self._lock:
-            due = self._clock() - self._swept >= _OFTEN
+            due = self._clock() - self._swept >= _SWEEP_INTERVAL
             self._swept = self._clock() if due else self._swept
         if due:
             self.sweep()
@@ -168,10 +169,8 @@ class Visitors:
 def _newest(folder: Path) -> float:
     times = [0.0]
     for path in (folder, *folder.rglob("*")):
-        try:
+        with contextlib.suppress(OSError):  # it may be deleted meanwhile
             times.append(path.stat().st_mtime)
-        except OSError:
-            pass  # it went meanwhile
     return max(times)
 
 

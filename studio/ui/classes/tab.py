@@ -409,7 +409,7 @@ class ClassesTab(Tab[ClassesState]):
             cancel=self.stopping(session, "walk"),
         )
         progress(1.0, desc="Writing MP4 and WebP")
-        path = session.place.output("classes", f"{_moment()}-{visit.model}-walk")
+        path = session.workspace.output("classes", f"{_moment()}-{visit.model}-walk")
         mp4, webp = (save_clip(pictures, path.with_name(path.name + ending)) for ending in (".mp4", ".webp"))
         view = f'<div class="gs-stage"><img alt="The walk through the classes" class="small" src="{file_url(webp)}"></div>'
         files = {part: gr.update(value=str(p), visible=True) for part, p in ((self.mp4, mp4), (self.webp, webp))}
@@ -461,14 +461,14 @@ class ClassesTab(Tab[ClassesState]):
             self.engine,
             visit.model,
             wanted,
-            session.place.output("classes", f"{_moment()}-{visit.model}-set.zip"),
+            session.workspace.output("classes", f"{_moment()}-{visit.model}-set.zip"),
             float(psi),
             check_seed(seed),
             same,
             WorkProgress(progress, "Pictures"),
             self.stopping(session, "export"),
         )
-        text = f"{sum(wanted.values()):,} pictures of {len(wanted):,} classes. {session.place.told(path)}"
+        text = f"{sum(wanted.values()):,} pictures of {len(wanted):,} classes. {session.workspace.saved_note(path)}"
         return {self.export_note: note(text), self.file: gr.update(value=str(path), visible=True)}
 
 

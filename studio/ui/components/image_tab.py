@@ -270,7 +270,7 @@ class ImageTab(Tab[Any]):
 
         def send(session: Session, recipe: Recipe, *values) -> Outputs:
             recipe = self.engine.stamped(recipe)
-            path = session.place.passing() / f"{safe_filename(recipe.model)}-seed{recipe.seed}.png"
+            path = session.workspace.transfer_folder() / f"{safe_filename(recipe.model)}-seed{recipe.seed}.png"
             return there.open(session, save_picture(self.engine.render(recipe), recipe, path), *values)
 
         return dataclasses.replace(there, open=send)
@@ -311,10 +311,12 @@ class ImageTab(Tab[Any]):
         if made.suffix.lower() == ".mp4":
             gr.Info("These are the settings of the video. Videos that are handed in are not kept: give it again.")
             return shown
-        source = find_source(recipe.source, session.place.sources)
+        source = find_source(recipe.source, session.workspace.sources)
         if source is None:
             gr.Warning("The picture that this one was made from is no longer kept. This one itself is opened instead.")
-        visit.path = _lent(session.place.passing(), source or made, f"{made.stem.split(f'-{recipe.model}-')[0]}{(source or made).suffix}")
+        visit.path = _lent(
+            session.workspace.transfer_folder(), source or made, f"{made.stem.split(f'-{recipe.model}-')[0]}{(source or made).suffix}"
+        )
         modes = dict(zip(self._modes, [ONE, *_choose_what(ONE)], strict=True))
         return {**shown, **modes, self.picture: gr.update(value=str(visit.path), visible=True), self.arrived: secrets.token_hex(8)}
 
@@ -351,13 +353,13 @@ class ImageTab(Tab[Any]):
             convert_video(video, path, frame, smoothing, WorkProgress(progress, "Frames"), stop, recipe)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept.")), gr.update(visible=False), gr.update(visible=False)]
-        text = note(session.place.told(path))
+        text = note(session.workspace.saved_note(path))
         return [gr.update(value=text, visible=True), gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)]
 
     def _output(self, session: Session, stem: str, ending: str) -> Path:
         """A new file for a result. Its name cannot be guessed, for whoever knows it may download it."""
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        return session.place.output(self.id, f"{stem}-{moment}-{secrets.token_hex(6)}{ending}")
+        return session.workspace.output(self.id, f"{stem}-{moment}-{secrets.token_hex(6)}{ending}")
 
 
 def _lent(folder: Path, path: Path, name: str) -> Path:

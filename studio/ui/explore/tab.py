@@ -258,7 +258,7 @@ class ExploreTab(Tab[TabState]):
     def begin(self, session: Session) -> list:
         """What a new visitor sees, for `self.outputs`."""
         if session.recipe is None:
-            text = "<b>No model here yet.</b>" if session.place.guest else _EMPTY.format(folder=html.escape(str(get_settings().models)))
+            text = "<b>No model here yet.</b>" if session.workspace.guest else _EMPTY.format(folder=html.escape(str(get_settings().models)))
             return [empty_html(text), *[gr.skip()] * (len(self.outputs) - 1)]
         try:
             return self.show(session)
@@ -498,9 +498,9 @@ class ExploreTab(Tab[TabState]):
         recipe = self.engine.stamped(session.open())
         picture = self.engine.render(recipe)
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = session.place.output("explore", f"{moment}-{file_stem(f'{recipe.model}-seed{recipe.seed}')}.png")
+        path = session.workspace.output("explore", f"{moment}-{file_stem(f'{recipe.model}-seed{recipe.seed}')}.png")
         save_picture(picture, recipe, path)
-        text = session.place.told(
+        text = session.workspace.saved_note(
             path, ", recipe inside: drop it back in to return here" if provenance_policy().recipe else ", marked as made by AI"
         )
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
@@ -556,7 +556,7 @@ class ExploreTab(Tab[TabState]):
             cancel=self.stopping(session, "clip"),
         )
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = save_clip(pictures, session.place.output("explore", f"{moment}-walk.webp"))
+        path = save_clip(pictures, session.workspace.output("explore", f"{moment}-walk.webp"))
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'
         return {self.clip_view: gr.update(value=view, visible=True), self.clip_file: gr.update(value=str(path), visible=True)}
 

@@ -106,7 +106,7 @@ class GalleryTab(Tab[GalleryVisit]):
 
     def _new_state(self, session: Session) -> GalleryVisit:
         assert self.page.gallery is not None, "the page has no gallery"
-        return GalleryVisit(self.page.gallery(session), session.place.guest)
+        return GalleryVisit(self.page.gallery(session), session.workspace.guest)
 
     def _visit(self, session: Session | None) -> GalleryVisit:
         return self.state_of(session)
@@ -500,7 +500,7 @@ class GalleryTab(Tab[GalleryVisit]):
         """For [making, ready]."""
         visit = self._visit(session)
         _clear(visit)
-        visit.made = session.place.passing()
+        visit.made = session.workspace.transfer_folder()
         try:
             words = make(visit.made / name)
         except CancelledError:

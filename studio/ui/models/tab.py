@@ -313,12 +313,12 @@ class ModelsTab:
         info, pace = self._chosen(session), DownloadProgress(progress)
         # The name of the file cannot be guessed, for whoever knows it may download it.
         moment = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
-        path = session.place.output("models", f"{info.id}-{moment}.zip")
+        path = session.workspace.output("models", f"{info.id}-{moment}.zip")
         try:
             manage.export_zip(info, path, lambda done, all_: pace("Packing", done, all_), self._visit(session).stop.is_set)
         except CancelledError:
             return [gr.update(value=note("Stopped; nothing was kept."), visible=True), gr.update(visible=False)]
-        told = note(session.place.told(path))
+        told = note(session.workspace.saved_note(path))
         label = f"Download {info.id}.zip ({size_in_words(path.stat().st_size)})"
         return [gr.update(value=told, visible=True), gr.update(value=str(path), label=label, visible=True)]
 

@@ -391,14 +391,14 @@ class TranslateTab(ImageTab):
 
     def _save(self, session: Session, *settings) -> list:
         path = self._saved_file(session, *settings)
-        return [gr.update(value=note(session.place.told(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
+        return [gr.update(value=note(session.workspace.saved_note(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, *settings) -> Path:
         """The result at its own size, as a PNG. Raises StudioError when there is none."""
         visit, recipe = self._visit(session), _recipe(*settings)
         source = visit.opened()
         picture = blend(source.picture, self._raw(session, visit, recipe), recipe.strength, recipe.keep_colour)
-        recipe = self.engine.stamped(recipe.replace(source=keep_source(source.path, session.place.sources)))
+        recipe = self.engine.stamped(recipe.replace(source=keep_source(source.path, session.workspace.sources)))
         return save_picture(picture, recipe, self._output(session, file_stem(f"{safe_filename(source.path.stem)}-{recipe.model}"), ".png"))
 
     # -- the way back --------------------------------------------------------------------------------------------
@@ -434,7 +434,7 @@ class TranslateTab(ImageTab):
 
         def make(source: SourcePicture, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
             picture = self.engine.translate(recipe, source.picture, told, stop)
-            return picture, encode_to_keep(picture, recipe.replace(source=keep_source(source.path, session.place.sources)))
+            return picture, encode_to_keep(picture, recipe.replace(source=keep_source(source.path, session.workspace.sources)))
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
         return self._into_zip(session, files, make, open_source, recipe.model, about, progress)

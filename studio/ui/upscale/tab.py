@@ -358,14 +358,14 @@ class UpscaleTab(ImageTab):
 
     def _save(self, session: Session, *settings, progress: gr.Progress = gr.Progress()) -> list:
         path = self._saved_file(session, *settings, progress=WorkProgress(progress, "Saving"))
-        return [gr.update(value=note(session.place.told(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
+        return [gr.update(value=note(session.workspace.saved_note(path, inside())), visible=True), gr.update(value=str(path), visible=True)]
 
     def _saved_file(self, session: Session, model: str, strength: float, *_, progress: Callable | None = None) -> Path:
         """The result that is shown, as a PNG, however the settings were changed since; but for the strength, which shows at once."""
         visit = self._visit(session)
         result = visit.made()
         path = self._output(session, file_stem(f"{safe_filename(result.original.path.stem)}-{result.recipe.model}"), ".png")
-        return result.save(path, strength / 100, keep_source(result.original.path, session.place.sources), visit.dpi, progress)
+        return result.save(path, strength / 100, keep_source(result.original.path, session.workspace.sources), visit.dpi, progress)
 
     def _recipe(self, width: int, height: int, model: str | None, strength: float, tile: int, *size) -> tuple[ImageRecipe, Size]:
         """The settings on the page, for a picture of so many pixels."""
@@ -382,7 +382,7 @@ class UpscaleTab(ImageTab):
             recipe, size = self._recipe(original.width, original.height, *settings)
             result = upscale_to_disk(self.engine, recipe, original, told, stop)
             path = get_settings().cache / f"{secrets.token_hex(8)}.png"
-            result.save(path, recipe.strength, keep_source(original.path, session.place.sources), size.printed_dpi, cancel=stop)
+            result.save(path, recipe.strength, keep_source(original.path, session.workspace.sources), size.printed_dpi, cancel=stop)
             before, after = result.views(_PREVIEW)
             return Image.blend(before, after, recipe.strength), path
 

@@ -1,4 +1,4 @@
-"""Folders of strangers: whose they are, and when they go."""
+"""Folders of visitors: who may read them, and when they are deleted."""
 
 import os
 import time
@@ -7,7 +7,7 @@ import pytest
 
 from studio.ui.access.visitors import DAY, Visitors
 
-A, B, NOBODY = (Visitors.whose(c) for c in ("a" * 43, "b" * 43, None))
+A, B, NOBODY = (Visitors.browser_of(c) for c in ("a" * 43, "b" * 43, None))
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def visitors(tmp_path, clock):
     v.close()
 
 
-def hand_in(visitors, whose: str, name: str) -> str:
+def hand_in(visitors, browser: str, name: str) -> str:
     """As Gradio keeps a file: in a folder called after its content."""
     path = visitors.folder / name / "picture.png"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"x")
-    visitors.handed_in(whose, [str(path)])
+    visitors.uploaded(browser, [str(path)])
     return str(path)
 
 
@@ -35,36 +35,36 @@ def test_a_cookie_names_a_folder_and_cannot_be_found_from_it():
     assert A != B
     assert A.startswith("of-")
     assert "aaa" not in A
-    assert {Visitors.whose(c) for c in ("", "short", "x" * 65, "../" + "x" * 40, "x" * 40 + "\n")} == {NOBODY}
-    assert Visitors.whose(Visitors.new_cookie()) not in (NOBODY, Visitors.whose(Visitors.new_cookie()))
+    assert {Visitors.browser_of(c) for c in ("", "short", "x" * 65, "../" + "x" * 40, "x" * 40 + "\n")} == {NOBODY}
+    assert Visitors.browser_of(Visitors.new_cookie()) not in (NOBODY, Visitors.browser_of(Visitors.new_cookie()))
 
 
 def test_each_has_what_is_theirs(visitors):
-    place = visitors.place(A, "session")
-    path = place.output("explore", "a.png")
+    workspace = visitors.workspace(A, "session")
+    path = workspace.output("explore", "a.png")
     path.write_bytes(b"x")
     given = hand_in(visitors, A, "1234")
     for mine in (str(path), given):
-        assert visitors.may(A, mine)
-        assert not visitors.may(B, mine)
-        assert not visitors.may(NOBODY, mine)
-    assert not visitors.may(A, str(visitors.folder))
-    assert not visitors.may(A, "/etc/passwd")
-    assert not visitors.may(A, "")
-    assert not visitors.may(A, f"{place.folder}/../../../secret")
-    assert not visitors.may(A, str(visitors.folder / "unknown" / "x.png"))
-    (place.folder / "link").symlink_to(visitors.folder.parent)
-    assert not visitors.may(A, str(place.folder / "link" / "secret")), "what a link leads to counts"
+        assert visitors.may_read(A, mine)
+        assert not visitors.may_read(B, mine)
+        assert not visitors.may_read(NOBODY, mine)
+    assert not visitors.may_read(A, str(visitors.folder))
+    assert not visitors.may_read(A, "/etc/passwd")
+    assert not visitors.may_read(A, "")
+    assert not visitors.may_read(A, f"{workspace.folder}/../../../secret")
+    assert not visitors.may_read(A, str(visitors.folder / "unknown" / "x.png"))
+    (workspace.folder / "link").symlink_to(visitors.folder.parent)
+    assert not visitors.may_read(A, str(workspace.folder / "link" / "secret")), "what a link leads to counts"
 
 
 def test_without_a_cookie_the_name_is_the_key(visitors):
-    path = visitors.place(NOBODY, "session").output("explore", "a.png")
-    assert visitors.may(NOBODY, str(path))
-    assert visitors.may(B, hand_in(visitors, NOBODY, "1234"))
+    path = visitors.workspace(NOBODY, "session").output("explore", "a.png")
+    assert visitors.may_read(NOBODY, str(path))
+    assert visitors.may_read(B, hand_in(visitors, NOBODY, "1234"))
 
 
 def test_who_leaves_takes_everything_along(visitors):
-    first, second, other = visitors.place(A, "first"), visitors.place(A, "second"), visitors.place(B, "third")
+    first, second, other = visitors.workspace(A, "first"), visitors.workspace(A, "second"), visitors.workspace(B, "third")
     mine, both = hand_in(visitors, A, "1234"), hand_in(visitors, A, "5678")
     hand_in(visitors, B, "5678")
     visitors.end(first)
@@ -74,19 +74,19 @@ def test_who_leaves_takes_everything_along(visitors):
     assert not os.path.exists(mine)
     assert other.folder.exists()
     assert os.path.exists(both)
-    assert visitors.may(B, both)
-    assert not visitors.may(A, both)
+    assert visitors.may_read(B, both)
+    assert not visitors.may_read(A, both)
     visitors.end(second)  # once more does no harm
 
 
 def test_what_nobody_used_for_a_day_goes(visitors, clock):
-    old, new = visitors.place(A, "old"), visitors.place(B, "new")
+    old, new = visitors.workspace(A, "old"), visitors.workspace(B, "new")
     given, drawn = hand_in(visitors, A, "1234"), visitors.render_folder()
     clock[0] += DAY + 60
     saved = new.output("explore", "a.png")
     saved.write_bytes(b"x")
     os.utime(saved, (clock[0], clock[0]))
-    visitors.place(B, "newer")
+    visitors.workspace(B, "newer")
     assert not old.folder.exists()
     assert not os.path.exists(given)
     assert not drawn.exists()
@@ -94,13 +94,13 @@ def test_what_nobody_used_for_a_day_goes(visitors, clock):
 
 
 def test_the_folder_is_emptied_at_first_unless_another_studio_is_at_work(visitors, tmp_path):
-    place = visitors.place(A, "session")
+    workspace = visitors.workspace(A, "session")
     other = Visitors(tmp_path / "visitors")
-    assert place.folder.exists()
+    assert workspace.folder.exists()
     other.close()
-    assert place.folder.exists()
+    assert workspace.folder.exists()
     visitors.close()
-    assert not place.folder.exists()
+    assert not workspace.folder.exists()
     (tmp_path / "visitors" / "of-crashed" / "session").mkdir(parents=True)
     Visitors(tmp_path / "visitors").close()
     assert not (tmp_path / "visitors" / "of-crashed").exists()
