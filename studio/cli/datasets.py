@@ -55,7 +55,8 @@ def _add(args) -> None:
     from studio.datasets.rights import LICENSED, NONE, OWN, UNKNOWN, Consent
     from studio.datasets.sources import Limits
     from studio.datasets.store import DataSetStore
-    from studio.imaging.crop import check_mode, parse_colour
+    from studio.imaging.colour import parse_colour
+    from studio.imaging.crop import check_mode
 
     check_mode(args.crop)
     if sum(map(bool, (args.mine, args.licence, args.not_mine))) > 1:
@@ -125,7 +126,7 @@ _WHOSE = {"own": "own work", "licensed": "by licence", "none": "by others", "": 
 
 def _show(args) -> None:
     from studio.datasets.store import DataSetStore
-    from studio.imaging.crop import parse_colour
+    from studio.imaging.colour import parse_colour
 
     store = DataSetStore()
     s = store.get(args.id)

@@ -12,8 +12,8 @@ from studio.common.files import atomic_folder, ensure_room
 from studio.common.progress import Progress, report
 from studio.datasets.image_set import FORMATS, File, content_hash, picture_files, prepared, read_again
 from studio.errors import StudioError
-from studio.imaging.crop import colour_text
-from studio.imaging.decode import Colour, decode, reason
+from studio.imaging.colour import Colour, colour_text
+from studio.imaging.decode import decode, reason
 
 _LAYOUT = 1  # of the cached folder
 

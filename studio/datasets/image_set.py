@@ -16,9 +16,10 @@ import numpy as np
 from studio.common.files import atomic_folder
 from studio.common.progress import Progress, report
 from studio.errors import StudioError
-from studio.imaging.crop import check_mode, colour_text
+from studio.imaging.colour import Colour, colour_text
+from studio.imaging.crop import check_mode
 from studio.imaging.crop import crop as crop_square
-from studio.imaging.decode import Colour, decode, reason
+from studio.imaging.decode import decode, reason
 
 T = TypeVar("T")
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

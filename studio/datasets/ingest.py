@@ -22,7 +22,8 @@ from studio.datasets.image_set import class_names
 from studio.datasets.rights import Consent
 from studio.datasets.sources import Entry, Limits, copy_to, head_of, kind_of, opened, read_all
 from studio.errors import StudioError
-from studio.imaging.decode import Colour, UnusablePicture, open_picture, over_ground, reason, upright
+from studio.imaging.colour import Colour
+from studio.imaging.decode import UnusablePicture, open_picture, over_ground, reason, upright
 from studio.imaging.location import strip_location
 from studio.imaging.perceptual_hash import PerceptualHash, groups, perceptual_hash
 from studio.imaging.video import CONTAINERS, frames

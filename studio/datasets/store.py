@@ -25,9 +25,9 @@ from studio.datasets.image_set import content_hash
 from studio.datasets.ingest import OWNED, IngestReport, count_classes, ingest, write_synced
 from studio.datasets.rights import UNKNOWN, Consent
 from studio.errors import StudioError
-from studio.imaging.crop import colour_text
+from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import crop as crop_square
-from studio.imaging.decode import Colour, decode
+from studio.imaging.decode import decode
 from studio.settings import get_settings
 
 _FORMAT = 1

@@ -14,8 +14,9 @@ from PIL import Image, PngImagePlugin
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, parse_json
 from studio.errors import StudioError
+from studio.imaging.colour import in_srgb
 from studio.imaging.decode import MAX_PIXELS, UnusablePicture, open_picture
-from studio.outputs.batches import in_srgb, reduced
+from studio.outputs.batches import reduced
 from studio.provenance.metadata import read_recipe
 
 SIDE = 256  # px, the longer side of a small view

@@ -1,12 +1,10 @@
 """How a picture of any shape becomes a square: cut in the centre, cut where there is most to see, or fitted whole."""
 
-import re
-
 import numpy as np
 from PIL import Image
 
 from studio.errors import StudioError
-from studio.imaging.decode import Colour
+from studio.imaging.colour import Colour
 
 MODES = {
     "centre": "The square in the middle.",
@@ -91,15 +89,3 @@ def check_mode(mode: str) -> str:
     if mode not in MODES:
         raise StudioError(f"There is no crop '{mode}'.", f"Choose one of {', '.join(MODES)}.")
     return mode
-
-
-def parse_colour(text: str) -> Colour:
-    """'#ff8000' -> (255, 128, 0). Raises StudioError for anything else."""
-    if not isinstance(text, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        raise StudioError(f"'{text}' is not a colour.", "Write it as # and six hexadecimal digits, such as #ffffff for white.")
-    return tuple(int(text[i : i + 2], 16) for i in (1, 3, 5))
-
-
-def colour_text(colour: Colour) -> str:
-    """(255, 128, 0) -> '#ff8000'."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)

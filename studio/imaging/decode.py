@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from studio.imaging.colour import Colour, eight_bits
 
 # An allow-list, whatever a file calls itself: Pillow knows formats (EPS, PDF) that start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_PIXELS = 178_956_970  # where Pillow itself gives up
-Colour = tuple[int, int, int]
 
 # Between a half and the whole of MAX_PIXELS Pillow warns on the console, where no artist looks.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -63,24 +64,6 @@ def upright(image: Image.Image) -> Image.Image:
     return eight_bits(ImageOps.exif_transpose(image))
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
-    """A picture of any mode, as it lies -> in 8 bits: RGBA where anything may be transparent, else RGB or L."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
-        # Programs that write floats mostly mean 0 to 1.
-        values = values * 255 if values.size and values.max() <= 1 else values
-        image = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
-    elif image.mode == "LAB":
-        image = ImageCms.applyTransform(image, _lab_to_srgb())
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        if image.mode == "La":
-            image = image.convert("LA")
-        return image.convert("RGBA")
-    return image if image.mode == "L" else image.convert("RGB")
-
-
 def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
     """What `upright` gives -> mode RGB, with `ground` under the transparent parts."""
     if image.mode == "RGBA":
@@ -104,8 +87,3 @@ def _teach_heif() -> None:
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
-
-
-@functools.cache
-def _lab_to_srgb():
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from studio.errors import StudioError
-from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
+from studio.imaging.colour import eight_bits
+from studio.imaging.decode import UnusablePicture, open_picture, reason
 
 _DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of packed 16-bit pixels, and their channels
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

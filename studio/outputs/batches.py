@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import io
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
@@ -10,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
 from studio.common.files import ensure_room
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.errors import StudioError
-from studio.imaging.decode import UnusablePicture, eight_bits, open_picture, reason
+from studio.imaging.colour import in_srgb
+from studio.imaging.decode import UnusablePicture, open_picture, reason
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.outputs.class_sets import whole_file
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
-_SPACES = {"RGB": "RGB ", "RGBA": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # as a colour profile calls what Pillow calls a mode
 _PREVIEW, _PREVIEWS = 256, 48  # px, and how many
 _NOT_REACHED = "not reached: you stopped before"
 
@@ -79,24 +78,6 @@ def open_source(path: str | Path) -> SourcePicture:
         raise StudioError(f"'{name}' {said}.", again) from None
     remark = "It is an animation: only its first picture was taken." if moving else ""
     return SourcePicture(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
-
-
-def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture of any mode -> 8 bits in the colours of screens. A profile that cannot be used, or is one for other modes, counts as none."""
-    image = image if image.mode == "CMYK" else eight_bits(image)
-    if profile and image.mode in _SPACES:
-        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
-            theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            fits = theirs.profile.xcolor_space == _SPACES[image.mode]
-            if fits and "srgb" not in ImageCms.getProfileDescription(theirs).lower():
-                colours = image.convert("RGB") if image.mode == "RGBA" else image
-                turned = ImageCms.profileToProfile(colours, theirs, ImageCms.createProfile("sRGB"), outputMode="RGB")
-                if image.mode == "RGBA":
-                    turned.putalpha(image.getchannel("A"))
-                image = turned
-    image = eight_bits(image)
-    opaque = image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == 255  # as cameras in a browser send it
-    return image.convert("RGB") if opaque else image
 
 
 @dataclass(frozen=True)

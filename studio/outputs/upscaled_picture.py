@@ -15,10 +15,10 @@ from studio.common.text import printable
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
+from studio.imaging.colour import in_srgb
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
-from studio.outputs.batches import in_srgb
 from studio.provenance.metadata import parent_of, png_texts
 from studio.provenance.policy import signed_file
 from studio.settings import get_settings

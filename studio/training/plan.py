@@ -11,7 +11,8 @@ from typing import Any
 from studio.common import toml
 from studio.datasets.rights import Consent
 from studio.errors import StudioError
-from studio.imaging.crop import MODES, parse_colour
+from studio.imaging.colour import parse_colour
+from studio.imaging.crop import MODES
 from studio.training.growth import Growth
 
 

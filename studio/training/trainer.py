@@ -20,7 +20,7 @@ from studio.common.files import atomic_write, ensure_room
 from studio.datasets.full_size import FullSizeImages
 from studio.datasets.image_set import ImageSet
 from studio.errors import StudioError
-from studio.imaging.crop import parse_colour
+from studio.imaging.colour import parse_colour
 from studio.imaging.pixels import to_uint8
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.metrics.evaluation import SetEvaluator

@@ -12,7 +12,8 @@ from studio.datasets.ingest import IngestReport
 from studio.datasets.rights import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
 from studio.datasets.store import DataSet, DataSetStore
 from studio.errors import StudioError
-from studio.imaging.crop import MODES, parse_colour
+from studio.imaging.colour import parse_colour
+from studio.imaging.crop import MODES
 from studio.jobs.supervisor import Supervisor
 from studio.training.plan import Plan
 from studio.ui.components.handlers import QUIET, friendly

@@ -16,7 +16,7 @@ from studio.datasets.rights import weakest
 from studio.datasets.store import DataSet, DataSetStore
 from studio.engine.engine import Engine
 from studio.errors import StudioError
-from studio.imaging.crop import parse_colour
+from studio.imaging.colour import parse_colour
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.queue import Job
 from studio.jobs.supervisor import Supervisor

@@ -7,7 +7,7 @@ import numpy as np
 from studio.datasets.pairs import find_pairs
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
-from studio.imaging.decode import Colour
+from studio.imaging.colour import Colour
 from studio.training.data.translation import made_input
 from studio.training.methods import Goal
 from studio.ui.components.notes import note

@@ -8,7 +8,8 @@ import numpy as np
 
 from studio.datasets.full_size import picture_sizes
 from studio.datasets.store import DataSet
-from studio.imaging.decode import Colour, decode
+from studio.imaging.colour import Colour
+from studio.imaging.decode import decode
 from studio.training.data.patches import example
 from studio.ui.components.notes import note
 from studio.ui.components.pictures import data_url

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from studio.errors import StudioError
-from studio.imaging.crop import crop, parse_colour, smart_offset
+from studio.imaging.colour import parse_colour
+from studio.imaging.crop import crop, smart_offset
 from studio.imaging.decode import UnusablePicture, decode, reason
 from studio.imaging.location import strip_location
 from studio.imaging.perceptual_hash import PerceptualHash, alike, groups, perceptual_hash
