@@ -3,23 +3,24 @@
 import base64
 import binascii
 import dataclasses
-import functools
 import hashlib
 import json
 import re
-import types
 import typing
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator
 
-from studio.common.text import short_repr
+from studio.common.schema import SchemaError, from_plain
+from studio.common.text import printable, short_repr
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 
 VERSION = 1
+Seed = Annotated[int, BeforeValidator(check_seed)]  # 5.0 is a seed too, as other programs write it
 _MAX_JSON = 8 << 20
 
 
@@ -56,7 +57,7 @@ def _layers(value: Any, what: str) -> tuple[int, int]:
 class SeedWeight:
     """A seed and its share in the blend of w."""
 
-    seed: int
+    seed: Seed
     weight: float = 1.0
 
     def __post_init__(self):
@@ -96,7 +97,7 @@ class Edit:
 class Mix:
     """Rows [lo, hi) taken from another seed, with a weight from 0 (not at all) to 1 (wholly)."""
 
-    seed: int
+    seed: Seed
     layers: tuple[int, int]
     weight: float = 1.0
 
@@ -111,7 +112,7 @@ class Noise:
     """The fine grain. mode: 'const' (the model's own), 'random' (drawn from `seed`), 'none'; strength 1 = as learned."""
 
     mode: str = "const"
-    seed: int = 0
+    seed: Seed = 0
     strength: float = 1.0
 
     def __post_init__(self):
@@ -170,7 +171,7 @@ class SerializableRecipe:
         version = raw.get("version", VERSION)
         if version != VERSION:
             raise StudioError(f"The recipe has version {short_repr(version)}.", f"This studio reads version {VERSION}; update it.")
-        return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"}, "recipe")
+        return _from_plain(cls, {k: v for k, v in raw.items() if k != "version"})
 
     @classmethod
     def from_json(cls: type[R], text: str | bytes) -> R:
@@ -292,38 +293,23 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
-_hints = functools.cache(typing.get_type_hints)  # a gallery reads thousands of recipes
-
-
-def _from_plain(cls: type, raw: Any, what: str):
-    hints = _hints(cls)
-    if not isinstance(raw, dict):
-        raise StudioError(f"A part of the recipe ({what}) is not what it should be.", "Use a file that the studio saved.")
-    unknown = sorted(set(raw) - set(hints), key=str)
-    if unknown:
-        raise StudioError(
-            f"The recipe has a setting {short_repr(unknown[0])} unknown here.", "It was made by a newer studio; update this one."
-        )
-    values = {}
-    for name, value in raw.items():
-        inner = _inner_dataclass(hints[name])
-        if inner and typing.get_origin(hints[name]) is tuple:
-            if not isinstance(value, (list, tuple)):
-                raise StudioError(f"The recipe's {name} must be a list.", "Use a file that the studio saved.")
-            value = tuple(_from_plain(inner, v, name) for v in value)
-        elif inner:
-            value = _from_plain(inner, value, name)
-        elif str in (hints[name], *typing.get_args(hints[name])) and not isinstance(value, (str, types.NoneType)):
-            raise StudioError(f"The recipe's {name} must be text.", "Use a file that the studio saved.")
-        values[name] = value
+def _from_plain(cls: type[R], raw: Any) -> R:
+    again = "Use a file that the studio saved."
     try:
-        return cls(**values)
-    except TypeError:
-        raise StudioError(f"A part of the recipe ({what}) is incomplete.", "Use a file that the studio saved.") from None
-
-
-def _inner_dataclass(hint) -> type | None:
-    if dataclasses.is_dataclass(hint):
-        return hint
-    inner = [a for a in typing.get_args(hint) if dataclasses.is_dataclass(a)]
-    return inner[0] if inner else None
+        return from_plain(cls, raw)
+    except SchemaError as e:
+        # The innermost name that is not the index of a list.
+        name = next((part for part in reversed(e.where) if isinstance(part, str)), "recipe")
+        if e.problem == "unknown":
+            raise StudioError(
+                f"The recipe has a setting {short_repr(name)} unknown here.", "It was made by a newer studio; update this one."
+            ) from None
+        if e.problem == "missing":
+            raise StudioError(f"A part of the recipe is incomplete: it has no {printable(name)}.", again) from None
+        if e.problem == "list":
+            raise StudioError(f"The recipe's {name} must be a list.", again) from None
+        if e.expected == "str":
+            raise StudioError(f"The recipe's {name} must be text.", again) from None
+        if e.expected in ("int", "float"):
+            raise StudioError(f"The recipe's {name} is {short_repr(e.value)}.", "It must be a number.") from None
+        raise StudioError(f"A part of the recipe ({printable(name)}) is not what it should be.", again) from None

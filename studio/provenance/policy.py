@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from studio.common import toml
 from studio.common.files import atomic_file, atomic_write, fsync_path
+from studio.common.schema import SchemaError, from_plain
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -87,13 +88,14 @@ def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[ProvenancePolicy, str
     except (OSError, ValueError) as e:
         _log.warning(note.format(e))
         return private, note.format(e)
-    fields = {f.name: type(f.default) for f in dataclasses.fields(ProvenancePolicy)}
-    if not isinstance(table, dict) or any(name not in fields or type(value) is not fields[name] for name, value in table.items()):
-        note = note.format(f"[{_TABLE}] has an odd value")
-    elif table.get("tells", MARK) not in (EVERYTHING, MARK):
-        note = note.format(f"[{_TABLE}] tells = {table['tells']!r:.40}")
+    try:
+        policy = from_plain(ProvenancePolicy, table)
+    except SchemaError as e:
+        note = note.format(f"[{_TABLE}] has an odd value: {e}")
     else:
-        return ProvenancePolicy(**table), ""
+        if policy.tells in (EVERYTHING, MARK):
+            return policy, ""
+        note = note.format(f"[{_TABLE}] tells = {policy.tells!r:.40}")
     _log.warning(note)
     return private, note
 

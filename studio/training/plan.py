@@ -1,14 +1,12 @@
 """Plan: everything needed to train one model again. It round-trips through TOML and travels with the model."""
 
 import dataclasses
-import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from studio.common import toml
+from studio.common.schema import SchemaError, from_plain, known_fields
 from studio.datasets.rights import Consent
 from studio.errors import StudioError
 from studio.imaging.colour import parse_colour
@@ -230,7 +228,7 @@ class Plan:
             raw = toml.loads(text)
         except toml.TOMLDecodeError as e:
             raise StudioError(f"The plan is not valid TOML: {e}.", "Compare it with the example in README.md.") from None
-        plan = _build(cls, raw, "")
+        plan = _from_plain(raw)
         if folder is not None:
             data = dataclasses.replace(plan.data, path=_from(folder, plan.data.path), path_b=_from(folder, plan.data.path_b))
             plan = dataclasses.replace(plan, data=data)
@@ -256,27 +254,15 @@ def _need(ok: bool, name: str, value, allowed: str) -> None:
         raise StudioError(f"The plan's {name} is {value}.", f"It must be {allowed}.")
 
 
-def _build(cls: type, raw: Any, where: str):
-    if not isinstance(raw, dict):
-        raise StudioError(f"[{where}] of the plan must be a table.", "Compare it with the example in README.md.")
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(raw) - set(hints))
-    if unknown:
-        known = ", ".join(hints)
-        raise StudioError(f"The plan has '{where + '.' if where else ''}{unknown[0]}', which is no setting.", f"Known here: {known}.")
-    return cls(**{k: _value(hints[k], v, f"{where}.{k}" if where else k) for k, v in raw.items()})
-
-
-def _value(hint, value, name: str):
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, name)
-    kind = typing.get_origin(hint) or hint
-    if isinstance(kind, types.UnionType):
-        kind = object
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise StudioError(f"The plan's {name} is {value!r}.", f"It must be of the kind '{kind.__name__}'.")
-    if kind is float and not math.isfinite(value):
-        raise StudioError(f"The plan's {name} is {value}.", "It must be a finite number.")
-    return value
+def _from_plain(raw: Any) -> Plan:
+    try:
+        return from_plain(Plan, raw)
+    except SchemaError as e:
+        if e.problem == "unknown":
+            known = ", ".join(known_fields(Plan, e.where))
+            raise StudioError(f"The plan has '{e.name}', which is no setting.", f"Known here: {known}.") from None
+        if e.problem == "table":
+            raise StudioError(f"[{e.name}] of the plan must be a table.", "Compare it with the example in README.md.") from None
+        if e.problem == "finite":
+            raise StudioError(f"The plan's {e.name} is infinite or no number.", "It must be a finite number.") from None
+        raise StudioError(f"The plan's {e.name} is {e.value!r:.100}.", f"It must be of the type '{e.expected}'.") from None
