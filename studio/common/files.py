@@ -1,6 +1,7 @@
 """Files written so that a reader never sees a half-written one, and checks of folders and disk space."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from studio.errors import NoRoom, StudioError
 
 
 def can_write(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made when it is not there."""
+    """Whether files can be made in a folder. The folder is made if it is missing."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -23,7 +24,7 @@ def can_write(folder: Path) -> bool:
 
 
 def ensure_writable(folder: Path) -> Path:
-    """The folder, made when it is not there. Raises StudioError when no file can be made in it."""
+    """The folder, made if it is missing. Raises StudioError if no file can be made in it."""
     if not can_write(folder):
         raise StudioError(
             f"The folder {folder} cannot be written, so nothing can be saved there.", "Start the studio with --home and a folder of yours."
@@ -32,9 +33,9 @@ def ensure_writable(folder: Path) -> Path:
 
 
 def ensure_room(folder: Path, needed: int) -> None:
-    """See that `needed` bytes can be written below `folder` and some are left to the rest of the machine.
+    """Check that `needed` bytes can be written below `folder` and leave some for the rest of the machine.
 
-    What is left: 200 MB, or the environment's STUDIO_KEEP_FREE_MB. Raises NoRoom, which says how much is missing.
+    That rest is 200 MB, or the environment variable STUDIO_KEEP_FREE_MB. Raises NoRoom, which says how much is missing.
     """
     try:
         keep = float(os.environ.get("STUDIO_KEEP_FREE_MB", 200)) * 1e6
@@ -50,7 +51,7 @@ def ensure_room(folder: Path, needed: int) -> None:
 
 
 def fsync_path(path: Path) -> None:
-    """Force a file or folder to disk. Folders cannot be opened on Windows; there it is skipped."""
+    """Force a file or folder to disk. On Windows folders cannot be opened and are skipped."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except (PermissionError, IsADirectoryError):
@@ -58,32 +59,47 @@ def fsync_path(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError:
-        pass  # some file systems refuse it on folders; the rename below is still atomic
+        pass  # some file systems refuse it on folders; the rename that follows is still atomic
     finally:
         os.close(handle)
 
 
-def _beside(path: Path) -> Path:
-    # The dot keeps half-written things out of every listing of ours.
+def part_beside(path: Path) -> Path:
+    """A new name beside `path` for something that is still being written. Its dot keeps it out of the studio's listings."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a new file to write; on a clean exit it takes the name `path`, and a reader sees the old file or the new one, never
-    a part. On an error nothing of the new one is left."""
+def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
+    """Yield the path of a new file to write; on a clean exit it takes the name `path`.
+
+    A reader sees the old file or the new one, never a part. On an error nothing of the new one is left.
+    sync: force it to disk first; False for what can be made again, such as thumbnails.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
+    part = part_beside(path)
     try:
-        with open(part, "w+b") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
+        yield part
+        if sync:
+            fsync_path(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-    fsync_path(path.parent)
+    if sync:
+        fsync_path(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file, open for reading and writing in binary; on a clean exit it takes the name `path`.
+
+    A reader sees the old file or the new one, never a part. On an error nothing of the new one is left.
+    """
+    with atomic_path(path) as part, open(part, "w+b") as f:
+        yield f
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -94,13 +110,13 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a new folder beside `path` to fill; on a clean exit it takes the name `path`.
+    """Yield a new folder beside `path` to fill; on a clean exit it takes the name `path`.
 
-    An existing folder of that name is replaced whole. On an error nothing of the new one is left.
+    An existing folder of that name is replaced as a whole. On an error nothing of the new one is left.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
+    part = part_beside(path)
     part.mkdir()
     try:
         yield part
@@ -109,7 +125,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         fsync_path(part)
         old = None
         if path.exists():
-            old = _beside(path)
+            old = part_beside(path)
             os.replace(path, old)
         os.replace(part, path)
         fsync_path(path.parent)
@@ -117,3 +133,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file, hex. Raises OSError when it cannot be read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

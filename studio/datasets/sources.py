@@ -2,9 +2,7 @@
 
 import contextlib
 import functools
-import io
 import os
-import re
 import stat
 import struct
 import zipfile
@@ -13,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.common.progress import Cancel, raise_if_cancelled
+from studio.common.archives import directory_bytes, member_problem, unpack_member
+from studio.common.progress import Cancel
 from studio.common.text import printable
 from studio.errors import StudioError
 
@@ -125,14 +124,15 @@ def kind_of(head: bytes, filename: str = "") -> str:
 def _add(found: Found, limits: Limits, entry: Entry) -> None:
     if len(found.entries) + len(found.refused) >= limits.files:
         raise StudioError(f"There are more than {limits.files:,} files.", "Split the set.")
-    problem = _name_problem(entry.name if entry.path is None else entry.filename, limits)
+    problem = name_problem(entry.name if entry.path is None else entry.filename, limits)
     if problem:
         found.refused.append((printable(entry.name), problem))
     else:
         found.entries.append(entry)
 
 
-def _name_problem(name: str, limits: Limits) -> str:
+def name_problem(name: str, limits: Limits) -> str:
+    """Why a name within a folder or zip is refused, in a few words; '' if it is not."""
     parts = name.split("/")
     if len(parts) > limits.depth:
         return f"more than {limits.depth} folders deep"
@@ -217,51 +217,12 @@ def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.E
         if parts and _is_clutter(parts) and ".." not in parts:
             found.ignored += 1
             continue
-        problem = member_problem(member, name, limits)
+        problem = member_problem(member, name, limits.zip_ratio) or name_problem(name, limits)
         if problem:
             found.refused.append((printable(f"{label}/{name}"), problem))
             continue
         opener = functools.partial(archive.open, member)
         _add(found, limits, Entry(printable(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
-
-
-def member_problem(member: zipfile.ZipInfo, name: str, limits: Limits) -> str:
-    mode = member.external_attr >> 16
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
-        return "its name leads outside of the zip"
-    if "\0" in member.orig_filename or not name.strip("/ ."):
-        return "control characters in its name" if name.strip("/ .") else "no name"
-    if stat.S_ISLNK(mode):
-        return "a link; links are not followed"
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        return "not an ordinary file"
-    if member.flag_bits & 1:
-        return "locked with a password"
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # The others unpack a block at once, however large it turns out to be.
-        return "packed in an unusual way; make the zip again in the ordinary one"
-    if member.file_size > 10 << 20 and member.file_size > limits.zip_ratio * max(member.compress_size, 1):
-        return f"a bomb: {member.compress_size / 1e6:.1f} MB that unpack to {member.file_size / 1e6:.0f} MB"
-    return _name_problem(name, limits)
-
-
-def directory_bytes(path: Path) -> int:
-    """Size of a zip's list of members (APPNOTE 6.3, Sec. 4.3.14 to 4.3.16); 0 when none is found."""
-    size = path.stat().st_size
-    with open(path, "rb") as f:
-        f.seek(max(0, size - 22 - 65536 - 20))
-        tail = f.read()
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or at + 16 > len(tail):
-            return 0
-        (length,) = struct.unpack("<I", tail[at + 12 : at + 16])
-        locator = tail[max(0, at - 20) : at]
-        if locator[:4] == b"PK\x06\x07":
-            f.seek(struct.unpack("<Q", locator[8:16])[0])
-            record = f.read(56)
-            if record[:4] == b"PK\x06\x06" and len(record) == 56:
-                (length,) = struct.unpack("<Q", record[40:48])
-    return length
 
 
 def read_all(entry: Entry, limit: int) -> bytes:
@@ -281,11 +242,5 @@ def head_of(entry: Entry) -> bytes:
 
 def copy_to(entry: Entry, path: Path, limit: int, cancel: Cancel | None = None) -> None:
     """Unpack an entry into the file `path`, a piece at a time. Raises ValueError beyond `limit` bytes, CancelledError."""
-    written = 0
     with entry.open() as source, open(path, "wb") as target:
-        while piece := source.read(io.DEFAULT_BUFFER_SIZE * 32):
-            written += len(piece)
-            if written > limit:
-                raise ValueError(f"larger than {limit / 1e6:.0f} MB")
-            raise_if_cancelled(cancel)
-            target.write(piece)
+        unpack_member(source, target, limit, cancel)

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from studio.common.files import ensure_room
+from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery, Item
 from studio.gallery.thumbnails import CRISP, small_view
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
-from studio.outputs.class_sets import whole_file
 from studio.provenance.policy import sign_in_place
 
 MOST_COLUMNS = 12
@@ -39,7 +38,7 @@ def to_zip(
     """
     packed = 0
     try:
-        with whole_file(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for i, item in enumerate(items):
                 raise_if_cancelled(cancel)
                 with contextlib.suppress(FileNotFoundError):
@@ -114,7 +113,7 @@ def contact_sheet(
         return page
 
     try:
-        with whole_file(out) as part:
+        with atomic_path(out) as part:
             ensure_room(out.parent, pages * 2_000_000)
             if png:
                 info = PngImagePlugin.PngInfo()

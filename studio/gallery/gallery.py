@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.common.files import fsync_path
+from studio.common.files import fsync_path, sha256_of
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.gallery.database import PICTURE_COLUMNS, Store
 from studio.gallery.thumbnails import Inside, Thumbs, look_inside
-from studio.models.folder import sha256_of
 
 PICTURE, CLIP = "picture", "clip"
 ENDINGS = (".png", ".webp", ".mp4")

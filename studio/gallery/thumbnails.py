@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import os
-import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import av
 from PIL import Image, PngImagePlugin
 
+from studio.common.files import atomic_path
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, parse_json
 from studio.errors import StudioError
@@ -139,14 +138,8 @@ class Thumbs:
         return self.folder / key[:2] / f"{key}.webp"
 
     def _put(self, key: str, data: bytes) -> None:
-        file = self._file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{key}.{secrets.token_hex(4)}.part")
-        try:
+        with atomic_path(self._file(key), sync=False) as part:
             part.write_bytes(data)
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _webp(view: Image.Image) -> bytes:

@@ -8,7 +8,6 @@ Tensors live in safetensors only: reading one never runs code.
 import copy
 import dataclasses
 import functools
-import hashlib
 import io
 import json
 import math
@@ -27,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
-from studio.common.files import atomic_folder
+from studio.common.files import atomic_folder, sha256_of
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.models.card import model_card
@@ -293,19 +292,6 @@ def _due_bytes(file: Path) -> int:
 def _sha256(path: str, mtime_ns: int, size: int) -> str:
     # Time and size are part of the key: a changed file is hashed anew, an unchanged one is not.
     return sha256_of(path)
-
-
-def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file, hex. Raises OSError when it cannot be read."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(f)
-
-
-def _digest(f) -> str:
-    h = hashlib.sha256()
-    while block := f.read(1 << 20):
-        h.update(block)
-    return h.hexdigest()
 
 
 def read_tensors(file: str | Path) -> dict[str, torch.Tensor]:

@@ -11,14 +11,13 @@ from typing import Protocol, TypeVar
 
 from PIL import Image, ImageOps
 
-from studio.common.files import ensure_room
+from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.errors import StudioError
 from studio.imaging.colour import in_srgb
 from studio.imaging.decode import UnusablePicture, open_picture, reason
 from studio.imaging.raster import MAX_NETWORK_PIXELS
-from studio.outputs.class_sets import whole_file
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _PREVIEW, _PREVIEWS = 256, 48  # px, and how many
@@ -139,7 +138,7 @@ def process_files(
                     outcomes.append(Outcome(printable(file.name), problem=e.message))
                     continue
                 if archive is None:
-                    archive = zipfile.ZipFile(stack.enter_context(whole_file(path)), "w", zipfile.ZIP_STORED)
+                    archive = zipfile.ZipFile(stack.enter_context(atomic_path(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
                 entry = unique("", safe_filename(file.stem), ".png")
                 _put(archive, entry, png, path.parent)

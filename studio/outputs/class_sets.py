@@ -1,17 +1,14 @@
 """A set of pictures by class, in one zip: to look at, to give away, or to train on."""
 
-import contextlib
 import csv
 import io
 import json
-import os
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.common.files import ensure_room, fsync_path
+from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, safe_filename
 from studio.engine.engine import Engine
@@ -93,7 +90,7 @@ def export_set(
                 number += 1
 
     try:
-        with whole_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name, _, recipe in entries():
                 raise_if_cancelled(cancel)
                 data = encode_to_keep(engine.render(recipe), recipe)
@@ -156,17 +153,3 @@ def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tu
             row |= {"seed": recipe.seed, "recipe": recipe.to_dict()} if open_ else {}
             raw.write((",\n" if i else "\n").encode() + json.dumps(row, ensure_ascii=False).encode())
         raw.write(b"\n]}\n")
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A new file beside `path` to fill; on a clean exit it takes the name `path`, otherwise nothing is left of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-        fsync_path(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    fsync_path(path.parent)

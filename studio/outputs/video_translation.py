@@ -10,13 +10,13 @@ import av
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
+from studio.common.files import atomic_path
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.datasets.sources import kind_of
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.video import CONTAINERS, upright_pixels
 from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box
-from studio.outputs.class_sets import whole_file
 from studio.outputs.clips import add_video, video_frame
 from studio.provenance.metadata import xmp_for
 from studio.provenance.policy import provenance_policy, sign_in_place
@@ -94,7 +94,7 @@ def convert_video(
         raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
     smooth = Smoother(SMOOTHING[smoothing])
     try:
-        with _reading(source) as reader, whole_file(target) as part, contextlib.closing(_Writer(part, reader, told)) as writer:
+        with _reading(source) as reader, atomic_path(target) as part, contextlib.closing(_Writer(part, reader, told)) as writer:
             expected = _expected(reader, writer.video)
             for frame in writer.frames():
                 raise_if_cancelled(cancel)

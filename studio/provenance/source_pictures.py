@@ -6,10 +6,9 @@ A studio with several visitors has such a folder for each of them.
 import hashlib
 import os
 import re
-import secrets
 from pathlib import Path
 
-from studio.common.files import ensure_room, ensure_writable, fsync_path
+from studio.common.files import ensure_room, ensure_writable, fsync_path, part_beside
 from studio.errors import StudioError
 from studio.imaging.decode import open_picture, reason
 from studio.settings import get_settings
@@ -37,7 +36,7 @@ def keep_source(path: str | Path, folder: Path | None = None) -> str:
         raise StudioError(f"The file '{path.name}' cannot be read: {reason(e)}.", "Choose a PNG, JPEG, WebP, TIFF or HEIC.") from None
     folder = ensure_writable(folder or _own())
     ensure_room(folder, path.stat().st_size)
-    part = folder / f".{secrets.token_hex(8)}.part"  # the dot keeps it from being found
+    part = part_beside(folder / "source")  # its name is known once it has been read
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as source, open(part, "wb") as copy:

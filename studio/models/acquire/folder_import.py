@@ -13,9 +13,10 @@ from typing import Any
 
 from PIL import Image
 
+from studio.common.archives import directory_bytes, member_problem, unpack_member
 from studio.common.files import atomic_folder, ensure_room
 from studio.common.text import printable
-from studio.datasets.sources import Limits, directory_bytes, member_problem
+from studio.datasets.sources import Limits, name_problem
 from studio.errors import StudioError
 from studio.models.card import model_card
 from studio.models.folder import (
@@ -145,7 +146,7 @@ def _model_within(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
         raise StudioError(f"{path.name} holds {len(archive.infolist()):,} files, more than any model.", _ZIP_HINT)
     for member in members:
         name = member.filename.replace("\\", "/")
-        if problem := member_problem(member, name, _LIMITS):
+        if problem := member_problem(member, name, _LIMITS.zip_ratio) or name_problem(name, _LIMITS):
             raise StudioError(f"{path.name} was not unpacked: it holds '{printable(name, 80)}': {problem}.", _ZIP_HINT)
     total = sum(m.file_size for m in members)
     if total > _MAX_BYTES or total > max(_FREE_RATIO, _LIMITS.zip_ratio * path.stat().st_size):
@@ -166,10 +167,5 @@ def _model_within(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     """One file, no longer than it says."""
     target.parent.mkdir(exist_ok=True)
-    left = member.file_size
     with archive.open(member) as source, open(target, "xb") as out:
-        while block := source.read(min(_BLOCK, left + 1)):
-            left -= len(block)
-            if left < 0:
-                raise zipfile.BadZipFile("longer than it says")
-            out.write(block)
+        unpack_member(source, out, member.file_size)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from studio.datasets.sources import directory_bytes
+from studio.common.archives import directory_bytes
 from studio.errors import StudioError
 from studio.models.importers.pickle_reader import plain
 

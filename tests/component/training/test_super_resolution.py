@@ -1,6 +1,7 @@
 """Learning to enlarge, on line drawings so small that it shows within seconds."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import studio
+from studio.common import download
 from studio.datasets.full_size import FullSizeImages
 from studio.errors import StudioError
 from studio.metrics.psnr_ssim import psnr
@@ -277,17 +279,24 @@ def test_the_perceptual_loss_asks_for_sharpness():
 def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
     assert perceptual_loss.choose("auto") == "efficientnet"
 
-    def offline(url, dst, progress):
-        raise OSError("no route to host")
+    def offline(url, **options):
+        raise StudioError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    def changed(url, **options):
+        path = studio_home / "cache" / "downloads" / "file-1" / "vgg19.pth"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"something else")
+        return download.Fetched(path, hashlib.sha256(path.read_bytes()).hexdigest(), 14, url)
+
+    monkeypatch.setattr(download, "fetch", offline)
     with pytest.raises(StudioError, match="no route to host") as e:
         perceptual_loss.load_perceptual("vgg19")
     assert "weights" in e.value.hint
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, dst, progress: Path(dst).write_bytes(b"something else"))
+    monkeypatch.setattr(download, "fetch", changed)
     with pytest.raises(StudioError, match="damaged"):
         perceptual_loss.load_perceptual("vgg19")
     assert not list(kept_at(perceptual_loss.VGG19[0]).parent.iterdir())
+    assert not list((studio_home / "cache" / "downloads").iterdir())
 
 
 def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeypatch):

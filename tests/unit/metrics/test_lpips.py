@@ -3,6 +3,7 @@ import pytest
 import torch
 import torchvision
 
+from studio.common import download
 from studio.errors import StudioError
 from studio.metrics import lpips
 from studio.metrics.weights import kept_at
@@ -74,10 +75,10 @@ def test_the_distance_agrees_with_torchmetrics(weights):
 
 
 def test_without_weights_it_is_absent_and_says_why(studio_home, monkeypatch):
-    def offline(url, dst, progress):
-        raise OSError("no route to host")
+    def offline(url, **options):
+        raise StudioError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(download, "fetch", offline)
     assert not lpips.is_there()
     with pytest.raises(StudioError, match="cannot be fetched"):
         lpips.Lpips()
