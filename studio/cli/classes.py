@@ -27,11 +27,12 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what was parsed. Raises StudioError."""
+    from studio.common.log import show_warnings
     from studio.engine.engine import Engine
     from studio.outputs.class_sets import export_set
-    from studio.provenance.inspect import start
+    from studio.provenance.signing import LOG
 
-    start(lambda text: print(f"studio: {text}", file=sys.stderr))
+    show_warnings(LOG, lambda text: print(f"studio: {text}", file=sys.stderr))
     with Engine(device=args.device) as engine:
         model = engine.model(args.model or _first_with_classes(engine))
         indices = [model.class_index(name) for name in args.names] if args.names else range(model.c_dim)

@@ -147,10 +147,11 @@ def _run(args) -> None:
 
 
 def _engine(args):
+    from studio.common.log import show_warnings
     from studio.engine.engine import Engine
-    from studio.provenance.inspect import start
+    from studio.provenance.signing import LOG
 
-    start(lambda text: print(f"studio: {text}", file=sys.stderr))
+    show_warnings(LOG, lambda text: print(f"studio: {text}", file=sys.stderr))
 
     return Engine(device=args.device)
 

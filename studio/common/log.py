@@ -2,6 +2,7 @@
 
 import logging
 import logging.handlers
+from collections.abc import Callable
 from pathlib import Path
 
 from studio.settings import get_settings
@@ -26,3 +27,26 @@ def start_log() -> Path | None:
     logger.addHandler(handler)
     logger.propagate = False
     return path
+
+
+class _ShowWarnings(logging.Handler):
+    """Passes the text of warnings and errors on to a person."""
+
+    def __init__(self, show: Callable[[str], None]):
+        super().__init__(logging.WARNING)
+        self.show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.show(record.getMessage())
+        except Exception:
+            self.handleError(record)
+
+
+def show_warnings(name: str, show: Callable[[str], None] | None) -> None:
+    """Show the warnings of the logger `name` to a person as well, such as in a toast. None = no longer. Replaces an earlier `show`."""
+    logger = logging.getLogger(name)
+    for old in [handler for handler in logger.handlers if isinstance(handler, _ShowWarnings)]:
+        logger.removeHandler(old)
+    if show is not None:
+        logger.addHandler(_ShowWarnings(show))

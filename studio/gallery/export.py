@@ -15,7 +15,7 @@ from studio.errors import StudioError
 from studio.gallery.gallery import Gallery, Item
 from studio.gallery.thumbnails import CRISP, small_view
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
-from studio.provenance.policy import sign_in_place
+from studio.provenance.signing import sign_in_place
 
 MOST_COLUMNS = 12
 MOST_ON_PNG = 400

@@ -16,7 +16,7 @@ from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.inference.model import Model
 from studio.latents.seeds import MAX_SEED, check_seed
-from studio.provenance.metadata import encode_to_keep
+from studio.provenance.metadata import encode_signed
 from studio.provenance.policy import provenance_policy
 
 _LEDGER = (("README", ".txt"), ("manifest", ".csv"), ("manifest", ".json"))
@@ -77,7 +77,7 @@ def export_set(
     counts = _counts(loaded, per_class)
     seed, total, done = check_seed(seed), sum(counts.values()), 0
     hash = engine.library.get(model).hash
-    folders, open_ = _folders(loaded.classes), provenance_policy().recipe
+    folders, open_ = _folders(loaded.classes), provenance_policy().includes_recipe
 
     def entries() -> Iterator[tuple[str, int, Recipe]]:
         """(file, class, recipe) of every picture: the plan of the set, gone through once for each list that is written."""
@@ -93,7 +93,7 @@ def export_set(
         with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name, _, recipe in entries():
                 raise_if_cancelled(cancel)
-                data = encode_to_keep(engine.render(recipe), recipe)
+                data = encode_signed(engine.render(recipe), recipe)
                 ensure_room(path.parent, len(data))
                 archive.writestr(_entry(name), data)
                 done += 1

@@ -12,7 +12,7 @@ from PIL import Image
 from studio.common.files import atomic_write
 from studio.errors import StudioError
 from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box, xmp_packet
-from studio.provenance.policy import signed
+from studio.provenance.signing import signed
 
 _SHORTEST = 512  # players and sites blur what is smaller, so small pictures are enlarged by whole pixels
 # What an .mp4 is written with, the first that this build of FFmpeg has. H.264 plays everywhere.

@@ -13,7 +13,7 @@ from studio.errors import StudioError
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.provenance.metadata import png_texts
-from studio.provenance.policy import signed_file
+from studio.provenance.signing import signed_file
 
 
 def upscale_file(

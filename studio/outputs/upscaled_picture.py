@@ -19,8 +19,9 @@ from studio.imaging.colour import in_srgb
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
-from studio.provenance.metadata import parent_of, png_texts
-from studio.provenance.policy import signed_file
+from studio.provenance.made_by import source_file
+from studio.provenance.metadata import png_texts
+from studio.provenance.signing import signed_file
 from studio.settings import get_settings
 
 _BAND = 1 << 22  # values that are in memory at once
@@ -149,7 +150,7 @@ class UpscaledPicture:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(path.parent, self.bytes // 2)
-            with signed_file(path, told, parent_of(told)) as file:
+            with signed_file(path, told, source_file(told)) as file:
                 writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, png_texts(told), dpi)
 
                 def write(rows: np.ndarray) -> None:

@@ -19,7 +19,8 @@ from studio.imaging.video import CONTAINERS, upright_pixels
 from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box
 from studio.outputs.clips import add_video, video_frame
 from studio.provenance.metadata import xmp_for
-from studio.provenance.policy import provenance_policy, sign_in_place
+from studio.provenance.policy import provenance_policy
+from studio.provenance.signing import sign_in_place
 
 # How much of the new frame a still part takes; the rest is what was shown before.
 SMOOTHING = {"none": 1.0, "light": 0.5, "strong": 0.2}
@@ -77,13 +78,13 @@ def convert_video(
     smoothing: str = "none",
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    told: ImageRecipe | DigitalSourceType = DigitalSourceType.COMPOSITE,
+    made_by: ImageRecipe | DigitalSourceType = DigitalSourceType.COMPOSITE,
 ) -> Path:
     """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
 
     make: frame (RGB) -> its translation, or a larger one; all of one size.  smoothing: one of SMOOTHING, see `Smoother`.
     progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
-    CancelledError is raised.  told: the recipe, kept inside the file beside the mark of AI when the artist lets files tell it.
+    CancelledError is raised.  made_by: the recipe, which goes into the file beside the AI label if the artist chose that.
 
     Frames are turned the way the camera was held and given square pixels. Sound is copied bit by bit where players expect its
     codec in an .mp4, else it becomes AAC. A video that does not begin at 0 is moved there, picture and sound alike.
@@ -94,7 +95,7 @@ def convert_video(
         raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
     smooth = Smoother(SMOOTHING[smoothing])
     try:
-        with _reading(source) as reader, atomic_path(target) as part, contextlib.closing(_Writer(part, reader, told)) as writer:
+        with _reading(source) as reader, atomic_path(target) as part, contextlib.closing(_Writer(part, reader, made_by)) as writer:
             expected = _expected(reader, writer.video)
             for frame in writer.frames():
                 raise_if_cancelled(cancel)
@@ -102,7 +103,7 @@ def convert_video(
                 writer.put(frame, smooth(picture, make(picture).convert("RGB")))
                 report(progress, writer.count, max(expected, writer.count) if expected else 0)
             writer.finish()
-            sign_in_place(part, "mp4", told, source)
+            sign_in_place(part, "mp4", made_by, source)
     except OSError as e:
         raise StudioError(f"The video could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
     return target
@@ -170,8 +171,8 @@ class _Writer:
     video: the stream that is read.  count: frames so far.
     """
 
-    def __init__(self, part: Path, reader, told: ImageRecipe | DigitalSourceType):
-        self.part, self.reader, self.told, self.count = part, reader, told, 0
+    def __init__(self, part: Path, reader, made_by: ImageRecipe | DigitalSourceType):
+        self.part, self.reader, self.made_by, self.count = part, reader, made_by, 0
         self.video = _pictures_of(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
         self.container = None
@@ -212,7 +213,7 @@ class _Writer:
         self.container.close()
         self.container = None
         with open(self.part, "ab") as file:
-            file.write(mp4_box(xmp_for(self.told)))
+            file.write(mp4_box(xmp_for(self.made_by)))
 
     def close(self) -> None:
         """Let go of the file; it is whole only after `finish`."""
@@ -223,7 +224,9 @@ class _Writer:
         self._size = (height, width)
         # The index goes to the front, so that a browser plays it while it loads.
         self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "+faststart"})
-        described = {"description": self.told.to_json()} if isinstance(self.told, ImageRecipe) and provenance_policy().recipe else {}
+        described = (
+            {"description": self.made_by.to_json()} if isinstance(self.made_by, ImageRecipe) and provenance_policy().includes_recipe else {}
+        )
         self.container.metadata.update({"comment": AI_WORDS, **described})
         self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times

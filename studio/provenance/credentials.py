@@ -1,12 +1,12 @@
-"""Content Credentials (C2PA): a signed account of how a file was made, inside the file. c2pa-python is loaded when they are on, or read."""
+"""Content Credentials (C2PA): a signed statement, inside a file, of how it was made. c2pa-python, an optional package, is imported when
+files are signed or read.
+"""
 
 import contextlib
 import functools
 import hashlib
 import io
-import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,47 +15,44 @@ from PIL import Image
 
 from studio import __version__
 from studio.engine.image_recipe import ImageRecipe
+from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType
 from studio.models.library import default_library
 from studio.models.rights import consent_of
 from studio.provenance.certificates import algorithm_of, own_files
-from studio.provenance.metadata import origin_of
-from studio.provenance.policy import MadeBy, ProvenancePolicy, provenance_policy
+from studio.provenance.made_by import MadeBy, digital_source_type
+from studio.provenance.policy import ProvenancePolicy
 
-MISSING = "Content Credentials need the package c2pa-python: pip install c2pa-python cryptography."
 _AGENT = {"name": "GAN Studio", "version": __version__}
-_FACTS = "gan-studio.origin"  # label of our own assertion
-_SOURCE = "source"  # of the ingredient, within a manifest
-_MOST = 1 << 30  # bytes of a file; signing takes twice as much memory
-_KINDS = {"png": "image/png", "webp": "image/webp", "mp4": "video/mp4", "jpg": "image/jpeg", "jpeg": "image/jpeg", "mov": "video/quicktime"}
-# No pictures of the picture inside, and nothing is fetched from the network for a file from anywhere.
+_FACTS = "gan-studio.origin"  # label of the studio's own assertion
+_SOURCE = "source"  # label of the ingredient within a manifest
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "mp4": "video/mp4",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "mov": "video/quicktime",
+}
+# No thumbnails inside, and nothing is fetched from the network on behalf of a file from anywhere.
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 _UNTRUSTED = "signingCredential.untrusted"
-_WORDS = (
+_SENTENCES = (
     ("mismatch", "The file was changed after it was signed."),
     ("expired", "The certificate was out of date."),
     ("outsideValidity", "The certificate was out of date."),
     ("revoked", "The certificate was withdrawn."),
-    ("missing", "A part of the signed account is missing."),
+    ("missing", "A part of the signed statement is missing."),
 )
-_log = logging.getLogger(__name__)
-_warn: Callable[[str], None] = _log.warning
-_warned = ""  # one trouble is told once, not for each file of hundreds
-
-
-def warn_with(warn: Callable[[str], None]) -> None:
-    """What is told of trouble with signing; the file itself is saved unsigned then."""
-    global _warn
-    _warn = warn
 
 
 @functools.cache
 def _library() -> tuple[Any, Any]:
-    """(c2pa, its settings as ours). Raises StudioError when it is not installed."""
+    """The module c2pa, and a context with the studio's settings. Raises StudioError if it is not installed."""
     try:
         import c2pa
-    except (ImportError, OSError):  # the latter when its binary does not suit this system
+    except (ImportError, OSError):  # OSError: its binary does not fit this system
         raise StudioError("The package c2pa-python is missing.", "Install it with: pip install c2pa-python cryptography") from None
     return c2pa, c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
 
@@ -63,32 +60,16 @@ def _library() -> tuple[Any, Any]:
 # -- signing -----------------------------------------------------------------------------------------------------------
 
 
-def seal(source: BinaryIO, target: BinaryIO, kind: str, told: MadeBy, parent: Path | None) -> bool:
-    """Write `source` to `target` with signed credentials inside; see `telling.Seal`. The pixels stay the same bytes.
+def sign(source: BinaryIO, target: BinaryIO, format: str, made_by: MadeBy, parent: Path | None, policy: ProvenancePolicy) -> None:
+    """Write `source` to `target` with signed credentials inside.
 
-    False, after a word to the person, when that cannot be done: a picture is worth more than its signature.
+    format: 'png', 'webp' or 'mp4'.  parent: the file it was made from; it becomes an ingredient if the policy includes recipes.
+    Raises StudioError if certificate and key cannot be used, and c2pa's errors.
     """
-    global _warned
-    try:
-        if source.seek(0, 2) > _MOST:
-            raise StudioError("The file is larger than 1 GB.", "Sign it with another program.")
-        sign(source, target, kind, told, parent, provenance_policy())
-    except Exception as e:  # the library and the disk raise kinds of their own
-        problem = str(e) if isinstance(e, StudioError) else f"{e}."
-        if problem != _warned:
-            _warn(f"Saved without a signature. {problem}")
-        _warned = problem
-        return False
-    _warned = ""
-    return True
-
-
-def sign(source: BinaryIO, target: BinaryIO, kind: str, told: MadeBy, parent: Path | None, choice: ProvenancePolicy) -> None:
-    """As `seal`, by the given choice.  Raises StudioError when certificate and key cannot be used, and the library's errors."""
     c2pa, context = _library()
-    certificate, key = _pems(choice)
-    info = c2pa.C2paSignerInfo(algorithm_of(key).encode(), certificate, key, choice.timestamp_url.encode() or None)
-    parent = parent if choice.recipe else None  # a source is told of only when files tell everything
+    certificate, key = _pems(policy)
+    info = c2pa.C2paSignerInfo(algorithm_of(key).encode(), certificate, key, policy.timestamp_url.encode() or None)
+    parent = parent if policy.includes_recipe else None
     source.seek(0)
     with contextlib.ExitStack() as stack:
         try:
@@ -96,18 +77,18 @@ def sign(source: BinaryIO, target: BinaryIO, kind: str, told: MadeBy, parent: Pa
         except c2pa.C2paError as e:
             raise StudioError(f"This certificate and key cannot sign: {e}.", "Choose others, or have the studio make some.") from None
         ingredient = _ingredient(parent) if parent else None
-        builder = stack.enter_context(c2pa.Builder(manifest(told, choice, bool(ingredient)), context=context))
+        builder = stack.enter_context(c2pa.Builder(manifest(made_by, policy, bool(ingredient)), context=context))
         if ingredient:
-            about, form, file = ingredient
-            builder.add_ingredient(about, form, stack.enter_context(file))
-        builder.sign(signer, _KINDS[kind], source, target)
+            about, media_type, content = ingredient
+            builder.add_ingredient(about, media_type, stack.enter_context(content))
+        builder.sign(signer, _MEDIA_TYPES[format], source, target)
 
 
-def manifest(told: MadeBy, choice: ProvenancePolicy, ingredient: bool) -> dict[str, Any]:
-    """What is signed, as c2pa-python takes it (C2PA specification, "Actions").  ingredient: whether the source goes along."""
-    made = {"softwareAgent": _AGENT, "digitalSourceType": origin_of(told).value}
+def manifest(made_by: MadeBy, policy: ProvenancePolicy, ingredient: bool) -> dict[str, Any]:
+    """The manifest for c2pa-python (C2PA specification, "Actions").  ingredient: whether the source picture is one."""
+    made = {"softwareAgent": _AGENT, "digitalSourceType": digital_source_type(made_by).value}
     if ingredient:
-        verb = told.verb if isinstance(told, ImageRecipe) else "change"
+        verb = made_by.verb if isinstance(made_by, ImageRecipe) else "change"
         actions = [
             {"action": "c2pa.opened", "softwareAgent": _AGENT, "parameters": {"ingredientIds": [_SOURCE]}},
             {"action": "c2pa.edited", "description": f"{verb} with a trained network", **made},
@@ -115,38 +96,38 @@ def manifest(told: MadeBy, choice: ProvenancePolicy, ingredient: bool) -> dict[s
     else:
         actions = [{"action": "c2pa.created", **made}]
     assertions = [{"label": "c2pa.actions.v2", "data": {"actions": actions}}]
-    facts = _facts(told) if choice.recipe and not isinstance(told, DigitalSourceType) else {}
+    facts = _facts(made_by) if policy.includes_recipe and not isinstance(made_by, DigitalSourceType) else {}
     if facts:
         assertions.append({"label": _FACTS, "data": facts})
     return {"title": "Made with GAN Studio", "claim_generator_info": [_AGENT], "assertions": assertions}
 
 
-def _facts(told: Any) -> dict[str, Any]:
-    """The model, and what is said of the pictures that it learned from."""
-    facts: dict[str, Any] = {"model": told.model, "recipe_sha256": hashlib.sha256(told.to_json().encode()).hexdigest()}
-    if told.model_hash:
-        facts["model_sha256"] = told.model_hash
+def _facts(made_by: Recipe | ImageRecipe) -> dict[str, Any]:
+    """The model, the recipe's hash, and the consent for the pictures the model was trained on."""
+    facts: dict[str, Any] = {"model": made_by.model, "recipe_sha256": hashlib.sha256(made_by.to_json().encode()).hexdigest()}
+    if made_by.model_hash:
+        facts["model_sha256"] = made_by.model_hash
     with contextlib.suppress(StudioError):
-        info = default_library().get(told.model)
-        if info.hash == told.model_hash:
+        info = default_library().get(made_by.model)
+        if info.hash == made_by.model_hash:
             consent = consent_of(info)
             facts["training_data"] = {"consent": consent.answer or "unknown", **consent.words_for_others()}
     return facts
 
 
 def _ingredient(parent: Path) -> tuple[dict[str, str], str, BinaryIO] | None:
-    """(about it, its form, its file); None when it is gone."""
+    """(description, media type, opened file) of the source picture; None if it is gone."""
     ending = parent.suffix.lower().lstrip(".")
     try:
-        file = open(parent, "rb")
+        file = open(parent, "rb")  # noqa: SIM115 - the caller closes it
     except OSError:
         return None
-    form = _KINDS.get(ending) or f"image/{ending}"
-    return {"title": "The picture it was made from", "relationship": "parentOf", "label": _SOURCE, "instance_id": _SOURCE}, form, file
+    media_type = _MEDIA_TYPES.get(ending) or f"image/{ending}"
+    return {"title": "The picture it was made from", "relationship": "parentOf", "label": _SOURCE, "instance_id": _SOURCE}, media_type, file
 
 
-def _pems(choice: ProvenancePolicy) -> tuple[bytes, bytes]:
-    paths = [Path(p).expanduser() for p in (choice.certificate, choice.key)] if choice.certificate or choice.key else own_files()
+def _pems(policy: ProvenancePolicy) -> tuple[bytes, bytes]:
+    paths = [Path(p).expanduser() for p in (policy.certificate, policy.key)] if policy.certificate or policy.key else own_files()
     out = []
     for path, what in zip(paths, ("certificate", "key"), strict=True):
         try:
@@ -157,16 +138,16 @@ def _pems(choice: ProvenancePolicy) -> tuple[bytes, bytes]:
     return out[0], out[1]
 
 
-def check(choice: ProvenancePolicy) -> str:
-    """Sign a tiny picture with the certificate and key of a choice, and read it back -> the name in the signature.
+def check_signing(policy: ProvenancePolicy) -> str:
+    """Sign a tiny picture by the policy and read it back. Returns the name in the signature.
 
-    Raises StudioError when that fails: before a picture of the artist depends on it.
+    Raises StudioError if that fails, before a picture of the artist depends on it.
     """
     plain, signed = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (8, 8)).save(plain, "PNG")
     again = "Ask whoever issued it for a certificate to sign documents or mail with, together with that of the issuer."
     try:
-        sign(plain, signed, "png", DigitalSourceType.GENERATED, None, choice.replace(timestamp_url=""))
+        sign(plain, signed, "png", DigitalSourceType.GENERATED, None, policy.replace(timestamp_url=""))
     except StudioError:
         raise
     except Exception as e:
@@ -175,7 +156,7 @@ def check(choice: ProvenancePolicy) -> str:
     found = _read(signed, "image/png")
     if found is None or not found.intact:
         why = " ".join(found.problems) if found else "nothing was signed."
-        raise StudioError(f"A signature with this certificate does not hold: {why}", again)
+        raise StudioError(f"A signature with this certificate is not valid: {why}", again)
     return found.signer
 
 
@@ -184,12 +165,12 @@ def check(choice: ProvenancePolicy) -> str:
 
 @dataclass(frozen=True)
 class Credentials:
-    """The newest signed account inside a file.
+    """The newest signed manifest inside a file.
 
-    intact: signed and not changed since.  trusted: by an authority on the library's list, of which there is none here.
-    signer: name in the certificate.  issuer: who stands behind it.  time: of a time-stamp server, '' = none.
-    source_types: IPTC's, of its actions.  software: that made it.  sources: titles of what it was made from.  facts: ours, or none.
-    problems: sentences, when it is not intact.
+    intact: signed, and not changed since.  trusted: issued by an authority on c2pa's trust list, which is empty here.
+    signer: name in the certificate.  issuer: of the certificate.  time: from a time-stamp server; '' = none.
+    source_types: IPTC's digital source types of its actions.  software: that made the file.  sources: titles of its ingredients.
+    facts: the studio's own assertion, or empty.  problems: sentences, if it is not intact.
     """
 
     intact: bool
@@ -204,19 +185,19 @@ class Credentials:
     problems: tuple[str, ...] = ()
 
 
-def read_credentials(path: str | Path, form: str) -> Credentials | None:
-    """The credentials inside a file, None when it has none.  form: 'png', 'webp', 'jpeg', 'mp4' or 'mov'.
+def read_credentials(path: str | Path, format: str) -> Credentials | None:
+    """The credentials inside a file; None if it has none.  format: 'png', 'webp', 'jpeg', 'mp4' or 'mov'.
 
-    Raises StudioError when c2pa-python is missing, or the credentials are too damaged to be read.
+    Raises StudioError if c2pa-python is missing, or the credentials are too damaged to be read.
     """
     with open(path, "rb") as file:
-        return _read(file, _KINDS[form])
+        return _read(file, _MEDIA_TYPES[format])
 
 
-def _read(file: BinaryIO, form: str) -> Credentials | None:
+def _read(file: BinaryIO, media_type: str) -> Credentials | None:
     c2pa, context = _library()
     try:
-        reader = c2pa.Reader.try_create(form, file, context=context)
+        reader = c2pa.Reader.try_create(media_type, file, context=context)
         if reader is None:
             return None
         with reader:
@@ -226,7 +207,7 @@ def _read(file: BinaryIO, form: str) -> Credentials | None:
         raise StudioError(f"There are credentials, but they cannot be read: {e}.", "The file was changed or damaged.") from None
     codes = [str(f.get("code", "")) for f in results.get("activeManifest", {}).get("failure", [])]
     intact = state in ("Valid", "Trusted")
-    problems = () if intact else tuple(dict.fromkeys(_in_words(code) for code in codes if code != _UNTRUSTED)) or ("It does not hold.",)
+    problems = () if intact else tuple(dict.fromkeys(_sentence(code) for code in codes if code != _UNTRUSTED)) or ("It is not valid.",)
     signature = manifest.get("signature_info") or {}
     actions, facts = [], {}
     for assertion in manifest.get("assertions") or []:
@@ -250,5 +231,5 @@ def _read(file: BinaryIO, form: str) -> Credentials | None:
     )
 
 
-def _in_words(code: str) -> str:
-    return next((words for part, words in _WORDS if part in code), f"It does not hold ({code}).")
+def _sentence(code: str) -> str:
+    return next((words for part, words in _SENTENCES if part in code), f"It is not valid ({code}).")

@@ -1,6 +1,5 @@
-"""What a file tells of how it was made, in plain words; and the artist's choice of what files shall tell."""
+"""Inspection of a file: its AI label, recipe and Content Credentials, in plain sentences."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +9,11 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType, mp4_xmp, source_type
-from studio.provenance import credentials
-from studio.provenance.certificates import make_certificate, own_files
-from studio.provenance.credentials import Credentials
+from studio.provenance.credentials import Credentials, read_credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
-from studio.provenance.policy import ProvenancePolicy, provenance_policy, save_policy, set_signer
 
-# First bytes -> form. A file is what its content says; endings lie.
-_FORMS = ((0, b"\x89PNG", "png"), (8, b"WEBP", "webp"), (0, b"\xff\xd8\xff", "jpeg"), (4, b"ftypqt", "mov"), (4, b"ftyp", "mp4"))
+# (offset, bytes there, format). The content says what a file is; its ending may be wrong.
+_SIGNATURES = ((0, b"\x89PNG", "png"), (8, b"WEBP", "webp"), (0, b"\xff\xd8\xff", "jpeg"), (4, b"ftypqt", "mov"), (4, b"ftyp", "mp4"))
 # https://cv.iptc.org/newscodes/digitalsourcetype, as other programs write it
 _SOURCES = {
     "trainedAlgorithmicMedia": "made by AI (a trained network)",
@@ -36,66 +32,66 @@ _SOURCES = {
     "print": "digitised from a print",
     "screenCapture": "a capture of a screen",
 }
-_NO_MARK = "It carries no mark of where it came from. That proves nothing: screenshots and many web sites lose the marks of a picture."
+_NO_LABEL = "It doesn't say where it came from. That proves nothing: screenshots and many web sites remove the metadata of a picture."
 _AI = {o.value.rpartition("/")[2] for o in DigitalSourceType} | {"algorithmicMedia", "compositeSynthetic"}
 
 
 @dataclass(frozen=True)
 class ProvenanceReport:
-    """What one file tells.
+    """What one file says about how it was made.
 
-    name: of the file, fit to be shown.  source: IPTC's digital source type (the end of its address), '' = no mark.
-    recipe: inside, or None.  credentials: inside, or None.  trouble: why those could not be looked at, '' = they could.
+    name: of the file, safe to show.  source: IPTC's digital source type (the end of its address); '' = none.
+    recipe: inside, or None.  credentials: inside, or None.  credentials_problem: why those could not be read; '' = they could.
     """
 
     name: str
     source: str
     recipe: Recipe | ImageRecipe | None
     credentials: Credentials | None
-    trouble: str = ""
+    credentials_problem: str = ""
 
     @property
     def by_ai(self) -> bool:
-        """Whether the mark, or a credential that holds, says that a machine made it or had a part in it."""
+        """Whether the label, or an intact credential, says that AI made it or had a part in it."""
         signed = self.credentials.source_types if self.credentials and self.credentials.intact else ()
         return bool({self.source, *(s.rpartition("/")[2] for s in signed)} & _AI)
 
     def lines(self) -> list[tuple[str, str]]:
-        """(heading, sentence) of each thing, in plain words."""
-        return [("Mark", self._mark()), ("Recipe", self._recipe()), *self._credentials()]
+        """(heading, plain sentence) for each part."""
+        return [("AI label", self._label()), ("Recipe", self._recipe()), *self._credentials()]
 
-    def _mark(self) -> str:
+    def _label(self) -> str:
         if not self.source:
-            return _NO_MARK
+            return _NO_LABEL
         return f"It says that it was {_SOURCES.get(self.source, self.source)}."
 
     def _recipe(self) -> str:
         recipe = self.recipe
         if recipe is None:
-            return "No recipe is inside: it does not tell which model or seed made it."
+            return "No recipe is inside: it doesn't say which model or seed made it."
         if isinstance(recipe, ImageRecipe):
-            verb = {"translate": "translated", "upscale": "enlarged"}[recipe.verb]
+            verb = {"translate": "translated", "upscale": "upscaled"}[recipe.verb]
             return f"{verb.capitalize()} by the model '{recipe.model}' from another picture."
         seeds = "from a point of its own" if recipe.latent is not None else "seed " + ", ".join(str(s.seed) for s in recipe.seeds)
         return f"Drawn by the model '{recipe.model}', {seeds}. Dropped into Explore, it opens again."
 
     def _credentials(self) -> list[tuple[str, str]]:
-        if self.trouble:
-            return [("Signature", self.trouble)]
+        if self.credentials_problem:
+            return [("Signature", self.credentials_problem)]
         found = self.credentials
         if found is None:
             return [("Signature", "It is not signed (no Content Credentials).")]
         who = f"'{found.signer}'" if found.signer else "somebody without a name"
         if not found.intact:
             why = " ".join(found.problems)
-            return [("Signature", f"It was signed by {who}, but the signature does not hold. {why} What it says cannot be relied on.")]
+            return [("Signature", f"It was signed by {who}, but the signature is not valid. {why} What it says cannot be relied on.")]
         when = f" on {found.time[:10]}" if found.time else ""
         trust = "" if found.trusted else " No authority known here vouches for that name."
         out = [("Signature", f"Signed by {who}{when}, and not changed since.{trust}")]
         said = [_SOURCES.get(s.rpartition("/")[2], s.rpartition("/")[2]) for s in found.source_types]
         if said or found.software:
             made = "; ".join(said) or "made"
-            out.append(("Signed account", made[0].upper() + made[1:] + f", with {found.software}" * bool(found.software) + "."))
+            out.append(("Signed statement", made[0].upper() + made[1:] + f", with {found.software}" * bool(found.software) + "."))
         if found.sources:
             out.append(("Made from", "; ".join(printable(s, 80) for s in found.sources) + "."))
         data = found.facts.get("training_data")
@@ -104,12 +100,12 @@ class ProvenanceReport:
         if isinstance(data, dict):
             consent = Consent.from_dict({"source": "", **data})
             words = [consent.sentence, f"{consent.licence}." * bool(consent.licence), consent.attribution]
-            out.append(("What the model learned from", " ".join(filter(None, words))))
+            out.append(("Training data of the model", " ".join(filter(None, words))))
         return out
 
 
 def inspect_file(path: str | Path) -> ProvenanceReport:
-    """What a PNG, WebP, JPEG, MP4 or MOV tells. Raises StudioError when it is none of these, or cannot be read."""
+    """Read what a PNG, WebP, JPEG, MP4 or MOV says about how it was made. Raises StudioError for other files, and unreadable ones."""
     path = Path(path)
     name = printable(path.name, 80)
     try:
@@ -117,40 +113,18 @@ def inspect_file(path: str | Path) -> ProvenanceReport:
             head = file.read(16)
     except OSError as e:
         raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
-    form = next((form for at, first, form in _FORMS if head[at:].startswith(first)), None)
-    if form is None:
-        raise StudioError(f"'{name}' is not a picture or video that can be looked into.", "Choose a PNG, WebP, JPEG, MP4 or MOV.")
-    moving = form in ("mp4", "mov")
+    format = next((format for at, first, format in _SIGNATURES if head[at:].startswith(first)), None)
+    if format is None:
+        raise StudioError(f"'{name}' is not a picture or video that can be inspected.", "Choose a PNG, WebP, JPEG, MP4 or MOV.")
+    moving = format in ("mp4", "mov")
     packet = mp4_xmp(path) if moving else read_packet(path)
     try:
         recipe = recipe_in(packet) if moving else read_recipe(path)
     except StudioError:
         recipe = None
-    found, trouble = None, ""
+    found, credentials_problem = None, ""
     try:
-        found = credentials.read_credentials(path, form)
+        found = read_credentials(path, format)
     except StudioError as e:
-        trouble = f"{e}"
-    return ProvenanceReport(name, source_type(packet).rpartition("/")[2], recipe, found, trouble)
-
-
-def start(warn: Callable[[str], None]) -> None:
-    """Have files signed from now on, when the settings say so.  warn: is told, once, when a file had to be saved unsigned."""
-    credentials.warn_with(warn)
-    set_signer(credentials.seal)
-
-
-def sign_with(choice: ProvenancePolicy) -> str:
-    """Keep a choice that signs files, once a signature with it has held -> the name in it.
-
-    Without paths the studio's own certificate is used; one is made for the artist's name when there is none, or one for another name.
-    Raises StudioError, and keeps nothing, when it does not hold.
-    """
-    if bool(choice.certificate) != bool(choice.key):
-        raise StudioError("A certificate and its key belong together.", "Give the paths of both, or of neither.")
-    choice = choice.replace(credentials=True, artist=" ".join(choice.artist.split()))
-    if not choice.certificate and not (choice.artist == provenance_policy().artist and all(p.is_file() for p in own_files())):
-        make_certificate(choice.artist)
-    signer = credentials.check(choice)
-    save_policy(choice)
-    return signer
+        credentials_problem = f"{e}"
+    return ProvenanceReport(name, source_type(packet).rpartition("/")[2], recipe, found, credentials_problem)

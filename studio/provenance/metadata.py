@@ -1,6 +1,6 @@
-"""Pictures on disk with the mark of AI inside, and their Recipe or ImageRecipe where the artist lets files tell it.
+"""Metadata of saved pictures: the AI label, and their Recipe or ImageRecipe if the artist chose that.
 
-XMP holds both in PNG and in WebP, and most tools keep that. A PNG has the recipe a second time as plain JSON, beside words
+XMP holds both in PNG and in WebP, and most tools keep it. A PNG holds the recipe a second time as plain JSON, beside text
 ("parameters") that other tools show to people.
 """
 
@@ -16,8 +16,9 @@ from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parse_json, unpack_link
 from studio.errors import StudioError
 from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
-from studio.provenance.policy import MadeBy, provenance_policy, signed
-from studio.provenance.source_pictures import find_source
+from studio.provenance.made_by import MadeBy, digital_source_type, source_file
+from studio.provenance.policy import provenance_policy
+from studio.provenance.signing import signed
 
 _JSON_KEY = "gan-studio-recipe"
 _WORDS_KEY = "parameters"
@@ -26,24 +27,13 @@ _MAX_WEBP_SIDE = 16383
 _MAX_FILE = 512 << 20
 
 
-def origin_of(told: MadeBy) -> DigitalSourceType:
-    """Whether it is drawn by a network, or changed by one."""
-    return (
-        told
-        if isinstance(told, DigitalSourceType)
-        else DigitalSourceType.COMPOSITE
-        if isinstance(told, ImageRecipe)
-        else DigitalSourceType.GENERATED
-    )
-
-
-def xmp_for(told: MadeBy | None) -> str:
-    """XMP for a file; '' = no mark.  Of a recipe it has as much as the artist lets files tell."""
-    if told is None:
+def xmp_for(made_by: MadeBy | None) -> str:
+    """XMP packet for a file; '' if no network made it. It holds the recipe if the policy includes recipes."""
+    if made_by is None:
         return ""
-    if isinstance(told, DigitalSourceType) or not provenance_policy().recipe:
-        return xmp_packet(origin_of(told))
-    return xmp_packet(origin_of(told), told.model, told.to_link())
+    if isinstance(made_by, DigitalSourceType) or not provenance_policy().includes_recipe:
+        return xmp_packet(digital_source_type(made_by))
+    return xmp_packet(digital_source_type(made_by), made_by.model, made_by.to_link())
 
 
 def _words(recipe: Recipe | ImageRecipe) -> str:
@@ -77,51 +67,46 @@ def _words_of_drawing(recipe: Recipe) -> list[str]:
     return parts
 
 
-def png_texts(told: MadeBy) -> list[tuple[str, str]]:
-    """What a PNG says of how it was made, as (key, text): as much as the artist lets files tell."""
-    if isinstance(told, DigitalSourceType) or not provenance_policy().recipe:
-        return [(_WORDS_KEY, AI_WORDS), (PNG_XMP_KEY, xmp_for(told))]
-    return [(_JSON_KEY, told.to_json()), (_WORDS_KEY, _words(told)), (PNG_XMP_KEY, xmp_for(told))]
+def png_texts(made_by: MadeBy) -> list[tuple[str, str]]:
+    """Texts of a PNG about how it was made, as (key, text); with the recipe if the policy includes recipes."""
+    if isinstance(made_by, DigitalSourceType) or not provenance_policy().includes_recipe:
+        return [(_WORDS_KEY, AI_WORDS), (PNG_XMP_KEY, xmp_for(made_by))]
+    return [(_JSON_KEY, made_by.to_json()), (_WORDS_KEY, _words(made_by)), (PNG_XMP_KEY, xmp_for(made_by))]
 
 
-def encode(picture: np.ndarray | Image.Image, told: MadeBy | None, kind: str = "png", quality: int | None = None) -> bytes:
-    """uint8 (H, W, 3), or an image with its transparency and colour profile -> bytes of a PNG or WebP with mark and recipe inside.
+def encode(picture: np.ndarray | Image.Image, made_by: MadeBy | None, format: str = "png", quality: int | None = None) -> bytes:
+    """uint8 (H, W, 3), or an image with its transparency and colour profile -> bytes of a PNG or WebP with its metadata.
 
-    told: the recipe; an DigitalSourceType for the mark alone; None for a picture that no network made.
-    kind: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
-    Raises StudioError for another kind, or a WebP of more than 16383 px a side.
+    made_by: the recipe; a DigitalSourceType for the AI label alone; None for a picture that no network made.
+    format: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
+    Raises StudioError for another format, or a WebP of more than 16383 px a side.
     """
     image, buffer = picture if isinstance(picture, Image.Image) else Image.fromarray(picture), io.BytesIO()
     profile = image.info.get("icc_profile")
-    if kind == "png":
+    if format == "png":
         info = PngImagePlugin.PngInfo()
-        for key, text in png_texts(told) if told is not None else ():
+        for key, text in png_texts(made_by) if made_by is not None else ():
             info.add_itxt(key, text)
         image.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
-    elif kind == "webp":
+    elif format == "webp":
         if max(image.size) > _MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        image.save(buffer, "WEBP", xmp=xmp_for(told).encode(), icc_profile=profile, **options)
+        image.save(buffer, "WEBP", xmp=xmp_for(made_by).encode(), icc_profile=profile, **options)
     else:
-        raise StudioError(f"Pictures cannot be saved as '{kind}'.", "Choose png or webp.")
+        raise StudioError(f"Pictures cannot be saved as '{format}'.", "Choose png or webp.")
     return buffer.getvalue()
 
 
-def encode_to_keep(picture: np.ndarray | Image.Image, told: MadeBy, kind: str = "png") -> bytes:
-    """As `encode`, for a file that leaves the studio: signed, when the artist wants that."""
-    return signed(encode(picture, told, kind), kind, told, parent_of(told))
+def encode_signed(picture: np.ndarray | Image.Image, made_by: MadeBy, format: str = "png") -> bytes:
+    """As `encode`, for a file that leaves the studio: signed if the artist chose that."""
+    return signed(encode(picture, made_by, format), format, made_by, source_file(made_by))
 
 
-def parent_of(told: MadeBy) -> Path | None:
-    """The kept file of the picture that another was made from; None when there is none."""
-    return find_source(told.source) if isinstance(told, ImageRecipe) else None
-
-
-def save_picture(picture: np.ndarray | Image.Image, told: MadeBy, path: str | Path) -> Path:
-    """Write a .png or .webp; it appears whole or not at all. Raises StudioError for another ending or a full disk."""
+def save_picture(picture: np.ndarray | Image.Image, made_by: MadeBy, path: str | Path) -> Path:
+    """Write a .png or .webp atomically. Raises StudioError for another ending or a full disk."""
     path = Path(path).expanduser()
-    data = encode_to_keep(picture, told, path.suffix.lower().lstrip("."))
+    data = encode_signed(picture, made_by, path.suffix.lower().lstrip("."))
     try:
         atomic_write(path, data)
     except OSError as e:
@@ -134,7 +119,7 @@ def _texts(source: str | Path | bytes | Image.Image) -> dict:
         return source.info
     if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) > _MAX_FILE:
         raise StudioError("The file is larger than 512 MB.", "Drop a picture that the studio saved.")
-    # Only the header is read, no pixel; and by the parsers of these formats alone.
+    # Only the header is read, no pixels, and only by the parsers of these formats.
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "WEBP", "JPEG")) as image:
         return image.info
 
@@ -148,21 +133,21 @@ def _read_texts(source: str | Path | bytes | Image.Image) -> dict:
         raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
 
 
-def read_recipe(source: str | Path | bytes | Image.Image, kind: type | None = None) -> Recipe | ImageRecipe:
+def read_recipe(source: str | Path | bytes | Image.Image, wanted: type | None = None) -> Recipe | ImageRecipe:
     """The recipe inside a saved picture (path, bytes, or opened by Pillow).
 
-    kind: Recipe or ImageRecipe, when only that one is of use.  Raises StudioError when there is none, or one of the other kind.
+    wanted: Recipe or ImageRecipe, to accept only that one.  Raises StudioError if there is none, or one of the other class.
     """
     recipe = recipe_from(parse_json(_recipe_text(_read_texts(source))))
-    if kind is Recipe and isinstance(recipe, ImageRecipe):
+    if wanted is Recipe and isinstance(recipe, ImageRecipe):
         raise StudioError("This picture was made from another one, not from a seed.", f"It belongs to the verb '{recipe.verb}'.")
-    if kind is ImageRecipe and isinstance(recipe, Recipe):
+    if wanted is ImageRecipe and isinstance(recipe, Recipe):
         raise StudioError("This picture was drawn from a seed, not made from another one.", "It belongs to Explore.")
     return recipe
 
 
 def read_packet(source: str | Path | bytes | Image.Image) -> str:
-    """The XMP of a picture (PNG, WebP, JPEG); '' when it has none. Raises StudioError when it cannot be read."""
+    """The XMP packet of a picture (PNG, WebP, JPEG); '' if it has none. Raises StudioError if it cannot be read."""
     return _packet_in(_read_texts(source))
 
 
@@ -174,14 +159,14 @@ def _packet_in(texts: dict) -> str:
 
 
 def _recipe_text(texts: dict) -> str | bytes:
-    """JSON, from the texts of a picture."""
+    """JSON of the recipe, from the texts of a picture."""
     if isinstance(texts.get(_JSON_KEY), str):
         return texts[_JSON_KEY]
     return _recipe_text_in(_packet_in(texts))
 
 
 def recipe_in(packet: str) -> Recipe | ImageRecipe:
-    """The recipe inside an XMP packet. Raises StudioError when there is none."""
+    """The recipe inside an XMP packet. Raises StudioError if there is none."""
     return recipe_from(parse_json(_recipe_text_in(packet)))
 
 
@@ -189,6 +174,6 @@ def _recipe_text_in(packet: str) -> str | bytes:
     # Searched as text: an XML parser is more than is needed for a file from anywhere.
     found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", packet) if len(packet) <= _MAX_XMP else None
     if not found:
-        hint = "Drop a picture that was saved by the studio, not a copy that lost it, nor one that tells the mark of AI alone."
+        hint = "Drop a picture that was saved by the studio, not a copy that lost it, nor one with the AI label alone."
         raise StudioError("This picture has no recipe inside.", hint)
     return unpack_link(found[1])

@@ -15,7 +15,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from studio.common.files import can_write
-from studio.common.log import start_log
+from studio.common.log import show_warnings, start_log
 from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
@@ -25,7 +25,7 @@ from studio.jobs.launchers.choose import choose_launcher
 from studio.jobs.supervisor import Supervisor
 from studio.jobs.throttle import Throttle
 from studio.models.manage import empty_trash
-from studio.provenance.inspect import start as start_marks
+from studio.provenance import signing
 from studio.provenance.metadata import save_picture
 from studio.settings import get_settings, scratch
 from studio.ui.access.login import Login, read_accounts
@@ -189,7 +189,7 @@ def launch(
     if is_reachable(host, share):
         # Others must not look around this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
-    start_marks(gr.Warning)
+    show_warnings(signing.LOG, gr.Warning)
     visitors = _visitors() if policy.visitors else None
     engine = make_engine(device, Throttle(get_settings().home).activity)
     if policy.editable:

@@ -386,7 +386,7 @@ def _choose_what(what: str) -> list:
 
 def inside() -> str:
     """How the sentence on a saved picture ends: what its file tells."""
-    return ", with the recipe inside" if provenance_policy().recipe else ", marked as made by AI"
+    return ", with the recipe inside" if provenance_policy().includes_recipe else ", marked as made by AI"
 
 
 def percent(share: float) -> float:

@@ -501,7 +501,7 @@ class ExploreTab(Tab[TabState]):
         path = session.workspace.output("explore", f"{moment}-{file_stem(f'{recipe.model}-seed{recipe.seed}')}.png")
         save_picture(picture, recipe, path)
         text = session.workspace.saved_note(
-            path, ", recipe inside: drop it back in to return here" if provenance_policy().recipe else ", marked as made by AI"
+            path, ", recipe inside: drop it back in to return here" if provenance_policy().includes_recipe else ", marked as made by AI"
         )
         return [gr.update(value=note(text), visible=True), gr.update(value=str(path), visible=True)]
 

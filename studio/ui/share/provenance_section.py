@@ -6,14 +6,15 @@ from pathlib import Path
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.provenance.inspect import ProvenanceReport, inspect_file, sign_with
-from studio.provenance.policy import EVERYTHING, MARK, ProvenancePolicy, policy_trouble, provenance_policy, save_policy
+from studio.provenance.inspect import ProvenanceReport, inspect_file
+from studio.provenance.policy import EVERYTHING, LABEL_ONLY, ProvenancePolicy, policy_problem, provenance_policy, save_policy
+from studio.provenance.signing import enable_signing
 from studio.ui.components.handlers import QUIET, friendly
 from studio.ui.components.notes import note
 
 _TELLS = [
     ("Everything\nThe mark of AI and the recipe: model, seed, settings. Dropped back in, the picture opens again.", EVERYTHING),
-    ("Only the mark\nThat AI made it. No recipe, no seed, no name of a source; it cannot be opened again from the file.", MARK),
+    ("Only the mark\nThat AI made it. No recipe, no seed, no name of a source; it cannot be opened again from the file.", LABEL_ONLY),
 ]
 _SIGNING = (
     "A signature (<b>Content Credentials</b>, C2PA) shows that a file was not changed since you saved it. A certificate made here "
@@ -43,7 +44,7 @@ class MarksPage:
     def _build_choice(self) -> None:
         now = provenance_policy()
         gr.HTML(note(_MARKED), padding=False)
-        self.trouble = gr.HTML(_trouble_html(), visible=bool(policy_trouble()), padding=False, elem_id="marks-trouble")
+        self.trouble = gr.HTML(_trouble_html(), visible=bool(policy_problem()), padding=False, elem_id="marks-trouble")
         self.tells = gr.Radio(
             _TELLS,
             value=now.tells,
@@ -106,7 +107,7 @@ class MarksPage:
 
 
 def _choose(tells: str) -> dict:
-    save_policy(provenance_policy().replace(tells=MARK if tells == MARK else EVERYTHING))
+    save_policy(provenance_policy().replace(tells=LABEL_ONLY if tells == LABEL_ONLY else EVERYTHING))
     return _shown(_trouble_html())
 
 
@@ -131,7 +132,9 @@ def _begin(way: str, artist: str, certificate: str, key: str, server: str) -> li
     if server and not server.startswith(("http://", "https://")):
         raise StudioError("The time-stamp server has no address of the web.", "Write it as https://..., or leave it empty.")
     paths = dict(certificate=certificate.strip(), key=key.strip()) if way == "given" else dict(certificate="", key="")
-    sign_with(provenance_policy().replace(artist=artist if way == "own" else provenance_policy().artist, timestamp_url=server, **paths))
+    enable_signing(
+        provenance_policy().replace(artist=artist if way == "own" else provenance_policy().artist, timestamp_url=server, **paths)
+    )
     return [gr.update(visible=False), True, _shown(_state_html(provenance_policy())), _shown(_trouble_html())]
 
 
@@ -159,5 +162,5 @@ def _state_html(now: ProvenancePolicy) -> str:
 
 
 def _trouble_html() -> str:
-    told = policy_trouble()
+    told = policy_problem()
     return note(f"<b>{html.escape(told)}</b> A choice made here writes them anew.") if told else ""

@@ -20,7 +20,7 @@ from studio.models.folder import ModelInfo
 from studio.networks import Task
 from studio.outputs.batches import SourcePicture, open_source, reduced
 from studio.outputs.video_translation import first_frame
-from studio.provenance.metadata import encode_to_keep, save_picture
+from studio.provenance.metadata import encode_signed, save_picture
 from studio.provenance.policy import file_stem
 from studio.provenance.source_pictures import keep_source
 from studio.ui.components.compare import alone_html, compare, compare_html, figures_html, pairs_html, view
@@ -434,7 +434,7 @@ class TranslateTab(ImageTab):
 
         def make(source: SourcePicture, told: Callable, stop: Callable) -> tuple[Image.Image, bytes]:
             picture = self.engine.translate(recipe, source.picture, told, stop)
-            return picture, encode_to_keep(picture, recipe.replace(source=keep_source(source.path, session.workspace.sources)))
+            return picture, encode_signed(picture, recipe.replace(source=keep_source(source.path, session.workspace.sources)))
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._way(recipe.model, recipe.direction)}."
         return self._into_zip(session, files, make, open_source, recipe.model, about, progress)

@@ -116,11 +116,8 @@ def test_scan_reads_no_weights_twice(tmp_path, monkeypatch):
     hashed = []
     from studio.models import folder
 
-    real = folder.hashlib.sha256
-    monkeypatch.setattr(folder, "_digest", lambda f: hashed.append(f) or real(f.read()).hexdigest())
-    if hasattr(folder.hashlib, "file_digest"):
-        file_digest = folder.hashlib.file_digest
-        monkeypatch.setattr(folder.hashlib, "file_digest", lambda f, name: hashed.append(f) or file_digest(f, name))
+    real = folder.sha256_of
+    monkeypatch.setattr(folder, "sha256_of", lambda path: hashed.append(path) or real(path))
     library = Library([tmp_path])
     assert library.scan()[0][0].hash == info.hash
     assert hashed == []

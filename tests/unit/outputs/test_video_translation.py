@@ -80,7 +80,7 @@ def test_frames_times_and_sound_stay(tmp_path, name, codec):
 
 
 def test_it_says_who_made_it_and_how(tmp_path):
-    with av.open(str(convert_video(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, told=RECIPE))) as made:
+    with av.open(str(convert_video(write(tmp_path / "a.mp4"), tmp_path / "out.mp4", lambda p: p, made_by=RECIPE))) as made:
         assert "AI" in made.metadata["comment"]
         assert made.metadata["description"] == RECIPE.to_json()
 

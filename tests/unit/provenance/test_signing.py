@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studio.common.log import show_warnings
 from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, SeedWeight
@@ -25,8 +26,9 @@ from studio.outputs.clips import save_clip
 from studio.outputs.video_translation import convert_video
 from studio.provenance import credentials, inspect
 from studio.provenance.certificates import make_certificate, own_files
-from studio.provenance.metadata import encode, encode_to_keep, read_packet, read_recipe, save_picture
-from studio.provenance.policy import ProvenancePolicy, policy_trouble, provenance_policy, save_policy, set_signer, signed_file
+from studio.provenance.metadata import encode, encode_signed, read_packet, read_recipe, save_picture
+from studio.provenance.policy import ProvenancePolicy, policy_problem, provenance_policy, save_policy
+from studio.provenance.signing import LOG, enable_signing, signed_file
 from studio.provenance.source_pictures import keep_source
 from tests.conftest import save_tiny
 
@@ -39,9 +41,9 @@ PRIVATE = (b"4711", b"gs:recipe", b"gs:model", b"tiny")
 def warned(studio_home):
     """What the artist is told; signing is off until somebody chooses it."""
     told = []
-    inspect.start(told.append)
+    show_warnings(LOG, told.append)
     yield told
-    set_signer(None)
+    show_warnings(LOG, None)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def signing(warned, studio_home, models):
     """Files are signed by Anna, with a certificate made here."""
     studio_home.mkdir()
     os.symlink(models, studio_home / "models")
-    assert inspect.sign_with(ProvenancePolicy(artist="Anna Grün")) == "Anna Grün"
+    assert enable_signing(ProvenancePolicy(artist="Anna Grün")) == "Anna Grün"
     yield warned
     assert warned == []
 
@@ -84,7 +86,7 @@ def test_walks_have_the_mark(studio_home, tmp_path, ending):
 def test_a_changed_video_has_the_mark_and_still_plays(studio_home, tmp_path):
     source = save_clip([PICTURE] * 3, tmp_path / "a.mp4")
     recipe = ImageRecipe("ink", strength=0.5)
-    tale = inspect.inspect_file(convert_video(source, tmp_path / "b.mp4", lambda p: p, told=recipe))
+    tale = inspect.inspect_file(convert_video(source, tmp_path / "b.mp4", lambda p: p, made_by=recipe))
     assert tale.source == "compositeWithTrainedAlgorithmicMedia"
     assert tale.recipe == recipe
     with av.open(str(tmp_path / "b.mp4")) as clip:
@@ -120,7 +122,7 @@ def test_marks_of_other_programs_are_read(studio_home, tmp_path):
         tale = inspect.inspect_file(tmp_path / "p.jpg")
         assert tale.source == "digitalCapture"
         assert not tale.by_ai
-        assert "photographed" in dict(tale.lines())["Mark"]
+        assert "photographed" in dict(tale.lines())["AI label"]
 
 
 def test_what_is_no_picture_is_told(studio_home, tmp_path):
@@ -141,7 +143,7 @@ def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
     files = [
         save_picture(PICTURE, DRAWN, tmp_path / "p.png"),
         save_picture(PICTURE, DRAWN, tmp_path / "p.webp"),
-        convert_video(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")),
+        convert_video(source, tmp_path / "b.mp4", lambda p: p, made_by=ImageRecipe("tiny")),
     ]
     for path in files:
         assert inspect.inspect_file(path).by_ai
@@ -170,15 +172,15 @@ def test_bad_settings_are_told_and_reveal_nothing(studio_home, text):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert provenance_policy() == ProvenancePolicy(tells="mark")
-    assert "cannot be read" in policy_trouble()
+    assert "cannot be read" in policy_problem()
     save_policy(ProvenancePolicy(artist="Anna"))
     assert provenance_policy() == ProvenancePolicy(artist="Anna")
-    assert policy_trouble() == ""
+    assert policy_problem() == ""
 
 
 def test_a_choice_leaves_other_settings_alone(studio_home):
     assert provenance_policy() == ProvenancePolicy()
-    assert policy_trouble() == ""
+    assert policy_problem() == ""
     studio_home.mkdir()
     (studio_home / "settings.toml").write_text('[other]\nx = 1\n[files]\ntells = "mark"\n')
     save_policy(provenance_policy().replace(artist='An"na'))
@@ -265,7 +267,7 @@ def test_a_changed_picture_names_its_source(signing, tmp_path, form):
 
 def test_a_changed_video_names_its_source(signing, tmp_path):
     source = save_clip([PICTURE] * 2, tmp_path / "a.mp4")
-    tale = inspect.inspect_file(convert_video(source, tmp_path / "b.mp4", lambda p: p, told=ImageRecipe("tiny")))
+    tale = inspect.inspect_file(convert_video(source, tmp_path / "b.mp4", lambda p: p, made_by=ImageRecipe("tiny")))
     assert tale.credentials.intact
     assert len(tale.credentials.sources) == 1
     assert tale.source.startswith("compositeWith")
@@ -297,7 +299,7 @@ def test_certificates_are_kept_from_others(studio_home):
 
 
 def test_trouble_with_signing_saves_the_picture_unsigned_and_says_so_once(warned, tmp_path):
-    inspect.sign_with(ProvenancePolicy(artist="Anna"))
+    enable_signing(ProvenancePolicy(artist="Anna"))
     own_files()[1].unlink()
     for i in range(2):
         path = save_picture(PICTURE, DRAWN, tmp_path / f"{i}.png")
@@ -331,14 +333,14 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
         (certificate, "", "belong together"),
     ):
         with pytest.raises(StudioError, match=why):
-            inspect.sign_with(ProvenancePolicy(certificate=str(cert), key=str(secret)))
+            enable_signing(ProvenancePolicy(certificate=str(cert), key=str(secret)))
         assert provenance_policy() == ProvenancePolicy()
     make_certificate("Anna", datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc))
     with pytest.raises(StudioError, match="not valid at time of signing"):
-        inspect.sign_with(ProvenancePolicy(certificate=str(own_files()[0]), key=str(own_files()[1])))
+        enable_signing(ProvenancePolicy(certificate=str(own_files()[0]), key=str(own_files()[1])))
     make_certificate("Berta")
-    assert inspect.sign_with(ProvenancePolicy(certificate=str(own_files()[0]), key=str(own_files()[1]))) == "Berta"
-    assert encode_to_keep(PICTURE, DRAWN) != encode(PICTURE, DRAWN)
+    assert enable_signing(ProvenancePolicy(certificate=str(own_files()[0]), key=str(own_files()[1]))) == "Berta"
+    assert encode_signed(PICTURE, DRAWN) != encode(PICTURE, DRAWN)
 
 
 def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
