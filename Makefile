@@ -32,6 +32,10 @@ test: $(DEV_STAMP)
 bench: $(DEV_STAMP)
 	@$(BIN)/python -m tests.benchmarks
 
+# Read by Spaces.
+requirements.txt: pyproject.toml | $(DEV_STAMP)
+	@$(BIN)/python -m tests.requirements
+
 # Made anew when pyproject.toml changes. The stamp comes last, so an interrupted installation goes on next time.
 $(STAMP): pyproject.toml
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: make PY=/path/to/python"; exit 1; }
