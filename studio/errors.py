@@ -1,11 +1,11 @@
-"""The one exception people are meant to read."""
+"""The exceptions whose text is meant for people."""
 
 
 class StudioError(Exception):
-    """An expected failure, told in words for the person at the screen.
+    """An expected failure, in words for the person at the screen.
 
-    message: one clear sentence that says what is wrong.
-    hint: one sentence that says what to do about it (may be empty).
+    message: one clear sentence on what is wrong.
+    hint: one sentence on what to do about it; may be empty.
     The browser shows both as a toast, the command line prints them and exits 2.
     """
 
@@ -19,4 +19,4 @@ class StudioError(Exception):
 
 
 class NoRoom(StudioError):
-    """The disk is too full for what is to be written."""
+    """The disk is too full for what would be written."""

@@ -37,11 +37,11 @@ def add_verbs(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def run_share(args: argparse.Namespace) -> None:
     """`studio share`. Raises StudioError when it cannot be done."""
     from studio.models.library import default_library
-    from studio.sharing.hub import push
+    from studio.sharing.hub import push_model
 
     info = default_library().get(args.model)
     licence = args.licence or info.licence
-    print(push(info, args.repo, token=_token(), private=not args.public, licence=licence, progress=_progress()))
+    print(push_model(info, args.repo, token=_token(), private=not args.public, licence=licence, progress=_progress()))
 
 
 def run_space(args: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""What every floor may use: files, archives, downloads, progress, text. It knows nothing of pictures or models."""
+"""Helpers for every floor: files, archives, downloads, progress, schemas, text. Nothing here knows pictures or models."""

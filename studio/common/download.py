@@ -1,5 +1,7 @@
-"""Files from the web, taken only as far as they can be trusted: by http(s), of a bounded size, from addresses that may be asked,
-going on where a broken download stopped when the file is still the same, and held against a checksum.
+"""Resumable downloads from addresses that strangers may have typed.
+
+Only http and https, only files of bounded size, only from addresses that may be asked (pinned against DNS rebinding), checked against a
+SHA-256 where one is known. A download that broke off is resumed if the server still has the same file.
 """
 
 import contextlib
@@ -28,22 +30,22 @@ from studio.errors import StudioError
 from studio.settings import get_settings
 
 MAX_BYTES = 4 << 30
-_ROOM_STEP = 64 << 20  # bytes after which the room on the disk is looked at anew, where the size is not known
+_ROOM_STEP = 64 << 20  # bytes after which the free disk space is checked again, if the size is not known
 _MAX_HOPS = 5
 _MAX_TRIES = 5
 _TIMEOUT = 30.0  # seconds without a byte
-_KEPT_DAYS = 7  # for which a part of a download waits to be gone on with
+_KEPT_DAYS = 7  # for which an unfinished download is kept to be resumed
 _DOWNLOADING = "Downloading"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _ADDRESS_HINT = "Give the address of a file on the web, such as https://example.org/model.pkl."
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A file that has come whole.
+class DownloadedFile:
+    """A complete downloaded file.
 
-    path: within a folder of its own in the cache; whoever fetched it deletes the folder.  sha256: hex.
-    url: where it was in the end, without passwords and queries.
+    path: in a folder of its own in the cache, which the caller deletes with `remove_download`.  sha256: hex.
+    url: the final address after redirects, without passwords and queries.
     """
 
     path: Path
@@ -53,33 +55,33 @@ class Fetched:
 
 
 class _Broken(Exception):
-    """The connection ended before the file did."""
+    """The connection ended before the file was complete."""
 
 
 def private_ok() -> bool:
-    """Whether addresses of this machine and of its network may be asked: not where visitors could use that to look around.
+    """Whether addresses of this machine and its network may be asked; not where visitors could use that to explore the network.
 
-    The environment's STUDIO_PRIVATE_URLS says so (1 or 0); unset, they may: then the studio serves this machine only.
+    The environment variable STUDIO_PRIVATE_URLS says so (1 or 0). Unset, they may: the studio then serves this machine only.
     """
     return os.environ.get("STUDIO_PRIVATE_URLS", "1").strip().lower() not in ("0", "no", "false", "off")
 
 
 def public_url(url: str) -> str:
-    """An address without the parts that may be secret (user, password, query), to be shown and kept."""
+    """An address without the parts that may be secret (user, password, query), safe to show and store."""
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
-def downloads() -> Path:
-    """The folder of what is being downloaded."""
+def downloads_folder() -> Path:
+    """The folder for downloads in progress, in the cache."""
     path = get_settings().cache / "downloads"
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def fetch(
+def download_file(
     url: str,
     *,
     private_ok: bool,
@@ -87,43 +89,43 @@ def fetch(
     max_bytes: int = MAX_BYTES,
     progress: StageProgress | None = None,
     cancel: Cancel | None = None,
-) -> Fetched:
-    """Download a file into the cache. What a broken or cancelled download brought is kept for a week, to be gone on with.
+) -> DownloadedFile:
+    """Download a file into the cache. A download that broke off or was cancelled is kept for a week and resumed the next time.
 
-    private_ok: whether addresses of this machine and its network may be asked.  sha256: of the file, hex, where it is known.
-    max_bytes: of the file, whatever the server says of it.  progress: called with ('Downloading', bytes, all bytes or None).
-    cancel: asked between pieces; when true CancelledError is raised.
+    private_ok: whether addresses of this machine and its network may be asked.  sha256: of the file, hex, if known.
+    max_bytes: of the file, whatever the server claims.  progress: called with ('Downloading', bytes, total bytes or None).
+    cancel: asked between chunks; if true CancelledError is raised.
 
-    Raises StudioError, and NoRoom when the disk is full; nothing is kept of a file that is too large or not the right one.
+    Raises StudioError, and NoRoom if the disk is full; nothing is kept of a file that is too large or has another hash.
     """
-    wanted = check_sum(sha256)
+    wanted = checked_sha256(sha256)
     _target(url)
     key = hashlib.sha256(url.encode()).hexdigest()[:24]
-    folder = downloads()
+    folder = downloads_folder()
     _tidy(folder)
-    with alone(folder / f"{key}.lock", cancel):
-        transfer = _Transfer(url, folder / f"{key}.part", private_ok, wanted, max_bytes, progress, cancel)
+    with exclusive(folder / f"{key}.lock", cancel):
+        transfer = _Download(url, folder / f"{key}.part", private_ok, wanted, max_bytes, progress, cancel)
         return transfer.run()
 
 
-def remove_fetched(fetched: Fetched) -> None:
-    """Delete a file that `fetch` brought, with its folder."""
+def remove_download(fetched: DownloadedFile) -> None:
+    """Delete a downloaded file with its folder."""
     shutil.rmtree(fetched.path.parent, ignore_errors=True)
 
 
-def check_sum(sha256: str | None) -> str | None:
-    """A checksum as people write it -> 64 small digits. Raises StudioError when it is none."""
+def checked_sha256(sha256: str | None) -> str | None:
+    """A checksum as people write it -> 64 lower-case hex digits; None stays None. Raises StudioError if it is not a SHA-256."""
     if sha256 is None:
         return None
     text = sha256.strip().lower().removeprefix("sha256:")
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise StudioError(f"'{printable(sha256, 70)}' is no SHA-256 checksum.", "It has 64 digits from 0 to 9 and a to f.")
+        raise StudioError(f"'{printable(sha256, 70)}' is not a SHA-256 checksum.", "It has 64 digits from 0 to 9 and a to f.")
     return text
 
 
 @contextlib.contextmanager
-def alone(path: Path, cancel: Cancel | None) -> Iterator[None]:
-    """Two downloads of the same would write into each other: the second one waits. `path`: of the lock."""
+def exclusive(path: Path, cancel: Cancel | None) -> Iterator[None]:
+    """Hold the lock file `path`: a second download of the same file waits instead of writing into the first."""
     lock = filelock.FileLock(path)
     while True:
         raise_if_cancelled(cancel)
@@ -137,14 +139,14 @@ def alone(path: Path, cancel: Cancel | None) -> Iterator[None]:
 
 
 def _tidy(folder: Path) -> None:
-    """Forget what nobody went on with."""
+    """Delete downloads that were never resumed."""
     for path in folder.iterdir():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEPT_DAYS * 86400:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-# -- where to ask --------------------------------------------------------------------------------------------------------
+# -- addresses --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -156,23 +158,23 @@ class _Target:
 
 
 def _target(url: str) -> _Target:
-    """The parts of an address that can be asked. Raises StudioError."""
+    """The parts of an address. Raises StudioError if it is not one of a file on the web."""
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
         if host is not None:
             host.encode("idna")
     except (ValueError, UnicodeError):
-        raise StudioError(f"'{printable(url, 120)}' is no address of a file.", _ADDRESS_HINT) from None
+        raise StudioError(f"'{printable(url, 120)}' is not the address of a file.", _ADDRESS_HINT) from None
     if scheme not in ("http", "https"):
         raise StudioError(f"'{printable(scheme, 20)}' addresses are not followed, only http and https.", _ADDRESS_HINT)
     if not host or any(ord(c) <= 32 or ord(c) == 127 for c in url):
-        raise StudioError(f"'{printable(url, 120)}' is no address of a file.", _ADDRESS_HINT)
+        raise StudioError(f"'{printable(url, 120)}' is not the address of a file.", _ADDRESS_HINT)
     return _Target(url, scheme, host, port or (443 if scheme == "https" else 80))
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the internet at large, also when it is one of IPv4 in the dress of IPv6."""
+    """Whether an IP address is public, also if it is an IPv4 address embedded in an IPv6 one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -184,7 +186,7 @@ def is_public(address: str) -> bool:
 
 
 def _public_address(target: _Target) -> str:
-    """An address of a host all of whose addresses are public. Raises StudioError."""
+    """An IP address of the host, all of whose addresses must be public. Raises StudioError."""
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -192,8 +194,8 @@ def _public_address(target: _Target) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(map(is_public, addresses)):
         raise StudioError(
-            f"{printable(target.host, 80)} is an address within a private network, which this studio does not ask.",
-            "Download the file yourself and give it to the studio.",
+            f"{printable(target.host, 80)} is an address in a private network, which this studio doesn't ask.",
+            "Download the file yourself, then add it here.",
         )
     return addresses[0]
 
@@ -207,8 +209,8 @@ def _unreachable(target: _Target) -> StudioError:
 # -- one download --------------------------------------------------------------------------------------------------------
 
 
-class _Transfer:
-    """One file on its way. `part` holds what has come, a record beside it what the server said of the file."""
+class _Download:
+    """One download. `part` holds the bytes so far; a record beside it, how the server identifies the file."""
 
     def __init__(
         self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: StageProgress | None, cancel: Cancel | None
@@ -218,7 +220,7 @@ class _Transfer:
         self.record = part.with_suffix(".json")
         self.name, self.end = "", url  # the file's name and its last address, once they are known
 
-    def run(self) -> Fetched:
+    def run(self) -> DownloadedFile:
         tries = 0
         while True:
             before = self._size()
@@ -227,27 +229,27 @@ class _Transfer:
                 break
             except _Broken:
                 tries += 1
-                # Another try only where this one brought something: a server that is gone is not asked again.
+                # Try again only if this attempt brought something: a server that is gone is not asked again.
                 if tries >= _MAX_TRIES or self._size() <= before:
                     raise StudioError(
                         f"The download from {self._host()} broke off after {self._size() / 1e6:,.1f} MB.",
-                        "Try again: it goes on from there when the server allows it.",
+                        "Try again: it resumes from there if the server allows it.",
                     ) from None
             except StudioError:
                 raise
             except OSError as e:
-                raise StudioError(f"The download cannot be kept: {e.strerror or e}.", "Free some space, then try again.") from None
+                raise StudioError(f"The download cannot be stored: {e.strerror or e}.", "Free some space, then try again.") from None
         if self.wanted and digest != self.wanted:
             self._forget()
             raise StudioError(
-                f"The file from {self._host()} has the SHA-256 {digest[:12]}..., where {self.wanted[:12]}... is due; it was deleted.",
-                "It was changed or damaged on its way: get it from its author's page.",
+                f"The file from {self._host()} has the SHA-256 {digest[:12]}..., not {self.wanted[:12]}... as expected; it was deleted.",
+                "It was changed or damaged on the way: get it from its author's page.",
             )
         nbytes = self._size()
         path = Path(tempfile.mkdtemp(prefix="file-", dir=self.part.parent)) / self.name
         os.replace(self.part, path)
         self._forget()
-        return Fetched(path, digest, nbytes, public_url(self.end))
+        return DownloadedFile(path, digest, nbytes, public_url(self.end))
 
     def _host(self) -> str:
         return printable(urlsplit(self.end).hostname or "", 80)
@@ -260,50 +262,50 @@ class _Transfer:
         self.record.unlink(missing_ok=True)
 
     def _attempt(self) -> str:
-        """Ask for what is missing. Returns the SHA-256 of the whole. Raises _Broken, StudioError."""
+        """Request what is missing. Returns the SHA-256 of the complete file. Raises _Broken, StudioError."""
         import httpx
 
         raise_if_cancelled(self.cancel)
         have, known = self._size(), self._known()
         if not have or not known:
             have, known = 0, {}
-        headers = {"Accept-Encoding": "identity"}  # ranges count the bytes that are sent
+        headers = {"Accept-Encoding": "identity"}  # ranges count the bytes as sent
         if have:
             headers |= {"Range": f"bytes={have}-", "If-Range": known["validator"]}
         try:
-            with self._asked(headers) as response:
-                if response.status_code != 200 and not (response.status_code == 206 and _goes_on(response, have, known)):
-                    self._forget()  # it is another file now
-                    raise _Again
+            with self._response(headers) as response:
+                if response.status_code != 200 and not (response.status_code == 206 and _resumes(response, have, known)):
+                    self._forget()  # the server has another file now
+                    raise _StartOver
                 total = self._total(response, have)
                 have = have if response.status_code == 206 else 0
                 self._remember(response, total)
                 return self._receive(response, have, total)
-        except _Again:
-            return self._attempt()  # there is nothing to go on with now, so this happens once
+        except _StartOver:
+            return self._attempt()  # there is nothing to resume now, so this happens once
         except (httpx.TransportError, httpx.DecodingError) as e:
             if isinstance(e, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol) and not have:
                 raise _unreachable(_target(self.end)) from None
             raise _Broken from None
         except (httpx.InvalidURL, httpx.HTTPError, UnicodeError):
-            raise StudioError(f"The address {printable(public_url(self.end), 160)} cannot be asked.", _ADDRESS_HINT) from None
+            raise StudioError(f"The address {printable(public_url(self.end), 160)} cannot be opened.", _ADDRESS_HINT) from None
 
     # -- asking
 
     @contextlib.contextmanager
-    def _asked(self, headers: dict[str, str]) -> Iterator[Any]:
-        """The answer to be read, after redirects, each of which is looked at as the first address was."""
+    def _response(self, headers: dict[str, str]) -> Iterator[Any]:
+        """The response, after redirects, each of which is checked like the first address."""
         import httpx
 
         timeout = httpx.Timeout(_TIMEOUT, pool=None)
-        # A proxy would look up names for us, and could reach what we do not ask: only where everything may be asked.
+        # A proxy resolves names itself and could reach private addresses: used only where those may be asked.
         with httpx.Client(timeout=timeout, trust_env=self.private, follow_redirects=False) as client:
             url = self.url
             for _ in range(_MAX_HOPS + 1):
                 self.end = url
                 target, extensions, own = _target(url), {}, dict(headers)
                 if not self.private:
-                    # Connect to the very address that was looked at: asked again, the name could lead elsewhere.
+                    # Connect to the very address that was checked: resolved again, the name could lead elsewhere.
                     address = _public_address(target)
                     own["Host"] = urlsplit(url).netloc.rpartition("@")[2]
                     extensions = {"sni_hostname": target.host}
@@ -318,10 +320,10 @@ class _Transfer:
                     onward = urljoin(url, response.headers["Location"])
                 if target.scheme == "https" and _target(onward).scheme == "http":
                     raise StudioError(
-                        f"{self._host()} leads from a safe address to one that is not.", "Look for the file at its author's page."
+                        f"{self._host()} redirects from https to an address that is not safe.", "Look for the file at its author's page."
                     )
                 url = onward
-        raise StudioError(f"{self._host()} leads from address to address without an end.", "Look for the file at its author's page.")
+        raise StudioError(f"{self._host()} redirects without end.", "Look for the file at its author's page.")
 
     def _check(self, response: Any, partly: bool) -> None:
         code = response.status_code
@@ -338,7 +340,7 @@ class _Transfer:
             raise StudioError(f"{self._host()} cannot give the file just now ({code}).", "Try again in a while.")
         raise StudioError(f"{self._host()} answered {code} instead of giving the file.", "Check the address.")
 
-    # -- what the server said
+    # -- identifying the file
 
     def _known(self) -> dict[str, Any]:
         try:
@@ -348,7 +350,7 @@ class _Transfer:
             return {}
 
     def _remember(self, response: Any, total: int | None) -> None:
-        """Keep what tells the same file again. Where the server says nothing of the kind, a later try begins anew."""
+        """Store how the server identifies the file. If it doesn't, a later attempt starts over."""
         if response.status_code == 206:
             return
         self._forget()
@@ -356,7 +358,7 @@ class _Transfer:
             atomic_write(self.record, json.dumps({"validator": validator, "total": total}).encode())
 
     def _total(self, response: Any, have: int) -> int | None:
-        """How large the file is by what the server says. Raises StudioError when that is too much."""
+        """The size the server claims; None if it doesn't say. Raises StudioError if that is too large."""
         total = None
         if response.status_code == 206:
             found = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
@@ -374,28 +376,28 @@ class _Transfer:
 
     def _too_large(self) -> StudioError:
         limit = f"{self.most / (1 << 30):.0f} GB" if self.most >= 1 << 30 else f"{self.most:,} bytes"
-        return StudioError(f"The file at {self._host()} is larger than {limit}.", "No checkpoint of the known kinds is.")
+        return StudioError(f"The file at {self._host()} is larger than {limit}.", "No checkpoint of a supported format is.")
 
     # -- receiving
 
     def _receive(self, response: Any, have: int, total: int | None) -> str:
-        digest, looked = hashlib.sha256(), have
+        digest, checked = hashlib.sha256(), have
         with open(self.part, "r+b" if have else "wb") as f:
             _hash_into(digest, f, have)
-            self._tell(have, total)
+            self._report(have, total)
             for chunk in response.iter_raw():
                 raise_if_cancelled(self.cancel)
                 if have + len(chunk) > self.most:
                     f.close()
                     self._forget()
                     raise self._too_large()
-                if total is None and have - looked >= _ROOM_STEP:
+                if total is None and have - checked >= _ROOM_STEP:
                     ensure_room(self.part.parent, _ROOM_STEP)
-                    looked = have
+                    checked = have
                 f.write(chunk)
                 digest.update(chunk)
                 have += len(chunk)
-                self._tell(have, total)
+                self._report(have, total)
             f.flush()
             os.fsync(f.fileno())
         if total is not None and have < total:
@@ -405,35 +407,35 @@ class _Transfer:
             raise StudioError(f"The file at {self._host()} is empty (0 bytes).", "Check the address.")
         return digest.hexdigest()
 
-    def _tell(self, have: int, total: int | None) -> None:
+    def _report(self, have: int, total: int | None) -> None:
         report(self.progress, _DOWNLOADING, have, total)
 
 
-class _Again(Exception):
-    """What is here is of another file: begin anew."""
+class _StartOver(Exception):
+    """The bytes so far belong to another file."""
 
 
 def _validator(response: Any) -> str | None:
-    """What tells whether a file is still the same: a strong ETag, or its date."""
+    """What identifies the server's version of a file: a strong ETag, or its date."""
     etag = response.headers.get("ETag", "")
     if etag.startswith('"'):
         return etag
     return response.headers.get("Last-Modified") or None
 
 
-def _goes_on(response: Any, have: int, known: dict[str, Any]) -> bool:
-    """Whether a partial answer begins where our part ends, and is of the same file."""
+def _resumes(response: Any, have: int, known: dict[str, Any]) -> bool:
+    """Whether a partial response begins where our bytes end, and is of the same file."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
     if not found or int(found.group(1)) != have:
         return False
     if known.get("total") is not None and int(found.group(2)) != known["total"]:
         return False
-    told = _validator(response)
-    return told is None or told == known["validator"]
+    validator = _validator(response)
+    return validator is None or validator == known["validator"]
 
 
 def _hash_into(digest: Any, f: BinaryIO, count: int) -> None:
-    """The first `count` bytes of a file go into the digest; what follows is cut off."""
+    """Feed the first `count` bytes of a file to the digest, and cut off the rest."""
     left = count
     while left:
         block = f.read(min(left, 1 << 20))
@@ -446,7 +448,7 @@ def _hash_into(digest: Any, f: BinaryIO, count: int) -> None:
 
 
 def _file_name(disposition: str, url: str) -> str:
-    """What to call the file: the server's word for it, else the end of its address."""
+    """The file's name: as the server gives it, else the end of its address."""
     name = None
     if disposition and len(disposition) < 2000:
         message = Message()

@@ -1,4 +1,4 @@
-"""How much memory there is, how much a network takes, and where what is large is kept."""
+"""Free memory, the memory a network needs, and storage for large feature maps."""
 
 import contextlib
 import itertools
@@ -15,7 +15,7 @@ from studio.common.files import ensure_room
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that can be had on a device: of a GPU, with what torch holds in reserve; else of the machine."""
+    """Free bytes on a device: of a GPU, including what torch holds in reserve; otherwise of the machine."""
     if device.type == "cuda":
         reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserve
@@ -23,16 +23,16 @@ def free_bytes(device: torch.device) -> int:
 
 
 def out_of_memory(e: BaseException) -> bool:
-    """Whether this error says that memory ran out."""
-    # On the CPU it is a RuntimeError, known by its text alone.
+    """Whether an error means that memory ran out."""
+    # On the CPU it is a RuntimeError, recognisable by its text alone.
     return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))
 
 
 def layer_bytes(network: nn.Module, run: Callable[[], object]) -> int:
-    """About the most bytes that a network takes within `run`: twice what goes into its largest layer and comes out of it.
+    """Estimate of the peak bytes of a network during `run`: twice the inputs and outputs of its largest layer.
 
-    Measured for the networks here: convolutions copy what they get into an order of their own, and activations, norms and
-    skips hold one or two such maps more.
+    Measured on the networks here: convolutions copy their input into a layout of their own, and activations, norms and
+    skips hold one or two more such maps.
     """
     most = 0
 
@@ -51,16 +51,17 @@ def layer_bytes(network: nn.Module, run: Callable[[], object]) -> int:
 
 @contextlib.contextmanager
 def room_for_maps(nbytes: int, device: torch.device, folder: Path) -> Iterator[Callable[[tuple[int, ...], torch.dtype], torch.Tensor]]:
-    """A function that makes empty tensors (shape, dtype), channels last, for about `nbytes` in all: on the device if they fit
-    into half of its memory, else into the machine's, else in files below `folder`, of which the system keeps in memory what
-    there is room for. Files go when the context ends. Raises NoRoom when the disk has no room either.
+    """Yield a function (shape, dtype) -> empty tensor, channels last, for about `nbytes` in total.
+
+    The tensors are on the device if they fit into half of its free memory, else in the machine's memory, else in memory-mapped
+    files below `folder`, which are deleted when the context ends. Raises NoRoom if the disk has no room either.
     """
-    for place in dict.fromkeys((device, torch.device("cpu"))):
-        if nbytes < free_bytes(place) / 2:
-            yield lambda shape, dtype: torch.empty(shape, dtype=dtype, device=place, memory_format=torch.channels_last)
-            return
+    enough = next((d for d in (device, torch.device("cpu")) if nbytes < free_bytes(d) / 2), None)
+    if enough is not None:
+        yield lambda shape, dtype: torch.empty(shape, dtype=dtype, device=enough, memory_format=torch.channels_last)
+        return
     ensure_room(folder, nbytes)
-    # Windows does not delete a file that is mapped still; then it goes with the cache.
+    # Windows does not delete a file that is still mapped; it then goes with the cache.
     with tempfile.TemporaryDirectory(dir=folder, prefix="maps-", ignore_cleanup_errors=True) as files:
         names = (Path(files) / str(i) for i in itertools.count())
 
@@ -69,7 +70,7 @@ def room_for_maps(nbytes: int, device: torch.device, folder: Path) -> Iterator[C
             path = next(names)
             flat = torch.from_file(str(path), shared=True, size=math.prod(shape), dtype=dtype)
             with contextlib.suppress(PermissionError):
-                path.unlink()  # so that the space is free again as soon as the tensor is
+                path.unlink()  # the disk space is free again as soon as the tensor is
             return flat.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
         yield on_disk

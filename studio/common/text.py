@@ -1,14 +1,14 @@
-"""Names from strangers' files and archives -> names that are safe to write on every system, and safe to show."""
+"""Names from strangers' files and archives, made safe to write on every system and safe to show."""
 
 import re
 import unicodedata
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows, whatever the ending
-_LONGEST = 80  # characters; with a class and the folder of the set it stays below the 260 of Windows
+_LONGEST = 80  # characters; with a class and the set's folder it stays below Windows' 260
 
 
 def safe_filename(text: str, fallback: str = "picture") -> str:
-    """One file or folder name without slashes, control and direction marks, leading dots, and names of devices."""
+    """A file or folder name without slashes, control and direction characters, leading dots, and device names."""
     text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
     text = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c)[0] == "C" or not c.isprintable() else c for c in text)
     text = text[:_LONGEST].strip(" .")
@@ -21,20 +21,20 @@ def safe_filename(text: str, fallback: str = "picture") -> str:
 
 
 def printable(name: str, longest: int = 160) -> str:
-    """A name fit for a list on the screen: one line, nothing invisible, not endless."""
+    """A name fit for the screen: one line, nothing invisible, at most `longest` characters or so."""
     name = "".join(c if c.isprintable() else "?" for c in name.encode(errors="replace").decode())
     return name if len(name) <= longest else f"{name[: longest // 2]}...{name[-longest // 2 :]}"
 
 
 class UniqueNames:
-    """Gives each name once: 'a.png', then 'a-2.png'. Two names that differ in case only are the same to some systems."""
+    """Names without duplicates: 'a.png', then 'a-2.png'. Case is ignored, as some file systems do."""
 
     def __init__(self):
         self._taken: set[str] = set()
         self._next: dict[str, int] = {}
 
     def __call__(self, folder: str, stem: str, ending: str) -> str:
-        """folder '' or 'a/b', stem 'x', ending '.png' -> 'a/b/x.png', or with a number behind the stem."""
+        """folder '' or 'a/b', stem 'x', ending '.png' -> 'a/b/x.png', or with a number after the stem."""
         first = f"{folder}/{stem}" if folder else stem
         key = f"{first}{ending}".casefold()
         name, number = f"{first}{ending}", self._next.get(key, 2)
@@ -46,7 +46,7 @@ class UniqueNames:
 
 
 def short_repr(value) -> str:
-    """A value as it is shown in an error, however long it is."""
+    """The repr of a value for an error message, at most 60 characters."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write out integers of thousands of digits

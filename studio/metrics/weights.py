@@ -27,7 +27,7 @@ def fetch(url: str, sha256: str, size: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         ensure_room(path.parent, size)
-        fetched = download.fetch(url, private_ok=download.private_ok(), max_bytes=2 * size)
+        fetched = download.download_file(url, private_ok=download.private_ok(), max_bytes=2 * size)
     except NoRoom:
         raise
     except StudioError as e:
@@ -40,5 +40,5 @@ def fetch(url: str, sha256: str, size: int) -> Path:
             raise StudioError(f"The weights {path.name} came damaged.", "Try again; a network in between may have changed them.")
         os.replace(fetched.path, path)
     finally:
-        download.remove_fetched(fetched)
+        download.remove_download(fetched)
     return path

@@ -51,11 +51,11 @@ def known_token() -> str | None:
 
 def whoami(token: str | None = None) -> Account:
     """Whose token it is; None = the one that is known here. Raises StudioError when there is none or it may not write."""
-    with hub(token) as api:
+    with connect(token) as api:
         return _account(api)
 
 
-def push(
+def push_model(
     info: ModelInfo,
     repo_id: str,
     *,
@@ -75,7 +75,7 @@ def push(
     """
     if not private:
         ensure_public(info)
-    with hub(token) as api:
+    with connect(token) as api:
         repo_id = full_name(api, repo_id)
         files: dict[str, Path | bytes] = {f"{f.relative_to(info.path).as_posix()}": f for f in model_files(info)}
         files["README.md"] = hub_card(info, repo_id, licence).encode()
@@ -109,7 +109,7 @@ def ensure_public(info: ModelInfo) -> None:
 
 
 @contextlib.contextmanager
-def hub(token: str | None) -> "Iterator[HfApi]":
+def connect(token: str | None) -> "Iterator[HfApi]":
     """The Hub, for this token; inside, whatever fails becomes a StudioError in plain words.
 
     Raises StudioError when there is no token, or what was typed can be none.

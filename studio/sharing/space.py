@@ -14,7 +14,7 @@ from studio.common import toml
 from studio.common.files import atomic_file, atomic_folder
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
-from studio.sharing.hub import Cancel, Progress, ensure_public, full_name, hub, model_files, open_repo, upload
+from studio.sharing.hub import Cancel, Progress, connect, ensure_public, full_name, model_files, open_repo, upload
 from studio.sharing.hub_card import licence_fields
 
 HARDWARE = {
@@ -122,7 +122,7 @@ def push_space(
 ) -> str:
     """Put the folder of a Space on the Hub, in one commit, where it starts by itself. Returns its address.
 
-    hardware: as the Hub names it ('zero-a10g', 't4-small'); None = the free one.  The rest as `studio.sharing.hub.push`.
+    hardware: as the Hub names it ('zero-a10g', 't4-small'); None = the free one.  The rest as `studio.sharing.hub.push_model`.
     Raises StudioError: what failed, and what to do; also when it shall be public and a model in it may not be.
     """
     folder = Path(folder)
@@ -131,7 +131,7 @@ def push_space(
     if not private:
         for path in sorted((folder / "checkpoints").glob("*/config.json")):
             ensure_public(open_folder(path.parent))
-    with hub(token) as api:
+    with connect(token) as api:
         repo_id = full_name(api, repo_id)
         files: dict[str, Path | bytes] = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _is_rest(p)}
         repo = open_repo(api, repo_id, "space", private=private, space_sdk="gradio", **({"space_hardware": hardware} if hardware else {}))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from studio.common.download import alone, check_sum, downloads, fetch, private_ok, public_url, remove_fetched
+from studio.common.download import checked_sha256, download_file, downloads_folder, exclusive, private_ok, public_url, remove_download
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
@@ -71,7 +71,7 @@ def add(
     Raises StudioError: what is wrong with the source, in a sentence; nothing of it is then in the library.
     """
     check_wanted_name(name)
-    sha256 = check_sum(sha256)
+    sha256 = checked_sha256(sha256)
     kind = looks_like(source)
     if kind == "file" or (kind == "hub" and Path(source).expanduser().exists()):  # what is written like a repository may be a path
         return _add_file(Path(source).expanduser(), library, name, sha256, _Origin({}), progress, cancel)
@@ -109,7 +109,7 @@ def _add_url(
     known = _known(url)
     first = _first_sum(library, url) if known and not known.sha256 else None
     wanted = sha256 or (known.sha256 if known else None) or first
-    fetched = fetch(url, private_ok=private_ok(), sha256=wanted, progress=progress, cancel=cancel)
+    fetched = download_file(url, private_ok=private_ok(), sha256=wanted, progress=progress, cancel=cancel)
     try:
         facts = {"downloaded_from": public_url(url), "sha256": fetched.sha256, "checksum_known": wanted is not None}
         notes = [f"Downloaded from {public_url(url)}; SHA-256 of the file: {fetched.sha256}."]
@@ -120,7 +120,7 @@ def _add_url(
         origin = _Origin(facts, known.licence if known else "", notes)
         return _add_file(fetched.path, library, name or (known.name if known else None), None, origin, progress, cancel)
     finally:
-        remove_fetched(fetched)
+        remove_download(fetched)
 
 
 def _known(source: str) -> CatalogueModel | None:
@@ -186,11 +186,11 @@ def _add_file(
     raise_if_cancelled(cancel)
     report(progress, "Reading", 0, None)
     # Two that are added at once must not take the same free name.
-    with alone(downloads() / "library.lock", cancel):
+    with exclusive(downloads_folder() / "library.lock", cancel):
         if is_folder:
             return take_folder(path, library, name or safe_name(path.name), origin.facts)
         if is_zip:
-            with unpacked(path, downloads()) as (folder, found):
+            with unpacked(path, downloads_folder()) as (folder, found):
                 raise_if_cancelled(cancel)
                 return take_folder(folder, library, name or found, origin.facts)
         return import_into(library, path, name, licence=origin.licence, notes=origin.notes, extra=origin.facts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from studio.common.download import MAX_BYTES, alone, downloads
+from studio.common.download import MAX_BYTES, downloads_folder, exclusive
 from studio.common.files import ensure_room
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
@@ -62,8 +62,8 @@ def fetched_repo(
     """
     if not is_repo(repo):
         raise StudioError(f"'{printable(repo, 120)}' is no name of a repository.", "It has the form user/name.")
-    place = downloads() / f"hub-{repo.replace('/', '--')}"
-    with alone(place.with_name(f"{place.name}.lock"), cancel):
+    place = downloads_folder() / f"hub-{repo.replace('/', '--')}"
+    with exclusive(place.with_name(f"{place.name}.lock"), cancel):
         with _told(repo, revision):
             found = _fetch(repo, place, revision, token, progress, cancel)
         try:

@@ -233,7 +233,7 @@ class ShareTab:
         visit = self.visit(session)
         info, stop = self.info(visit.model), visit.stop
         try:
-            url = hub.push(
+            url = hub.push_model(
                 info,
                 name or "",
                 token=self.token_of(visit, typed),

@@ -34,7 +34,7 @@ def info(studio_home):
 
 
 def _push(info, name="anna/faces", **changes):
-    return hub.push(info, name, **{**dict(token=TOKEN, licence="CC-BY-4.0"), **changes})
+    return hub.push_model(info, name, **{**dict(token=TOKEN, licence="CC-BY-4.0"), **changes})
 
 
 def test_the_bytes_that_arrive_are_those_of_the_folder(hub_server, info):

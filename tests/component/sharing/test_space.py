@@ -131,7 +131,7 @@ def test_a_zip_holds_the_same(infos, tmp_path):
 
 
 def test_a_model_of_the_hub_is_fetched_at_the_start(infos, hub_server, monkeypatch):
-    hub.push(infos[0], "anna/faces", token=TOKEN, licence="CC-BY-4.0")
+    hub.push_model(infos[0], "anna/faces", token=TOKEN, licence="CC-BY-4.0")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     _fetch("faces", "anna/faces")
     assert open_folder(get_settings().models / "faces").hash == infos[0].hash

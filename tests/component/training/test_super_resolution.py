@@ -286,13 +286,13 @@ def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
         path = studio_home / "cache" / "downloads" / "file-1" / "vgg19.pth"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"something else")
-        return download.Fetched(path, hashlib.sha256(path.read_bytes()).hexdigest(), 14, url)
+        return download.DownloadedFile(path, hashlib.sha256(path.read_bytes()).hexdigest(), 14, url)
 
-    monkeypatch.setattr(download, "fetch", offline)
+    monkeypatch.setattr(download, "download_file", offline)
     with pytest.raises(StudioError, match="no route to host") as e:
         perceptual_loss.load_perceptual("vgg19")
     assert "weights" in e.value.hint
-    monkeypatch.setattr(download, "fetch", changed)
+    monkeypatch.setattr(download, "download_file", changed)
     with pytest.raises(StudioError, match="damaged"):
         perceptual_loss.load_perceptual("vgg19")
     assert not list(kept_at(perceptual_loss.VGG19[0]).parent.iterdir())

@@ -1,4 +1,4 @@
-"""Where things are kept, and writes that are whole or not at all."""
+"""Settings, and atomic writes of files and folders."""
 
 import os
 import pickle
@@ -16,7 +16,8 @@ from studio.settings import get_settings
 def test_home_follows_the_environment(tmp_path, monkeypatch):
     for name in ("one", "two"):
         monkeypatch.setenv("STUDIO_HOME", str(tmp_path / name))
-        assert get_settings().home == tmp_path / name and not (tmp_path / name).exists(), "asking makes nothing"
+        assert get_settings().home == tmp_path / name
+        assert not (tmp_path / name).exists(), "asking makes nothing"
         assert get_settings().runs == tmp_path / name / "runs"
         assert (tmp_path / name / "runs").is_dir()
     monkeypatch.delenv("STUDIO_HOME")
@@ -67,7 +68,7 @@ def test_a_folder_that_is_killed_leaves_the_old_one(tmp_path):
 
 def test_a_file_in_the_way_of_a_folder_is_told(tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(OSError), atomic_folder(tmp_path / "taken" / "model"):
+    with pytest.raises(OSError, match="taken"), atomic_folder(tmp_path / "taken" / "model"):
         pass
     assert (tmp_path / "taken").read_text() == "a file"
 

@@ -78,7 +78,7 @@ def test_without_weights_it_is_absent_and_says_why(studio_home, monkeypatch):
     def offline(url, **options):
         raise StudioError("no route to host")
 
-    monkeypatch.setattr(download, "fetch", offline)
+    monkeypatch.setattr(download, "download_file", offline)
     assert not lpips.is_there()
     with pytest.raises(StudioError, match="cannot be fetched"):
         lpips.Lpips()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.common.download import downloads
+from studio.common.download import downloads_folder
 from studio.errors import StudioError
 from studio.inference.model import load, load_info
 from studio.models.acquire.add import CATALOGUE, add, looks_like
@@ -60,7 +60,7 @@ def tiny(tmp_path) -> Path:
 
 def left_over() -> list[str]:
     """What lies in the folder of downloads, but for the locks."""
-    return [p.name for p in downloads().iterdir() if p.suffix != ".lock"]
+    return [p.name for p in downloads_folder().iterdir() if p.suffix != ".lock"]
 
 
 def files_of(folder: Path) -> set[str]:
@@ -258,7 +258,7 @@ def test_a_known_one_without_a_checksum_is_held_to_its_first_download(library, w
     with pytest.raises(StudioError, match="has the SHA-256"):
         add(known.source, library)
     monkeypatch.setattr(module, "CATALOGUE", (dataclasses.replace(known, sha256="0" * 64),))
-    with pytest.raises(StudioError, match="000000000000... is due"):
+    with pytest.raises(StudioError, match=r"000000000000\.\.\."):
         add(known.source, library)
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
 
-from studio.common.download import downloads
+from studio.common.download import downloads_folder
 from studio.errors import StudioError
 from studio.models.acquire.add import add
 from studio.models.library import Library
@@ -63,7 +63,7 @@ def refused(tmp_path, studio_home):
         assert str(e.value).isprintable()
         assert len(str(e.value)) < 800
         assert not library.roots[0].exists() or not list(library.roots[0].iterdir())
-        assert [p for p in downloads().iterdir() if p.suffix != ".lock"] == []
+        assert [p for p in downloads_folder().iterdir() if p.suffix != ".lock"] == []
         assert sorted(set(tmp_path.iterdir()) - {library.roots[0], studio_home}) == sorted(set(before) - {library.roots[0], studio_home})
         return e.value
 
