@@ -1,13 +1,13 @@
-"""The studio as a Space of Hugging Face, or of any other host for strangers.
+"""The studio as a public app: a Hugging Face Space, or another host.
 
-A Space's app.py calls `serve`; the repository itself, as a Space, names this very file as its `app_file`.
+A Space's app.py calls `serve`. The repository itself can be a Space too, with this file as its `app_file`.
 """
 
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Run as a file, Python looks for modules beside it: there `studio` is not to be found, and names such as `settings` are.
+    # Run as a file, Python would look for modules beside it, where it finds `settings` but not `studio`.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import atexit
@@ -21,18 +21,18 @@ _ZERO = "SPACES_ZERO_GPU"
 
 
 def serve(models: Sequence[str] | None = None, tabs: Sequence[str] | None = None, from_hub: Mapping[str, str] | None = None) -> None:
-    """Open the studio for strangers, and stay until it is closed.
+    """Open the studio to the public, and return when it is closed.
 
-    models, tabs: ids of the only ones there are; None = all.  from_hub: model -> 'user/name', fetched before.
-    Environment: STUDIO_TRAINING=1 lets train, where there is CUDA; STUDIO_AUTH=name:password asks for a login; HF_TOKEN fetches
-    private models. Ends the program with a sentence when something is missing.
+    models, tabs: ids of the ones to show; None = all.  from_hub: model -> 'user/name', downloaded first.
+    Environment: STUDIO_TRAINING=1 allows training where there is CUDA; STUDIO_AUTH=name:password asks for a login; HF_TOKEN gives
+    access to private models. Ends the program with a sentence if something is missing.
     """
     if os.environ.get(_ZERO) and importlib.util.find_spec("spaces"):
-        import spaces  # noqa: F401  before torch looks for CUDA, which it lends for moments only
+        import spaces  # noqa: F401 # pyright: ignore[reportMissingImports] - of the host; before torch looks for CUDA, which it lends out
     from studio.errors import StudioError
 
     os.environ.setdefault("STUDIO_HOME", _home())
-    os.environ["GRADIO_SSR_MODE"] = "false"  # which Spaces turn on; the studio's page is drawn in the browser
+    os.environ["GRADIO_SSR_MODE"] = "false"  # Spaces turn it on; the studio's page is rendered in the browser
     try:
         for name, repo_id in (from_hub or {}).items():
             _fetch(name, repo_id)
@@ -47,7 +47,7 @@ def _open(models: Sequence[str] | None, tabs: Sequence[str] | None) -> None:
 
     training = _may_train()
     wanted = None if tabs is None else tuple(t for t in tabs if t != "train" or training)
-    if training:  # what is trained is a model of its own, which no choice can name
+    if training:  # a model trained here has a new id, which no list of models can name
         policy = ServingPolicy(tabs=wanted)
     else:
         policy = ServingPolicy(models=None if models is None else tuple(models), tabs=wanted, visitors=True)
@@ -63,7 +63,7 @@ def _may_train() -> bool:
 
 
 def _home() -> str:
-    """Where its files are: a Space's own disk, when it has one, otherwise a folder that goes when it ends."""
+    """The folder for the studio's files: a Space's persistent disk if it has one, else a temporary folder."""
     disk = Path("/data")
     if os.environ.get("SPACE_ID") and os.access(disk, os.W_OK):
         return str(disk / "gan-studio")
@@ -73,7 +73,7 @@ def _home() -> str:
 
 
 def _fetch(name: str, repo_id: str) -> None:
-    """A model of the Hub into the library, when it is not there yet. Raises StudioError."""
+    """Download a model from the Hub into the library, unless it is there. Raises StudioError."""
     from huggingface_hub import snapshot_download
 
     from studio.common.files import atomic_folder

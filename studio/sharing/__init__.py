@@ -1,1 +1,1 @@
-"""What goes out into the world: models and Spaces to the Hub, marks of AI and signatures, and whether a model may be given away."""
+"""Sharing on the Hub: model uploads and cards, Spaces and their preview, and the check whether a model may be public."""

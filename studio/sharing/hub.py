@@ -1,7 +1,7 @@
-"""Models to the Hub of Hugging Face, with its own client.
+"""Uploads to the Hugging Face Hub, with its own client.
 
-The token is the artist's: it is kept in no file, no log and no error sentence of ours.
-HF_ENDPOINT names another Hub than huggingface.co.
+The token is the artist's: the studio writes it to no file, log or error message.
+The environment variable HF_ENDPOINT names another Hub than huggingface.co.
 """
 
 import contextlib
@@ -21,36 +21,37 @@ from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.errors import StudioError
 from studio.models.folder import FILES, ModelInfo
 from studio.sharing.hub_card import hub_card
+from studio.sharing.publish_check import may_share_publicly
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-# What a model folder holds, of which the Hub gets no more and no less.
+# The files of a model folder, all of which the Hub gets, and nothing else.
 MODEL_FILES = tuple(name for name in FILES if name != "README.md")
-_LARGE = 1 << 17  # bytes; from here on a file is sent alone
+_LARGE = 1 << 17  # bytes; from this size on a file is sent by itself
 _TOKEN = re.compile(r"[\x21-\x7e]{8,1000}")
 _REPO = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
-_WHERE = "Make one that may write at huggingface.co/settings/tokens and type it here, or log in with 'hf auth login'."
+_TOKEN_HINT = "Make one that may write at huggingface.co/settings/tokens and type it here, or log in with 'hf auth login'."
 
 
 @dataclass(frozen=True)
 class Account:
-    """As whom one is known on the Hub.  name: the user.  groups: organisations that the user is in."""
+    """An account on the Hub.  name: of the user.  groups: organisations the user belongs to."""
 
     name: str
     groups: tuple[str, ...] = ()
 
 
 def known_token() -> str | None:
-    """The token of the environment (HF_TOKEN) or of 'hf auth login', when there is one."""
+    """The token from the environment (HF_TOKEN) or 'hf auth login'; None if there is none."""
     from huggingface_hub import get_token
 
     return get_token()
 
 
 def whoami(token: str | None = None) -> Account:
-    """Whose token it is; None = the one that is known here. Raises StudioError when there is none or it may not write."""
+    """The account of a token; None = the one known here. Raises StudioError if there is none or it may not write."""
     with connect(token) as api:
         return _account(api)
 
@@ -65,13 +66,13 @@ def push_model(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> str:
-    """Put a model on the Hub, in one commit: all of it is there, or nothing. Returns its address.
+    """Upload a model to the Hub in one commit, completely or not at all. Returns its address.
 
-    repo_id: 'user/name', or a name alone for one's own.  token: None = the one that is known here.
-    private: seen by its owner alone; when false, the model's consent to be shown to all is needed.
-    licence: what others may do with it.  progress: (bytes that are there, all).  cancel: asked often; when true CancelledError.
-    A model of this studio that is there already gets a new version; anything else of this name is left alone.
-    Raises StudioError: what failed, and what to do.
+    repo_id: 'user/name', or a name alone for the token's account.  token: None = the one known here.
+    private: visible to its owner alone; if false, the consent for its training data must allow sharing.
+    licence: what others may do with it.  progress: called with (bytes sent, total).  cancel: asked often; if true CancelledError.
+    A model of the studio that is there already gets a new version; anything else of this name is left alone.
+    Raises StudioError on any failure, with what to do.
     """
     if not private:
         ensure_public(info)
@@ -79,15 +80,15 @@ def push_model(
         repo_id = full_name(api, repo_id)
         files: dict[str, Path | bytes] = {f"{f.relative_to(info.path).as_posix()}": f for f in model_files(info)}
         files["README.md"] = hub_card(info, repo_id, licence).encode()
-        there = open_repo(api, repo_id, "model", private=private)
-        gone = [name for name in there.files if _is_ours(name) and name not in files]
+        repo = open_repo(api, repo_id, "model", private=private)
+        gone = [name for name in repo.files if _is_ours(name) and name not in files]
         upload(api, repo_id, "model", files, gone, f"{info.title}: from GAN Studio", progress, cancel)
-        there.show(private)
+        repo.set_visibility(private)
         return f"{api.endpoint}/{repo_id}"
 
 
 def model_files(info: ModelInfo) -> list[Path]:
-    """The files of a model folder that make the model; strays and links are left out. The card is not among them."""
+    """The files that make up a model, without its card; stray files and links are left out."""
     found = [info.path / name for name in MODEL_FILES] + [*info.examples("A"), *info.examples("B")]
     return [f for f in found if f.is_file() and not f.is_symlink()]
 
@@ -97,28 +98,26 @@ def _is_ours(name: str) -> bool:
 
 
 def ensure_public(info: ModelInfo) -> None:
-    """Raises StudioError when a model may not be shown to everybody."""
-    from studio.sharing.publish_check import may_share_publicly
-
+    """Raises StudioError if a model may not be shared publicly."""
     allowed, reason = may_share_publicly(info)
     if not allowed:
         raise StudioError(f"'{info.title}' cannot be shown to everybody.", reason)
 
 
-# -- what models and Spaces share ------------------------------------------------------------------------------------
+# -- shared by models and Spaces ------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def connect(token: str | None) -> "Iterator[HfApi]":
-    """The Hub, for this token; inside, whatever fails becomes a StudioError in plain words.
+    """Yield the Hub's client for a token; inside, every failure becomes a StudioError in plain words.
 
-    Raises StudioError when there is no token, or what was typed can be none.
+    Raises StudioError if there is no token, or what was typed cannot be one.
     """
     from huggingface_hub import HfApi
 
     token = (token or "").strip() or known_token()
     if not token:
-        raise StudioError("The Hub must know who you are, and no token is known here.", _WHERE)
+        raise StudioError("The Hub must know who you are, and no token is known here.", _TOKEN_HINT)
     if not _TOKEN.fullmatch(token):
         raise StudioError("That cannot be a token of the Hub.", "Tokens begin with 'hf_' and are one word.")
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").rstrip("/") or None, token=token, library_name="gan-studio")
@@ -127,19 +126,19 @@ def connect(token: str | None) -> "Iterator[HfApi]":
     except StudioError:
         raise
     except Exception as e:
-        raise _told(e, api.endpoint, token) from None
+        raise _plain_error(e, api.endpoint, token) from None
 
 
 def _account(api: "HfApi") -> Account:
     found = api.whoami()
     role = ((found.get("auth") or {}).get("accessToken") or {}).get("role")
     if role == "read":
-        raise StudioError(f"This token of {found['name']} may only read.", _WHERE)
+        raise StudioError(f"This token of {found['name']} may only read.", _TOKEN_HINT)
     return Account(found["name"], tuple(o["name"] for o in found.get("orgs", ())))
 
 
 def full_name(api: "HfApi", repo_id: str) -> str:
-    """'user/name' of what was typed. Raises StudioError for a name that cannot be, and for a token that may not write."""
+    """'user/name' from what was typed. Raises StudioError for an invalid name, and for a token that may not write."""
     repo_id = repo_id.strip()
     if not _REPO.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id or repo_id.endswith((".git", ".", "-")):
         raise StudioError(f"'{repo_id:.100}' cannot be a name on the Hub.", "Write user/name, in letters, digits, '-', '_' and '.'.")
@@ -149,118 +148,119 @@ def full_name(api: "HfApi", repo_id: str) -> str:
 
 @dataclass(frozen=True)
 class Repo:
-    """A repository that is ours to write.  files: what is in it.  private: whether only its owner sees it."""
+    """A repository that may be written.  repo_type: 'model' or 'space'.  files: in it.  private: whether only its owner sees it."""
 
     api: "HfApi"
     id: str
-    kind: str
+    repo_type: str
     files: tuple[str, ...]
     private: bool
 
-    def show(self, private: bool) -> None:
-        """Have it seen by its owner alone, or by everybody."""
+    def set_visibility(self, private: bool) -> None:
+        """Make it visible to its owner alone, or to everybody."""
         if private != self.private:
-            self.api.update_repo_settings(self.id, repo_type=self.kind, private=private)
+            self.api.update_repo_settings(self.id, repo_type=self.repo_type, private=private)
 
 
-def open_repo(api: "HfApi", repo_id: str, kind: str, *, private: bool, **more) -> Repo:
-    """Make a repository, or take one of this studio's up again.
+def open_repo(api: "HfApi", repo_id: str, repo_type: str, *, private: bool, **more) -> Repo:
+    """Create a repository, or open one that the studio made earlier.
 
-    kind: 'model' or 'space'.  more: for the client's `create_repo`.  One that is there and shall be private is made so at once,
-    before anything comes into it. Raises StudioError when something else has this name.
+    repo_type: 'model' or 'space'.  more: arguments of the client's `create_repo`.  An existing one that is to be private is made so
+    at once, before anything is uploaded. Raises StudioError if something else has this name.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        api.create_repo(repo_id, repo_type=kind, private=private, **more)
-        return Repo(api, repo_id, kind, (), private)
+        api.create_repo(repo_id, repo_type=repo_type, private=private, **more)
+        return Repo(api, repo_id, repo_type, (), private)
     except HfHubHTTPError as e:
-        # 409: it is there. A token may also be good for what is there alone, and not for anything new.
+        # 409: it exists. A token may also be limited to repositories that exist.
         if e.response.status_code not in (402, 403, 409):
             raise
         try:
-            found = api.repo_info(repo_id, repo_type=kind)
+            found = api.repo_info(repo_id, repo_type=repo_type)
         except HfHubHTTPError:
             raise e from None
-    card = found.card_data.to_dict() if found.card_data else {}
-    names = tuple(s.rfilename for s in found.siblings or ())
+    data, siblings = getattr(found, "card_data", None), getattr(found, "siblings", None)
+    card = data.to_dict() if data else {}
+    names = tuple(s.rfilename for s in siblings or ())
     ours = card.get("library_name") == "gan-studio" or "gan-studio" in (card.get("tags") or ())
     if not ours and not set(names) <= {".gitattributes"}:
         raise StudioError(f"There is something else named {repo_id} on the Hub already.", "Choose another name.")
-    repo = Repo(api, repo_id, kind, names, bool(found.private))
+    repo = Repo(api, repo_id, repo_type, names, bool(found.private))
     if private:
-        repo.show(True)
-        repo = Repo(api, repo_id, kind, names, True)
+        repo.set_visibility(True)
+        repo = Repo(api, repo_id, repo_type, names, True)
     return repo
 
 
 def upload(
     api: "HfApi",
     repo_id: str,
-    kind: str,
+    repo_type: str,
     files: Mapping[str, Path | bytes],
     gone: list[str],
     message: str,
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> None:
-    """Send files (name there -> file or bytes) and take away `gone`, as one commit. The rest of it stays as it is."""
+    """Upload files (name in the repository -> file or bytes) and delete those in `gone`, as one commit. Other files stay as they are."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    # Our own readers tell how far it is and can stop it midway; the client then says at each file that it goes without Xet.
+    # The readers below report progress and can stop the upload midway; for such files the client logs that it does without Xet.
     logging.getLogger("huggingface_hub._commit_api").setLevel(logging.ERROR)
     all_bytes = sum(len(f) if isinstance(f, bytes) else f.stat().st_size for f in files.values())
-    readers: list[_Told] = []
+    readers: list[_UploadReader] = []
     here = threading.get_ident()
 
-    def told() -> None:
+    def check_in() -> None:
         raise_if_cancelled(cancel)
-        # Small files go several at a time; progress is told by one thread alone.
+        # Small files go several at a time; one thread alone reports progress.
         if progress is not None and threading.get_ident() == here:
             progress(min(sum(r.sent for r in readers), all_bytes), all_bytes)
 
     with contextlib.ExitStack() as stack:
         additions = []
         for name, file in sorted(files.items()):
-            told()
-            source = io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb", buffering=0)
-            readers.append(stack.enter_context(_Told(source, told)))
+            check_in()
+            source = io.BytesIO(file) if isinstance(file, bytes) else file.open("rb", buffering=0)
+            readers.append(stack.enter_context(_UploadReader(source, check_in)))
             additions.append(CommitOperationAdd(name, readers[-1]))  # reads it once, for its hash
         for reader in readers:
             reader.sending = True
-        # Of files with the same bytes one goes first: the client would read it for each of them, all at once.
+        # Of files with the same bytes one goes first: the client would read it once for each of them, in parallel.
         first = {a.upload_info.sha256: a for a in additions}
         again = [a for a in additions if first[a.upload_info.sha256] is not a]
         small = [a for a in first.values() if a.upload_info.size < _LARGE]
         for batch in filter(None, [small, *([a] for a in first.values() if a.upload_info.size >= _LARGE), again]):
-            told()
-            api.preupload_lfs_files(repo_id, batch, repo_type=kind, free_memory=False)
-        told()
+            check_in()
+            api.preupload_lfs_files(repo_id, batch, repo_type=repo_type, free_memory=False)
+        check_in()
         operations = [*additions, *(CommitOperationDelete(name) for name in gone)]
-        api.create_commit(repo_id, operations, commit_message=message, repo_type=kind)
+        api.create_commit(repo_id, operations, commit_message=message, repo_type=repo_type)
     report(progress, all_bytes, all_bytes)
 
 
-class _Told(io.BufferedReader):
-    """A file that tells how much of it was sent, and whose reading can be given up: `told` may raise."""
+class _UploadReader(io.BufferedReader):
+    """A file that counts the bytes sent. `check_in` is called after each read, and may raise to end the upload."""
 
-    def __init__(self, raw, told: Callable[[], None]):
+    def __init__(self, raw, check_in: Callable[[], None]):
         super().__init__(raw)
-        self._told, self.sending, self.sent = told, False, 0
+        self._check_in, self.sending, self.sent = check_in, False, 0
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
         if self.sending:
             self.sent = max(self.sent, self.tell())
-        self._told()
+        self._check_in()
         return data
 
 
-# -- failures in plain words -----------------------------------------------------------------------------------------
+# -- errors in plain words -----------------------------------------------------------------------------------------
 
 
-def _told(error: Exception, endpoint: str, token: str) -> Exception:
-    """What a person should read of a failure; CancelledError stays what it is."""
+def _plain_error(error: Exception, endpoint: str, token: str) -> Exception:
+    """A failure as a StudioError for people; CancelledError stays what it is."""
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     causes: list[BaseException] = []
@@ -273,14 +273,14 @@ def _told(error: Exception, endpoint: str, token: str) -> Exception:
         if isinstance(cause, CancelledError | StudioError):
             return cause
         if isinstance(cause, LocalTokenNotFoundError):
-            return StudioError("The Hub must know who you are, and no token is known here.", _WHERE)
+            return StudioError("The Hub must know who you are, and no token is known here.", _TOKEN_HINT)
         if isinstance(cause, OfflineModeIsEnabled):
-            return StudioError("The Hub was not asked: this computer is set to stay offline.", "Unset HF_HUB_OFFLINE, then try again.")
+            return StudioError("The Hub was not contacted: this computer is set to stay offline.", "Unset HF_HUB_OFFLINE, then try again.")
         if isinstance(cause, HfHubHTTPError):
             return _refused(cause, host, token)
-    names = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    names = {cls.__name__ for cause in causes for cls in type(cause).__mro__}
     if "TransportError" in names or isinstance(error, ConnectionError | TimeoutError):
-        return StudioError(f"The Hub ({host}) cannot be reached.", "See whether the network is there, then try again.")
+        return StudioError(f"The Hub ({host}) cannot be reached.", "Check the connection to the internet, then try again.")
     words = _safe(str(error), token)
     if _is_quota(words):
         return _full(host)
@@ -297,7 +297,7 @@ def _refused(error, host: str, token: str) -> StudioError:
     if isinstance(error, GatedRepoError):
         return StudioError("This repository is gated: its owner has not let you in yet.", "Ask for access on its page, then try again.")
     if status == 401:
-        return StudioError("The Hub does not accept this token.", _WHERE)
+        return StudioError("The Hub does not accept this token.", _TOKEN_HINT)
     if status == 402:
         return StudioError(f"The Hub wants a paid plan for this.{quoted}", "See huggingface.co/pricing, or choose other hardware.")
     if status == 403:
@@ -310,7 +310,7 @@ def _refused(error, host: str, token: str) -> StudioError:
         return StudioError("The Hub asks you to wait: there were too many requests.", "Try again in some minutes.")
     if status >= 500:
         return StudioError(f"The Hub ({host}) is in trouble right now (error {status}).", "Try again later; nothing is lost.")
-    return StudioError(f"The Hub did not accept it (error {status}).{quoted}", "Change what it names, then try again.")
+    return StudioError(f"The Hub did not accept it (error {status}).{quoted}", "Change what the message names, then try again.")
 
 
 def _full(host: str) -> StudioError:
@@ -324,5 +324,5 @@ def _is_quota(said: str) -> bool:
 
 
 def _safe(said: str, token: str) -> str:
-    """A server's words as part of a sentence of ours: one line, of bounded length, without the token."""
+    """A server's message to quote in an error: one line, at most 300 characters, without the token."""
     return " ".join(said.replace(token, "***").split()).rstrip(".")[:300]

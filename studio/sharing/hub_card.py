@@ -1,4 +1,4 @@
-"""The model card as it goes to the Hub: the card of the folder, with a head that is complete and how to load it."""
+"""Model card for the Hub: the folder's card, with complete metadata and instructions for loading the model."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ _MADE_BY_AI = "## Made by AI"
 
 
 def licence_fields(licence: str) -> dict[str, str]:
-    """The head's words for a licence: one the Hub knows, or 'other' with a name. Raises StudioError when there is none."""
+    """Metadata fields for a licence: an id the Hub knows, or 'other' with a name. Raises StudioError if it is empty."""
     known = "-".join(licence.lower().split())
     if known in KNOWN_LICENCES:
         return {"license": known}
@@ -25,15 +25,17 @@ def licence_fields(licence: str) -> dict[str, str]:
 
 
 def hub_card(info: ModelInfo, repo_id: str, licence: str) -> str:
-    """README.md of `info` as the model `repo_id` ('user/name') of the Hub. Raises StudioError when the licence is missing."""
+    """README.md of a model as `repo_id` ('user/name') on the Hub. Raises StudioError if the licence is missing."""
     from huggingface_hub import ModelCardData
 
     family = get_family(info.family)
     plan, training = _plan(info), _table(info.extra.get("training"))
     task = "image-to-image" if family.task is not Task.GENERATE else "unconditional-image-generation"
     base = str(training.get("base") or (plan.base if plan else ""))
+    fields = licence_fields(licence)
     head = ModelCardData(
-        **licence_fields(licence),
+        license=fields["license"],
+        license_name=fields.get("license_name"),
         library_name="gan-studio",
         pipeline_tag=task,
         tags=["gan", info.family, "gan-studio"],
@@ -45,12 +47,12 @@ def hub_card(info: ModelInfo, repo_id: str, licence: str) -> str:
 
 
 def _body(info: ModelInfo, repo_id: str, licence: str) -> str:
-    """The card's text, with the section on loading before its last one."""
+    """The card's text, with the section on loading before the last one."""
     file = info.path / "README.md"
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else model_card(info.title, info.family, licence)
     body = re.sub(r"\A---\n.*?\n---\n+", "", text.replace("\r\n", "\n"), count=1, flags=re.DOTALL).strip()
-    made, mark, rest = body.partition(_MADE_BY_AI)
-    return "\n\n".join(part for part in (made.strip(), _loading(info, repo_id), (mark + rest).strip()) if part) + "\n"
+    made, heading, rest = body.partition(_MADE_BY_AI)
+    return "\n\n".join(part for part in (made.strip(), _loading(info, repo_id), (heading + rest).strip()) if part) + "\n"
 
 
 def _loading(info: ModelInfo, repo_id: str) -> str:
@@ -87,7 +89,7 @@ def _measured(training: dict[str, Any], task: str) -> list:
 
 
 def _plan(info: ModelInfo) -> Plan | None:
-    """How it was trained, when the folder says so and this studio understands it."""
+    """The training plan in the folder; None if there is none or it can't be read."""
     file = info.path / "plan.toml"
     try:
         return Plan.load(file) if file.is_file() else None

@@ -1,4 +1,4 @@
-"""A Space run on this machine before it is pushed: its own app.py, in a process of its own."""
+"""Preview of a Space on this machine before it is uploaded: its app.py in a process of its own."""
 
 import os
 import shutil
@@ -14,19 +14,19 @@ from pathlib import Path
 from studio.errors import StudioError
 
 _OPEN = "GAN Studio is open at "
-_PATIENCE = 10  # seconds for it to end when asked to
+_PATIENCE = 10  # seconds to end after being asked to
 
 
 @dataclass
 class Preview:
-    """A Space that runs.  process: its own.  url: where it can be looked at, from this machine alone."""
+    """A running Space.  process: of its app.py.  url: its address, reachable from this machine only.  home: its temporary STUDIO_HOME."""
 
     process: subprocess.Popen
     url: str
     home: Path
 
     def close(self) -> None:
-        """End it and take away what its visitor left. May be called again."""
+        """End it and delete its files. May be called again."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -44,20 +44,26 @@ class Preview:
 
 
 def preview(folder: Path, python: str = sys.executable) -> Preview:
-    """Start a Space's app.py; it is open when this returns, after some seconds.
+    """Start a Space's app.py. It is open when this returns, after some seconds.
 
-    python: the program to start it with.  It sees only its own folder and a home that is empty. Raises StudioError with its last words when it does not start.
+    python: the interpreter to start it with.  The Space sees only its own folder and an empty home.
+    Raises StudioError with its last output if it does not start.
     """
     folder = Path(folder).resolve()
     if not (folder / "app.py").is_file():
         raise StudioError(f"{folder} has no app.py.", "Make the Space first.")
     home = Path(tempfile.mkdtemp(prefix="studio-preview-"))
-    place = {"STUDIO_HOME": str(home), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(_free_port())}
-    place |= {"GRADIO_TEMP_DIR": str(home / "uploads"), "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {"STUDIO_HOME": str(home), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(_free_port())}
+    environment |= {
+        "GRADIO_TEMP_DIR": str(home / "uploads"),
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     process = subprocess.Popen(
         [python, "app.py"],
         cwd=folder,
-        env={**os.environ, **place},
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -65,6 +71,7 @@ def preview(folder: Path, python: str = sys.executable) -> Preview:
         encoding="utf-8",
         errors="replace",
     )
+    assert process.stdout is not None
     said: deque[str] = deque(maxlen=20)
     for line in process.stdout:
         said.append(line.strip())
@@ -73,12 +80,12 @@ def preview(folder: Path, python: str = sys.executable) -> Preview:
             return Preview(process, line[len(_OPEN) :].split()[0], home)
     Preview(process, "", home).close()
     last = next((line for line in reversed(said) if line), "it said nothing")
-    raise StudioError(f"The Space did not start: {last:.300}", "Make it anew; if that does not help, tell us what it said.")
+    raise StudioError(f"The Space did not start: {last:.300}", "Make it again. If that doesn't help, send us this message.")
 
 
 def _drain(process: subprocess.Popen) -> None:
-    """Read on, for a full pipe would stop it."""
-    for _ in process.stdout:
+    """Read the rest of the output, since a full pipe would block the process."""
+    for _ in process.stdout or ():
         pass
 
 

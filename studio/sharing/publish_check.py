@@ -1,4 +1,4 @@
-"""Whether a model may be given to everyone by the press of a button."""
+"""Check whether a model may be shared publicly, by the consent for the pictures it was trained on."""
 
 from studio.datasets.rights import LICENSED, NONE, OWN
 from studio.datasets.store import DataSetStore
@@ -6,33 +6,33 @@ from studio.models.folder import ModelInfo
 from studio.models.rights import consent_of, is_imported
 
 _NO_LICENCE = {"all rights reserved", "none", "other", "proprietary", "unknown", "not stated", "unlicensed", "no licence", "no license"}
-_ASK = "Take the same pictures in again under Train and say whose they are; this model then knows it too."
+_ASK = "Add the same pictures again under Train and say whose they are; this model then has that answer too."
 
 
 def may_share_publicly(info: ModelInfo, datasets: DataSetStore | None = None) -> tuple[bool, str]:
-    """(whether, why) in plain words; where it may not, with what to do.
+    """(whether it may, a sentence why), and what to do if it may not.
 
-    It may when all the pictures behind it are the artist's own or used with permission or under a licence, those behind the model
-    that it began from included.  datasets: the store of image sets (default: the studio's own).
+    It may if all its training pictures, and those of the model it started from, are the artist's own or used with permission or
+    under a licence.  datasets: the store of image sets (default: the studio's own).
     """
     consent = consent_of(info, datasets)
     trained_here = not is_imported(info)
     if consent.answer == OWN:
-        return True, "It learned from pictures that are your own work."
+        return True, "It was trained on pictures that are your own work."
     if consent.answer == LICENSED and consent.licence.strip().casefold() not in _NO_LICENCE:
-        what = "It learned from pictures used under" if trained_here else "Its makers gave it away under"
-        named = f" Name with it: {consent.attribution}" if consent.attribution else ""
+        what = "It was trained on pictures used under" if trained_here else "Its makers published it under"
+        named = f" Credit: {consent.attribution}" if consent.attribution else ""
         return True, f"{what}: {consent.licence}.{named}"
     if consent.answer == NONE:
         return False, (
-            "It, or the model that it began from, learned from pictures of others without a licence or permission. "
-            "It stays private. To share one like it, train anew from pictures that you may use, beginning from nothing or from a model "
+            "It, or the model it started from, was trained on pictures by others without a licence or permission. "
+            "It stays private. To share one like it, train again on pictures that you may use, from scratch or from a model "
             "that may be shared."
         )
     if not trained_here:
         return False, (
             "It came from elsewhere, and no licence is stated that allows passing it on. It stays private, unless its makers gave it a "
-            "licence: then get it again with that licence."
+            "licence: then add it again with that licence."
         )
-    said = "Nobody said whose the pictures are that it, or the model it began from, learned from. It stays private until then."
+    said = "Nobody said whose pictures it, or the model it started from, was trained on. It stays private until then."
     return False, f"{said} {_ASK}"

@@ -1,4 +1,4 @@
-"""A Space: a folder with this studio, chosen models and tabs, that runs as it stands, here and on the Hub."""
+"""Spaces: folders with the studio, chosen models and tabs, that run as they are, here and on the Hub."""
 
 import importlib.metadata
 import json
@@ -12,9 +12,10 @@ from pathlib import Path
 import studio
 from studio.common import toml
 from studio.common.files import atomic_file, atomic_folder
+from studio.common.progress import Cancel, Progress
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
-from studio.sharing.hub import Cancel, Progress, connect, ensure_public, full_name, model_files, open_repo, upload
+from studio.sharing.hub import connect, ensure_public, full_name, model_files, open_repo, upload
 from studio.sharing.hub_card import licence_fields
 
 HARDWARE = {
@@ -49,13 +50,13 @@ def make_space(
     by_id: Mapping[str, str] | None = None,
     licence: str,
 ) -> Path:
-    """Write the folder of a Space; it appears whole or not at all.
+    """Write the folder of a Space, atomically.
 
     infos: its models.  out: the folder; an earlier Space there is replaced, anything else is left alone.
     tabs: ids of its tabs.  title: its name in words.
     training: models can be trained further, where there is a graphics card and the secret STUDIO_TRAINING is 1.
-    by_id: model -> 'user/name' on the Hub, of those that are fetched at its start instead of lying in the folder.
-    licence: of the Space.  Raises StudioError when there is no model or title, or something else is in `out`.
+    by_id: model -> 'user/name' on the Hub, for models that are downloaded at start instead of lying in the folder.
+    licence: of the Space.  Raises StudioError if there is no model or title, or something else is in `out`.
     """
     by_id = dict(by_id or {})
     title = " ".join(title.split())
@@ -65,7 +66,7 @@ def make_space(
         raise StudioError("The Space has no title.", "Give it one.")
     ids = [info.id for info in infos]
     if lost := [id for id in by_id if id not in ids]:
-        raise StudioError(f"'{lost[0]:.100}' is to be fetched from the Hub and is none of the chosen models.", "Choose it as well.")
+        raise StudioError(f"'{lost[0]:.100}' is to be downloaded from the Hub but is none of the chosen models.", "Choose it as well.")
     if new := [info.title for info in infos if not (info.path / "config.json").is_file()]:
         raise StudioError(f"'{new[0]}' is not ready yet.", "Use it once, then make the Space.")
     _ensure_replaceable(out)
@@ -93,7 +94,7 @@ def make_space(
 
 
 def requirements() -> list[str]:
-    """What this package needs, as lines for pip; nothing that only its tests or extras need."""
+    """Dependencies of the studio as lines for pip, sorted; without those of tests and extras."""
     beside = _SOURCE.parent / "pyproject.toml"
     if beside.is_file():
         project = toml.loads(beside.read_text(encoding="utf-8"))["project"]
@@ -103,7 +104,7 @@ def requirements() -> list[str]:
 
 
 def zip_space(folder: Path, file: Path) -> Path:
-    """The folder of a Space as one zip, to be kept or uploaded by hand."""
+    """Pack the folder of a Space into a zip, to keep or to upload by hand."""
     with atomic_file(file) as f, zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as pack:
         for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
             pack.write(path, f"{Path(folder).name}/{path.relative_to(folder).as_posix()}")
@@ -120,26 +121,28 @@ def push_space(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> str:
-    """Put the folder of a Space on the Hub, in one commit, where it starts by itself. Returns its address.
+    """Upload the folder of a Space to the Hub in one commit; it starts there by itself. Returns its address.
 
-    hardware: as the Hub names it ('zero-a10g', 't4-small'); None = the free one.  The rest as `studio.sharing.hub.push_model`.
-    Raises StudioError: what failed, and what to do; also when it shall be public and a model in it may not be.
+    hardware: by the Hub's name ('zero-a10g', 't4-small'); None = the free one.  The rest as in `studio.sharing.hub.push_model`.
+    Raises StudioError on any failure, with what to do; also if it is to be public and a model in it may not be.
     """
     folder = Path(folder)
     if not _is_space(folder):
-        raise StudioError(f"{folder} is no Space of this studio.", "Make one first.")
+        raise StudioError(f"{folder} is not a Space of this studio.", "Make one first.")
     if not private:
         for path in sorted((folder / "checkpoints").glob("*/config.json")):
             ensure_public(open_folder(path.parent))
     with connect(token) as api:
         repo_id = full_name(api, repo_id)
-        files: dict[str, Path | bytes] = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _is_rest(p)}
+        files: dict[str, Path | bytes] = {
+            p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _is_bytecode(p)
+        }
         repo = open_repo(api, repo_id, "space", private=private, space_sdk="gradio", **({"space_hardware": hardware} if hardware else {}))
         gone = [name for name in repo.files if name.startswith(("studio/", "checkpoints/")) and name not in files]
         upload(api, repo_id, "space", files, gone, "A Space from GAN Studio", progress, cancel)
         if hardware and repo.files:
-            api.request_space_hardware(repo_id, hardware)
-        repo.show(private)
+            api.request_space_hardware(repo_id, hardware)  # pyright: ignore[reportArgumentType] - new names work before the client knows them
+        repo.set_visibility(private)
         return f"{api.endpoint}/spaces/{repo_id}"
 
 
@@ -150,11 +153,11 @@ def _is_space(folder: Path) -> bool:
 
 def _ensure_replaceable(out: Path) -> None:
     if out.exists() and not (out.is_dir() and (_is_space(out) or not any(out.iterdir()))):
-        raise StudioError(f"{out} is there already, and is no Space of this studio.", "Choose another folder; it is left as it is.")
+        raise StudioError(f"{out} is there already, and is not a Space of this studio.", "Choose another folder; it is left as it is.")
 
 
-def _is_rest(path: Path) -> bool:
-    """Whether it is what running leaves behind."""
+def _is_bytecode(path: Path) -> bool:
+    """Whether a file was left behind by running the Space."""
     return path.suffix == ".pyc" or "__pycache__" in path.parts
 
 
@@ -169,7 +172,7 @@ def _copy_model(info: ModelInfo, into: Path, training: bool) -> None:
     files = [*model_files(info), *(f for f in [info.path / "README.md"] if f.is_file() and not f.is_symlink())]
     for file in files:
         if file.name == "discriminator.safetensors" and not training:
-            continue  # it is needed to go on training alone
+            continue  # needed to continue training only
         target = into / file.relative_to(info.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
@@ -204,7 +207,7 @@ def _readme(infos: Sequence[ModelInfo], title: str, by_id: Mapping[str, str], li
     parts = [
         "\n".join(lines),
         f"# {title}",
-        "A studio to play with in the browser, made with GAN Studio. Every picture in it is made by a machine. "
+        "A studio to play with in the browser, made with GAN Studio. Every picture in it is made by AI. "
         "Files that visitors bring stay apart from each other and are deleted afterwards.",
         "\n".join(rows),
         "`python app.py` starts it on your own machine, after `pip install -r requirements.txt`.",
@@ -222,7 +225,7 @@ def _cell(text: str) -> str:
 
 
 def _own_licence() -> str:
-    """The licence of the studio's source."""
+    """The licence text of the studio's source."""
     beside = _SOURCE.parent / "LICENSE"
     if beside.is_file():
         return beside.read_text(encoding="utf-8")

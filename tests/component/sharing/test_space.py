@@ -86,7 +86,7 @@ def test_only_a_space_is_replaced(infos, tmp_path):
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["anna"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "app.py").write_text("print('mine')")
-    with pytest.raises(StudioError, match="is no Space of this studio"):
+    with pytest.raises(StudioError, match="is not a Space of this studio"):
         _make(infos, tmp_path / "mine")
     assert (tmp_path / "mine" / "app.py").read_text() == "print('mine')"
 

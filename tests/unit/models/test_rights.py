@@ -71,11 +71,11 @@ def test_shipped_models_may_be_shared(studio_home):
     ("extra", "licence", "allowed", "word"),
     [
         ({"training": {}, **to_extra(OWN)}, "", True, "own work"),
-        ({"training": {}, **to_extra(LICENSED)}, "", True, "CC BY 4.0. Name with it: Anna"),
-        ({"training": {}, **to_extra(NONE)}, "MIT", False, "train anew"),
-        ({"training": {}, **to_extra(UNKNOWN)}, "MIT", False, "Take the same pictures in again"),
-        ({"training": {}}, "MIT", False, "Take the same pictures in again"),
-        ({}, "MIT", False, "Take the same pictures in again"),
+        ({"training": {}, **to_extra(LICENSED)}, "", True, "CC BY 4.0. Credit: Anna"),
+        ({"training": {}, **to_extra(NONE)}, "MIT", False, "train again"),
+        ({"training": {}, **to_extra(UNKNOWN)}, "MIT", False, "Add the same pictures again"),
+        ({"training": {}}, "MIT", False, "Add the same pictures again"),
+        ({}, "MIT", False, "Add the same pictures again"),
         ({"imported_from": "a.pkl"}, "", False, "no licence is stated"),
         ({"imported_from": "a.pkl"}, "All rights reserved", False, "no licence is stated"),
         ({"imported_from": "a.pkl"}, "BSD-3-Clause", True, "BSD-3-Clause"),
@@ -127,7 +127,7 @@ def test_old_sets_and_models_know_it_once_somebody_is_asked(studio_home, picture
     assert not may_share_publicly(child)[0]
     again = store.add(store.ingest([pictures], limits=SMALL, owned=True, consent=LICENSED))
     assert again.id == stored.id and again.title == "Shapes" and again.consent == LICENSED, "the words changed, not the pictures"
-    assert may_share_publicly(info) == (True, "It learned from pictures used under: CC BY 4.0. Name with it: Anna")
+    assert may_share_publicly(info) == (True, "It was trained on pictures used under: CC BY 4.0. Credit: Anna")
     assert may_share_publicly(child)[0]
     assert store.add(store.ingest([pictures], limits=SMALL, owned=False)).consent == LICENSED, "no answer takes none back"
     assert not store.add(store.ingest([pictures], limits=SMALL, owned=False, consent=NONE)).owned
