@@ -9,7 +9,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-# Names are fetched when first used, so that `studio --help` need not load torch.
+# Names are imported on first use, so that `studio --help` doesn't wait for torch.
 _HOMES = {
     "Engine": "studio.engine.engine",
     "Recipe": "studio.engine.recipe",
@@ -22,7 +22,7 @@ _HOMES = {
     "keep_snapshot": "studio.models.manage",
 }
 
-__all__ = list(_HOMES)
+__all__ = ["Engine", "Plan", "PlanChoices", "Recipe", "StudioError", "build_plan", "keep_snapshot", "load", "train"]
 
 
 def __getattr__(name: str):

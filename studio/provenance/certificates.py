@@ -1,4 +1,4 @@
-"""The certificate that an artist signs pictures with: made here, or brought along."""
+"""Certificates for signing pictures: made here, or the artist's own."""
 
 import datetime
 import os
@@ -16,23 +16,23 @@ _LONGEST = 64  # letters of a common name (RFC 5280, ub-common-name)
 
 
 def own_files() -> tuple[Path, Path]:
-    """Where the certificate (with that of its issuer behind it) and the key lie that the studio made."""
+    """Paths of the studio's own certificate (a chain: its issuer's follows it) and key, whether they exist or not."""
     folder = get_settings().home / "credentials"
     return folder / _CERTIFICATE, folder / _KEY
 
 
 def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple[Path, Path]:
-    """A certificate for a name, and its key, into home/credentials: (certificate, key). An older pair there is replaced.
+    """Make a certificate for a name, and its key, in home/credentials. Returns both paths. An older pair there is replaced.
 
-    It is issued by an authority that is made for it alone and whose key is thrown away at once, so that nobody can issue more.
-    Such a signature shows that a file was not changed since; who the artist is, others can only take on trust. ES256, ten years.
-    Raises StudioError without a name, when the packages are missing, and when the disk is full.
+    It is issued by an authority made for it alone, whose key is deleted at once, so that nobody can issue more certificates.
+    Its signatures show that a file was not changed since; who signed, others can only take on trust. ES256, valid for ten years.
+    Raises StudioError without a name, if the packages are missing, and if the disk is full.
     """
     artist = " ".join(artist.split())
     if not artist or len(artist) > _LONGEST or not artist.isprintable():
         raise StudioError(
             "The name for the signature is missing." if not artist else "The name for the signature cannot be used.",
-            f"Write the name that you want to be known by, of at most {_LONGEST} letters.",
+            f"Write the name that you want to be known by, at most {_LONGEST} letters.",
         )
     try:
         from cryptography import x509
@@ -56,7 +56,7 @@ def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple
     )
 
     def certificate(name: x509.Name, key, authority: bool) -> x509.Certificate:
-        # What C2PA asks of certificates: specification, "X.509 Certificates".
+        # C2PA's requirements for certificates: specification, "X.509 Certificates".
         usage = dict.fromkeys(
             ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
         )
@@ -87,12 +87,12 @@ def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple
                 with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                     file.write(data)
     except OSError as e:
-        raise StudioError(f"The certificate could not be kept: {e.strerror or e}.", "Free some space, then try again.") from None
+        raise StudioError(f"The certificate could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
     return own_files()
 
 
 def algorithm_of(key: bytes) -> str:
-    """Which signature a private key (PEM) makes, as C2PA calls it. Raises StudioError for one that cannot be used."""
+    """C2PA's name for the signature algorithm of a private key (PEM). Raises StudioError for a key that cannot be used."""
     try:
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -111,4 +111,4 @@ def algorithm_of(key: bytes) -> str:
         return "ed25519"
     if isinstance(found, rsa.RSAPrivateKey) and found.key_size >= 2048:
         return "ps256"
-    raise StudioError("The key is of a kind that Content Credentials do not know.", "Use one for ES256, ES384, ES512, PS256 or Ed25519.")
+    raise StudioError("Content Credentials do not support this type of key.", "Use one for ES256, ES384, ES512, PS256 or Ed25519.")

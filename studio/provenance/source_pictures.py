@@ -1,4 +1,4 @@
-"""The pictures that others were made from, kept once each, by their content: home/sources/<sha256>.<ending>.
+"""Store of source pictures, which others were made from, each once by its content: home/sources/<sha256>.<ending>.
 
 A studio with several visitors has such a folder for each of them.
 """
@@ -19,17 +19,17 @@ _HASH = re.compile("[0-9a-f]{64}")
 
 
 def keep_source(path: str | Path, folder: Path | None = None) -> str:
-    """Copy a picture's file into the studio's home, if it is not there yet -> the SHA-256 of its bytes.
+    """Copy a picture's file into the store, unless it is there. Returns the SHA-256 of its bytes.
 
-    folder: instead of that of the home.
-    Raises StudioError for what is no picture or is larger than 512 MB, and when the disk is full or cannot be written.
+    folder: of the store; None = home/sources.
+    Raises StudioError for a file that is not a picture or larger than 512 MB, and if the disk is full or read-only.
     """
     path = Path(path)
     try:
         if path.stat().st_size > _MAX_FILE:
             raise StudioError("The file is larger than 512 MB.", "Save the picture in a smaller form.")
         with open_picture(path) as image:
-            ending = image.format.lower()
+            ending = (image.format or "png").lower()
     except StudioError:
         raise
     except Exception as e:  # Pillow's parsers raise whatever the bytes of a file lead them to
@@ -50,14 +50,14 @@ def keep_source(path: str | Path, folder: Path | None = None) -> str:
             os.replace(part, folder / f"{name}.{ending}")
             fsync_path(folder)
     except OSError as e:
-        raise StudioError(f"The source could not be kept: {e}.", "Free some space or choose another folder.") from None
+        raise StudioError(f"The source could not be stored: {e}.", "Free some space or choose another folder.") from None
     finally:
         part.unlink(missing_ok=True)
     return name
 
 
 def find_source(sha256: str, folder: Path | None = None) -> Path | None:
-    """The kept file of this hash; None when there is none, or it is no hash.  folder: instead of that of the home."""
+    """The stored file with this hash; None if there is none, or it is not a hash.  folder: of the store; None = home/sources."""
     if not _HASH.fullmatch(sha256):
         return None
     return next((folder or _own()).glob(f"{sha256}.*"), None)
