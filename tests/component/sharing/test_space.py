@@ -148,7 +148,6 @@ def test_a_space_that_does_not_start_says_why(infos, tmp_path):
 
 
 def test_a_public_space_needs_the_consent_of_each_model(infos, tmp_path, hub_server):
-    pytest.importorskip("studio.sharing.publish_check")
     shipped = open_folder(ROOT / "checkpoints" / "lpc-characters")
     folder = _make([shipped, infos[0]], tmp_path / "space")
     with pytest.raises(StudioError, match="'Tiny anna' cannot be shown to everybody"):

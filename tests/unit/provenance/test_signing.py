@@ -281,9 +281,13 @@ def test_sets_and_streamed_files_are_signed(signing, engine, tmp_path):
         file.write(encode(PICTURE, DRAWN))
     for name in ("one", "two"):
         assert inspect.inspect_file(tmp_path / f"{name}.png").credentials.intact
-    with pytest.raises(ValueError), signed_file(tmp_path / "three.png", DRAWN) as file:
+
+    def write_half(file):
         file.write(b"half")
-        raise ValueError
+        raise ValueError("stopped")
+
+    with pytest.raises(ValueError, match="stopped"), signed_file(tmp_path / "three.png", DRAWN) as file:
+        write_half(file)
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".png") == ["one.png", "two.png"]
 
 
