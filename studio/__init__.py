@@ -22,7 +22,7 @@ _HOMES = {
     "keep_snapshot": "studio.models.manage",
 }
 
-__all__ = ["Engine", "Plan", "PlanChoices", "Recipe", "StudioError", "build_plan", "keep_snapshot", "load", "train"]
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] - the names are imported on first use
 
 
 def __getattr__(name: str):
