@@ -7,11 +7,11 @@ progress. It also adds 1e-8 under the root where the paper's code adds 1e-10 bes
 
 import numpy as np
 import torch
-import torchvision
 from torch import nn
 
 from studio.metrics.registry import PairFunction, PairMetric, register
 from studio.metrics.weights import fetch, kept_at
+from studio.networks.backbones.alexnet import AlexNetFeatures
 
 # Address, SHA-256 or its beginning, bytes.
 ALEXNET = ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79", 244_408_911)
@@ -21,7 +21,7 @@ LINEAR = (
     6009,
 )
 SMALLEST = 64  # pixels a side that AlexNet's layers need
-_LAYERS = (1, 4, 7, 9, 11)  # of torchvision's `features`: the five activations
+_LAYERS = 5  # activations of AlexNet that are compared
 
 
 def is_there() -> bool:
@@ -35,18 +35,18 @@ class Lpips(nn.Module):
     Raises StudioError when the weights are neither there nor to be had.
     """
 
+    weights: nn.ParameterList
+    shift: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self):
         super().__init__()
         state = torch.load(fetch(*ALEXNET), map_location="cpu", weights_only=True)
         linear = torch.load(fetch(*LINEAR), map_location="cpu", weights_only=True)
-        with torch.device("meta"):  # its 61 million weights need not be drawn first
-            net = torchvision.models.alexnet(weights=None)
-        net.load_state_dict(state, assign=True)
-        self.layers = net.features[: _LAYERS[-1] + 1]
-        for layer in self.layers:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False
-        self.weights = nn.ParameterList(linear[f"lin{i}.model.1.weight"] for i in range(len(_LAYERS)))
+        with torch.device("meta"):  # random weights need not be drawn first
+            self.net = AlexNetFeatures()
+        self.net.load_state_dict({k: v for k, v in state.items() if k.startswith("features.")}, assign=True)
+        self.weights = nn.ParameterList(linear[f"lin{i}.model.1.weight"] for i in range(_LAYERS))
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None], persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[:, None, None], persistent=False)
         self.eval().requires_grad_(False)
@@ -59,12 +59,7 @@ class Lpips(nn.Module):
         return total
 
     def _maps(self, x: torch.Tensor) -> list[torch.Tensor]:
-        x, maps = (x - self.shift) / self.scale, []
-        for i, layer in enumerate(self.layers):
-            x = layer(x)
-            if i in _LAYERS:
-                maps.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
-        return maps
+        return [m / (m.square().sum(dim=1, keepdim=True).sqrt() + 1e-10) for m in self.net((x - self.shift) / self.scale)]
 
 
 def _load(device: torch.device) -> PairFunction:

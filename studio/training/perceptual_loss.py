@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
 from studio.errors import StudioError
 from studio.metrics.features import load_efficientnet
 from studio.metrics.weights import fetch, kept_at
+from studio.networks.backbones.vgg19 import VGG19Features
 
 FEATURE_NETWORKS = {
     "auto": "VGG19 when its weights are there, EfficientNet-Lite0 otherwise",
@@ -24,7 +24,6 @@ FEATURE_NETWORKS = {
 }
 # As torchvision has them: address, beginning of the SHA-256, bytes.
 VGG19 = ("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 574_673_361)
-_VGG_LAYERS = 36  # of torchvision's `features`: up to conv5_4 and its activation
 _STAGES = 3  # of EfficientNet: maps at a half, a quarter and an eighth of the side; the finest tell sharp from blurred
 
 
@@ -52,16 +51,16 @@ class VGGLoss(nn.Module):
     before: the activation, or after it.  weights: a file, None = the published ones, fetched when they are not there.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, before: bool, weights: Path | None = None):
         super().__init__()
         state = torch.load(weights or fetch(*VGG19), map_location="cpu", weights_only=True)
-        with torch.device("meta"):  # its 144 million weights need not be drawn first
-            net = torchvision.models.vgg19(weights=None, init_weights=False)
-        net.load_state_dict(state, assign=True)
-        self.layers = net.features[: _VGG_LAYERS - 1 if before else _VGG_LAYERS]
-        for layer in self.layers:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False
+        with torch.device("meta"):  # random weights need not be drawn first
+            self.net = VGG19Features(activated=not before)
+        own = self.net.state_dict()
+        self.net.load_state_dict({k: v for k, v in state.items() if k in own}, assign=True)
         # What ImageNet's pictures have in common, which VGG19 expects to be taken away.
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
@@ -72,7 +71,7 @@ class VGGLoss(nn.Module):
         return F.l1_loss(self._maps(made).float(), wanted.float())
 
     def _maps(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(((x.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std)
+        return self.net(((x.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std)
 
 
 class EfficientNetLoss(nn.Module):

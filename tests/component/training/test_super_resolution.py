@@ -1,6 +1,7 @@
 """Learning to enlarge, on line drawings so small that it shows within seconds."""
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from studio.metrics.psnr_ssim import psnr
 from studio.metrics.weights import kept_at
 from studio.models.folder import open_folder
 from studio.networks import get_family
+from studio.networks.backbones.vgg19 import VGG19Features
 from studio.training import perceptual_loss
 from studio.training.data.degradation import MODES, bicubic
 from studio.training.data.patches import PatchData
@@ -301,12 +303,11 @@ def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
 
 def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeypatch):
     """With random weights in the file: maps at a sixteenth of the side, of 512 channels, before the activation or after."""
-    import torchvision
-
-    monkeypatch.setattr(torchvision.models, "vgg19", lambda weights, init_weights: _Small())
+    narrow = functools.partial(VGG19Features, widths=(8, 8, 8, 8, 8))
+    monkeypatch.setattr(perceptual_loss, "VGG19Features", narrow)
     torch.manual_seed(0)
     kept_at(perceptual_loss.VGG19[0]).parent.mkdir(parents=True)
-    torch.save(_Small().state_dict(), kept_at(perceptual_loss.VGG19[0]))
+    torch.save(narrow(activated=True).state_dict(), kept_at(perceptual_loss.VGG19[0]))
     assert perceptual_loss.choose("auto") == "vgg19"
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32, requires_grad=True)
     before, after = perceptual_loss.load_perceptual("vgg19"), perceptual_loss.load_perceptual("vgg19_after")
@@ -315,14 +316,3 @@ def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeyp
     before(y, x).backward()
     assert y.grad.abs().sum() > 0
     assert float(after(x, x)) == 0
-
-
-class _Small(torch.nn.Module):
-    """VGG19's convolutions, 8 channels wide."""
-
-    def __init__(self):
-        super().__init__()
-        import torchvision
-
-        cfg = [8 if isinstance(v, int) else v for v in torchvision.models.vgg.cfgs["E"]]
-        self.features = torchvision.models.vgg.make_layers(cfg)

@@ -1,36 +1,23 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
-import torchvision
 
 from studio.common import download
 from studio.errors import StudioError
 from studio.metrics import lpips
 from studio.metrics.weights import kept_at
+from studio.networks.backbones.alexnet import AlexNetFeatures
 
 
 @pytest.fixture
 def weights(studio_home, monkeypatch):
     """A narrow AlexNet of random weights in the place of the published ones."""
-
-    published = torchvision.models.alexnet
-
-    class Narrow(torch.nn.Module):
-        def __init__(self, weights=None):
-            super().__init__()
-            layers, channels = [], [3]
-            with torch.device("meta"):
-                wide = published().features
-            for layer in wide:
-                if isinstance(layer, torch.nn.Conv2d):
-                    channels.append(4 + len(channels))
-                    layer = torch.nn.Conv2d(*channels[-2:], layer.kernel_size, layer.stride, layer.padding)
-                layers.append(layer)
-            self.features = torch.nn.Sequential(*layers)
-
+    narrow = functools.partial(AlexNetFeatures, widths=(5, 6, 7, 8, 9))
     torch.manual_seed(0)
-    net = Narrow()
-    monkeypatch.setattr(torchvision.models, "alexnet", Narrow)
+    net = narrow()
+    monkeypatch.setattr(lpips, "AlexNetFeatures", narrow)
     kept_at(lpips.ALEXNET[0]).parent.mkdir(parents=True)
     torch.save(net.state_dict(), kept_at(lpips.ALEXNET[0]))
     torch.save({f"lin{i}.model.1.weight": torch.rand(1, 5 + i, 1, 1) for i in range(5)}, kept_at(lpips.LINEAR[0]))
@@ -58,14 +45,14 @@ def test_the_distance_by_hand(weights):
     assert lpips.is_there()
 
 
-def test_the_distance_agrees_with_torchmetrics(weights):
+def test_the_distance_agrees_with_torchmetrics(weights, monkeypatch):
     """Its network is built without a download from the same random weights; its classes are private, so that a newer one may differ."""
     private = pytest.importorskip("torchmetrics.functional.image.lpips", reason="torchmetrics has moved its LPIPS")
     theirs = private._LPIPS.__new__(private._LPIPS)
     torch.nn.Module.__init__(theirs)
     theirs.spatial, theirs.resize, theirs.L = False, None, 5
+    monkeypatch.setattr(private, "_get_tv_model_features", lambda net, pretrained: weights.features)
     theirs.scaling_layer, theirs.net = private.ScalingLayer(), private.Alexnet(pretrained=False)
-    theirs.net.load_state_dict(dict(zip(theirs.net.state_dict(), weights.features.state_dict().values(), strict=True)))
     linear = torch.load(kept_at(lpips.LINEAR[0]), weights_only=True)
     theirs.lins = torch.nn.ModuleList(private.NetLinLayer(5 + i) for i in range(5))
     for i, layer in enumerate(theirs.lins):
