@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +11,7 @@ from torch import nn
 from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.augment import AdaController, make_augment
+from studio.training.data.images import ImageBatch
 from studio.training.ema import follow
 from studio.training.growth import grown_at
 from studio.training.losses import (
@@ -28,19 +28,7 @@ from studio.training.plan import Plan
 from studio.training.randomness import generator
 from studio.training.transfer import Transfer, copy_what_fits
 
-_FIXED_STREAM = "fixed latents"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Real pictures of one micro-batch: images (n, C, H, W) in [-1, 1], c (n, c_dim).
-
-    index: its place among the micro-batches of all processes; randomness hangs on it.
-    """
-
-    index: int
-    images: torch.Tensor
-    c: torch.Tensor
+FIXED_LATENTS = "fixed latents"  # stream of the sample sheets
 
 
 class Adversarial:
@@ -153,7 +141,7 @@ class Adversarial:
         return nn.functional.one_hot(labels, self.config.c_dim).float()
 
     @torch.no_grad()
-    def fixed_samples(self, count: int, stream: str = _FIXED_STREAM, batch: int = 32) -> Iterator[torch.Tensor]:
+    def fixed_samples(self, count: int, stream: str = FIXED_LATENTS, batch: int = 32) -> Iterator[torch.Tensor]:
         """Pictures (n, C, H, W) float32 of the averaged generator, always of the same latents."""
         self._settle()
         rng = generator(self.plan.seed, stream)
@@ -166,7 +154,7 @@ class Adversarial:
 
     # -- one step ------------------------------------------------------------------------------------------------
 
-    def step(self, step: int, reals: list[list[Batch]], images_seen: int) -> dict[str, float]:
+    def step(self, step: int, reals: list[list[ImageBatch]], images_seen: int) -> dict[str, float]:
         """One step of the generator and `n_critic` of the discriminator.
 
         reals: for each step of the discriminator the micro-batches of this process.  images_seen: real pictures shown
@@ -199,7 +187,7 @@ class Adversarial:
             )
         return out
 
-    def _step_g(self, step: int, micro: list[Batch], images_seen: int, stats: "_Means") -> None:
+    def _step_g(self, step: int, micro: list[ImageBatch], images_seen: int, stats: "_Means") -> None:
         objective = self.plan.objective
         share = 1 / len(micro)
         self.G.requires_grad_(True)
@@ -228,7 +216,7 @@ class Adversarial:
             self._optimise(self.opt_g, self.G)
         self._average(w_mean, images_seen)
 
-    def _step_d(self, turn: int, micro: list[Batch], stats: "_Means") -> None:
+    def _step_d(self, turn: int, micro: list[ImageBatch], stats: "_Means") -> None:
         """turn: steps of the discriminator before this one."""
         objective = self.plan.objective
         share = 1 / len(micro)
@@ -260,7 +248,7 @@ class Adversarial:
         if objective.clip > 0:
             clip_weights(self.D, objective.clip)
 
-    def _lazy_penalties(self, turn: int, micro: list[Batch], stats: "_Means") -> None:
+    def _lazy_penalties(self, turn: int, micro: list[ImageBatch], stats: "_Means") -> None:
         """R1 and R2, in a step of their own."""
         objective, share = self.plan.objective, 1 / len(micro)
         factor = 0.5 * objective.r1_interval * share
@@ -299,7 +287,7 @@ class Adversarial:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
 
-    def _fake(self, step: int, phase: str, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _fake(self, step: int, phase: str, batch: ImageBatch, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pictures of the generator for a micro-batch, their classes, and the w (n, w_dim) they began from.
 
         Latents, classes and the place where styles are mixed are drawn for the batch of all processes, of which the
@@ -321,7 +309,7 @@ class Adversarial:
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
         return self.G.synthesis(ws, noise_mode="random", generator=rng), c, w
 
-    def _wrong_classes(self, turn: int, batch: Batch) -> torch.Tensor:
+    def _wrong_classes(self, turn: int, batch: ImageBatch) -> torch.Tensor:
         """For each picture of a micro-batch one of the classes that it is not of, all equally likely: (n, c_dim), one-hot."""
         all_of_them, draw = self.plan.optimizer.batch, generator(self.plan.seed, "wrong", turn)
         first = batch.index * len(batch.c) % all_of_them
@@ -329,7 +317,7 @@ class Adversarial:
         wrong = (batch.c.argmax(dim=1) + steps) % self.config.c_dim
         return nn.functional.one_hot(wrong, self.config.c_dim).to(batch.c)
 
-    def _path_length_backward(self, step: int, batch: Batch, share: float) -> torch.Tensor:
+    def _path_length_backward(self, step: int, batch: ImageBatch, share: float) -> torch.Tensor:
         """Gradient of the path length penalty on half of the micro-batch (it is costly). Returns the mean length."""
         objective = self.plan.objective
         rng = self._generators(step, "pl", batch.index)

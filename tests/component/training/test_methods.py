@@ -18,10 +18,11 @@ from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.networks import get_family
 from studio.outputs.sheets import walk_recipes
+from studio.training.data.images import ImageBatch
 from studio.training.growth import Growth
 from studio.training.losses import LOSSES
 from studio.training.methods import METHODS, get_method
-from studio.training.objectives.adversarial import Adversarial, Batch
+from studio.training.objectives.adversarial import Adversarial
 from studio.training.plan import Budget, Objective, Optimizer, Plan
 from studio.training.plan_checks import check_plan, family_config
 from studio.training.presets import preset_plan
@@ -153,7 +154,9 @@ def test_micro_batches_give_the_numbers_of_the_whole_batch(kind, network):
     told, states = [], []
     for size in (8, 4, 2):
         players = game(plan)
-        batches = [[Batch((k * 8 + i) // size, reals[k, i : i + size], torch.zeros(size, 0)) for i in range(0, 8, size)] for k in (0, 1)]
+        batches = [
+            [ImageBatch((k * 8 + i) // size, reals[k, i : i + size], torch.zeros(size, 0)) for i in range(0, 8, size)] for k in (0, 1)
+        ]
         told.append([players.step(step, batches, step * 16) for step in range(2)])
         states.append(players.state_dict())
     for other, state in zip(told[1:], states[1:], strict=True):
@@ -195,24 +198,24 @@ def test_the_estimate_of_wassersteins_distance(kind):
     players, rng = game(plan), torch.Generator().manual_seed(0)
     told = []
     for step in range(12):
-        reals = [[Batch(k, coloured_squares(8, rng)[0], torch.zeros(8, 0))] for k in range(plan.objective.n_critic)]
+        reals = [[ImageBatch(k, coloured_squares(8, rng)[0], torch.zeros(8, 0))] for k in range(plan.objective.n_critic)]
         told.append(players.step(step, reals, step * 40)["wasserstein"])
     assert min(told[3:]) > 0
     assert np.mean(told[-3:]) > 2 * abs(told[0])
-    assert "wasserstein" not in game(plan_of("dcgan", TINY["dcgan"])).step(0, [[Batch(0, reals[0][0].images, reals[0][0].c)]], 0)
+    assert "wasserstein" not in game(plan_of("dcgan", TINY["dcgan"])).step(0, [[ImageBatch(0, reals[0][0].images, reals[0][0].c)]], 0)
 
 
 def test_wrong_classes_are_no_right_ones_and_hang_on_no_micro_batch():
     plan = plan_of("dcgan", TINY["dcgan"], batch=64, objective=dict(mismatch=0.5))
     players = game(plan, family_config(plan, None, 3), (1, 1, 1))
     c = torch.eye(3)[torch.arange(64) % 3]
-    whole = players._wrong_classes(5, Batch(0, c, c))
+    whole = players._wrong_classes(5, ImageBatch(0, c, c))
     assert (whole.sum(dim=1) == 1).all()
     assert not (whole * c).any()
     assert {(i % 3, int(k)) for i, k in enumerate(whole.argmax(dim=1))} == {(a, b) for a in range(3) for b in range(3) if a != b}
-    parts = [players._wrong_classes(5, Batch(i, c[i * 16 : i * 16 + 16], c[i * 16 : i * 16 + 16])) for i in range(4)]
+    parts = [players._wrong_classes(5, ImageBatch(i, c[i * 16 : i * 16 + 16], c[i * 16 : i * 16 + 16])) for i in range(4)]
     assert torch.equal(torch.cat(parts), whole)
-    assert not torch.equal(players._wrong_classes(6, Batch(0, c, c)), whole)
+    assert not torch.equal(players._wrong_classes(6, ImageBatch(0, c, c)), whole)
 
 
 def test_with_mismatch_a_picture_under_a_wrong_class_is_found_false():
@@ -223,7 +226,7 @@ def test_with_mismatch_a_picture_under_a_wrong_class_is_found_false():
         players, rng = game(plan, family_config(plan, None, 2), (1, 1)), torch.Generator().manual_seed(0)
         for step in range(40):
             pictures, labels = coloured_squares(16, rng)
-            players.step(step, [[Batch(0, pictures, torch.eye(2)[labels])]], step * 16)
+            players.step(step, [[ImageBatch(0, pictures, torch.eye(2)[labels])]], step * 16)
         pictures, labels = coloured_squares(64, rng)
         with torch.no_grad():
             assert (players.D(pictures, torch.eye(2)[labels]) > 0).float().mean() > 0.8
@@ -242,7 +245,7 @@ def test_an_average_is_shown_with_batch_statistics_of_its_own(kind, network, lr)
     looked_at, left_alone = game(plan), game(plan)
     rng = torch.Generator().manual_seed(0)
     for step in range(8):
-        reals = [[Batch(0, coloured_squares(8, rng)[0], torch.zeros(8, 0))]]
+        reals = [[ImageBatch(0, coloured_squares(8, rng)[0], torch.zeros(8, 0))]]
         told = [players.step(step, reals, step * 8) for players in (looked_at, left_alone)]
         assert told[0] == told[1]
         if step in (2, 6):
@@ -323,7 +326,7 @@ def learned_modes(plan: Plan, steps: int) -> int:
     players = game(plan, get_family("gan").config(resolution=1, img_channels=2, output="linear", **hidden))
     rng, batch = torch.Generator().manual_seed(plan.seed), plan.optimizer.batch
     for step in range(steps):
-        players.step(step, [[Batch(0, ring(batch, rng), torch.zeros(batch, 0))]], step * batch)
+        players.step(step, [[ImageBatch(0, ring(batch, rng), torch.zeros(batch, 0))]], step * batch)
     return covered_modes(torch.cat(list(players.fixed_samples(1000))))
 
 
@@ -351,7 +354,9 @@ def colour_error(plan: Plan, steps: int) -> float:
 
     def shown(turn: int) -> list[Batch]:
         pictures, labels = coloured_squares(size if c_dim else 6 * size, rng)
-        return [Batch(turn, pictures if c_dim else pictures[labels == 0][:size], torch.eye(2)[labels] if c_dim else torch.zeros(size, 0))]
+        return [
+            ImageBatch(turn, pictures if c_dim else pictures[labels == 0][:size], torch.eye(2)[labels] if c_dim else torch.zeros(size, 0))
+        ]
 
     for step in range(steps):
         players.step(step, [shown(turn) for turn in range(plan.objective.n_critic)], step * plan.pictures_a_step)

@@ -9,7 +9,7 @@ from studio.errors import StudioError
 from studio.networks import Task, get_family
 from studio.training.events import EventLog
 from studio.training.methods import GOALS, METHODS, get_goal, get_method, method_fits
-from studio.training.objectives import objective_of
+from studio.training.tasks.translation import translation_objective
 from studio.training.plan import Plan
 from studio.training.plan_checks import check_plan, choose_precision, family_config
 from studio.training.presets import PRESETS, estimate_seconds, preset_plan
@@ -66,7 +66,7 @@ def test_figures_are_those_of_the_papers():
     assert cut.objective.unpaired == "contrastive"
     assert cut.objective.lambda_nce == 1
     assert pix.objective.lambda_l1 == 100
-    assert [objective_of(p).__name__ for p in (cycle, cut, pix)] == ["Cycle", "Contrastive", "Paired"]
+    assert [translation_objective(p).__name__ for p in (cycle, cut, pix)] == ["Cycle", "Contrastive", "Paired"]
     assert [plan_of(k).network["transform"] for k in ("pix2pix", "colourise", "lineart")] == ["none", "grey", "edges"]
     nets = {side: plan_of("cyclegan", resolution=side).network["net"] for side in (64, 128, 256, 512)}
     assert nets == {64: "resnet_6blocks", 128: "resnet_6blocks", 256: "resnet_9blocks", 512: "resnet_9blocks"}

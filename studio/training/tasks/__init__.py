@@ -1,0 +1,1 @@
+"""Training tasks: generation, translation, super-resolution."""
