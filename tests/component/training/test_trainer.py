@@ -316,7 +316,7 @@ def test_what_cannot_be_trained_is_told(pictures, studio_home, tmp_path):
         train(dataclasses.replace(plan, seed=9), tmp_path / "run", device="cpu")
     longer = dataclasses.replace(plan, budget=Budget(kimg=0.016, log_kimg=0.008))
     assert train(longer, tmp_path / "run", device="cpu").name == "img000000016"
-    with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(StudioError, match="at work"):
+    with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(StudioError, match="is running in"):
         train(plan, tmp_path / "run", device="cpu")
 
 
