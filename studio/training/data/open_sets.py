@@ -2,7 +2,7 @@
 
 from studio.datasets.full_size import FullSizeImages
 from studio.datasets.image_set import ImageSet
-from studio.imaging.crop import parse_colour
+from studio.imaging.colour import parse_colour
 from studio.settings import get_settings
 from studio.training.plan import Plan
 
