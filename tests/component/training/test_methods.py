@@ -352,7 +352,7 @@ def colour_error(plan: Plan, steps: int) -> float:
     players, rng = game(plan, family_config(plan, None, c_dim), (1,) * c_dim), torch.Generator().manual_seed(plan.seed)
     size = plan.optimizer.batch
 
-    def shown(turn: int) -> list[Batch]:
+    def shown(turn: int) -> list[ImageBatch]:
         pictures, labels = coloured_squares(size if c_dim else 6 * size, rng)
         return [
             ImageBatch(turn, pictures if c_dim else pictures[labels == 0][:size], torch.eye(2)[labels] if c_dim else torch.zeros(size, 0))

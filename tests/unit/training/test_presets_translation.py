@@ -9,11 +9,11 @@ from studio.errors import StudioError
 from studio.networks import Task, get_family
 from studio.training.events import EventLog
 from studio.training.methods import GOALS, METHODS, get_goal, get_method, method_fits
-from studio.training.tasks.translation import translation_objective
 from studio.training.plan import Plan
 from studio.training.plan_checks import check_plan, choose_precision, family_config
 from studio.training.presets import PRESETS, estimate_seconds, preset_plan
 from studio.training.run_history import RunHistory
+from studio.training.tasks.translation import translation_objective
 
 TRANSLATORS = [k.name for k in METHODS if k.translates]
 
