@@ -68,7 +68,7 @@ def test_it_trains_stops_and_goes_on_and_its_pictures_come_from_the_engine(kind,
     whole = train(plan, tmp_path / "whole", device="cpu")
     train(plan, tmp_path / "parts", should_stop=stop_after(3), device="cpu")
     assert numbers(tmp_path / "parts")[-1]["step"] == 3
-    if get_method(kind).grows:
+    if get_method(kind).progressive_growing:
         assert 0 < torch.load(tmp_path / "parts" / "state.pt")["objective"]["G"]["synthesis.grown"] % 1 < 1, "in the middle of a fade"
     train(plan, tmp_path / "parts", device="cpu")
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "parts")
