@@ -1,7 +1,7 @@
-"""How alike two pictures look to a network that knows what things look like: the perceptual loss of an upscaler.
+"""Perceptual loss of upscalers: how alike two pictures look to a network that was trained to recognise things.
 
 The papers compare feature maps of VGG19 (Ledig 2017, Sec. 2.2.1; Wang 2018, Sec. 3.3). Its weights are large and are fetched
-once; without them the early layers of EfficientNet-Lite0, which the studio carries, take their place.
+once; without them the early layers of EfficientNet-Lite0, which come with the studio, take their place.
 """
 
 import copy
@@ -24,31 +24,31 @@ FEATURE_NETWORKS = {
 }
 # As torchvision has them: address, beginning of the SHA-256, bytes.
 VGG19 = ("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 574_673_361)
-_STAGES = 3  # of EfficientNet: maps at a half, a quarter and an eighth of the side; the finest tell sharp from blurred
+_STAGES = 3  # of EfficientNet: maps at a half, a quarter and an eighth of the side; the finest distinguish sharp from blurred
 
 
-def choose(kind: str) -> str:
-    """'auto' made definite. Raises StudioError for a kind that there is not."""
-    if kind not in FEATURE_NETWORKS:
-        raise StudioError(f"There is no perceptual loss '{kind}'.", f"Choose one of: {', '.join(FEATURE_NETWORKS)}.")
-    if kind != "auto":
-        return kind
+def choose_network(name: str) -> str:
+    """The name of a network for a setting that may be 'auto'. Raises StudioError for a name that does not exist."""
+    if name not in FEATURE_NETWORKS:
+        raise StudioError(f"There is no perceptual loss '{name}'.", f"Choose one of: {', '.join(FEATURE_NETWORKS)}.")
+    if name != "auto":
+        return name
     return "vgg19" if kept_at(VGG19[0]).is_file() else "efficientnet"
 
 
-def load_perceptual(kind: str) -> nn.Module:
-    """The frozen loss of a kind, not 'auto': (N, C, H, W), (N, C, H, W) in [-1, 1] -> scalar.
+def load_perceptual(name: str) -> nn.Module:
+    """The frozen loss of a network, not 'auto': (N, C, H, W), (N, C, H, W) in [-1, 1] -> scalar.
 
-    Raises StudioError when the weights of VGG19 are neither there nor to be had, or damaged.
+    Raises StudioError when the weights of VGG19 can neither be found nor downloaded, or are damaged.
     """
-    net = EfficientNetLoss() if kind == "efficientnet" else VGGLoss(before=kind == "vgg19")
+    net = EfficientNetLoss() if name == "efficientnet" else VGGLoss(before=name == "vgg19")
     return net.eval().requires_grad_(False)
 
 
 class VGGLoss(nn.Module):
     """Mean absolute difference of the maps of VGG19's conv5_4.
 
-    before: the activation, or after it.  weights: a file, None = the published ones, fetched when they are not there.
+    before: whether maps are taken before the activation.  weights: a file, None = the published ones, downloaded when missing.
     """
 
     mean: torch.Tensor
@@ -75,7 +75,7 @@ class VGGLoss(nn.Module):
 
 
 class EfficientNetLoss(nn.Module):
-    """Mean absolute difference of the maps of the first three stages, each measured by the mean size of the real ones, averaged.
+    """Mean absolute difference of the maps of the first three stages, each divided by the mean magnitude of the real ones, averaged.
 
     0 = alike; about 1 for pictures that have nothing in common.
     """

@@ -25,7 +25,7 @@ from studio.training.trainer import train
 def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
     """The preset's plan for many pictures on a CPU, with another length: the same networks on a card."""
     plan = preset_plan("standard", pictures=12_000, resolution=64, device="cpu", method=kind)
-    if get_method(kind).grows:
+    if get_method(kind).progressive_growing:
         part = 0.6 * kimg / 6
         plan = dataclasses.replace(plan, growth=Growth(start=8, fade_kimg=part, stable_kimg=part))
     budget = Budget(kimg=kimg, log_kimg=1, sample_kimg=kimg, snapshot_kimg=kimg, state_kimg=max(10, kimg / 10), metric_images=2000)

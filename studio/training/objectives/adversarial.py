@@ -1,8 +1,9 @@
-"""Generator against discriminator: the step of every family that makes pictures from noise."""
+"""Adversarial objective: generator against discriminator, the step of every family that generates pictures from noise."""
 
 import copy
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -32,13 +33,19 @@ FIXED_LATENTS = "fixed latents"  # stream of the sample sheets
 
 
 class Adversarial:
-    """Both players, their optimisers, the generator's running average and the augmentation.
+    """Generator and discriminator, their optimisers, the generator's running average, and the augmentation.
 
-    plan: what to do.  config: of the family.  label_counts: pictures a class, so that latents are paired with
-    classes as often as the data has them.  accelerator: device and processes.
+    config: of the family.  label_counts: pictures of each class, so that latents are paired with classes as often as in the data.
+    accelerator: device and processes.  precision: 'fp32', 'bf16' or 'fp16'.
     """
 
-    def __init__(self, plan: Plan, config, label_counts: list[int], accelerator: Accelerator, precision: str):
+    # Networks of any family: generators as latent_generator.py describes them, discriminators called with (images, c).
+    G: Any
+    D: Any
+    ema: Any
+    augment: Any
+
+    def __init__(self, plan: Plan, config: Any, label_counts: list[int], accelerator: Accelerator, precision: str):
         family = get_family(plan.family)
         self.plan, self.config, self.accelerator, self.precision = plan, config, accelerator, precision
         self.device = accelerator.device
@@ -49,17 +56,20 @@ class Adversarial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(plan.seed, "weights").initial_seed())
             self.G = family.generator(config)
-            projected = plan.objective.discriminator == "projected"
-            self.D = ProjectedDiscriminator(config) if projected else family.discriminator(config)
+            if plan.objective.discriminator == "projected":
+                self.D = ProjectedDiscriminator(config)
+            else:
+                assert family.discriminator is not None, "checked by family_config"
+                self.D = family.discriminator(config)
             if plan.objective.spectral_norm:
                 add_spectral_norm(self.D)
         self.learns_w, self.progressive = family.learns_w, family.progressive
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         self.augment = make_augment(plan.augment.kind, plan.augment.policy)
         for module in (self.G, self.D, self.ema, self.augment):
-            # channels_last is the faster layout of convolutions on CPUs and on tensor cores alike.
+            # channels_last is the faster layout for convolutions, on CPUs and on tensor cores alike.
             module.to(self.device, memory_format=torch.channels_last)
-        # FreezeD (Mo 2020, Sec. 3): the layers nearest to the pixels stay as the base has them.
+        # FreezeD (Mo 2020, Sec. 3): the layers nearest to the pixels keep the weights of the base.
         names = [f"b{r}." for r in getattr(self.D, "block_resolutions", [])[: plan.objective.freeze_d]]
         self.frozen_d = [p for n, p in self.D.named_parameters() if n.startswith(tuple(names))] if names else []
         self.ada = None
@@ -71,7 +81,7 @@ class Adversarial:
         self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g, objective.pl_interval, objective.pl_weight)
         self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d, objective.r1_interval, objective.r1_gamma + objective.r2_gamma)
         self.pl_mean = torch.zeros([], device=self.device)
-        self.settled = False  # whether the average has batch statistics of its own
+        self.settled = False  # whether the batch statistics of the average are up to date
         self._grow(0)
 
     def _optimizer(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Optimizer:
@@ -98,7 +108,7 @@ class Adversarial:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go back to a state that `state_dict` gave."""
+        """Return to a state that `state_dict` gave."""
         for name in ("G", "D", "ema", "augment", "opt_g", "opt_d"):
             getattr(self, name).load_state_dict(state[name])
         self.pl_mean, self.settled = state["pl_mean"].to(self.device), False
@@ -106,13 +116,13 @@ class Adversarial:
             self.ada.load_state_dict(state["ada"])
 
     def start_from(self, g_state: dict, d_state: dict | None) -> dict[str, Transfer]:
-        """Begin with the weights of another model, as far as they fit. Returns what became of each player."""
-        g_state, told = copy_what_fits(self.G.state_dict(), g_state)
+        """Take over the weights of another model as far as they fit. Returns what became of each network, by name."""
+        g_state, transfer = copy_what_fits(self.G.state_dict(), g_state)
         self.G.load_state_dict(g_state)
         self.ema.load_state_dict(g_state)
         self.settled = False
-        out = {"generator": told}
-        # A discriminator of another kind cannot be carried over; then it begins anew.
+        out = {"generator": transfer}
+        # A discriminator of another architecture cannot be taken over; it then starts from new weights.
         if d_state is not None and self.plan.objective.discriminator == "own":
             d_state, out["discriminator"] = copy_what_fits(self.D.state_dict(), d_state)
             self.D.load_state_dict(d_state)
@@ -120,14 +130,14 @@ class Adversarial:
         return out
 
     def networks(self) -> tuple[dict, dict]:
-        """Tensors of the generator's average, and of the discriminator, as a model folder keeps them."""
+        """Tensors of the averaged generator, and of the discriminator, as a model folder stores them."""
         self._settle()
         return self.ema.state_dict(), self.D.state_dict()
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Bring the average's batch statistics up to date, once after each step. They hang on its weights alone."""
+        """Bring the batch statistics of the average up to date, once after each step. They depend on its weights alone."""
         if self.settle is not None and not self.settled:
             with torch.no_grad(), self._autocast():
                 self.settle(self.ema, generator(self.plan.seed, "settle"), self.label_weights)
@@ -142,7 +152,7 @@ class Adversarial:
 
     @torch.no_grad()
     def fixed_samples(self, count: int, stream: str = FIXED_LATENTS, batch: int = 32) -> Iterator[torch.Tensor]:
-        """Pictures (n, C, H, W) float32 of the averaged generator, always of the same latents."""
+        """Pictures of the averaged generator, (n, C, H, W) float32 in about [-1, 1], always of the same `count` latents of a stream."""
         self._settle()
         rng = generator(self.plan.seed, stream)
         z = torch.randn(count, self.config.z_dim, generator=rng)
@@ -155,12 +165,7 @@ class Adversarial:
     # -- one step ------------------------------------------------------------------------------------------------
 
     def step(self, step: int, reals: list[list[ImageBatch]], images_seen: int) -> dict[str, float]:
-        """One step of the generator and `n_critic` of the discriminator.
-
-        reals: for each step of the discriminator the micro-batches of this process.  images_seen: real pictures shown
-        before this step.  Returns numbers for the curves, means over all processes.
-        Raises StudioError when a loss is no longer a finite number.
-        """
+        """One step of the generator and `n_critic` steps of the discriminator; see TrainingObjective."""
         self._grow(images_seen)
         stats = _Means(1 / len(reals[0]))
         self._step_g(step, reals[0], images_seen, stats)
@@ -182,7 +187,7 @@ class Adversarial:
             out["ada_p"] = float(self.augment.p)
         if not all(math.isfinite(value) for value in out.values()):
             raise StudioError(
-                f"The training left the range of numbers after {images_seen} pictures.",
+                f"The training diverged after {images_seen} pictures: a loss is no longer a finite number.",
                 "Raise r1_gamma or lower the learning rates; the snapshots made so far are kept.",
             )
         return out
@@ -217,7 +222,7 @@ class Adversarial:
         self._average(w_mean, images_seen)
 
     def _step_d(self, turn: int, micro: list[ImageBatch], stats: "_Means") -> None:
-        """turn: steps of the discriminator before this one."""
+        """One step of the discriminator.  turn: number of its steps before this one."""
         objective = self.plan.objective
         share = 1 / len(micro)
         for batch in micro:
@@ -229,7 +234,7 @@ class Adversarial:
                 real_logits, fake_logits = self.D(real, batch.c).float(), self.D(fake, c).float()
                 loss = self.loss.d(real_logits, fake_logits).mean()
                 if objective.mismatch > 0:
-                    # GAN-CLS (Reed 2016, Sec. 4.1): a real picture that is said to be of another class is false as well.
+                    # GAN-CLS (Reed 2016, Sec. 4.1): a real picture labelled with another class is false as well.
                     wrong_logits = self.D(real, self._wrong_classes(turn, batch)).float()
                     loss = loss.lerp(self.loss.d(real_logits, wrong_logits).mean(), objective.mismatch)
                     stats.add("wrong_sign", wrong_logits.sign().mean())
@@ -238,7 +243,7 @@ class Adversarial:
             stats.add("real_sign", real_logits.sign().mean())
             if objective.gp_weight > 0:
                 rng = self._generators(turn, "gp", batch.index)
-                # Between what the critic is shown: augmented pictures.
+                # Between the pictures the discriminator sees, which are augmented.
                 penalty = gradient_penalty(lambda x, c=batch.c: self.D(x, c), real, fake.float(), rng).mean()
                 (penalty * (objective.gp_weight * share)).backward()
                 stats.add("gradient_penalty", penalty)
@@ -249,7 +254,7 @@ class Adversarial:
             clip_weights(self.D, objective.clip)
 
     def _lazy_penalties(self, turn: int, micro: list[ImageBatch], stats: "_Means") -> None:
-        """R1 and R2, in a step of their own."""
+        """R1 and R2, in an optimiser step of their own."""
         objective, share = self.plan.objective, 1 / len(micro)
         factor = 0.5 * objective.r1_interval * share
         for batch in micro:
@@ -271,16 +276,16 @@ class Adversarial:
             self._optimise(self.opt_d, self.D)
 
     def _grow(self, images_seen: int) -> None:
-        """Progressive growing: how many doublings of the picture are at work now."""
+        """Progressive growing: set how many doublings of the picture are active now."""
         if self.progressive:
             growth = self.plan.growth
             grown = grown_at(images_seen, self.config.resolution, growth.start, growth.fade_kimg, growth.stable_kimg)
             for network in (self.G, self.ema, self.D):
-                if hasattr(network, "set_grown"):  # the projected discriminator stays as it is
+                if hasattr(network, "set_grown"):  # the projected discriminator does not grow
                     network.set_grown(grown)
 
     def _generators(self, step: int, phase: str, index: int) -> torch.Generator:
-        # On the CPU also when training on a GPU: the draws do not depend on the device.
+        # On the CPU even when training on a GPU, so that the draws do not depend on the device.
         return generator(self.plan.seed, phase, step, index)
 
     def _autocast(self) -> torch.autocast:
@@ -288,16 +293,16 @@ class Adversarial:
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
 
     def _fake(self, step: int, phase: str, batch: ImageBatch, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pictures of the generator for a micro-batch, their classes, and the w (n, w_dim) they began from.
+        """Generated pictures for a micro-batch, their classes, and the w (n, w_dim) they come from.
 
-        Latents, classes and the place where styles are mixed are drawn for the batch of all processes, of which the
-        micro-batch takes its rows: they are the same however it is split.  rng: for the noise.
+        Latents, classes and the row where styles are mixed are drawn for the batch of all processes, of which the micro-batch takes
+        its rows: they are the same however the batch is split.  rng: for the noise.
         """
-        all_of_them, draw = self.plan.optimizer.batch, generator(self.plan.seed, phase, step)
-        first = batch.index * len(batch.images) % all_of_them
+        total, draw = self.plan.optimizer.batch, generator(self.plan.seed, phase, step)
+        first = batch.index * len(batch.images) % total
         mine = slice(first, first + len(batch.images))
-        z = torch.randn(all_of_them, self.config.z_dim, generator=draw)[mine].to(self.device)
-        c = self.classes_like_data(all_of_them, draw)[mine].to(self.device)
+        z = torch.randn(total, self.config.z_dim, generator=draw)[mine].to(self.device)
+        c = self.classes_like_data(total, draw)[mine].to(self.device)
         ws = self.G.mapping(z, c)
         w = ws[:, 0]
         if self.learns_w and torch.rand([], generator=draw) < self.plan.objective.style_mixing:
@@ -305,20 +310,20 @@ class Adversarial:
             if self.progressive:  # rows above the newest resolution are not read yet
                 rows = 2 * (math.ceil(float(self.G.synthesis.grown)) + 1)
             cutoff = int(torch.randint(1, rows, [], generator=draw))
-            other = torch.randn(all_of_them, self.config.z_dim, generator=draw)[mine].to(self.device)
+            other = torch.randn(total, self.config.z_dim, generator=draw)[mine].to(self.device)
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(other, c)[:, cutoff:]], dim=1)
         return self.G.synthesis(ws, noise_mode="random", generator=rng), c, w
 
     def _wrong_classes(self, turn: int, batch: ImageBatch) -> torch.Tensor:
-        """For each picture of a micro-batch one of the classes that it is not of, all equally likely: (n, c_dim), one-hot."""
-        all_of_them, draw = self.plan.optimizer.batch, generator(self.plan.seed, "wrong", turn)
-        first = batch.index * len(batch.c) % all_of_them
-        steps = torch.randint(1, self.config.c_dim, (all_of_them,), generator=draw)[first : first + len(batch.c)].to(self.device)
+        """For each picture of a micro-batch a class other than its own, all equally likely: (n, c_dim), one-hot."""
+        total, draw = self.plan.optimizer.batch, generator(self.plan.seed, "wrong", turn)
+        first = batch.index * len(batch.c) % total
+        steps = torch.randint(1, self.config.c_dim, (total,), generator=draw)[first : first + len(batch.c)].to(self.device)
         wrong = (batch.c.argmax(dim=1) + steps) % self.config.c_dim
         return nn.functional.one_hot(wrong, self.config.c_dim).to(batch.c)
 
     def _path_length_backward(self, step: int, batch: ImageBatch, share: float) -> torch.Tensor:
-        """Gradient of the path length penalty on half of the micro-batch (it is costly). Returns the mean length."""
+        """Backpropagate the path length penalty on half of the micro-batch (it is costly). Returns the mean length."""
         objective = self.plan.objective
         rng = self._generators(step, "pl", batch.index)
         n = max(1, len(batch.images) // 2)
@@ -331,9 +336,8 @@ class Adversarial:
 
     def _optimise(self, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
         params = [p for p in module.parameters() if p.grad is not None]
-        flat = torch.cat([p.grad.flatten() for p in params])
-        flat = self.accelerator.reduce(flat, "mean")
-        # Half precision overflows now and then in single elements; one of them must not end the training.
+        flat = self._reduced(torch.cat([p.grad.flatten() for p in params if p.grad is not None]))
+        # Half precision now and then overflows in single elements, which must not end the training.
         flat = torch.nan_to_num(flat, nan=0.0, posinf=1e5, neginf=-1e5)
         for p, grad in zip(params, flat.split([p.numel() for p in params]), strict=True):
             p.grad = grad.reshape(p.shape).to(memory_format=_layout(p))
@@ -344,16 +348,19 @@ class Adversarial:
 
     @torch.no_grad()
     def _average(self, w_mean: torch.Tensor, images_seen: int) -> None:
-        """The generator's mean of w, and its running average."""
+        """Update the generator's mean of w and its running average."""
         if self.learns_w:
-            w_mean = self.accelerator.reduce(w_mean, "mean")
             w_avg = self.G.mapping.w_avg
-            w_avg.copy_(w_mean.lerp(w_avg, self.G.mapping.w_avg_beta))
+            w_avg.copy_(self._reduced(w_mean).lerp(w_avg, self.G.mapping.w_avg_beta))
         follow(self.ema, self.G, self.plan, images_seen)
         self.settled = False
 
     def _mean_over_processes(self, values: list[torch.Tensor]) -> torch.Tensor:
-        return self.accelerator.reduce(torch.stack([v.to(self.device) for v in values]), "mean")
+        return self._reduced(torch.stack([v.to(self.device) for v in values]))
+
+    def _reduced(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over all processes."""
+        return cast(torch.Tensor, self.accelerator.reduce(values, "mean"))
 
 
 def _layout(p: torch.Tensor) -> torch.memory_format:
@@ -362,13 +369,16 @@ def _layout(p: torch.Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-class _Means(dict):
-    """Name -> sum of what was added, each time a micro-batch's `share` of it; `counts`: how many steps were added up."""
+class _Means(dict[str, torch.Tensor]):
+    """Name -> sum of the values added, each weighted by `share` of a micro-batch; `counts`: name -> number of steps summed up."""
+
+    counts: dict[str, float]
 
     def __init__(self, share: float):
         super().__init__()
         self.share, self.counts = share, {}
 
     def add(self, name: str, value: torch.Tensor) -> None:
-        self[name] = self.get(name, 0) + value.detach().float() * self.share
+        value = value.detach().float() * self.share
+        self[name] = self[name] + value if name in self else value
         self.counts[name] = self.counts.get(name, 0) + self.share

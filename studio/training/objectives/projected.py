@@ -1,11 +1,12 @@
 """Projected discriminator (Sauer 2021, "Projected GANs Converge Faster").
 
-Pictures go through a frozen ImageNet network; its feature maps are mixed by random, frozen convolutions across channels
-and across scales; a small discriminator judges each scale. It learns from few pictures and in few steps, because it
-need not learn first what pictures are.
+Pictures pass through a frozen ImageNet network; its feature maps are mixed by random, frozen convolutions across channels and
+scales; a small discriminator looks at each scale. It learns from few pictures and in few steps, because it need not learn first
+what pictures look like.
 """
 
 import itertools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,9 @@ _INPUT = 96  # pictures are resized to this side for the feature network
 
 
 class _FrozenConv(nn.Module):
-    """A convolution that keeps its random weights; they are part of the state, but of no optimiser's."""
+    """A convolution with fixed random weights, which are saved but not trained."""
+
+    weight: torch.Tensor
 
     def __init__(self, c_in: int, c_out: int, k: int):
         super().__init__()
@@ -53,12 +56,13 @@ class ProjectedDiscriminator(nn.Module):
     config: of the generator's family; only img_channels is used.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Any):
         super().__init__()
         if config.c_dim:
             raise ValueError("the projected discriminator does not know classes")
-        # Its frozen weights are neither saved nor counted with the discriminator's own.
-        channels = [load_efficientnet().stages[i][-1].layers[-1].conv.out_channels for i in _STAGES]
+        # The feature network's frozen weights are neither saved nor counted with the discriminator's own.
+        stages: Any = load_efficientnet().stages
+        channels = [stages[i][-1].layers[-1].conv.out_channels for i in _STAGES]
         self.across_channels = nn.ModuleList(_FrozenConv(c, w, 1) for c, w in zip(channels, _WIDTHS, strict=True))
         self.across_scales = nn.ModuleList(_FrozenConv(w, v, 3) for v, w in itertools.pairwise(_WIDTHS))
         sizes = [_INPUT // 4, _INPUT // 8, _INPUT // 16, _INPUT // 32]
@@ -71,7 +75,7 @@ class ProjectedDiscriminator(nn.Module):
         x = F.interpolate(x, (_INPUT, _INPUT), mode="bilinear", align_corners=False, antialias=img.shape[-1] > _INPUT)
         maps = net.stage_maps(x.contiguous(memory_format=torch.channels_last))
         maps = [mix(maps[i]) for i, mix in zip(_STAGES, self.across_channels, strict=True)]
-        for i in (2, 1, 0):  # what is coarse flows into what is finer
+        for i in (2, 1, 0):  # coarse maps flow into finer ones
             above = F.interpolate(maps[i + 1], maps[i].shape[2:], mode="bilinear", align_corners=False)
             maps[i] = maps[i] + self.across_scales[i](above)
         return maps

@@ -1,13 +1,17 @@
-"""Learning to enlarge: first by pixels, then also by what a network sees in them and by a judge (Ledig 2017, SRGAN; Wang 2018,
-ESRGAN)."""
+"""Super-resolution objective: pixels first, then also a perceptual loss and a discriminator (Ledig 2017, SRGAN; Wang 2018, ESRGAN)."""
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import nn
 
 from studio.training.data.degradation import bicubic
 from studio.training.data.patches import PatchBatch
-from studio.training.objectives.translation import Fakes, Rows, Translation, l1
-from studio.training.perceptual_loss import FEATURE_NETWORKS, choose, load_perceptual
+from studio.training.objectives.translation import Generated, Record, SheetRows, Translation, mean_absolute_difference
+from studio.training.perceptual_loss import FEATURE_NETWORKS, choose_network, load_perceptual
+from studio.training.plan import Plan
 
 
 class SuperResolution(Translation):
@@ -15,42 +19,43 @@ class SuperResolution(Translation):
 
     L = lambda_pixel * |G(x) - y| + lambda_perceptual * |phi(G(x)) - phi(y)| + lambda_adversarial * GAN (Wang 2018, Eq. 3).
 
-    Pixels count in [0, 1], as the papers' weights expect. The learning rates fall to 0 in each part by itself.
+    Pixels are in [0, 1] here, as the papers' weights expect. The learning rates fall to 0 in each part separately.
     """
 
     losses = ("relativistic_average", "non_saturating", "minimax", "least_squares", "hinge")
 
-    def __init__(self, plan, config, label_counts, accelerator, precision):
-        self.second = plan.objective.pretrain < 1  # whether it is in the second part; here, whether there is one
-        self.judging = self.second and plan.objective.lambda_adversarial > 0
+    def __init__(self, plan: Plan, config: Any, label_counts: list[int], accelerator: Accelerator, precision: str):
+        self.second = plan.objective.pretrain < 1  # whether this step is in the second part; here, whether there is one
+        self.adversarial = self.second and plan.objective.lambda_adversarial > 0
         super().__init__(plan, config, label_counts, accelerator, precision)
-        self.perceptual, self._perceptual = "", None
+        self.perceptual = ""  # name of the network of the perceptual loss, empty = none
+        self._perceptual_loss: nn.Module | None = None
         if self.second and plan.objective.lambda_perceptual > 0:
-            self._use(choose(plan.objective.perceptual))
+            self._load_perceptual(choose_network(plan.objective.perceptual))
 
-    def _use(self, perceptual: str) -> None:
-        self.perceptual, self._perceptual = perceptual, load_perceptual(perceptual).to(self.device)
+    def _load_perceptual(self, name: str) -> None:
+        self.perceptual, self._perceptual_loss = name, load_perceptual(name).to(self.device)
 
     def state_dict(self) -> dict:
-        """The players, and which network it is that sees."""
+        """The networks with their optimisers, and the name of the perceptual loss's network."""
         return {**super().state_dict(), "perceptual": self.perceptual}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go back to a state that `state_dict` gave, with the network that saw then."""
+        """Return to a state that `state_dict` gave, with the perceptual loss of then."""
         super().load_state_dict(state)
         if state["perceptual"] != self.perceptual:
-            self._use(state["perceptual"])
+            self._load_perceptual(state["perceptual"])
 
     @property
     def words(self) -> str:
-        """For the model card: what it learned by."""
+        """What it is trained by, for the model card."""
         o = self.plan.objective
         pixels = "pixels (mean absolute difference)" if o.pixel_loss == "l1" else "pixels (mean squared difference)"
         if o.pretrain >= 1:
             return pixels
         parts = [pixels] if o.lambda_pixel > 0 else []
         parts += [f"features ({FEATURE_NETWORKS[self.perceptual]})"] if self.perceptual else []
-        parts += [f"a judge ({o.loss.replace('_', ' ')})"] if o.lambda_adversarial > 0 else []
+        parts += [f"a discriminator ({o.loss.replace('_', ' ')})"] if o.lambda_adversarial > 0 else []
         return (f"{pixels} for the first {o.pretrain:.0%}, then " if o.pretrain > 0 else "") + ", ".join(parts)
 
     # -- pictures ------------------------------------------------------------------------------------------------
@@ -61,8 +66,8 @@ class SuperResolution(Translation):
         with self._autocast():
             return self.ema(x).float()
 
-    def rows(self, batch: PatchBatch) -> Rows:
-        """What goes in with its pixels shown large, what bicubic makes of it, what the model makes of it, and what it was."""
+    def rows(self, batch: PatchBatch) -> SheetRows:
+        """The input with its pixels enlarged, bicubic interpolation, the model's picture, and the original."""
         size = batch.high.shape[2:]
         low = F.interpolate(batch.low, size, mode="nearest")
         return [("low", low), ("bicubic", bicubic(batch.low, *size)), ("ours", self.upscaled(batch.low)), ("original", batch.high)]
@@ -70,37 +75,37 @@ class SuperResolution(Translation):
     # -- one step ------------------------------------------------------------------------------------------------
 
     def _set_rates(self, images_seen: int) -> None:
-        """Constant, then falling in a line to 0 at the end of each part."""
+        """Set the learning rates: constant, then falling linearly to 0 at the end of each part."""
         end = self.plan.budget.kimg * 1000
         border = self.plan.objective.pretrain * end
         self.second = images_seen >= border
-        self.judging = self.second and self.D is not None
+        self.adversarial = self.second and self.D is not None
         if self.second and images_seen - self.plan.pictures_a_step < border:
-            # Adam's memory of the gradients' size is of another loss.
+            # Adam's averages of the gradients belong to another loss.
             self.opt_g = self._optimizer(self.G, self.plan.optimizer.lr_g)
         self._decay((images_seen - border) / (end - border) if self.second else images_seen / max(border, 1))
 
     def _optimizers(self) -> list[tuple[torch.optim.Optimizer, float]]:
-        o, judged = self.plan.optimizer, self.plan.objective.lr_judged
-        rates = [(self.opt_g, judged if self.second and judged else o.lr_g)]
-        return rates + ([(self.opt_d, o.lr_d)] if self.judging else [])
+        o, lr_judged = self.plan.optimizer, self.plan.objective.lr_judged
+        rates = [(self.opt_g, lr_judged if self.second and lr_judged else o.lr_g)]
+        return rates + ([(self.opt_d, o.lr_d)] if self.adversarial and self.opt_d is not None else [])
 
-    def _generator_loss(self, batch: PatchBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
+    def _generator_loss(self, batch: PatchBatch, step: int, record: Record) -> tuple[torch.Tensor, Generated]:
         o, made, wanted = self.plan.objective, self.G(batch.low), batch.high
-        # From [-1, 1] to [0, 1] is a half.
+        # Differences in [-1, 1] are twice those in [0, 1].
         squared = F.mse_loss(made.float(), wanted) / 4
-        pixels = note(o.pixel_loss, l1(made, wanted) / 2 if o.pixel_loss == "l1" else squared)
-        note("psnr", -10 * squared.detach().clamp(min=1e-10).log10())
+        pixels = record(o.pixel_loss, mean_absolute_difference(made, wanted) / 2 if o.pixel_loss == "l1" else squared)
+        record("psnr", -10 * squared.detach().clamp(min=1e-10).log10())
         if not self.second:
             return pixels, {"high": made}
         loss = o.lambda_pixel * pixels
-        if self.perceptual:
-            loss = loss + o.lambda_perceptual * note("perceptual", self._perceptual(made, wanted))
-        if self.judging:
+        if self._perceptual_loss is not None:
+            loss = loss + o.lambda_perceptual * record("perceptual", self._perceptual_loss(made, wanted))
+        if self.adversarial:
             real = self.D(wanted) if self.loss.compares else None
-            fools = self.gan_weight * self.loss.g(self.D(made), real).mean()
-            loss = loss + o.lambda_adversarial * note("loss_g", fools)
+            loss_g = self.gan_weight * self.loss.g(self.D(made), real).mean()
+            loss = loss + o.lambda_adversarial * record("loss_g", loss_g)
         return loss, {"high": made}
 
-    def _discriminator_loss(self, batch: PatchBatch, fakes: Fakes) -> torch.Tensor:
+    def _discriminator_loss(self, batch: PatchBatch, fakes: Generated) -> torch.Tensor:
         return self.loss.d(self.D(batch.high), self.D(fakes["high"])).mean()

@@ -1,9 +1,10 @@
-"""What all objectives that turn a picture into a picture have in common: players, optimisers, rates, running average, state."""
+"""Base of all objectives that turn pictures into pictures: networks, optimisers, learning rates, running average, state."""
 
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,6 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.data.translation import TranslationBatch
 from studio.training.ema import follow
 from studio.training.losses import get_loss
 from studio.training.plan import Augment, Growth, Objective, Plan
@@ -20,8 +20,8 @@ from studio.training.randomness import derive, generator
 from studio.training.transfer import Transfer, copy_what_fits
 
 _LOSSES = ("least_squares", "non_saturating", "minimax", "hinge")
-# Settings of the game with noise, which have no meaning in this one.
-_OTHERS = (
+# Settings of the adversarial objective, which have no meaning here.
+_ADVERSARIAL_ONLY = (
     "discriminator",
     "r2_gamma",
     "gp_weight",
@@ -34,21 +34,31 @@ _OTHERS = (
     "freeze_d",
 )
 
-Rows = list[tuple[str, torch.Tensor]]  # what a row of the sheet shows, and its pictures (n, C, H, W)
-Fakes = dict[str, torch.Tensor]  # side -> generated pictures
+SheetRows = list[tuple[str, torch.Tensor]]  # what a row of the sheet shows, and its pictures (n, C, H, W)
+Generated = dict[str, torch.Tensor]  # side -> generated pictures (n, C, H, W)
+Record = Callable[[str, torch.Tensor], torch.Tensor]  # records a number for the curves, and returns it
 
 
 class Translation:
-    """Generators against discriminators of pictures. Subclasses say what the losses are.
+    """Generators against discriminators that see pictures. Subclasses define the losses.
 
-    plan: what to do.  config: of the family.  label_counts: not read, there are no classes.  accelerator: device and processes.
+    config: of the family.  label_counts: not used, there are no classes.  accelerator: device and processes.  precision: 'fp32',
+    'bf16' or 'fp16'.
     """
 
-    paired = False  # whether it learns from pairs
-    losses = _LOSSES  # of losses.py, those that suit
-    judging = True  # whether there is a discriminator at this moment
+    paired = False
+    """Whether it learns from pairs."""
+    losses: tuple[str, ...] = _LOSSES
+    """Names in losses.py that it can be trained with."""
+    adversarial = True
+    """Whether there is a discriminator, and it takes part in this step."""
 
-    def __init__(self, plan: Plan, config, label_counts: list[int], accelerator: Accelerator, precision: str):
+    # Networks of any family: generators as resnet_unet_patchgan.py and upscaler.py describe them.
+    G: Any
+    D: Any
+    ema: Any
+
+    def __init__(self, plan: Plan, config: Any, label_counts: list[int], accelerator: Accelerator, precision: str):
         family = get_family(plan.family)
         self.plan, self.config, self.accelerator, self.precision = plan, config, accelerator, precision
         self.device = accelerator.device
@@ -59,17 +69,20 @@ class Translation:
         # Weights are drawn on the CPU from the plan's seed: the same on every device and every process.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(plan.seed, "weights").initial_seed())
-            self.G, self.D = family.generator(config), family.discriminator(config) if self.judging else None
+            self.G, self.D = family.generator(config), None
+            if self.adversarial:
+                assert family.discriminator is not None, "checked by family_config"
+                self.D = family.discriminator(config)
             self._more_networks()
         self.ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         for module in (self.G, self.D, self.ema):
             if module is not None:
                 module.to(self.device, memory_format=torch.channels_last)
         self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g)
-        self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d) if self.judging else None
+        self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d) if self.adversarial else None
 
     def _more_networks(self) -> None:
-        """Networks that one objective alone needs."""
+        """Create the networks that only one objective needs; called while weights are drawn from the plan's seed."""
 
     def _optimizer(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
         o = self.plan.optimizer
@@ -84,36 +97,36 @@ class Translation:
         return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go back to a state that `state_dict` gave."""
+        """Return to a state that `state_dict` gave."""
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
 
     @property
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        """What is carried from step to step."""
+        """Name in the state -> what is carried from step to step."""
         parts = {name: getattr(self, name) for name in ("G", "D", "ema", "opt_g", "opt_d")}
         return {name: part for name, part in parts.items() if part is not None}
 
     def start_from(self, g_state: dict, d_state: dict | None) -> dict[str, Transfer]:
-        """Begin with the weights of another model, as far as they fit. Returns what became of each player."""
-        g_state, told = copy_what_fits(self.G.state_dict(), g_state)
+        """Take over the weights of another model as far as they fit. Returns what became of each network, by name."""
+        g_state, transfer = copy_what_fits(self.G.state_dict(), g_state)
         self.G.load_state_dict(g_state)
         self.ema.load_state_dict(g_state)
-        out = {"generator": told}
+        out = {"generator": transfer}
         if d_state is not None and self.D is not None:
             d_state, out["discriminator"] = copy_what_fits(self.D.state_dict(), d_state)
             self.D.load_state_dict(d_state)
         return out
 
     def networks(self) -> tuple[dict, dict | None]:
-        """Tensors of the generators' average, and of the discriminators, as a model folder keeps them."""
+        """Tensors of the averaged generators, and of the discriminators if any, as a model folder stores them."""
         return self.ema.state_dict(), self.D.state_dict() if self.D is not None else None
 
     # -- pictures ------------------------------------------------------------------------------------------------
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """What it learns, of 'AtoB' and 'BtoA'."""
+        """The directions it learns, of 'AtoB' and 'BtoA'."""
         return self.G.directions
 
     @torch.no_grad()
@@ -122,75 +135,76 @@ class Translation:
         with self._autocast():
             return self.ema(x, direction).float()
 
-    def rows(self, batch: TranslationBatch) -> Rows:
-        """The rows of a sheet. The first is what goes in, the second what comes out."""
+    def rows(self, batch: Any) -> SheetRows:
+        """The rows of a sample sheet. The first shows what goes in, the second what comes out."""
         raise NotImplementedError
 
     # -- one step ------------------------------------------------------------------------------------------------
 
-    def step(self, step: int, reals: list[list[TranslationBatch]], images_seen: int) -> dict[str, float]:
-        """One step of both players.
+    def step(self, step: int, reals: list[list[Any]], images_seen: int) -> dict[str, float]:
+        """One step of both networks; see TrainingObjective.
 
-        reals: in a list of one, the micro-batches of this process.  images_seen: real pictures of side A shown before this step.
-        Returns numbers for the curves, means over all processes.  Raises StudioError when a loss is no longer finite.
+        reals: a list of one, the micro-batches of this process.  images_seen: real pictures of side A shown before this step.
         """
         (micro,) = reals
-        share, stats = 1 / len(micro), {}
+        share = 1 / len(micro)
+        stats: dict[str, torch.Tensor] = {}
 
-        def note(name: str, value: torch.Tensor) -> torch.Tensor:
-            stats[name] = stats.get(name, 0) + value.detach().float() * share
+        def record(name: str, value: torch.Tensor) -> torch.Tensor:
+            part = value.detach().float() * share
+            stats[name] = stats[name] + part if name in stats else part
             return value
 
         self._set_rates(images_seen)
         self.G.train().requires_grad_(True)
-        if self.judging:
+        if self.adversarial:
             self.D.train().requires_grad_(False)
         fakes = []
         for batch in micro:
-            with self._autocast(), self._drawn_by("dropout", step, batch.index):
-                loss, fake = self._generator_loss(batch, step, note)
+            with self._autocast(), self._random_state("dropout", step, batch.index):
+                loss, fake = self._generator_loss(batch, step, record)
             (loss * share).backward()
             fakes.append({side: x.detach().float() for side, x in fake.items()})
         self._update_generators()
-        if self.judging:
+        if self.adversarial:
             self.D.requires_grad_(True)
-            for batch, fake in zip(micro, self._remembered(fakes, step), strict=True):
+            for batch, fake in zip(micro, self._pooled(fakes, step), strict=True):
                 with self._autocast():
-                    loss = note("loss_d", self._discriminator_loss(batch, fake))
+                    loss = record("loss_d", self._discriminator_loss(batch, fake))
                 (loss * share).backward()
             self._update(self.opt_d, self.D)
         follow(self.ema, self.G, self.plan, images_seen)
-        values = self.accelerator.reduce(torch.stack([v.to(self.device) for v in stats.values()]), "mean")
+        values = self._reduced(torch.stack([v.to(self.device) for v in stats.values()]))
         out = {name: float(value) for name, value in zip(stats, values, strict=True)}
         if not all(math.isfinite(value) for value in out.values()):
             raise StudioError(
-                f"The training left the range of numbers after {images_seen} pictures.",
+                f"The training diverged after {images_seen} pictures: a loss is no longer a finite number.",
                 "Lower the learning rates; the snapshots made so far are kept.",
             )
         return out
 
-    def _generator_loss(self, batch: TranslationBatch, step: int, note) -> tuple[torch.Tensor, Fakes]:
-        """What the generators minimise, and what they made.  note(name, value): keeps a number for the curves, and returns it."""
+    def _generator_loss(self, batch: Any, step: int, record: Record) -> tuple[torch.Tensor, Generated]:
+        """The generators' loss, and the pictures they generated."""
         raise NotImplementedError
 
-    def _discriminator_loss(self, batch: TranslationBatch, fakes: Fakes) -> torch.Tensor:
-        """What the discriminators minimise."""
+    def _discriminator_loss(self, batch: Any, fakes: Generated) -> torch.Tensor:
+        """The discriminators' loss."""
         raise NotImplementedError
 
-    def _remembered(self, fakes: list[Fakes], step: int) -> list[Fakes]:
-        """The generated pictures of each micro-batch that the discriminators see: those just made."""
+    def _pooled(self, fakes: list[Generated], step: int) -> list[Generated]:
+        """The generated pictures that the discriminators see, for each micro-batch: those just made."""
         return fakes
 
-    def _fools(self, logits: torch.Tensor) -> torch.Tensor:
-        """The generator's loss for the discriminator's logits of what it made."""
+    def _adversarial_loss(self, logits: torch.Tensor) -> torch.Tensor:
+        """The generator's loss for the discriminator's logits of its pictures."""
         return self.gan_weight * self.loss.g(logits, None).mean()
 
     def _set_rates(self, images_seen: int) -> None:
-        """Learning rates: constant, then falling in a line to 0 at the end of the budget (Zhu 2017, Sec. 4)."""
+        """Set the learning rates: constant, then falling linearly to 0 at the end of the budget (Zhu 2017, Sec. 4)."""
         self._decay(images_seen / (self.plan.budget.kimg * 1000))
 
     def _decay(self, done: float) -> None:
-        """done: fraction of the time in which the rates are to fall."""
+        """Set the learning rates at the fraction `done` of the time over which they change."""
         start = self.plan.objective.decay_from
         factor = 1.0 if done <= start else max(0.0, (1 - done) / (1 - start))
         for optimizer, lr in self._optimizers():
@@ -198,33 +212,40 @@ class Translation:
                 group["lr"] = lr * factor
 
     def _optimizers(self) -> list[tuple[torch.optim.Optimizer, float]]:
-        """Each with the learning rate that it begins with."""
-        return [(self.opt_g, self.plan.optimizer.lr_g), (self.opt_d, self.plan.optimizer.lr_d)]
+        """The active optimisers, each with its initial learning rate."""
+        pairs = [(self.opt_g, self.plan.optimizer.lr_g), (self.opt_d, self.plan.optimizer.lr_d)]
+        return [(optimizer, lr) for optimizer, lr in pairs if optimizer is not None]
 
     def _update_generators(self) -> None:
         self._update(self.opt_g, self.G)
 
-    def _update(self, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
-        """A step along the gradients' mean over all processes."""
+    def _update(self, optimizer: torch.optim.Optimizer | None, module: nn.Module) -> None:
+        """Step along the mean of the gradients of all processes."""
+        assert optimizer is not None
         params = [p for p in module.parameters() if p.grad is not None]
+        grads = [p.grad for p in params if p.grad is not None]
         if self.accelerator.num_processes > 1:
-            flat = self.accelerator.reduce(torch.cat([p.grad.flatten() for p in params]), "mean")
-            for p, grad in zip(params, flat.split([p.numel() for p in params]), strict=True):
-                p.grad.copy_(grad.reshape(p.shape))
-        for p in params:  # half precision overflows now and then in single elements; one of them must not end the training
-            torch.nan_to_num(p.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=p.grad)
+            flat = self._reduced(torch.cat([grad.flatten() for grad in grads]))
+            for grad, mean in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+                grad.copy_(mean.reshape(grad.shape))
+        for grad in grads:  # half precision now and then overflows in single elements, which must not end the training
+            torch.nan_to_num(grad, nan=0.0, posinf=1e5, neginf=-1e5, out=grad)
         if self.plan.optimizer.grad_clip > 0:
             nn.utils.clip_grad_norm_(params, self.plan.optimizer.grad_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def _reduced(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over all processes."""
+        return cast(torch.Tensor, self.accelerator.reduce(values, "mean"))
 
     def _autocast(self) -> torch.autocast:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
 
     @contextlib.contextmanager
-    def _drawn_by(self, what: str, step: int, index: int) -> Iterator[None]:
-        """torch's own generators, which Dropout draws from, stand for the moment where seed, step and index put them."""
+    def _random_state(self, what: str, step: int, index: int) -> Iterator[None]:
+        """Context in which torch's global generators, which Dropout draws from, are seeded by the plan's seed, step and index."""
         if not getattr(self.config, "dropout", False):
             yield
             return
@@ -233,18 +254,18 @@ class Translation:
             yield
 
 
-def l1(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference."""
+def mean_absolute_difference(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference, a scalar."""
     return F.l1_loss(x.float(), y.float())
 
 
 def _check(plan: Plan, title: str, losses: tuple[str, ...]) -> None:
-    """Raises StudioError for settings of other games."""
+    """Raises StudioError for settings of other objectives."""
     if plan.objective.loss not in losses:
-        get_loss(plan.objective.loss)  # tells an unknown one
+        get_loss(plan.objective.loss)  # raises for an unknown one
         raise StudioError(f"{title} is not trained with the loss '{plan.objective.loss}'.", f"Choose one of: {', '.join(losses)}.")
-    for name in _OTHERS:
+    for name in _ADVERSARIAL_ONLY:
         if getattr(plan.objective, name) != getattr(Objective(), name):
             raise StudioError(f"The plan's objective.{name} has no meaning for {title}.", "Remove it from the plan.")
     if plan.augment != Augment() or plan.growth != Growth():
-        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; where pictures are cut varies them.")
+        raise StudioError(f"{title} is trained without [augment] and [growth].", "Remove them; random crops vary the pictures enough.")

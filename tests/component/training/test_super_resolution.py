@@ -126,7 +126,7 @@ def test_the_second_part_is_judged_as_well(drawings, studio_home, tmp_path):
     assert steps[-1]["perceptual"] < next(e["perceptual"] for e in steps if "perceptual" in e)
     card = (model / "README.md").read_text()
     assert "EfficientNet-Lite0" in card
-    assert "a judge (relativistic average)" in card
+    assert "a discriminator (relativistic average)" in card
     assert "first 50%" in card
     assert (model / "discriminator.safetensors").is_file()
     # From there on, by pixels alone.
@@ -181,7 +181,7 @@ def test_the_rates_fall_in_each_part_by_itself(drawings, studio_home):
     game = SuperResolution(plan, config, [], Accelerator(cpu=True), "fp32")
     for seen, rate in ((0, 0.003), (96, 0.003), (152, 0.003 * 0.48), (192, 0.003 * 0.08), (200, 0.001), (296, 0.001), (352, 0.00048)):
         game._set_rates(seen)
-        assert game.second == game.judging == (seen >= 200)
+        assert game.second == game.adversarial == (seen >= 200)
         assert game.opt_g.param_groups[0]["lr"] == pytest.approx(rate)
 
 
