@@ -1,8 +1,8 @@
-"""Augmentation of what the discriminator sees, real and generated alike, so that few pictures last longer.
+"""Augmentation of the pictures that the discriminator sees, real and generated alike, so that few pictures suffice.
 
-DiffAugment (Zhao 2020) changes every picture a little; ADA (Karras 2020, App. B) each with a probability p that a
-controller moves. All draws come from a generator that is passed in; every operation is differentiable twice with respect
-to the pictures, so that gradient penalties go through it.
+DiffAugment (Zhao 2020) changes every picture a little; ADA (Karras 2020, App. B) changes each with a probability p that a controller
+adjusts. All draws come from a generator that is passed in; every operation is twice differentiable with respect to the pictures, so
+that gradient penalties work through it.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import nn
 
 from studio.errors import StudioError
 
-# Low-pass filter of the wavelet sym6 (Daubechies, "Ten Lectures on Wavelets", Table 6.3), as the ADA paper uses.
+# Low-pass filter of the wavelet sym6 (Daubechies, "Ten Lectures on Wavelets", Table 6.3), which the ADA paper uses.
 _SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,
@@ -31,7 +31,7 @@ _SYM6 = (
 
 
 class NoAugment(nn.Module):
-    """Gives the pictures back as they are."""
+    """No augmentation: returns the pictures as they are."""
 
     def forward(self, images: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         return images
@@ -41,21 +41,24 @@ class NoAugment(nn.Module):
 
 
 class DiffAugment(nn.Module):
-    """policy: any of 'color', 'translation', 'cutout', separated by commas."""
+    """Differentiable augmentation of every picture (Zhao 2020).
+
+    policy: any of 'color', 'translation', 'cutout', separated by commas.
+    """
 
     def __init__(self, policy: str = "color,translation,cutout"):
         super().__init__()
         self.ops = [name.strip() for name in policy.split(",") if name.strip()]
-        known = {"color": _diff_color, "translation": _diff_translation, "cutout": _diff_cutout}
+        operations = {"color": _diff_color, "translation": _diff_translation, "cutout": _diff_cutout}
         for name in self.ops:
-            if name not in known:
-                raise StudioError(f"DiffAugment has no policy '{name}'.", f"Choose from: {', '.join(known)}.")
-        self._known = known
+            if name not in operations:
+                raise StudioError(f"DiffAugment has no policy '{name}'.", f"Choose from: {', '.join(operations)}.")
+        self._operations = operations
 
     def forward(self, images: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """images: (N, C, H, W) -> the same shape."""
         for name in self.ops:
-            images = self._known[name](images, generator)
+            images = self._operations[name](images, generator)
         return images
 
 
@@ -110,16 +113,19 @@ def _take(x: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.T
 
 
 class AugmentPipe(nn.Module):
-    """The pipeline of ADA (Karras 2020, App. B): pixel blits, geometric and colour transformations.
+    """Augmentation pipeline of ADA (Karras 2020, App. B): pixel blitting, geometric and colour transformations.
 
-    policy: letters of what is used: 'b' blits, 'g' geometric, 'c' colour ('bgc' is the paper's choice).
-    p: a buffer, the probability of each single operation.
+    policy: letters of the operations in use: 'b' blitting, 'g' geometric, 'c' colour ('bgc' is the paper's choice).
     """
+
+    p: torch.Tensor
+    """Probability of each single operation, a buffer."""
+    taps: torch.Tensor
 
     def __init__(self, policy: str = "bgc"):
         super().__init__()
         if not policy or set(policy) - set("bgc"):
-            raise StudioError(f"ADA has no policy '{policy}'.", "Use letters of 'bgc': blits, geometric, colour.")
+            raise StudioError(f"ADA has no policy '{policy}'.", "Use letters of 'bgc': blitting, geometric, colour.")
         self.policy = policy
         self.register_buffer("p", torch.zeros([]))
         taps = torch.tensor(_SYM6)
@@ -142,7 +148,7 @@ class AugmentPipe(nn.Module):
         return x
 
     def _blit(self, x: torch.Tensor, p: float, generator) -> torch.Tensor:
-        """Flip, quarter turns, whole-pixel shifts: pixels are moved, never blended."""
+        """Flips, quarter turns, shifts by whole pixels: pixels are moved, never blended."""
         n, _, h, w = x.shape
         flip = (_uniform(n, generator, x.device) < p / 2).reshape(n, 1, 1, 1)
         x = torch.where(flip, x.flip(3), x)
@@ -164,7 +170,7 @@ class AugmentPipe(nn.Module):
         def on(probability: float) -> torch.Tensor:
             return _uniform(n, generator, device) < probability
 
-        # Each operation multiplies its own inverse on the right: output pixel -> where to look in the input.
+        # Each operation multiplies its inverse on the right: output pixel -> position in the input.
         scale = torch.where(on(p), torch.exp2(_normal(n, generator, device) * 0.2), 1)
         inverse = inverse @ _scale(1 / scale, 1 / scale)
         rotate = 1 - math.sqrt(1 - p)  # two rotations, of which at least one happens with probability p
@@ -179,7 +185,7 @@ class AugmentPipe(nn.Module):
         moved = (inverse - torch.eye(3, device=device)).abs().amax(dim=[1, 2]) > 0
         if not moved.any():
             return x
-        # Only the pictures that move pay for the interpolation; the others stay as they are, to the bit.
+        # Only pictures that move are interpolated; the others stay identical to the bit.
         return x.index_put((moved.nonzero()[:, 0],), warp(x[moved], inverse[moved], self.taps))
 
     def _color(self, x: torch.Tensor, p: float, generator) -> torch.Tensor:
@@ -212,7 +218,7 @@ class AugmentPipe(nn.Module):
 
 
 def _reflect(index: torch.Tensor, size: int) -> torch.Tensor:
-    """Indices beyond the edge are mirrored at the edge pixel."""
+    """Indices with those beyond the edge mirrored at the edge pixel."""
     index = index.abs() % (2 * size - 2) if size > 1 else index * 0
     return torch.where(index >= size, 2 * size - 2 - index, index)
 
@@ -237,7 +243,7 @@ def _translation(dx: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
 
 
 def _rotation_about_grey(angle: torch.Tensor) -> torch.Tensor:
-    """Rotation of colours about the grey axis, (N, 4, 4): Rodrigues' formula."""
+    """Rotations of colours about the grey axis, (N, 4, 4), by Rodrigues' formula.  angle: (N,) radians."""
     v = 1 / math.sqrt(3)
     cross = torch.tensor([[0.0, -v, v, 0], [v, 0, -v, 0], [-v, v, 0, 0], [0, 0, 0, 0]], device=angle.device)
     along = torch.tensor([1.0, 1, 1, 0], device=angle.device) * v
@@ -249,10 +255,10 @@ def _rotation_about_grey(angle: torch.Tensor) -> torch.Tensor:
 
 
 def warp(x: torch.Tensor, inverse: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """Look each output pixel up in the input, band-limited (ADA, App. B.1).
+    """Pictures resampled by an affine map without aliasing (ADA, App. B.1), (N, C, H, W).
 
     x: (N, C, H, W).  inverse: (N, 3, 3), output -> input position in pixels from the centre.  taps: (K,), K even.
-    The picture is mirrored beyond its edges, doubled in size, resampled bilinearly, and halved again.
+    The picture is mirrored beyond its edges, upsampled by two, resampled bilinearly, and downsampled again.
     """
     _n, _c, h, w = x.shape
     k = len(taps)
@@ -261,9 +267,9 @@ def warp(x: torch.Tensor, inverse: torch.Tensor, taps: torch.Tensor) -> torch.Te
     margin_x = int(min(max(math.ceil(float(reach[0]) - w / 2) + k // 2, 0), w - 1))
     margin_y = int(min(max(math.ceil(float(reach[1]) - h / 2) + k // 2, 0), h - 1))
     x = F.pad(x, [margin_x, margin_x, margin_y, margin_y], mode="reflect")
-    x = _double(_double(x, taps, 3), taps, 2)
+    x = _upsample(_upsample(x, taps, 3), taps, 2)
     height, width = x.shape[2:]
-    # Output positions, twice as dense as pixels, with what the halving filter needs beyond the edge.
+    # Output positions, twice as dense as pixels, with the margin that the downsampling filter needs.
     ys = (torch.arange(2 * h + k - 2, device=x.device) - (2 * h + k - 3) / 2) * 0.5
     xs = (torch.arange(2 * w + k - 2, device=x.device) - (2 * w + k - 3) / 2) * 0.5
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
@@ -271,14 +277,14 @@ def warp(x: torch.Tensor, inverse: torch.Tensor, taps: torch.Tensor) -> torch.Te
     where = torch.einsum("nij,hwj->nhwi", inverse[:, :2], positions)
     where = where / torch.tensor([width / 4, height / 4]).to(inverse)
     x = _GridSample.apply(x, where)
-    return _halve(_halve(x, taps, 3), taps, 2)
+    return _downsample(_downsample(x, taps, 3), taps, 2)
 
 
 def _along(taps: torch.Tensor, axis: int, channels: int) -> torch.Tensor:
     return taps.reshape((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)).expand(channels, 1, -1, -1)
 
 
-def _double(x: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
+def _upsample(x: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
     """Twice as many samples along an axis, centred: length L -> 2 L."""
     _n, c, _h, _w = x.shape
     zeros = torch.stack([x, torch.zeros_like(x)], dim=axis + 1).flatten(axis, axis + 1).narrow(axis, 0, 2 * x.shape[axis] - 1)
@@ -287,14 +293,14 @@ def _double(x: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
     return F.conv2d(F.pad(zeros, pad), _along(taps.flip(0) * 2, axis, c), groups=c)
 
 
-def _halve(x: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
-    """Every second sample of the filtered signal; the mirrored filter undoes the delay of `_double`."""
+def _downsample(x: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
+    """Every second sample of the filtered signal; the mirrored filter undoes the delay of `_upsample`."""
     stride = (2, 1) if axis == 2 else (1, 2)
     return F.conv2d(x, _along(taps, axis, x.shape[1]), stride=stride, groups=x.shape[1])
 
 
 class _GridSample(torch.autograd.Function):
-    """grid_sample whose gradient can be differentiated again (with respect to the picture; the grid is constant).
+    """Bilinear grid_sample whose gradient can be differentiated again with respect to the picture; the grid is constant.
 
     The operation is linear in the picture, so the second derivative is grid_sample itself.
     """
@@ -314,7 +320,7 @@ class _GridSampleBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx, grad, x, grid):
         ctx.save_for_backward(grid)
-        # bilinear = 0, zeros = 0, no aligned corners; of the two gradients only the picture's is wanted
+        # bilinear = 0, zeros = 0, no aligned corners; of the two gradients only the picture's is computed
         return torch.ops.aten.grid_sampler_2d_backward(grad, x, grid, 0, 0, False, [True, False])[0]
 
     @staticmethod
@@ -324,10 +330,10 @@ class _GridSampleBackward(torch.autograd.Function):
 
 
 class AdaController:
-    """Moves p so that the discriminator neither knows its pictures by heart nor is left in the dark.
+    """Controller of ADA's probability p, so that the discriminator neither memorises its pictures nor sees too little of them.
 
-    r_t = E[sign(D(real))] (Karras 2020, Eq. 1) is compared with `target` every `interval` updates; p moves such that it
-    would need `kimg` thousand pictures from 0 to 1.
+    r_t = E[sign(D(real))] (Karras 2020, Eq. 1) is compared with `target` every `interval` updates; p changes at a rate that takes
+    `kimg` thousand pictures from 0 to 1.
     """
 
     def __init__(self, p: float = 0.0, target: float = 0.6, kimg: float = 500.0, interval: int = 4):
@@ -335,7 +341,10 @@ class AdaController:
         self._signs, self._count, self._images, self._updates = 0.0, 0, 0, 0
 
     def update(self, signs: float, count: int, images: int) -> float:
-        """signs: sum of sign(D(real)) over `count` logits; images: real pictures shown since the last call. Returns p."""
+        """Take in new signs, and return p.
+
+        signs: sum of sign(D(real)) over `count` logits.  images: real pictures shown since the last call.
+        """
         self._signs, self._count = self._signs + signs, self._count + count
         self._images, self._updates = self._images + images, self._updates + 1
         if self._updates == self.interval:
@@ -345,21 +354,21 @@ class AdaController:
         return self.p
 
     def state_dict(self) -> dict[str, float]:
-        """Plain numbers."""
+        """The controller's state as plain numbers."""
         return {"p": self.p, "signs": self._signs, "count": self._count, "images": self._images, "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Back to a state that `state_dict` gave."""
+        """Return to a state that `state_dict` gave."""
         self.p, self._signs, self._count = state["p"], state["signs"], state["count"]
         self._images, self._updates = state["images"], state["updates"]
 
 
-def make_augment(kind: str, policy: str = "") -> nn.Module:
-    """'none', 'diffaugment' or 'ada' -> a module called with (images, generator=...). Raises StudioError."""
-    if kind == "none":
+def make_augment(name: str, policy: str = "") -> nn.Module:
+    """The augmentation 'none', 'diffaugment' or 'ada': a module called with (images, generator=...). Raises StudioError for others."""
+    if name == "none":
         return NoAugment()
-    if kind == "diffaugment":
+    if name == "diffaugment":
         return DiffAugment(policy or "color,translation,cutout")
-    if kind == "ada":
+    if name == "ada":
         return AugmentPipe(policy or "bgc")
-    raise StudioError(f"There is no augmentation '{kind}'.", "Choose none, diffaugment or ada.")
+    raise StudioError(f"There is no augmentation '{name}'.", "Choose none, diffaugment or ada.")

@@ -1,4 +1,4 @@
-"""The running average of a generator, which is what people see of it."""
+"""Running average of a generator: the version of it that people see."""
 
 import torch
 from torch import nn
@@ -7,10 +7,10 @@ from studio.training.plan import Plan
 
 
 @torch.no_grad()
-def follow(average: nn.Module, now: nn.Module, plan: Plan, images_seen: int) -> None:
-    """Draw the average's parameters towards those of `now`, and copy its buffers (ProGAN, Sec. 4.1; ADA's schedule).
+def update_average(average: nn.Module, now: nn.Module, plan: Plan, images_seen: int) -> None:
+    """Move the parameters of `average` towards those of `now`, and copy its buffers (ProGAN, Sec. 4.1; ADA's schedule).
 
-    The half-life is the plan's ema_kimg, shorter in the beginning: at most ema_rampup of the pictures seen.
+    The half-life is the plan's ema_kimg, and shorter at the beginning: at most ema_rampup of the pictures seen.
     """
     optimizer = plan.optimizer
     half_life = optimizer.ema_kimg * 1000

@@ -1,4 +1,4 @@
-"""When a growing network is how large: a function of the pictures seen alone, so a resumed run stands where it was."""
+"""Schedule of progressive growing: a function of the number of pictures seen alone, so that a resumed run continues where it was."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from studio.errors import StudioError
 
 @dataclass(frozen=True)
 class Growth:
-    """Growing from small pictures to large ones (ProGAN; families that grow)."""
+    """Settings of progressive growing from small pictures to large ones (ProGAN), for families that support it."""
 
-    start: int = 8  # side in pixels to begin with, a power of two from 4
-    fade_kimg: float = 0.0  # thousands of pictures to fade a doubling in, 600 in the paper; 0 = all of the network from the start
+    start: int = 8  # initial side in pixels, a power of two from 4
+    fade_kimg: float = 0.0  # thousands of pictures over which a doubling fades in, 600 in the paper; 0 = the full network from the start
     stable_kimg: float = 600.0  # thousands of pictures before each fade
 
     def __post_init__(self):
@@ -24,10 +24,10 @@ class Growth:
 
 
 def grown_at(images_seen: int, resolution: int, start_resolution: int, fade_kimg: float, stable_kimg: float) -> float:
-    """How far the players have grown after `images_seen` real pictures, in doublings of 4x4, in [0, log2(resolution / 4)].
+    """How far both networks have grown after `images_seen` real pictures, in doublings of 4x4, in [0, log2(resolution / 4)].
 
-    It stands at `start_resolution` for `stable_kimg` thousand pictures, rises by one through the next `fade_kimg` thousand,
-    stands again, and so on up to `resolution` (Karras 2018, ProGAN, Sec. 2 and App. A; StyleGAN, App. C, begins at 8x8).
+    It stays at `start_resolution` for `stable_kimg` thousand pictures, rises by one over the next `fade_kimg` thousand, stays again,
+    and so on up to `resolution` (Karras 2018, ProGAN, Sec. 2 and App. A; StyleGAN, App. C, begins at 8x8).
     Without a fade, or with a start at `resolution` or above, it is fully grown throughout.
     """
     full = math.log2(resolution / 4)

@@ -1,10 +1,11 @@
-"""Adversarial losses by name, and what keeps the discriminator in bounds. Neither knows the network.
+"""Adversarial losses by name, and regularisers of the discriminator and the generator. Both are independent of the network.
 
-A loss compares logits: the discriminator's for real and for generated pictures. Each function gives one number a logit.
+A loss compares the discriminator's logits for real and for generated pictures. Each function returns one number per logit.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,19 +15,19 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from studio.errors import StudioError
 
-Logits = torch.Tensor  # (N, L): one or several a picture
+Logits = torch.Tensor  # (N, L), L = 1 or more per picture
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What both players minimise.
-
-    d(real, fake), g(fake, real): (N, L), (N, L) -> (N, L).  compares: `g` looks at the real ones too.
-    """
+    """An adversarial loss: what the discriminator and the generator minimise."""
 
     d: Callable[[Logits, Logits], Logits]
-    g: Callable[[Logits, Logits | None], Logits]
+    """Of the discriminator: (real, fake), (N, L) each -> (N, L)."""
+    g: Callable[[Logits, Any], Logits]
+    """Of the generator: (fake, real), (N, L) each -> (N, L). Real logits may be None where the loss does not compare."""
     compares: bool = False
+    """Whether `g` needs the real logits too."""
 
 
 def _relativistic_average_d(real: Logits, fake: Logits) -> Logits:
@@ -38,7 +39,7 @@ LOSSES: dict[str, Loss] = {
     "minimax": Loss(lambda r, f: F.softplus(-r) + F.softplus(f), lambda f, r: -F.softplus(f)),
     # The generator maximises log D(G(z)) instead: Goodfellow 2014, Sec. 3.
     "non_saturating": Loss(lambda r, f: F.softplus(-r) + F.softplus(f), lambda f, r: F.softplus(-f)),
-    # D(G(z)) - D(x): Arjovsky 2017, Eq. 3 and Alg. 1. The critic must be held near 1-Lipschitz: clip or gradient penalty.
+    # D(G(z)) - D(x): Arjovsky 2017, Eq. 3 and Alg. 1. The critic must be kept near 1-Lipschitz: clip or gradient penalty.
     "wasserstein": Loss(lambda r, f: f - r, lambda f, r: -f),
     # Targets 1 for real, 0 for generated, 1 for the generator: Mao 2017, Eq. 9.
     "least_squares": Loss(lambda r, f: ((r - 1).square() + f.square()) / 2, lambda f, r: (f - 1).square() / 2),
@@ -46,7 +47,7 @@ LOSSES: dict[str, Loss] = {
     "hinge": Loss(lambda r, f: F.relu(1 - r) + F.relu(1 + f), lambda f, r: -f),
     # Is a real picture more real than a generated one? In pairs: Jolicoeur-Martineau 2018, Eqs. 5 and 6.
     "relativistic": Loss(lambda r, f: F.softplus(f - r), lambda f, r: F.softplus(r - f), compares=True),
-    # ... than the generated ones on average, and the other way round: Jolicoeur-Martineau 2018, Sec. 4.2.
+    # ... than the generated ones on average, and vice versa: Jolicoeur-Martineau 2018, Sec. 4.2.
     "relativistic_average": Loss(_relativistic_average_d, lambda f, r: _relativistic_average_d(f, r), compares=True),
 }
 
@@ -59,10 +60,10 @@ def get_loss(name: str) -> Loss:
 
 
 def gradient_power(logits: Logits, images: torch.Tensor) -> torch.Tensor:
-    """|| d logits / d images ||^2 for each picture, (N,): R1 on real pictures, R2 on generated ones.
+    """Squared gradient norm || d logits / d images ||^2 for each picture, (N,): R1 on real pictures, R2 on generated ones.
 
     Mescheder 2018, Eqs. 9 and 10, without the factor gamma / 2.  logits: (N, L), computed from `images` (N, C, H, W),
-    which requires grad.
+    which require grad.
     """
     (grad,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return grad.square().sum(dim=[1, 2, 3])
@@ -71,27 +72,28 @@ def gradient_power(logits: Logits, images: torch.Tensor) -> torch.Tensor:
 def gradient_penalty(
     critic: Callable[[torch.Tensor], Logits], real: torch.Tensor, fake: torch.Tensor, rng: torch.Generator | None = None
 ) -> torch.Tensor:
-    """(|| d critic(x) / d x || - 1)^2 for each pair, (N,), at a random point x between real and fake. Gulrajani 2017, Eq. 3,
-    without the factor lambda.
+    """Gradient penalty (|| d critic(x) / d x || - 1)^2 for each pair, (N,), at a random point x between real and fake.
+
+    Gulrajani 2017, Eq. 3, without the factor lambda.
 
     real, fake: (N, C, H, W).
     """
     where = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device if rng else real.device).to(real.device)
     x = fake.detach().lerp(real.detach(), where).requires_grad_(True)
-    # The tiny number keeps the root's slope finite where the gradient is zero.
+    # The tiny constant keeps the gradient of the square root finite where its argument is zero.
     return ((gradient_power(critic(x), x) + 1e-12).sqrt() - 1).square()
 
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, bound: float) -> None:
-    """Every parameter into [-bound, bound]. Arjovsky 2017, Alg. 1."""
+    """Clamp every parameter to [-bound, bound], in place (Arjovsky 2017, Alg. 1)."""
     for p in critic.parameters():
         p.clamp_(-bound, bound)
 
 
 def add_spectral_norm(critic: nn.Module) -> nn.Module:
-    """Divide every weight matrix of the critic by its largest singular value (Miyato 2018, Sec. 2.1), estimated by one
-    power iteration a forward pass. Layers that are normed already stay as they are. Returns the critic."""
+    """Divide every weight matrix of the critic by its largest singular value (Miyato 2018, Sec. 2.1), estimated by one power iteration
+    per forward pass. Layers that are parametrised already stay as they are. Returns the critic."""
     for module in list(critic.modules()):
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.ndim >= 2 and not parametrize.is_parametrized(module):
@@ -100,10 +102,10 @@ def add_spectral_norm(critic: nn.Module) -> nn.Module:
 
 
 def orthogonal_penalty(network: nn.Module, skip: tuple[str, ...] = ("mapping.embed",)) -> torch.Tensor:
-    """Sum over all weights W of || W W^T * (1 - I) ||_F^2, a scalar: rows should be orthogonal, of any length (Brock 2018, Eq. 3,
-    without the factor beta).
+    """Orthogonal regularisation: sum over all weights W of || W W^T * (1 - I) ||_F^2, a scalar. Rows should be orthogonal, of any
+    length (Brock 2018, Eq. 3, without the factor beta).
 
-    skip: beginnings of the names of parameters that are left out; the paper leaves out the shared class embedding.
+    skip: prefixes of the names of parameters that are left out; the paper leaves out the shared class embedding.
     """
     total = torch.zeros([], device=next(network.parameters()).device)
     for name, weight in network.named_parameters():
@@ -115,9 +117,9 @@ def orthogonal_penalty(network: nn.Module, skip: tuple[str, ...] = ("mapping.emb
 
 
 def path_lengths(images: torch.Tensor, ws: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """|| J_w^T y || for each picture, (N,), with y ~ N(0, 1) scaled by the picture's size. StyleGAN2, Eq. 4.
+    """Path lengths || J_w^T y || for each picture, (N,), with y ~ N(0, 1) scaled by the picture's size (StyleGAN2, Eq. 4).
 
-    images: (N, C, H, W), computed from `ws` (N, num_ws, w_dim), which requires grad.
+    images: (N, C, H, W), computed from `ws` (N, num_ws, w_dim), which require grad.
     """
     noise = torch.randn(images.shape, generator=generator, device=generator.device if generator else images.device)
     noise = noise.to(images.device) / (images.shape[2] * images.shape[3]) ** 0.5

@@ -122,26 +122,26 @@ class Method:
         return self.goal == "upscale"
 
 
-_STYLE = dict(z_dim=128, w_dim=128, channel_base=2048, channel_max=128, mapping_layers=4)
-_DC = dict(ngf=32, ndf=32)
+_STYLE: dict[str, Any] = dict(z_dim=128, w_dim=128, channel_base=2048, channel_max=128, mapping_layers=4)
+_DC: dict[str, Any] = dict(ngf=32, ndf=32)
 _DC_SIDES = (32, 64, 128, 256)
 # Radford 2015, Sec. 4.
-_DC_ADAM = dict(batch=32, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999)
+_DC_ADAM: dict[str, Any] = dict(batch=32, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999)
 # Of LSGAN and WGAN-GP. Radford's rates and Gulrajani's (0.0001) are meant for tens of thousands of steps; in the hundreds that a
 # small set gets on a CPU they left grey shadows where this rate draws figures (characters, 64 px, 24 kimg).
 # WGAN-GP still improves at 267 kimg; LSGAN oscillates at 72 and is better again at 96.
-_QUICK = dict(lr_g=0.001, lr_d=0.001)
+_QUICK: dict[str, Any] = dict(lr_g=0.001, lr_d=0.001)
 # Zhu 2017, App. 7.1; Isola 2017, Sec. 3.3; Park 2020, App. B.1. Pixels are repeated and smoothed instead of the papers' transposed
 # convolutions, which leave checkerboards (Odena 2016).
-_TRANSLATE = dict(
+_TRANSLATE: dict[str, Any] = dict(
     optimizer=dict(batch=1, lr_g=0.0002, lr_d=0.0002, beta1=0.5, beta2=0.999),
     cpu_network=dict(ngf=32, ndf=32, upsampling="resize"),
     gpu_network=dict(ngf=64, ndf=64, upsampling="resize"),
 )
-_RESNET = dict(
+_RESNET: dict[str, Any] = dict(
     family="cyclegan", generators=((64, "resnet_6blocks"), (256, "resnet_9blocks")), resolutions=(64, 128, 256, 512), budget_scale=1 / 15
 )
-_UNET = dict(
+_UNET: dict[str, Any] = dict(
     family="pix2pix",
     generators=((128, "unet_128"), (256, "unet_256")),
     resolutions=(128, 256, 512),
@@ -151,7 +151,7 @@ _UNET = dict(
 )
 # The compact network of Real-ESRGAN (Wang 2021): small enough to train on a CPU. How its methods differ is
 # said by presets_super_resolution.py.
-_SRVGG = dict(family="srvgg", goal="upscale", scale_factors=(2, 3, 4), resolutions=())
+_SRVGG: dict[str, Any] = dict(family="srvgg", goal="upscale", scale_factors=(2, 3, 4), resolutions=())
 
 METHODS = [
     Method(
@@ -164,7 +164,7 @@ METHODS = [
     Method(
         "projected",
         "StyleGAN2 for few pictures",
-        "its discriminator already knows what things look like (projected GAN); pick it for a few dozen to a few thousand pictures.",
+        "its discriminator already knows what things look like (projected GAN); pick it for a few dozen to a few thousand.",
         "stylegan2",
         dict(loss="hinge", discriminator="projected", r1_gamma=0.0),
         dict(lr_g=0.002, lr_d=0.002),
@@ -225,7 +225,7 @@ METHODS = [
     Method(
         "wgan-gp",
         "WGAN-GP",
-        "its discriminator measures a distance that shows how training goes; pick it for steady learning, and for variety in small pictures.",
+        "its discriminator measures a distance that shows how training goes; pick it for steady learning and variety in small pictures.",
         "dcgan",
         dict(loss="wasserstein", r1_gamma=0.0, gp_weight=10.0, n_critic=5),
         dict(batch=32, beta1=0.0, beta2=0.9, **_QUICK),

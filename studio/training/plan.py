@@ -20,21 +20,21 @@ class Data:
 
     path: str = ""  # a folder or a zip; relative paths count from the plan's own folder
     hash: str = ""  # content hash; checked when given, filled in by the trainer
-    path_b: str = ""  # to translate: pictures of the other side, or the partners of those in `path`
+    path_b: str = ""  # translation: pictures of the other side, or the partners of those in `path`
     hash_b: str = ""  # its content hash, likewise
-    resolution: int = 64  # side in pixels; to upscale: of the large patches
-    degrade: str = "bicubic"  # to upscale: how pictures are made small, 'bicubic' (clean) or 'real' (blurred, noisy, compressed)
-    held_back: float = 0.05  # to upscale: share of the pictures that is only measured on, never learned from
-    load_size: int = 0  # to translate: side from which squares of `resolution` are cut at random, 0 = whole pictures
-    conditional: bool = False  # learn the classes (sub-folders) as well
-    mirror: bool = False  # also show each picture flipped left-right; to upscale: turned by quarters as well
-    crop: str = "centre"  # how a picture becomes a square: 'centre', 'smart' (where most is to see) or 'fit' (padded with the ground)
+    resolution: int = 64  # side in pixels; upscaling: of the large patches
+    degrade: str = "bicubic"  # upscaling: how pictures are made small, 'bicubic' (clean) or 'real' (blurred, noisy, compressed)
+    held_back: float = 0.05  # upscaling: fraction of the pictures that is only measured on, never learned from
+    load_size: int = 0  # translation: side from which squares of `resolution` are cropped at random, 0 = no random crops
+    conditional: bool = False  # also learn the classes (sub-folders)
+    mirror: bool = False  # also show each picture flipped left-right; upscaling: also turned by quarters
+    crop: str = "centre"  # how a picture becomes a square: 'centre', 'smart' (where there is most to see) or 'fit' (padded with the ground)
     ground: str = "#ffffff"  # colour below transparent pictures, and beside padded ones
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What both players are asked to do."""
+    """Loss, discriminator and regularisation: what both networks are trained to do."""
 
     loss: str = "non_saturating"  # a name of losses.py: minimax, wasserstein, least_squares, hinge, relativistic, ...
     discriminator: str = "own"  # 'own': the family's; 'projected': on frozen ImageNet features, for few pictures or little time
@@ -45,69 +45,69 @@ class Objective:
     clip: float = 0.0  # bound of the discriminator's weights (WGAN, Arjovsky 2017), 0 = off
     spectral_norm: bool = False  # on every layer of the discriminator (Miyato 2018)
     ortho_weight: float = 0.0  # weight of orthogonal regularisation of the generator (BigGAN, Sec. 3.1), 0 = off
-    mismatch: float = 0.0  # share of real pictures under a wrong class among what D must find false (Reed 2016), 0 = off
+    mismatch: float = 0.0  # share of real pictures with a wrong class among what D must call false (Reed 2016), 0 = off
     n_critic: int = 1  # steps of the discriminator for each of the generator
     pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
     pl_interval: int = 4
     pl_decay: float = 0.01
-    freeze_d: int = 0  # blocks of the own discriminator, from the pixels on, that stay as the base has them (FreezeD, Mo 2020)
+    freeze_d: int = 0  # blocks of the own discriminator, from the pixels on, that keep the weights of the base (FreezeD, Mo 2020)
     style_mixing: float = 0.9  # probability that two latents share a picture (StyleGAN, Sec. 3.1)
-    # To translate. Of the above only `loss` is read.
-    unpaired: str = "cycle"  # what holds the content without pairs: 'cycle' (Zhu 2017), or 'contrastive' (Park 2020) for A -> B alone
-    lambda_cycle: float = 10.0  # weight of the way there and back
-    cycle_b: float = 1.0  # share of lambda_cycle on the way B -> A -> B; less where A cannot hold all of B, as lines hold no colours
-    lambda_identity: float = 0.5  # weight, times lambda_cycle, of leaving a picture of the wanted side as it is
-    lambda_nce: float = 1.0  # weight of the contrast between patches
+    # Translation. Of the above only `loss` is used.
+    unpaired: str = "cycle"  # what preserves the content without pairs: 'cycle' (Zhu 2017), or 'contrastive' (Park 2020) for A -> B alone
+    lambda_cycle: float = 10.0  # weight of the cycle loss
+    cycle_b: float = 1.0  # fraction of lambda_cycle on the way B -> A -> B; less where A cannot hold all of B, as lines hold no colours
+    lambda_identity: float = 0.5  # weight, times lambda_cycle, of leaving a picture of the target side as it is
+    lambda_nce: float = 1.0  # weight of the contrastive loss between patches
     lambda_l1: float = 100.0  # weight of the distance to the partner (Isola 2017)
-    pool: int = 50  # earlier pictures that the discriminators are reminded of (Shrivastava 2017), 0 = none
-    decay_from: float = 0.5  # fraction of the budget after which the learning rates fall to 0 in a line, 1 = never
-    # To upscale, with decay_from within each of two parts: by pixels alone, then judged as well. Of the others only `loss` is read.
-    pretrain: float = 1.0  # fraction of the budget in which the pixels alone count; 1 = it stays faithful, and nothing is made up
+    pool: int = 50  # earlier generated pictures shown to the discriminators again (Shrivastava 2017), 0 = none
+    decay_from: float = 0.5  # fraction of the budget after which the learning rates fall linearly to 0, 1 = never
+    # Upscaling, with decay_from within each of two parts: pixels alone, then the discriminator too. Of the others only `loss` is used.
+    pretrain: float = 1.0  # fraction of the budget in which pixels alone count; 1 = it stays faithful and invents nothing
     pixel_loss: str = "l1"  # or 'mse'
     lambda_pixel: float = 0.01  # weights of the second part (Wang 2018, Sec. 4.1): of the pixels,
-    lambda_perceptual: float = 1.0  # of what a network sees in them,
-    lambda_adversarial: float = 0.005  # and of the judge; 0.001 in SRGAN (Ledig 2017, Eq. 3)
-    perceptual: str = "auto"  # 'vgg19', 'vgg19_after', 'efficientnet', or 'auto': VGG19 when its weights are there
-    lr_judged: float = 0.0  # rate of the generator in the second part, 0 = lr_g
+    lambda_perceptual: float = 1.0  # of the perceptual loss,
+    lambda_adversarial: float = 0.005  # and of the discriminator; 0.001 in SRGAN (Ledig 2017, Eq. 3)
+    perceptual: str = "auto"  # 'vgg19', 'vgg19_after', 'efficientnet', or 'auto': VGG19 when its weights are on this machine
+    lr_judged: float = 0.0  # learning rate of the generator in the second part, 0 = lr_g
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Steps of both players, and the running average of the generator."""
+    """Optimiser of both networks, and the running average of the generator."""
 
     kind: str = "adam"  # or 'rmsprop', whose decay is beta2
     batch: int = 32  # pictures a step, over all processes
-    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory; only batch norm then sees fewer
+    micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory, and only batch norm then sees fewer
     lr_g: float = 0.0025
     lr_d: float = 0.0025
     beta1: float = 0.0
     beta2: float = 0.99
     grad_clip: float = 0.0  # largest norm of a gradient, 0 = off
     ema_kimg: float = 10.0  # half-life of the generator's average, in thousands of pictures
-    ema_rampup: float = 0.05  # shorter in the beginning: at most this fraction of what was seen, 0 = off
+    ema_rampup: float = 0.05  # shorter at the beginning: at most this fraction of the pictures seen, 0 = off
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Changes made to what the discriminator sees, against learning few pictures by heart."""
+    """Augmentation of what the discriminator sees, so that it does not memorise few pictures."""
 
     kind: str = "none"  # 'none', 'diffaugment' or 'ada'
-    policy: str = ""  # empty = the kind's own ('color,translation,cutout' or 'bgc')
-    p: float = 0.0  # ADA: strength to begin with
-    target: float = 0.6  # ADA: wanted sign of D(real); 0 = keep p as it is
+    policy: str = ""  # empty = the default ('color,translation,cutout' or 'bgc')
+    p: float = 0.0  # ADA: initial strength
+    target: float = 0.6  # ADA: target sign of D(real); 0 = keep p constant
     kimg: float = 500.0  # ADA: thousands of pictures for p to go from 0 to 1
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long, and how often to look."""
+    """Length of the training, and intervals between its outputs."""
 
     kimg: float = 1000.0  # thousands of real pictures to show
     log_kimg: float = 0.25  # between two points of the curves
     sample_kimg: float = 4.0  # between two sheets of samples
     snapshot_kimg: float = 20.0  # between two models to choose from
     state_kimg: float = 4.0  # between two points to resume from
-    metric_images: int = 0  # generated pictures for KID at each snapshot, 0 = do not measure
+    metric_images: int = 0  # generated pictures for metrics such as KID at each snapshot, 0 = do not measure
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,12 @@ class Card:
     licence: str = ""  # of the model
     attribution: str = ""
     description: str = ""
-    consent: str = ""  # whose the pictures are: 'own', 'licensed', 'none', or '' = nobody said
+    consent: str = ""  # whose the pictures are: 'own', 'licensed', 'none', or '' = not stated
     source: str = ""  # where the pictures came from
     data_licence: str = ""  # of the pictures, or the permission
 
     def data(self) -> Consent:
-        """What is said of the pictures."""
+        """The statements about the pictures. Raises StudioError when they make no sense."""
         return Consent(self.consent, self.source, self.data_licence, self.attribution)
 
 
@@ -134,7 +134,7 @@ class Plan:
     family: str = "stylegan2"
     base: str = ""  # id or folder of a model to start from, empty = from nothing
     seed: int = 0
-    precision: str = "auto"  # 'fp32', 'bf16', 'fp16' or 'auto': what the device does well
+    precision: str = "auto"  # 'fp32', 'bf16', 'fp16' or 'auto': the fastest that the device supports
     data: Data = field(default_factory=Data)
     network: dict[str, Any] = field(default_factory=dict)  # overrides of the family's config
     objective: Objective = field(default_factory=Objective)
@@ -145,7 +145,7 @@ class Plan:
     card: Card = field(default_factory=Card)
 
     def __post_init__(self):
-        # TOML has lists alone: a plan is equal to the one that was written and read again.
+        # TOML has lists only: a plan must equal the one that was written and read again.
         network = {name: list(value) if isinstance(value, tuple) else value for name, value in self.network.items()}
         object.__setattr__(self, "network", network)
         o, b = self.optimizer, self.budget
@@ -206,7 +206,7 @@ class Plan:
         for name in ("log_kimg", "sample_kimg", "snapshot_kimg", "state_kimg"):
             _need(getattr(b, name) > 0, f"budget.{name}", getattr(b, name), "above 0")
         _need(self.objective.r1_interval >= 1 and self.objective.pl_interval >= 1, "intervals", "", "1 or more")
-        self.card.data()  # which checks what is said of the pictures
+        self.card.data()  # which checks the statements about the pictures
         _need(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
 
     @property

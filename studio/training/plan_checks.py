@@ -1,4 +1,4 @@
-"""What can be known of a plan before any work is done: the network it asks for, and whether its parts go together."""
+"""Checks of a plan before any work is done: the network it asks for, its precision, and whether its parts fit together."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
         raise StudioError(f"{family.title} cannot be trained here.", "Choose another family; stylegan2 suits most pictures.")
     if base is not None and (plan.network or base.family != plan.family):
         raise StudioError(
-            "A training that starts from a model keeps that model's family and network.",
+            "A training that starts from a model uses that model's family and network.",
             "Remove [network] from the plan, or set its family to the model's.",
         )
     fields = {f.name for f in dataclasses.fields(family.config)}
@@ -34,7 +34,7 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
         raise StudioError(
             f"[network] of the plan has '{unknown[0]}', which is no setting of {family.title}.", f"Known: {', '.join(sorted(known))}."
         )
-    # A base of another size or number of classes is welcome: what fits is copied (see transfer.py).
+    # A base of another size or number of classes is fine: what fits is copied (see transfer.py).
     settings = plan.network if base is None else base.config
     try:
         return family.config(**{**settings, **given})
@@ -43,23 +43,23 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
 
 
 def choose_precision(wanted: str, device: torch.device, translates: bool = False) -> str:
-    """'fp32', 'bf16' or 'fp16': what was wanted, or for 'auto' what multiplies fastest on the device.
+    """'fp32', 'bf16' or 'fp16': `wanted`, or for 'auto' what multiplies fastest on the device.
 
-    translates: whether the networks turn pictures into pictures.
+    translates: whether the networks are translators, which gain from bfloat16 even on CPUs without matrix units.
     """
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
-        return "bf16"  # matrix units made for it
+        return "bf16"  # it has matrix units for it
     if device.type == "cpu" and translates and torch.cpu._is_avx512_bf16_supported():
-        return "bf16"  # plain convolutions gain a third by it; where weights change with each picture, bf16 is slower than fp32
+        return "bf16"  # plain convolutions get a third faster; where weights change with each picture, bf16 is slower than fp32
     return "fp32"
 
 
-def pictures_at_once(plan: Plan, processes: int) -> int:
-    """Pictures of a micro-batch. Raises StudioError when the batch does not split into such over the processes."""
+def micro_batch_size(plan: Plan, processes: int) -> int:
+    """Number of pictures in a micro-batch. Raises StudioError when the batch does not split evenly over the processes."""
     batch = plan.optimizer.batch
     micro = plan.optimizer.micro_batch or batch // processes
     if micro == 0 or batch % (micro * processes):
@@ -71,7 +71,7 @@ def pictures_at_once(plan: Plan, processes: int) -> int:
 
 
 def check_plan(plan: Plan, config, processes: int = 1) -> None:
-    """Raises StudioError when the parts of the plan do not go together.
+    """Raise StudioError when the parts of the plan do not fit together.
 
     config: of the family, see `family_config`.
     """
@@ -88,21 +88,21 @@ def check_plan(plan: Plan, config, processes: int = 1) -> None:
         raise StudioError(f"{family.title} does not learn classes.", "Set data.conditional = false, or choose another family.")
     if own and objective.gp_weight > 0 and getattr(config, "d_norm", "") == "batch":
         raise StudioError(  # Gulrajani 2017, Sec. 4
-            "A gradient penalty is meant for each picture by itself, and batch norm ties the pictures of a batch together.",
+            "A gradient penalty applies to each picture by itself, and batch norm ties the pictures of a batch together.",
             'Set network.d_norm = "layer", or objective.gp_weight = 0.',
         )
     if objective.pl_weight > 0 and not family.learns_w:
         raise StudioError(f"{family.title} has no latent w whose paths could be measured.", "Set objective.pl_weight = 0.")
     if plan.growth.fade_kimg > 0:
         _check_growth(plan, config)
-    _check_batch(plan, config, pictures_at_once(plan, processes), own)
+    _check_batch(plan, config, micro_batch_size(plan, processes), own)
 
 
 def _check_growth(plan: Plan, config) -> None:
     family, growth = get_family(plan.family), plan.growth
     if not family.progressive:
         raise StudioError(f"{family.title} does not grow.", "Remove [growth] from the plan, or choose StyleGAN.")
-    # The last step must see all of it, or the newest layers would be kept without having learned anything.
+    # The last step must train the full network, or the newest layers would be saved without having learned anything.
     last = (math.ceil(plan.budget.kimg * 1000 / plan.pictures_a_step) - 1) * plan.pictures_a_step
     if grown_at(last, config.resolution, growth.start, growth.fade_kimg, growth.stable_kimg) < math.log2(config.resolution / 4):
         raise StudioError(
@@ -112,7 +112,7 @@ def _check_growth(plan: Plan, config) -> None:
 
 
 def _check_batch(plan: Plan, config, micro: int, own: bool) -> None:
-    """Layers that look across the pictures of a batch need enough of them."""
+    """Raise StudioError when layers that look across the pictures of a batch would see too few of them."""
     if micro == 1 and getattr(config, "batch_norm", False):
         raise StudioError(
             "Batch norm compares the pictures of a batch, and there is only one at a time.",

@@ -1,7 +1,7 @@
-"""All randomness of a training is a function of (seed, what for, where we are).
+"""Randomness of a training as a function of (seed, purpose, position).
 
-Nothing random is carried from step to step, so that a resumed run needs no state of any generator, and a run on
-two processes draws what one process would have drawn.
+No random state is carried from step to step: a resumed run needs no state of any generator, and a run on two processes draws what one
+process would have drawn.
 """
 
 import hashlib
@@ -11,18 +11,21 @@ import torch
 
 
 def derive(seed: int, *parts: int | str) -> int:
-    """A 63-bit seed that depends on all parts (SHA-256, so that neighbours are unrelated)."""
+    """A 63-bit seed that depends on all parts; by SHA-256, so that seeds of similar parts are unrelated."""
     text = "/".join(str(p) for p in (seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def generator(seed: int, *parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator for one purpose at one moment."""
+    """A new generator for one purpose at one position."""
     return torch.Generator(device=device).manual_seed(derive(seed, *parts))
 
 
 class DataOrder:
-    """The order in which pictures are shown: a new permutation each epoch, addressable at any position."""
+    """Order in which pictures are shown: a new permutation each epoch, addressable at any position.
+
+    size: number of pictures.
+    """
 
     def __init__(self, size: int, seed: int):
         self.size, self.seed = size, seed

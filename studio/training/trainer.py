@@ -24,7 +24,7 @@ from studio.models.library import default_library
 from studio.models.rights import consent_sentences, of_sets, to_extra
 from studio.training.events import EventLog
 from studio.training.plan import Plan
-from studio.training.plan_checks import check_plan, choose_precision, family_config, pictures_at_once
+from studio.training.plan_checks import check_plan, choose_precision, family_config, micro_batch_size
 from studio.training.sample_sheet import COLUMNS, encode, grid
 from studio.training.tasks.base import OpenedSets, TrainingTask
 from studio.training.tasks.lookup import task_of
@@ -92,7 +92,7 @@ class _Run:
         self.precision = choose_precision(plan.precision, accelerator.device, task.plain_convolutions)
         self.task: TrainingTask = task(self.plan, self.config, self.sets, accelerator, self.precision)
         self.objective = self.task.objective
-        self.micro_batch = pictures_at_once(self.plan, accelerator.num_processes)
+        self.micro_batch = micro_batch_size(self.plan, accelerator.num_processes)
         self.step, self.seconds = 0, 0.0
         self.log_sums: dict[str, tuple[float, int]] = {}
         self.log_count = 0

@@ -1,4 +1,4 @@
-"""Starting from a model whose size or classes differ: what fits is copied, the rest begins anew and is told."""
+"""Transfer of weights from a model whose size or classes may differ: what fits is copied, the rest starts anew and is reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ import torch
 
 @dataclass(frozen=True)
 class Transfer:
-    """What became of each tensor of the new network, by name."""
+    """What became of each tensor of a network, by name."""
 
     copied: tuple[str, ...]
-    partly: tuple[str, ...]  # the part that both have was copied
+    partly: tuple[str, ...]  # columns that both have were copied
     new: tuple[str, ...]
 
     @property
     def share(self) -> float:
-        """Fraction of the tensors that were copied, whole or in part, in [0, 1]."""
+        """Fraction of the tensors that were copied, completely or partly, in [0, 1]."""
         return (len(self.copied) + len(self.partly)) / max(1, len(self.copied) + len(self.partly) + len(self.new))
 
 
 def copy_what_fits(target: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], Transfer]:
-    """The tensors of `target` with those of `source` put in where name and shape agree.
+    """The tensors of `target`, replaced by those of `source` where name and shape agree.
 
-    Layers of StyleGAN2 are named by their resolution, so a network of another size finds its common layers by name. Where
-    only the first axes of a matrix agree (the mapping's first layer reads z, then the class) the common columns are copied,
-    and the scale that an equalised layer takes from its width (1 / sqrt(inputs)) is made up for; the other columns stay as
-    they were drawn. At zero they would need tens of thousands of steps to matter, for the mapping learns a hundred times
-    slower than the rest: after 20,000 pictures one in four showed its class, by chance one in five.
-    Neither mapping is changed. Returns (tensors, what was done).
+    Layers of StyleGAN2 are named by their resolution, so networks of different sizes share their common layers by name. Where only
+    the first axes of two matrices agree (the mapping's first layer reads z, then the class), the common columns are copied, with a
+    correction for the scale that an equalised layer takes from its width (1 / sqrt(inputs)); the other columns keep their random
+    values. From zero they would need tens of thousands of steps to matter, because the mapping learns a hundred times slower than the
+    rest: after 20,000 pictures one in four showed its class, where chance is one in five.
+    Neither argument is changed. Returns (tensors, what was done).
     """
     out, copied, partly, new = {}, [], [], []
     for name, old in target.items():

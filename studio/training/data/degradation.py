@@ -1,8 +1,8 @@
-"""How large pictures are made small for an upscaler to learn from: by clean bicubic, or through the wear of the wide world.
+"""Degradation: how pictures are made small for an upscaler to learn from, by clean bicubic or like pictures found in the wild.
 
-'bicubic' is what the papers up to ESRGAN take: a faithful enlargement of clean pictures. 'real' is the second-order pipeline of
-Real-ESRGAN (Wang 2021, Sec. 3), with its numbers (Sec. 4.1): for pictures that were blurred, resized and compressed before.
-Every draw comes from the generators handed in.
+'bicubic' is the choice of the papers up to ESRGAN: faithful enlargement of clean pictures. 'real' is the second-order pipeline of
+Real-ESRGAN (Wang 2021, Sec. 3) with its numbers (Sec. 4.1): for pictures that were blurred, resized and compressed before.
+All draws come from the generators that are passed in.
 """
 
 import functools
@@ -17,18 +17,18 @@ from PIL import Image
 
 MODES = {
     "bicubic": "Made small by clean bicubic: the upscaler stays faithful to clean pictures.",
-    "real": "Blurred, resized, noisy and compressed, twice: the upscaler mends worn pictures as well.",
+    "real": "Blurred, resized, noisy and compressed, twice: the upscaler also restores degraded pictures.",
 }
-_REACH = 32  # pixels around a patch that the kernels of 'real' may fetch something from
+_REACH = 32  # pixels around a patch that the kernels of 'real' may reach
 
 # -- bicubic -----------------------------------------------------------------------------------------------------------
 
 
 def bicubic(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(N, C, H, W) -> (N, C, height, width) as MATLAB's imresize does it, without rounding or clamping.
+    """Bicubic resize (N, C, H, W) -> (N, C, height, width) like MATLAB's imresize, without rounding or clamping.
 
-    Cubic convolution with a = -0.5 (Keys 1981, Eq. 15), stretched when the picture gets smaller, so that nothing aliases;
-    the picture is mirrored at its borders. Within it that is Pillow's BICUBIC.
+    Cubic convolution with a = -0.5 (Keys 1981, Eq. 15), stretched when the picture gets smaller, so that nothing aliases; the picture
+    is mirrored at its borders. Away from them it equals Pillow's BICUBIC.
     """
     rows, columns = _weights(x.shape[2], height).to(x), _weights(x.shape[3], width).to(x)
     return rows @ (x @ columns.T)
@@ -36,7 +36,7 @@ def bicubic(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _weights(size: int, out: int) -> torch.Tensor:
-    """(out, size): the share of each old pixel in each new one."""
+    """(out, size): the weight of each old pixel in each new one."""
     scale = out / size
     stretch = max(1.0, 1 / scale)
     centres = (np.arange(out) + 0.5) / scale - 0.5
@@ -57,22 +57,22 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 def rounded(x: torch.Tensor) -> torch.Tensor:
-    """To what 8 bits can hold, in [0, 1]: a small picture is a file."""
+    """Rounded to 8 bits, in [0, 1], because low-resolution pictures come from files."""
     return (x * 255).round().clamp(0, 255) / 255
 
 
-# -- both ways ---------------------------------------------------------------------------------------------------------
+# -- both modes --------------------------------------------------------------------------------------------------------
 
 
 def margin(mode: str, scale: int) -> int:
-    """So many pixels around a patch, a multiple of `scale`, have a say in what becomes of its border."""
+    """Number of pixels around a patch, a multiple of `scale`, that influence what becomes of its border."""
     return 2 * scale if mode == "bicubic" else scale * math.ceil(_REACH / scale)
 
 
 def degrade(x: torch.Tensor, scale: int, mode: str, rngs: Sequence[torch.Generator]) -> torch.Tensor:
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H / scale, W / scale), multiples of 1 / 255 in [0, 1].
+    """Degraded pictures: (N, 3, H, W) in [0, 1] -> (N, 3, H / scale, W / scale), multiples of 1 / 255 in [0, 1].
 
-    H, W: multiples of scale.  mode: one of MODES.  rngs: a generator on the CPU for each picture; not read by 'bicubic'.
+    H, W: multiples of scale.  mode: one of MODES.  rngs: a generator on the CPU for each picture; not used by 'bicubic'.
     """
     height, width = x.shape[2] // scale, x.shape[3] // scale
     if mode == "bicubic":
@@ -81,7 +81,7 @@ def degrade(x: torch.Tensor, scale: int, mode: str, rngs: Sequence[torch.Generat
 
 
 def _real(x: torch.Tensor, height: int, width: int, rng: torch.Generator) -> torch.Tensor:
-    """Two rounds of blur, resize, noise and JPEG; at the end the wanted size, and ringing (Wang 2021, Fig. 2)."""
+    """Two rounds of blur, resize, noise and JPEG; finally the target size, and ringing (Wang 2021, Fig. 2)."""
     full_height, full_width = x.shape[2:]
     x = blur(x, draw_kernel(rng, sigma=(0.2, 3.0), beta=(0.5, 4.0), plateau=(1.0, 2.0)))
     x = _resize(x, *_resized(full_height, full_width, (0.2, 0.7, 0.1), (0.15, 1.5), rng), rng)
@@ -109,30 +109,30 @@ def _sized(x: torch.Tensor, height: int, width: int, kernel: torch.Tensor | None
 def draw_kernel(
     rng: torch.Generator, sigma: tuple[float, float], beta: tuple[float, float], plateau: tuple[float, float], sinc: float = 0.1
 ) -> torch.Tensor:
-    """A blur kernel (k, k) of sum 1, k odd from 7 to 21: Gaussian, generalised Gaussian or plateau, round or not, or a sinc.
+    """A random blur kernel (k, k) of sum 1, k odd from 7 to 21: Gaussian, generalised Gaussian or plateau, isotropic or not, or a sinc.
 
-    sigma: widths in pixels.  beta, plateau: exponents of the generalised and the plateau kind.  sinc: probability of one.
+    sigma: range of widths in pixels.  beta, plateau: ranges of the exponents of both shapes.  sinc: probability of a sinc.
     """
     if _chance(sinc, rng):
         return draw_sinc(rng, low=math.pi / 4)
     k = _odd(rng)
-    kind = int(torch.multinomial(torch.tensor([0.7, 0.15, 0.15]), 1, generator=rng))
-    round_ = _chance(0.65, rng)
+    shape = int(torch.multinomial(torch.tensor([0.7, 0.15, 0.15]), 1, generator=rng))
+    isotropic = _chance(0.65, rng)
     s1 = _uniform(*sigma, rng)
-    s2, angle = (s1, 0.0) if round_ else (_uniform(*sigma, rng), _uniform(-math.pi, math.pi, rng))
-    # Half of the exponents are below 1, half above (flat or peaked).
+    s2, angle = (s1, 0.0) if isotropic else (_uniform(*sigma, rng), _uniform(-math.pi, math.pi, rng))
+    # Half of the exponents are below 1, half above (peaked or flat).
     exponent = 1.0
-    if kind:
-        low, high = beta if kind == 1 else plateau
+    if shape:
+        low, high = beta if shape == 1 else plateau
         exponent = _uniform(low, 1, rng) if _chance(0.5, rng) and low < 1 else _uniform(1, high, rng)
-    return gaussian_kernel(k, s1, s2, angle, exponent, flat=kind == 2)
+    return gaussian_kernel(k, s1, s2, angle, exponent, flat=shape == 2)
 
 
 def gaussian_kernel(k: int, s1: float, s2: float, angle: float = 0.0, beta: float = 1.0, flat: bool = False) -> torch.Tensor:
-    """(k, k) of sum 1: exp(-1/2 (c^T S^-1 c)^beta) of the offset c from the middle; flat: 1 / (1 + (c^T S^-1 c)^beta) (Wang 2021,
+    """Kernel (k, k) of sum 1: exp(-1/2 (c^T S^-1 c)^beta) of the offset c from the centre; flat: 1 / (1 + (c^T S^-1 c)^beta) (Wang 2021,
     Eqs. 2 and following).
 
-    s1, s2: standard deviations in pixels along axes turned by `angle` (radians).
+    s1, s2: standard deviations in pixels along axes rotated by `angle` (radians).
     """
     y, x = torch.meshgrid(*[torch.arange(k, dtype=torch.float32) - k // 2] * 2, indexing="ij")
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
@@ -142,12 +142,12 @@ def gaussian_kernel(k: int, s1: float, s2: float, angle: float = 0.0, beta: floa
 
 
 def draw_sinc(rng: torch.Generator, low: float) -> torch.Tensor:
-    """A sinc kernel with a cutoff from `low` to pi."""
+    """A random sinc kernel with a cutoff from `low` to pi radians a pixel."""
     return sinc_kernel(_odd(rng), _uniform(low, math.pi, rng))
 
 
 def sinc_kernel(k: int, cutoff: float) -> torch.Tensor:
-    """(k, k) of sum 1, round: cutoff * J1(cutoff * r) / (2 pi r), which rings and overshoots (Wang 2021, Eq. 6).
+    """Isotropic kernel (k, k) of sum 1: cutoff * J1(cutoff * r) / (2 pi r), which rings and overshoots (Wang 2021, Eq. 6).
 
     cutoff: radians a pixel.
     """
@@ -159,9 +159,9 @@ def sinc_kernel(k: int, cutoff: float) -> torch.Tensor:
 
 
 def blur(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) by a kernel (k, k), with the picture mirrored at its borders."""
+    """Convolution of (N, C, H, W) with a kernel (k, k); the picture is mirrored at its borders."""
     reach, (n, c, h, w) = kernel.shape[0] // 2, x.shape
-    # A kernel that reaches over a whole small picture: its outer rows would have nothing to be mirrored from.
+    # A kernel wider than a small picture is cropped: its outer rows would have nothing to be mirrored from.
     reach = min(reach, h - 1, w - 1)
     cut = kernel.shape[0] // 2 - reach
     kernel = kernel[cut : kernel.shape[0] - cut, cut : kernel.shape[1] - cut]
@@ -173,14 +173,14 @@ def blur(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 
 
 def _resized(height: int, width: int, shares: tuple[float, float, float], bounds: tuple[float, float], rng) -> tuple[int, int]:
-    """Sides after growing, shrinking or neither, with these probabilities."""
-    way = int(torch.multinomial(torch.tensor(shares), 1, generator=rng))
-    factor = (_uniform(1, bounds[1], rng), _uniform(bounds[0], 1, rng), 1.0)[way]
+    """Random height and width: enlarged, reduced or neither, with the probabilities `shares`.  bounds: smallest and largest factor."""
+    choice = int(torch.multinomial(torch.tensor(shares), 1, generator=rng))
+    factor = (_uniform(1, bounds[1], rng), _uniform(bounds[0], 1, rng), 1.0)[choice]
     return max(4, round(height * factor)), max(4, round(width * factor))
 
 
 def _resize(x: torch.Tensor, height: int, width: int, rng: torch.Generator) -> torch.Tensor:
-    """By area, bilinear or bicubic, one as likely as another."""
+    """Resize by area, bilinear or bicubic interpolation, all equally likely."""
     mode = ("area", "bilinear", "bicubic")[int(torch.randint(3, [], generator=rng))]
     if mode == "area":
         return F.interpolate(x, (height, width), mode="area")
@@ -188,7 +188,7 @@ def _resize(x: torch.Tensor, height: int, width: int, rng: torch.Generator) -> t
 
 
 def _noise(x: torch.Tensor, sigma: tuple[float, float], poisson: tuple[float, float], rng: torch.Generator) -> torch.Tensor:
-    """Gaussian of `sigma` levels of 255, or Poisson of that strength; in two of five cases the same in all three channels."""
+    """Add Gaussian noise of `sigma` levels of 255, or Poisson noise; in two of five cases the same in all three channels."""
     gaussian, grey = _chance(0.5, rng), _chance(0.4, rng)
     channels = 1 if grey else x.shape[1]
     if gaussian:
@@ -196,7 +196,7 @@ def _noise(x: torch.Tensor, sigma: tuple[float, float], poisson: tuple[float, fl
     else:
         x = rounded(x)
         light = x.mean(dim=1, keepdim=True) if grey else x
-        counts = 2.0 ** math.ceil(math.log2(max(2, len(light.unique()))))  # as many photons as there are levels
+        counts = 2.0 ** math.ceil(math.log2(max(2, len(light.unique()))))  # as many photons as there are grey levels
         noise = (torch.poisson(light * counts, generator=rng) / counts - light) * _uniform(*poisson, rng)
     return (x + noise).clamp(0, 1)
 
@@ -206,7 +206,7 @@ def _quality(rng: torch.Generator) -> int:
 
 
 def jpeg(x: torch.Tensor, quality: int) -> torch.Tensor:
-    """(1, 3, H, W) in [0, 1] -> as it comes back from a JPEG file of that quality (1 to 95)."""
+    """The picture (1, 3, H, W) in [0, 1] after a round trip through a JPEG file.  quality: 1 to 95."""
     pixels = (x[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=quality)

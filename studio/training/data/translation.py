@@ -1,4 +1,4 @@
-"""Two sides of pictures to learn a translation from: in pairs or not, cropped and flipped at random."""
+"""Data for translation: two sides of pictures, paired or not, cropped and flipped at random."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from studio.networks.translation.pix2pix import edges, grey
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator
 
-_TOLD = 20  # strays that are named
+_NAMED = 20  # unpaired pictures that are listed by name
 
 
 @dataclass(frozen=True)
 class TranslationBatch:
-    """Pictures of one micro-batch: a (n, C, H, W) and b (n, C', H, W) in [-1, 1]; pairs, when the sides are paired.
-
-    index: its place among the micro-batches of all processes; randomness hangs on it.
-    """
+    """Pictures of both sides of one micro-batch; the same index is a pair when the sides are paired."""
 
     index: int
+    """Position among the micro-batches of all processes; randomness depends on it."""
     a: torch.Tensor
+    """(n, C, H, W) in [-1, 1]."""
     b: torch.Tensor
+    """(n, C', H, W) in [-1, 1]."""
 
 
 class TranslationData:
-    """The pictures of both sides.
+    """Batches of both sides.
 
-    images, images_b: as large as the plan's load_size, or as its resolution.  images_b: None = both pictures of a pair are
-    made of the one that is there.  config: of the family; it says how many channels a side has.
-    Raises StudioError when the plan's folders do not suit the objective, and when there is no pair.
+    images, images_b: as large as the plan's load_size, or as its resolution; without images_b both pictures of a pair are made from
+    the same one.  paired: whether pictures of the sides belong together.  config: of the family (channels of each side, transform).
+    Raises StudioError when the plan's folders do not suit the objective, and when there are no pairs.
     """
 
     def __init__(self, plan: Plan, config: Any, images: ImageSet, images_b: ImageSet | None, paired: bool, device: torch.device):
@@ -51,10 +51,10 @@ class TranslationData:
         if paired and images_b is not None:
             for side, found in (("data.path", images), ("data.path_b", images_b)):
                 if len(set(found.names)) != len(found):
-                    raise StudioError(f"Two pictures of {side} have one name.", "Pairs are found by name: rename one of them.")
+                    raise StudioError(f"Two pictures of {side} have the same name.", "Pairs are found by name: rename one of them.")
             self.pairs = find_pairs(images.names, images_b.names)
             self.rows_a, self.rows_b = np.array(self.pairs.rows).T
-        # The sides of what is not paired go round each in an order of its own.
+        # Unpaired sides are each shown in their own order.
         seed_b = plan.seed if paired else derive(plan.seed, "side b")
         self.orders = [DataOrder(len(self.rows_a), plan.seed), DataOrder(len(self.rows_b), seed_b)]
 
@@ -63,15 +63,17 @@ class TranslationData:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For the start event: how many there are, and names of pictures without a partner."""
+        """For the start event: the number of pictures or pairs, and the names of pictures without a partner."""
         if self.pairs is None:
             return {} if self.paired else {"pictures_b": len(self.b)}
         a, b = self.pairs.strays_a, self.pairs.strays_b
-        return {"pairs": len(self), "strays": len(a) + len(b), "strays_a": list(a[:_TOLD]), "strays_b": list(b[:_TOLD])}
+        return {"pairs": len(self), "strays": len(a) + len(b), "strays_a": list(a[:_NAMED]), "strays_b": list(b[:_NAMED])}
 
     def batch(self, step: int, index: int, position: int, count: int) -> TranslationBatch:
-        """Micro-batch `index` of a step, from `position` of the endless sequence on. Where pictures are cut, and which are flipped,
-        hangs on step and index alone; the pictures of a pair are cut and flipped alike."""
+        """Micro-batch `index` of a step: `count` pictures from `position` of the endless sequence on.
+
+        Crops and flips depend on step and index alone; the pictures of a pair are cropped and flipped alike.
+        """
         rows_a, rows_b = (order.indices(position, count) for order in self.orders)
         cuts = [self._cuts(step, index, side, count) for side in ("a", "a" if self.paired else "b")]
         return TranslationBatch(
@@ -81,7 +83,7 @@ class TranslationData:
         )
 
     def fixed(self, count: int, stream: str, batch: int = 8) -> Iterator[TranslationBatch]:
-        """Always the same pictures, cut in the centre; again from the first when there are fewer."""
+        """Batches of always the same `count` pictures, cropped in the centre; from the first again when there are fewer."""
         margin = (self.a.shape[1] - self.plan.data.resolution) // 2
         orders = [DataOrder(len(rows), derive(self.plan.seed, stream)) for rows in (self.rows_a, self.rows_b)]
         for start in range(0, count, batch):
@@ -95,26 +97,26 @@ class TranslationData:
             )
 
     def reals(self, count: int) -> np.ndarray:
-        """uint8 (count, H, W, 3): half of it from each side."""
+        """uint8 (count, H, W, 3), always the same pictures, half of them from each side."""
         rows = [DataOrder(len(r), self.plan.seed + 1).indices(0, count // 2) for r in (self.rows_a, self.rows_b)]
         return np.concatenate([self.a[self.rows_a[rows[0]]], self.b[self.rows_b[rows[1]]]])
 
     def size(self, side: str) -> int:
-        """Pictures of side 'A' or 'B'."""
+        """Number of pictures of side 'A' or 'B'."""
         return len(self.rows_a if side == "A" else self.rows_b)
 
     def centred(self, side: str) -> np.ndarray:
-        """uint8 (N, H, W, 3) of side 'A' or 'B', cut in the centre."""
+        """uint8 (N, H, W, 3): all pictures of side 'A' or 'B', cropped in the centre."""
         margin, size = (self.a.shape[1] - self.plan.data.resolution) // 2, self.plan.data.resolution
         return (self.a if side == "A" else self.b)[:, margin : margin + size, margin : margin + size]
 
     def _cuts(self, step: int, index: int, side: str, count: int) -> list[tuple[int, int, bool]]:
-        """(top, left, flipped) of each picture."""
+        """Random crops: (top, left, flipped) of each picture."""
         rng = generator(self.plan.seed, f"cut {side}", step, index)
         spare = self.a.shape[1] - self.plan.data.resolution
-        places = torch.randint(spare + 1, (count, 2), generator=rng).tolist()
+        corners = torch.randint(spare + 1, (count, 2), generator=rng).tolist()
         flips = (torch.rand(count, generator=rng) < 0.5).tolist() if self.plan.data.mirror else [False] * count
-        return [(top, left, flip) for (top, left), flip in zip(places, flips, strict=True)]
+        return [(top, left, flip) for (top, left), flip in zip(corners, flips, strict=True)]
 
     def _tensor(self, pixels: np.ndarray, cuts: list[tuple[int, int, bool]], channels: int) -> torch.Tensor:
         """uint8 (n, H, W, 3) -> (n, channels, resolution, resolution) in [-1, 1]."""
@@ -127,7 +129,7 @@ class TranslationData:
 
 
 def made_input(picture: np.ndarray, transform: str) -> np.ndarray:
-    """uint8 (H, W, 3) -> what is made of it before it goes in, uint8 (H, W, 3).  transform: 'grey' or 'edges'."""
+    """The input made from a picture, uint8 (H, W, 3) -> uint8 (H, W, 3).  transform: 'grey' or 'edges'."""
     x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     return to_uint8((grey(x) if transform == "grey" else edges(x)).expand(-1, 3, -1, -1))[0]
 
@@ -135,7 +137,7 @@ def made_input(picture: np.ndarray, transform: str) -> np.ndarray:
 def _check_pairs(plan: Plan, transform: str, two: bool) -> None:
     if two and transform != "none":
         raise StudioError(
-            f"The plan has a second folder and makes '{transform}' of the first.",
+            f"The plan has a second folder, but makes '{transform}' from the first.",
             'Remove data.path_b, or set transform = "none" in [network].',
         )
     if not two and transform == "none":
@@ -144,4 +146,4 @@ def _check_pairs(plan: Plan, transform: str, two: bool) -> None:
             'Set data.path_b to their partners, or transform = "grey" or "edges" in [network] to make them from the pictures.',
         )
     if two and plan.data.crop == "smart":
-        raise StudioError("A smart crop would cut the two pictures of a pair at different places.", 'Set data.crop to "centre" or "fit".')
+        raise StudioError("A smart crop would crop the two pictures of a pair in different places.", 'Set data.crop to "centre" or "fit".')

@@ -13,7 +13,7 @@ from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.augment import AdaController, make_augment
 from studio.training.data.images import ImageBatch
-from studio.training.ema import follow
+from studio.training.ema import update_average
 from studio.training.growth import grown_at
 from studio.training.losses import (
     add_spectral_norm,
@@ -352,7 +352,7 @@ class Adversarial:
         if self.learns_w:
             w_avg = self.G.mapping.w_avg
             w_avg.copy_(self._reduced(w_mean).lerp(w_avg, self.G.mapping.w_avg_beta))
-        follow(self.ema, self.G, self.plan, images_seen)
+        update_average(self.ema, self.G, self.plan, images_seen)
         self.settled = False
 
     def _mean_over_processes(self, values: list[torch.Tensor]) -> torch.Tensor:

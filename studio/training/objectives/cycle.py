@@ -88,10 +88,14 @@ class Cycle(Translation):
         fake_b, fake_a = self.G(batch.a, "AtoB"), self.G(batch.b, "BtoA")
         loss = record("loss_g", self._adversarial_loss(self.D(fake_b, "B")) + self._adversarial_loss(self.D(fake_a, "A")))
         if o.lambda_cycle > 0:
-            cycle = mean_absolute_difference(self.G(fake_b, "BtoA"), batch.a) + o.cycle_b * mean_absolute_difference(self.G(fake_a, "AtoB"), batch.b)
+            cycle = mean_absolute_difference(self.G(fake_b, "BtoA"), batch.a) + o.cycle_b * mean_absolute_difference(
+                self.G(fake_a, "AtoB"), batch.b
+            )
             loss = loss + o.lambda_cycle * record("cycle", cycle)
             if o.lambda_identity > 0:
-                identity = mean_absolute_difference(self.G(batch.b, "AtoB"), batch.b) + mean_absolute_difference(self.G(batch.a, "BtoA"), batch.a)
+                identity = mean_absolute_difference(self.G(batch.b, "AtoB"), batch.b) + mean_absolute_difference(
+                    self.G(batch.a, "BtoA"), batch.a
+                )
                 loss = loss + o.lambda_cycle * o.lambda_identity * record("identity", identity)
         return loss, {"B": fake_b, "A": fake_a}
 

@@ -1,4 +1,4 @@
-"""Paired objective: the translation should be near the partner, and look real beside its input (Isola 2017, "Image-to-Image Translation with
+"""Paired objective: a translation should be near its partner and look real beside its input (Isola 2017, "Image-to-Image Translation with
 Conditional Adversarial Networks")."""
 
 import torch

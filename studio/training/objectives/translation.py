@@ -13,7 +13,7 @@ from torch import nn
 
 from studio.errors import StudioError
 from studio.networks import get_family
-from studio.training.ema import follow
+from studio.training.ema import update_average
 from studio.training.losses import get_loss
 from studio.training.plan import Augment, Growth, Objective, Plan
 from studio.training.randomness import derive, generator
@@ -173,7 +173,7 @@ class Translation:
                     loss = record("loss_d", self._discriminator_loss(batch, fake))
                 (loss * share).backward()
             self._update(self.opt_d, self.D)
-        follow(self.ema, self.G, self.plan, images_seen)
+        update_average(self.ema, self.G, self.plan, images_seen)
         values = self._reduced(torch.stack([v.to(self.device) for v in stats.values()]))
         out = {name: float(value) for name, value in zip(stats, values, strict=True)}
         if not all(math.isfinite(value) for value in out.values()):

@@ -38,10 +38,16 @@ class TrainingTask(Protocol):
     """Digital source type of its sample sheets."""
     plain_convolutions: ClassVar[bool]
     """Whether its networks gain from bfloat16 on CPUs without matrix units."""
-    objective: TrainingObjective
-    """The networks, their optimisers and the step."""
-    pictures: int
-    """Number of pictures learned from, for the model card."""
+
+    @property
+    def objective(self) -> TrainingObjective:
+        """The networks, their optimisers and the step."""
+        ...
+
+    @property
+    def pictures(self) -> int:
+        """Number of pictures learned from, for the model card."""
+        ...
 
     @classmethod
     def open(cls, plan: Plan, path: str) -> OpenedSet:

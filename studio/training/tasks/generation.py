@@ -1,6 +1,6 @@
 """Task of learning to generate pictures from noise."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from accelerate import Accelerator
@@ -19,8 +19,8 @@ from studio.training.tasks.base import OpenedSets
 class GenerationTask:
     """A `TrainingTask` of generator against discriminator on one image set, with or without classes."""
 
-    source = DigitalSourceType.GENERATED
-    plain_convolutions = False
+    source: ClassVar = DigitalSourceType.GENERATED
+    plain_convolutions: ClassVar = False
     open = staticmethod(open_squares)
 
     def __init__(self, plan: Plan, config: Any, sets: OpenedSets, accelerator: Accelerator, precision: str):

@@ -1,6 +1,6 @@
 """Task of learning to upscale pictures."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from accelerate import Accelerator
@@ -18,8 +18,8 @@ from studio.training.tasks.base import OpenedSets
 class SuperResolutionTask:
     """A `TrainingTask` of an upscaler on patches of full-size pictures, some of which are held back to measure it on."""
 
-    source = DigitalSourceType.COMPOSITE
-    plain_convolutions = False
+    source: ClassVar = DigitalSourceType.COMPOSITE
+    plain_convolutions: ClassVar = False
     open = staticmethod(open_full_size)
 
     def __init__(self, plan: Plan, config: Any, sets: OpenedSets, accelerator: Accelerator, precision: str):

@@ -1,6 +1,6 @@
 """Task of learning to translate pictures of one set into those of another, paired or not."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from accelerate import Accelerator
@@ -32,8 +32,8 @@ def translation_objective(plan: Plan) -> type[Translation]:
 class TranslationTask:
     """A `TrainingTask` of one generator, or of two that undo each other, on two image sets, or on pairs made from one."""
 
-    source = DigitalSourceType.COMPOSITE
-    plain_convolutions = True
+    source: ClassVar = DigitalSourceType.COMPOSITE
+    plain_convolutions: ClassVar = True
     open = staticmethod(open_squares)
 
     def __init__(self, plan: Plan, config: Any, sets: OpenedSets, accelerator: Accelerator, precision: str):

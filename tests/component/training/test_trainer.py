@@ -272,7 +272,7 @@ def test_starting_from_a_model_of_another_size_without_classes(pictures, studio_
     assert len(model.classes) == 2
     sentence = RunHistory(tmp_path / "larger").refresh().transfer_summary
     assert sentence.startswith("Taken over: ")
-    assert "tensors of the judge (discriminator)" in sentence
+    assert "tensors of the critic (discriminator)" in sentence
     assert RunHistory(tmp_path / "base").refresh().transfer_summary == ""
     parts = told[0]["transferred"]
     assert all("b32" in n or "embed" in n for n in parts["generator"]["new"])

@@ -149,7 +149,7 @@ def test_a_community_model_draws_what_spandrel_draws(tmp_path, community, name, 
     assert {k.removeprefix("net.") for k in kept.network.state_dict()} == set(state)
 
 
-def test_several_pictures_at_once(community):
+def test_several_micro_batch_size(community):
     network = SpandrelNetwork.discover(community["SPAN"].state_dict())
     x = torch.rand(3, 3, 10, 12)
     torch.testing.assert_close(drawn(network, x), torch.cat([drawn(network, one[None]) for one in x]))

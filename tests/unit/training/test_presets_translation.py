@@ -135,5 +135,5 @@ def test_the_watch_page_tells_of_both_sides(tmp_path):
     assert told(pictures_b=1234).sets_summary == "Side A has 7 pictures, side B 1,234."
     assert told(pairs=5, strays=0, strays_a=[], strays_b=[]).sets_summary == "Learns from 5 pairs."
     watch = told(pairs=5, strays=3, strays_a=["a.png"], strays_b=["b.png", "c.png"])
-    assert watch.sets_summary == "Learns from 5 pairs. Left out, for want of a partner: 3 (a.png, b.png, c.png)."
+    assert watch.sets_summary == "Learns from 5 pairs. Left out, without a partner: 3 (a.png, b.png, c.png)."
     assert watch.samples[0].rows == ("A", "A->B")
