@@ -108,7 +108,8 @@ def explore(folder: Path, device: str = "cpu"):
     assert (pictures[0] - pictures[2]).abs().max() > 1e-4, "the edit shows"
     if model.c_dim:
         away = [(pictures[i] - pictures[0]).abs().mean() for i in (-3, -2)]
-        assert away[0] > 1e-4 and 0 < away[1] < away[0], "another class is another picture, and half of it lies between"
+        assert away[0] > 1e-4
+        assert 0 < away[1] < away[0], "another class is another picture, and half of it lies between"
 
 
 @pytest.mark.parametrize("kind", ["stylegan2", "stylegan", "biggan", "gan"])  # DCGAN with classes is a kind of its own
@@ -129,15 +130,15 @@ def game(plan: Plan, config=None, label_counts=()) -> Adversarial:
     return Adversarial(plan, config, list(label_counts), Accelerator(cpu=True), "fp32")
 
 
-def plan_of(name: str, network: dict, growth: Growth = Growth(), objective: dict = {}, **optimizer) -> Plan:
-    """The plan of a kind for many pictures, with some of its figures replaced."""
+def plan_of(name: str, network: dict, growth: Growth = Growth(), objective: dict | None = None, **optimizer) -> Plan:
+    """The plan of a method for many pictures, with some of its figures replaced."""
     plan = preset_plan("sketch", pictures=10**6, resolution=32, device="cpu", method=name)
     return dataclasses.replace(
         plan,
         network={**plan.network, **network},
         growth=growth,
         data=dataclasses.replace(plan.data, conditional=not growth.fade_kimg),
-        objective=dataclasses.replace(plan.objective, **objective),
+        objective=dataclasses.replace(plan.objective, **(objective or {})),
         optimizer=dataclasses.replace(plan.optimizer, **{"ema_kimg": 0.3, **optimizer}),
     )
 

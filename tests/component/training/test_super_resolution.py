@@ -145,7 +145,7 @@ def test_every_family_goes_through_both_parts(drawings, studio_home, tmp_path, f
     steps = [list(e.values())[1:] for e in told if e["type"] == "step"]
     assert told[-1]["type"] == "done"
     assert len(steps) == 4
-    assert np.isfinite(sum(steps, [])).all()
+    assert np.isfinite(np.concatenate(steps)).all()
 
 
 # -- exactly ------------------------------------------------------------------------------------------------------------
@@ -245,9 +245,9 @@ def test_a_picture_stays_on_its_side_when_others_come(drawings, tmp_path):
 
 
 def test_what_cannot_be_learned_is_said(drawings, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    Image.new("RGB", (31, 31)).save(tmp_path / "tiny" / "a.png")
     with pytest.raises(StudioError, match="32 pixels"):
-        (tmp_path / "tiny").mkdir()
-        Image.new("RGB", (31, 31)).save(tmp_path / "tiny" / "a.png")
         patches_of(tmp_path / "tiny", tmp_path)
     for mode in MODES:
         for kind in perceptual_loss.FEATURE_NETWORKS:
@@ -279,7 +279,7 @@ def test_the_perceptual_loss_asks_for_sharpness():
 
 
 def test_weights_of_vgg19_that_cannot_be_had_are_said(studio_home, monkeypatch):
-    assert perceptual_loss.choose("auto") == "efficientnet"
+    assert perceptual_loss.choose_network("auto") == "efficientnet"
 
     def offline(url, **options):
         raise StudioError("no route to host")
@@ -308,7 +308,7 @@ def test_vgg19_sees_through_the_layers_that_the_papers_name(studio_home, monkeyp
     torch.manual_seed(0)
     kept_at(perceptual_loss.VGG19[0]).parent.mkdir(parents=True)
     torch.save(narrow(activated=True).state_dict(), kept_at(perceptual_loss.VGG19[0]))
-    assert perceptual_loss.choose("auto") == "vgg19"
+    assert perceptual_loss.choose_network("auto") == "vgg19"
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32, requires_grad=True)
     before, after = perceptual_loss.load_perceptual("vgg19"), perceptual_loss.load_perceptual("vgg19_after")
     assert before._maps(x).shape == (1, 8, 2, 2)

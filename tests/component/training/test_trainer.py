@@ -252,7 +252,7 @@ def test_starting_from_a_model(pictures, studio_home, tmp_path):
     a, b = (open_folder(p) for p in (base, again))
     one, two = read_tensors(a.path / "model.safetensors"), read_tensors(b.path / "model.safetensors")
     assert max(float((one[k] - two[k]).abs().max()) for k in one if "w_avg" not in k) < 1e-3
-    with pytest.raises(StudioError, match="keeps that model's family"):
+    with pytest.raises(StudioError, match="uses that model's family"):
         train(dataclasses.replace(tuned, network=NETWORK), tmp_path / "bad", device="cpu")
 
 

@@ -97,7 +97,8 @@ def test_the_estimate_grows_with_the_work():
 
     assert hours("cyclegan") == pytest.approx(20_000 / 2.7 / 3600)
     assert [hours("cyclegan", p.name) for p in PRESETS] == sorted(hours("cyclegan", p.name) for p in PRESETS)
-    assert hours("cut") < hours("cyclegan") and hours("cyclegan", "patient") < 12, "overnight on one core"
+    assert hours("cut") < hours("cyclegan")
+    assert hours("cyclegan", "patient") < 12, "overnight on one core"
     assert hours("cyclegan", resolution=64) == pytest.approx(hours("cyclegan") / 4)
     assert hours("cyclegan", resolution=256) == pytest.approx(hours("cyclegan") * 16 / 3)
     assert hours("cyclegan", threads=4) < hours("cyclegan") / 2.5
