@@ -1,15 +1,18 @@
-"""Foreign checkpoints -> our own config and tensors, one file a format. Nothing above this floor knows the formats."""
+"""Importers of foreign checkpoints, one file a format: each gives the config and tensors of one of our families.
+
+Nothing above this floor knows the formats.
+"""
 
 import codecs
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from studio.errors import StudioError
+from studio.models.importers import biggan, cyclegan, lucidrains, ncnn, nvidia, rosinality, torch_weights, upscalers
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
 
 _MAX_BYTES = 4 << 30
 _HINT = (
@@ -37,38 +40,14 @@ _SIGNATURES = (  # first bytes, what they tell
     (b"%PDF", "is a PDF document"),
     (b"version https://git-lfs", "is a placeholder of Git LFS, not the checkpoint itself"),
 )
+_WEIGHTS_IMPORTERS = (biggan, cyclegan, rosinality, lucidrains)  # each has recognises(weights) and read(path, weights)
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A checkpoint in our terms.
-
-    family, config, state_dict: of the generator; float32 tensors, exactly those that the family's network has.
-    title: made from the file's name.  source: what the file was.  notes: sentences for the model card.
-    discriminator_state: tensors of the discriminator for further training, when the file has one that fits;
-    `config` describes it too. None otherwise, and a note says why.
-    classes: names of the classes, where they are known.
-    dtype: 'float16' where the file's weights have no more precision than that.
-    """
-
-    family: str
-    config: dict[str, Any]
-    state_dict: dict[str, torch.Tensor] = field(repr=False)
-    title: str
-    source: str
-    notes: tuple[str, ...] = ()
-    discriminator_state: dict[str, torch.Tensor] | None = field(default=None, repr=False)
-    classes: tuple[str, ...] = field(default=(), repr=False)
-    dtype: str = "float32"
-
-
-def import_file(path: str | Path) -> Imported:
+def import_file(path: str | Path) -> ImportedModel:
     """Read a foreign checkpoint; its format is told from the content, not from the name. Nothing in it is run.
 
     Raises StudioError, which says what the file seems to be or what in it stands in the way.
     """
-    from studio.models.importers import ncnn, nvidia, torch_weights  # they need Imported from here
-
     path = Path(path)
     try:
         facts = path.stat()
@@ -94,20 +73,18 @@ def import_file(path: str | Path) -> Imported:
     raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
 
 
-def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> Imported:
+def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> ImportedModel:
     """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
-    from studio.models.importers import biggan, cyclegan, lucidrains, rosinality, torch_weights, upscalers
-    from studio.models.importers.pickle_reader import plain
 
-    with torch_weights.told(path, _WEIGHTS_HINT):
+    with torch_weights.studio_errors(path, _WEIGHTS_HINT):
         weights = load(path)
-        for importer in (biggan, cyclegan, rosinality, lucidrains):
+        for importer in _WEIGHTS_IMPORTERS:
             if importer.recognises(weights):
                 return importer.read(path, weights)
         if found := upscalers.read(path, weights):
             return found
-        names = ", ".join(f"'{plain(name, 40)}'" for name in list(weights)[:4])
-        raise torch_weights.Unfit(f"{what} of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
+        names = ", ".join(f"'{excerpt(name, 40)}'" for name in list(weights)[:4])
+        raise UnsupportedCheckpoint(f"{what} of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
 
 
 def _seems(head: bytes) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers import Imported
-from studio.models.importers.pickle_reader import plain
-from studio.models.importers.torch_weights import Tensors, Unfit
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.biggan import BigGANConfig
 
 _MAX_BLOCKS = 64
@@ -31,10 +30,10 @@ def _is_official(tensors: dict[str, torch.Tensor]) -> bool:
     return "shared.weight" in tensors and "output_layer.0.stored_mean" in tensors
 
 
-def read(path: Path, weights: dict[str, torch.Tensor]) -> Imported:
+def read(path: Path, weights: dict[str, torch.Tensor]) -> ImportedModel:
     """Weights of BigGAN or BigGAN-deep, and where they were read -> config and tensors of the generator.
 
-    Raises Unfit, and StudioError when something is wrong with the config.json beside them.
+    Raises UnsupportedCheckpoint, and StudioError when something is wrong with the config.json beside them.
     """
     tensors = Tensors(weights)
     if _is_official(weights):
@@ -48,7 +47,7 @@ def read(path: Path, weights: dict[str, torch.Tensor]) -> Imported:
         from torchvision.models._meta import _IMAGENET_CATEGORIES  # slow to import, and seldom needed
 
         classes = tuple(_IMAGENET_CATEGORIES)
-    return Imported(
+    return ImportedModel(
         family="biggan",
         config=dataclasses.asdict(config),
         state_dict=state,
@@ -63,7 +62,7 @@ def _config(**settings: Any) -> BigGANConfig:
     try:
         return BigGANConfig(**settings)
     except (TypeError, ValueError) as e:
-        raise Unfit(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
 
 
 # -- the authors' code -----------------------------------------------------------------------------------------------
@@ -75,7 +74,7 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     c_dim, shared_dim = state["mapping.embed"].shape
     blocks = t.numbers(r"blocks\.(\d{1,3})\.")
     if blocks != list(range(len(blocks))) or not 1 <= len(blocks) <= 7:
-        raise Unfit(f"{len(blocks)} blocks, where 3 to 7 are due")
+        raise UnsupportedCheckpoint(f"{len(blocks)} blocks, where 3 to 7 are due")
 
     def normed(ours: str, theirs: str, ndim: int, bias: bool = True) -> torch.Tensor:
         state[f"{ours}.weight"] = t.take(f"{theirs}.weight", ndim)
@@ -115,11 +114,11 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     state["synthesis.bn.gain"], state["synthesis.bn.bias"] = t.take("output_layer.0.gain", 1), t.take("output_layer.0.bias", 1)
     img_channels = normed("synthesis.torgb", "output_layer.2", 4).shape[0]
     if img_channels != 3:
-        raise Unfit(f"a generator of {img_channels} channels; only 3, pictures in colour, can be shown")
+        raise UnsupportedCheckpoint(f"a generator of {img_channels} channels; only 3, pictures in colour, can be shown")
 
     hierarchical = cond != shared_dim
     if cond != shared_dim + (chunk if hierarchical else 0) or rows != widths[0] * 16:
-        raise Unfit("layers that do not fit each other")
+        raise UnsupportedCheckpoint("layers that do not fit each other")
     config = _config(
         resolution=4 << len(blocks),
         z_dim=chunk * (len(blocks) + 1) if hierarchical else chunk,
@@ -136,7 +135,7 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
 
 def _multiples(widths: list[int], ch: int) -> tuple[int, ...]:
     if any(w % ch for w in widths):
-        raise Unfit("channels that are no multiples of the narrowest")
+        raise UnsupportedCheckpoint("channels that are no multiples of the narrowest")
     return tuple(w // ch for w in widths)
 
 
@@ -158,7 +157,7 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
         weight, u, v = t.take(f"{theirs}.weight_orig", ndim), t.take(f"{theirs}.weight_u", 1), t.take(f"{theirs}.weight_v", 1)
         t.skip(f"{theirs}.weight")  # old versions of torch keep the quotient as well
         if (len(u), len(v)) != weight.flatten(1).shape:
-            raise Unfit(f"'{theirs}.weight_u' and '{theirs}.weight_v' that do not fit the weight")
+            raise UnsupportedCheckpoint(f"'{theirs}.weight_u' and '{theirs}.weight_v' that do not fit the weight")
         state[f"{ours}.weight"] = weight / (u @ (weight.flatten(1) @ v))
         if bias:
             state[f"{ours}.bias"] = t.take(f"{theirs}.bias", 1)
@@ -178,7 +177,7 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
     bottom = folded("synthesis.linear", "generator.gen_z", 2)
     for name in ("synthesis.linear.weight", "synthesis.linear.bias"):
         if len(bottom) % 16:
-            raise Unfit("a bottom that is not of 4x4 pixels")
+            raise UnsupportedCheckpoint("a bottom that is not of 4x4 pixels")
         state[name] = state[name].unflatten(0, (16, -1)).transpose(0, 1).flatten(0, 1).contiguous()
     for i in range(len(layers)):
         # The self-attention stands in the same list.
@@ -196,11 +195,11 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
     for name in ("synthesis.torgb.weight", "synthesis.torgb.bias"):
         state[name] = state[name][:3].contiguous()  # only these become the picture
     if not all(torch.isfinite(value).all() for value in state.values()):
-        raise Unfit("a weight whose spectral norm is 0")
+        raise UnsupportedCheckpoint("a weight whose spectral norm is 0")
 
     widths = [layers[0][1], *(b for _, _, b in layers)]
     if any(a != before for (_, a, _), before in zip(layers, widths, strict=False)):
-        raise Unfit("layers that do not fit each other")
+        raise UnsupportedCheckpoint("layers that do not fit each other")
     config = _config(
         resolution=4 << sum(up for up, _, _ in layers) if len(layers) <= _MAX_BLOCKS else 0,
         z_dim=bottom.shape[1] - shared_dim,
@@ -245,7 +244,7 @@ def _beside(path: Path) -> dict[str, Any]:
         place = raw["attention_layer_position"]
         return {"layers": layers, "attention_layer_position": _whole(place, 0), "channel_width": _whole(raw["channel_width"]), "eps": eps}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
-        raise StudioError(f"The {file.name} beside {name} cannot be used: {plain(str(e), 80)}.", "Download it again.") from None
+        raise StudioError(f"The {file.name} beside {name} cannot be used: {excerpt(str(e), 80)}.", "Download it again.") from None
 
 
 def _whole(value: Any, least: int = 1) -> int:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers import Imported
-from studio.models.importers.torch_weights import Tensors, Unfit, load_tensors
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
+from studio.models.importers.torch_weights import Tensors, load_tensors
 from studio.networks.translation.cyclegan import CycleGANConfig
 from studio.networks.translation.pix2pix import Pix2PixConfig
 
@@ -28,17 +28,17 @@ State = dict[str, torch.Tensor]
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
     """Whether the names are those of a generator, or of a discriminator, which is told apart when it is read."""
     weights = _bare(weights)
-    return "model.10.conv_block.1.weight" in weights or "model.model.0.weight" in weights or _is_judge(weights)
+    return "model.10.conv_block.1.weight" in weights or "model.model.0.weight" in weights or _is_discriminator(weights)
 
 
-def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
+def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     """Weights, and where they were read -> config and tensors of the generator.
 
-    Of latest_net_G_A.pth and latest_net_G_B.pth in one folder, either brings both directions.  Raises Unfit.
+    Of latest_net_G_A.pth and latest_net_G_B.pth in one folder, either brings both directions.  Raises UnsupportedCheckpoint.
     """
     weights = _bare(weights)
-    if _is_judge(weights):
-        raise Unfit("a discriminator, which judges pictures and makes none: choose the file with net_G in its name")
+    if _is_discriminator(weights):
+        raise UnsupportedCheckpoint("a discriminator, which scores pictures and makes none: choose the file with net_G in its name")
     facts, state = _generator(weights)
     way, other = _ways(path)
     both, notes = {"A": state}, ()
@@ -46,11 +46,11 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
         try:
             other_facts, other_state = _generator(_bare(load_tensors(other)))
             if other_facts != {**facts, "input_channels": facts["output_channels"], "output_channels": facts["input_channels"]}:
-                raise Unfit("another architecture")
+                raise UnsupportedCheckpoint("another architecture")
             both = {way: state, "B" if way == "A" else "A": other_state}
             facts = facts if way == "A" else other_facts
-        except (Unfit, StudioError, OSError) as e:
-            reason = f"it holds {e}" if isinstance(e, Unfit) else e
+        except (UnsupportedCheckpoint, StudioError, OSError) as e:
+            reason = f"it holds {e}" if isinstance(e, UnsupportedCheckpoint) else e
             notes = (f"The other direction, {other.name}, was left out: {reason}.",)
     if facts["net"].startswith("unet") and len(both) == 1:
         config, names = _config(Pix2PixConfig, **facts, dropout=True), {"A": "G"}
@@ -58,7 +58,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
     else:
         config = _config(CycleGANConfig, **facts, directions="both" if len(both) == 2 else "AtoB")
         names = {"A": "G_A2B", "B": "G_B2A"}
-    return Imported(
+    return ImportedModel(
         family="pix2pix" if isinstance(config, Pix2PixConfig) else "cyclegan",
         config=dataclasses.asdict(config),
         state_dict={f"{names[side]}.{name}": tensor for side, tensors in both.items() for name, tensor in tensors.items()},
@@ -75,7 +75,7 @@ def _bare(weights: Mapping[str, torch.Tensor]) -> State:
     return dict(weights)
 
 
-def _is_judge(weights: State) -> bool:
+def _is_discriminator(weights: State) -> bool:
     """A PatchGAN begins with a 4x4 kernel, a pixel discriminator with one pixel."""
     patch = "model.2.weight" in weights and "model.0.weight" in weights and weights["model.0.weight"].shape[2:] == (4, 4)
     return patch or ("net.2.weight" in weights and "net.0.weight" in weights and weights["net.0.weight"].shape[2:] == (1, 1))
@@ -91,11 +91,11 @@ def _ways(path: Path) -> tuple[str, Path | None]:
     return way, other if other.is_file() and other.stat().st_size <= _MAX_PARTNER_BYTES else None
 
 
-def _config(kind: type, **settings: Any) -> Any:
+def _config(config: type, **settings: Any) -> Any:
     try:
-        return kind(**settings)
+        return config(**settings)
     except (TypeError, ValueError) as e:
-        raise Unfit(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
 
 
 # -- one generator -----------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class _Layers:
             self.norm(f"model.{i + 1}")
         blocks = self.t.numbers(r"model\.(\d{1,3})\.conv_block\.")
         if blocks not in (list(range(_FIRST_BLOCK, _FIRST_BLOCK + n)) for n in (6, 9)):
-            raise Unfit(f"a generator of {len(blocks)} residual blocks; only 6 and 9 are known here")
+            raise UnsupportedCheckpoint(f"a generator of {len(blocks)} residual blocks; only 6 and 9 are known here")
         dropout = "model.10.conv_block.5.weight" not in self.t.all  # it stands before the second convolution
         for i in blocks:
             for conv in (1, 6 if dropout else 5):
@@ -174,7 +174,7 @@ class _Layers:
             self.norm(f"{level}.6")
             level, downs = f"{level}.3.model", downs + 1
         if downs not in (7, 8):
-            raise Unfit(f"a U-Net of {downs} or more halvings; only 7 and 8 (for 128 and 256 px) are known here")
+            raise UnsupportedCheckpoint(f"a U-Net of {downs} or more halvings; only 7 and 8 (for 128 and 256 px) are known here")
         self.conv(f"{level}.1")
         self.conv(f"{level}.3")
         self.norm(f"{level}.4")

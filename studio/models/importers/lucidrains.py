@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers import Imported
-from studio.models.importers.pickle_reader import plain
-from studio.models.importers.torch_weights import Tensors, Unfit
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.lucidrains import LucidrainsConfig
 from studio.networks.generative.lucidrains import Mapping as MappingNetwork
 
@@ -28,8 +27,8 @@ def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
     return "S.net.0.weight" in weights and "G.blocks.0.to_style1.weight" in weights
 
 
-def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
-    """All players' weights, and where they were read -> config and tensors of the generator.  Raises Unfit."""
+def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
+    """All players' weights, and where they were read -> config and tensors of the generator.  Raises UnsupportedCheckpoint."""
     averaged = "GE.blocks.0.to_style1.weight" in weights
     mapping, synthesis = ("SE.", "GE.") if averaged else ("S.", "G.")
     t = Tensors({k: v for k, v in weights.items() if k.startswith((mapping, synthesis))})
@@ -43,7 +42,9 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
     state["mapping.w_avg"] = _mean(config, state)
     notes.append(f"It has no mean of w; it was measured over {_MEAN_OF:,} draws. Its noise, which no file holds, was drawn here.")
     title = path.stem if not path.stem.startswith("model_") or not path.parent.name else f"{path.parent.name} {path.stem}"
-    return Imported("lucidrains", dataclasses.asdict(config), state, title, "checkpoint of lucidrains' stylegan2-pytorch", tuple(notes))
+    return ImportedModel(
+        "lucidrains", dataclasses.asdict(config), state, title, "checkpoint of lucidrains' stylegan2-pytorch", tuple(notes)
+    )
 
 
 def _multiplier(path: Path, notes: list[str]) -> float:
@@ -54,7 +55,7 @@ def _multiplier(path: Path, notes: list[str]) -> float:
             value = json.loads(file.read_bytes()).get("lr_mlp", 0.1)
             if type(value) in (int, float) and 0 < value <= 100:
                 return float(value)
-            raise Unfit(f"a .config.json beside it with an odd lr_mlp ({plain(str(value), 20)})")
+            raise UnsupportedCheckpoint(f"a .config.json beside it with an odd lr_mlp ({excerpt(str(value), 20)})")
     except (OSError, ValueError, AttributeError, RecursionError):
         notes.append("The .config.json beside it could not be read.")
     return 0.1
@@ -63,7 +64,7 @@ def _multiplier(path: Path, notes: list[str]) -> float:
 def _mapping(t: Tensors, state: State, prefix: str) -> int:
     places = t.numbers(prefix.replace(".", r"\.") + r"net\.(\d{1,3})\.")
     if not places or places != list(range(0, 2 * len(places), 2)):  # an activation behind each
-        raise Unfit("a mapping whose layers do not follow each other")
+        raise UnsupportedCheckpoint("a mapping whose layers do not follow each other")
     for i, place in enumerate(places):
         for part, ndim in (("weight", 2), ("bias", 1)):
             state[f"mapping.fc{i}.{part}"] = t.take(f"{prefix}net.{place}.{part}", ndim)
@@ -73,14 +74,14 @@ def _mapping(t: Tensors, state: State, prefix: str) -> int:
 def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]]:
     """(channels of what the first block gets and of each block, blocks with attention)."""
     if f"{prefix}to_initial_block.weight" in t.all:
-        raise Unfit("a generator that makes its first picture from the style (no_const), which is not known here")
+        raise UnsupportedCheckpoint("a generator that makes its first picture from the style (no_const), which is not known here")
     state["synthesis.const"] = t.take(f"{prefix}initial_block", 4)[0]
     for part, ndim in (("weight", 4), ("bias", 1)):
         state[f"synthesis.first.{part}"] = t.take(f"{prefix}initial_conv.{part}", ndim)
     pattern = prefix.replace(".", r"\.")
     numbers = t.numbers(pattern + r"blocks\.(\d{1,2})\.")
     if numbers != list(range(len(numbers))) or not 2 <= len(numbers) <= 10:
-        raise Unfit(f"{len(numbers)} blocks, where 2 to 10 are due")
+        raise UnsupportedCheckpoint(f"{len(numbers)} blocks, where 2 to 10 are due")
     side = 4 << numbers[-1]
     noise = torch.randn(side, side, generator=torch.Generator().manual_seed(0))
     widths = [len(state["synthesis.const"])]
@@ -97,11 +98,11 @@ def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]
         widths.append(len(state[f"{ours}.conv1.bias"]))
         state[f"{ours}.torgb.weight"] = t.take(f"{theirs}.to_rgb.conv.weight", 4)
         if len(state[f"{ours}.torgb.weight"]) != 3:
-            raise Unfit("a generator of pictures with transparency, which is not known here")
+            raise UnsupportedCheckpoint("a generator of pictures with transparency, which is not known here")
         for part, ndim in (("weight", 2), ("bias", 1)):
             state[f"{ours}.torgb.style.{part}"] = t.take(f"{theirs}.to_rgb.to_style.{part}", ndim)
         if i < numbers[-1] and t.take(f"{theirs}.to_rgb.upsample.1.f", 1).tolist() != [1, 2, 1]:
-            raise Unfit(f"a blur in block {i} that is not (1, 2, 1)")
+            raise UnsupportedCheckpoint(f"a blur in block {i} that is not (1, 2, 1)")
     attention = t.numbers(pattern + r"attns\.(\d{1,2})\.")
     for i in attention:
         _attention(t, state, f"synthesis.b{4 << i}.attention", f"{prefix}attns.{i}")
@@ -140,9 +141,9 @@ def _config(widths: list[int], attention: list[int], state: State, layers: int, 
             attention=tuple(attention),
         )
     except (TypeError, ValueError) as e:
-        raise Unfit(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
     if widths != [config.channels(i) for i in range(-1, blocks)]:
-        raise Unfit("channels that follow no rule of this package")
+        raise UnsupportedCheckpoint("channels that follow no rule of this package")
     return config
 
 
@@ -151,7 +152,7 @@ def _mean(config: LucidrainsConfig, state: State) -> torch.Tensor:
     mapping = MappingNetwork(config)
     named = {k.removeprefix("mapping."): v for k, v in state.items() if k.startswith("mapping.fc")}
     if any(named[k].shape != v.shape for k, v in mapping.state_dict().items() if k != "w_avg"):
-        raise Unfit("a mapping whose layers do not fit together")
+        raise UnsupportedCheckpoint("a mapping whose layers do not fit together")
     mapping.load_state_dict({**named, "w_avg": torch.zeros(config.w_dim)})
     with torch.no_grad():
         return mapping(torch.randn(_MEAN_OF, config.w_dim, generator=torch.Generator().manual_seed(0)))[:, 0].mean(dim=0)

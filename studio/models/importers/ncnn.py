@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers import Imported
-from studio.models.importers.pickle_reader import plain
-from studio.models.importers.torch_weights import Unfit, told
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.torch_weights import studio_errors
 from studio.models.importers.upscalers import rrdb, srvgg
 
 MAGIC = b"7767517"
@@ -33,12 +32,12 @@ _QUANTISED = {0x000D4B38: "whole numbers of 8 bits", 0x0002C056: "another order 
 class Node:
     """One operation of a graph.
 
-    kind: 'input', 'conv', 'prelu', 'leaky', 'concat', 'add', 'scale', 'repeat' (pixels), 'shrink', 'shuffle'.
+    op: 'input', 'conv', 'prelu', 'leaky', 'concat', 'add', 'scale', 'repeat' (pixels), 'shrink', 'shuffle'.
     facts: numbers that belong to it.  name: of the layer, to find its weights by; not compared.
     depth: operations from the input to here.
     """
 
-    kind: str
+    op: str
     inputs: tuple["Node", ...] = ()
     facts: tuple[float, ...] = ()
     name: str = ""
@@ -60,7 +59,7 @@ def weights_beside(path: Path, head: bytes) -> bool:
         return False
 
 
-def read(path: Path) -> Imported:
+def read(path: Path) -> ImportedModel:
     """path: the graph, or the weights with the graph beside them.  Raises StudioError.
 
     Costs no more memory than a few times the size of both files.
@@ -71,9 +70,9 @@ def read(path: Path) -> Imported:
             graph_file = path
     if not weights_file.is_file() or weights_file == graph_file:
         raise StudioError(f"There is no {weights_file.name} beside {graph_file.name}.", "A model of ncnn is two files; keep both together.")
-    with told(path, _HINT):
+    with studio_errors(path, _HINT):
         if graph_file.stat().st_size > _MAX_TEXT:
-            raise Unfit("a graph of absurd length")
+            raise UnsupportedCheckpoint("a graph of absurd length")
         layers = _layers(graph_file.read_bytes())
         end = _graph(layers)
         return _imported(end, _weights(layers, weights_file), graph_file)
@@ -86,7 +85,7 @@ def read(path: Path) -> Imported:
 class _Layer:
     """A line: what it is, its blobs, and its numbers by key (arrays have keys of their own below -23300)."""
 
-    kind: str
+    op: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -100,24 +99,24 @@ class _Layer:
 
 
 def _layers(text: bytes) -> list[_Layer]:
-    """Raises Unfit for what is no graph."""
+    """Raises UnsupportedCheckpoint for what is no graph."""
     try:
         lines = [line.split() for line in text.decode("utf-8").splitlines() if line.strip()]
         counts = [int(n) for n in lines[1]]
         if lines[0] != [MAGIC.decode()] or len(counts) != 2 or counts[0] != len(lines) - 2:
-            raise Unfit("a graph with another number of lines than it says: it is cut short or damaged")
+            raise UnsupportedCheckpoint("a graph with another number of lines than it says: it is cut short or damaged")
         if counts[0] > _MAX_LAYERS:
-            raise Unfit(f"a graph of {counts[0]:,} layers")
+            raise UnsupportedCheckpoint(f"a graph of {counts[0]:,} layers")
         return [_layer(words) for words in lines[2:]]
     except (UnicodeDecodeError, ValueError, IndexError, OverflowError):
-        raise Unfit("a graph that is damaged") from None
+        raise UnsupportedCheckpoint("a graph that is damaged") from None
 
 
 def _layer(words: Sequence[str]) -> _Layer:
-    kind, name, inputs, outputs = words[0], words[1], int(words[2]), int(words[3])
+    op, name, inputs, outputs = words[0], words[1], int(words[2]), int(words[3])
     blobs = words[4 : 4 + inputs + outputs]
     if min(inputs, outputs) < 0 or len(blobs) != inputs + outputs:
-        raise Unfit(f"a line '{plain(name, 40)}' that is damaged")
+        raise UnsupportedCheckpoint(f"a line '{excerpt(name, 40)}' that is damaged")
     numbers = {}
     for word in words[4 + inputs + outputs :]:
         key, _, value = word.partition("=")
@@ -126,15 +125,15 @@ def _layer(words: Sequence[str]) -> _Layer:
             key, values = -23300 - int(key), values[1:]
         numbers[int(key)] = tuple(float(v) for v in values[:_MAX_VALUES])
         if not all(map(math.isfinite, numbers[int(key)])) or not numbers[int(key)]:
-            raise Unfit(f"a line '{plain(name, 40)}' that is damaged")
-    return _Layer(kind, name, tuple(blobs[:inputs]), tuple(blobs[inputs:]), numbers)
+            raise UnsupportedCheckpoint(f"a line '{excerpt(name, 40)}' that is damaged")
+    return _Layer(op, name, tuple(blobs[:inputs]), tuple(blobs[inputs:]), numbers)
 
 
 # -- the weights, in the order of the layers -------------------------------------------------------------------------------
 
 
 def _weights(layers: Sequence[_Layer], file: Path) -> dict[str, tuple[torch.Tensor, ...]]:
-    """Layer name -> (weight, bias) of a convolution or (slopes,) of a PReLU, float32. Raises Unfit."""
+    """Layer name -> (weight, bias) of a convolution or (slopes,) of a PReLU, float32. Raises UnsupportedCheckpoint."""
     left, out = file.stat().st_size, {}
     with open(file, "rb") as f:
 
@@ -142,33 +141,37 @@ def _weights(layers: Sequence[_Layer], file: Path) -> dict[str, tuple[torch.Tens
             nonlocal left
             nbytes = -(-count * width // 4) * 4  # in steps of 4 bytes
             if count < 1 or nbytes > left:
-                raise Unfit(f"a graph that asks for more weights than {file.name} has: it is cut short, or of another model")
+                raise UnsupportedCheckpoint(
+                    f"a graph that asks for more weights than {file.name} has: it is cut short, or of another model"
+                )
             left -= nbytes
             data = f.read(nbytes)
             if len(data) != nbytes:
-                raise Unfit(f"a {file.name} that is cut short")
+                raise UnsupportedCheckpoint(f"a {file.name} that is cut short")
             values = np.frombuffer(data, "<f2" if width == 2 else "<f4", count).astype(np.float32)
             if not np.isfinite(values).all():
-                raise Unfit(f"a {file.name} with numbers that are not finite, as those of another model")
+                raise UnsupportedCheckpoint(f"a {file.name} with numbers that are not finite, as those of another model")
             return values
 
         for layer in layers:
             if layer.name in out:
-                raise Unfit(f"two layers called '{plain(layer.name, 40)}'")
-            if layer.kind == "PReLU":
+                raise UnsupportedCheckpoint(f"two layers called '{excerpt(layer.name, 40)}'")
+            if layer.op == "PReLU":
                 out[layer.name] = (torch.from_numpy(take(layer.whole(0), 4)),)
-            elif layer.kind == "Convolution":
+            elif layer.op == "Convolution":
                 tag = int(take(1, 4).view("<u4")[0])
                 out[layer.name] = _kernels(layer, take(layer.whole(6), _width(tag))), torch.from_numpy(take(layer.whole(0), 4))
     if left:
-        raise Unfit(f"a graph that leaves {left:,} bytes of {file.name} unread: they are not of one model")
+        raise UnsupportedCheckpoint(f"a graph that leaves {left:,} bytes of {file.name} unread: they are not of one model")
     return out
 
 
 def _width(tag: int) -> int:
     """Bytes of a number, from the tag before the weights."""
     if tag not in (_FLOAT16, _FLOAT32):
-        raise Unfit(f"weights in {_QUANTISED.get(tag, 'a table of 256 values')}, which are quantised: choose a file in float16 or float32")
+        raise UnsupportedCheckpoint(
+            f"weights in {_QUANTISED.get(tag, 'a table of 256 values')}, which are quantised: choose a file in float16 or float32"
+        )
     return 2 if tag == _FLOAT16 else 4
 
 
@@ -176,7 +179,7 @@ def _kernels(layer: _Layer, values: np.ndarray) -> torch.Tensor:
     """(out, in, 3, 3)"""
     out = layer.whole(0)
     if out < 1 or len(values) % (9 * out):
-        raise Unfit(f"a convolution '{plain(layer.name, 40)}' whose numbers do not fit it")
+        raise UnsupportedCheckpoint(f"a convolution '{excerpt(layer.name, 40)}' whose numbers do not fit it")
     return torch.from_numpy(values).reshape(out, -1, 3, 3)
 
 
@@ -184,53 +187,55 @@ def _kernels(layer: _Layer, values: np.ndarray) -> torch.Tensor:
 
 
 def _graph(layers: Sequence[_Layer]) -> Node:
-    """The node of the output. Raises Unfit for an operation that is in no known network."""
+    """The node of the output. Raises UnsupportedCheckpoint for an operation that is in no known network."""
     blobs: dict[str, Node] = {}
     used: set[str] = set()
     for layer in layers:
         if any(blob not in blobs for blob in layer.inputs) or any(blob in blobs for blob in layer.outputs):
-            raise Unfit(f"a line '{plain(layer.name, 40)}' that does not fit those before it")
+            raise UnsupportedCheckpoint(f"a line '{excerpt(layer.name, 40)}' that does not fit those before it")
         used.update(layer.inputs)
         node = _node(layer, tuple(blobs[blob] for blob in layer.inputs))
         blobs.update((blob, node) for blob in layer.outputs)
     ends = {id(blobs[blob]): blobs[blob] for blob in blobs if blob not in used}
     if len(ends) != 1:
-        raise Unfit(f"a graph with {len(ends)} outcomes")
+        raise UnsupportedCheckpoint(f"a graph with {len(ends)} outcomes")
     return ends.popitem()[1]
 
 
 def _node(layer: _Layer, inputs: tuple[Node, ...]) -> Node:
-    unknown = Unfit(f"a layer {plain(layer.kind, 30)} '{plain(layer.name, 40)}', used as in no network that is known here")
+    unknown = UnsupportedCheckpoint(
+        f"a layer {excerpt(layer.op, 30)} '{excerpt(layer.name, 40)}', used as in no network that is known here"
+    )
     counts = {"Input": 0, "Concat": len(inputs), "Eltwise": 2, "BinaryOp": 1 if layer.whole(1) else 2}
-    if len(inputs) != counts.get(layer.kind, 1) or not layer.outputs or (len(layer.outputs) > 1 and layer.kind != "Split"):
+    if len(inputs) != counts.get(layer.op, 1) or not layer.outputs or (len(layer.outputs) > 1 and layer.op != "Split"):
         raise unknown
-    if layer.kind == "Input":
+    if layer.op == "Input":
         return Node("input")
-    if layer.kind in ("Split", "Noop"):
+    if layer.op in ("Split", "Noop"):
         return inputs[0]
-    if layer.kind == "Convolution":
+    if layer.op == "Convolution":
         return _convolution(layer, inputs, unknown)
-    if layer.kind == "PReLU":
+    if layer.op == "PReLU":
         return Node("prelu", inputs, name=layer.name)
-    if layer.kind == "ReLU":
+    if layer.op == "ReLU":
         return Node("leaky", inputs, (layer.get(0),))
-    if layer.kind == "Concat" and layer.whole(0) == 0:
+    if layer.op == "Concat" and layer.whole(0) == 0:
         return Node("concat", inputs)
-    if layer.kind == "Eltwise" and layer.whole(0) == 1:
+    if layer.op == "Eltwise" and layer.whole(0) == 1:
         return _sum(*(_times(node, share) for node, share in zip(inputs, layer.numbers.get(1, (1.0, 1.0)), strict=False)))
-    if layer.kind == "BinaryOp" and layer.whole(0) == 0 and not layer.whole(1):
+    if layer.op == "BinaryOp" and layer.whole(0) == 0 and not layer.whole(1):
         return _sum(*inputs)
-    if layer.kind == "BinaryOp" and layer.whole(0) == 2 and layer.whole(1):
+    if layer.op == "BinaryOp" and layer.whole(0) == 2 and layer.whole(1):
         return _times(inputs[0], layer.get(2))
-    if layer.kind == "Interp" and layer.get(1, 1) == layer.get(2, 1) and not any(layer.get(k) for k in (3, 4, 5, 6)):
-        if layer.whole(0) in (1, 3):
-            return Node("repeat" if layer.whole(0) == 1 else "shrink", inputs, (layer.get(1, 1),))
-    if layer.kind == "PixelShuffle" and not layer.whole(1):
+    square = layer.get(1, 1) == layer.get(2, 1) and not any(layer.get(k) for k in (3, 4, 5, 6))
+    if layer.op == "Interp" and square and layer.whole(0) in (1, 3):
+        return Node("repeat" if layer.whole(0) == 1 else "shrink", inputs, (layer.get(1, 1),))
+    if layer.op == "PixelShuffle" and not layer.whole(1):
         return Node("shuffle", inputs, (layer.whole(0, 1),))
     raise unknown
 
 
-def _convolution(layer: _Layer, inputs: tuple[Node, ...], unknown: Unfit) -> Node:
+def _convolution(layer: _Layer, inputs: tuple[Node, ...], unknown: UnsupportedCheckpoint) -> Node:
     """3x3, same size, with bias; an activation within it becomes an operation of its own."""
     due = {1: 3, 2: 1, 3: 1, 4: 1, 5: 1, 8: 0, 18: 0, 19: 0}  # kernel, dilation, stride, border, bias, whole numbers, its value, dynamic
     same = {11: 1, 12: 2, 13: 3, 14: 4, 15: 4, 16: 4}  # the same of the height and of the other sides, if it is said
@@ -306,7 +311,7 @@ def _matched(theirs: Node, ours: Node) -> dict[str, str] | None:
                 return None
             continue
         pairs[id(b)] = a
-        same = a.kind == b.kind and len(a.inputs) == len(b.inputs) and len(a.facts) == len(b.facts)
+        same = a.op == b.op and len(a.inputs) == len(b.inputs) and len(a.facts) == len(b.facts)
         if not same or any(not math.isclose(x, y, rel_tol=1e-4) for x, y in zip(a.facts, b.facts, strict=True)):
             return None
         if b.name:
@@ -325,36 +330,36 @@ def _nodes(end: Node) -> list[Node]:
     return list(seen.values())
 
 
-def _imported(end: Node, weights: dict[str, tuple[torch.Tensor, ...]], path: Path) -> Imported:
-    """Raises Unfit when the graph is of no known network."""
+def _imported(end: Node, weights: dict[str, tuple[torch.Tensor, ...]], path: Path) -> ImportedModel:
+    """Raises UnsupportedCheckpoint when the graph is of no known network."""
     nodes = _nodes(end)
-    kinds = [n.kind for n in nodes]
-    convs, repeats = kinds.count("conv"), kinds.count("repeat")
-    if "shuffle" in kinds:
-        drawn = next(int(n.facts[0]) for n in nodes if n.kind == "shuffle")
-        share = next((n.facts[0] for n in nodes if n.kind == "shrink"), 1.0)
-        slopes = {n.facts[0] for n in nodes if n.kind == "leaky"}
-        act = "prelu" if "prelu" in kinds else "relu" if slopes == {0.0} else "leakyrelu"
+    ops = [n.op for n in nodes]
+    convs, repeats = ops.count("conv"), ops.count("repeat")
+    if "shuffle" in ops:
+        drawn = next(int(n.facts[0]) for n in nodes if n.op == "shuffle")
+        share = next((n.facts[0] for n in nodes if n.op == "shrink"), 1.0)
+        slopes = {n.facts[0] for n in nodes if n.op == "leaky"}
+        act = "prelu" if "prelu" in ops else "relu" if slopes == {0.0} else "leakyrelu"
         names = _matched(end, _compact(convs - 2, act, drawn, share)) if convs >= 2 else None
     else:
         blocks = (convs - 4 - repeats) // 15
         names = _matched(end, _esrgan(blocks, repeats)) if blocks >= 1 and repeats <= 3 else None
     if names is None:
-        raise Unfit("a graph of ncnn that is of no network known here")
+        raise UnsupportedCheckpoint("a graph of ncnn that is of no network known here")
     tensors = {}
     for ours, theirs in names.items():
         tensors |= {f"{ours}.{part}": value for part, value in zip(("weight", "bias"), weights[theirs], strict=False)}
-    if "shuffle" in kinds:
+    if "shuffle" in ops:
         config, state = srvgg(tensors, act)
         if config.scale != drawn:
-            raise Unfit("a compact network whose last layer does not fit the size of its pictures")
+            raise UnsupportedCheckpoint("a compact network whose last layer does not fit the size of its pictures")
         if share != 1:
             config = _shrunk(config, drawn, share)
     else:
         config, state = rrdb(tensors)
     half = all(torch.equal(t, t.half().float()) for t in state.values() if t.ndim > 1)
-    return Imported(
-        "srvgg" if "shuffle" in kinds else "rrdb",
+    return ImportedModel(
+        "srvgg" if "shuffle" in ops else "rrdb",
         dataclasses.asdict(config),
         state,
         title=re.sub(r"\.ncnn$", "", path.stem),
@@ -367,8 +372,8 @@ def _shrunk(config, drawn: int, share: float):
     """The compact network that draws larger than its result is."""
     scale = round(drawn * share)
     if not math.isclose(scale, drawn * share, rel_tol=1e-4):
-        raise Unfit(f"a network that makes pictures {drawn * share:.3f} times larger, which is no whole number")
+        raise UnsupportedCheckpoint(f"a network that makes pictures {drawn * share:.3f} times larger, which is no whole number")
     try:
         return dataclasses.replace(config, scale=scale, drawn_scale=drawn)
     except ValueError as e:
-        raise Unfit(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None

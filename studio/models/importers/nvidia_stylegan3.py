@@ -5,13 +5,11 @@ itself; the names of the layers, which hold sizes and widths, and what each laye
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from studio.models.importers.pickle_reader import Refused, plain
+from studio.models.importers.imported import UnsupportedCheckpoint, excerpt
+from studio.models.importers.nvidia_network import PickledNetwork
 from studio.networks.generative.stylegan3 import StyleGAN3Config
-
-if TYPE_CHECKING:
-    from studio.models.importers.nvidia import _Network
 
 CLASSES = {"Generator", "MappingNetwork", "SynthesisNetwork", "SynthesisInput", "SynthesisLayer", "FullyConnectedLayer"}
 # Constructor arguments of the synthesis that are fields of the config under the same name, and their types.
@@ -71,22 +69,22 @@ OPTIONS = set(_FIELDS) | {
 }
 
 
-def generator_config(net: "_Network", lr_multiplier: Any, options: dict[str, Any]) -> StyleGAN3Config:
+def generator_config(net: PickledNetwork, lr_multiplier: Any, options: dict[str, Any]) -> StyleGAN3Config:
     """The config of a recorded generator.
 
     lr_multiplier: of its mapping.  options: constructor arguments of the generator and its synthesis.
-    Raises Refused when the file contradicts itself or asks for what our StyleGAN3 is not.
+    Raises UnsupportedCheckpoint when the file contradicts itself or asks for what our StyleGAN3 is not.
     """
     if net.modules[""].class_name != "Generator":
-        raise Refused(f"a network of the class '{plain(net.modules[''].class_name)}' that is no StyleGAN3 generator")
+        raise UnsupportedCheckpoint(f"a network of the class '{excerpt(net.modules[''].class_name)}' that is no StyleGAN3 generator")
     (w_dim,) = net.size("mapping.w_avg", 1)
     layers = len(net.children("mapping", r"fc(\d{1,3})"))
     _, z_and_class = net.size("mapping.fc0.weight", 2)
     embed, c_dim = net.size("mapping.embed.weight", 2) if "mapping.embed" in net.modules else (0, 0)
     if z_and_class <= embed:
-        raise Refused("a mapping without a latent z")
+        raise UnsupportedCheckpoint("a mapping without a latent z")
     resolution = _value(int, net.one(["", "synthesis"], "img_resolution", None), "img_resolution")
-    found = {name: _value(kind, options[name], name) for name, kind in _FIELDS.items() if name in options}
+    found = {name: _value(type_, options[name], name) for name, type_ in _FIELDS.items() if name in options}
     try:
         config = StyleGAN3Config(
             **found,
@@ -100,21 +98,21 @@ def generator_config(net: "_Network", lr_multiplier: Any, options: dict[str, Any
             w_avg_beta=_value(float, net.one(["mapping"], "w_avg_beta", 0.998), "w_avg_beta"),
         )
     except ValueError as e:
-        raise Refused(f"a StyleGAN3 of which no network can be made: {e}") from None
+        raise UnsupportedCheckpoint(f"a StyleGAN3 of which no network can be made: {e}") from None
     if config.img_channels != 3:
-        raise Refused(f"a generator with img_channels {config.img_channels}; only 3, pictures in colour, can be shown")
+        raise UnsupportedCheckpoint(f"a generator with img_channels {config.img_channels}; only 3, pictures in colour, can be shown")
     _check(net, config)
     return config
 
 
-def _check(net: "_Network", config: StyleGAN3Config) -> None:
+def _check(net: PickledNetwork, config: StyleGAN3Config) -> None:
     """Hold the config against the names of the layers and against what all modules recorded."""
     bands = config.bands
     names = [f"L{i}_{band.size}_{band.channels}" for i, band in enumerate(bands)]
     there = {path.removeprefix("synthesis.") for path in net.modules if path.count(".") == 1 and path.startswith("synthesis.")}
     if there != {"input", *names}:
         odd = sorted(there ^ {"input", *names})[0]
-        raise Refused(f"layers that do not follow from its settings, such as '{plain(odd)}'")
+        raise UnsupportedCheckpoint(f"layers that do not follow from its settings, such as '{excerpt(odd)}'")
     for name, value in (("z_dim", config.z_dim), ("c_dim", config.c_dim), ("w_dim", config.w_dim)):
         net.agree("", name, value)
         net.agree("mapping", name, value)
@@ -134,19 +132,19 @@ def _check(net: "_Network", config: StyleGAN3Config) -> None:
             _agree(net, path, f"{side}_half_width", band.half_width)
 
 
-def _agree(net: "_Network", path: str, name: str, value: float) -> None:
+def _agree(net: PickledNetwork, path: str, name: str, value: float) -> None:
     """As `agree`, for numbers that were computed."""
     said = net.one([path], name, value)
     if not isinstance(said, (int, float)) or not math.isclose(said, value, rel_tol=1e-6):
-        raise Refused(f"a layer with {name} {plain(str(said), 20)}, where {value:g} is due ('{path}')")
+        raise UnsupportedCheckpoint(f"a layer with {name} {excerpt(str(said), 20)}, where {value:g} is due ('{path}')")
 
 
-def _value(kind: type, value: Any, name: str) -> Any:
-    """A number of the kind that the config wants; conv_clamp may be None. Raises Refused."""
+def _value(type_: type, value: Any, name: str) -> Any:
+    """A number of the type that the config wants; conv_clamp may be None. Raises UnsupportedCheckpoint."""
     if value is None and name == "conv_clamp":
         return None
-    if kind is float and type(value) in (int, float) and 0 < value < 1e9:  # not so for NaN
+    if type_ is float and type(value) in (int, float) and 0 < value < 1e9:  # not so for NaN
         return float(value)
-    if kind is not float and type(value) is kind and 0 <= value < 1 << 31:
+    if type_ is not float and type(value) is type_ and 0 <= value < 1 << 31:
         return value
-    raise Refused(f"an odd {name}")
+    raise UnsupportedCheckpoint(f"an odd {name}")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers import Imported
-from studio.models.importers.torch_weights import Tensors, Unfit
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
+from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from studio.networks.generative.stylegan2 import Mapping as MappingNetwork
 from studio.networks.layers import fir_filter
@@ -27,21 +27,27 @@ def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
     return "style.1.weight" in weights and "conv1.conv.modulation.weight" in weights
 
 
-def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported:
-    """Weights as `torch_weights.load_tensors` gives them -> config and tensors of both players.  Raises Unfit."""
+def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
+    """Weights as `torch_weights.load_tensors` gives them -> config and tensors of both players.  Raises UnsupportedCheckpoint."""
     own = {k: v for k, v in weights.items() if not k.startswith("d.")}
     t, notes = Tensors(own), []
     config, state = _generator(t, notes)
     t.check_all_used("StyleGAN2")
     state["mapping.w_avg"] = _mean(own, config, state, notes)
-    judge = None
+    discriminator = None
     if len(own) < len(weights):
         try:
-            judge = _discriminator(Tensors({k[2:]: v for k, v in weights.items() if k.startswith("d.")}), config)
-        except Unfit as e:  # it only serves further training
+            discriminator = _discriminator(Tensors({k[2:]: v for k, v in weights.items() if k.startswith("d.")}), config)
+        except UnsupportedCheckpoint as e:  # it only serves further training
             notes.append(f"Its discriminator was left out: it holds {e}.")
-    return Imported(
-        "stylegan2", dataclasses.asdict(config), state, path.stem, "checkpoint of rosinality's stylegan2-pytorch", tuple(notes), judge
+    return ImportedModel(
+        "stylegan2",
+        dataclasses.asdict(config),
+        state,
+        path.stem,
+        "checkpoint of rosinality's stylegan2-pytorch",
+        tuple(notes),
+        discriminator,
     )
 
 
@@ -50,12 +56,12 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
     t.skip("latent_avg")
     layers = t.numbers(r"style\.(\d{1,3})\.weight")
     if layers != list(range(1, len(layers) + 1)):
-        raise Unfit("a mapping whose layers do not follow each other")
+        raise UnsupportedCheckpoint("a mapping whose layers do not follow each other")
     for i in layers:
         state[f"mapping.fc{i - 1}.weight"], state[f"mapping.fc{i - 1}.bias"] = t.take(f"style.{i}.weight", 2), t.take(f"style.{i}.bias", 1)
     convs = t.numbers(r"convs\.(\d{1,2})\.")
     if convs != list(range(len(convs))) or len(convs) % 2 or not 2 <= len(convs) <= 18:
-        raise Unfit(f"{len(convs)} convolutions, where 2 to 18 are due")
+        raise UnsupportedCheckpoint(f"{len(convs)} convolutions, where 2 to 18 are due")
     resolutions = [4 * 2**i for i in range(len(convs) // 2 + 1)]
     noise = torch.Generator().manual_seed(0)
     if "noises.noise_0" not in t.all:
@@ -94,7 +100,7 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
             mapping_lr_multiplier=_LR_MULTIPLIER,
         )
     except (TypeError, ValueError) as e:
-        raise Unfit(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
     return config, state
 
 
@@ -108,7 +114,7 @@ def _rgb(t: Tensors, state: State, ours: str, theirs: str) -> None:
     _modulated(t, state, ours, theirs)
     state[f"{ours}.bias"] = t.take(f"{theirs}.bias", 4).flatten()
     if len(state[f"{ours}.bias"]) != 3:
-        raise Unfit("a generator of pictures that are not in colour")
+        raise UnsupportedCheckpoint("a generator of pictures that are not in colour")
 
 
 def _check_filter(t: Tensors, name: str, gain: float) -> None:
@@ -116,7 +122,7 @@ def _check_filter(t: Tensors, name: str, gain: float) -> None:
     if name in t.all:
         found, due = t.take(name, 2), fir_filter((1, 3, 3, 1)) * gain
         if found.shape != due.shape or not torch.allclose(found, due, atol=1e-5):
-            raise Unfit(f"'{name}', another filter than (1, 3, 3, 1)")
+            raise UnsupportedCheckpoint(f"'{name}', another filter than (1, 3, 3, 1)")
 
 
 def _channel_rule(widths: dict[int, int]) -> tuple[int, int]:
@@ -124,7 +130,7 @@ def _channel_rule(widths: dict[int, int]) -> tuple[int, int]:
     most = max(widths.values())
     base = max((r * w for r, w in widths.items() if w < most), default=max(widths) * most)
     if any(min(base // r, most) != w for r, w in widths.items()):
-        raise Unfit("channels that follow no rule of StyleGAN2")
+        raise UnsupportedCheckpoint("channels that follow no rule of StyleGAN2")
     return base, most
 
 
@@ -137,14 +143,14 @@ def _mean(weights: Mapping[str, torch.Tensor], config: StyleGAN2Config, state: S
     mapping = MappingNetwork(config.z_dim, 0, config.w_dim, None, config.mapping_layers, lr_multiplier=_LR_MULTIPLIER)
     named = {k.removeprefix("mapping."): v for k, v in state.items() if k.startswith("mapping.fc")}
     if {k: v.shape for k, v in mapping.state_dict().items()} != {k: v.shape for k, v in named.items()}:
-        raise Unfit("a mapping whose layers do not fit together")
+        raise UnsupportedCheckpoint("a mapping whose layers do not fit together")
     mapping.load_state_dict(named)
     with torch.no_grad():
         return mapping(torch.randn(_MEAN_OF, config.z_dim, generator=torch.Generator().manual_seed(0))).mean(dim=0)
 
 
 def _discriminator(t: Tensors, config: StyleGAN2Config) -> State:
-    """Weights of its discriminator under our names.  Raises Unfit when it does not fit the generator's config."""
+    """Weights of its discriminator under our names.  Raises UnsupportedCheckpoint when it does not fit the generator's config."""
     state: State = {}
     top = config.resolution
 
@@ -169,11 +175,11 @@ def _discriminator(t: Tensors, config: StyleGAN2Config) -> State:
 
 
 def _with_filters(state: State, config: StyleGAN2Config) -> State:
-    """With the filters that our discriminator keeps, when the rest is just what it has.  Raises Unfit."""
+    """With the filters that our discriminator keeps, when the rest is just what it has.  Raises UnsupportedCheckpoint."""
     with torch.device("meta"):
         due = {k: tuple(v.shape) for k, v in Discriminator(config).state_dict().items()}
     state |= {k: fir_filter((1, 3, 3, 1)) for k in due if k.endswith("resample_filter")}
     for name, shape in due.items():
         if name not in state or tuple(state[name].shape) != shape:
-            raise Unfit(f"no '{name}' of the shape {shape}")
+            raise UnsupportedCheckpoint(f"no '{name}' of the shape {shape}")
     return state

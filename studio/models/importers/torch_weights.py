@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from studio.common.archives import directory_bytes
 from studio.errors import StudioError
-from studio.models.importers.pickle_reader import plain
+from studio.models.importers.imported import UnsupportedCheckpoint, excerpt
 
 _AGAIN = "Download it again and compare its size."
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
@@ -24,10 +24,6 @@ _MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of parts; a tensor takes some 
 _MAX_TABLE = 1 << 27  # bytes; the library takes no more either
 # Where training codes put the state dict within what they save, the averaged weights first.
 _WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
-
-
-class Unfit(Exception):
-    """Why weights cannot be imported, as the end of a sentence 'it holds ...'."""
 
 
 def looks_like_weights(head: bytes) -> bool:
@@ -42,12 +38,12 @@ def looks_like_safetensors(head: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def told(path: Path, hint: str) -> Iterator[None]:
-    """What goes wrong with the weights in `path` becomes a StudioError; `hint` says what could be imported."""
+def studio_errors(path: Path, hint: str) -> Iterator[None]:
+    """Turn what goes wrong with the weights in `path` into a StudioError.  hint: what could be imported."""
     try:
         yield
-    except Unfit as e:
-        raise StudioError(f"{path.name} was not imported: it holds {e}.", hint) from None
+    except UnsupportedCheckpoint as e:
+        raise StudioError(f"{path.name} was not imported: it holds {e}.", e.hint or hint) from None
     except OSError as e:
         raise StudioError(f"{path.name} cannot be read: {e.strerror or e}.", _AGAIN) from None
     except MemoryError:
@@ -55,19 +51,19 @@ def told(path: Path, hint: str) -> Iterator[None]:
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file. Raises Unfit for what is no state dict, StudioError for a damaged file."""
+    """The tensors of a file. Raises UnsupportedCheckpoint for what is no state dict, StudioError for a damaged file."""
     size = path.stat().st_size
     with open(path, "rb") as f:
         if f.read(4) == b"PK\x03\x04":
             if directory_bytes(path) > _MAX_DIRECTORY:  # it would be read into memory whole
-                raise Unfit("an absurdly long list of parts")
+                raise UnsupportedCheckpoint("an absurdly long list of parts")
             try:
                 entries = zipfile.ZipFile(f).infolist()
             except (zipfile.BadZipFile, ValueError, NotImplementedError):
                 raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
             # torch does not compress; a small file that unpacks to a large one is no honest one.
             if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
-                raise Unfit("compressed parts, which torch does not write")
+                raise UnsupportedCheckpoint("compressed parts, which torch does not write")
     try:
         # Some training codes keep their options beside the weights; a Namespace is no more than names with values.
         # Opened here: of some endings torch would think that it knows the format by them.
@@ -77,7 +73,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise
     except Exception as e:  # a damaged file can fail anywhere in torch
         if "weights_only" in str(e) or "Unsupported" in str(e):
-            raise Unfit("more than weights, and what is more could run as a program") from None
+            raise UnsupportedCheckpoint("more than weights, and what is more could run as a program") from None
         raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
     if isinstance(content, dict):
         content = _state_dict(content)
@@ -89,22 +85,22 @@ def _state_dict(content: dict) -> dict:
     as 'latent_avg', and the discriminator's tensors as 'd.name'."""
     average = content.get("g_ema", content.get("g"))
     if isinstance(average, dict):
-        judge = content["d"] if isinstance(content.get("d"), dict) else {}
+        discriminator = content["d"] if isinstance(content.get("d"), dict) else {}
         mean = {"latent_avg": content["latent_avg"]} if isinstance(content.get("latent_avg"), torch.Tensor) else {}
-        return {**average, **mean, **{f"d.{name}": value for name, value in judge.items()}}
+        return {**average, **mean, **{f"d.{name}": value for name, value in discriminator.items()}}
     if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator stands there twice, over the same numbers
         return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
     return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
 
 
 def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file. Raises Unfit, and StudioError for a damaged file."""
+    """The tensors of a safetensors file. Raises UnsupportedCheckpoint, and StudioError for a damaged file."""
     size = path.stat().st_size
     try:
         with safe_open(path, framework="pt") as f:
             names = list(f.keys())
             if len(names) > _MAX_TENSORS:
-                raise Unfit(f"{len(names):,} tensors, more than any network")
+                raise UnsupportedCheckpoint(f"{len(names):,} tensors, more than any network")
             # Copies: a later write to the file must not change the model.
             return _checked({name: f.get_tensor(name).clone() for name in names}, size)
     except (SafetensorError, ValueError):
@@ -112,15 +108,17 @@ def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _checked(content: object, size: int) -> dict[str, torch.Tensor]:
-    """The content of a file of `size` bytes, when it is tensors by name. Raises Unfit."""
+    """The content of a file of `size` bytes, when it is tensors by name. Raises UnsupportedCheckpoint."""
     if not isinstance(content, dict) or not content or len(content) > _MAX_TENSORS:
-        raise Unfit(f"a single {type(content).__name__}, not tensors by name" if not isinstance(content, dict) else "no weights")
+        raise UnsupportedCheckpoint(
+            f"a single {type(content).__name__}, not tensors by name" if not isinstance(content, dict) else "no weights"
+        )
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-            raise Unfit(f"'{plain(str(name), 40)}', which is no tensor")
+            raise UnsupportedCheckpoint(f"'{excerpt(str(name), 40)}', which is no tensor")
     # Tensors may share data, so a small file could ask for a large network.
     if sum(t.nbytes for t in content.values()) > size:
-        raise Unfit("tensors that are larger than the file")
+        raise UnsupportedCheckpoint("tensors that are larger than the file")
     return content
 
 
@@ -131,14 +129,14 @@ class Tensors:
         self.all, self.used = tensors, set()
 
     def take(self, name: str, ndim: int) -> torch.Tensor:
-        """A tensor as float32, when it is there with so many axes and only finite numbers. Raises Unfit."""
+        """A tensor as float32, when it is there with so many axes and only finite numbers. Raises UnsupportedCheckpoint."""
         if name not in self.all:
-            raise Unfit(f"no tensor '{name}'")
+            raise UnsupportedCheckpoint(f"no tensor '{name}'")
         tensor = self.all[name]
         if tensor.ndim != ndim or 0 in tensor.shape or not tensor.dtype.is_floating_point or tensor.is_meta:
-            raise Unfit(f"'{name}' of the shape {tuple(tensor.shape)}, which does not fit there")
+            raise UnsupportedCheckpoint(f"'{name}' of the shape {tuple(tensor.shape)}, which does not fit there")
         if not torch.isfinite(tensor).all():
-            raise Unfit(f"'{name}' with numbers that are not finite, as after a failed training")
+            raise UnsupportedCheckpoint(f"'{name}' with numbers that are not finite, as after a failed training")
         self.used.add(name)
         return tensor.float().contiguous().clone()
 
@@ -155,4 +153,4 @@ class Tensors:
         """Refuse a network that has more than ours: its pictures would be others.  family: its title."""
         left = sorted(self.all.keys() - self.used)
         if left:
-            raise Unfit(f"a tensor '{plain(left[0], 60)}', which this {family} does not have")
+            raise UnsupportedCheckpoint(f"a tensor '{excerpt(left[0], 60)}', which this {family} does not have")

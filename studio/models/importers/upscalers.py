@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from studio.models.importers import Imported
-from studio.models.importers.pickle_reader import plain
-from studio.models.importers.torch_weights import Tensors, Unfit
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.torch_weights import Tensors
 from studio.networks.super_resolution.rrdb import RRDBConfig
 from studio.networks.super_resolution.spandrel_network import SpandrelNetwork
 from studio.networks.super_resolution.srvgg import SRVGGConfig
@@ -33,14 +32,14 @@ _RENAMED = (  # (theirs, ours)
 )
 
 
-def read(path: Path, weights: Mapping[str, torch.Tensor]) -> Imported | None:
-    """Weights -> config and tensors; None when they are of no upscaler or restorer known here.  Raises Unfit."""
+def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel | None:
+    """Weights -> config and tensors; None when they are of no upscaler or restorer known here.  Raises UnsupportedCheckpoint."""
     weights = _bare(weights)
     for family, recognise, take in (("rrdb", _esrgan_names, rrdb), ("srvgg", _compact_names, srvgg)):
         if named := recognise(weights):
             config, state = take(named)
             source = "ESRGAN weights" if family == "rrdb" else "weights of Real-ESRGAN's compact network"
-            return Imported(family, dataclasses.asdict(config), state, path.stem, source)
+            return ImportedModel(family, dataclasses.asdict(config), state, path.stem, source)
     return _of_the_community(path, weights)
 
 
@@ -85,7 +84,7 @@ def _end_named(named: State) -> State:
 
 
 def rrdb(named: State) -> tuple[RRDBConfig, State]:
-    """Weights under our names -> config and the tensors of our network.  Raises Unfit."""
+    """Weights under our names -> config and the tensors of our network.  Raises UnsupportedCheckpoint."""
     t, state = Tensors(named), {}
 
     def conv(name: str) -> torch.Tensor:
@@ -109,7 +108,7 @@ def rrdb(named: State) -> tuple[RRDBConfig, State]:
     t.check_all_used("ESRGAN")
     fold = math.isqrt(first.shape[1] // channels)
     if fold**2 * channels != first.shape[1] or 2**doublings % fold:
-        raise Unfit(f"an ESRGAN that turns {first.shape[1]} channels into {channels}, which is no picture")
+        raise UnsupportedCheckpoint(f"an ESRGAN that turns {first.shape[1]} channels into {channels}, which is no picture")
     facts = dict(img_channels=channels, width=first.shape[0], growth=growth, blocks=blocks)
     return _config(RRDBConfig, scale=2**doublings // fold, doublings=doublings, **facts), state
 
@@ -124,7 +123,7 @@ def _compact_names(weights: State) -> State | None:
 
 
 def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
-    """Weights -> config and the tensors of our network.  Raises Unfit.
+    """Weights -> config and the tensors of our network.  Raises UnsupportedCheckpoint.
 
     act: 'prelu', 'relu' or 'leakyrelu', where it is known; the two latter have no weights to tell them apart by.
     """
@@ -132,10 +131,10 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
     places = t.numbers(r"body\.(\d{1,4})\.weight")
     act = act or ("prelu" if "body.1.weight" in named else None)
     if act is None:
-        raise Unfit("a compact network whose activations it does not name (ReLU or LeakyReLU)")
+        raise UnsupportedCheckpoint("a compact network whose activations it does not name (ReLU or LeakyReLU)")
     step = 1 if act == "prelu" else 2
     if places != list(range(0, places[-1] + 1, step)) or places[-1] % 2 or not 2 <= places[-1] <= 2 * _MAX_BLOCKS + 2:
-        raise Unfit("layers of a compact network that do not follow each other")
+        raise UnsupportedCheckpoint("layers of a compact network that do not follow each other")
     for place in places:
         if place % 2:
             state[f"body.{place}.weight"] = t.take(f"body.{place}.weight", 1)
@@ -146,7 +145,7 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
     first, last = state["body.0.weight"], state[f"body.{places[-1]}.weight"]
     scale = math.isqrt(last.shape[0] // first.shape[1])
     if scale**2 * first.shape[1] != last.shape[0]:
-        raise Unfit(f"a compact network that turns {first.shape[1]} channels into {last.shape[0]}, which is no picture")
+        raise UnsupportedCheckpoint(f"a compact network that turns {first.shape[1]} channels into {last.shape[0]}, which is no picture")
     facts = dict(img_channels=first.shape[1], width=first.shape[0], convs=places[-1] // 2 - 1, act=act)
     return _config(SRVGGConfig, scale=scale, **facts), state
 
@@ -154,25 +153,25 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
 # -- what spandrel knows --------------------------------------------------------------------------------------------------
 
 
-def _of_the_community(path: Path, weights: State) -> Imported | None:
+def _of_the_community(path: Path, weights: State) -> ImportedModel | None:
     if any(w.is_meta or w.is_sparse or w.is_quantized for w in weights.values()):
-        raise Unfit("tensors without plain values")
+        raise UnsupportedCheckpoint("tensors without plain values")
     # Half precision is for the disk.
     weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
     for name, value in weights.items():
         if not torch.isfinite(value).all():
-            raise Unfit(f"'{plain(name, 60)}' with numbers that are not finite, as after a failed training")
+            raise UnsupportedCheckpoint(f"'{excerpt(name, 60)}' with numbers that are not finite, as after a failed training")
     try:
         network = SpandrelNetwork.discover(weights)
     except ValueError as e:
-        raise Unfit(plain(str(e), 200)) from None
+        raise UnsupportedCheckpoint(excerpt(str(e), 200)) from None
     if network is None:
         return None
     config = network.config
     notes = [f"Architecture: {config.architecture}, read by spandrel."]
     if config.whole:
         notes.append("It looks at a picture as a whole: drawn in pieces, large pictures may show seams.")
-    return Imported(
+    return ImportedModel(
         "spandrel",
         dataclasses.asdict(config),
         # Tensors may share data there, which a model folder does not.
@@ -186,12 +185,12 @@ def _of_the_community(path: Path, weights: State) -> Imported | None:
 def _sequence(numbers: list[int], what: str, least: int = 1) -> int:
     """How many there are, when they count 0, 1, 2, ... without a gap."""
     if numbers != list(range(len(numbers))) or not least <= len(numbers) <= _MAX_BLOCKS:
-        raise Unfit(f"{what} that do not follow each other")
+        raise UnsupportedCheckpoint(f"{what} that do not follow each other")
     return len(numbers)
 
 
-def _config(kind: Callable[..., Any], **settings: Any) -> Any:
+def _config(config: Callable[..., Any], **settings: Any) -> Any:
     try:
-        return kind(**settings)
+        return config(**settings)
     except (TypeError, ValueError) as e:
-        raise Unfit(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None

@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     refused({"model.10.conv_block.1.weight": torch.ones(2)}, path, "no tensor 'model.1.weight'")
     refused({"model.model.0.weight": torch.ones(2, 3, 4, 4)}, path, "no tensor")
     for judge in (PatchDiscriminator(3, 4), PixelDiscriminator(3, 4)):
-        refused(judge.state_dict(), path, "a discriminator, which judges")
+        refused(judge.state_dict(), path, "a discriminator, which scores")
     refused(
         torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "no kind known here: 'model.0"
     )

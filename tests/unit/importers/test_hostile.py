@@ -238,7 +238,7 @@ BY_HAND = {
             pickle.SETITEM,
             pickle.BUILD,
         ),
-        "a state for a Record",
+        "a state for a PersistentObject",
     ),
     "items of a function": (program(SET, text("x"), text("y"), pickle.SETITEM), "filled like a dictionary"),
     "list items of a dict": (program(pickle.EMPTY_DICT, pickle.NONE, pickle.APPEND), "filled like a list"),
