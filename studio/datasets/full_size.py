@@ -10,7 +10,8 @@ from PIL import Image
 
 from studio.common.files import atomic_folder, ensure_room
 from studio.common.progress import Progress, report
-from studio.datasets.image_set import FORMATS, File, content_hash, picture_files, prepared, read_again
+from studio.datasets.image_set import prepared
+from studio.datasets.picture_files import FORMATS, PictureFile, content_hash, picture_files, read_again
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.decode import decode, reason
@@ -83,7 +84,7 @@ def _from_cache(folder: Path):
     return (pixels, sizes, [(n, why) for n, why in skipped]) if len(pixels) == sizes.prod(axis=1, dtype=np.int64).sum() * 3 else None
 
 
-def _prepare(files: list[File], folder: Path, ground: Colour, progress, source: Path, unread) -> None:
+def _prepare(files: list[PictureFile], folder: Path, ground: Colour, progress, source: Path, unread) -> None:
     """Write the cached folder.  unread: files that were left out before, for the message when nothing remains."""
     sizes, skipped = [], []
     with atomic_folder(folder) as part:

@@ -1,4 +1,4 @@
-"""What was handed in - files, folders, zips, none of them trusted - as one list of entries that open one at a time."""
+"""Sources of pictures - files, folders and zips, none of them trusted - as one list of files that are opened one at a time."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from studio.common.archives import directory_bytes, member_problem, unpack_member
 from studio.common.progress import Cancel
@@ -24,7 +24,7 @@ _PICTURE_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"
 
 @dataclass(frozen=True)
 class Limits:
-    """What an intake accepts. Bytes, pixels, seconds."""
+    """Limits of an ingestion, in bytes, pixels and seconds."""
 
     files: int = 100_000  # over all sources
     file_bytes: int = 256 << 20  # one picture file
@@ -40,39 +40,43 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file among the sources.
-
-    name: as people know it, 'pets.zip/cats/1.png'.  filename: '1.png'.  folders: of the source's name and its
-    sub-folders, ('pets', 'cats'), empty for a single file.  size: bytes, as stated.  open: gives a stream to close.
-    path: where it lies on the disk; None inside a zip.
-    """
+class SourceFile:
+    """One file among the sources."""
 
     name: str
+    """Name for people, 'pets.zip/cats/1.png'."""
     filename: str
+    """'1.png'."""
     folders: tuple[str, ...]
+    """Name of the source and its sub-folders, ('pets', 'cats'); empty for a single file."""
     size: int
-    open: Callable[[], BinaryIO]
+    """Bytes, as stated."""
+    open: Callable[[], IO[bytes]]
+    """Gives a stream; close it."""
     path: Path | None = None
+    """Where it lies on the disk; None inside a zip."""
 
 
 @dataclass
-class Found:
-    """entries: in the order of the sources, sorted by name within each.  refused: (name, reason).  ignored: how many
-    files were left out without a word because systems put them everywhere ('.DS_Store', 'Thumbs.db')."""
+class SourceFiles:
+    """All files among the sources."""
 
-    entries: list[Entry] = field(default_factory=list)
+    files: list[SourceFile] = field(default_factory=list)
+    """In the order of the sources, sorted by name within each."""
     refused: list[tuple[str, str]] = field(default_factory=list)
+    """(name, reason)."""
     ignored: int = 0
+    """How many were passed over without a word because operating systems put them everywhere ('.DS_Store', 'Thumbs.db')."""
 
 
 @contextlib.contextmanager
-def opened(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[Found]:
-    """Look through files, folders and zips; nothing is unpacked before an entry is opened. Archives stay open inside
-    the `with`. Links in folders are not followed. Memory: one small record a file.
-    Raises StudioError when a path does not exist, or when there are too many files.
+def open_sources(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[SourceFiles]:
+    """Look through files, folders and zips; nothing is unpacked before a file is opened.
+
+    Zips stay open inside the `with`. Links in folders are not followed. Memory: one small record a file.
+    Raises StudioError if a path does not exist, or there are too many files.
     """
-    found = Found()
+    found = SourceFiles()
     with contextlib.ExitStack() as stack:
         for path in map(Path, paths):
             path = path.expanduser()
@@ -88,14 +92,17 @@ def opened(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[F
                 _add(
                     found,
                     limits,
-                    Entry(printable(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path),
+                    SourceFile(printable(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path),
                 )
         yield found
 
 
-def kind_of(head: bytes, filename: str = "") -> str:
-    """What the first 64 bytes of a file say it is: 'picture', 'zip', a container of video as libav names it ('mov',
-    'matroska', 'avi', 'mpegts', 'mpeg', 'flv', 'ogg', 'asf'), or ''."""
+def file_format(head: bytes, filename: str = "") -> str:
+    """Format of a file by its first 64 bytes: 'picture', 'raw' (of a camera), 'zip', a video container as libav names it ('mov',
+    'matroska', 'avi', 'mpegts', 'mpeg', 'flv', 'ogg', 'asf'), or ''.
+
+    head: the bytes.  filename: its ending decides where the bytes cannot.
+    """
     if Path(filename).suffix.lower() in _RAW:
         return "raw"
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
@@ -109,7 +116,7 @@ def kind_of(head: bytes, filename: str = "") -> str:
         return "mov"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
-    for start, kind in (
+    for start, container in (
         (b"\x1aE\xdf\xa3", "matroska"),
         (b"FLV", "flv"),
         (b"OggS", "ogg"),
@@ -117,18 +124,18 @@ def kind_of(head: bytes, filename: str = "") -> str:
         (b"0&\xb2u\x8ef\xcf\x11", "asf"),
     ):
         if head.startswith(start):
-            return kind
+            return container
     return "mpegts" if head[:1] == b"G" and Path(filename).suffix.lower() in (".ts", ".mts", ".m2ts") else ""
 
 
-def _add(found: Found, limits: Limits, entry: Entry) -> None:
-    if len(found.entries) + len(found.refused) >= limits.files:
+def _add(found: SourceFiles, limits: Limits, file: SourceFile) -> None:
+    if len(found.files) + len(found.refused) >= limits.files:
         raise StudioError(f"There are more than {limits.files:,} files.", "Split the set.")
-    problem = name_problem(entry.name if entry.path is None else entry.filename, limits)
+    problem = name_problem(file.name if file.path is None else file.filename, limits)
     if problem:
-        found.refused.append((printable(entry.name), problem))
+        found.refused.append((printable(file.name), problem))
     else:
-        found.entries.append(entry)
+        found.files.append(file)
 
 
 def name_problem(name: str, limits: Limits) -> str:
@@ -145,7 +152,7 @@ def _is_clutter(parts: Iterable[str]) -> bool:
     return any((p.startswith(".") and p not in (".", "..")) or p.lower() in _CLUTTER for p in parts)
 
 
-def _walk(top: Path, limits: Limits, found: Found) -> None:
+def _walk(top: Path, limits: Limits, found: SourceFiles) -> None:
     root = top.resolve().name or "folder"
     files = []
     for folder, folders, names in os.walk(top):
@@ -175,10 +182,10 @@ def _walk(top: Path, limits: Limits, found: Found) -> None:
         elif not stat.S_ISREG(info.st_mode):
             found.refused.append((name, "not an ordinary file"))
         else:
-            _add(found, limits, Entry(name, parts[-1], (root, *parts[:-1]), info.st_size, functools.partial(_open_plain, path), path))
+            _add(found, limits, SourceFile(name, parts[-1], (root, *parts[:-1]), info.st_size, functools.partial(_open_plain, path), path))
 
 
-def _open_plain(path: Path) -> BinaryIO:
+def _open_plain(path: Path) -> IO[bytes]:
     # Should a link take the file's place between the look and the reading, it is not followed either.
     return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb")
 
@@ -189,15 +196,15 @@ def _open_plain(path: Path) -> BinaryIO:
 def _starts_like_zip(path: Path) -> bool:
     try:
         with open(path, "rb") as f:
-            return kind_of(f.read(64)) == "zip" or path.suffix.lower() == ".zip"
+            return file_format(f.read(64)) == "zip" or path.suffix.lower() == ".zip"
     except OSError:
         return False
 
 
-def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.ExitStack) -> None:
+def _look_into_zip(path: Path, limits: Limits, found: SourceFiles, stack: contextlib.ExitStack) -> None:
     label = printable(path.name)
     try:
-        # The list of members is read into memory whole: a look at its size comes first.
+        # The whole list of members is read into memory: a look at its size comes first.
         if directory_bytes(path) > limits.files * 1024:
             found.refused.append((label, "a zip with an absurdly long list of files"))
             return
@@ -222,25 +229,25 @@ def _look_into_zip(path: Path, limits: Limits, found: Found, stack: contextlib.E
             found.refused.append((printable(f"{label}/{name}"), problem))
             continue
         opener = functools.partial(archive.open, member)
-        _add(found, limits, Entry(printable(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
+        _add(found, limits, SourceFile(printable(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
 
 
-def read_all(entry: Entry, limit: int) -> bytes:
-    """The bytes of an entry, at most `limit`. Raises ValueError when there are more than that or than it states."""
-    with entry.open() as f:
+def read_file(file: SourceFile, limit: int) -> bytes:
+    """Bytes of a file. Raises ValueError if there are more than `limit`, or more than it states."""
+    with file.open() as f:
         data = f.read(limit + 1)
     if len(data) > limit:
         raise ValueError(f"larger than {limit / 1e6:.0f} MB")
     return data
 
 
-def head_of(entry: Entry) -> bytes:
-    """The first 64 bytes of an entry."""
-    with entry.open() as f:
+def read_head(file: SourceFile) -> bytes:
+    """The first 64 bytes of an file."""
+    with file.open() as f:
         return f.read(64)
 
 
-def copy_to(entry: Entry, path: Path, limit: int, cancel: Cancel | None = None) -> None:
-    """Unpack an entry into the file `path`, a piece at a time. Raises ValueError beyond `limit` bytes, CancelledError."""
-    with entry.open() as source, open(path, "wb") as target:
+def copy_file(file: SourceFile, path: Path, limit: int, cancel: Cancel | None = None) -> None:
+    """Copy a file to `path`, a piece at a time. Raises ValueError beyond `limit` bytes, CancelledError."""
+    with file.open() as source, open(path, "wb") as target:
         unpack_member(source, target, limit, cancel)

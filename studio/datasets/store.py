@@ -21,8 +21,10 @@ import numpy as np
 
 from studio.common import toml
 from studio.common.files import atomic_write, fsync_path
-from studio.datasets.image_set import content_hash
-from studio.datasets.ingest import OWNED, IngestReport, count_classes, ingest, write_synced
+from studio.datasets.ingest import ingest, write_synced
+from studio.datasets.ingest_report import OWNERSHIP, IngestReport
+from studio.datasets.labels import count_classes
+from studio.datasets.picture_files import content_hash
 from studio.datasets.rights import UNKNOWN, Consent
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
@@ -41,7 +43,7 @@ class DataSet:
 
     id: SHA-256, the hash that `ImageSet.open` gives and `Plan.data.hash` holds.  path: its folder, which
     `Plan.data.path` takes.  classes: pictures a class, empty when there is one.  owned: whether whoever added it said
-    `OWNED`.  created: ISO 8601, UTC.  card: all of set.json but the pictures.  consent: whose the pictures are.
+    `OWNERSHIP`.  created: ISO 8601, UTC.  card: all of set.json but the pictures.  consent: whose the pictures are.
     """
 
     id: str
@@ -94,7 +96,7 @@ class DataSetStore:
 
     def add(self, report: IngestReport, *, crop: str = "centre") -> DataSet:
         """Make a set of what an intake found. The same pictures under the same names give the set that is there
-        already; it then takes over a yes to `OWNED`, and what was said now of whose the pictures are.
+        already; it then takes over a yes to `OWNERSHIP`, and what was said now of whose the pictures are.
 
         crop: what the artist chose, for the card only: training asks its plan.
         Raises StudioError when no picture was usable, or the pictures cannot be stored; the report stays usable then.
@@ -108,7 +110,7 @@ class DataSetStore:
         card = {
             "title": report.title,
             "owned": report.owned,
-            "statement": OWNED,
+            "statement": OWNERSHIP,
             "consent": report.consent.to_dict(),
             "ground": colour_text(report.ground),
             "crop": crop,
@@ -116,7 +118,7 @@ class DataSetStore:
             "duplicates": report.duplicates,
             "near": report.near,
             "videos": report.videos,
-            "places_removed": report.places_removed,
+            "places_removed": report.locations_removed,
             "changed": {a.name: f"{a.source}: {a.note}" for a in report.accepted if a.note},
         }
         return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card)

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from studio.common.files import atomic_path
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
-from studio.datasets.sources import kind_of
+from studio.datasets.sources import file_format
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.video import CONTAINERS, upright_pixels
@@ -136,7 +136,7 @@ def _reading(path: Path) -> Iterator:
 def _container(path: Path) -> str:
     try:
         with open(path, "rb") as f:
-            kind = kind_of(f.read(64), path.name)
+            kind = file_format(f.read(64), path.name)
     except OSError as e:
         raise StudioError(f"The video cannot be read: {e.strerror or e}.", "Choose it again.") from None
     if kind not in CONTAINERS:

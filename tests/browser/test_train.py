@@ -38,7 +38,7 @@ def take(page, zone, files, title):
     page.fill(f"#{zone}-title input, #{zone}-title textarea", title)
     page.check(f"#{zone}-owned input")
     page.click(f"#{zone}-take")
-    page.wait_for_selector(f"#{zone}-report >> text=pictures taken in")
+    page.wait_for_selector(f"#{zone}-report >> text=pictures added")
 
 
 def squares(folder, colour, names):
@@ -74,7 +74,7 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     page.click("#train-take")
     page.wait_for_selector("#train-sheet img")
     report = page.locator("#train-report").inner_text()
-    assert "11 pictures taken in" in report
+    assert "11 pictures added" in report
     assert "broken.png" in report
     assert "notes.txt: not a picture" in report
 

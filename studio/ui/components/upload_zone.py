@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.datasets.ingest import IngestReport
+from studio.datasets.ingest_report import IngestReport
 from studio.datasets.rights import ANSWERS, LICENSED, NONE, OWN, UNKNOWN, Consent
 from studio.datasets.store import DataSet, DataSetStore
 from studio.errors import StudioError

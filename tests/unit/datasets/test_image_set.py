@@ -140,12 +140,12 @@ def test_huge_pictures_and_huge_files_are_refused(tmp_path, monkeypatch):
 
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"0" * 100)) + chunk(b"IEND", b"")
-    monkeypatch.setattr("studio.datasets.image_set._MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr("studio.datasets.picture_files._MAX_FILE_BYTES", 1 << 20)
     members = {"a.png": png(), "bomb.png": bomb, "large.png": bytes(2 << 20)}
     s = ImageSet.open(make_zip(tmp_path / "s.zip", members, zipfile.ZIP_DEFLATED), 8, tmp_path / "cache")
     assert len(s) == 1
     assert [name for name, _ in s.skipped] == ["bomb.png", "large.png"]
-    monkeypatch.setattr("studio.datasets.image_set._MAX_FILES", 2)
+    monkeypatch.setattr("studio.datasets.picture_files._MAX_FILES", 2)
     with pytest.raises(StudioError, match="more than 2 files"):
         ImageSet.open(tmp_path / "s.zip", 8, tmp_path / "cache")
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.datasets.ingest import ingest
-from studio.datasets.sources import Limits, kind_of, opened
+from studio.datasets.sources import Limits, file_format, open_sources
 from studio.errors import StudioError
 
 
@@ -152,7 +152,7 @@ def test_an_endless_list_of_members_is_not_read(tmp_path, home, monkeypatch):
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as z:
         for i in range(60):
             z.writestr(f"{i}{'x' * 100}.png", b"")
-    monkeypatch.setattr(zipfile, "ZipFile", lambda *a: pytest.fail("opened"))
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *a: pytest.fail("open_sources"))
     assert "absurdly long list" in reasons(ingest([tmp_path / "s.zip"], owned=True, home=home, limits=Limits(files=5)))["s.zip"]
 
 
@@ -238,15 +238,15 @@ def test_pictures_that_are_too_small_too_large_or_no_pictures(tmp_path, home):
 
 
 def test_what_the_first_bytes_say():
-    assert kind_of(b"\xff\xd8\xff\xe0") == "picture"
-    assert kind_of(b"%!PS-Adobe") == ""
-    assert kind_of(b"\x1aE\xdf\xa3") == "matroska"
-    assert kind_of(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic") == "picture"
-    assert kind_of(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42") == "mov"
-    assert kind_of(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif") == "picture"
-    assert kind_of(b"RIFF\0\0\0\0WAVE") == ""
-    assert kind_of(b"") == ""
-    assert kind_of(b"\xff\xff\xff\xffftypmp42") == "mov"
+    assert file_format(b"\xff\xd8\xff\xe0") == "picture"
+    assert file_format(b"%!PS-Adobe") == ""
+    assert file_format(b"\x1aE\xdf\xa3") == "matroska"
+    assert file_format(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic") == "picture"
+    assert file_format(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42") == "mov"
+    assert file_format(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif") == "picture"
+    assert file_format(b"RIFF\0\0\0\0WAVE") == ""
+    assert file_format(b"") == ""
+    assert file_format(b"\xff\xff\xff\xffftypmp42") == "mov"
 
 
 def test_names_become_safe():
@@ -265,5 +265,5 @@ def test_sources_are_listed_without_being_read(tmp_path):
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as z:
         z.writestr("b/2.png", b"22")
         z.writestr("a/1.png", b"1")
-    with opened([tmp_path / "s.zip"]) as found:
-        assert [(e.name, e.folders, e.size) for e in found.entries] == [("s.zip/a/1.png", ("s", "a"), 1), ("s.zip/b/2.png", ("s", "b"), 2)]
+    with open_sources([tmp_path / "s.zip"]) as found:
+        assert [(e.name, e.folders, e.size) for e in found.files] == [("s.zip/a/1.png", ("s", "a"), 1), ("s.zip/b/2.png", ("s", "b"), 2)]

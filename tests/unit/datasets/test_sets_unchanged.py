@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.datasets.image_set import ImageSet, content_hash
+from studio.datasets.image_set import ImageSet
+from studio.datasets.picture_files import content_hash
 from studio.errors import StudioError
 from studio.training.plan import Data, Plan
 from tests.conftest import ROOT

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import studio.datasets.ingest as intake
+import studio.datasets.ingest as ingestion
 from studio.cli.main import main
 from studio.datasets.image_set import ImageSet
-from studio.datasets.ingest import OWNED, ingest
+from studio.datasets.ingest import ingest
+from studio.datasets.ingest_report import OWNERSHIP
 from studio.datasets.rights import Consent
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSetStore
@@ -75,7 +76,7 @@ def test_from_files_to_training(photos, store, tmp_path):
     assert store.list() == [], "a staged intake is no set yet"
     stored = store.add(report, crop="fit")
     assert (stored.count, stored.title, stored.classes, stored.owned) == (7, "Pets", {"cats": 4, "dogs": 3}, True)
-    assert stored.card["statement"] == OWNED
+    assert stored.card["statement"] == OWNERSHIP
     assert stored.card["crop"] == "fit"
     assert stored.path.name == stored.id
     assert not hidden(store)
@@ -135,8 +136,8 @@ def test_the_place_is_taken_out_and_told(store, tmp_path):
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
     scene(1).save(tmp_path / "a.jpg", exif=exif)
     report = store.ingest([tmp_path / "a.jpg"], owned=True)
-    assert report.places_removed == 1
-    assert "The place (GPS) was taken out of 1 photograph." in report.lines()
+    assert report.locations_removed == 1
+    assert "The GPS location was removed from 1 photograph." in report.lines()
     stored = store.add(report)
     with Image.open(stored.picture("a.jpg")) as image:
         assert not image.getexif().get_ifd(0x8825)
@@ -193,8 +194,8 @@ def test_cancelling_leaves_nothing_behind(photos, store, after):
 def test_cancelling_does_not_wait_for_the_rest(store, tmp_path, monkeypatch):
     for i in range(60):
         scene(i).save(tmp_path / f"{i}.png")
-    made, done, real = [], [], intake._Intake._convert
-    monkeypatch.setattr(intake._Intake, "_convert", lambda self, data: made.append(1) or real(self, data))
+    made, done, real = [], [], ingestion.prepare_picture
+    monkeypatch.setattr(ingestion, "prepare_picture", lambda *args: made.append(1) or real(*args))
     with pytest.raises(CancelledError):
         store.ingest(
             sorted(tmp_path.glob("*.png")), owned=True, workers=1, progress=lambda d, t, n: done.append(d), cancel=lambda: bool(done)
@@ -234,19 +235,19 @@ def test_memory_does_not_grow_with_the_number_of_files(store, tmp_path, monkeypa
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as z:
         for i in range(120):  # 120 files of half a megabyte
             z.writestr(f"{i}.bmp", encoded(Image.fromarray(rng.integers(0, 255, (400, 420, 3), dtype=np.uint8).astype(np.uint8)), "BMP"))
-    now, most, lock, real = [0], [0], threading.Lock(), intake._Intake._convert
+    now, most, lock, real = [0], [0], threading.Lock(), ingestion.prepare_picture
 
-    def counted(self, data):
+    def counted(*args):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
         try:
-            return real(self, data)
+            return real(*args)
         finally:
             with lock:
                 now[0] -= 1
 
-    monkeypatch.setattr(intake._Intake, "_convert", counted)
+    monkeypatch.setattr(ingestion, "prepare_picture", counted)
     tracemalloc.start()
     try:
         report = store.ingest([tmp_path / "s.zip"], owned=True, workers=2)
@@ -257,22 +258,22 @@ def test_memory_does_not_grow_with_the_number_of_files(store, tmp_path, monkeypa
 
 
 def test_large_pictures_are_decoded_one_at_a_time(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(intake, "_LARGE", 1000)
+    monkeypatch.setattr(ingestion, "_LARGE", 1000)
     for i in range(8):
         scene(i).save(tmp_path / f"{i}.png")
-    active, two, real = [], threading.Event(), intake._Intake._convert
+    active, two, real = [], threading.Event(), ingestion.prepare_picture
 
-    def alone(self, data):
+    def alone(*args):
         active.append(1)
         if len(active) > 1:
             two.set()
         two.wait(0.05)  # time for another to come in, if it may
         try:
-            return real(self, data)
+            return real(*args)
         finally:
             active.pop()
 
-    monkeypatch.setattr(intake._Intake, "_convert", alone)
+    monkeypatch.setattr(ingestion, "prepare_picture", alone)
     report = store.ingest(sorted(tmp_path.glob("*.png")), owned=True, workers=4)
     assert len(report) == 8
     assert not two.is_set()
@@ -482,7 +483,7 @@ def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
     assert main(["dataset", "add", str(photos), "--title", "Pets", "--mine", "--crop", "fit", "--ground", "#102030"]) == 0
     out, err = capsys.readouterr()
     stored = store.list()[0]
-    assert "7 pictures taken in, in 2 classes." in out
+    assert "7 pictures added, in 2 classes." in out
     assert stored.id in out
     assert "left out: photos/notes.txt: not a picture or a video" in err
     assert main(["dataset", "list"]) == 0

@@ -1,0 +1,84 @@
+"""Report of an ingestion: which pictures were accepted, and what was left out and why."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from studio.datasets.labels import count_classes
+from studio.datasets.rights import Consent
+from studio.imaging.colour import Colour
+
+OWNERSHIP = "These pictures are mine or I may use them."  # the statement beside the tick box, kept in the set's card
+
+
+@dataclass(frozen=True)
+class AcceptedPicture:
+    """A picture that will be in the set."""
+
+    name: str
+    """Name in the set, 'cats/tom.png'."""
+    source: str
+    """Where it came from, 'pets.zip/cats/tom.gif'."""
+    sha: str
+    """SHA-256 of the stored file, hexadecimal."""
+    size: tuple[int, int]
+    """Width and height as it came."""
+    note: str = ""
+    """What was changed; '' = stored as it was."""
+
+
+@dataclass
+class IngestReport:
+    """Result of an ingestion. `DataSetStore.add(report)` makes the set; `discard()` deletes the staged pictures."""
+
+    title: str
+    owned: bool
+    """The answer to `OWNERSHIP`."""
+    ground: Colour
+    staged: Path
+    """Folder where the pictures wait."""
+    consent: Consent = Consent()
+    accepted: list[AcceptedPicture] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    """(file, reason)."""
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    """(file, name of the identical file in the set): left out."""
+    near: list[tuple[str, ...]] = field(default_factory=list)
+    """Groups of names of pictures that look nearly the same: kept."""
+    videos: list[tuple[str, int]] = field(default_factory=list)
+    """(file, frames taken)."""
+    locations_removed: int = 0
+    """Photographs whose GPS location was removed."""
+    ignored: int = 0
+    """Files that operating systems leave everywhere, passed over."""
+
+    def __len__(self) -> int:
+        return len(self.accepted)
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Pictures a class, named as training names them; empty if there is one class."""
+        return count_classes(a.name for a in self.accepted)
+
+    def lines(self) -> list[str]:
+        """The report in plain sentences; the lists themselves are the fields."""
+        out = [f"{_count(len(self), 'picture')} added" + (f", in {len(self.classes)} classes." if self.classes else ".")]
+        out += [f"{_count(count, 'frame')} of the video {name}." for name, count in self.videos]
+        if self.rejected:
+            out.append(f"{_count(len(self.rejected), 'file')} left out: see the list with the reasons.")
+        if self.duplicates:
+            out.append(f"{_count(len(self.duplicates), 'file')} left out as exact duplicates.")
+        if self.near:
+            similar = sum(map(len, self.near))
+            out.append(f"{similar:,} pictures look nearly the same as another, in {_count(len(self.near), 'group')}; they are kept.")
+        if self.locations_removed:
+            out.append(f"The GPS location was removed from {_count(self.locations_removed, 'photograph')}.")
+        return out
+
+    def discard(self) -> None:
+        """Delete the staged pictures. Once the set is made this does nothing."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,85 @@
+"""One picture file, checked and made ready for a set: what is stored, a preview, its perceptual hash."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from studio.imaging.colour import Colour
+from studio.imaging.decode import UnusablePicture, open_picture, over_ground, upright
+from studio.imaging.location import strip_location
+from studio.imaging.perceptual_hash import PerceptualHash, perceptual_hash
+
+PREVIEW = 256  # pixels of the shorter side of the small copies that sheets are made from
+_STORED_AS_THEY_ARE = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+
+
+@dataclass(frozen=True)
+class PreparedPicture:
+    """A checked picture."""
+
+    stored: bytes
+    """The file to store."""
+    ending: str
+    """Of the stored file, '.png'."""
+    preview: bytes | None
+    """A small WebP; None if the file itself is small."""
+    size: tuple[int, int]
+    """Width and height as it came."""
+    perceptual_hash: PerceptualHash
+    note: str = ""
+    """What was changed; '' = stored as it was."""
+    location_removed: bool = False
+
+
+def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int) -> PreparedPicture:
+    """Check a picture file and prepare it.
+
+    JPEG, PNG and WebP are stored byte for byte but for a GPS location; all else becomes PNG.
+    data: the file.  ground: colour under transparent parts for the perceptual hash.
+    max_pixels: of the picture.  min_side: pixels of the shorter side.
+    Raises UnusablePicture, and what Pillow raises for a damaged file; `decode.reason` puts either into words.
+    """
+    with open_picture(data, max_pixels) as image:
+        size, form = image.size, image.format or ""
+        check_side(size, min_side)
+        ending = _STORED_AS_THEY_ARE.get(form)
+        if ending:
+            image.draft(None, (2 * PREVIEW, 2 * PREVIEW))  # a JPEG is then read to its end at a fraction of the cost
+        picture = upright(image)
+    seen = perceptual_hash(over_ground(picture, ground))
+    note, location_removed = "", False
+    if ending:
+        try:
+            data, location_removed = strip_location(data, form)
+        except ValueError:  # Pillow could read what we cannot take apart: keep the pixels alone
+            ending, location_removed = None, True
+            with open_picture(data, max_pixels) as image:
+                picture = upright(image)
+    if not ending:
+        data, ending, note = png_bytes(picture), ".png", f"{form} to PNG"
+    return PreparedPicture(data, ending, preview_bytes(picture, size), size, seen, note, location_removed)
+
+
+def check_side(size: tuple[int, int], min_side: int) -> None:
+    """Raises UnusablePicture if the shorter side has fewer than `min_side` pixels."""
+    if min(size) < min_side:
+        raise UnusablePicture(f"too small: {size[0]} x {size[1]} pixels, the shorter side must have {min_side}")
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """A PNG file of a picture, with its colour profile."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=4, icc_profile=image.info.get("icc_profile"))
+    return file.getvalue()
+
+
+def preview_bytes(image: Image.Image, size: tuple[int, int]) -> bytes | None:
+    """A small WebP of an upright picture whose file has `size`; None if the file itself is small."""
+    if min(size) <= PREVIEW or max(size) > 40 * min(size):
+        return None
+    scale = PREVIEW / min(image.size)
+    small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=85, method=2)
+    return file.getvalue()
