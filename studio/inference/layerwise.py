@@ -35,7 +35,7 @@ _POINTWISE = (BatchNorm, nn.ReLU, nn.LeakyReLU, nn.Tanh)
 NewMap = Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
 
 
-class Store:
+class StoredMap:
     """A map that is kept. It is made when its first piece is written."""
 
     def __init__(self, channels: int, height: int, width: int):
@@ -65,13 +65,13 @@ class Map:
         self.channels, self.height, self.width, self.sources = channels, height, width, sources
         self.work = channels * height * width + work + sum(source.work for source in sources)
         self.values = max(channels * height * width, *(source.values for source in sources), 0)
-        self.store: Store | None = None
+        self.store: StoredMap | None = None
 
     def read(self, box: Box) -> torch.Tensor:
         """A piece (1, C, h, w), on the network's device, that may be overwritten."""
         raise NotImplementedError
 
-    def stores(self) -> set[Store]:
+    def stores(self) -> set[StoredMap]:
         """All that reading it reads."""
         return {self.store} - {None} | {store for source in self.sources for store in source.stores()}
 
@@ -98,7 +98,7 @@ class Pixels(Map):
 class Kept(Map):
     """What a pass has stored."""
 
-    def __init__(self, store: Store, device: torch.device):
+    def __init__(self, store: StoredMap, device: torch.device):
         super().__init__(*store.shape[1:])
         self.store, self.device = store, device
 
@@ -256,7 +256,7 @@ class Pass:
     def __init__(
         self,
         source: Map,
-        store: Store | None,
+        store: StoredMap | None,
         statistics: Statistics | None,
         take: Callable[[Box, torch.Tensor], None] | None = None,
     ):
@@ -304,7 +304,7 @@ def largest_values(passes: list[Pass]) -> int:
 def kept_bytes(passes: list[Pass]) -> int:
     """The most bytes of maps that are kept at once."""
     last = {store: i for i, p in enumerate(passes) for store in p.source.stores()}
-    first: dict[Store, int] = {}
+    first: dict[StoredMap, int] = {}
     for i, p in enumerate(passes):
         if p.store is not None:
             first.setdefault(p.store, i)
@@ -321,7 +321,7 @@ class _Plan:
         if isinstance(layer, ResnetBlock):
             y = self.through(layer.conv_block, x)
             # In its own place: y no longer needs the neighbours of a pixel of x.
-            store = x.store if x.store and y.store else Store(x.channels, x.height, x.width)
+            store = x.store if x.store and y.store else StoredMap(x.channels, x.height, x.width)
             self.passes.append(Pass(Sum(x, y), store, None))
             return Kept(store, self.device)
         if isinstance(layer, UnetBlock):
@@ -349,7 +349,7 @@ class _Plan:
 
     def _computed(self, x: Map, statistics: Statistics | None) -> Map:
         full = x.height == self.picture.height
-        store = None if full else Store(x.channels, x.height, x.width)
+        store = None if full else StoredMap(x.channels, x.height, x.width)
         if store or statistics:
             self.passes.append(Pass(x, store, statistics))
         return Kept(store, self.device) if store else x

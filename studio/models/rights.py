@@ -10,6 +10,7 @@ from studio.datasets.rights import LICENSED, NONE, Consent, weakest
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.models.library import default_library
 
 KEY = "data_consent"  # in the extra of config.json
 _BASE = "began_from"
@@ -101,8 +102,6 @@ def _by_sets(plan: dict[str, Any], datasets: DataSetStore | None) -> Consent:
 
 
 def _by_base(info: ModelInfo, plan: dict[str, Any], datasets: DataSetStore | None, deep: int) -> list[Consent]:
-    from studio.models.library import default_library
-
     base = Path(str(plan.get("base") or "")).name
     if not base:
         return []

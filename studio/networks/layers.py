@@ -96,7 +96,7 @@ def activate(x: torch.Tensor, bias: torch.Tensor | None, act: str, gain: float =
     return x
 
 
-class Linear(nn.Module):
+class EqualizedLinear(nn.Module):
     """Fully connected layer with equalised learning rate (Karras 2018, ProGAN, Sec. 4.1)."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Linear(nn.Module):
             return activate(x, self.bias * self.bias_gain, self.act)
 
 
-class Conv(nn.Module):
+class EqualizedConv(nn.Module):
     """Convolution with equalised learning rate, optional doubling or halving, bias and activation."""
 
     def __init__(

@@ -47,7 +47,7 @@ class Stateful:
 
 
 @dataclass
-class Budget:
+class PickleBudget:
     """What one file may cost in all.  size: bytes of the file."""
 
     size: int
@@ -88,7 +88,7 @@ class PickleMachine:
         self,
         file: BinaryIO,
         size: int,
-        budget: Budget,
+        budget: PickleBudget,
         names: dict[str, Any],
         persistent: Callable[[Any], Any] | None = None,
     ):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from studio.models.importers.imported import UnsupportedCheckpoint, excerpt
-from studio.models.importers.pickle_machine import Budget, Constructor, DamagedPickle, PickleMachine, Stateful, key_of
+from studio.models.importers.pickle_machine import Constructor, DamagedPickle, PickleBudget, PickleMachine, Stateful, key_of
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # first number of PyTorch's files before version 1.6
 _TORCH_PROTOCOL = 1001
@@ -122,7 +122,7 @@ class _ArrayType(Stateful):
 # -- the constructors; each checks its arguments, for the file chooses them ---------------------------------------------
 
 
-def _record(budget: Budget, meta: Any, *_unused) -> PersistentObject:
+def _record(budget: PickleBudget, meta: Any, *_unused) -> PersistentObject:
     if not isinstance(meta, dict) or meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
         raise UnsupportedCheckpoint("a persistent object of an unknown kind")
     if not isinstance(meta.get("class_name"), str):
@@ -139,7 +139,7 @@ def _dimensions(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, *_flags_and_hooks) -> StoredTensor:
+def _tensor(budget: PickleBudget, storage: Any, offset: Any, size: Any, stride: Any, *_flags_and_hooks) -> StoredTensor:
     if not isinstance(storage, Storage):
         raise UnsupportedCheckpoint("a tensor without data")
     (offset,), size, stride = _dimensions((offset,)), _dimensions(size), _dimensions(stride)
@@ -153,13 +153,13 @@ def _tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, *
     return StoredTensor(storage, offset, size, stride)
 
 
-def _parameter(budget: Budget, data: Any, *_flags_and_hooks) -> StoredTensor:
+def _parameter(budget: PickleBudget, data: Any, *_flags_and_hooks) -> StoredTensor:
     if not isinstance(data, StoredTensor):
         raise UnsupportedCheckpoint("a parameter that is no tensor")
     return data
 
 
-def _storage(budget: Budget, data: Any) -> Storage:
+def _storage(budget: PickleBudget, data: Any) -> Storage:
     """Check the frame of PyTorch's older format, which these bytes must be, without reading the numbers in it.
 
     Zip files, PyTorch's newer format, are refused: no network pickle has them inside, and they may be compressed.
@@ -198,19 +198,19 @@ def _storage_id(pid: Any) -> tuple[str, torch.dtype, int]:
     return key, dtype, _dimensions((numel,))[0]
 
 
-def _numpy_dtype(budget: Budget, name: Any, *_align_and_copy) -> _ArrayType:
+def _numpy_dtype(budget: PickleBudget, name: Any, *_align_and_copy) -> _ArrayType:
     if not isinstance(name, str) or name.lstrip("<>|=") not in _NUMPY_DTYPES:
         raise UnsupportedCheckpoint(f"a numpy array of the kind '{excerpt(name, 20)}'")
     return _ArrayType(name.lstrip("<>|="), ">" if name.startswith(">") else "<")
 
 
-def _numpy_scalar(budget: Budget, array_type: Any, data: Any = b"") -> int | float | bool:
+def _numpy_scalar(budget: PickleBudget, array_type: Any, data: Any = b"") -> int | float | bool:
     if not isinstance(array_type, _ArrayType) or not isinstance(data, bytes) or len(data) != array_type.dtype().itemsize:
         raise UnsupportedCheckpoint("a damaged numpy number")
     return np.frombuffer(data, array_type.dtype())[0].item()
 
 
-def _numpy_empty(budget: Budget, *_unused) -> Array:
+def _numpy_empty(budget: PickleBudget, *_unused) -> Array:
     return Array()
 
 
@@ -221,11 +221,11 @@ def _numpy_filled(data: Any, array_type: Any, shape: Any, fortran: bool) -> np.n
     return np.frombuffer(data, array_type.dtype()).reshape(shape, order="F" if fortran else "C")
 
 
-def _numpy_buffer(budget: Budget, data: Any, array_type: Any, shape: Any, order: Any = "C") -> Array:
+def _numpy_buffer(budget: PickleBudget, data: Any, array_type: Any, shape: Any, order: Any = "C") -> Array:
     return Array(_numpy_filled(data, array_type, shape, order == "F"))
 
 
-def _encoded(budget: Budget, text: Any, encoding: Any) -> bytes:
+def _encoded(budget: PickleBudget, text: Any, encoding: Any) -> bytes:
     """How protocol 2 writes bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise UnsupportedCheckpoint("text in an odd encoding")
@@ -233,30 +233,30 @@ def _encoded(budget: Budget, text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes(budget: Budget, *args) -> bytes:
+def _no_bytes(budget: PickleBudget, *args) -> bytes:
     if args:
         raise UnsupportedCheckpoint("bytes in an odd form")
     return b""
 
 
-def _dict(budget: Budget, *args) -> dict:
+def _dict(budget: PickleBudget, *args) -> dict:
     if args not in ((), ([],), ({},)):
         raise UnsupportedCheckpoint("a dictionary in an odd form")
     return {}
 
 
-def _set(budget: Budget, items: Any = ()) -> set:
+def _set(budget: PickleBudget, items: Any = ()) -> set:
     if not isinstance(items, (list, tuple)):
         raise UnsupportedCheckpoint("a set in an odd form")
     budget.step(len(items))
     return {key_of(v) for v in items}
 
 
-def _shape(budget: Budget, items: Any = ()) -> tuple[int, ...]:
+def _shape(budget: PickleBudget, items: Any = ()) -> tuple[int, ...]:
     return _dimensions(items)
 
 
-def _device(budget: Budget, name: Any = "", index: Any = None) -> str:
+def _device(budget: PickleBudget, name: Any = "", index: Any = None) -> str:
     return excerpt(name, 20)  # where the tensors once were is of no use here
 
 
@@ -306,7 +306,7 @@ def read_pickle(path: Path) -> Any:
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
-        content = PickleMachine(file, size, Budget(size), _FILE_NAMES).run()
+        content = PickleMachine(file, size, PickleBudget(size), _FILE_NAMES).run()
     if type(content) is int and content == _TORCH_MAGIC:
         raise UnsupportedCheckpoint("PyTorch weights in the format before version 1.6 (.pth), not a network pickle")
     return content

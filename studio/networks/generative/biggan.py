@@ -171,7 +171,7 @@ class SpectralNorm(nn.Module):
             return self.weight / (u @ (matrix @ v))
 
 
-class Conv(SpectralNorm):
+class SpectralConv(SpectralNorm):
     """'Same' convolution of (N, in, H, W)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, eps: float, bias: bool = True, normed: bool = True):
@@ -181,7 +181,7 @@ class Conv(SpectralNorm):
         return F.conv2d(x, self.normed_weight().to(x.dtype), None if self.bias is None else self.bias.to(x.dtype), padding="same")
 
 
-class Linear(SpectralNorm):
+class SpectralLinear(SpectralNorm):
     """Fully connected layer, in full precision."""
 
     def __init__(self, in_features: int, out_features: int, eps: float, bias: bool = True, normed: bool = True):
@@ -198,10 +198,10 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, eps: float, normed: bool = True):
         super().__init__()
         few, half = max(channels // 8, 1), max(channels // 2, 1)
-        self.theta = Conv(channels, few, 1, eps, bias=False, normed=normed)
-        self.phi = Conv(channels, few, 1, eps, bias=False, normed=normed)
-        self.g = Conv(channels, half, 1, eps, bias=False, normed=normed)
-        self.o = Conv(half, channels, 1, eps, bias=False, normed=normed)
+        self.theta = SpectralConv(channels, few, 1, eps, bias=False, normed=normed)
+        self.phi = SpectralConv(channels, few, 1, eps, bias=False, normed=normed)
+        self.g = SpectralConv(channels, half, 1, eps, bias=False, normed=normed)
+        self.o = SpectralConv(half, channels, 1, eps, bias=False, normed=normed)
         self.gamma = nn.Parameter(torch.zeros([]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -212,7 +212,7 @@ class SelfAttention(nn.Module):
         return x + self.gamma.to(x.dtype) * self.o((g @ share.transpose(1, 2)).unflatten(2, x.shape[2:])).to(x.dtype)
 
 
-class BatchNorm(nn.Module):
+class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose gain and bias are linear in a condition (App. B.1); plain ones when there is none.
 
     running_mean, running_var: (n_stats, channels), for truncations psi = 0 ... 1 in equal steps; between two levels the
@@ -224,8 +224,8 @@ class BatchNorm(nn.Module):
         self.eps, self.momentum, self.cond_dim = cfg.bn_eps, cfg.bn_momentum, cond_dim
         self.gathered: list[tuple[torch.Tensor, torch.Tensor]] | None = None  # while standing statistics are taken
         if cond_dim:
-            self.gain = Linear(cond_dim, channels, cfg.sn_eps, bias=False, normed=cfg.spectral_norm)
-            self.bias = Linear(cond_dim, channels, cfg.sn_eps, bias=False, normed=cfg.spectral_norm)
+            self.gain = SpectralLinear(cond_dim, channels, cfg.sn_eps, bias=False, normed=cfg.spectral_norm)
+            self.bias = SpectralLinear(cond_dim, channels, cfg.sn_eps, bias=False, normed=cfg.spectral_norm)
         else:
             self.gain = nn.Parameter(torch.ones(channels))
             self.bias = nn.Parameter(torch.zeros(channels))
@@ -311,17 +311,17 @@ class Mapping(nn.Module):
         return ws
 
 
-class Block(nn.Module):
+class SynthesisBlock(nn.Module):
     """Residual block that doubles the size (Fig. 15b)."""
 
     def __init__(self, in_channels: int, out_channels: int, cond_dim: int, cfg: BigGANConfig):
         super().__init__()
         options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
-        self.bn1 = BatchNorm(in_channels, cond_dim, cfg)
-        self.conv1 = Conv(in_channels, out_channels, 3, **options)
-        self.bn2 = BatchNorm(out_channels, cond_dim, cfg)
-        self.conv2 = Conv(out_channels, out_channels, 3, **options)
-        self.skip = Conv(in_channels, out_channels, 1, **options)
+        self.bn1 = ConditionalBatchNorm(in_channels, cond_dim, cfg)
+        self.conv1 = SpectralConv(in_channels, out_channels, 3, **options)
+        self.bn2 = ConditionalBatchNorm(out_channels, cond_dim, cfg)
+        self.conv2 = SpectralConv(out_channels, out_channels, 3, **options)
+        self.skip = SpectralConv(in_channels, out_channels, 1, **options)
 
     def forward(self, x: torch.Tensor, cond: torch.Tensor, psi: torch.Tensor) -> torch.Tensor:
         y = self.conv1(_double(F.relu(self.bn1(x, cond, psi))))
@@ -337,14 +337,14 @@ class DeepBlock(nn.Module):
         super().__init__()
         options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
         self.up, self.out_channels, middle = up, out_channels, in_channels // 4
-        self.bn1 = BatchNorm(in_channels, cond_dim, cfg)
-        self.conv1 = Conv(in_channels, middle, 1, **options)
-        self.bn2 = BatchNorm(middle, cond_dim, cfg)
-        self.conv2 = Conv(middle, middle, 3, **options)
-        self.bn3 = BatchNorm(middle, cond_dim, cfg)
-        self.conv3 = Conv(middle, middle, 3, **options)
-        self.bn4 = BatchNorm(middle, cond_dim, cfg)
-        self.conv4 = Conv(middle, out_channels, 1, **options)
+        self.bn1 = ConditionalBatchNorm(in_channels, cond_dim, cfg)
+        self.conv1 = SpectralConv(in_channels, middle, 1, **options)
+        self.bn2 = ConditionalBatchNorm(middle, cond_dim, cfg)
+        self.conv2 = SpectralConv(middle, middle, 3, **options)
+        self.bn3 = ConditionalBatchNorm(middle, cond_dim, cfg)
+        self.conv3 = SpectralConv(middle, middle, 3, **options)
+        self.bn4 = ConditionalBatchNorm(middle, cond_dim, cfg)
+        self.conv4 = SpectralConv(middle, out_channels, 1, **options)
 
     def forward(self, x: torch.Tensor, cond: torch.Tensor, psi: torch.Tensor) -> torch.Tensor:
         y = self.conv1(F.relu(self.bn1(x, cond, psi)))
@@ -372,12 +372,14 @@ class Synthesis(SteppedSynthesis):
         cond_dim = self.w_dim - 1 - self.cond_from
         widths = [cfg.ch * w for w in cfg.widths]
         options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
-        self.linear = Linear(self.w_dim - 1 if cfg.deep else cfg.chunk, widths[0] * _BOTTOM**2, **options)
+        self.linear = SpectralLinear(self.w_dim - 1 if cfg.deep else cfg.chunk, widths[0] * _BOTTOM**2, **options)
         pairs = zip(widths, widths[1:], cfg.ups)
-        self.blocks = nn.ModuleList(DeepBlock(a, b, up, cond_dim, cfg) if cfg.deep else Block(a, b, cond_dim, cfg) for a, b, up in pairs)
+        self.blocks = nn.ModuleList(
+            DeepBlock(a, b, up, cond_dim, cfg) if cfg.deep else SynthesisBlock(a, b, cond_dim, cfg) for a, b, up in pairs
+        )
         self.attention = nn.ModuleDict({str(i): SelfAttention(widths[i], **options) for i in cfg.attention_places})
-        self.bn = BatchNorm(widths[-1], 0, cfg)
-        self.torgb = Conv(widths[-1], cfg.img_channels, 3, **options)
+        self.bn = ConditionalBatchNorm(widths[-1], 0, cfg)
+        self.torgb = SpectralConv(widths[-1], cfg.img_channels, 3, **options)
 
     @property
     def steps(self) -> list[Step]:
@@ -420,9 +422,9 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, first: bool, down: bool, eps: float):
         super().__init__()
         self.first, self.down = first, down
-        self.conv1 = Conv(in_channels, out_channels, 3, eps)
-        self.conv2 = Conv(out_channels, out_channels, 3, eps)
-        self.skip = Conv(in_channels, out_channels, 1, eps) if down or in_channels != out_channels else nn.Identity()
+        self.conv1 = SpectralConv(in_channels, out_channels, 3, eps)
+        self.conv2 = SpectralConv(out_channels, out_channels, 3, eps)
+        self.skip = SpectralConv(in_channels, out_channels, 1, eps) if down or in_channels != out_channels else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.conv1(x if self.first else F.relu(x))  # the picture itself is not cut at 0
@@ -448,9 +450,9 @@ class Discriminator(nn.Module):
             setattr(self, f"b{r}", DiscriminatorBlock(a, b, r == cfg.resolution, down, cfg.sn_eps))
             if down and r // 2 in cfg.attention:
                 self.attention[str(r)] = SelfAttention(b, cfg.sn_eps)
-        self.out = Linear(widths[-1], 1, cfg.sn_eps)
+        self.out = SpectralLinear(widths[-1], 1, cfg.sn_eps)
         if cfg.c_dim:
-            self.embed = Linear(cfg.c_dim, widths[-1], cfg.sn_eps, bias=False)
+            self.embed = SpectralLinear(cfg.c_dim, widths[-1], cfg.sn_eps, bias=False)
 
     def forward(self, img: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
         """img: (N, img_channels, H, W) in [-1, 1].  c: (N, c_dim).  Returns (N, 1)."""
@@ -502,10 +504,10 @@ def standing_statistics(
 
 
 @contextmanager
-def _gathering(generator: Generator) -> Iterator[list[BatchNorm]]:
+def _gathering(generator: Generator) -> Iterator[list[ConditionalBatchNorm]]:
     # In eval mode, so that the spectral norms stay as they are.
     training = generator.training
-    norms = [m for m in generator.eval().modules() if isinstance(m, BatchNorm)]
+    norms = [m for m in generator.eval().modules() if isinstance(m, ConditionalBatchNorm)]
     for norm in norms:
         norm.gathered = []
     try:

@@ -76,15 +76,15 @@ class _SmallWeights:
             self.bias = nn.Parameter(torch.zeros(self.bias.shape))
 
 
-class Conv(_SmallWeights, nn.Conv2d):
+class NormalConv(_SmallWeights, nn.Conv2d):
     """nn.Conv2d begun as the paper has it."""
 
 
-class TransposedConv(_SmallWeights, nn.ConvTranspose2d):
+class NormalTransposedConv(_SmallWeights, nn.ConvTranspose2d):
     """nn.ConvTranspose2d begun as the paper has it."""
 
 
-class Dense(_SmallWeights, nn.Linear):
+class NormalLinear(_SmallWeights, nn.Linear):
     """nn.Linear begun as the paper has it."""
 
 
@@ -98,7 +98,7 @@ class Root(nn.Module):
             # As large as z, or the class would drown in it.
             self.embed = LabelEmbedding(cfg.c_dim, cfg.label_dim, std=1.0)
         width = cfg.z_dim + (cfg.label_dim if cfg.c_dim else 0)
-        self.project = Dense(width, self.out_channels * 16, bias=cfg.g_norm == "none")
+        self.project = NormalLinear(width, self.out_channels * 16, bias=cfg.g_norm == "none")
         self.norm = make_norm(cfg.g_norm, self.out_channels, _STD)
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
@@ -116,9 +116,9 @@ class SynthesisBlock(nn.Module):
         channels = cfg.channels(resolution // 2), cfg.img_channels if self.is_last else cfg.channels(resolution)
         bias = self.is_last or cfg.g_norm == "none"  # a norm has its own
         if self.resize:
-            self.conv = Conv(*channels, 3, padding=1, bias=bias)
+            self.conv = NormalConv(*channels, 3, padding=1, bias=bias)
         else:
-            self.conv = TransposedConv(*channels, 4, stride=2, padding=1, bias=bias)
+            self.conv = NormalTransposedConv(*channels, 4, stride=2, padding=1, bias=bias)
         if not self.is_last:
             self.norm = make_norm(cfg.g_norm, channels[1], _STD)
 
@@ -173,7 +173,7 @@ class DiscriminatorBlock(nn.Module):
         is_first = resolution == cfg.resolution
         norm = "none" if is_first or cfg.d_norm == "spectral" else cfg.d_norm
         channels = cfg.img_channels if is_first else cfg.d_channels(resolution), cfg.d_channels(resolution // 2)
-        self.conv = Conv(*channels, 4, stride=2, padding=1, bias=norm == "none")
+        self.conv = NormalConv(*channels, 4, stride=2, padding=1, bias=norm == "none")
         self.norm = make_norm(norm, channels[1], _STD)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -195,11 +195,11 @@ class Discriminator(nn.Module):
         self.block_resolutions = cfg.block_resolutions[:0:-1]
         for r in self.block_resolutions:
             setattr(self, f"b{r}", DiscriminatorBlock(r, cfg))
-        self.out = Dense(cfg.d_channels(4) * 16, 1)
+        self.out = NormalLinear(cfg.d_channels(4) * 16, 1)
         if cfg.c_dim:
             self.embed = LabelEmbedding(cfg.c_dim, cfg.d_channels(4), std=_STD)
         if cfg.d_norm == "spectral":
-            for layer in [m for m in self.modules() if isinstance(m, Conv | Dense | LabelEmbedding)]:
+            for layer in [m for m in self.modules() if isinstance(m, NormalConv | NormalLinear | LabelEmbedding)]:
                 spectral_norm(layer)
 
     def forward(self, img: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:

@@ -163,7 +163,7 @@ def doubled(x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-class Block(nn.Module):
+class SynthesisBlock(nn.Module):
     """The layers of one resolution."""
 
     def __init__(self, number: int, cfg: LucidrainsConfig):
@@ -192,7 +192,7 @@ class Synthesis(SteppedSynthesis):
         self.const = nn.Parameter(normal(cfg.channels(-1), 4, 4))
         self.first = nn.Conv2d(cfg.channels(-1), cfg.channels(-1), 3, padding=1)
         for i in range(cfg.blocks):
-            setattr(self, f"b{4 << i}", Block(i, cfg))
+            setattr(self, f"b{4 << i}", SynthesisBlock(i, cfg))
 
     @property
     def steps(self) -> list[Step]:

@@ -17,7 +17,7 @@ from torch import nn
 
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
-from studio.networks.layers import Conv, Linear, MinibatchStd, activate, normal
+from studio.networks.layers import EqualizedConv, EqualizedLinear, MinibatchStd, activate, normal
 from studio.networks.registry import Family, Task, register
 
 
@@ -112,12 +112,12 @@ class StyledLayer(nn.Module):
             # The paper begins with ones, of which the normalisation leaves nothing; from a draw all channels differ at once.
             self.const = nn.Parameter(normal(out_channels, resolution, resolution))
         else:
-            self.conv = Conv(in_channels, out_channels, 3, bias=False, up=up, resample_filter=cfg.resample_filter)
+            self.conv = EqualizedConv(in_channels, out_channels, 3, bias=False, up=up, resample_filter=cfg.resample_filter)
         if cfg.use_noise:
             self.register_buffer("noise_const", normal(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros(out_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.affine = Linear(cfg.w_dim, 2 * out_channels)
+        self.affine = EqualizedLinear(cfg.w_dim, 2 * out_channels)
 
     def forward(self, x: torch.Tensor | None, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """x: (N, in, H, W), None for the constant.  w: (N, w_dim).  noise: broadcastable to (N, out, res, res), strength included."""
@@ -137,7 +137,7 @@ class SynthesisBlock(nn.Module):
         out, first = cfg.channels(resolution), resolution == 4
         self.conv0 = StyledLayer(None if first else cfg.channels(resolution // 2), out, resolution, cfg, up=1 if first else 2)
         self.conv1 = StyledLayer(out, out, resolution, cfg)
-        self.torgb = Conv(out, cfg.img_channels, 1)
+        self.torgb = EqualizedConv(out, cfg.img_channels, 1)
 
 
 class Synthesis(Growing, SteppedSynthesis):
@@ -209,9 +209,9 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, resolution: int, cfg: StyleGANConfig):
         super().__init__()
         tmp, out = cfg.channels(resolution), cfg.channels(resolution // 2)
-        self.fromrgb = Conv(cfg.img_channels, tmp, 1, act="lrelu")
-        self.conv0 = Conv(tmp, tmp, 3, act="lrelu")
-        self.conv1 = Conv(tmp, out, 3, act="lrelu", down=2, resample_filter=cfg.resample_filter)
+        self.fromrgb = EqualizedConv(cfg.img_channels, tmp, 1, act="lrelu")
+        self.conv0 = EqualizedConv(tmp, tmp, 3, act="lrelu")
+        self.conv1 = EqualizedConv(tmp, out, 3, act="lrelu", down=2, resample_filter=cfg.resample_filter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv1(self.conv0(x))
@@ -224,11 +224,11 @@ class DiscriminatorEpilogue(nn.Module):
         super().__init__()
         channels, extra = cfg.channels(4), cfg.mbstd_num_channels
         self.cmap_dim = cmap_dim
-        self.fromrgb = Conv(cfg.img_channels, channels, 1, act="lrelu")
+        self.fromrgb = EqualizedConv(cfg.img_channels, channels, 1, act="lrelu")
         self.mbstd = MinibatchStd(cfg.mbstd_group_size, extra) if extra else nn.Identity()
-        self.conv = Conv(channels + extra, channels, 3, act="lrelu")
-        self.fc = Linear(channels * 16, channels, act="lrelu")
-        self.out = Linear(channels, cmap_dim or 1)
+        self.conv = EqualizedConv(channels + extra, channels, 3, act="lrelu")
+        self.fc = EqualizedLinear(channels * 16, channels, act="lrelu")
+        self.out = EqualizedLinear(channels, cmap_dim or 1)
 
     def forward(self, x: torch.Tensor, cmap: torch.Tensor | None) -> torch.Tensor:
         x = self.conv(self.mbstd(x))

@@ -14,8 +14,8 @@ from torch import nn
 
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.layers import (
-    Conv,
-    Linear,
+    EqualizedConv,
+    EqualizedLinear,
     MinibatchStd,
     activate,
     conv_resample,
@@ -99,9 +99,9 @@ class Mapping(nn.Module):
         embed_features = (embed_features or w_dim) if c_dim else 0
         widths = [z_dim + embed_features] + [layer_features or w_dim] * (num_layers - 1) + [w_dim]
         if c_dim:
-            self.embed = Linear(c_dim, embed_features)
+            self.embed = EqualizedLinear(c_dim, embed_features)
         for i in range(num_layers):
-            setattr(self, f"fc{i}", Linear(widths[i], widths[i + 1], act="lrelu", lr_multiplier=lr_multiplier))
+            setattr(self, f"fc{i}", EqualizedLinear(widths[i], widths[i + 1], act="lrelu", lr_multiplier=lr_multiplier))
         if num_ws is not None and w_avg_beta is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
@@ -154,7 +154,7 @@ class StyledConv(nn.Module):
         super().__init__()
         self.up, self.resolution, self.clamp, self.use_noise = up, resolution, cfg.conv_clamp, cfg.use_noise
         self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
-        self.affine = Linear(cfg.w_dim, in_channels, bias_init=1)
+        self.affine = EqualizedLinear(cfg.w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(normal(out_channels, in_channels, 3, 3))
         if cfg.use_noise:
             self.register_buffer("noise_const", normal(resolution, resolution))
@@ -189,7 +189,7 @@ class ToRGB(nn.Module):
     def __init__(self, in_channels: int, cfg: StyleGAN2Config):
         super().__init__()
         self.clamp = cfg.conv_clamp
-        self.affine = Linear(cfg.w_dim, in_channels, bias_init=1)
+        self.affine = EqualizedLinear(cfg.w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(normal(cfg.img_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(cfg.img_channels))
         self.weight_gain = 1 / math.sqrt(in_channels)
@@ -215,7 +215,7 @@ class SynthesisBlock(nn.Module):
             in_channels = cfg.channels(resolution // 2)
             self.conv0 = StyledConv(in_channels, out, resolution, cfg, up=2)
             if cfg.architecture == "resnet":
-                self.skip = Conv(in_channels, out, 1, bias=False, up=2, resample_filter=cfg.resample_filter)
+                self.skip = EqualizedConv(in_channels, out, 1, bias=False, up=2, resample_filter=cfg.resample_filter)
         self.conv1 = StyledConv(out, out, resolution, cfg)
         self.has_rgb = cfg.architecture == "skip" or resolution == cfg.resolution
         if self.has_rgb:
@@ -305,11 +305,11 @@ class DiscriminatorBlock(nn.Module):
         options = dict(resample_filter=cfg.resample_filter, clamp=cfg.conv_clamp)
         self.has_rgb = resolution == cfg.resolution or cfg.d_architecture == "skip"
         if self.has_rgb:
-            self.fromrgb = Conv(cfg.img_channels, tmp, 1, act="lrelu", **options)
-        self.conv0 = Conv(tmp, tmp, 3, act="lrelu", **options)
-        self.conv1 = Conv(tmp, out, 3, act="lrelu", down=2, **options)
+            self.fromrgb = EqualizedConv(cfg.img_channels, tmp, 1, act="lrelu", **options)
+        self.conv0 = EqualizedConv(tmp, tmp, 3, act="lrelu", **options)
+        self.conv1 = EqualizedConv(tmp, out, 3, act="lrelu", down=2, **options)
         if cfg.d_architecture == "resnet":
-            self.skip = Conv(tmp, out, 1, bias=False, down=2, resample_filter=cfg.resample_filter)
+            self.skip = EqualizedConv(tmp, out, 1, bias=False, down=2, resample_filter=cfg.resample_filter)
 
     def forward(self, x: torch.Tensor | None, img: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         if self.has_rgb:
@@ -332,12 +332,12 @@ class DiscriminatorEpilogue(nn.Module):
         channels = cfg.d_channels(4)
         self.cmap_dim = cmap_dim
         if cfg.d_architecture == "skip":
-            self.fromrgb = Conv(cfg.img_channels, channels, 1, act="lrelu")
+            self.fromrgb = EqualizedConv(cfg.img_channels, channels, 1, act="lrelu")
         extra = cfg.mbstd_num_channels
         self.mbstd = MinibatchStd(cfg.mbstd_group_size, extra) if extra else nn.Identity()
-        self.conv = Conv(channels + extra, channels, 3, act="lrelu", clamp=cfg.conv_clamp)
-        self.fc = Linear(channels * 16, channels, act="lrelu")
-        self.out = Linear(channels, cmap_dim or 1)
+        self.conv = EqualizedConv(channels + extra, channels, 3, act="lrelu", clamp=cfg.conv_clamp)
+        self.fc = EqualizedLinear(channels * 16, channels, act="lrelu")
+        self.out = EqualizedLinear(channels, cmap_dim or 1)
 
     def forward(self, x: torch.Tensor, img: torch.Tensor | None, cmap: torch.Tensor | None) -> torch.Tensor:
         if hasattr(self, "fromrgb"):

@@ -19,7 +19,7 @@ from torch import nn
 
 from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
-from studio.networks.layers import Linear, normal
+from studio.networks.layers import EqualizedLinear, normal
 from studio.networks.registry import Family, Task, register
 
 
@@ -189,7 +189,7 @@ class SynthesisInput(nn.Module):
         self.register_buffer("freqs", freqs)
         self.register_buffer("phases", phases)
         self.weight = nn.Parameter(normal(band.channels, band.channels))
-        self.affine = Linear(cfg.w_dim, 4)  # of cos and sin of the turn, and the shift x, y
+        self.affine = EqualizedLinear(cfg.w_dim, 4)  # of cos and sin of the turn, and the shift x, y
         self.affine.weight = nn.Parameter(torch.zeros(4, cfg.w_dim))
         self.affine.bias = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]))
         self.register_buffer("transform", torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
@@ -227,7 +227,7 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.torgb, self.clamp = torgb, cfg.conv_clamp
         kernel = 1 if torgb else cfg.conv_kernel
-        self.affine = Linear(cfg.w_dim, before.channels, bias_init=1)
+        self.affine = EqualizedLinear(cfg.w_dim, before.channels, bias_init=1)
         self.weight = nn.Parameter(normal(after.channels, before.channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(after.channels))
         self.register_buffer("magnitude_ema", torch.ones([]))  # mean square of the input

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.registry import Family, Task, register
-from studio.networks.super_resolution.upscaler import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
+from studio.networks.super_resolution.upscaler import KaimingConv, UNetDiscriminator, Upscaler, check_upscaler, reach
 
 SCALES = (1, 2, 4, 8)
 
@@ -47,11 +47,11 @@ class DenseBlock(nn.Module):
 
     def __init__(self, channels: int, growth: int):
         super().__init__()
-        self.conv1 = Conv(channels, growth, gain=0.1)
-        self.conv2 = Conv(channels + growth, growth, gain=0.1)
-        self.conv3 = Conv(channels + 2 * growth, growth, gain=0.1)
-        self.conv4 = Conv(channels + 3 * growth, growth, gain=0.1)
-        self.conv5 = Conv(channels + 4 * growth, channels, gain=0.1)
+        self.conv1 = KaimingConv(channels, growth, gain=0.1)
+        self.conv2 = KaimingConv(channels + growth, growth, gain=0.1)
+        self.conv3 = KaimingConv(channels + 2 * growth, growth, gain=0.1)
+        self.conv4 = KaimingConv(channels + 3 * growth, growth, gain=0.1)
+        self.conv5 = KaimingConv(channels + 4 * growth, channels, gain=0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         seen = x
@@ -82,13 +82,13 @@ class Generator(Upscaler):
         super().__init__()
         self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels
         self.multiple = int(cfg.fold)
-        self.conv_first = Conv(cfg.img_channels * self.multiple**2, cfg.width)
+        self.conv_first = KaimingConv(cfg.img_channels * self.multiple**2, cfg.width)
         self.body = nn.Sequential(*(RRDB(cfg.width, cfg.growth) for _ in range(cfg.blocks)))
-        self.conv_body = Conv(cfg.width, cfg.width)
+        self.conv_body = KaimingConv(cfg.width, cfg.width)
         for i in range(cfg.doublings):
-            setattr(self, f"conv_up{i + 1}", Conv(cfg.width, cfg.width))
-        self.conv_hr = Conv(cfg.width, cfg.width)
-        self.conv_last = Conv(cfg.width, cfg.img_channels, gain=0.1)
+            setattr(self, f"conv_up{i + 1}", KaimingConv(cfg.width, cfg.width))
+        self.conv_hr = KaimingConv(cfg.width, cfg.width)
+        self.conv_last = KaimingConv(cfg.width, cfg.img_channels, gain=0.1)
         far = reach([self.conv_first, self.body, self.conv_body], 1 / self.multiple) + reach([self.conv_hr, self.conv_last], cfg.scale)
         far += sum(reach([conv], 2 ** (i + 1) / self.multiple) for i, conv in enumerate(self._ups))
         # Neighbours within a fold are seen from any pixel of it.

@@ -12,7 +12,7 @@ from torch import nn
 
 from studio.networks.layers import BatchNorm
 from studio.networks.registry import Family, Task, register
-from studio.networks.super_resolution.upscaler import Conv, Upscaler, check_upscaler, reach
+from studio.networks.super_resolution.upscaler import KaimingConv, Upscaler, check_upscaler, reach
 
 SCALES = (2, 3, 4)
 
@@ -48,9 +48,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: str):
         super().__init__()
         bias, gain = norm == "none", 0.1 if norm == "none" else 1.0
-        self.conv1, self.norm1 = Conv(channels, channels, gain=gain, bias=bias), _norm(norm, channels)
+        self.conv1, self.norm1 = KaimingConv(channels, channels, gain=gain, bias=bias), _norm(norm, channels)
         self.act = nn.PReLU(channels)
-        self.conv2, self.norm2 = Conv(channels, channels, gain=gain, bias=bias), _norm(norm, channels)
+        self.conv2, self.norm2 = KaimingConv(channels, channels, gain=gain, bias=bias), _norm(norm, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
@@ -62,7 +62,7 @@ class Enlarge(nn.Module):
     def __init__(self, channels: int, factor: int):
         super().__init__()
         self.factor = factor
-        self.conv = Conv(channels, channels * factor**2)
+        self.conv = KaimingConv(channels, channels * factor**2)
         self.act = nn.PReLU(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,12 +75,12 @@ class Generator(Upscaler):
     def __init__(self, cfg: SRGANConfig):
         super().__init__()
         self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels
-        self.first, self.act = Conv(cfg.img_channels, cfg.width, 9), nn.PReLU(cfg.width)
+        self.first, self.act = KaimingConv(cfg.img_channels, cfg.width, 9), nn.PReLU(cfg.width)
         self.blocks = nn.ModuleList(ResidualBlock(cfg.width, cfg.norm) for _ in range(cfg.blocks))
-        self.middle, self.norm = Conv(cfg.width, cfg.width, bias=cfg.norm == "none"), _norm(cfg.norm, cfg.width)
+        self.middle, self.norm = KaimingConv(cfg.width, cfg.width, bias=cfg.norm == "none"), _norm(cfg.norm, cfg.width)
         factors = (2, 2) if cfg.scale == 4 else (cfg.scale,)
         self.enlarge = nn.ModuleList(Enlarge(cfg.width, factor) for factor in factors)
-        self.last = Conv(cfg.width, cfg.img_channels, 9, gain=0.1)
+        self.last = KaimingConv(cfg.width, cfg.img_channels, 9, gain=0.1)
         far = reach([self.first, self.blocks, self.middle]) + reach([self.last], cfg.scale)
         far += sum(reach([layer], factors[0] ** i) for i, layer in enumerate(self.enlarge))
         self.halo = math.ceil(far)
@@ -101,11 +101,11 @@ class Discriminator(nn.Module):
     def __init__(self, cfg: SRGANConfig):
         super().__init__()
         self.config = cfg
-        layers: list[nn.Module] = [Conv(cfg.img_channels, cfg.ndf), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [KaimingConv(cfg.img_channels, cfg.ndf), nn.LeakyReLU(0.2)]
         before = cfg.ndf
         for i in range(1, 8):
             after = cfg.ndf * 2 ** (i // 2)
-            layers += [Conv(before, after, stride=1 + i % 2, bias=False), BatchNorm(after), nn.LeakyReLU(0.2)]
+            layers += [KaimingConv(before, after, stride=1 + i % 2, bias=False), BatchNorm(after), nn.LeakyReLU(0.2)]
             before = after
         self.features = nn.Sequential(*layers)
         self.judge = nn.Sequential(nn.Linear(before * (cfg.resolution // 16) ** 2, cfg.dense), nn.LeakyReLU(0.2), nn.Linear(cfg.dense, 1))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.registry import Family, Task, register
-from studio.networks.super_resolution.upscaler import Conv, UNetDiscriminator, Upscaler, check_upscaler, reach
+from studio.networks.super_resolution.upscaler import KaimingConv, UNetDiscriminator, Upscaler, check_upscaler, reach
 
 SCALES = (1, 2, 3, 4)
 
@@ -52,10 +52,10 @@ class Generator(Upscaler):
         super().__init__()
         self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels
         self.drawn = cfg.drawn_scale or cfg.scale
-        layers = [Conv(cfg.img_channels, cfg.width), _activation(cfg.act, cfg.width)]
+        layers = [KaimingConv(cfg.img_channels, cfg.width), _activation(cfg.act, cfg.width)]
         for _ in range(cfg.convs):
-            layers += [Conv(cfg.width, cfg.width), _activation(cfg.act, cfg.width)]
-        self.body = nn.Sequential(*layers, Conv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.01))
+            layers += [KaimingConv(cfg.width, cfg.width), _activation(cfg.act, cfg.width)]
+        self.body = nn.Sequential(*layers, KaimingConv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.01))
         self._begin_linear()
         # Shrinking looks two pixels of the drawn ones far, which may lie in the next pixel of the input.
         self.halo = math.ceil(reach([self.body])) + (math.ceil(2 / self.drawn) if self.drawn != self.scale else 0)
@@ -67,7 +67,7 @@ class Generator(Upscaler):
         for layer in self.body[1:-1]:
             if isinstance(layer, nn.PReLU):
                 layer.weight.fill_(1.0)
-            elif isinstance(layer, Conv):
+            elif isinstance(layer, KaimingConv):
                 layer.weight.mul_(0.1)
                 nn.init.dirac_(identity := torch.empty_like(layer.weight))
                 layer.weight.add_(identity)

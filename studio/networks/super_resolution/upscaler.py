@@ -39,7 +39,7 @@ class Upscaler(nn.Module):
         raise NotImplementedError
 
 
-class Conv(nn.Conv2d):
+class KaimingConv(nn.Conv2d):
     """A convolution of odd kernel that keeps the size, or halves it with a stride of 2. Weights begin at
     N(0, gain^2 * 2 / fan in) (He 2015), biases at 0.
 

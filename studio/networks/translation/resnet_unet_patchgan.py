@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.generative.dcgan import (  # begun at N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
-    Conv,
-    TransposedConv,
+    NormalConv,
+    NormalTransposedConv,
 )
 from studio.networks.layers import BatchNorm
 
@@ -57,7 +57,7 @@ class Translator(nn.Module):
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 
-class ResizeConv(Conv):
+class ResizeConv(NormalConv):
     """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboards (Odena 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool):
@@ -79,7 +79,7 @@ def _up(kind: str, in_channels: int, out_channels: int, kernel_size: int, bias: 
     if kind == "resize":
         return ResizeConv(in_channels, out_channels, bias)
     # What is added on the right and below makes the size exactly twice for an odd kernel.
-    return TransposedConv(in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias)
+    return NormalTransposedConv(in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias)
 
 
 # -- generators --------------------------------------------------------------------------------------------------------
@@ -93,12 +93,12 @@ class ResnetBlock(nn.Module):
         bias = norm == "instance"  # BatchNorm has its own
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            Conv(channels, channels, 3, bias=bias),
+            NormalConv(channels, channels, 3, bias=bias),
             _norm(norm, channels),
             nn.ReLU(),
             *([nn.Dropout(0.5)] if dropout else []),
             nn.ReflectionPad2d(1),
-            Conv(channels, channels, 3, bias=bias),
+            NormalConv(channels, channels, 3, bias=bias),
             _norm(norm, channels),
         )
 
@@ -123,13 +123,13 @@ class ResnetGenerator(nn.Module):
     ):
         super().__init__()
         bias = norm == "instance"
-        layers = [nn.ReflectionPad2d(3), Conv(in_channels, width, 7, bias=bias), _norm(norm, width), nn.ReLU()]
+        layers = [nn.ReflectionPad2d(3), NormalConv(in_channels, width, 7, bias=bias), _norm(norm, width), nn.ReLU()]
         for c in (width, 2 * width):
-            layers += [Conv(c, 2 * c, 3, stride=2, padding=1, bias=bias), _norm(norm, 2 * c), nn.ReLU()]
+            layers += [NormalConv(c, 2 * c, 3, stride=2, padding=1, bias=bias), _norm(norm, 2 * c), nn.ReLU()]
         layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
         for c in (4 * width, 2 * width):
             layers += [_up(upsampling, c, c // 2, 3, bias), _norm(norm, c // 2), nn.ReLU()]
-        layers += [nn.ReflectionPad2d(3), Conv(width, out_channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), NormalConv(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         # For contrastive learning: the pixels, both halvings, the first and the fifth block (Park 2020, App. B.1).
         self.feature_layers = (0, 4, 7, 10, 14)
@@ -161,7 +161,7 @@ class UnetBlock(nn.Module):
         bias = norm == "instance"
         self.outermost = in_channels is not None
         wide = inner if below is None else 2 * inner
-        down = Conv(in_channels if self.outermost else outer, inner, 4, stride=2, padding=1, bias=bias)
+        down = NormalConv(in_channels if self.outermost else outer, inner, 4, stride=2, padding=1, bias=bias)
         up = _up(upsampling, wide, outer, 4, bias or self.outermost)
         if self.outermost:
             layers = [down, below, nn.ReLU(), up, nn.Tanh()]
@@ -226,12 +226,12 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, in_channels: int, width: int, n_layers: int = 3, norm: str = "instance"):
         super().__init__()
         bias = norm != "batch"
-        layers = [Conv(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        layers = [NormalConv(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for n in range(1, n_layers + 1):
             before, after = width * min(2 ** (n - 1), 8), width * min(2**n, 8)
-            conv = Conv(before, after, 4, stride=2 if n < n_layers else 1, padding=1, bias=bias)
+            conv = NormalConv(before, after, 4, stride=2 if n < n_layers else 1, padding=1, bias=bias)
             layers += [conv, _norm(norm, after), nn.LeakyReLU(0.2)]
-        self.model = nn.Sequential(*layers, Conv(width * min(2**n_layers, 8), 1, 4, padding=1))
+        self.model = nn.Sequential(*layers, NormalConv(width * min(2**n_layers, 8), 1, 4, padding=1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, H, W) in [-1, 1].  Returns (N, 1, H', W') logits, H' = H / 2**n_layers - 2."""
@@ -245,12 +245,12 @@ class PixelDiscriminator(nn.Module):
         super().__init__()
         bias = norm != "batch"
         self.net = nn.Sequential(
-            Conv(in_channels, width, 1),
+            NormalConv(in_channels, width, 1),
             nn.LeakyReLU(0.2),
-            Conv(width, 2 * width, 1, bias=bias),
+            NormalConv(width, 2 * width, 1, bias=bias),
             _norm(norm, 2 * width),
             nn.LeakyReLU(0.2),
-            Conv(2 * width, 1, 1, bias=bias),
+            NormalConv(2 * width, 1, 1, bias=bias),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from studio.networks.generative import stylegan2 as sg2
-from studio.networks.layers import Conv, Linear, MinibatchStd
+from studio.networks.layers import EqualizedConv, EqualizedLinear, MinibatchStd
 
 CLASS_NAMES = {
     sg2.Generator: "Generator",
@@ -24,8 +24,8 @@ CLASS_NAMES = {
     sg2.SynthesisBlock: "SynthesisBlock",
     sg2.StyledConv: "SynthesisLayer",
     sg2.ToRGB: "ToRGBLayer",
-    Linear: "FullyConnectedLayer",
-    Conv: "Conv2dLayer",
+    EqualizedLinear: "FullyConnectedLayer",
+    EqualizedConv: "Conv2dLayer",
     sg2.Discriminator: "Discriminator",
     sg2.DiscriminatorBlock: "DiscriminatorBlock",
     sg2.DiscriminatorEpilogue: "DiscriminatorEpilogue",
@@ -104,8 +104,8 @@ def persist(network, style="ada", source="# source text of the networks\n"):
             resolution=m.resolution, up=m.up, use_noise=m.use_noise, activation="lrelu", conv_clamp=clamp, act_gain=math.sqrt(2)
         ),
         sg2.ToRGB: lambda m: dict(conv_clamp=clamp, weight_gain=np.float64(m.weight_gain)),
-        Linear: lambda m: dict(activation=m.act, bias_gain=m.bias_gain, weight_gain=np.float64(m.weight_gain)),
-        Conv: lambda m: dict(activation=m.act, up=m.up, down=m.down, conv_clamp=m.clamp, weight_gain=np.float64(m.weight_gain)),
+        EqualizedLinear: lambda m: dict(activation=m.act, bias_gain=m.bias_gain, weight_gain=np.float64(m.weight_gain)),
+        EqualizedConv: lambda m: dict(activation=m.act, up=m.up, down=m.down, conv_clamp=m.clamp, weight_gain=np.float64(m.weight_gain)),
         sg2.DiscriminatorBlock: lambda m: dict(architecture=cfg.d_architecture),
         sg2.DiscriminatorEpilogue: lambda m: dict(architecture=cfg.d_architecture),
         MinibatchStd: lambda m: dict(group_size=m.group_size, num_channels=m.num_channels),

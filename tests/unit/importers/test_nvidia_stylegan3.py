@@ -15,7 +15,7 @@ from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.networks.generative import stylegan3 as sg3
 from studio.networks.generative.stylegan2 import Mapping
-from studio.networks.layers import Linear
+from studio.networks.layers import EqualizedLinear
 from tests.unit.importers.nvidia_pickler import EasyDict, Persistent, dumps
 from tests.unit.importers.test_hostile import _warm, watched_import  # noqa: F401  (_warm is used by itself)
 from tests.unit.networks.test_stylegan3 import R, tiny_stylegan3
@@ -26,7 +26,7 @@ CLASS_NAMES = {
     sg3.SynthesisInput: "SynthesisInput",
     sg3.SynthesisLayer: "SynthesisLayer",
     Mapping: "MappingNetwork",
-    Linear: "FullyConnectedLayer",
+    EqualizedLinear: "FullyConnectedLayer",
 }
 _OURS = {"z_dim", "c_dim", "w_dim", "resolution", "img_channels", "mapping_layers", "mapping_lr_multiplier", "w_avg_beta"}
 
@@ -39,7 +39,7 @@ def persist(network, bare=False):
     def facts(module):
         if isinstance(module, Mapping):
             return dict(z_dim=cfg.z_dim, c_dim=cfg.c_dim, w_dim=cfg.w_dim, num_layers=cfg.mapping_layers, w_avg_beta=cfg.w_avg_beta)
-        if isinstance(module, Linear):
+        if isinstance(module, EqualizedLinear):
             return dict(activation=module.act, bias_gain=module.bias_gain, weight_gain=np.float64(module.weight_gain))
         if isinstance(module, sg3.Synthesis):
             names = ("num_layers", "num_critical", "margin_size", "output_scale")

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from studio.models.folder import load_network, read_tensors, save_folder
 from studio.networks import Task, get_family
 from studio.networks.generative import biggan
-from studio.networks.generative.biggan import BatchNorm, BigGANConfig, Conv, Discriminator, Generator, Linear, standing_statistics
+from studio.networks.generative.biggan import (
+    BigGANConfig,
+    ConditionalBatchNorm,
+    Discriminator,
+    Generator,
+    SpectralConv,
+    SpectralLinear,
+    standing_statistics,
+)
 
 VARIANTS = {
     "hierarchical": {},
@@ -116,7 +124,7 @@ def test_truncation_scales_z_chooses_statistics_and_stops_at_the_cutoff():
 @pytest.mark.parametrize("training", [True, False])
 def test_conditional_batch_norm_against_torch(training):
     torch.manual_seed(0)
-    norm = BatchNorm(5, 7, config(n_stats=1)).train(training)
+    norm = ConditionalBatchNorm(5, 7, config(n_stats=1)).train(training)
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     x, cond = torch.randn(3, 5, 4, 4) * 2 + 1, torch.randn(3, 7)
@@ -131,7 +139,7 @@ def test_conditional_batch_norm_against_torch(training):
 
 
 def test_statistics_between_two_levels():
-    norm = BatchNorm(2, 0, config(n_stats=5)).eval()
+    norm = ConditionalBatchNorm(2, 0, config(n_stats=5)).eval()
     norm.running_mean.copy_(torch.randn(5, 2))
     norm.running_var.copy_(torch.rand(5, 2) + 0.1)
     mean, var = norm.interpolated(torch.tensor([0.0, 0.25, 0.3, 1.0, 1.7, -1.0]))
@@ -175,7 +183,7 @@ def test_standing_statistics_of_one_batch_give_the_picture_of_training():
 # -- spectral norm, orthogonality -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", [lambda: Linear(7, 5, 1e-12), lambda: Conv(3, 6, 3, 1e-12)])
+@pytest.mark.parametrize("layer", [lambda: SpectralLinear(7, 5, 1e-12), lambda: SpectralConv(3, 6, 3, 1e-12)])
 def test_spectral_norm_against_svd(layer):
     torch.manual_seed(0)
     layer = layer()
@@ -189,7 +197,7 @@ def test_spectral_norm_against_svd(layer):
 
 def test_spectral_norm_follows_in_training_only_and_its_gradient_is_sigmas():
     torch.manual_seed(0)
-    layer = Linear(4, 3, 1e-12)
+    layer = SpectralLinear(4, 3, 1e-12)
     layer.weight.data.normal_()
     u = layer.u.clone()
     layer.eval()
@@ -209,7 +217,7 @@ def test_spectral_norm_follows_in_training_only_and_its_gradient_is_sigmas():
 
 def test_an_average_is_divided_by_the_norm_of_its_own_weights():
     torch.manual_seed(0)
-    layer = Linear(6, 6, 1e-12)
+    layer = SpectralLinear(6, 6, 1e-12)
     layer.weight.data.normal_()
     for _ in range(100):
         layer.normed_weight()
