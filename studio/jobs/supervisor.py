@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -111,14 +112,14 @@ class Supervisor:
 
     def wait(self, id: str, states: tuple[str, ...], timeout: float) -> Job:
         """Wait until the job is in one of `states`. Raises TimeoutError after `timeout` seconds."""
-        return self.wait_for(lambda: self.job(id).state in states, timeout) and self.job(id)
+        self.wait_for(lambda: self.job(id).state in states, timeout)
+        return self.job(id)
 
-    def wait_for(self, ready: Callable[[], bool], timeout: float) -> bool:
+    def wait_for(self, ready: Callable[[], object], timeout: float) -> None:
         """Wait until `ready()` is true; it is called after each check of the workers. Raises TimeoutError after `timeout` seconds."""
         with self._changed:
-            if not self._changed.wait_for(ready, timeout):
+            if not self._changed.wait_for(lambda: bool(ready()), timeout):
                 raise TimeoutError("the queue did not get that far")
-        return True
 
     def _request(self, make: Callable):
         if not self.owner:
@@ -162,7 +163,7 @@ class Supervisor:
     def _start(self, job: Job, slot: int) -> None:
         (Path(job.run_dir) / OUTCOME).unlink(missing_ok=True)
         requests.write_control(job)
-        # Recorded before the worker is started: an owner that dies in between leaves a running job without a worker, which is then restarted.
+        # Recorded before the worker starts: if the owner dies in between, the job counts as running without a worker, and is restarted.
         self.store.change(job.id, "stopping" if job.request else "running", only_from=("queued",), slot=slot, handle="")
         try:
             handle = self.launcher.submit(job, slot)
@@ -174,8 +175,8 @@ class Supervisor:
     def _ended(self, job: Job) -> None:
         outcome = _read_outcome(Path(job.run_dir))
         how, message = outcome.get("outcome", ""), outcome.get("message", "")
-        no_worker = dict(handle="", slot=-1)
-        idle = dict(no_worker, request="")
+        no_worker: dict[str, Any] = dict(handle="", slot=-1)
+        idle: dict[str, Any] = dict(no_worker, request="")
         if how == "done":
             self.store.change(job.id, "done", message="", **idle)
         elif how == "paused":

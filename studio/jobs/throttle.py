@@ -1,5 +1,6 @@
 """Throttle of a training that shares a device with the app: it pauses between steps while somebody drags a slider."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +25,8 @@ class Throttle:
         now = self._clock()
         if now - self._touched >= _INTERVAL:
             self._touched = now
-            try:
+            with contextlib.suppress(OSError):  # a picture must not fail because training cannot be slowed down
                 self.path.touch()
-            except OSError:
-                pass  # a picture must not fail because training cannot be slowed down
 
     def wait(self) -> float:
         """Wait while activity is fresh, at most `LONGEST` seconds. Returns the seconds waited."""

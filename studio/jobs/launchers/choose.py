@@ -17,4 +17,4 @@ def choose_launcher() -> Launcher:
     address = os.environ.get("STUDIO_RAY", "").strip()
     if address:
         return RayLauncher(address)
-    return LocalLauncher(processes=environment_integer("STUDIO_PROCESSES", 1, least=1))
+    return LocalLauncher(processes=environment_integer("STUDIO_PROCESSES", 1, least=1) or 1)

@@ -1,8 +1,8 @@
-"""The far end of a training on a Ray cluster: `python -m studio.jobs.launchers.ray_worker SUBMISSION JOB PROCESSES`.
+"""Remote side of a training on a Ray cluster: `python -m studio.jobs.launchers.ray_worker SUBMISSION JOB PROCESSES`.
 
-It runs as a Ray job on some machine of the cluster. What the studio sent lies in folders of the Python path (see
-ray.py); the worker then is the same as at home. Whatever is to go home lies in a folder among Ray's logs, which Ray's
-dashboard serves, with a listing of it that is written anew twice a second.
+It runs as a Ray job on some machine of the cluster. What the studio sent lies in folders of the Python path (see ray_upload.py); from
+there on the worker is the same as on the studio's own machine. Results lie in a folder among Ray's logs, which Ray's dashboard serves,
+with a listing that is rewritten twice a second.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from studio.common.files import atomic_write
 from studio.jobs.launchers.local import worker_command
@@ -25,90 +26,91 @@ from studio.training.plan import Plan
 OUTBOX = "studio"  # the folder among Ray's logs
 LISTING = "listing.json"
 EVENTS = "events.jsonl"
-SEGMENT = 256 << 10  # bytes: the event file is fetched in such parts, so that old events do not travel again and again
-_OFTEN = 0.5  # seconds between two listings
+SEGMENT = 256 << 10  # bytes: the event file is fetched in segments, so that old events are not sent again and again
+_INTERVAL = 0.5  # seconds between two listings
 
 
 def main(argv: list[str]) -> int:
-    """argv: name of the submission, id of the job, processes. Returns what the worker returned."""
+    """Run a worker. argv: name of the submission, id of the job, number of processes. Returns 0 when the worker did."""
     submission, job_id, processes = argv[0], argv[1], int(argv[2])
-    logs, node = _whereabouts()
+    logs, node = _location()
     outbox = logs / OUTBOX / submission
     run_dir = outbox / job_id
     with tempfile.TemporaryDirectory(prefix="studio-") as home:
-        for kind, folder in (("run", run_dir), *((kind, Path(home) / kind) for kind in ("data", "other", "base"))):
+        for parcel, folder in (("run", run_dir), *((name, Path(home) / name) for name in ("data", "other", "base"))):
             folder.mkdir(parents=True)
-            _unpack(kind, folder, Path(home))
+            _unpack(parcel, folder, Path(home))
         for name in (JOB_PLAN, "plan.toml"):
             if (run_dir / name).exists():
-                _at_home_here(run_dir / name, Path(home))
+                _relocate(run_dir / name, Path(home))
         environment = {**os.environ, "STUDIO_HOME": home}
         child = subprocess.Popen([*worker_command(processes), str(run_dir)], env=environment)
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        box = _Box(outbox, run_dir, node)
+        box = _Outbox(outbox, run_dir, node)
         while True:
             try:
                 box.publish()
-                child.wait(_OFTEN)
+                child.wait(_INTERVAL)
                 box.publish()
                 return 0 if child.returncode == 0 else 1
             except subprocess.TimeoutExpired:
                 continue
 
 
-def _whereabouts() -> tuple[Path, str]:
-    """Folder of Ray's logs on this machine, and the machine's name among the resources."""
+def _location() -> tuple[Path, str]:
+    """Folder of Ray's logs on this machine, and the machine's name among the cluster's resources."""
     import ray
 
-    told = ray.init(log_to_driver=False, logging_level=logging.ERROR).address_info
+    context: Any = ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    address = context.address_info
     ray.shutdown()
-    return Path(told["session_dir"]) / "logs", f"node:{told['node_ip_address']}"
+    return Path(address["session_dir"]) / "logs", f"node:{address['node_ip_address']}"
 
 
-def _unpack(kind: str, folder: Path, scratch: Path) -> None:
+def _unpack(parcel: str, folder: Path, scratch: Path) -> None:
     """Join the parts of a parcel, each a folder of the Python path, and unpack it.
 
-    kind: 'run', 'data', 'other' (the pictures of side B) or 'base'.
+    parcel: 'run', 'data', 'other' (the pictures of side B) or 'base'.
     """
-    found = (part for entry in sys.path for part in Path(entry or ".").glob(f"parcel_{kind}_*/part"))
+    found = (part for entry in sys.path for part in Path(entry or ".").glob(f"parcel_{parcel}_*/part"))
     parts = sorted(found, key=lambda part: part.parent.name)
     if not parts:
         return
-    whole = scratch / f"{kind}.tar"
-    with open(whole, "wb") as out:
+    archive = scratch / f"{parcel}.tar"
+    with open(archive, "wb") as out:
         for part in parts:
             with open(part, "rb") as f:
                 shutil.copyfileobj(f, out)
-    with tarfile.open(whole) as tar:
+    with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
-    whole.unlink()
+    archive.unlink()
 
 
-def _at_home_here(path: Path, home: Path) -> None:
-    """Make the paths of a plan those of this machine."""
+def _relocate(path: Path, home: Path) -> None:
+    """Change the paths of a plan to those of this machine."""
     plan = Plan.from_toml(path.read_text(encoding="utf-8"))
 
-    def here(kind: str, path: str) -> str:
-        return str(home / kind / Path(path).name) if path else ""
+    def local(parcel: str, path: str) -> str:
+        return str(home / parcel / Path(path).name) if path else ""
 
-    data = dataclasses.replace(plan.data, path=here("data", plan.data.path), path_b=here("other", plan.data.path_b))
-    plan = dataclasses.replace(plan, data=data, base=here("base", plan.base))
+    data = dataclasses.replace(plan.data, path=local("data", plan.data.path), path_b=local("other", plan.data.path_b))
+    plan = dataclasses.replace(plan, data=data, base=local("base", plan.base))
     atomic_write(path, plan.to_toml().encode())
 
 
-class _Box:
-    """What lies ready to be fetched: the run folder itself, the parts of its event file, the listing."""
+class _Outbox:
+    """Files ready to be fetched: the run folder itself, the segments of its event file, and the listing."""
 
     def __init__(self, outbox: Path, run_dir: Path, node: str):
-        self.outbox, self.run_dir, self.node = outbox, run_dir, node
-        self.cut, self.told = 0, b""
+        self.folder, self.run_dir, self.node = outbox, run_dir, node
+        self.events_length, self.last_listing = 0, b""
 
     def publish(self) -> None:
-        """Write the parts that are new, then the listing.
+        """Write the new segments, then the listing.
 
-        The events are looked at first: all sheets and moments that they tell of are then among the files.
+        The events are read first, so that all sheets and snapshots they mention are among the files.
         """
-        events = self._cut_events()
+        events = self._publish_events()
         files = {}
         for path in sorted(self.run_dir.rglob("*")):
             name = path.relative_to(self.run_dir).as_posix()
@@ -118,33 +120,33 @@ class _Box:
                 if path.is_file():
                     files[name] = [path.stat().st_size, path.stat().st_mtime_ns]
             except OSError:
-                continue  # replaced at this moment; the next listing has it
+                continue  # being replaced right now; the next listing has it
         listing = {"folder": str(self.run_dir), "node": self.node, "events": events, "files": files}
-        told = json.dumps(listing).encode()
-        if told != self.told:
-            atomic_write(self.outbox / LISTING, told)
-            self.told = told
+        encoded = json.dumps(listing).encode()
+        if encoded != self.last_listing:
+            atomic_write(self.folder / LISTING, encoded)
+            self.last_listing = encoded
 
-    def _cut_events(self) -> int:
-        """Write what is new of the event file in parts of SEGMENT bytes. Returns the bytes that can be fetched."""
+    def _publish_events(self) -> int:
+        """Write what is new of the event file in segments of SEGMENT bytes. Returns the number of bytes that can be fetched."""
         try:
             with open(self.run_dir / EVENTS, "rb") as f:
-                first = self.cut // SEGMENT
+                first = self.events_length // SEGMENT
                 f.seek(first * SEGMENT)
                 data = f.read()
         except FileNotFoundError:
             return 0
         data = data[: data.rfind(b"\n") + 1]
         length = first * SEGMENT + len(data)
-        if length > self.cut:
+        if length > self.events_length:
             for i in range(0, len(data), SEGMENT):
-                atomic_write(self.outbox / segment(first + i // SEGMENT), data[i : i + SEGMENT])
-            self.cut = length
-        return self.cut
+                atomic_write(self.folder / segment(first + i // SEGMENT), data[i : i + SEGMENT])
+            self.events_length = length
+        return self.events_length
 
 
 def segment(number: int) -> str:
-    """Name of a part of the event file."""
+    """Name of a segment of the event file."""
     return f"events.{number:06d}"
 
 

@@ -14,6 +14,7 @@ from studio.jobs import requests
 from studio.jobs.launchers.local import LocalLauncher
 from studio.jobs.queue import Job, JobStore
 from studio.jobs.supervisor import Supervisor
+from studio.training.plan import Plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from tests.component.training.test_trainer import numbers, same_state, tiny_plan
@@ -57,17 +58,17 @@ def test_a_job_runs_to_its_end_in_a_process_of_its_own(studio_home, plan):
         assert '"done"' in s.logs(job.id)
 
 
-def kill_and_compare(studio_home, plan, kills: int, tmp_path):
+def kill_and_compare(studio_home, warm, plan, kills: int, tmp_path):
     """SIGKILL the worker `kills` times; the numbers are those of a run that was let alone."""
     plan = dataclasses.replace(plan, budget=dataclasses.replace(plan.budget, kimg=0.16 + 0.04 * kills))
     rng = random.Random(kills)
-    with Supervisor(every=0.02) as s:
+    with Supervisor(launcher=warm(), every=0.02) as s:
         job = s.submit(plan, "Killed")
         killed = 0
         while killed < kills:
             s.wait_for(lambda: s.job(job.id).handle or s.job(job.id).state in ("failed", "done"), LONG)
             at = RunHistory(s.job(job.id).run_dir).refresh().kimg + rng.choice([0.008, 0.016, 0.024, 0.032])
-            s.wait_for(lambda: s.job(job.id).state in ("failed", "done") or begun(s, job.id, at), LONG)
+            s.wait_for(lambda at=at: s.job(job.id).state in ("failed", "done") or begun(s, job.id, at), LONG)
             now = s.job(job.id)
             assert now.state != "done", "the plan is too short for so many kills"
             if now.state == "failed":
@@ -76,34 +77,24 @@ def kill_and_compare(studio_home, plan, kills: int, tmp_path):
             elif now.handle:
                 process_of(now).kill()
                 killed += 1
-                s.wait_for(lambda: s.job(job.id).handle != now.handle, LONG)
+                s.wait_for(lambda handle=now.handle: s.job(job.id).handle != handle, LONG)
         s.wait_for(lambda: s.job(job.id).state in ("done", "failed"), LONG)
         if s.job(job.id).state == "failed":
             s.resume(job.id)
         done = s.wait(job.id, ("done",), LONG)
     alone = tmp_path / "alone"
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from studio.training.plan import Plan; from studio.training.trainer import train;"
-            "train(Plan.load(sys.argv[1]), sys.argv[2])",
-            str(Path(done.run_dir) / requests.JOB_PLAN),
-            str(alone),
-        ],
-        check=True,
-    )
+    train(Plan.load(Path(done.run_dir) / requests.JOB_PLAN), alone)
     assert numbers(alone) == numbers(Path(done.run_dir))
     assert same_state(alone, Path(done.run_dir))
 
 
-def test_killed_workers_change_no_number(studio_home, plan, tmp_path):
-    kill_and_compare(studio_home, plan, 3, tmp_path)
+def test_killed_workers_change_no_number(studio_home, warm, plan, tmp_path):
+    kill_and_compare(studio_home, warm, plan, 3, tmp_path)
 
 
 @pytest.mark.slow
-def test_twenty_killed_workers_change_no_number(studio_home, plan, tmp_path):
-    kill_and_compare(studio_home, plan, 20, tmp_path)
+def test_twenty_killed_workers_change_no_number(studio_home, warm, plan, tmp_path):
+    kill_and_compare(studio_home, warm, plan, 20, tmp_path)
 
 
 def test_a_worker_that_keeps_dying_is_started_three_times_and_then_failed_with_the_reason(studio_home, plan):
@@ -117,8 +108,8 @@ def test_a_worker_that_keeps_dying_is_started_three_times_and_then_failed_with_t
         assert s.logs(job.id).count("the last words") == 3
 
 
-def test_pause_ends_the_worker_and_going_on_is_exact(studio_home, plan, tmp_path):
-    with Supervisor(every=0.02) as s:
+def test_pause_ends_the_worker_and_going_on_is_exact(studio_home, warm, plan, tmp_path):
+    with Supervisor(launcher=warm(), every=0.02) as s:
         job = s.submit(plan, "Paused")
         s.wait_for(lambda: begun(s, job.id), LONG)
         worker = worker_of(s, job.id)
@@ -134,8 +125,8 @@ def test_pause_ends_the_worker_and_going_on_is_exact(studio_home, plan, tmp_path
         assert RunHistory(done.run_dir).refresh().kimg > kimg
 
 
-def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_so(studio_home, plan):
-    with Supervisor(every=0.02) as s:
+def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_so(studio_home, warm, plan):
+    with Supervisor(launcher=warm(), every=0.02) as s:
         job = s.submit(endless(plan), "Asked to finish")
         s.wait_for(lambda: begun(s, job.id), LONG)
         worker = worker_of(s, job.id)
@@ -147,8 +138,8 @@ def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_s
         assert RunHistory(done.run_dir).refresh().kimg < 1
 
 
-def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, plan):
-    with Supervisor(every=0.02) as s:
+def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, warm, plan):
+    with Supervisor(launcher=warm(), every=0.02) as s:
         one = s.submit(endless(plan), "Finished early")
         s.wait_for(lambda: begun(s, one.id), LONG)
         s.finish(one.id)
@@ -166,8 +157,8 @@ def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, 
         assert [j.id for j in s.jobs()] == [one.id]
 
 
-def test_a_second_studio_on_the_same_home_only_watches_and_takes_over_when_the_first_closes(studio_home, plan):
-    with Supervisor(every=0.02) as first, Supervisor(every=0.02) as second:
+def test_a_second_studio_on_the_same_home_only_watches_and_takes_over_when_the_first_closes(studio_home, warm, plan):
+    with Supervisor(launcher=warm(), every=0.02) as first, Supervisor(launcher=warm(), every=0.02) as second:
         assert first.owner
         assert not second.owner
         with pytest.raises(StudioError, match="Another studio is open"):
@@ -218,12 +209,12 @@ def test_a_killed_app_leaves_the_training_going_and_the_next_one_takes_it_over(s
         s.wait(id, ("cancelled",), LONG)
 
 
-def test_after_a_reboot_the_job_goes_on_and_another_process_of_that_number_is_let_alone(studio_home, plan):
+def test_after_a_reboot_the_job_goes_on_and_another_process_of_that_number_is_let_alone(studio_home, warm, plan):
     store = JobStore(studio_home / "jobs.sqlite")
     job = requests.submit(store, studio_home / "runs", plan, "Rebooted")
     stranger = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     store.change(job.id, "running", handle=f"{stranger.pid}:{psutil.boot_time() - 1000:.2f}", slot=0)
-    with Supervisor(every=0.02) as s:
+    with Supervisor(launcher=warm(), every=0.02) as s:
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done"
         assert done.restarts == 0
@@ -233,7 +224,7 @@ def test_after_a_reboot_the_job_goes_on_and_another_process_of_that_number_is_le
 
 
 SMALL_MEMORY = """
-import sys, torch
+import torch
 from studio.training.objectives import adversarial
 real = adversarial.Adversarial.step
 def step(self, number, batches, seen):
@@ -241,13 +232,11 @@ def step(self, number, batches, seen):
         raise torch.OutOfMemoryError("out of memory")
     return real(self, number, batches, seen)
 adversarial.Adversarial.step = step
-from studio.jobs.worker import main
-sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_out_of_memory_halves_what_is_computed_at_once_and_says_so(studio_home, plan):
-    with Supervisor(launcher=LocalLauncher([sys.executable, "-c", SMALL_MEMORY]), every=0.02) as s:
+def test_out_of_memory_halves_what_is_computed_at_once_and_says_so(studio_home, warm, plan):
+    with Supervisor(launcher=warm(SMALL_MEMORY), every=0.02) as s:
         job = s.submit(plan, "Large")
         s.wait_for(lambda: "2 pictures at once" in s.job(job.id).message or s.job(job.id).state == "failed", LONG)
         done = s.wait(job.id, ("done", "failed"), LONG)
@@ -257,9 +246,9 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_says_so(studio_home, 
         assert "batch = 8" in text
 
 
-def test_a_full_disk_pauses_with_how_much_is_missing_and_goes_on_later(studio_home, plan, monkeypatch):
+def test_a_full_disk_pauses_with_how_much_is_missing_and_goes_on_later(studio_home, warm, plan, monkeypatch):
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e12")
-    with Supervisor(every=0.02) as s:
+    with Supervisor(launcher=warm(), every=0.02) as s:
         job = s.submit(plan, "Crowded")
         paused = s.wait(job.id, ("paused", "failed", "done"), LONG)
         assert paused.state == "paused"
@@ -271,8 +260,8 @@ def test_a_full_disk_pauses_with_how_much_is_missing_and_goes_on_later(studio_ho
         assert s.wait(job.id, ("done", "failed"), LONG).state == "done"
 
 
-def test_a_bad_plan_fails_with_its_sentence(studio_home, plan):
-    with Supervisor(every=0.02) as s:
+def test_a_bad_plan_fails_with_its_sentence(studio_home, warm, plan):
+    with Supervisor(launcher=warm(), every=0.02) as s:
         job = s.submit(dataclasses.replace(plan, data=dataclasses.replace(plan.data, path="/nowhere")), "Lost")
         failed = s.wait(job.id, ("failed", "done"), LONG)
         assert failed.state == "failed"
@@ -312,62 +301,3 @@ def test_the_command_line_steers_the_queue(studio_home, plan, tmp_path, capsys):
     assert "snapshot" in capsys.readouterr().out
     assert main(["jobs", "pause", "nothing"]) == 2
     assert "no training 'nothing'" in capsys.readouterr().err
-
-
-def test_a_torn_or_shortened_event_file_is_read_on_rightly(tmp_path):
-    line = '{"type":"step","step":%d,"images":%d,"seconds":%d,"loss_g":1.0}\n'
-    file = tmp_path / "events.jsonl"
-    file.write_text(
-        '{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (20, 200, 20) + '{"type":"st'
-    )
-    watch = RunHistory(tmp_path).refresh()
-    assert watch.kimg == pytest.approx(0.2)
-    assert watch.progress == pytest.approx(0.2)
-    assert watch.speed == pytest.approx(10)
-    assert watch.eta_seconds == pytest.approx(80)
-    file.write_text(
-        '{"type":"start","step":0,"images":0,"total_images":1000}\n' + line % (10, 100, 10) + line % (12, 120, 99) + line % (14, 140, 101)
-    )
-    assert [x for x, _ in watch.refresh().curves["loss_g"]] == pytest.approx([0.1, 0.12, 0.14])
-    assert watch.eta_seconds is None  # before the first 20 steps
-
-
-def test_training_waits_while_somebody_drags_but_not_for_ever(tmp_path):
-    from studio.jobs.throttle import LONGEST, Throttle
-
-    now = [1000.0]
-
-    def sleep(seconds):
-        now[0] += seconds
-
-    throttle = Throttle(tmp_path, clock=lambda: now[0], sleep=sleep)
-    assert throttle.wait() == 0
-    throttle.activity()
-    import os
-
-    os.utime(throttle.path, (1000.0, 1000.0))
-    assert 0.6 < throttle.wait() < 0.9
-
-    def dragging(seconds):
-        now[0] += seconds
-        os.utime(throttle.path, (now[0], now[0]))
-
-    os.utime(throttle.path, (now[0], now[0]))
-    assert LONGEST <= Throttle(tmp_path, clock=lambda: now[0], sleep=dragging).wait() < LONGEST + 0.2
-
-
-def test_presets_grow_with_patience_and_suit_the_start():
-    from studio.training.presets import PRESETS, preset_plan
-
-    lengths = [preset_plan(p.name, pictures=200, resolution=64, device="cpu").budget.kimg for p in PRESETS]
-    assert lengths == sorted(lengths)
-    assert len(set(lengths)) == 3
-    few = preset_plan("sketch", "a model", pictures=200, resolution=64, device="cpu")
-    many = preset_plan("sketch", "a model", pictures=12000, resolution=64, device="cpu")
-    assert few.augment.kind == "ada"
-    assert few.objective.freeze_d == 2
-    assert few.network == {}
-    assert many.augment.kind == "none"
-    assert many.objective.freeze_d == 0
-    with pytest.raises(StudioError, match="no preset"):
-        preset_plan("hasty", pictures=1, resolution=64, device="cpu")

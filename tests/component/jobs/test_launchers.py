@@ -56,7 +56,8 @@ def test_two_processes_train_as_one_also_when_paused_and_when_their_launcher_is_
         s.wait_for(lambda: RunHistory(s.job(job.id).run_dir).refresh().kimg > at + 0.05 or s.job(job.id).state == "failed", LONG)
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "failed", "done"), LONG)
-        assert paused.state == "paused" and paused.message.startswith("Paused"), s.logs(job.id)
+        assert paused.state == "paused", s.logs(job.id)
+        assert paused.message.startswith("Paused"), s.logs(job.id)
         s.resume(job.id)
         done = s.wait(job.id, ("done", "failed"), LONG)
         assert done.state == "done", s.logs(job.id)
@@ -91,7 +92,8 @@ def test_memory_that_runs_out_in_one_process_ends_all_and_is_told(studio_home, p
         job = s.submit(plan, "Uneven")
         s.wait_for(lambda: "2 pictures at once" in s.job(job.id).message or s.job(job.id).state in ("failed", "done"), LONG)
         done = s.wait(job.id, ("done", "failed"), LONG)
-        assert done.state == "done" and done.restarts == 0, s.logs(job.id)
+        assert done.state == "done", s.logs(job.id)
+        assert done.restarts == 0, s.logs(job.id)
 
 
 def test_killing_a_launcher_of_several_leaves_nothing_behind(studio_home, plan):
@@ -235,7 +237,8 @@ def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_
         assert s.job(job.id).handle == handle
         s.pause(job.id)
         paused = s.wait(job.id, ("paused", "done", "failed"), LONG)
-        assert paused.state == "paused" and paused.message.startswith("Paused"), (paused, s.logs(job.id))
+        assert paused.state == "paused", (paused, s.logs(job.id))
+        assert paused.message.startswith("Paused")
         assert not far_workers(paused)
         assert RunHistory(job.run_dir).refresh().progress < 1
         s.resume(job.id)
@@ -297,14 +300,13 @@ def test_when_the_cluster_goes_away_the_training_waits_in_the_queue_and_can_be_g
 
 def test_parcels_are_cut_and_joined(tmp_path, monkeypatch):
     pytest.importorskip("ray")
-    from studio.jobs.launchers import ray as far
-    from studio.jobs.launchers import ray_worker
+    from studio.jobs.launchers import ray_upload, ray_worker
 
-    monkeypatch.setattr(far, "_PART", 5000)
+    monkeypatch.setattr(ray_upload, "_PART_BYTES", 5000)
     (tmp_path / "pictures").mkdir()
     content = os.urandom(23456)
     (tmp_path / "pictures" / "a.png").write_bytes(content)
-    parts = far._parcel(tmp_path, "data", {"mine": tmp_path / "pictures"})
+    parts = ray_upload.pack_parcel(tmp_path, "data", {"mine": tmp_path / "pictures"})
     assert len(parts) > 4
     assert all((p / "part").stat().st_size <= 5000 for p in parts)
     # Ray puts each into a folder of its own and that on the Python path, in any order.

@@ -71,9 +71,9 @@ QUICK = ("cyclegan", "pix2pix")
 
 
 @pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS_HERE])
-def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, tmp_path):
+def test_it_learns_in_a_worker_pauses_and_goes_on_exactly(kind, studio_home, warm, tmp_path):
     plan = tiny(kind, tmp_path, 24)
-    with Supervisor(every=0.02) as s:
+    with Supervisor(launcher=warm(), every=0.02) as s:
         job = s.submit(plan, kind)
         s.wait_for(lambda: begun(s, job.id, 0.009) or s.job(job.id).state == "failed", LONG)
         s.pause(job.id)
