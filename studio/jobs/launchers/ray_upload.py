@@ -7,7 +7,7 @@ packages by their content, so that pictures which it still has are not sent agai
 import shutil
 import tarfile
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 import torch
 
@@ -83,24 +83,26 @@ class _SplitFile:
     def __init__(self, stage: Path, parcel: str):
         self.stage, self.parcel = stage, parcel
         self.folders: list[Path] = []
-        self._file: Any = None
+        self._file: IO[bytes] | None = None
 
     def write(self, data: bytes) -> int:
         rest = memoryview(data)
         while rest:
-            if self._file is None or self._file.tell() >= _PART_BYTES:
-                self._next()
-            room = _PART_BYTES - self._file.tell()
-            self._file.write(rest[:room])
+            file = self._file
+            if file is None or file.tell() >= _PART_BYTES:
+                file = self._next()
+            room = _PART_BYTES - file.tell()
+            file.write(rest[:room])
             rest = rest[room:]
         return len(data)
 
-    def _next(self) -> None:
+    def _next(self) -> IO[bytes]:
         self.close()
         folder = self.stage / f"parcel_{self.parcel}_{len(self.folders):05d}"
         folder.mkdir()
         self.folders.append(folder)
         self._file = open(folder / "part", "wb")  # noqa: SIM115 - closed by close()
+        return self._file
 
     def close(self) -> None:
         if self._file is not None:

@@ -36,8 +36,7 @@ class WorkerServer:
 
     def close(self) -> None:
         """End the server; workers keep running."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.process.kill()
         self.process.wait()
 
 
