@@ -5,6 +5,7 @@ All of it is plain PyTorch: no compiled extension, every operation differentiabl
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,6 +125,8 @@ class EqualizedLinear(nn.Module):
 class EqualizedConv(nn.Module):
     """Convolution with equalised learning rate, optional doubling or halving, bias and activation."""
 
+    resample_filter: torch.Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -200,6 +203,10 @@ class BatchNorm(nn.Module):
     `standing_statistics` measures its own.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    batches_seen: torch.Tensor
+
     def __init__(
         self,
         channels: int,
@@ -208,7 +215,8 @@ class BatchNorm(nn.Module):
         eps: float = 1e-5,
     ):
         super().__init__()
-        self.memory, self.eps = memory, eps
+        self.memory: float = memory
+        self.eps = eps
         self.weight = nn.Parameter(normal(channels, std=weight_std, mean=1))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -253,23 +261,23 @@ def standing_statistics(network: nn.Module, batches: Iterable[tuple[torch.Tensor
         m.eval()
 
 
-def make_norm(kind: str, channels: int, weight_std: float = 0.0) -> nn.Module:
+def make_norm(name: str, channels: int, weight_std: float = 0.0) -> nn.Module:
     """A norm for (N, C, H, W) by name: 'batch', 'instance', 'layer' (each picture as a whole) or 'none'.
 
     Its weights begin at N(1, weight_std^2), its biases at 0.  Raises ValueError for another name.
     """
-    if kind == "batch":
+    if name == "batch":
         return BatchNorm(channels, weight_std)
-    if kind in ("instance", "layer"):
-        norm = nn.GroupNorm(channels if kind == "instance" else 1, channels)
+    if name in ("instance", "layer"):
+        norm = nn.GroupNorm(channels if name == "instance" else 1, channels)
         norm.weight = nn.Parameter(normal(channels, std=weight_std, mean=1))
         return norm
-    if kind == "none":
+    if name == "none":
         return nn.Identity()
-    raise ValueError(f"a norm must be 'batch', 'instance', 'layer' or 'none', not {kind!r}")
+    raise ValueError(f"a norm must be 'batch', 'instance', 'layer' or 'none', not {name!r}")
 
 
-def settle_batch_norm(generator: nn.Module, rng: torch.Generator, class_weights: torch.Tensor) -> None:
+def settle_batch_norm(generator: Any, rng: torch.Generator, class_weights: torch.Tensor) -> None:
     """`standing_statistics` of a generator from z and class, on ten batches of latents drawn by `rng` (on the CPU).
 
     class_weights: (c_dim,) how often each class is drawn; not read without classes.

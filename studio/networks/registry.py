@@ -43,7 +43,7 @@ class Family:
     config: type
     """Frozen dataclass of the hyper-parameters of both players. Its ValueErrors are shown to people."""
 
-    generator: Callable[[Any], nn.Module]
+    generator: Callable[..., nn.Module]
     """Makes the generator from a config."""
 
     discriminator: Callable[[Any], nn.Module] | None

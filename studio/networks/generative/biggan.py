@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +78,7 @@ class BigGANConfig:
             raise ValueError("widths must be positive and one more than ups, which are 0 or 1")
         if sum(self.ups) != levels or not (self.deep or all(self.ups)):
             raise ValueError(f"ups must double {_BOTTOM} px to {self.resolution} px" + ("" if self.deep else ", in every block"))
-        if self.deep and any(b > a for a, b in zip(self.widths, self.widths[1:])):
+        if self.deep and any(b > a for a, b in pairwise(self.widths)):
             raise ValueError("widths of a deep generator must not grow")
         rows = len(self.ups) + 1 if self.hierarchical else 1
         if not self.z_dim:
@@ -124,7 +126,7 @@ class BigGANConfig:
         """How many blocks of the generator stand before each self-attention."""
         if self.attention_after is not None:
             return self.attention_after
-        return tuple(i + 1 for i, r in enumerate(self.block_resolutions) if r in self.attention and self.ups[i])
+        return tuple(i + 1 for i, r in enumerate(self.block_resolutions) if r in (self.attention or ()) and self.ups[i])
 
     @property
     def level_widths(self) -> list[int]:
@@ -149,6 +151,8 @@ class SpectralNorm(nn.Module):
     iteration is made too, but not kept: so the running average of a network, whose u was copied from the network that
     trains, is divided by the norm of its own weights.
     """
+
+    u: torch.Tensor | None
 
     def __init__(self, weight: torch.Tensor, bias: bool, eps: float, normed: bool = True):
         super().__init__()
@@ -219,9 +223,14 @@ class ConditionalBatchNorm(nn.Module):
     statistics are interpolated. In training mode those of the batch are used, and all levels follow them alike.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, channels: int, cond_dim: int, cfg: BigGANConfig):
         super().__init__()
         self.eps, self.momentum, self.cond_dim = cfg.bn_eps, cfg.bn_momentum, cond_dim
+        self.gain: SpectralLinear | nn.Parameter
+        self.bias: SpectralLinear | nn.Parameter
         self.gathered: list[tuple[torch.Tensor, torch.Tensor]] | None = None  # while standing statistics are taken
         if cond_dim:
             self.gain = SpectralLinear(cond_dim, channels, cfg.sn_eps, bias=False, normed=cfg.spectral_norm)
@@ -239,7 +248,12 @@ class ConditionalBatchNorm(nn.Module):
             self._follow(mean.detach(), var.detach(), x.numel() // x.shape[1])
         else:
             mean, var = self.interpolated(psi)
-        gain, bias = (1 + self.gain(cond), self.bias(cond)) if self.cond_dim else (self.gain, self.bias)
+        if isinstance(self.gain, SpectralLinear) and isinstance(self.bias, SpectralLinear):
+            gain, bias = 1 + self.gain(cond), self.bias(cond)
+        else:
+            assert isinstance(self.gain, nn.Parameter)
+            assert isinstance(self.bias, nn.Parameter)
+            gain, bias = self.gain, self.bias
         scale = gain * (var + self.eps).rsqrt()
         shift = bias - mean * scale
         shape = (-1, x.shape[1], 1, 1)
@@ -253,7 +267,8 @@ class ConditionalBatchNorm(nn.Module):
         place = psi.clamp(0, 1) * top
         low = place.long().clamp(max=top - 1)
         share = (place - low).unsqueeze(1)
-        return tuple(torch.lerp(stats[low], stats[low + 1], share) for stats in (self.running_mean, self.running_var))
+        mean, var = (torch.lerp(stats[low], stats[low + 1], share) for stats in (self.running_mean, self.running_var))
+        return mean, var
 
     @torch.no_grad()
     def _follow(self, mean: torch.Tensor, var: torch.Tensor, count: int) -> None:
@@ -316,7 +331,7 @@ class SynthesisBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, cond_dim: int, cfg: BigGANConfig):
         super().__init__()
-        options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
+        options: dict[str, Any] = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
         self.bn1 = ConditionalBatchNorm(in_channels, cond_dim, cfg)
         self.conv1 = SpectralConv(in_channels, out_channels, 3, **options)
         self.bn2 = ConditionalBatchNorm(out_channels, cond_dim, cfg)
@@ -335,7 +350,7 @@ class DeepBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, up: int, cond_dim: int, cfg: BigGANConfig):
         super().__init__()
-        options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
+        options: dict[str, Any] = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
         self.up, self.out_channels, middle = up, out_channels, in_channels // 4
         self.bn1 = ConditionalBatchNorm(in_channels, cond_dim, cfg)
         self.conv1 = SpectralConv(in_channels, middle, 1, **options)
@@ -371,9 +386,9 @@ class Synthesis(SteppedSynthesis):
         self.cond_from = 0 if cfg.hierarchical or cfg.deep else cfg.chunk
         cond_dim = self.w_dim - 1 - self.cond_from
         widths = [cfg.ch * w for w in cfg.widths]
-        options = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
+        options: dict[str, Any] = dict(eps=cfg.sn_eps, normed=cfg.spectral_norm)
         self.linear = SpectralLinear(self.w_dim - 1 if cfg.deep else cfg.chunk, widths[0] * _BOTTOM**2, **options)
-        pairs = zip(widths, widths[1:], cfg.ups)
+        pairs = [(*ab, up) for ab, up in zip(pairwise(widths), cfg.ups, strict=True)]
         self.blocks = nn.ModuleList(
             DeepBlock(a, b, up, cond_dim, cfg) if cfg.deep else SynthesisBlock(a, b, cond_dim, cfg) for a, b, up in pairs
         )
@@ -448,7 +463,7 @@ class Discriminator(nn.Module):
         for r, a, b in zip(self.block_resolutions, widths, widths[1:], strict=False):
             down = r > _BOTTOM
             setattr(self, f"b{r}", DiscriminatorBlock(a, b, r == cfg.resolution, down, cfg.sn_eps))
-            if down and r // 2 in cfg.attention:
+            if down and r // 2 in (cfg.attention or ()):
                 self.attention[str(r)] = SelfAttention(b, cfg.sn_eps)
         self.out = SpectralLinear(widths[-1], 1, cfg.sn_eps)
         if cfg.c_dim:
@@ -498,7 +513,7 @@ def standing_statistics(
             for z, c in latents:
                 generator(z, c, psi)
             for norm in norms:
-                means, variances = (torch.stack(values) for values in zip(*norm.gathered, strict=True))
+                means, variances = (torch.stack(values) for values in zip(*(norm.gathered or ()), strict=True))
                 norm.running_mean[level] = means.mean(dim=0)
                 norm.running_var[level] = variances.mean(dim=0) + means.var(dim=0, correction=0)
 
@@ -518,7 +533,7 @@ def _gathering(generator: Generator) -> Iterator[list[ConditionalBatchNorm]]:
         generator.train(training)
 
 
-def _settle(generator: Generator, rng: torch.Generator, class_weights: torch.Tensor) -> None:
+def _settle(generator: Any, rng: torch.Generator, class_weights: torch.Tensor) -> None:
     standing_statistics(generator, 4, 32, rng, class_weights if generator.c_dim else None)
 
 

@@ -149,8 +149,9 @@ class Synthesis(SteppedSynthesis):
 
         out = [Step("b4", 4, 0, root)]
         for r in self.block_resolutions[1:]:
+            block = getattr(self, f"b{r}")
 
-            def double(w, state, noise, block=getattr(self, f"b{r}")):
+            def double(w, state, noise, block=block):
                 x = block(state[0])
                 return (None, x) if block.is_last else (x, None)
 

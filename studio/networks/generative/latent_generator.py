@@ -65,7 +65,8 @@ class SteppedSynthesis(nn.Module):
         start: (index of a step, state before it): go on from there.
         max_resolution: stop there and give the picture as it is so far (only with `partial_pictures`).
         """
-        assert ws.ndim == 3 and ws.shape[1:] == (self.num_ws, self.w_dim), tuple(ws.shape)
+        assert ws.ndim == 3, tuple(ws.shape)
+        assert ws.shape[1:] == (self.num_ws, self.w_dim), tuple(ws.shape)
         assert noise_mode in ("const", "random", "none")
         if not self.partial_pictures:
             max_resolution = None
@@ -89,7 +90,9 @@ class SteppedSynthesis(nn.Module):
             if trace is not None:
                 trace.append(state)
             state = step.run(ws[:, step.w_index], state, noise)
-        return state[1]
+        picture = state[1]
+        assert picture is not None, "the last step gives the picture"
+        return picture
 
 
 class RowMapping(nn.Module):

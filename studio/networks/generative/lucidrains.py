@@ -53,6 +53,8 @@ class LucidrainsConfig:
 class Mapping(nn.Module):
     """z on the unit sphere -> w, a row for each block. There is no class."""
 
+    w_avg: torch.Tensor
+
     def __init__(self, cfg: LucidrainsConfig):
         super().__init__()
         self.z_dim = self.w_dim = cfg.w_dim

@@ -71,6 +71,8 @@ class Growing(nn.Module):
     `grown` is read from the buffer at each use: weights that are loaded or averaged bring their own.
     """
 
+    grown: torch.Tensor
+
     def __init__(self, stages: int):
         super().__init__()
         self.stages = stages
@@ -105,6 +107,8 @@ def adain(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, eps: float 
 class StyledLayer(nn.Module):
     """The learned constant or a convolution, then noise, bias, leaky ReLU and AdaIN (Fig. 1b and App. C)."""
 
+    noise_const: torch.Tensor
+
     def __init__(self, in_channels: int | None, out_channels: int, resolution: int, cfg: StyleGANConfig, up: int = 1):
         super().__init__()
         self.resolution, self.use_noise = resolution, cfg.use_noise
@@ -121,12 +125,12 @@ class StyledLayer(nn.Module):
 
     def forward(self, x: torch.Tensor | None, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """x: (N, in, H, W), None for the constant.  w: (N, w_dim).  noise: broadcastable to (N, out, res, res), strength included."""
-        x = self.const.unsqueeze(0).expand(len(w), -1, -1, -1) if x is None else self.conv(x)
+        y: torch.Tensor = self.const.unsqueeze(0).expand(len(w), -1, -1, -1) if x is None else self.conv(x)
         if noise is not None:
-            x = x + noise.to(x.dtype)
-        x = activate(x, self.bias, "lrelu")
+            y = y + noise.to(y.dtype)
+        y = activate(y, self.bias, "lrelu")
         scale, shift = self.affine(w).chunk(2, dim=1)
-        return adain(x, scale + 1, shift)
+        return adain(y, scale + 1, shift)
 
 
 class SynthesisBlock(nn.Module):
@@ -185,6 +189,8 @@ class Synthesis(Growing, SteppedSynthesis):
 class Generator(LatentGenerator):
     """Mapping and synthesis."""
 
+    synthesis: Synthesis
+
     def __init__(self, cfg: StyleGANConfig):
         synthesis = Synthesis(cfg)
         mapping = Mapping(
@@ -234,6 +240,7 @@ class DiscriminatorEpilogue(nn.Module):
         x = self.conv(self.mbstd(x))
         x = self.out(self.fc(x.float().flatten(1)))
         if self.cmap_dim:
+            assert cmap is not None
             # Projection discriminator (Miyato 2018), scaled to unit variance.
             x = (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
         return x

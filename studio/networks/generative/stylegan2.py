@@ -7,6 +7,7 @@ public checkpoints use, so that their tensors can be copied by name.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,8 @@ class StyleGAN2Config:
 class Mapping(nn.Module):
     """z and class -> w, repeated for each layer of the synthesis. Sec. 2 of StyleGAN (Karras 2019)."""
 
+    w_avg: torch.Tensor
+
     def __init__(
         self,
         z_dim: int,  # 0 = no latent, only the class
@@ -131,6 +134,7 @@ class Mapping(nn.Module):
         for i in range(self.num_layers):
             x = getattr(self, f"fc{i}")(x)
         if update_w_avg:
+            assert self.w_avg_beta is not None
             self.w_avg.copy_(x.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
         if self.num_ws is None:
             return x
@@ -149,6 +153,9 @@ class Mapping(nn.Module):
 
 class StyledConv(nn.Module):
     """Modulated convolution, noise, bias, activation (StyleGAN2, Sec. 2.2 and Fig. 2d)."""
+
+    resample_filter: torch.Tensor
+    noise_const: torch.Tensor
 
     def __init__(self, in_channels: int, out_channels: int, resolution: int, cfg: StyleGAN2Config, up: int = 1):
         super().__init__()
@@ -202,6 +209,8 @@ class ToRGB(nn.Module):
 
 class SynthesisBlock(nn.Module):
     """The layers of one resolution."""
+
+    resample_filter: torch.Tensor
 
     def __init__(self, resolution: int, cfg: StyleGAN2Config):
         super().__init__()
@@ -297,12 +306,14 @@ class Generator(LatentGenerator):
 class DiscriminatorBlock(nn.Module):
     """Two convolutions and a halving (StyleGAN2, Fig. 7)."""
 
+    resample_filter: torch.Tensor
+
     def __init__(self, resolution: int, cfg: StyleGAN2Config):
         super().__init__()
         tmp, out = cfg.d_channels(resolution), cfg.d_channels(resolution // 2)
         self.architecture = cfg.d_architecture
         self.register_buffer("resample_filter", fir_filter(cfg.resample_filter))
-        options = dict(resample_filter=cfg.resample_filter, clamp=cfg.conv_clamp)
+        options: dict[str, Any] = dict(resample_filter=cfg.resample_filter, clamp=cfg.conv_clamp)
         self.has_rgb = resolution == cfg.resolution or cfg.d_architecture == "skip"
         if self.has_rgb:
             self.fromrgb = EqualizedConv(cfg.img_channels, tmp, 1, act="lrelu", **options)
@@ -313,15 +324,15 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, x: torch.Tensor | None, img: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         if self.has_rgb:
+            assert img is not None
             y = self.fromrgb(img)
             x = y if x is None else x + y
             img = downsample(img, self.resample_filter) if self.architecture == "skip" else None
+        assert x is not None
         if self.architecture == "resnet":
             shortcut = self.skip(x, gain=math.sqrt(0.5))
-            x = shortcut + self.conv1(self.conv0(x), gain=math.sqrt(0.5))
-        else:
-            x = self.conv1(self.conv0(x))
-        return x, img
+            return shortcut + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), img
+        return self.conv1(self.conv0(x)), img
 
 
 class DiscriminatorEpilogue(nn.Module):
@@ -345,6 +356,7 @@ class DiscriminatorEpilogue(nn.Module):
         x = self.conv(self.mbstd(x))
         x = self.out(self.fc(x.float().flatten(1)))
         if self.cmap_dim:
+            assert cmap is not None
             # Projection discriminator (Miyato 2018), scaled to unit variance.
             x = (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
         return x

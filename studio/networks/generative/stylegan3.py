@@ -177,6 +177,10 @@ def downsample(x: torch.Tensor, f: torch.Tensor | None, down: int) -> torch.Tens
 class SynthesisInput(nn.Module):
     """Fourier features on the grid of the first layer, moved and turned by w (Sec. 3.2 and App. F)."""
 
+    freqs: torch.Tensor
+    phases: torch.Tensor
+    transform: torch.Tensor
+
     def __init__(self, cfg: StyleGAN3Config, band: Band):
         super().__init__()
         self.band = band
@@ -222,6 +226,10 @@ class SynthesisInput(nn.Module):
 
 class SynthesisLayer(nn.Module):
     """Modulated convolution, then a nonlinearity on a finer grid between two low-pass filters (Sec. 3.1 and Fig. 4b)."""
+
+    magnitude_ema: torch.Tensor
+    up_filter: torch.Tensor  # low-pass, before the nonlinearity
+    down_filter: torch.Tensor  # low-pass, after it
 
     def __init__(self, cfg: StyleGAN3Config, before: Band, after: Band, critical: bool, torgb: bool):
         super().__init__()

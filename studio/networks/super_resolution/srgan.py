@@ -38,8 +38,8 @@ class SRGANConfig:
             raise ValueError("width, ndf and dense must be 1 or more, blocks 1 to 256")
 
 
-def _norm(kind: str, channels: int) -> nn.Module:
-    return BatchNorm(channels) if kind == "batch" else nn.Identity()
+def _norm(name: str, channels: int) -> nn.Module:
+    return BatchNorm(channels) if name == "batch" else nn.Identity()
 
 
 class ResidualBlock(nn.Module):

@@ -39,10 +39,10 @@ class SRVGGConfig:
             raise ValueError("width and ndf must be 1 or more, convs 0 to 256")
 
 
-def _activation(kind: str, channels: int) -> nn.Module:
-    if kind == "prelu":
+def _activation(name: str, channels: int) -> nn.Module:
+    if name == "prelu":
         return nn.PReLU(channels)
-    return nn.ReLU() if kind == "relu" else nn.LeakyReLU(0.1)
+    return nn.ReLU() if name == "relu" else nn.LeakyReLU(0.1)
 
 
 class Generator(Upscaler):

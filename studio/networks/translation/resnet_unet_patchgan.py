@@ -67,16 +67,16 @@ class ResizeConv(NormalConv):
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
-def _norm(kind: str, channels: int) -> nn.Module:
+def _norm(name: str, channels: int) -> nn.Module:
     """'batch', 'none', or 'instance' (Ulyanov 2016), which has no weights here."""
-    if kind == "none":
+    if name == "none":
         return nn.Identity()
-    return BatchNorm(channels, _STD) if kind == "batch" else nn.InstanceNorm2d(channels)
+    return BatchNorm(channels, _STD) if name == "batch" else nn.InstanceNorm2d(channels)
 
 
-def _up(kind: str, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Module:
+def _up(upsampling: str, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Module:
     """Twice the size."""
-    if kind == "resize":
+    if upsampling == "resize":
         return ResizeConv(in_channels, out_channels, bias)
     # What is added on the right and below makes the size exactly twice for an odd kernel.
     return NormalTransposedConv(in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias)
@@ -161,7 +161,7 @@ class UnetBlock(nn.Module):
         bias = norm == "instance"
         self.outermost = in_channels is not None
         wide = inner if below is None else 2 * inner
-        down = NormalConv(in_channels if self.outermost else outer, inner, 4, stride=2, padding=1, bias=bias)
+        down = NormalConv(outer if in_channels is None else in_channels, inner, 4, stride=2, padding=1, bias=bias)
         up = _up(upsampling, wide, outer, 4, bias or self.outermost)
         if self.outermost:
             layers = [down, below, nn.ReLU(), up, nn.Tanh()]
@@ -206,10 +206,12 @@ class UnetGenerator(nn.Module):
         return self.model(x)
 
 
-def make_generator(net: str, in_channels: int, out_channels: int, width: int, norm: str, upsampling: str, dropout: bool) -> nn.Module:
+def make_generator(
+    net: str, in_channels: int, out_channels: int, width: int, norm: str, upsampling: str, dropout: bool
+) -> ResnetGenerator | UnetGenerator:
     """One of NETS."""
-    kind, size = net.split("_")
-    if kind == "resnet":
+    design, size = net.split("_")
+    if design == "resnet":
         return ResnetGenerator(in_channels, out_channels, width, int(size.removesuffix("blocks")), norm, upsampling, dropout)
     return UnetGenerator(in_channels, out_channels, width, int(size).bit_length() - 1, norm, upsampling, dropout)
 
@@ -258,9 +260,9 @@ class PixelDiscriminator(nn.Module):
         return self.net(x).float()
 
 
-def make_discriminator(kind: str, in_channels: int, width: int, n_layers: int, norm: str) -> nn.Module:
+def make_discriminator(design: str, in_channels: int, width: int, n_layers: int, norm: str) -> nn.Module:
     """'patch' or 'pixel'."""
-    if kind == "pixel":
+    if design == "pixel":
         return PixelDiscriminator(in_channels, width, norm)
     return PatchDiscriminator(in_channels, width, n_layers, norm)
 
