@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, UnidentifiedImageError
 
 from studio.errors import StudioError
 from studio.imaging.colour import parse_colour
@@ -130,10 +130,10 @@ def test_what_is_no_picture_says_so():
     with pytest.raises(UnusablePicture, match="64 x 32"):
         decode(encoded(halves(), "PNG"), max_pixels=2000)
     for data in (b"", b"hello", encoded(halves(), "EPS"), encoded(halves(), "PDF")):
-        with pytest.raises(Exception) as e:
+        with pytest.raises(UnidentifiedImageError) as e:
             decode(data)
         assert reason(e.value) == "not a picture, or a damaged one"
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="truncated"):
         decode(encoded(halves(size=(256, 256)), "JPEG")[:-300])
 
 
@@ -168,7 +168,7 @@ def test_the_smart_crop_finds_the_odd_thing_out(at, tall):
     image[30:70, x : x + 40] = rng.integers(0, 255, (40, 40, 3))
     image = image.transpose(1, 0, 2) if tall else image
     offset = smart_offset(image)
-    assert offset <= x and x + 40 <= offset + 100, (offset, x)
+    assert x - 60 <= offset <= x
 
 
 def test_the_smart_crop_of_nothing_is_the_centre():
@@ -269,5 +269,5 @@ def test_the_second_picture_of_a_jpeg_does_not_keep_the_place():
 
 def test_a_file_that_cannot_be_taken_apart():
     for damaged in (b"\xff\xd8\xff", b"\xff\xd8abcd", encoded(scene(1), "JPEG")[:200]):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="cannot be followed"):
             strip_location(damaged, "JPEG")
