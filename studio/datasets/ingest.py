@@ -24,7 +24,7 @@ from studio.datasets.sources import Limits, SourceFile, copy_file, file_format, 
 from studio.errors import StudioError
 from studio.imaging.colour import Colour
 from studio.imaging.decode import UnusablePicture, open_picture, reason
-from studio.imaging.perceptual_hash import PerceptualHash, groups
+from studio.imaging.perceptual_hash import PerceptualHash, similar_groups
 from studio.imaging.video import CONTAINERS, frames
 from studio.settings import get_settings
 
@@ -301,7 +301,7 @@ class _Ingestion:
         for folder in [pictures, *(p for p in pictures.rglob("*") if p.is_dir())]:
             fsync_path(folder)
         self.report.duplicates = [(source, names[first]) for source, first in self.duplicates]
-        self.report.near = [tuple(names[i] for i in group) for group in groups([k.staged.perceptual_hash for k in self.kept])]
+        self.report.near = [tuple(names[i] for i in group) for group in similar_groups([k.staged.perceptual_hash for k in self.kept])]
         self.report.accepted.sort(key=lambda a: a.name)
         self.report.rejected.sort()
 

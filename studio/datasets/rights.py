@@ -72,7 +72,7 @@ class Consent:
             return cls()
 
 
-def weakest(consents: Iterable[Consent]) -> Consent:
+def most_restrictive(consents: Iterable[Consent]) -> Consent:
     """Of what several sets say, that which holds for all of them: the answer that allows least, and the words of each."""
     consents = list(consents)
     joined = {

@@ -14,7 +14,7 @@ from studio.common.text import printable
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery, Item
 from studio.gallery.thumbnails import CRISP, small_view
-from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
+from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.provenance.signing import sign_in_place
 
 MOST_COLUMNS = 12
@@ -48,7 +48,7 @@ def to_zip(
                 report(progress, i + 1, len(items))
             if not packed:
                 raise StudioError("There is nothing to be packed.", "Choose pictures that are still there.")
-            archive.writestr("README.txt", f"{AI_WORDS}: {packed} files. The recipe of a picture is inside of its file.\n")
+            archive.writestr("README.txt", f"{AI_LABEL}: {packed} files. The recipe of a picture is inside of its file.\n")
     except OSError as e:
         raise StudioError(f"The zip could not be made: {e}.", "Free some space.") from None
     return packed
@@ -117,7 +117,7 @@ def contact_sheet(
             ensure_room(out.parent, pages * 2_000_000)
             if png:
                 info = PngImagePlugin.PngInfo()
-                info.add_itxt("parameters", AI_WORDS)
+                info.add_itxt("parameters", AI_LABEL)
                 info.add_itxt(PNG_XMP_KEY, xmp_packet(DigitalSourceType.GENERATED))
                 drawn(0).save(part, "PNG", pnginfo=info)
                 sign_in_place(part, "png", DigitalSourceType.GENERATED)
@@ -133,7 +133,7 @@ def contact_sheet(
                         resolution=_DPI,
                         quality=90,
                         title="Contact sheet",
-                        subject=AI_WORDS,
+                        subject=AI_LABEL,
                         creator="GAN Studio",
                     )
     except OSError as e:

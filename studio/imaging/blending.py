@@ -1,10 +1,10 @@
-"""A result laid over the picture it was made from: how strongly, and with whose colours."""
+"""Blending of a result with the picture it was made from: how strongly, and with whose colours."""
 
 import numpy as np
 from PIL import Image
 
-_BAND = 1 << 20  # pixels at a time, so that large pictures take no memory beside themselves
-_HALVINGS = 12  # of the span in which the right chroma lies
+_CHUNK_PIXELS = 1 << 20  # blended at a time, so that large pictures need little memory beside themselves
+_HALVINGS = 12  # of the interval in which the strongest displayable chroma lies
 # From linear sRGB to the responses of the eye's cones, and from their cube roots to lightness and two opponent colours.
 # Both: B. Ottosson, "A perceptual color space for image processing" (Oklab, 2020), the matrices for linear sRGB.
 _CONES = np.array(
@@ -19,7 +19,7 @@ _CONES_BACK, _OPPONENTS_BACK = np.linalg.inv(_CONES), np.linalg.inv(_OPPONENTS)
 
 
 def _linear(values: np.ndarray) -> np.ndarray:
-    """sRGB in [0, 1] -> linear light (IEC 61966-2-1)."""
+    """Linear light of sRGB values in [0, 1] (IEC 61966-2-1)."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
@@ -27,32 +27,33 @@ _LINEAR = _linear(np.arange(256) / 255)
 
 
 def to_oklab(pixels: np.ndarray) -> np.ndarray:
-    """(..., 3) uint8 sRGB -> (..., 3) float32: lightness 0 (black) to 1 (white), then the axes green-red and blue-yellow."""
+    """Oklab of (..., 3) uint8 sRGB -> (..., 3) float32: lightness 0 (black) to 1 (white), then the axes green-red and blue-yellow."""
     return np.cbrt(_LINEAR[pixels] @ _CONES.T) @ _OPPONENTS.T
 
 
 def from_oklab(lab: np.ndarray) -> np.ndarray:
-    """(..., 3) Oklab -> (..., 3) float32 linear sRGB; outside of [0, 1] where a screen cannot show the colour."""
+    """Linear sRGB of (..., 3) Oklab -> (..., 3) float32, outside [0, 1] where a screen cannot show the colour."""
     return ((lab @ _OPPONENTS_BACK.T) ** 3 @ _CONES_BACK.T).astype(np.float32)
 
 
 def blend(source: Image.Image, result: Image.Image, strength: float = 1.0, keep_colour: bool = False) -> Image.Image:
-    """A picture of the mode and size of `result`; both are RGB or RGBA, and transparency is that of `result`.
+    """Blend a result with its source -> a picture of the mode and size of `result`.
 
-    strength: share of the result, 0 to 1, mixed as paint programs do it: in sRGB as it is stored.
-    keep_colour: of the result the lightness of Oklab alone is taken, and colour from the source. Where a colour of that
-    lightness would be too strong for a screen, it is paled, in its hue, until it is not.
+    source, result: RGB or RGBA, of one size; transparency is that of `result`.
+    strength: share of the result, 0 to 1, mixed in stored sRGB values as paint programs do.
+    keep_colour: take only the lightness (Oklab) from the result, and the colour from the source. Where no screen can show a
+    colour at that lightness, its chroma is reduced, at the same hue, until one can.
     """
     if strength == 1 and not keep_colour:
         return result
     old, new = np.asarray(source.convert("RGB")), np.array(result.convert("RGB"))
-    rows = max(1, _BAND // new.shape[1])
+    rows = max(1, _CHUNK_PIXELS // new.shape[1])
     for top in range(0, len(new), rows):
-        band = slice(top, top + rows)
+        chunk = slice(top, top + rows)
         if keep_colour:
-            new[band] = _recoloured(old[band], new[band])
+            new[chunk] = _recoloured(old[chunk], new[chunk])
         if strength < 1:
-            new[band] = (old[band] * (1 - np.float32(strength)) + new[band] * np.float32(strength)).round()
+            new[chunk] = (old[chunk] * (1 - np.float32(strength)) + new[chunk] * np.float32(strength)).round()
     out = Image.fromarray(new)
     if result.mode == "RGBA":
         out.putalpha(result.getchannel("A"))
@@ -60,28 +61,28 @@ def blend(source: Image.Image, result: Image.Image, strength: float = 1.0, keep_
 
 
 def _recoloured(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8: the lightness of `new`, the colours of `old`."""
+    """Lightness of `new` with the colours of `old`; all (H, W, 3) uint8."""
     lab = to_oklab(old)
     lab[..., 0] = to_oklab(new)[..., 0]
     rgb = from_oklab(lab)
-    out = ~_shown(rgb)
-    if out.any():
-        rgb[out] = _paled(lab[out])
+    outside = ~_displayable(rgb)
+    if outside.any():
+        rgb[outside] = _reduce_chroma(lab[outside])
     rgb = rgb.clip(0, 1)
     return (np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb ** (1 / 2.4) - 0.055) * 255).round().astype(np.uint8)
 
 
-def _shown(rgb: np.ndarray) -> np.ndarray:
-    """Which of (..., 3) linear colours a screen can show, with less than a level to spare."""
-    return ((rgb > -1e-4) & (rgb < 1 + 1e-3)).all(axis=-1)
+def _displayable(rgb: np.ndarray) -> np.ndarray:
+    """Which of (..., 3) linear colours a screen can show, with less than one level of tolerance."""
+    return np.all((rgb > -1e-4) & (rgb < 1 + 1e-3), axis=-1)
 
 
-def _paled(lab: np.ndarray) -> np.ndarray:
-    """(N, 3) Oklab -> the strongest colours of the same lightness and hue that a screen can show, linear sRGB."""
+def _reduce_chroma(lab: np.ndarray) -> np.ndarray:
+    """The strongest displayable colours of the same lightness and hue: (N, 3) Oklab -> (N, 3) linear sRGB."""
     low, high = np.zeros((len(lab), 1), np.float32), np.ones((len(lab), 1), np.float32)
     grey = np.array([1, 0, 0], np.float32)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        good = _shown(from_oklab(lab * np.where(grey, 1, middle)))[:, None]
-        low, high = np.where(good, middle, low), np.where(good, high, middle)
+        fits = _displayable(from_oklab(lab * np.where(grey, 1, middle)))[:, None]
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return from_oklab(lab * np.where(grey, 1, low))

@@ -1,4 +1,4 @@
-"""How a picture of any shape becomes a square: cut in the centre, cut where there is most to see, or fitted whole."""
+"""Crops of a picture of any shape to a square: the centre, the part with most to see, or the whole picture padded."""
 
 import numpy as np
 from PIL import Image
@@ -8,16 +8,16 @@ from studio.imaging.colour import Colour
 
 MODES = {
     "centre": "The square in the middle.",
-    "smart": "The square with most to see, found by spectral residual saliency.",
-    "fit": "The whole picture; what is missing to a square is filled with the ground colour.",
+    "smart": "The square with the most to see, found by spectral residual saliency.",
+    "fit": "The whole picture; the rest of the square is filled with the background colour.",
 }
 
 
 def crop(image: np.ndarray, resolution: int, mode: str = "centre", ground: Colour = (255, 255, 255)) -> np.ndarray:
-    """(H, W, 3) uint8 -> (resolution, resolution, 3) uint8, resized with Lanczos.
+    """Square of a picture: (H, W, 3) uint8 -> (resolution, resolution, 3) uint8, resized with Lanczos.
 
-    mode: 'centre', 'smart' (see `smart_offset`) or 'fit': pictures that are not square are kept whole by padding
-    them with `ground`. A picture that has the wanted size already is not touched.
+    mode: 'centre', 'smart' (see `smart_offset`) or 'fit', which keeps the whole picture and pads it with `ground`.
+    A picture that has the wanted size already is not touched.
     Raises StudioError for an unknown mode.
     """
     check_mode(mode)
@@ -29,22 +29,22 @@ def crop(image: np.ndarray, resolution: int, mode: str = "centre", ground: Colou
         scale = resolution / max(width, height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         square = Image.new("RGB", (resolution, resolution), ground)
-        square.paste(picture.resize(size, Image.LANCZOS), ((resolution - size[0]) // 2, (resolution - size[1]) // 2))
+        square.paste(picture.resize(size, Image.Resampling.LANCZOS), ((resolution - size[0]) // 2, (resolution - size[1]) // 2))
         return np.asarray(square)
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     if mode == "smart" and width != height:
         offset = smart_offset(image)
         left, top = (offset, 0) if width > height else (0, offset)
-    return np.asarray(picture.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.LANCZOS))
+    return np.asarray(picture.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.Resampling.LANCZOS))
 
 
 def smart_offset(image: np.ndarray) -> int:
-    """Where along its longer side the largest square of (H, W, 3) uint8 should begin, in pixels.
+    """Offset, in pixels along the longer side, of the square with the most to see in (H, W, 3) uint8.
 
     Saliency is the spectral residual (Hou and Zhang, "Saliency Detection: A Spectral Residual Approach", CVPR 2007,
-    Sec. 3): the log amplitude of the Fourier transform less its local mean, transformed back with the phase as it
-    was, squared and smoothed. The square with the largest sum wins; of equal ones the one nearest to the centre.
+    Sec. 3): the log amplitude of the Fourier transform less its local mean, transformed back with its original
+    phase, squared and smoothed. The square with the largest sum wins; of equal ones the one nearest to the centre.
     """
     height, width = image.shape[:2]
     if height == width:
@@ -52,15 +52,15 @@ def smart_offset(image: np.ndarray) -> int:
     if height > width:
         image = image.transpose(1, 0, 2)
         height, width = width, height
-    # The paper works at 64 pixels: that is the scale at which 'an object' stands out.
+    # The paper works at 64 pixels, the scale at which an object stands out.
     small_width = min(1024, max(65, round(64 * width / height)))
-    grey = Image.fromarray(np.ascontiguousarray(image)).convert("L").resize((small_width, 64), Image.BOX, reducing_gap=2.0)
+    grey = Image.fromarray(np.ascontiguousarray(image)).convert("L").resize((small_width, 64), Image.Resampling.BOX, reducing_gap=2.0)
     saliency = _spectral_residual(np.asarray(grey, np.float64))
     side = min(small_width, max(1, round(small_width * height / width)))
     sums = np.concatenate([[0.0], saliency.sum(0).cumsum()])
     windows = sums[side:] - sums[:-side]
     centre = (len(windows) - 1) / 2
-    # A hair's breadth in favour of the middle settles flat pictures and ties.
+    # A tiny preference for the middle settles flat pictures and ties.
     at = int(np.argmax(windows - 1e-6 * windows.max() * abs(np.arange(len(windows)) - centre)))
     return round(at / max(len(windows) - 1, 1) * (width - height))
 
@@ -80,12 +80,15 @@ def _smooth(array: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     for axis in (0, 1):
         padded = np.pad(array, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
         length = array.shape[axis]
-        array = sum(k * np.take(padded, range(i, i + length), axis) for i, k in enumerate(kernel))
+        total = np.zeros(array.shape)
+        for i, k in enumerate(kernel):
+            total += k * np.take(padded, range(i, i + length), axis)
+        array = total
     return array
 
 
 def check_mode(mode: str) -> str:
-    """`mode` as it is. Raises StudioError when there is no such crop."""
+    """The mode itself. Raises StudioError if there is no such crop."""
     if mode not in MODES:
         raise StudioError(f"There is no crop '{mode}'.", f"Choose one of {', '.join(MODES)}.")
     return mode

@@ -1,4 +1,4 @@
-"""One picture file -> pixels, whatever an artist's disk holds: orientation, CMYK, 16 bits, palettes, transparency."""
+"""Decoding of one picture file to pixels, whatever it holds: orientation, CMYK, 16 bits, palettes, transparency."""
 
 import contextlib
 import functools
@@ -16,23 +16,24 @@ from studio.imaging.colour import Colour, eight_bits
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_PIXELS = 178_956_970  # where Pillow itself gives up
 
-# Between a half and the whole of MAX_PIXELS Pillow warns on the console, where no artist looks.
+# Between half of MAX_PIXELS and all of it Pillow warns on the console, where no artist looks.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class UnusablePicture(ValueError):
-    """A picture that was understood and is refused; its text is the reason in plain words."""
+    """A picture that was understood and is refused. Its text is the reason in plain words."""
 
 
 @contextlib.contextmanager
 def open_picture(data: bytes | str | Path, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """The picture with its header read and no pixel decoded yet.
+    """Open a picture file: its header is read, no pixel is decoded yet.
 
-    Raises UnusablePicture when the header tells of more than `max_pixels`, and whatever Pillow raises for what is
-    no picture of `formats` (`reason` puts either into words).
+    data: the bytes, or a path.  max_pixels: width times height.  formats: as Pillow names them.
+    Raises UnusablePicture if the header states more than `max_pixels`, and whatever Pillow raises for a file that is no picture
+    of `formats` (`reason` puts either into words).
     """
     if "HEIF" in formats:
-        _teach_heif()
+        _register_heif()
     with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=formats) as image:
         width, height = image.size
         if width * height > max_pixels:
@@ -47,9 +48,9 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
 ) -> np.ndarray:
-    """Decode a picture file, given as bytes or by path -> (H, W, 3) uint8 RGB.
+    """Decode a picture file, given as bytes or by path, to (H, W, 3) uint8 RGB.
 
-    Turned upright by its EXIF orientation (HEIC and AVIF: by their own properties, as their standard says), laid over
+    Turned upright by its EXIF orientation (HEIC and AVIF by their own properties, as their standard says), laid over
     `ground` where transparent, the first frame of an animation.
     16-bit grey is scaled to 8 bits. CMYK is turned into RGB by the plain formula; colour profiles are not applied.
     Raises what `open_picture` and Pillow's decoders raise; `reason` puts it into words.
@@ -59,20 +60,19 @@ def decode(
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An opened picture -> the same in 8 bits, turned by its EXIF orientation: mode RGBA where anything may be
-    transparent, else RGB or L."""
+    """8-bit version of an opened picture, turned by its EXIF orientation: RGBA where anything may be transparent, else RGB or L."""
     return eight_bits(ImageOps.exif_transpose(image))
 
 
 def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
-    """What `upright` gives -> mode RGB, with `ground` under the transparent parts."""
+    """RGB version of what `upright` gives, with `ground` under the transparent parts."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*ground, 255)), image)
     return image.convert("RGB")
 
 
 def reason(e: Exception) -> str:
-    """Why a file was left out, for a list that people read."""
+    """The reason why a file was left out, for a list that people read."""
     if isinstance(e, UnidentifiedImageError):  # its own words hold the address of an object
         return "not a picture, or a damaged one"
     if isinstance(e, Image.DecompressionBombError):
@@ -81,8 +81,8 @@ def reason(e: Exception) -> str:
 
 
 @functools.cache
-def _teach_heif() -> None:
-    # Without the library the rest still works; such a file is then told as 'not a picture'.
+def _register_heif() -> None:
+    # Without the library the rest still works; such a file is then reported as 'not a picture'.
     with contextlib.suppress(ImportError):
         import pillow_heif
 

@@ -1,4 +1,4 @@
-"""Which pictures look nearly the same: a 64-bit difference hash and a coarse grid of colours."""
+"""Perceptual hashes, to find pictures that look nearly the same: a 64-bit difference hash and a coarse grid of colours."""
 
 from typing import NamedTuple
 
@@ -10,18 +10,19 @@ COLOUR = 12  # of 255 levels: re-encoding stays below, another colour of the sam
 
 
 class PerceptualHash(NamedTuple):
-    """hash: 64 bits, which of two neighbours in a row of a 9 x 8 grey picture is brighter (dHash, Krawetz 2013).
-    colours: (48,) uint8, the mean colours of 4 x 4 fields."""
+    """Perceptual hash of a picture."""
 
     hash: int
+    """64 bits: which of two neighbours in a row of a 9 x 8 grey picture is brighter (dHash, Krawetz 2013)."""
     colours: np.ndarray
+    """(48,) uint8: the mean colours of 4 x 4 fields."""
 
 
 def perceptual_hash(image: Image.Image | np.ndarray) -> PerceptualHash:
-    """RGB picture, or (H, W, 3) uint8 -> its likeness. The shape of the picture does not matter."""
+    """Perceptual hash of an RGB picture or of (H, W, 3) uint8. The shape of the picture does not matter."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
-    small = np.asarray(image.convert("RGB").resize((36, 32), Image.BOX, reducing_gap=2.0), np.float32)
+    small = np.asarray(image.convert("RGB").resize((36, 32), Image.Resampling.BOX, reducing_gap=2.0), np.float32)
     grey = (small @ np.array([0.299, 0.587, 0.114], np.float32)).reshape(8, 4, 9, 4).mean((1, 3))
     # Half a level, so that the grain of a flat field decides nothing.
     bits = np.diff(grey, axis=1) > 0.5
@@ -29,15 +30,16 @@ def perceptual_hash(image: Image.Image | np.ndarray) -> PerceptualHash:
     return PerceptualHash(int.from_bytes(np.packbits(bits).tobytes(), "big"), colours.reshape(-1))
 
 
-def alike(a: PerceptualHash, b: PerceptualHash, distance: int = DISTANCE, colour: int = COLOUR) -> bool:
-    """Whether at most `distance` bits differ, and no field differs by more than `colour` levels in a channel."""
+def is_similar(a: PerceptualHash, b: PerceptualHash, distance: int = DISTANCE, colour: int = COLOUR) -> bool:
+    """Whether two pictures look nearly the same: at most `distance` of 64 bits differ, and no field differs by more than `colour` of
+    255 levels in a channel."""
     return (a.hash ^ b.hash).bit_count() <= distance and int(np.abs(a.colours.astype(int) - b.colours).max()) <= colour
 
 
-def groups(found: list[PerceptualHash], distance: int = DISTANCE, colour: int = COLOUR) -> list[list[int]]:
-    """Indices of pictures that look nearly the same, each group of two or more in rising order.
+def similar_groups(found: list[PerceptualHash], distance: int = DISTANCE, colour: int = COLOUR) -> list[list[int]]:
+    """Groups of pictures that look nearly the same: indices in rising order, two or more a group.
 
-    All of a group are like its first, so that a row of small changes does not join what looks different at its ends.
+    All of a group are similar to its first, so that a chain of small changes does not join what looks different at its ends.
     Exact; 20,000 pictures take about a second.
     """
     if not found:
@@ -58,10 +60,11 @@ def groups(found: list[PerceptualHash], distance: int = DISTANCE, colour: int = 
     return out
 
 
-if hasattr(np, "bitwise_count"):
-    _bits = np.bitwise_count
-else:  # numpy 1.26
-    _TABLE = np.array([i.bit_count() for i in range(1 << 16)], np.uint8)
+_BITS_OF_16 = np.array([i.bit_count() for i in range(1 << 16)], np.uint8)
 
-    def _bits(values: np.ndarray) -> np.ndarray:
-        return _TABLE[values.view(np.uint16).reshape(-1, 4)].sum(1)
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """Bits that are set in each of (N,) uint64."""
+    if hasattr(np, "bitwise_count"):  # from numpy 2 on
+        return np.bitwise_count(values)
+    return _BITS_OF_16[values.view(np.uint16).reshape(-1, 4)].sum(1)

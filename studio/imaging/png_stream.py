@@ -12,10 +12,10 @@ _CHUNK = 1 << 20  # bytes of compressed pixels a chunk
 
 
 class PngWriter:
-    """Writes a PNG of 8 or 16 bits to a file opened for bytes. Close it when all rows are written.
+    """Writer of a PNG of 8 or 16 bits a channel. Close it when all rows are written.
 
-    channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.  dtype: uint8 or uint16.  profile: ICC.  texts: (key, words) to go along.
-    dpi: dots an inch in print; 0 = not said.
+    file: opened for bytes.  channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.  dtype: uint8 or uint16.  profile: ICC.
+    texts: (key, text) of its metadata.  dpi: dots per inch in print; 0 = not stated.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class PngWriter:
         if profile:
             self._chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
         if dpi:
-            a_metre = round(dpi / 0.0254)
-            self._chunk(b"pHYs", struct.pack(">IIB", a_metre, a_metre, 1))
-        for key, words in texts:
-            self._chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + words.encode())
+            per_metre = round(dpi / 0.0254)
+            self._chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+        for key, text in texts:
+            self._chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + text.encode())
 
     def write(self, rows: np.ndarray) -> None:
-        """(n, width, channels): the next rows."""
+        """Write the next rows, (n, width, channels) of the dtype."""
         assert rows.shape[1:] == self._shape
         assert len(rows) <= self._left
         assert rows.dtype.itemsize == self._bytes
@@ -58,33 +58,33 @@ class PngWriter:
             del self._packed[:_CHUNK]
 
     def close(self) -> None:
-        """Write what is left. The file stays open."""
+        """Write the end of the PNG. The file stays open."""
         assert self._left == 0, f"{self._left} rows are missing"
         self._packed += self._pack.flush()
         self._chunk(b"IDAT", bytes(self._packed))
         self._chunk(b"IEND", b"")
 
-    def _chunk(self, kind: bytes, data: bytes) -> None:
-        self._file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+    def _chunk(self, name: bytes, data: bytes) -> None:
+        self._file.write(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
 
     def _filtered(self, lines: np.ndarray) -> np.ndarray:
-        """(n, bytes) -> (n, 1 + bytes): each row less what is left of it, above it, or the nearer of both and the corner between
-        them (Paeth), whichever leaves the smallest numbers (PNG specification, Sec. 9.2 and 12.7)."""
+        """Filtered rows: (n, bytes) -> (n, 1 + bytes), each row minus its left neighbour, the row above or the Paeth predictor, whichever
+        leaves the smallest numbers (PNG specification, Sec. 9.2 and 12.7)."""
         above = np.concatenate([self._above[None], lines[:-1]])
         self._above = lines[-1].copy()
         left, corner = (np.pad(a, ((0, 0), (self._pixel, 0)))[:, : a.shape[1]] for a in (lines, above))
         out = np.empty((len(lines), 1 + lines.shape[1]), np.uint8)
         least = np.full(len(lines), np.iinfo(np.int64).max)
-        for kind, guess in ((1, left), (2, above), (4, _paeth(left, above, corner))):
-            rest = lines - guess  # modulo 256, as it is meant
+        for filter_type, guess in ((1, left), (2, above), (4, _paeth(left, above, corner))):
+            rest = lines - guess  # modulo 256, as the specification has it
             size = np.abs(rest.view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64)
             better = size < least
-            out[better, 0], out[better, 1:], least[better] = kind, rest[better], size[better]
+            out[better, 0], out[better, 1:], least[better] = filter_type, rest[better], size[better]
         return out
 
 
 def _paeth(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """The one of three that is nearest to left + above - corner; the first of equals."""
+    """Paeth predictor: the one of three that is nearest to left + above - corner; the first of equals."""
     a, b, c = (x.astype(np.int16) for x in (left, above, corner))
     to_left, to_above, to_corner = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
     return np.where((to_left <= to_above) & (to_left <= to_corner), left, np.where(to_above <= to_corner, above, corner))

@@ -1,9 +1,11 @@
-"""A picture as it is stored: 8 or 16 bits, grey or colour, with its transparency and its colour profile."""
+"""Raster: a picture as it is stored, 8 or 16 bits, grey or colour, with its transparency and its colour profile."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import av
+import av.error
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -15,6 +17,7 @@ _DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of p
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _SPACES = ("L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I")  # modes whose profile still holds for the pixels taken from them
 _ORIENTATION = 0x0112  # in EXIF
+MAX_NETWORK_PIXELS = 64 << 20  # of a picture that a network is to work on
 _TURNS = {  # as PIL.ImageOps.exif_transpose
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -28,14 +31,16 @@ _TURNS = {  # as PIL.ImageOps.exif_transpose
 
 @dataclass(frozen=True)
 class Raster:
-    """pixels: (H, W, C) uint8 or uint16; C is 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA).  profile: ICC, or None."""
+    """A picture as it is stored."""
 
     pixels: np.ndarray
+    """(H, W, C) uint8 or uint16; C is 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA)."""
     profile: bytes | None = None
+    """ICC profile."""
 
     @classmethod
     def from_image(cls, image: Image.Image) -> "Raster":
-        """Of any mode, as it lies; 16 bits only of grey pictures, for Pillow holds no others.
+        """Raster of a picture of any mode, not turned; 16 bits only for grey pictures, as Pillow holds no others.
 
         Raises StudioError for a picture that cannot be used.
         """
@@ -49,27 +54,28 @@ class Raster:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Raster":
-        """Upright by its EXIF orientation, first frame, with all 16 bits of a PNG or TIFF that has them.
+        """Raster of a file: upright by its EXIF orientation, first frame, with all 16 bits of a PNG or TIFF that has them.
 
         Raises StudioError for a file that cannot be used.
         """
         try:
             with open_picture(path, MAX_NETWORK_PIXELS) as image:
-                deep = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
+                tiles = getattr(image, "tile", ())
+                deep = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
                 pixels = _deep_pixels(path) if deep else None
                 if pixels is None:
                     return cls.from_image(ImageOps.exif_transpose(image))
-                turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+                turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
                 return cls(np.ascontiguousarray(turn(pixels)) if turn else pixels, image.info.get("icc_profile"))
         except StudioError:
             raise
         except UnusablePicture as e:
             raise StudioError(f"The picture is {e}.", "Make it smaller.") from None
         except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
-            raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program, and save it anew.") from None
+            raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program and save it again.") from None
 
     def to_image(self) -> Image.Image:
-        """Of mode L, LA, RGB or RGBA in 8 bits, or I;16. Colours of 16 bits are rounded, for Pillow holds no such."""
+        """Pillow image of mode L, LA, RGB or RGBA in 8 bits, or I;16. Colours of 16 bits are rounded, as Pillow holds no such."""
         pixels = self.pixels
         if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -81,27 +87,24 @@ class Raster:
 
 
 def _deep_pixels(path: str | Path) -> np.ndarray | None:
-    """(H, W, C) uint16 of a file of 16 bits a channel; None when it is of a kind that is not known here."""
+    """Pixels of a file of 16 bits a channel, (H, W, C) uint16; None if its pixel format is not known here."""
     try:
         with av.open(str(path)) as container:
             frame = next(container.decode(video=0))
-    except (av.FFmpegError, StopIteration):
+    except (av.error.FFmpegError, StopIteration):
         return None
     name, order = frame.format.name[:-2], frame.format.name[-2:]
     if name not in _DEEP or order not in ("le", "be"):
         return None
     plane = frame.planes[0]
-    values = np.frombuffer(plane, "<u2" if order == "le" else ">u2").reshape(frame.height, plane.line_size // 2)
+    values = np.frombuffer(cast(Any, plane), "<u2" if order == "le" else ">u2").reshape(frame.height, plane.line_size // 2)
     return values[:, : frame.width * _DEEP[name]].reshape(frame.height, frame.width, _DEEP[name]).astype(np.uint16)
 
 
-MAX_NETWORK_PIXELS = 64 << 20
-
-
 def check_image(image: Image.Image) -> Image.Image:
-    """A picture that was opened -> in 8 bits, RGBA, RGB or L. Raises StudioError for what cannot be used."""
+    """8-bit version of an opened picture: RGBA, RGB or L. Raises StudioError for one that cannot be used."""
     if not isinstance(image, Image.Image):
-        raise StudioError(f"A picture is wanted, not a {type(image).__name__}.", "Open it with PIL.Image.open.")
+        raise StudioError(f"This is not a picture but a {type(image).__name__}.", "Open it with PIL.Image.open.")
     width, height = image.size
     if not width or not height:
         raise StudioError(f"The picture is {width} x {height} pixels.", "Give one with at least one pixel.")
@@ -110,4 +113,4 @@ def check_image(image: Image.Image) -> Image.Image:
     try:
         return eight_bits(image)
     except Exception as e:  # Pillow decodes late, and its decoders raise nearly anything for a damaged file
-        raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program, and save it anew.") from None
+        raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program and save it again.") from None

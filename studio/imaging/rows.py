@@ -1,7 +1,7 @@
-"""Large pictures from top to bottom, a band of rows at a time: so none of them need be in memory as a whole.
+"""Rows of large pictures, computed from top to bottom a few at a time, so that no picture has to be in memory completely.
 
-Where a network is needed on the way, the work is handed to whoever asked: a generator yields what is to be run on the device
-and is sent its result, or thrown what it raised. So one thread may own the device, and others get their turn in between.
+Where a network is needed on the way, the caller runs it: a generator yields the work for the device and is sent the result, or
+has the exception thrown into it. So one thread can own the device, and others get their turn in between.
 """
 
 import math
@@ -24,9 +24,9 @@ def run_device_work(
     before: Callable[[], None] = lambda: None,
     cancel: Cancel | None = None,
 ) -> T:
-    """Go through the work with `run` doing what is for the device -> what it returns.
+    """Drive the work to its end, with `run` doing each piece on the device -> what the work returns.
 
-    before: called ahead of each piece.  cancel: asked ahead of each; when true CancelledError is raised.
+    before: called ahead of each piece.  cancel: asked ahead of each; if true, CancelledError is raised.
     """
     result, failed = None, None
     try:
@@ -47,30 +47,30 @@ def run_device_work(
 
 
 class RowSource(Protocol):
-    """A picture (height, width, channels) of which rows are made when they are asked for."""
+    """A picture (height, width, channels) whose rows are computed when they are asked for."""
 
     height: int
     width: int
     channels: int
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
-        """(bottom - top, width, channels) float32, about [0, 1]. No call may begin above the one before it."""
+        """Rows (bottom - top, width, channels) float32, about [0, 1]. No call may begin above the one before it."""
         ...
 
 
 class StoredRows:
-    """Pixels (H, W, C) uint8 or uint16 that are there."""
+    """Rows of pixels in memory or mapped from a file: (H, W, C) uint8 or uint16."""
 
     def __init__(self, pixels: np.ndarray):
         self.pixels, (self.height, self.width, self.channels) = pixels, pixels.shape
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         return self.pixels[top:bottom].astype(np.float32) / np.iinfo(self.pixels.dtype).max
-        yield  # a generator like the others, though nothing is left to others
+        yield  # makes it a generator like the others, though it has no work for the device
 
 
 class ResizedRows:
-    """By Lanczos' kernel, to any size."""
+    """Rows of another picture resized with Lanczos to any size."""
 
     def __init__(self, source: RowSource, height: int, width: int):
         self.source, self.height, self.width, self.channels = source, height, width, source.channels
@@ -80,15 +80,15 @@ class ResizedRows:
         reach = math.ceil(_SUPPORT * max(1.0, step)) + 1
         low, high = max(0, math.floor(top * step) - reach), min(self.source.height, math.ceil(bottom * step) + reach)
         rows = yield from self.source.rows(low, high)
-        # Pillow looks beyond the box, as far as there are rows; so the bands are those of the whole picture.
+        # Pillow looks beyond the box as far as there are rows, so the result is that of the complete picture.
         box = (0, top * step - low, self.source.width, min(high - low, bottom * step - low))
         size = (self.width, bottom - top)
-        channels = [Image.fromarray(rows[:, :, c]).resize(size, Image.LANCZOS, box) for c in range(self.channels)]
+        channels = [Image.fromarray(rows[:, :, c]).resize(size, Image.Resampling.LANCZOS, box) for c in range(self.channels)]
         return np.stack([np.asarray(channel) for channel in channels], axis=2)
 
 
 class BlendedRows:
-    """`share` of one picture, the rest of another of its size."""
+    """Rows of a blend: `share` (0 to 1) of one picture, the rest of another of the same size."""
 
     def __init__(self, one: RowSource, other: RowSource, share: float):
         self.one, self.other, self.share = one, other, np.float32(share)
@@ -100,11 +100,11 @@ class BlendedRows:
         return one * self.share + other * (1 - self.share)
 
 
-def write_rows(picture: RowSource, dtype: np.dtype, write: Callable[[np.ndarray], None], band: int) -> DeviceWork[None]:
-    """Hand all rows to `write`, `band` at a time, as uint8 or uint16."""
+def write_rows(picture: RowSource, dtype: np.dtype, write: Callable[[np.ndarray], None], rows_at_once: int) -> DeviceWork[None]:
+    """Pass all rows to `write`, `rows_at_once` at a time, as uint8 or uint16 (`dtype`)."""
     most = np.iinfo(dtype).max
-    for top in range(0, picture.height, band):
-        rows = yield from picture.rows(top, min(picture.height, top + band))
+    for top in range(0, picture.height, rows_at_once):
+        rows = yield from picture.rows(top, min(picture.height, top + rows_at_once))
         rows = rows.clip(0, 1)
         rows *= most  # in place: fresh memory costs more than the arithmetic
         rows += np.float32(0.5)

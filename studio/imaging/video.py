@@ -1,4 +1,4 @@
-"""A video as pictures: frames at even distances, those left out that show nothing new."""
+"""Frames of a video at even intervals; those that show nothing new are left out."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,17 +9,19 @@ from PIL import Image
 
 from studio.common.progress import Cancel, raise_if_cancelled
 from studio.imaging.decode import UnusablePicture
-from studio.imaging.perceptual_hash import PerceptualHash, alike, perceptual_hash
+from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash
 
 CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf")
-_CLOSEST = 0.5  # seconds between two frames when the distance is ours to choose
+_CLOSEST = 0.5  # seconds between two frames if no interval is asked for
 
 
 class Frame(NamedTuple):
-    """seconds: from the beginning.  pixels: (H, W, 3) uint8, upright.  likeness: of the pixels."""
+    """A frame of a video."""
 
     seconds: float
+    """From the beginning."""
     pixels: np.ndarray
+    """(H, W, 3) uint8, upright."""
     perceptual_hash: PerceptualHash
 
 
@@ -33,11 +35,12 @@ def frames(
     cancel: Cancel | None = None,
     progress: Callable[[float, float], None] = lambda seconds, length: None,
 ) -> Iterator[Frame]:
-    """Decode a video once from front to back and give at most `limit` frames, one at a time.
+    """Decode a video once from start to end and yield at most `limit` frames, one at a time.
 
-    container: what `sources.kind_of` said. Only this one is tried: libav also knows play lists, which open other files.
-    every: seconds between two frames; 0 = evenly over the length, at most two a second. The first frame is taken.
-    A frame nearly identical to the one given before it is skipped, and the next may come sooner.
+    container: one of CONTAINERS. No other is tried: libav also knows playlists, which open other files.
+    every: seconds between two frames; 0 = evenly over the length, at most two a second. The first frame is always taken.
+    A frame nearly identical to the last one is skipped, and the next may come sooner.
+    max_pixels: width times height of a frame.
     progress: called with (seconds so far, length or 0).  cancel: asked before each frame.
     Raises CancelledError, UnusablePicture for a video without frames or with frames too large, and what PyAV raises for a damaged one.
     """
@@ -68,7 +71,7 @@ def frames(
             pixels = upright_pixels(frame, stream)
             seen = perceptual_hash(pixels)
             # Compression alone moves two bits and three levels.
-            if last is not None and alike(last, seen, distance=3, colour=6):
+            if last is not None and is_similar(last, seen, distance=3, colour=6):
                 continue
             due = (seconds // step + 1) * step
             last, given = seen, given + 1
@@ -89,10 +92,12 @@ def _length(source, stream, time_base: int) -> float:
 
 
 def upright_pixels(frame, stream) -> np.ndarray:
-    """A decoded frame of a stream -> (H, W, 3) uint8, square pixels, turned the way the camera was held."""
+    """Pixels of a decoded frame of a stream: (H, W, 3) uint8, square pixels, turned the way the camera was held."""
     pixels = frame.to_ndarray(format="rgb24")
     aspect = stream.sample_aspect_ratio
     if aspect and 0.1 < aspect < 10 and aspect != 1:
-        pixels = np.asarray(Image.fromarray(pixels).resize((max(1, round(frame.width * float(aspect))), frame.height), Image.LANCZOS))
+        pixels = np.asarray(
+            Image.fromarray(pixels).resize((max(1, round(frame.width * float(aspect))), frame.height), Image.Resampling.LANCZOS)
+        )
     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # anticlockwise, as np.rot90
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels

@@ -1,6 +1,6 @@
-"""Marks of where a picture or video came from, as other programs read them: XMP with IPTC's digital source type.
+"""XMP metadata that says how a picture or video was made, as other programs read it: IPTC's digital source type.
 
-In PNG, WebP and JPEG the XMP has a place of its own; in an MP4 it is a box at the top level (XMP specification, Part 3).
+PNG, WebP and JPEG have a field for XMP; in an MP4 it is a box at the top level (XMP specification, Part 3).
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
-AI_WORDS = "Made by AI with GAN Studio"
+AI_LABEL = "Made by AI with GAN Studio"
 PNG_XMP_KEY = "XML:com.adobe.xmp"
 _CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _MP4_XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
@@ -21,14 +21,18 @@ _SOURCE_TYPE = re.compile(r"DigitalSourceType(?:\s*=\s*[\"']|[^<>]*>\s*|[^<>]*rd
 
 
 class DigitalSourceType(Enum):
-    """https://cv.iptc.org/newscodes/digitalsourcetype: drawn by a trained algorithm, or a picture that was changed by one."""
+    """Digital source type (https://cv.iptc.org/newscodes/digitalsourcetype): drawn by a trained algorithm, or changed by one."""
 
     GENERATED = _CODES + "trainedAlgorithmicMedia"
     COMPOSITE = _CODES + "compositeWithTrainedAlgorithmicMedia"
 
 
-def xmp_packet(origin: DigitalSourceType, model: str = "", recipe: str = "") -> str:
-    """The packet for a file.  model: its id.  recipe: as in a link (letters, digits, '-' and '_').  Without both: the mark alone."""
+def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "") -> str:
+    """XMP packet for a file.
+
+    made: the digital source type.  model: id of the model, '' = not stated.  recipe: as in a link (letters, digits, '-' and '_'),
+    '' = not stated.
+    """
     facts = f"<gs:model>{escape(model)}</gs:model>" * bool(model) + f"<gs:recipe>{recipe}</gs:recipe>" * bool(recipe)
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -36,31 +40,31 @@ def xmp_packet(origin: DigitalSourceType, model: str = "", recipe: str = "") -> 
         '<rdf:Description rdf:about="" xmlns:gs="urn:gan-studio:1" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
         'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
         "<xmp:CreatorTool>GAN Studio</xmp:CreatorTool>"
-        f"<Iptc4xmpExt:DigitalSourceType>{origin.value}</Iptc4xmpExt:DigitalSourceType>{facts}"
+        f"<Iptc4xmpExt:DigitalSourceType>{made.value}</Iptc4xmpExt:DigitalSourceType>{facts}"
         '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
     )
 
 
 def source_type(packet: str) -> str:
-    """The digital source type that an XMP packet states, from whichever program; '' = none."""
-    # Searched as text: an XML parser is more than is needed for a file from anywhere.
+    """Digital source type that an XMP packet of any program states; '' = none."""
+    # Searched as text: no XML parser for files from anywhere.
     found = _SOURCE_TYPE.search(packet) if len(packet) <= _MAX_XMP else None
     return found[1] if found else ""
 
 
 def mp4_box(packet: str) -> bytes:
-    """XMP as a box to be put behind the last one of an MP4."""
+    """XMP box, to be appended to an MP4."""
     data = packet.encode()
     return (24 + len(data)).to_bytes(4, "big") + b"uuid" + _MP4_XMP + data
 
 
 def mp4_xmp(path: str | Path) -> str:
-    """The XMP of an MP4 or MOV file; '' when it has none, or is no such file. Only the heads of its boxes are read."""
+    """XMP of an MP4 or MOV file; '' if it has none, or is no such file. Only the headers of its boxes are read."""
     with open(path, "rb") as file:
         end, at = file.seek(0, 2), 0
         for _ in range(_MAX_BOXES):
-            size, kind, body = _box(file, at, end)
-            if kind == b"uuid" and body + 16 <= at + size <= end and size <= _MAX_XMP:
+            size, box_type, body = _box(file, at, end)
+            if box_type == b"uuid" and body + 16 <= at + size <= end and size <= _MAX_XMP:
                 file.seek(body)
                 data = file.read(at + size - body)
                 if data[:16] == _MP4_XMP:
@@ -72,12 +76,12 @@ def mp4_xmp(path: str | Path) -> str:
 
 
 def _box(file: BinaryIO, at: int, end: int) -> tuple[int, bytes, int]:
-    """(size, kind, where its content begins) of the box at a place (ISO/IEC 14496-12, 4.2); size 0 when there is none."""
+    """Header of the box at an offset: (size, type, offset of its content) (ISO/IEC 14496-12, 4.2); size 0 if there is none."""
     file.seek(at)
     head = file.read(16)
-    size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+    size, box_type = int.from_bytes(head[:4], "big"), head[4:8]
     if len(head) < 8:
         return 0, b"", at
     if size == 1 and len(head) == 16:
-        return int.from_bytes(head[8:16], "big"), kind, at + 16
-    return (size or end - at), kind, at + 8
+        return int.from_bytes(head[8:16], "big"), box_type, at + 16
+    return (size or end - at), box_type, at + 8

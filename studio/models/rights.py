@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.common import toml
-from studio.datasets.rights import LICENSED, NONE, Consent, weakest
+from studio.datasets.rights import LICENSED, NONE, Consent, most_restrictive
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
@@ -47,7 +47,7 @@ def of_sets(hashes: Iterable[str], datasets: DataSetStore | None = None) -> Cons
             found.append((datasets or DataSetStore()).get(hash).consent)
         except StudioError:
             found.append(Consent())
-    return weakest(found)
+    return most_restrictive(found)
 
 
 def consent_of(info: ModelInfo, datasets: DataSetStore | None = None) -> Consent:
@@ -79,14 +79,14 @@ def _consent_of(info: ModelInfo, datasets: DataSetStore | None, deep: int) -> Co
         base = [Consent.from_dict(said[_BASE])] if _BASE in said else []
     if not isinstance(said, dict) or (base and not base[0].answer):  # somebody may have been asked since
         base = _by_base(info, plan, datasets, deep) or base
-    return weakest([own if own.answer else _by_sets(plan, datasets), *base])
+    return most_restrictive([own if own.answer else _by_sets(plan, datasets), *base])
 
 
 def _stated(said: Any) -> Consent:
     """What `to_extra` gave, for all of its pictures."""
     if not isinstance(said, dict):
         return Consent()
-    return weakest([Consent.from_dict(said), *([Consent.from_dict(said[_BASE])] if _BASE in said else [])])
+    return most_restrictive([Consent.from_dict(said), *([Consent.from_dict(said[_BASE])] if _BASE in said else [])])
 
 
 def _plan(info: ModelInfo) -> dict[str, Any]:

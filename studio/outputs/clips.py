@@ -11,7 +11,7 @@ from PIL import Image
 
 from studio.common.files import atomic_write
 from studio.errors import StudioError
-from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box, xmp_packet
+from studio.imaging.xmp import AI_LABEL, DigitalSourceType, mp4_box, xmp_packet
 from studio.provenance.signing import signed
 
 _SHORTEST = 512  # players and sites blur what is smaller, so small pictures are enlarged by whole pixels
@@ -65,7 +65,7 @@ def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
 def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        container.metadata["comment"] = AI_WORDS
+        container.metadata["comment"] = AI_LABEL
         height, width = _enlarged(pictures[0]).shape[:2]
         stream = add_video(container, Fraction(fps).limit_denominator(1001), height, width)
         for picture in pictures:

@@ -16,7 +16,7 @@ from studio.datasets.sources import file_format
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.video import CONTAINERS, upright_pixels
-from studio.imaging.xmp import AI_WORDS, DigitalSourceType, mp4_box
+from studio.imaging.xmp import AI_LABEL, DigitalSourceType, mp4_box
 from studio.outputs.clips import add_video, video_frame
 from studio.provenance.metadata import xmp_for
 from studio.provenance.policy import provenance_policy
@@ -227,7 +227,7 @@ class _Writer:
         described = (
             {"description": self.made_by.to_json()} if isinstance(self.made_by, ImageRecipe) and provenance_policy().includes_recipe else {}
         )
-        self.container.metadata.update({"comment": AI_WORDS, **described})
+        self.container.metadata.update({"comment": AI_LABEL, **described})
         self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times
         self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}

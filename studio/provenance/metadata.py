@@ -15,7 +15,7 @@ from studio.common.files import atomic_write
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parse_json, unpack_link
 from studio.errors import StudioError
-from studio.imaging.xmp import AI_WORDS, PNG_XMP_KEY, DigitalSourceType, xmp_packet
+from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.provenance.made_by import MadeBy, digital_source_type, source_file
 from studio.provenance.policy import provenance_policy
 from studio.provenance.signing import signed
@@ -38,7 +38,7 @@ def xmp_for(made_by: MadeBy | None) -> str:
 
 def _words(recipe: Recipe | ImageRecipe) -> str:
     parts = _words_of_change(recipe) if isinstance(recipe, ImageRecipe) else _words_of_drawing(recipe)
-    return "\n".join([*parts, AI_WORDS])
+    return "\n".join([*parts, AI_LABEL])
 
 
 def _words_of_change(recipe: ImageRecipe) -> list[str]:
@@ -70,7 +70,7 @@ def _words_of_drawing(recipe: Recipe) -> list[str]:
 def png_texts(made_by: MadeBy) -> list[tuple[str, str]]:
     """Texts of a PNG about how it was made, as (key, text); with the recipe if the policy includes recipes."""
     if isinstance(made_by, DigitalSourceType) or not provenance_policy().includes_recipe:
-        return [(_WORDS_KEY, AI_WORDS), (PNG_XMP_KEY, xmp_for(made_by))]
+        return [(_WORDS_KEY, AI_LABEL), (PNG_XMP_KEY, xmp_for(made_by))]
     return [(_JSON_KEY, made_by.to_json()), (_WORDS_KEY, _words(made_by)), (PNG_XMP_KEY, xmp_for(made_by))]
 
 

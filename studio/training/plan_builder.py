@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from studio.datasets.pairs import find_pairs
-from studio.datasets.rights import Consent, weakest
+from studio.datasets.rights import Consent, most_restrictive
 from studio.datasets.store import DataSet
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
@@ -120,7 +120,7 @@ def build_plan(choices: PlanChoices, a: DataSet, b: DataSet | None = None, libra
         data=data,
         objective=_replaced(plan.objective, **_weights(choices, method)),
         augment=_replaced(plan.augment, target=choices.ada_target) if method.generates else plan.augment,
-        card=_card(choices, a.title, weakest(x.consent for x in sets)),
+        card=_card(choices, a.title, most_restrictive(x.consent for x in sets)),
     )
     if not method.generates:
         check_plan(plan, family_config(plan, base))

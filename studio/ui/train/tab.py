@@ -12,7 +12,7 @@ import torch
 
 from studio.common.files import atomic_folder
 from studio.datasets.pairs import find_pairs
-from studio.datasets.rights import weakest
+from studio.datasets.rights import most_restrictive
 from studio.datasets.store import DataSet, DataSetStore
 from studio.engine.engine import Engine
 from studio.errors import StudioError
@@ -659,7 +659,7 @@ class TrainTab:
             weights = {}
         else:
             weights = dict(r1_gamma=_number(self.gamma.label, gamma), freeze_d=_number(self.freeze.label, freeze))
-        title, said = name.strip() or stored.title, weakest(x.consent for x in (stored, other) if x)
+        title, said = name.strip() or stored.title, most_restrictive(x.consent for x in (stored, other) if x)
         plan = dataclasses.replace(
             plan,
             seed=int(seed or 0),

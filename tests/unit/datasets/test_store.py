@@ -223,7 +223,8 @@ def test_a_full_disk(tmp_path):
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom studio.datasets.ingest import ingest\nfrom studio.errors import StudioError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
-        "try:\n    print(len(ingest([sys.argv[1]], owned=True, home=Path(sys.argv[2]))))\nexcept StudioError as e:\n    print('refused:', e)\n"
+        "try:\n    print(len(ingest([sys.argv[1]], owned=True, home=Path(sys.argv[2]))))\n"
+        "except StudioError as e:\n    print('refused:', e)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "p"), str(tmp_path / "home")], capture_output=True, text=True)
     assert done.stdout.startswith("refused:"), done

@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_nothing_behind(studio_home, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(source_pictures.os, "fsync", full)
-    with pytest.raises(StudioError, match="could not be kept"):
+    with pytest.raises(StudioError, match="could not be stored"):
         source_pictures.keep_source(tmp_path / "a.png")
     assert list((studio_home / "sources").iterdir()) == []
 
@@ -217,5 +217,5 @@ def test_bands_are_not_seen(monkeypatch):
 
     old, new = noise(), noise()
     whole = blend(old, new, 0.7, True)
-    monkeypatch.setattr(blending, "_BAND", 64 * 5)
+    monkeypatch.setattr(blending, "_CHUNK_PIXELS", 64 * 5)
     assert blend(old, new, 0.7, True).tobytes() == whole.tobytes()

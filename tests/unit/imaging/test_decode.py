@@ -11,7 +11,7 @@ from studio.imaging.colour import parse_colour
 from studio.imaging.crop import crop, smart_offset
 from studio.imaging.decode import UnusablePicture, decode, reason
 from studio.imaging.location import strip_location
-from studio.imaging.perceptual_hash import PerceptualHash, alike, groups, perceptual_hash
+from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash, similar_groups
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
@@ -203,10 +203,10 @@ def test_near_duplicates_are_found_and_others_not():
     blurred = a.filter(ImageFilter.GaussianBlur(1))
     other = [scene(i) for i in range(2, 40)]
     red = Image.merge("RGB", [a.getchannel(c) for c in "GRB"])  # the same drawing in other colours
-    assert groups([perceptual_hash(p) for p in [other[0], a, *other[1:], again, red, blurred]]) == [[1, 39, 41]]
-    assert alike(perceptual_hash(a), perceptual_hash(again))
-    assert not alike(perceptual_hash(a), perceptual_hash(scene(2)))
-    assert groups([]) == []
+    assert similar_groups([perceptual_hash(p) for p in [other[0], a, *other[1:], again, red, blurred]]) == [[1, 39, 41]]
+    assert is_similar(perceptual_hash(a), perceptual_hash(again))
+    assert not is_similar(perceptual_hash(a), perceptual_hash(scene(2)))
+    assert similar_groups([]) == []
 
 
 def test_groups_agree_with_comparing_each_with_each():
@@ -215,11 +215,11 @@ def test_groups_agree_with_comparing_each_with_each():
     free, expected = set(range(300)), []
     for i in range(300):
         if i in free:
-            group = [i, *(j for j in range(i + 1, 300) if j in free and alike(found[i], found[j], 2, 5))]
+            group = [i, *(j for j in range(i + 1, 300) if j in free and is_similar(found[i], found[j], 2, 5))]
             if len(group) > 1:
                 free -= set(group)
                 expected.append(group)
-    assert groups(found, 2, 5) == expected
+    assert similar_groups(found, 2, 5) == expected
     assert expected
 
 
@@ -228,7 +228,7 @@ def test_twenty_thousand_pictures_are_compared_at_once():
     hashes = rng.integers(0, 2**63, 20_000)
     hashes[-1] = hashes[0] ^ 0b101
     flat = np.zeros(48, np.uint8)
-    assert groups([PerceptualHash(int(h), flat) for h in hashes]) == [[0, 19_999]]
+    assert similar_groups([PerceptualHash(int(h), flat) for h in hashes]) == [[0, 19_999]]
 
 
 # -- places --------------------------------------------------------------------------------------------------------

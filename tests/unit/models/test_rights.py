@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from studio.datasets.rights import Consent, weakest
+from studio.datasets.rights import Consent, most_restrictive
 from studio.datasets.sources import Limits
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
@@ -34,14 +34,14 @@ def model(folder, name, licence="", plan="", **extra):
 
 
 def test_the_answer_that_allows_least_holds():
-    assert [weakest(pair).answer for pair in ((OWN, LICENSED), (LICENSED, UNKNOWN), (UNKNOWN, NONE), (OWN, OWN), ())] == [
+    assert [most_restrictive(pair).answer for pair in ((OWN, LICENSED), (LICENSED, UNKNOWN), (UNKNOWN, NONE), (OWN, OWN), ())] == [
         "licensed",
         "",
         "none",
         "own",
         "",
     ]
-    both = weakest([LICENSED, Consent("licensed", "a fair", "by letter", "Berta")])
+    both = most_restrictive([LICENSED, Consent("licensed", "a fair", "by letter", "Berta")])
     assert (both.source, both.licence, both.attribution) == ("a fair", "CC BY 4.0; by letter", "Anna; Berta")
 
 
