@@ -1,7 +1,7 @@
-"""Every kind of model that draws from noise shown equally many pictures: `python -m tests.benchmarks.families PICTURES OUT`.
+"""Every method that generates from noise, shown equally many pictures: `python -m tests.benchmarks.families PICTURES OUT`.
 
 64 px, from nothing, so many thousand pictures each, KID of 2,000 generated ones at the end. Prints a table in Markdown;
-OUT/KIND/sheet.webp is what each kind draws. Minutes are of processor time, of one thread; on a card by the clock.
+OUT/METHOD/sheet.webp shows samples of each. Minutes are of processor time, of one thread; on a card by the clock.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
 def main() -> None:
     """Train each, then print its row."""
     kinds = [k.name for k in METHODS if k.generates]
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.families", description="Kinds of models compared.")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.families", description="Training methods compared.")
     parser.add_argument("pictures", help="a folder or zip of pictures")
     parser.add_argument("out", type=Path, help="a folder for the runs")
     parser.add_argument("--kimg", type=float, default=16.0, help="thousands of pictures that each is shown (default: 16)")

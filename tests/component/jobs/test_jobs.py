@@ -138,21 +138,21 @@ def test_a_worker_that_dies_before_it_finishes_as_asked_is_started_again_to_do_s
         assert RunHistory(done.run_dir).refresh().kimg < 1
 
 
-def test_finish_makes_a_last_moment_and_cancel_keeps_what_there_is(studio_home, warm, plan):
+def test_finish_makes_a_last_snapshot_and_cancel_keeps_what_there_is(studio_home, warm, plan):
     with Supervisor(launcher=warm(), every=0.02) as s:
         one = s.submit(endless(plan), "Finished early")
         s.wait_for(lambda: begun(s, one.id), LONG)
         s.finish(one.id)
         done = s.wait(one.id, ("done", "failed"), LONG)
-        moments = RunHistory(done.run_dir).refresh().snapshots
+        snapshots = RunHistory(done.run_dir).refresh().snapshots
         assert done.state == "done"
-        assert len(moments) == 1
-        assert moments[0].kimg < 1
-        two = s.submit(endless(plan), "Given up")
+        assert len(snapshots) == 1
+        assert snapshots[0].kimg < 1
+        two = s.submit(endless(plan), "Cancelled early")
         s.wait_for(lambda: begun(s, two.id), LONG)
         s.cancel(two.id)
-        given_up = s.wait(two.id, ("cancelled",), LONG)
-        assert (Path(given_up.run_dir) / "state.pt").is_file()
+        cancelled = s.wait(two.id, ("cancelled",), LONG)
+        assert (Path(cancelled.run_dir) / "state.pt").is_file()
         s.delete(two.id)
         assert [j.id for j in s.jobs()] == [one.id]
 

@@ -251,8 +251,8 @@ def test_on_ray_killed_paused_and_left_by_the_app_a_training_has_the_numbers_of_
     assert same_state(home, alone)
     for name in ("samples", "snapshots"):
         assert sorted(p.name for p in (home / name).iterdir()) == sorted(p.name for p in (alone / name).iterdir())
-    moments = RunHistory(home).refresh().snapshots
-    assert [open_folder(m.path).title for m in moments] == ["Discs"] * len(moments)
+    snapshots = RunHistory(home).refresh().snapshots
+    assert [open_folder(m.path).title for m in snapshots] == ["Discs"] * len(snapshots)
     assert (home / "plan.toml").read_text() == (alone / "plan.toml").read_text()
     assert not list(home.rglob("*.part"))
 
@@ -280,7 +280,7 @@ def test_what_cannot_be_sent_is_told(studio_home, plan, launcher):
         assert "/nobody" in s.wait(job.id, ("failed", "done"), LONG).message
 
 
-def test_when_the_cluster_goes_away_the_training_waits_in_the_queue_and_can_be_given_up(studio_home, plan, cluster, launcher):
+def test_when_the_cluster_goes_away_the_training_waits_in_the_queue_and_can_be_cancelled(studio_home, plan, cluster, launcher):
     with Supervisor(launcher=launcher(patience=3), every=0.05) as s:
         job = s.submit(endless(plan), "Alone")
         s.wait_for(lambda: begun(s, job.id) or s.job(job.id).state == "failed", LONG)

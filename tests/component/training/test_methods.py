@@ -1,4 +1,4 @@
-"""Every kind of model is a real member: it trains from a Plan, stops and goes on exactly, and its pictures come from the engine."""
+"""Every training method is a full member: it trains from a Plan, stops and continues exactly, and its pictures come from the engine."""
 
 import copy
 import dataclasses
@@ -112,7 +112,7 @@ def explore(folder: Path, device: str = "cpu"):
         assert 0 < away[1] < away[0], "another class is another picture, and half of it lies between"
 
 
-@pytest.mark.parametrize("kind", ["stylegan2", "stylegan", "biggan", "gan"])  # DCGAN with classes is a kind of its own
+@pytest.mark.parametrize("kind", ["stylegan2", "stylegan", "biggan", "gan"])  # DCGAN with classes is a method of its own
 def test_with_classes(kind, pictures, studio_home, tmp_path):
     plan = tiny(kind, pictures, steps=3)
     plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, conditional=True), growth=Growth())
