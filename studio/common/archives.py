@@ -5,7 +5,7 @@ import stat
 import struct
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from studio.common.progress import Cancel, raise_if_cancelled
 
@@ -59,7 +59,7 @@ def directory_bytes(path: Path) -> int:
     return length
 
 
-def unpack_member(source: BinaryIO, target: BinaryIO, limit: int, cancel: Cancel | None = None) -> None:
+def unpack_member(source: IO[bytes], target: IO[bytes], limit: int, cancel: Cancel | None = None) -> None:
     """Copy an opened member block by block. Raises ValueError beyond `limit` bytes, and CancelledError."""
     written = 0
     while block := source.read(_BLOCK):

@@ -1,8 +1,8 @@
-"""Whole pictures of any size for training, decoded once and kept on disk: patches are cut from them at full sharpness."""
+"""Full-size pictures for training, decoded once and cached on disk: patches are cut from them at full sharpness."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.common.files import atomic_folder, ensure_room
 from studio.common.progress import Progress, report
-from studio.datasets.image_set import prepared
+from studio.datasets.image_set import read_or_make
 from studio.datasets.picture_files import FORMATS, PictureFile, content_hash, picture_files, read_again
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
@@ -21,20 +21,22 @@ _LAYOUT = 1  # of the cached folder
 
 @dataclass(frozen=True)
 class FullSizeImages:
-    """Pictures as large as they are.
-
-    pixels: all of them one after the other, uint8, memory-mapped.  sizes: (N, 2) heights and widths.  names: of the files,
-    with forward slashes.  keys: SHA-256 of each file.  hash: of names and contents, as of `ImageSet`.
-    skipped: (file, reason) of what was left out.
-    """
+    """Pictures at their own size."""
 
     pixels: np.ndarray
+    """All of them one after the other, uint8, memory-mapped."""
     sizes: np.ndarray
+    """(N, 2) heights and widths."""
     names: tuple[str, ...]
+    """Of the files, with forward slashes."""
     keys: tuple[bytes, ...]
+    """SHA-256 of each file."""
     hash: str
+    """SHA-256 of names and contents, as in `ImageSet`."""
     skipped: tuple[tuple[str, str], ...]
+    """(file, reason) of what was left out."""
     labels = None  # classes are of no use here
+    _starts: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         ends = np.cumsum(self.sizes.prod(axis=1, dtype=np.int64) * 3)
@@ -44,7 +46,7 @@ class FullSizeImages:
         return len(self.sizes)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """Picture `i`, (H, W, 3) uint8, not read from disk before it is used."""
+        """Picture `i`, (H, W, 3) uint8; read from disk only when it is used."""
         return self.pixels[self._starts[i] : self._starts[i + 1]].reshape(*self.sizes[i], 3)
 
     @classmethod
@@ -57,16 +59,19 @@ class FullSizeImages:
     ) -> "FullSizeImages":
         """Read a zip, a folder of pictures, or the folder of a stored set.
 
-        Pictures are turned upright (EXIF) and laid over `ground` where transparent. Sorted by name, so that the same files
-        always give the same set.  cache: the decoded pictures are kept below it.  progress: called with (done, all).
-        Raises StudioError when the path cannot be read or holds no usable picture, NoRoom when the disk is too full.
+        Pictures are turned upright (EXIF), laid over `ground` where transparent, and sorted by name, so that the same files
+        always give the same set.
+        cache: the decoded pictures are kept below it.  progress: called with (done, all).
+        Raises StudioError if the path cannot be read or holds no usable picture, NoRoom if the disk is too full.
         """
         path = Path(path).expanduser()
         with picture_files(path) as (files, skipped):
             key = content_hash((f.name, f.sha) for f in files)
             way = "" if ground == (255, 255, 255) else f"-{colour_text(ground)[1:]}"
             folder = Path(cache) / "whole" / f"{key[:32]}{way}-v{_LAYOUT}"
-            pixels, sizes, undecoded = prepared(folder, path, _from_cache, lambda: _prepare(files, folder, ground, progress, path, skipped))
+            pixels, sizes, undecoded = read_or_make(
+                folder, path, _from_cache, lambda: _prepare(files, folder, ground, progress, path, skipped)
+            )
         left_out = {name for name, _ in undecoded}
         used = [f for f in files if f.name not in left_out]
         names, keys = tuple(f.name for f in used), tuple(f.sha for f in used)
@@ -74,7 +79,7 @@ class FullSizeImages:
 
 
 def _from_cache(folder: Path):
-    """(pixels, sizes, skipped) of an earlier call, or None when it is not there or not whole."""
+    """(pixels, sizes, skipped) of an earlier call; None if it is missing or incomplete."""
     try:
         skipped = json.loads((folder / "set.json").read_text(encoding="utf-8"))["skipped"]
         sizes = np.load(folder / "sizes.npy")
@@ -85,7 +90,10 @@ def _from_cache(folder: Path):
 
 
 def _prepare(files: list[PictureFile], folder: Path, ground: Colour, progress, source: Path, unread) -> None:
-    """Write the cached folder.  unread: files that were left out before, for the message when nothing remains."""
+    """Write the cached folder.
+
+    unread: files that were left out before, for the message if nothing remains.
+    """
     sizes, skipped = [], []
     with atomic_folder(folder) as part:
         with open(part / "pixels", "wb") as out:
@@ -109,9 +117,9 @@ def _prepare(files: list[PictureFile], folder: Path, ground: Colour, progress, s
 
 
 def picture_sizes(paths: Iterable[Path]) -> np.ndarray:
-    """(N, 2) heights and widths as the files tell them, without decoding; 0 for one that cannot be read.
+    """Sizes of picture files by their headers, without decoding: (N, 2) heights and widths; 0 for a file that cannot be read.
 
-    Whether a picture is turned upright afterwards is not looked at: what is compared with a square does not mind.
+    EXIF orientation is ignored: it makes no difference when a size is compared with a square.
     """
     sizes = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""Image sets for training: a zip or a folder of pictures -> one array of equal squares, cached on disk."""
+"""Image sets for training: the pictures of a zip or folder as one array of equal squares, cached on disk."""
 
 import json
 from collections.abc import Callable
@@ -25,19 +25,20 @@ _LAYOUT = 2  # of the cached folder
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures ready for training.
-
-    array: (N, H, W, 3) uint8, memory-mapped.  labels: (N,) int64, or None when there is one class.
-    classes: names of the classes.  hash: SHA-256 of names and contents.  skipped: (file, reason) of what was left out.
-    names: of the files, in the order of the array, with forward slashes.
-    """
+    """Pictures ready for training."""
 
     array: np.ndarray
+    """(N, H, W, 3) uint8, memory-mapped."""
     labels: np.ndarray | None
+    """(N,) int64 class numbers; None if there is one class."""
     classes: tuple[str, ...]
+    """Names of the classes; empty if there is one."""
     hash: str
+    """SHA-256 of names and contents (`content_hash`)."""
     skipped: tuple[tuple[str, str], ...]
+    """(file, reason) of what was left out."""
     names: tuple[str, ...] = ()
+    """Of the files, in the order of the array, with forward slashes."""
 
     def __len__(self) -> int:
         return len(self.array)
@@ -52,16 +53,17 @@ class ImageSet:
         ground: Colour = (255, 255, 255),
         crop: str = "centre",
     ) -> "ImageSet":
-        """Read a zip, a folder of pictures, or the folder of a stored set (`store.StoredSet.path`).
+        """Read a zip, a folder of pictures, or the folder of a stored set (`store.DataSet.path`).
 
-        Classes are the sub-folders that hold the pictures, when there is more than one, named by their path below
-        the folder that all have in common. Pictures are turned upright (EXIF), laid over `ground` where transparent,
-        made square as `crop` says ('centre', 'smart' or 'fit', see `crop.crop`) and resized (Lanczos, pixel art
-        included) unless they have the wanted size already. Neither `ground` nor `crop` is part of the hash.
-        Files that cannot be read or decoded are left out and told in `skipped`. Sorted by name, so that the same
-        files always give the same set, from a zip or a folder.
-        cache: the decoded set is kept below it.  progress: called with (done, all).
-        Raises StudioError when the path cannot be read or holds no usable picture.
+        Classes are the sub-folders that hold the pictures, if there is more than one, named by their path below the folder that
+        all have in common. Pictures are turned upright (EXIF), laid over `ground` where transparent, cropped to squares
+        (`crop`: 'centre', 'smart' or 'fit', see `imaging.crop`) and resized to `resolution` (Lanczos, pixel art included) unless
+        they have that size already. Neither `ground` nor `crop` is part of the hash. Files that cannot be read or decoded are
+        left out and listed in `skipped`. Pictures are sorted by name, so that the same files always give the same set, from a
+        zip or a folder.
+
+        resolution: pixels a side.  cache: the decoded set is kept below it.  progress: called with (done, all).
+        Raises StudioError if the path cannot be read or holds no usable picture.
         """
         path = Path(path).expanduser()
         check_mode(crop)
@@ -73,7 +75,7 @@ class ImageSet:
             def make() -> None:
                 _decode(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
 
-            array, labels, classes, undecoded = prepared(folder, path, _from_cache, make)
+            array, labels, classes, undecoded = read_or_make(folder, path, _from_cache, make)
         left_out = {name for name, _ in undecoded}
         return cls(
             array=array,
@@ -86,7 +88,7 @@ class ImageSet:
 
 
 def _from_cache(folder: Path):
-    """(array, labels, classes, skipped) of an earlier call, or None when it is not there or not whole."""
+    """(array, labels, classes, skipped) of an earlier call; None if it is missing or incomplete."""
     try:
         meta = json.loads((folder / "set.json").read_text(encoding="utf-8"))
         array = np.load(folder / "images.npy", mmap_mode="r")
@@ -96,14 +98,15 @@ def _from_cache(folder: Path):
         return None
 
 
-def prepared(folder: Path, source: Path, read: Callable[[Path], T | None], make: Callable[[], None]) -> T:
-    """What `read` finds in a folder of the cache, which `make` writes first when it is not there.
+def read_or_make(folder: Path, source: Path, read: Callable[[Path], T | None], make: Callable[[], None]) -> T:
+    """Contents of a folder of the cache, which is made first if it is missing.
 
-    Other processes may ask at the same time: those of one training all begin at once.  source: what it is made of.
-    Raises StudioError when it cannot be written.
+    Other processes may ask at the same time: those of one training all begin at once.
+    folder: in the cache.  source: what it is made from, for the message.  read: its contents, or None if it is missing.
+    make: writes it.  Raises StudioError if it cannot be written.
     """
-    kept = read(folder)
-    if kept is None:
+    cached = read(folder)
+    if cached is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(f"{folder}.lock"):
@@ -111,14 +114,19 @@ def prepared(folder: Path, source: Path, read: Callable[[Path], T | None], make:
                     make()
         except OSError as e:
             raise StudioError(
-                f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?"
+                f"The pictures of {source} cannot be read_or_make: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?"
             ) from e
-        kept = read(folder)
-    return kept
+        cached = read(folder)
+        if cached is None:
+            raise StudioError(f"The pictures of {source} cannot be read back from {folder}.", "Try again.")
+    return cached
 
 
 def _decode(files, square_of, resolution, folder, progress, source, unread) -> None:
-    """Write the cached folder.  unread: files that were left out before, for the message when nothing remains."""
+    """Write the cached folder.
+
+    unread: files that were left out before, for the message if nothing remains.
+    """
     folders, skipped = [], []
     with atomic_folder(folder) as part:
         # Pictures are written as they are read: memory stays the same for a hundred or a million.
@@ -152,5 +160,5 @@ def _with_header(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
 
 
 def _square(data: bytes, resolution: int, ground: Colour, crop: str) -> np.ndarray:
-    """One picture file -> (resolution, resolution, 3) uint8."""
+    """Square of one picture file, (resolution, resolution, 3) uint8."""
     return crop_square(decode(data, ground, formats=FORMATS), resolution, crop, ground)

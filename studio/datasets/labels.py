@@ -1,6 +1,5 @@
 """Class labels of a set: the sub-folders that its pictures lie in."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -41,7 +40,9 @@ def class_folders(folders: Sequence[tuple[str, ...]]) -> list[str]:
     """
     if not folders:
         return []
-    common = os.path.commonprefix(list(folders))
+    common = folders[0]
+    while any(f[: len(common)] != common for f in folders):
+        common = common[:-1]
     below = [f[len(common) :] for f in folders]
     if all(not b for b in below):
         return [""] * len(below)

@@ -1,4 +1,4 @@
-"""Which pictures of two sets belong together: those of one name."""
+"""Pairs of pictures from two sets: those of the same name belong together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,23 @@ from studio.errors import StudioError
 
 @dataclass(frozen=True)
 class Pairs:
-    """rows: (place in the first set, place in the second) of each pair.  strays_a, strays_b: names that are alone."""
+    """Pairs of two sets."""
 
     rows: tuple[tuple[int, int], ...]
+    """(index in the first set, index in the second) of each pair."""
     strays_a: tuple[str, ...]
+    """Names in the first set without a partner."""
     strays_b: tuple[str, ...]
+    """Names in the second set without a partner."""
 
 
 def find_pairs(a: Sequence[str], b: Sequence[str]) -> Pairs:
-    """Names of two sets (paths with forward slashes) -> pairs, in the order of `a`.
+    """Pairs of two sets, in the order of `a`.
 
-    A pair has the same path and name; the ending does not matter ('cat.jpg' and 'cat.png'), nor does the folder that all of
-    one set have in common when more pairs are found without it. Of several that could be one's partner the first is taken.
-    Raises StudioError when there is no pair.
+    a, b: names of the pictures, paths with forward slashes. The pictures of a pair have the same path and name; the extension
+    does not matter ('cat.jpg' and 'cat.png'), nor does the folder that all of one set have in common if more pairs are found
+    without it. If several could be the partner, the first is taken.
+    Raises StudioError if there is no pair.
     """
     found = max((_match(*keys) for keys in ((_keys(a), _keys(b)), (_keys(a, True), _keys(b, True)))), key=len)
     if not found:

@@ -19,12 +19,14 @@ _HASH_VERSION = 1  # part of the hash of a set; a change makes every earlier pla
 
 
 def content_hash(files: Iterable[tuple[str, bytes]]) -> str:
-    """The name of a set: SHA-256 over (name with forward slashes, SHA-256 of the file) of each file, in the order of
-    the names."""
-    # The white ground stands for nothing any more; without it every plan of old would be a plan for other pictures.
+    """Hash that names a set: SHA-256, in hexadecimal, over the name and hash of each file.
+
+    files: (name with forward slashes, SHA-256 of the file), in the order of the names.
+    """
+    # The white background means nothing any more; without it every earlier plan would be a plan for other pictures.
     digest = hashlib.sha256(f"{_HASH_VERSION} (255, 255, 255)".encode())
     for name, sha in files:
-        # On Linux a file name need not be text.
+        # On Linux a file name need not be valid text.
         digest.update(name.encode(errors="surrogateescape") + b"\0" + sha)
     return digest.hexdigest()
 
@@ -39,9 +41,9 @@ class PictureFile(NamedTuple):
 
 @contextlib.contextmanager
 def picture_files(path: Path) -> Iterator[tuple[list[PictureFile], list[tuple[str, str]]]]:
-    """The picture files of a folder, a zip or a stored set, sorted by name, and (name, why not) of those left out.
+    """Picture files of a folder, a zip or a stored set, sorted by name, and (name, reason) of those left out.
 
-    They can be read as long as the context is open.  Raises StudioError when the path cannot be read.
+    They can be read while the context is open. Raises StudioError if the path cannot be read.
     """
     files: list[PictureFile] = []
     with _source(path) as (found, skipped):
@@ -57,14 +59,14 @@ def picture_files(path: Path) -> Iterator[tuple[list[PictureFile], list[tuple[st
 
 @contextlib.contextmanager
 def _source(path: Path) -> Iterator[tuple[list[tuple[str, Callable[[], bytes]]], list[tuple[str, str]]]]:
-    """A folder or a zip, open: [(name, function that reads it)] of every picture file, sorted by name, and
-    [(name, why not)] of those that are not even looked at."""
+    """Contents of a folder or a zip: [(name, function that reads it)] of every picture file, sorted by name, and [(name, reason)] of
+    those that are not looked into."""
     if path.is_dir():
         if (path / "set.json").is_file() and (path / "pictures").is_dir():
-            path = path / "pictures"  # a stored set: its card and previews are no pictures to learn from
+            path = path / "pictures"  # a stored set: its card and previews are no training pictures
         files = [p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file()]
         names = sorted((p.relative_to(path).as_posix(), p) for p in files)
-        yield _sift((name, p.stat().st_size, p.read_bytes) for name, p in names)
+        yield _select((name, p.stat().st_size, p.read_bytes) for name, p in names)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -74,12 +76,12 @@ def _source(path: Path) -> Iterator[tuple[list[tuple[str, Callable[[], bytes]]],
         raise StudioError(f"{path} is not a zip that can be read: {e}.", "Give a folder or a zip of pictures.") from None
     with archive:
         members = sorted((m for m in archive.infolist() if not m.is_dir()), key=lambda m: m.filename)
-        # Nothing is written under the member's name, so an odd path in the archive harms nobody; and no more is
-        # unpacked of a member than the size it states.
-        yield _sift((m.filename, m.file_size, functools.partial(archive.read, m)) for m in members)
+        # Nothing is written under a member's name, so an odd path in the archive does no harm; and no more of a member is
+        # unpacked than the size it states.
+        yield _select((m.filename, m.file_size, functools.partial(archive.read, m)) for m in members)
 
 
-def _sift(found: Iterable[tuple[str, int, Callable[[], bytes]]]):
+def _select(found: Iterable[tuple[str, int, Callable[[], bytes]]]):
     files, skipped = [], []
     for count, (name, size, read) in enumerate(found):
         if count >= _MAX_FILES:
@@ -95,12 +97,15 @@ def _sift(found: Iterable[tuple[str, int, Callable[[], bytes]]]):
 
 
 def read_again(file: PictureFile, source: Path) -> bytes:
-    """Its bytes. Raises StudioError when they are no longer those that were hashed."""
-    # The hash names what is cached, so it must be these very bytes.
+    """Bytes of a file. Raises StudioError if they are no longer those that were hashed.
+
+    source: the folder or zip, for the message.
+    """
+    # The hash names what is cached, so it must be exactly these bytes.
     try:
         data = file.read()
     except Exception:
         data = None
     if data is None or hashlib.sha256(data).digest() != file.sha:
-        raise StudioError(f"{source} changed while it was read.", "Try again when nothing writes to it.")
+        raise StudioError(f"{source} changed while it was read.", "Try again when nothing else writes to it.")
     return data

@@ -1,4 +1,4 @@
-"""The studio's image sets: each stored once, in a folder named by its content, and never changed."""
+"""Store of the studio's image sets: each kept once, in a folder named by its content, and never changed."""
 
 from __future__ import annotations  # inside of the class, `list` is its method
 
@@ -33,32 +33,35 @@ from studio.imaging.decode import decode
 from studio.settings import get_settings
 
 _FORMAT = 1
-_LEFTOVER = 7 * 24 * 3600  # seconds after which a staged intake has no owner any more
+_LEFTOVER = 7 * 24 * 3600  # seconds after which nobody waits for a staged ingestion any more
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """An image set of the store.
-
-    id: SHA-256, the hash that `ImageSet.open` gives and `Plan.data.hash` holds.  path: its folder, which
-    `Plan.data.path` takes.  classes: pictures a class, empty when there is one.  owned: whether whoever added it said
-    `OWNERSHIP`.  created: ISO 8601, UTC.  card: all of set.json but the pictures.  consent: whose the pictures are.
-    """
+    """An image set of the store."""
 
     id: str
+    """SHA-256 of names and contents: the hash of `ImageSet` and of `Plan.data`."""
     path: Path
+    """Its folder, for `Plan.data.path`."""
     title: str
     count: int
+    """Pictures."""
     classes: dict[str, int]
+    """Pictures a class; empty if there is one class."""
     owned: bool
+    """Whether whoever added it confirmed `OWNERSHIP`."""
     created: str
+    """ISO 8601, UTC."""
     card: dict[str, Any]
+    """All of set.json but the pictures."""
     consent: Consent = Consent()
+    """Whose the pictures are."""
 
     @property
     def answered(self) -> bool:
-        """Whether somebody said whose the pictures are, or, in sets of earlier studios, that they may be used."""
+        """Whether somebody stated whose the pictures are or, in sets of earlier studios, that they may be used."""
         return self.owned or self.consent.answer != UNKNOWN
 
     def names(self) -> list[str]:
@@ -66,7 +69,7 @@ class DataSet:
         return [name for name, _ in _read_card(self.path)["pictures"]]
 
     def picture(self, name: str) -> Path:
-        """The file of one picture. Raises StudioError when the set has none of that name."""
+        """File of one picture. Raises StudioError if the set has none of that name."""
         path = self.path / "pictures" / name
         if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
             raise StudioError(f"The set '{self.title}' has no picture '{name}'.", "Reload the page to see what it holds.")
@@ -74,9 +77,9 @@ class DataSet:
 
 
 class DataSetStore:
-    """The store below `home` (default: the studio's own).
+    """The image sets below a folder.
 
-    now: the time, for the cards.
+    home: the folder (default: the studio's own).  now: clock for the cards.
     """
 
     def __init__(
@@ -90,23 +93,23 @@ class DataSetStore:
     # -- adding --------------------------------------------------------------------------------------------------
 
     def ingest(self, paths: Iterable[str | Path], **options) -> IngestReport:
-        """`intake.ingest` into this store."""
+        """Ingest pictures into this store -> the report for `add`. Parameters as of `ingest.ingest`."""
         self.sweep()
         return ingest(paths, home=self.home, **options)
 
     def add(self, report: IngestReport, *, crop: str = "centre") -> DataSet:
-        """Make a set of what an intake found. The same pictures under the same names give the set that is there
-        already; it then takes over a yes to `OWNERSHIP`, and what was said now of whose the pictures are.
+        """Make a set from an ingestion. The same pictures under the same names give the set that exists already; it then takes over
+        a yes to `OWNERSHIP` and the new answer to whose the pictures are.
 
-        crop: what the artist chose, for the card only: training asks its plan.
-        Raises StudioError when no picture was usable, or the pictures cannot be stored; the report stays usable then.
+        crop: the artist's choice, for the card only: training asks its plan.
+        Raises StudioError if no picture is usable or the pictures cannot be stored; the report stays usable then.
         """
         if not report.accepted:
             why = "".join(f" {name}: {text}." for name, text in report.rejected[:1])
             formats = "PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
             raise StudioError(f"There is no picture that can be used.{why}", f"Give {formats} files, or a video.")
         if not (report.staged / "pictures").is_dir():
-            raise StudioError("The pictures of this intake are gone.", "Take them in again.")
+            raise StudioError("The pictures that were waiting to be stored are gone.", "Add them again.")
         card = {
             "title": report.title,
             "owned": report.owned,
@@ -124,8 +127,10 @@ class DataSetStore:
         return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card)
 
     def without(self, id: str, names: Iterable[str]) -> DataSet:
-        """A new set with the pictures `names` left out. The old one stays as it is; the two share their files where
-        the disk can do that. Raises StudioError for a name that is not in the set, or when nothing would remain."""
+        """Make a set without the pictures `names`. The old one stays as it is; the two share their files where the disk can.
+
+        Raises StudioError for a name that is not in the set, or if no picture would remain.
+        """
         old = self.get(id)
         card = _read_card(old.path)
         gone = set(names)
@@ -159,13 +164,13 @@ class DataSetStore:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _finish(self, staged: Path, pictures: list[tuple[str, str]], card: dict[str, Any]) -> DataSet:
-        """A staged folder becomes a set: card written, all of it on disk, then renamed to its hash."""
+        """Make a set of a staged folder: its card is written, all of it synced to disk, then the folder is renamed to its hash."""
         pictures = sorted(pictures)
         id = content_hash((name, bytes.fromhex(sha)) for name, sha in pictures)
         target = self.home / id
         if target.is_dir():
             shutil.rmtree(staged, ignore_errors=True)
-            return self._say(id, card["owned"], Consent.from_dict(card.get("consent")))
+            return self._update_answers(id, card["owned"], Consent.from_dict(card.get("consent")))
         card = {
             "format": _FORMAT,
             "id": id,
@@ -191,20 +196,20 @@ class DataSetStore:
         fsync_path(self.home)
         return self.get(id)
 
-    def _say(self, id: str, owned: bool, consent: Consent) -> DataSet:
+    def _update_answers(self, id: str, owned: bool, consent: Consent) -> DataSet:
         card = _read_card(self.home / id)
         new = {**card, "owned": card["owned"] or owned}
         if consent.answer != UNKNOWN:
             new |= {"owned": owned, "consent": consent.to_dict()}
         if new != card:
-            # The card is words about the pictures; the pictures are what never changes.
+            # The card is about the pictures; only the pictures never change.
             atomic_write(self.home / id / "set.json", json.dumps(new, indent=1).encode())
         return self.get(id)
 
     # -- finding -------------------------------------------------------------------------------------------------
 
     def list(self) -> list[DataSet]:
-        """All sets, the newest first. One that cannot be read is told in the log and left out."""
+        """All sets, the newest first. One that cannot be read is logged and left out."""
         out = []
         for path in self.home.iterdir() if self.home.is_dir() else ():
             if path.is_dir() and not path.name.startswith("."):
@@ -215,7 +220,7 @@ class DataSetStore:
         return sorted(out, key=lambda s: (s.created, s.id), reverse=True)
 
     def get(self, id: str) -> DataSet:
-        """The set whose id begins with `id`, or whose title is `id`. Raises StudioError when there is none, or several."""
+        """The set whose id begins with `id`, or whose title is `id`. Raises StudioError if there is none or several."""
         if len(id) == 64 and id.isalnum() and (self.home / id).is_dir():
             return _stored(self.home / id)
         sets = self.list()
@@ -227,7 +232,7 @@ class DataSetStore:
         raise StudioError(f"There is no image set '{id}'.", "'studio dataset list' names those that are here.")
 
     def changed(self, id: str) -> list[str]:
-        """Names of pictures whose files are missing or not what they were. Reads all of them."""
+        """Names of pictures whose files are missing or changed. Reads all of them."""
         stored = self.get(id)
         wrong = []
         for name, sha in _read_card(stored.path)["pictures"]:
@@ -241,10 +246,10 @@ class DataSetStore:
     def sheet(
         self, id: str, page: int = 0, per_page: int = 60, crop: str = "centre", resolution: int = 96, ground: Colour = (255, 255, 255)
     ) -> list[tuple[str, np.ndarray]]:
-        """One page of what will be trained on: [(name, (resolution, resolution, 3) uint8)], cut as training will.
+        """One page of the training set, cropped as training will: [(name, (resolution, resolution, 3) uint8)].
 
-        page: from 0; pages beyond the last are empty. Made from small copies that lie beside the pictures, so that a
-        page costs the same in any set; a picture that cannot be read any more is shown in the ground colour.
+        page: from 0; pages beyond the last are empty. Pages are made from the previews, so that one costs the same in any set; a
+        picture that can no longer be read is shown in the background colour.
         """
         stored = self.get(id)
         pictures = _read_card(stored.path)["pictures"][page * per_page : (page + 1) * per_page]
@@ -253,7 +258,7 @@ class DataSetStore:
     def some(
         self, id: str, names: Iterable[str], crop: str = "centre", resolution: int = 96, ground: Colour = (255, 255, 255)
     ) -> list[np.ndarray]:
-        """Those of its pictures as `sheet` shows them, in the order of `names`."""
+        """The pictures `names` as `sheet` shows them, in that order, (resolution, resolution, 3) uint8 each."""
         stored = self.get(id)
         shas = dict(_read_card(stored.path)["pictures"])
         return [crop_square(_small(stored.path, name, shas[name], ground), resolution, crop, ground) for name in names]
@@ -261,10 +266,10 @@ class DataSetStore:
     # -- deleting ------------------------------------------------------------------------------------------------
 
     def dependants(self, id: str, folders: Iterable[Path] | None = None, others: Iterable[str] = ()) -> list[str]:
-        """What would miss the set, in sentences, to be shown before `delete`.
+        """Sentences on what depends on the set, to be shown before `delete`.
 
-        folders: whose sub-folders with a plan.toml are looked at (default: the studio's models and runs).
-        others: sentences that callers know of, such as trainings that wait in a queue.
+        folders: their sub-folders with a plan.toml are looked at (default: the studio's models and runs).
+        others: further sentences of the caller, such as trainings that wait in a queue.
         """
         stored = self.get(id)
         if folders is None:
@@ -286,21 +291,21 @@ class DataSetStore:
         return [*out, *others]
 
     def delete(self, id: str) -> None:
-        """Delete a set for good. Ask first, and show `dependants`. Sets made from it keep their pictures."""
+        """Delete a set permanently. Ask first, and show `dependants`. Sets made from it keep their pictures."""
         stored = self.get(id)
-        # Gone at once for every listing; the many files follow.
-        doomed = self.home / f".deleted-{secrets.token_hex(6)}.part"
+        # Renamed, it is gone from every listing at once; its files follow.
+        deleted = self.home / f".deleted-{secrets.token_hex(6)}.part"
         try:
-            os.replace(stored.path, doomed)
+            os.replace(stored.path, deleted)
         except OSError as e:
             raise StudioError(
                 f"The set '{stored.title}' cannot be deleted: {e.strerror or e}.", "Does a program have its pictures open?"
             ) from e
         fsync_path(self.home)
-        _remove(doomed)
+        _remove(deleted)
 
     def sweep(self, older_than: float = _LEFTOVER, now: Callable[[], float] = time.time) -> None:
-        """Remove what killed intakes and deletions left behind, when nothing touched it for `older_than` seconds."""
+        """Remove what killed ingestions and deletions left behind, if untouched for `older_than` seconds."""
         for path in self.home.glob(".*.part") if self.home.is_dir() else ():
             with contextlib.suppress(OSError):
                 if path.name.startswith(".deleted-") or now() - path.stat().st_mtime > older_than:
@@ -338,7 +343,7 @@ def _stored(path: Path) -> DataSet:
 
 
 def _small(folder: Path, name: str, sha: str, ground: Colour) -> np.ndarray:
-    """(H, W, 3) uint8: the preview, or else the picture."""
+    """The preview of a picture or, without one, the picture: (H, W, 3) uint8."""
     for path in (folder / "previews" / f"{sha}.webp", folder / "pictures" / name):
         try:
             return decode(path, ground)
@@ -349,7 +354,7 @@ def _small(folder: Path, name: str, sha: str, ground: Colour) -> np.ndarray:
 
 
 def _link(source: Path, target: Path) -> None:
-    # Sets never change, so two of them may share a file; not every disk can, and then it is copied.
+    # Sets never change, so two of them may share a file; where the disk cannot do that it is copied.
     try:
         os.link(source, target)
     except OSError:

@@ -39,7 +39,8 @@ def load_efficientnet(device: torch.device = torch.device("cpu")) -> EfficientNe
     if [tuple(v.shape) for v in stored] != [tuple(v.shape) for v in own.values()]:
         raise StudioError("The feature network's weights are not those of EfficientNet-Lite0.", "Reinstall the package.")
     net.load_state_dict(dict(zip(own, stored, strict=True)), strict=False)
-    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    net = net.eval().requires_grad_(False).to(device)
+    return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's types lack this form
 
 
 class FeatureNet:

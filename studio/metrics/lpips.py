@@ -1,5 +1,5 @@
-"""LPIPS: how different two pictures look to people (Zhang 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric"), version 0.1 on AlexNet. Both weights are fetched once; without them it cannot be measured.
+"""LPIPS, a measure of how different two pictures look to people (Zhang 2018, "The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric"), version 0.1 on AlexNet. Both weights are downloaded once; without them it is not measured.
 
 torchmetrics has it too, but its class takes no weights: it would download AlexNet's by itself, past the studio's folder and
 progress. It also adds 1e-8 under the root where the paper's code adds 1e-10 beside it. A test holds both together.
@@ -24,15 +24,16 @@ SMALLEST = 64  # pixels a side that AlexNet's layers need
 _LAYERS = 5  # activations of AlexNet that are compared
 
 
-def is_there() -> bool:
-    """Whether the weights were fetched already."""
+def weights_are_here() -> bool:
+    """Whether the weights have been downloaded."""
     return all(kept_at(url).is_file() for url, _, _ in (ALEXNET, LINEAR))
 
 
 class Lpips(nn.Module):
-    """d = sum over layers of the mean over places of sum_c w_c (x_c - y_c)^2, x and y of length 1 over the channels (Zhang 2018, Eq. 1).
+    """LPIPS network: d = sum over layers of the mean over positions of sum_c w_c (x_c - y_c)^2, x and y normalised to length 1 over the
+    channels (Zhang 2018, Eq. 1).
 
-    Raises StudioError when the weights are neither there nor to be had.
+    Raises StudioError if the weights are missing and cannot be downloaded.
     """
 
     weights: nn.ParameterList
@@ -52,7 +53,7 @@ class Lpips(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """x, y: (N, 3, H, W) in [-1, 1], sides of 64 and more.  Returns (N,), 0 = alike."""
+        """Distances (N,) of x and y, (N, 3, H, W) in [-1, 1], sides of 64 and more; 0 = identical."""
         total = torch.zeros(len(x), device=x.device)
         for w, a, b in zip(self.weights, self._maps(x), self._maps(y), strict=True):
             total = total + ((a - b).square() * w).sum(dim=1).mean(dim=[1, 2])
@@ -81,7 +82,7 @@ LPIPS = register(
         better="lower",
         order=40,
         load=_load,
-        is_available=is_there,
+        is_available=weights_are_here,
         least_side=SMALLEST,
     )
 )

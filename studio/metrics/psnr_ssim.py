@@ -1,4 +1,4 @@
-"""How near an upscaled picture is to the original: PSNR and SSIM on brightness, as papers on super-resolution give them.
+"""PSNR and SSIM on brightness: how near an upscaled picture is to the original, as papers on super-resolution report it.
 
 Both are taken on the Y channel of BT.601 with studio swing (MATLAB's rgb2ycbcr, here without its rounding), after a border of
 `scale` pixels is cut away (Wang 2018, ESRGAN, Sec. 4.1, and those before it). PSNR is torchmetrics'.
@@ -16,7 +16,7 @@ _HIGHEST = 100.0  # dB; identical pictures would have infinitely many, which nei
 
 
 def brightness(image: np.ndarray) -> np.ndarray:
-    """Y of BT.601 in [16, 235], (H, W) float64.  image: (H, W, 3) RGB, 0 to 255."""
+    """Brightness Y of BT.601 in [16, 235], (H, W) float64.  image: (H, W, 3) RGB, 0 to 255."""
     return 16 + image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
 
 
@@ -62,7 +62,7 @@ def _both(a: np.ndarray, b: np.ndarray, border: int) -> tuple[np.ndarray, np.nda
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
-    """By the Gaussian window along both axes, only where all of it fits: (H, W) -> (H - 10, W - 10)."""
+    """Gaussian-weighted means along both axes, only where the window fits completely: (H, W) -> (H - 10, W - 10)."""
     taps = np.exp(-0.5 * ((np.arange(_WINDOW) - _WINDOW // 2) / _SIGMA) ** 2)
     for axis in (0, 1):
         windows = np.lib.stride_tricks.sliding_window_view(x, _WINDOW, axis)

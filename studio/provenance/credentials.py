@@ -111,7 +111,7 @@ def _facts(made_by: Recipe | ImageRecipe) -> dict[str, Any]:
         info = default_library().get(made_by.model)
         if info.hash == made_by.model_hash:
             consent = consent_of(info)
-            facts["training_data"] = {"consent": consent.answer or "unknown", **consent.words_for_others()}
+            facts["training_data"] = {"consent": consent.answer or "unknown", **consent.licence_and_attribution()}
     return facts
 
 

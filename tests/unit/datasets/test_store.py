@@ -496,7 +496,7 @@ def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
     assert "Pets" in capsys.readouterr().out
     assert main(["dataset", "show", "Pets", "--sheet", str(tmp_path / "sheet.png")]) == 0
     out = capsys.readouterr().out
-    assert "own work of whoever" in out
+    assert "the work of whoever" in out
     assert "nearly the same: cats/1.png, cats/near.jpg" in out
     assert Image.open(tmp_path / "sheet.png").size == (1024, 128)
     monkeypatch.setattr("builtins.input", lambda text: "n")

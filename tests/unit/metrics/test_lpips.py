@@ -42,7 +42,7 @@ def test_the_distance_by_hand(weights):
     assert seen == 5
     assert float(measure(x, y)) == pytest.approx(total, rel=1e-4)
     assert float(measure(x, x)) == 0
-    assert lpips.is_there()
+    assert lpips.weights_are_here()
 
 
 def test_the_distance_agrees_with_torchmetrics(weights, monkeypatch):
@@ -66,6 +66,6 @@ def test_without_weights_it_is_absent_and_says_why(studio_home, monkeypatch):
         raise StudioError("no route to host")
 
     monkeypatch.setattr(download, "download_file", offline)
-    assert not lpips.is_there()
+    assert not lpips.weights_are_here()
     with pytest.raises(StudioError, match="cannot be fetched"):
         lpips.Lpips()
