@@ -1,16 +1,16 @@
-"""A network that translates, run over a picture of any size in little memory: layer by layer, each in pieces.
+"""Layer-wise execution of a translation network: pictures of any size in little memory, layer by layer, each in pieces.
 
-Tiles of the *picture* would not do. Instance norm takes its mean and deviation from the whole map, so that a tile by itself
-comes out in other colours than its neighbour. And each pixel hangs on a wide surrounding (85 px in a ResNet of nine blocks,
-hundreds in a U-Net), so that overlaps would cost more than the tiles. So it is the *maps* that are cut into pieces:
+Cutting the *picture* into tiles does not work. Instance norm takes its mean and deviation from the full map, so tiles come
+out in different colours from their neighbours. And each output pixel depends on a wide surrounding (85 px in a ResNet of nine
+blocks, hundreds in a U-Net), so overlaps would cost more than the tiles. Instead the *feature maps* are cut into pieces:
 
-- A pass computes one convolution for the whole map, piece by piece. A piece reads its few border pixels (one for a 3x3) from
-  the map before, which is there as a whole: nothing overlaps, and borders are mirrored at the borders of the picture alone.
-- While it goes it gathers mean and deviation of the map. Only the next pass, when they are known, normalises what it reads.
-- A map at full size is the largest and the cheapest to compute (three channels at one of its ends): it is not kept, but
-  computed for its statistics, and again piece by piece where it is read.
+- A pass computes one convolution for the full map, piece by piece. A piece reads the few border pixels it needs (one for a
+  3x3) from the previous map, which is complete: nothing overlaps, and only the borders of the picture are mirrored.
+- Along the way it gathers the mean and deviation of the map. The next pass, which knows them, normalises what it reads.
+- A map at full size is the largest and the cheapest to compute (three channels on one side), so it is not buffered: it is
+  computed once for its statistics, and again piece by piece where it is read.
 
-So the result is that of the whole picture, to the last rounding, and what is in memory is two or three small maps.
+The result equals that of the full picture up to rounding, and only two or three small maps are in memory at a time.
 """
 
 import math
@@ -32,11 +32,11 @@ _POINTWISE = (BatchNorm, nn.ReLU, nn.LeakyReLU, nn.Tanh)
 # -- maps --------------------------------------------------------------------------------------------------------------
 
 
-NewMap = Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
+MapAllocator = Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
 
 
-class StoredMap:
-    """A map that is kept. It is made when its first piece is written."""
+class MapBuffer:
+    """Memory for a feature map, allocated when its first piece is written."""
 
     def __init__(self, channels: int, height: int, width: int):
         self.shape = (1, channels, height, width)
@@ -44,42 +44,43 @@ class StoredMap:
 
     @property
     def nbytes(self) -> int:
-        """Of float32."""
+        """Bytes, in float32."""
         return 4 * math.prod(self.shape)
 
-    def write(self, box: Box, x: torch.Tensor, new_map: NewMap) -> None:
-        """Put a piece (1, C, h, w) in its place."""
+    def write(self, box: Box, x: torch.Tensor, allocate: MapAllocator) -> None:
+        """Write a piece (1, C, h, w) at `box`."""
         if self.data is None:
-            self.data = new_map(self.shape, x.dtype)
+            self.data = allocate(self.shape, x.dtype)
         self.data[:, :, box.top : box.bottom, box.left : box.right] = x
 
 
-class Map:
-    """Features (channels, height, width) of which any piece can be read.
+class FeatureMap:
+    """Features (channels, height, width), any piece of which can be computed.
 
-    store: where they are kept, when all that lies between is done pixel by pixel; else None.
-    work: multiplications to read all of it, about.  values: of the largest map that is computed or read for it.
+    buffer: where its values come from, when only pixel-wise operations lie in between; else None.
+    work: approximate multiplications to read all of it.  values: numbers in the largest map computed or read for it.
     """
 
-    def __init__(self, channels: int, height: int, width: int, sources: Sequence["Map"] = (), work: float = 0.0):
+    def __init__(self, channels: int, height: int, width: int, sources: Sequence["FeatureMap"] = (), work: float = 0.0):
         self.channels, self.height, self.width, self.sources = channels, height, width, sources
         self.work = channels * height * width + work + sum(source.work for source in sources)
         self.values = max(channels * height * width, *(source.values for source in sources), 0)
-        self.store: StoredMap | None = None
+        self.buffer: MapBuffer | None = None
 
     def read(self, box: Box) -> torch.Tensor:
-        """A piece (1, C, h, w), on the network's device, that may be overwritten."""
+        """A piece (1, C, h, w) on the network's device; the caller may overwrite it."""
         raise NotImplementedError
 
-    def stores(self) -> set[StoredMap]:
-        """All that reading it reads."""
-        return {self.store} - {None} | {store for source in self.sources for store in source.stores()}
+    def buffers(self) -> set[MapBuffer]:
+        """Buffers that are read to compute it."""
+        own = {self.buffer} if self.buffer is not None else set()
+        return own | {buffer for source in self.sources for buffer in source.buffers()}
 
 
-class Pixels(Map):
-    """The picture, (H, W, C) uint8, in [-1, 1], prepared by the network.
+class PictureMap(FeatureMap):
+    """The picture (H, W, C) uint8, scaled to [-1, 1] and prepared by the network.
 
-    reach: how far `prepare` looks around a pixel.
+    reach: pixels around each pixel that `prepare` looks at.
     """
 
     def __init__(self, pixels: np.ndarray, prepare: Callable[[torch.Tensor], torch.Tensor], reach: int, device: torch.device):
@@ -95,33 +96,35 @@ class Pixels(Map):
         return x[:, :, inner.top : inner.bottom, inner.left : inner.right].clone()
 
 
-class Kept(Map):
-    """What a pass has stored."""
+class BufferedMap(FeatureMap):
+    """A map that a pass has written into a buffer."""
 
-    def __init__(self, store: StoredMap, device: torch.device):
-        super().__init__(*store.shape[1:])
-        self.store, self.device = store, device
+    def __init__(self, buffer: MapBuffer, device: torch.device):
+        super().__init__(*buffer.shape[1:])
+        self.buffer, self.device = buffer, device
 
     def read(self, box: Box) -> torch.Tensor:
-        x = self.store.data[:, :, box.top : box.bottom, box.left : box.right]
+        assert self.buffer is not None
+        assert self.buffer.data is not None, "written by an earlier pass"
+        x = self.buffer.data[:, :, box.top : box.bottom, box.left : box.right]
         return x.to(self.device, copy=True, memory_format=torch.channels_last)
 
 
-class Pointwise(Map):
-    """Each value by itself."""
+class PointwiseMap(FeatureMap):
+    """An operation on each value by itself."""
 
-    def __init__(self, source: Map, change: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, source: FeatureMap, change: Callable[[torch.Tensor], torch.Tensor]):
         super().__init__(source.channels, source.height, source.width, (source,))
-        self.change, self.store = change, source.store
+        self.change, self.buffer = change, source.buffer
 
     def read(self, box: Box) -> torch.Tensor:
         return self.change(self.sources[0].read(box))
 
 
-class Sum(Map):
-    """x + y."""
+class SumMap(FeatureMap):
+    """The sum x + y."""
 
-    def __init__(self, x: Map, y: Map):
+    def __init__(self, x: FeatureMap, y: FeatureMap):
         super().__init__(x.channels, x.height, x.width, (x, y))
 
     def read(self, box: Box) -> torch.Tensor:
@@ -129,21 +132,22 @@ class Sum(Map):
         return x.read(box) + y.read(box)
 
 
-class Beside(Map):
-    """The channels of x, then those of y."""
+class ConcatenatedMap(FeatureMap):
+    """The channels of x followed by those of y."""
 
-    def __init__(self, x: Map, y: Map):
+    def __init__(self, x: FeatureMap, y: FeatureMap):
         super().__init__(x.channels + y.channels, x.height, x.width, (x, y))
 
     def read(self, box: Box) -> torch.Tensor:
         return torch.cat([source.read(box) for source in self.sources], dim=1)
 
 
-class Convolved(Map):
-    """By a convolution. mirrored: how many pixels the layer before it mirrors at the borders."""
+class ConvolvedMap(FeatureMap):
+    """A convolution of a map.  mirrored: border pixels that the layer before it mirrors; 0 = zeros."""
 
-    def __init__(self, source: Map, conv: nn.Conv2d, mirrored: int):
-        (self.k, _), (self.s, _), (zeros, _) = conv.kernel_size, conv.stride, conv.padding
+    def __init__(self, source: FeatureMap, conv: nn.Conv2d, mirrored: int):
+        (self.k, _), (self.s, _) = conv.kernel_size, conv.stride
+        zeros = int(conv.padding[0])  # never given as text here
         self.pad, self.mirror, self.conv = mirrored + zeros, mirrored > 0, conv
         height, width = ((size + 2 * self.pad - self.k) // self.s + 1 for size in (source.height, source.width))
         super().__init__(conv.out_channels, height, width, (source,), conv.weight.numel() * height * width)
@@ -157,10 +161,10 @@ class Convolved(Map):
         return range(begin * self.s - self.pad, (end - 1) * self.s - self.pad + self.k)
 
 
-class Enlarged(Map):
-    """Twice the size by repeating pixels, then a 3x3 convolution that mirrors the borders."""
+class ResizedMap(FeatureMap):
+    """Nearest-neighbour doubling, then a 3x3 convolution with mirrored borders."""
 
-    def __init__(self, source: Map, conv: ResizeConv):
+    def __init__(self, source: FeatureMap, conv: ResizeConv):
         height, width = 2 * source.height, 2 * source.width
         super().__init__(conv.out_channels, height, width, (source,), conv.weight.numel() * height * width)
         self.conv = conv
@@ -170,14 +174,14 @@ class Enlarged(Map):
         return F.conv2d(_mirrored(self.sources[0], rows, columns, repeat=2), self.conv.weight, self.conv.bias)
 
 
-class Transposed(Map):
-    """Twice the size by a transposed convolution: pixel i adds to the pixels from 2i - padding on, as many as the kernel has."""
+class TransposedMap(FeatureMap):
+    """A transposed convolution that doubles the size: pixel i adds to the k pixels from 2i - padding on."""
 
-    def __init__(self, source: Map, conv: nn.ConvTranspose2d):
+    def __init__(self, source: FeatureMap, conv: nn.ConvTranspose2d):
         assert conv.stride == (2, 2)
         height, width = source.height, source.width
         super().__init__(conv.out_channels, 2 * height, 2 * width, (source,), conv.weight.numel() * height * width)
-        self.conv, self.k, self.pad = conv, conv.kernel_size[0], conv.padding[0]
+        self.conv, self.k, self.pad = conv, conv.kernel_size[0], int(conv.padding[0])
 
     def read(self, box: Box) -> torch.Tensor:
         source = self.sources[0]
@@ -190,8 +194,8 @@ class Transposed(Map):
         return max(0, -(-(begin + self.pad - self.k + 1) // 2)), min(size, (end - 1 + self.pad) // 2 + 1)
 
 
-def _mirrored(source: Map, rows: range, columns: range, repeat: int = 1) -> torch.Tensor:
-    """Those rows and columns of a map of which each pixel is repeated; outside of it they are mirrored."""
+def _mirrored(source: FeatureMap, rows: range, columns: range, repeat: int = 1) -> torch.Tensor:
+    """Rows and columns of a map whose pixels are each repeated `repeat` times; beyond its borders they are mirrored."""
     height, width = source.height * repeat, source.width * repeat
     (top, bottom), (left, right) = _mirrored_from(rows, height), _mirrored_from(columns, width)
     x = source.read(Box(top // repeat, left // repeat, -(-bottom // repeat), -(-right // repeat)))
@@ -206,13 +210,13 @@ def _mirrored(source: Map, rows: range, columns: range, repeat: int = 1) -> torc
 
 
 def _mirrored_from(wanted: range, size: int) -> tuple[int, int]:
-    """[begin, end) within the map that holds what is wanted, and what lies mirrored outside."""
+    """[begin, end) of the map needed for a range, including what its mirrored part is taken from."""
     begin, end = max(0, wanted.start), min(size, wanted.stop)
     return min(begin, 2 * size - 1 - wanted.stop), max(end, 1 - wanted.start)
 
 
-def _in_zeros(source: Map, rows: range, columns: range) -> torch.Tensor:
-    """Those rows and columns; outside of the map there are zeros."""
+def _in_zeros(source: FeatureMap, rows: range, columns: range) -> torch.Tensor:
+    """Rows and columns of a map, zeros beyond its borders."""
     box = Box(max(0, rows.start), max(0, columns.start), min(source.height, rows.stop), min(source.width, columns.stop))
     around = (box.left - columns.start, columns.stop - box.right, box.top - rows.start, rows.stop - box.bottom)
     x = source.read(box)
@@ -231,7 +235,7 @@ class Statistics:
 
     def add(self, x: torch.Tensor) -> None:
         """A piece (1, C, h, w)."""
-        # Of a piece float32 is enough; not every device knows float64. torch.var_mean takes twenty times as long on a CPU.
+        # Within a piece float32 is enough, and not every device has float64. torch.var_mean takes twenty times as long on a CPU.
         values = x.float().permute(0, 2, 3, 1).reshape(-1, x.shape[1])
         n, mean = len(values), values.mean(dim=0)
         squares = (values - mean).square_().sum(dim=0).cpu().double()
@@ -250,124 +254,131 @@ class Statistics:
 # -- passes ------------------------------------------------------------------------------------------------------------
 
 
-class Pass:
-    """Computes a map once, piece by piece: for its statistics, to be kept, or both; or hands the pieces to `take`."""
+class LayerPass:
+    """One pass over a map, piece by piece: into a buffer, for its statistics, or both, or to the function `on_piece`."""
 
     def __init__(
         self,
-        source: Map,
-        store: StoredMap | None,
+        source: FeatureMap,
+        buffer: MapBuffer | None,
         statistics: Statistics | None,
-        take: Callable[[Box, torch.Tensor], None] | None = None,
+        on_piece: Callable[[Box, torch.Tensor], None] | None = None,
     ):
-        self.source, self.store, self.statistics, self.take = source, store, statistics, take
+        self.source, self.buffer, self.statistics, self.on_piece = source, buffer, statistics, on_piece
 
     def boxes(self, values: int) -> list[Box]:
-        """Pieces for which at most about so many values of any map are computed."""
+        """Pieces that compute at most about `values` numbers of any map."""
         side = max(_LEAST_SIDE, int(math.sqrt(values * self.source.height * self.source.width / self.source.values)))
         return [tile.core for row in plan_tiles(self.source.height, self.source.width, side) for tile in row]
 
-    def run(self, box: Box, new_map: NewMap) -> None:
-        """One piece."""
+    def run(self, box: Box, allocate: MapAllocator) -> None:
+        """Compute one piece."""
         x = self.source.read(box)
-        # The statistics last: if memory runs out, the piece has not been counted and can be tried again.
-        if self.store is not None:
-            self.store.write(box, x, new_map)
+        # Statistics come last: if memory runs out before, the piece has not been counted and can be tried again.
+        if self.buffer is not None:
+            self.buffer.write(box, x, allocate)
         if self.statistics is not None:
             self.statistics.add(x)
-        if self.take is not None:
-            self.take(box, x)
+        if self.on_piece is not None:
+            self.on_piece(box, x)
 
 
-def can_pass(net: nn.Module) -> bool:
-    """Whether all of its layers are known here."""
+def supports_layerwise(net: nn.Module) -> bool:
+    """Whether this generator can be run layer by layer: all its layers are known here."""
     return isinstance(net, (ResnetGenerator, UnetGenerator))
 
 
-def plan_passes(net: nn.Module, picture: Map, device: torch.device, take: Callable[[Box, torch.Tensor], None]) -> list[Pass]:
-    """The passes that take a picture through a generator in eval mode.
+def plan_layer_passes(
+    net: nn.Module, picture: FeatureMap, device: torch.device, on_piece: Callable[[Box, torch.Tensor], None]
+) -> list[LayerPass]:
+    """Plan the passes that run a picture through a generator in eval mode.
 
-    picture: its sides are multiples of the generator's.  device: the network's.  take: gets the pieces (1, C, h, w) of the
-    result, in [-1, 1].  Maps are freed when nobody holds the passes that read them: let go of each when it has run.
+    picture: its sides are multiples of the generator's `multiple`.  device: the network's.  on_piece: receives the pieces
+    (1, C, h, w) of the result, in [-1, 1].  A map is freed once no pass that reads it is referenced, so drop each pass after
+    it has run.
     """
     assert not net.training
-    plan = _Plan(picture, device)
-    plan.passes.append(Pass(plan.through(net, picture), None, None, take))
+    plan = _LayerPlanner(picture, device)
+    plan.passes.append(LayerPass(plan.through(net, picture), None, None, on_piece))
     return plan.passes
 
 
-def largest_values(passes: list[Pass]) -> int:
-    """How many values the largest of all maps has."""
+def largest_values(passes: list[LayerPass]) -> int:
+    """Numbers in the largest of all maps."""
     return max(p.source.values for p in passes)
 
 
-def kept_bytes(passes: list[Pass]) -> int:
-    """The most bytes of maps that are kept at once."""
-    last = {store: i for i, p in enumerate(passes) for store in p.source.stores()}
-    first: dict[StoredMap, int] = {}
+def buffer_bytes(passes: list[LayerPass]) -> int:
+    """Peak bytes of all buffers in use at the same time."""
+    last = {buffer: i for i, p in enumerate(passes) for buffer in p.source.buffers()}
+    first: dict[MapBuffer, int] = {}
     for i, p in enumerate(passes):
-        if p.store is not None:
-            first.setdefault(p.store, i)
+        if p.buffer is not None:
+            first.setdefault(p.buffer, i)
     return max(sum(s.nbytes for s in first if first[s] <= i <= last[s]) for i in range(len(passes)))
 
 
-class _Plan:
-    def __init__(self, picture: Map, device: torch.device):
-        self.picture, self.device = picture, device
-        self.passes: list[Pass] = []
+class _LayerPlanner:
+    """Walks through a network and collects its passes."""
 
-    def through(self, layer: nn.Module, x: Map) -> Map:
-        """What one of the two generators, their blocks or a sequence makes of a map."""
+    def __init__(self, picture: FeatureMap, device: torch.device):
+        self.picture, self.device = picture, device
+        self.passes: list[LayerPass] = []
+
+    def through(self, layer: nn.Module, x: FeatureMap) -> FeatureMap:
+        """The map that a generator, a block or a sequence makes of `x`."""
         if isinstance(layer, ResnetBlock):
             y = self.through(layer.conv_block, x)
-            # In its own place: y no longer needs the neighbours of a pixel of x.
-            store = x.store if x.store and y.store else StoredMap(x.channels, x.height, x.width)
-            self.passes.append(Pass(Sum(x, y), store, None))
-            return Kept(store, self.device)
+            # Written over x: y no longer needs the neighbours of a pixel of x.
+            buffer = x.buffer if x.buffer and y.buffer else MapBuffer(x.channels, x.height, x.width)
+            self.passes.append(LayerPass(SumMap(x, y), buffer, None))
+            return BufferedMap(buffer, self.device)
         if isinstance(layer, UnetBlock):
             y = self.through(layer.model, x)
-            return y if layer.outermost else Beside(x, y)
+            return y if layer.outermost else ConcatenatedMap(x, y)
         if isinstance(layer, nn.Sequential):
             return self._sequence(list(layer), x)
+        assert isinstance(layer, ResnetGenerator | UnetGenerator)
         return self.through(layer.model, x)
 
-    def _sequence(self, layers: list[nn.Module], x: Map) -> Map:
+    def _sequence(self, layers: list[nn.Module], x: FeatureMap) -> FeatureMap:
         mirrored, statistics = 0, None
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
             if isinstance(layer, nn.ReflectionPad2d):
-                mirrored = layer.padding[0]
+                mirrored = int(layer.padding[0])
             elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 statistics = Statistics(following.eps) if isinstance(following, nn.InstanceNorm2d) else None
                 x, mirrored = self._computed(_convolved(layer, x, mirrored), statistics), 0
-            elif isinstance(layer, nn.InstanceNorm2d):
-                x = Pointwise(x, statistics.normalise)
+            elif isinstance(layer, nn.InstanceNorm2d) and statistics is not None:
+                x = PointwiseMap(x, statistics.normalise)
             elif isinstance(layer, _POINTWISE):
-                x = Pointwise(x, layer)
+                x = PointwiseMap(x, layer)
             elif not isinstance(layer, nn.Dropout):  # which does nothing in eval mode
                 x = self.through(layer, x)
         return x
 
-    def _computed(self, x: Map, statistics: Statistics | None) -> Map:
+    def _computed(self, x: FeatureMap, statistics: Statistics | None) -> FeatureMap:
         full = x.height == self.picture.height
-        store = None if full else StoredMap(x.channels, x.height, x.width)
-        if store or statistics:
-            self.passes.append(Pass(x, store, statistics))
-        return Kept(store, self.device) if store else x
+        buffer = None if full else MapBuffer(x.channels, x.height, x.width)
+        if buffer or statistics:
+            self.passes.append(LayerPass(x, buffer, statistics))
+        return BufferedMap(buffer, self.device) if buffer else x
 
 
-def _convolved(layer: nn.Module, x: Map, mirrored: int) -> Map:
+def _convolved(layer: nn.Conv2d | nn.ConvTranspose2d, x: FeatureMap, mirrored: int) -> FeatureMap:
     if isinstance(layer, ResizeConv):
-        return Enlarged(x, layer)
-    return Transposed(x, layer) if isinstance(layer, nn.ConvTranspose2d) else Convolved(x, layer, mirrored)
+        return ResizedMap(x, layer)
+    return TransposedMap(x, layer) if isinstance(layer, nn.ConvTranspose2d) else ConvolvedMap(x, layer, mirrored)
 
 
-def run_passes(
-    passes: list[Pass], values: int, new_map: NewMap, out_of_memory: Callable[[Exception, int], int]
+def run_layer_passes(
+    passes: list[LayerPass], values: int, allocate: MapAllocator, out_of_memory: Callable[[Exception, int], int]
 ) -> Iterator[tuple[float, float]]:
-    """Run them in turn, a piece for each step; yields (work done, all work) after each. The list is emptied.
+    """Run passes in order, one piece a step; yields (work done, all work) after each. The list is emptied on the way.
 
-    values: of a piece, at most about.  new_map: gives an empty tensor of a shape (1, C, H, W), channels last, on any device.
-    out_of_memory: called with what a piece raised and with `values`; raises, or gives the smaller number to go on with.
+    values: numbers to compute in one piece, at most about.  allocate: returns an empty tensor (1, C, H, W), channels last, on any
+    device.  out_of_memory: called with the exception of a piece and with `values`; raises, or returns the smaller number to
+    continue with.
     """
     total, done = sum(p.source.work for p in passes), 0.0
     while passes:
@@ -376,10 +387,10 @@ def run_passes(
         left = p.boxes(values)[::-1]
         while left:
             try:
-                p.run(left[-1], new_map)
+                p.run(left[-1], allocate)
                 failed = None
             except Exception as e:
-                failed = e.with_traceback(None)  # which holds on to the tensors of the piece
+                failed = e.with_traceback(None)  # the traceback would keep the tensors of the piece alive
             if failed is None:
                 done += p.source.work * left.pop().area / area
                 yield done, total

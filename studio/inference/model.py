@@ -1,11 +1,12 @@
-"""A model in memory: the object of the Python API, and what the engine renders with."""
+"""Models in memory: the objects of the Python API, with which the engine renders."""
 
+import functools
 import math
 import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,25 +30,28 @@ _BATCH_PIXELS = 1 << 20  # of the pictures that `sample` draws at once
 
 
 class Model:
-    """A generator with its facts.
+    """A generator in memory, with what is known about it.
 
     z_dim, c_dim, w_dim: sizes of the latents and of the class vector.  num_ws: rows of w+.
-    resolution: side of the picture.  classes: names, one for each entry of c (numbers when it has no names).
-    directions: 'AtoB', 'BtoA', of a model that turns a picture into a picture. Such a model has no latents: z_dim, w_dim and
-    num_ws are None, c_dim is 0, and `resolution` is that of the pictures it learned from.
-    scale: how many times larger a model that upscales makes a picture (1 = it mends it at its size); None of any other.
-    It has no latents either.
+    resolution: side of the picture in pixels.  classes: names, one for each entry of c (numbers when it has no names).
+    directions: 'AtoB', 'BtoA', where the model translates pictures. Such a model has no latents: z_dim, w_dim and num_ws are
+    None, c_dim is 0, and `resolution` is that of the pictures it was trained on.
+    scale: factor of an upscaler (1 = it restores a picture at its size); None for any other model. An upscaler has no latents
+    either.
     """
 
     def __init__(self, network: torch.nn.Module, family: str, id: str, classes: tuple[str, ...] = (), info: ModelInfo | None = None):
-        self.network, self.id, self.info = network, id, info
+        self.network = net = cast(Any, network)  # a LatentGenerator, Translator or Upscaler, by the family's task
+        self.id, self.info = id, info
         self.family = get_family(family)
-        self.resolution = network.resolution
+        self.resolution: int = net.resolution
         latent = self.family.task is Task.GENERATE
-        self.z_dim, self.w_dim, self.num_ws = (network.z_dim, network.w_dim, network.num_ws) if latent else (None, None, None)
-        self.c_dim = network.c_dim if latent else 0
-        self.directions: tuple[str, ...] = network.directions if self.family.task is Task.TRANSLATE else ()
-        self.scale: int | None = network.scale if self.family.task is Task.UPSCALE else None
+        self.z_dim: int | None = net.z_dim if latent else None
+        self.w_dim: int | None = net.w_dim if latent else None
+        self.num_ws: int | None = net.num_ws if latent else None
+        self.c_dim: int = net.c_dim if latent else 0
+        self.directions: tuple[str, ...] = net.directions if self.family.task is Task.TRANSLATE else ()
+        self.scale: int | None = net.scale if self.family.task is Task.UPSCALE else None
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
     def __repr__(self) -> str:
@@ -56,7 +60,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where its tensors are."""
+        """Device of its tensors."""
         return next(self.network.parameters()).device
 
     @property
@@ -66,13 +70,13 @@ class Model:
 
     @property
     def has_noise(self) -> bool:
-        """Whether any layer of the synthesis takes noise beside w."""
+        """Whether any layer of the synthesis takes noise besides w."""
         self._need_latents()
         return any(getattr(layer, "use_noise", False) for layer in self.network.synthesis.modules())
 
     @property
     def w_avg(self) -> torch.Tensor:
-        """The mean of w, (w_dim,), of families that learn a w."""
+        """The mean of w, (w_dim,), in families that learn a w."""
         self._need_latents()
         return self.network.mapping.w_avg
 
@@ -80,11 +84,11 @@ class Model:
     def mapping(
         self, z: ArrayLike, c: ArrayLike | None = None, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
     ) -> torch.Tensor:
-        """z: (N, z_dim), c: (N, c_dim), both numpy, torch or nested lists -> ws (N, num_ws, w_dim) float32.
+        """Map z (N, z_dim) and c (N, c_dim), both numpy, torch or nested lists, to ws (N, num_ws, w_dim) float32.
 
         truncation_psi moves w towards its mean (1 = off), in the first `truncation_cutoff` rows when given.
-        Raises StudioError when a shape does not fit, a value is no number, a class is due and not given, or the model does not
-        draw from noise.
+        Raises StudioError when a shape does not fit, a value is not a number, a class is needed and not given, or the model does
+        not generate from noise.
         """
         self._need_latents()
         z = self._input(z, "z", (None, self.z_dim))
@@ -109,10 +113,10 @@ class Model:
 
     @torch.inference_mode()
     def synthesis(self, ws: ArrayLike, noise_mode: str = "const") -> torch.Tensor:
-        """ws: (N, num_ws, w_dim) -> (N, 3, H, W) float32, about [-1, 1], not clamped.
+        """Synthesise pictures (N, 3, H, W) float32, about [-1, 1] and not clamped, from ws (N, num_ws, w_dim).
 
-        noise_mode: 'const', 'random' or 'none'.  Raises StudioError for another shape or mode, and when the model does not draw
-        from noise.
+        noise_mode: 'const', 'random' or 'none'.  Raises StudioError for another shape or mode, and when the model does not
+        generate from noise.
         """
         self._need_latents()
         if noise_mode not in ("const", "random", "none"):
@@ -121,22 +125,22 @@ class Model:
 
     @torch.inference_mode()
     def sample(self, seeds: int | Iterable[int], classes: Any = None, truncation_psi: float = 1.0) -> np.ndarray:
-        """seeds: N whole numbers (or one) -> pictures (N, H, W, 3) uint8, RGB: those of the studio, within a level.
+        """Generate pictures (N, H, W, 3) uint8 RGB from N seeds (or one): the same as in the studio, within one level.
 
-        classes: None = the first class; one class by number or name, for all; a list of N of them; or weights (N, c_dim),
-        a blend in w a seed (they need not sum to 1).  truncation_psi: 1 = off, lower is nearer to the mean.
-        Raises StudioError for a seed, class or psi that cannot be used, and when the model does not draw from noise.
+        classes: None = the first class; one class by number or name, for all; a list of N of them; or weights (N, c_dim), which
+        blend the classes of each seed in w (they need not sum to 1).  truncation_psi: 1 = off, lower is closer to the mean.
+        Raises StudioError for a seed, class or psi that cannot be used, and when the model does not generate from noise.
         """
         self._need_latents()
         try:
-            seeds = [check_seed(s) for s in (seeds if np.ndim(seeds) else [seeds])]
+            numbers = [check_seed(s) for s in (cast(Iterable[int], seeds) if np.ndim(cast(Any, seeds)) else [seeds])]
         except (TypeError, ValueError):
             raise StudioError(f"The seeds are {short_repr(seeds)}.", "Give a list of whole numbers, such as [1, 2, 3].") from None
-        shares, psi = self._class_shares(classes, len(seeds)), self._psi(truncation_psi)
-        out = np.empty((len(seeds), self.resolution, self.resolution, 3), np.uint8)
+        shares, psi = self._class_shares(classes, len(numbers)), self._psi(truncation_psi)
+        out = np.empty((len(numbers), self.resolution, self.resolution, 3), np.uint8)
         size = max(1, _BATCH_PIXELS // self.resolution**2)
-        for i in range(0, len(seeds), size):
-            ws = torch.cat([self._blended(s, share) for s, share in zip(seeds[i : i + size], shares[i : i + size], strict=True)])
+        for i in range(0, len(numbers), size):
+            ws = torch.cat([self._blended(s, share) for s, share in zip(numbers[i : i + size], shares[i : i + size], strict=True)])
             out[i : i + size] = to_uint8(self.network.synthesis(self.network.mapping.truncate(ws, psi, None), noise_mode="const"))
         return out
 
@@ -149,14 +153,14 @@ class Model:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Image.Image:
-        """A picture of any mode and size -> its translation, RGB of the same size; RGBA when it was transparent anywhere, with
-        the transparency as it was. The pixels are read as they lie, without a turn by EXIF.
+        """Translate a picture of any mode and size. Returns RGB of the same size, or RGBA with the original transparency when any
+        pixel was transparent. EXIF orientation is not applied.
 
-        direction: one of `directions`.  tile: side in pixels (32 or more) of the pieces in which it is computed, to save memory;
-        the result is the same within a level. None = all at once when memory allows, else in pieces.
+        direction: one of `directions`.  tile: side in pixels (32 or more) of the pieces it is computed in, to save memory; the
+        result is the same within one level. None = in one piece when memory allows, else in several.
         progress: called with (done, all) after each piece.  cancel: asked before each; when true CancelledError is raised.
-        Raises StudioError for a direction or a picture that cannot be used (without pixels, or of more than 64 megapixels), and
-        when the model does not translate.
+        Raises StudioError for a direction or a picture that cannot be used (without pixels, or more than 64 megapixels), and when
+        the model does not translate.
         """
         self.need_direction(direction)
         return translate_picture(self.network, image, direction, tile, progress, cancel)
@@ -164,7 +168,7 @@ class Model:
     def need_direction(self, direction: str) -> None:
         """Raises StudioError when the model does not translate in this direction."""
         if not self.directions:
-            raise StudioError(f"The model '{self.id}' does not turn pictures into others.", "Choose a CycleGAN or a pix2pix.")
+            raise StudioError(f"The model '{self.id}' does not translate pictures.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
             raise StudioError(
                 f"The model '{self.id}' knows no direction {short_repr(direction)}.", f"It knows: {', '.join(self.directions)}."
@@ -179,15 +183,15 @@ class Model:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Image.Image:
-        """A picture of any mode -> the same made larger: RGB, or RGBA when it was transparent anywhere; grey pictures stay grey
-        (L, LA, or I;16 for 16 bits), and the colour profile is kept. The pixels are read as they lie, without a turn by EXIF.
+        """Upscale a picture of any mode. Returns RGB, or RGBA when any pixel was transparent; grey pictures stay grey (L, LA, or
+        I;16 for 16 bits), and the colour profile is kept. EXIF orientation is not applied.
 
-        scale: 1 to 16, whole or not; None = the model's own. Above its own, the picture goes through it more than once; what is
-        too large is made smaller again (Lanczos).  tile: side of the tiles in pixels of `image` (32 or more), to save memory;
-        None = all at once when memory allows, else tiles of a suitable size.  progress: called with (done, all) between tiles.
+        scale: 1 to 16, fractions allowed; None = the model's own. Beyond its own, the picture goes through the model more than
+        once and is then reduced to size (Lanczos).  tile: side of the tiles in pixels of `image` (32 or more), to save memory;
+        None = one piece when memory allows, else tiles of a suitable size.  progress: called with (done, all) between tiles.
         cancel: asked between tiles; when true CancelledError is raised.
-        Raises StudioError for a picture that cannot be used (without pixels, or of more than 64 megapixels) and for a result of
-        more than 2**30 pixels, and when the model does not upscale.
+        Raises StudioError for a picture that cannot be used (without pixels, or more than 64 megapixels), for a result of more
+        than 2**30 pixels, and when the model does not upscale.
         """
         self.need_scale()
         return upscale_raster(self.network, Raster.from_image(image), scale, tile, progress, cancel).to_image()
@@ -195,22 +199,24 @@ class Model:
     def need_scale(self) -> None:
         """Raises StudioError when the model does not upscale."""
         if not self.scale:
-            raise StudioError(f"The model '{self.id}' does not make pictures larger.", "Choose one that upscales.")
+            raise StudioError(f"The model '{self.id}' does not upscale pictures.", "Choose one that upscales.")
 
     def _need_latents(self) -> None:
         if self.family.task is not Task.GENERATE:
-            raise StudioError(f"The model '{self.id}' does not draw from noise.", "It makes a picture from a picture.")
+            raise StudioError(f"The model '{self.id}' does not generate pictures from noise.", "It makes a picture from a picture.")
 
     def _blended(self, seed: int, share: np.ndarray) -> torch.Tensor:
-        """ws (1, num_ws, w_dim), not truncated, of a seed: the w of each class by its share (c_dim,)."""
+        """The ws (1, num_ws, w_dim) of a seed, not truncated: the w of each class weighted by its share (c_dim,)."""
+        assert self.z_dim is not None
         z = z_from_seed(seed, self.z_dim)
         if not self.c_dim:
             return self.mapping(z)
-        # In w and not in c: no mapping has ever been shown half of one class and half of another.
-        return sum(self.mapping(z, np.eye(self.c_dim)[k : k + 1]) * float(share[k]) for k in np.flatnonzero(share))
+        # Blended in w and not in c: no mapping has ever seen half of one class and half of another.
+        classes = np.eye(self.c_dim)
+        return functools.reduce(torch.add, (self.mapping(z, classes[k : k + 1]) * float(share[k]) for k in np.flatnonzero(share)))
 
     def _class_shares(self, classes: Any, count: int) -> np.ndarray:
-        """What `sample` takes as classes -> shares (count, c_dim) that sum to 1 in each row."""
+        """Shares (count, c_dim), each row summing to 1, from the classes that `sample` takes."""
         if not self.c_dim:
             if classes is not None:
                 raise StudioError(f"The model '{self.id}' has no classes.", "Leave classes out.")
@@ -227,7 +233,7 @@ class Model:
         return np.eye(self.c_dim)[[self.class_index(c) for c in classes]] if count else np.zeros((0, self.c_dim))
 
     def class_index(self, which: int | str) -> int:
-        """A class by its number, or by its name (first as it is written, then in any case) -> its number. Raises StudioError."""
+        """The number of a class given by number or by name (an exact match first, then in any case). Raises StudioError."""
         number = which
         if isinstance(which, str):
             folded = [c.casefold() for c in self.classes]
@@ -257,12 +263,12 @@ class Model:
                 array = np.asarray(value)
                 if array.dtype.kind not in "fiub":
                     raise TypeError
-                # A copy of our own: torch takes neither reversed views nor, silently, arrays that are read-only.
-                with np.errstate(over="ignore"):  # what overflows is found below
+                # A copy: torch accepts neither reversed views nor, without a warning, read-only arrays.
+                with np.errstate(over="ignore"):  # an overflow is found below
                     value = torch.from_numpy(np.array(array, np.float32, order="C"))
             if value.is_complex():
                 raise TypeError
-            tensor = value.detach().to(torch.float32).to(self.device)  # in this order: not every device knows float64
+            tensor = value.detach().to(torch.float32).to(self.device)  # in this order: not every device has float64
         except (TypeError, ValueError, RuntimeError):
             raise StudioError(f"{name} is not an array of numbers.", "Give a numpy array or a torch tensor.") from None
         fits = tensor.ndim == len(shape) and all(s is None or s == t for s, t in zip(shape, tensor.shape, strict=False))
@@ -275,7 +281,7 @@ class Model:
 
 
 def choose_device(wanted: str | None = None) -> torch.device:
-    """The wanted device, or the best there is: CUDA, Apple's MPS, CPU. Raises StudioError when it is not there."""
+    """The wanted device, or the best available: CUDA, Apple's MPS, CPU. Raises StudioError when it is not available."""
     if wanted is None:
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -290,22 +296,22 @@ def choose_device(wanted: str | None = None) -> torch.device:
 
 
 def load_info(info: ModelInfo, device: str | torch.device | None = None) -> Model:
-    """A model of the library -> in memory."""
+    """Load a model of the library."""
     network = build_network(info, choose_device(str(device) if device is not None else None))
     return Model(network, info.family, info.id, info.classes, info)
 
 
 def load(source: str | Path, device: str | None = None) -> Model:
-    """A model by its name in the library, from a model folder, or from a foreign checkpoint file.
+    """Load a model by its name in the library, from a model folder, or from a foreign checkpoint file.
 
-    device: 'cpu', 'cuda', ... ; None = the best there is.  Raises StudioError when it is not there or cannot be read.
+    device: 'cpu', 'cuda', ... ; None = the best available.  Raises StudioError when it is missing or cannot be read.
     """
     path = Path(source).expanduser()
-    if os.path.isfile(path):  # unlike Path.is_file, it takes a name that is too long for a file as one that is not there
+    if os.path.isfile(path):  # unlike Path.is_file, this treats a name that is too long for a file as missing
         found = import_file(path)
         network = load_network(found.family, found.config, found.state_dict, path.name, choose_device(device))
         return Model(network, found.family, found.title, found.classes)
-    # What is written as a path is meant as one, so that a folder which lacks something is told as that.
+    # What looks like a path is treated as one, so that an incomplete folder is reported as such.
     is_path = isinstance(source, Path) or len(path.parts) != 1 or str(source).startswith(".")
     if os.path.isdir(path) and (is_path or (path / "config.json").exists()):
         return load_info(open_folder(path), device)

@@ -1,4 +1,4 @@
-"""Where the tiles of a picture lie, and how what was made of them is put together. Pure geometry: no tensor, no network."""
+"""Tiles of a picture: where they lie, and how their results are blended into one. Pure geometry: no tensor, no network."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Box(NamedTuple):
         return self.height * self.width
 
     def times(self, scale: int) -> "Box":
-        """The same place in a picture `scale` times as large."""
+        """The same area in a picture `scale` times as large."""
         return Box(*(scale * edge for edge in self))
 
     def within(self, outer: "Box") -> "Box":
@@ -38,19 +38,19 @@ class Box(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """read: what the network sees.  core: what of it counts; the cores cover the picture, each pixel once."""
+    """A tile.  read: area that the network sees.  core: the part of it that counts; cores cover each pixel of the picture once."""
 
     read: Box
     core: Box
 
 
 def plan_tiles(height: int, width: int, tile: int, overlap: int = 0, multiple: int = 1) -> list[list[Tile]]:
-    """Tiles of a picture, in rows.
+    """Plan the tiles of a picture, in rows.
 
-    tile: the most pixels a side of a core.  overlap: pixels read around it; at the borders of the picture there are none to
-    read.  multiple: the cores and what is read begin at multiples of it, so that a network which halves sees in each tile the
-    grid it sees in the whole; a tile below it becomes one.
-    Tiles are as few as that allows, and of like size.
+    tile: maximum side of a core in pixels.  overlap: pixels read around it, except beyond the borders of the picture.
+    multiple: cores and read areas begin at multiples of it, so that a network that downsamples sees the same grid in each tile
+    as in the full picture; a smaller tile is enlarged to it.
+    Tiles are as few as that allows, and of similar size.
     """
     reach = -(-overlap // multiple) * multiple
     return [
@@ -73,7 +73,7 @@ def _cuts(size: int, tile: int, multiple: int) -> list[tuple[int, int]]:
 
 
 def quarters(box: Box, multiple: int = 1) -> list[Box]:
-    """A box in four, or in two where one side cannot be halved at a multiple; itself where neither can."""
+    """Split a box into four, into two where one side cannot be halved at a multiple, or not at all where neither can."""
     y, x = ((low + high) // 2 // multiple * multiple for low, high in ((box.top, box.bottom), (box.left, box.right)))
     y, x = y if y > box.top else box.bottom, x if x > box.left else box.right
     rows, columns = ((box.top, y), (y, box.bottom)), ((box.left, x), (x, box.right))
@@ -82,10 +82,10 @@ def quarters(box: Box, multiple: int = 1) -> list[Box]:
 
 
 class Canvas:
-    """What was made of the tiles is blended here, row of tiles by row of tiles; finished rows of pixels come out.
+    """A canvas that blends the results of tiles, one row of tiles at a time, and gives finished rows of pixels.
 
-    Within `feather` pixels of a border between two cores both tiles count, the more the nearer to the own core; the two shares
-    sum to 1. Each tile is therefore drawn over `drawn(core)`. Cores must be of twice the feather, but for the last.
+    Within `feather` pixels of a border between two cores both tiles count, with weights that sum to 1 and rise towards each
+    core. Each tile therefore covers `drawn(core)`. Cores, except the last, must be at least twice the feather wide.
     """
 
     def __init__(self, height: int, width: int, channels: int, feather: int):
@@ -93,12 +93,12 @@ class Canvas:
         self._rows, self._top, self._bottom = np.zeros((0, width, channels), np.float32), 0, 0  # what is blended, from `top` on
 
     def drawn(self, core: Box) -> Box:
-        """The core and the feather around it, within the picture."""
+        """The core and the feathered border around it, within the picture."""
         f = self.feather
         return Box(max(0, core.top - f), max(0, core.left - f), min(self.height, core.bottom + f), min(self.width, core.right + f))
 
     def add(self, core: Box, pixels: np.ndarray) -> None:
-        """pixels: (h, w, channels), of drawn(core). Tiles come row by row."""
+        """Add a tile.  pixels: (h, w, channels) of drawn(core). Tiles must come row by row."""
         box = self.drawn(core)
         if len(self._rows) < box.bottom - self._top:
             begun = self._rows
@@ -114,14 +114,14 @@ class Canvas:
         self._bottom = core.bottom
 
     def finished(self) -> np.ndarray:
-        """After a row of tiles -> the rows (n, width, channels) to which no other tile will add, from where the last ended."""
+        """After a row of tiles: the next rows (n, width, channels) that no later tile changes."""
         end = self.height if self._bottom == self.height else self._bottom - self.feather
         done, self._rows = self._rows[: end - self._top], self._rows[end - self._top :].copy()
         self._top = end
         return done
 
     def _shares(self, begin: int, end: int, core_begin: int, core_end: int, size: int) -> np.ndarray:
-        """Of the pixels [begin, end) along one axis, how much of this tile counts."""
+        """Weights of this tile for the pixels [begin, end) along one axis."""
         at, ramp = np.arange(begin, end) + 0.5, 2 * max(self.feather, 1e-6)
         shares = np.ones(end - begin)
         if core_begin > 0:

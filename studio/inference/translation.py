@@ -1,4 +1,4 @@
-"""One picture through a network that translates: any mode, any size, transparency put back."""
+"""Translation of one picture: any mode, any size, at once or in pieces; transparency is put back."""
 
 import weakref
 from collections.abc import Callable, Generator
@@ -13,16 +13,16 @@ from studio.errors import StudioError
 from studio.imaging.decode import over_ground
 from studio.imaging.pixels import to_uint8
 from studio.imaging.raster import check_image
-from studio.inference.layerwise import Pixels, can_pass, kept_bytes, largest_values, plan_passes, run_passes
+from studio.inference.layerwise import PictureMap, buffer_bytes, largest_values, plan_layer_passes, run_layer_passes, supports_layerwise
 from studio.inference.tiling import Box
 from studio.networks.translation.resnet_unet_patchgan import Translator
 from studio.settings import get_settings
 
 MIN_TILE = 32
-_LEAST = 8  # pixels a side; a ResNet mirrors borders at a quarter of the size, which needs two
-_WHITE = (255, 255, 255)  # what was below transparent parts when the network learned
-_TILE_CPU, _TILE = 256, 1024  # pixels a side of a piece; on CPUs what fits the caches is as quick, and the next wish waits less
-_SURELY_FITS = 512 * 512  # pixels that any machine of today can hold
+_MIN_SIDE = 8  # pixels; a ResNet mirrors borders at a quarter of the size, where it needs two
+_WHITE = (255, 255, 255)  # background of transparent parts, as in training
+_TILE_CPU, _TILE = 256, 1024  # side of a piece in pixels; on a CPU what fits the caches is as quick, and the next request waits less
+_SURELY_FITS = 512 * 512  # pixels; any current machine has memory for them
 _SHARE = 0.6  # of the free memory
 
 TranslationSteps = Generator[tuple[float, float], None, Image.Image]
@@ -37,9 +37,9 @@ def translate_picture(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Image.Image:
-    """What `translation_steps` gives, when all its steps are done.
+    """The result of `translation_steps`, run to its end.
 
-    progress: called with (done, all), in thousandths of the work.  cancel: asked before each piece; when true CancelledError is
+    progress: called with (done, all) in thousandths of the work.  cancel: asked before each piece; when true CancelledError is
     raised.
     """
     steps = translation_steps(network, image, direction, tile)
@@ -55,14 +55,14 @@ def translate_picture(
 def translation_steps(
     network: Translator, image: Image.Image, direction: str, tile: int | None = None, make_room: Callable[[], None] = lambda: None
 ) -> TranslationSteps:
-    """A picture -> RGB or, where the picture may be transparent, RGBA of the same size; in steps of one piece, after each of
-    which it yields (work done, all work).
+    """Translate a picture piece by piece: yields (work done, all work) after each, and returns RGB of the same size, or RGBA
+    where the picture may be transparent.
 
-    tile: side of a piece in pixels; None = the whole picture at once if that surely fits into memory, else pieces of a usual
-    size. The result is the same, but for rounding (studio/models/passes.py says why). When memory runs out, smaller ones are
-    tried.  make_room: called before such a try.
-    Raises StudioError for what is no picture, has no pixels or more than 64 megapixels, or cannot be decoded, for a tile below
-    32 px, and when memory runs out for the smallest pieces.
+    tile: side of a piece in pixels, 32 or more; None = the full picture at once if it fits into memory, else pieces of a usual
+    size. The result is the same up to rounding (see layerwise). When memory runs out, smaller pieces are tried.
+    make_room: called before such an attempt.
+    Raises StudioError for anything that is not a picture, has no pixels or more than 64 megapixels, or cannot be decoded, for a
+    smaller tile, and when memory runs out for the smallest pieces.
     """
     if tile is not None and (type(tile) is not int or tile < MIN_TILE):
         raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {MIN_TILE} on, or None.")
@@ -74,8 +74,8 @@ def translation_steps(
     pixels = _padded(pixels, network.multiple)
     device = next(network.parameters()).device
     out = None
-    if tile is None and (not can_pass(network.generator(direction)) or _fits(network, direction, pixels)):
-        out = _whole(network, pixels, direction, device)
+    if tile is None and (not supports_layerwise(network.generator(direction)) or _fits(network, direction, pixels)):
+        out = _at_once(network, pixels, direction, device)
         if out is None:
             make_room()
     if out is None:
@@ -89,18 +89,18 @@ def translation_steps(
 
 
 def default_tile_size(device: torch.device) -> int:
-    """Pixels a side of a piece."""
+    """Side of a piece in pixels when none is given."""
     return _TILE_CPU if device.type == "cpu" else _TILE
 
 
 def _padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
-    """(H, W, C) mirrored on the right and below, as often as it takes, to multiples of `multiple`."""
-    missing = [max(_LEAST, -(-size // multiple) * multiple) - size for size in pixels.shape[:2]]
+    """A picture (H, W, C) padded by mirroring on the right and below, to sides that are multiples of `multiple`."""
+    missing = [max(_MIN_SIDE, -(-size // multiple) * multiple) - size for size in pixels.shape[:2]]
     return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
 
 
-def _whole(network: Translator, pixels: np.ndarray, direction: str, device: torch.device) -> np.ndarray | None:
-    """(H, W, 3) uint8, or None when memory ran out."""
+def _at_once(network: Translator, pixels: np.ndarray, direction: str, device: torch.device) -> np.ndarray | None:
+    """The translation (H, W, 3) uint8 in one piece, or None when memory ran out."""
     try:
         x = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
         return to_uint8(network(x, direction))[0]
@@ -111,7 +111,7 @@ def _whole(network: Translator, pixels: np.ndarray, direction: str, device: torc
 
 
 def _fits(network: Translator, direction: str, pixels: np.ndarray) -> bool:
-    """Whether memory holds the whole picture at once, by what the network takes for a small one."""
+    """Whether the full picture fits into memory, estimated from what the network takes for a small one."""
     area = pixels.shape[0] * pixels.shape[1]
     if area <= _SURELY_FITS:
         return True
@@ -130,10 +130,10 @@ def _in_pieces(
     area = pixels.shape[0] * pixels.shape[1]
     out = np.empty((*pixels.shape[:2], 3), np.uint8)
 
-    def take(box: Box, x: torch.Tensor) -> None:
+    def on_piece(box: Box, x: torch.Tensor) -> None:
         out[box.top : box.bottom, box.left : box.right] = to_uint8(x)[0]
 
-    passes = plan_passes(network.generator(direction), Pixels(pixels, network.prepare, network.reach, device), device, take)
+    passes = plan_layer_passes(network.generator(direction), PictureMap(pixels, network.prepare, network.reach, device), device, on_piece)
     values_a_pixel = largest_values(passes) / area
     tile = tile or default_tile_size(device)
 
@@ -145,6 +145,6 @@ def _in_pieces(
         make_room()
         return values // 4
 
-    with room_for_maps(kept_bytes(passes), device, get_settings().cache) as new_map:
-        yield from run_passes(passes, int(tile**2 * values_a_pixel), new_map, smaller)
+    with room_for_maps(buffer_bytes(passes), device, get_settings().cache) as allocate:
+        yield from run_layer_passes(passes, int(tile**2 * values_a_pixel), allocate, smaller)
     return out

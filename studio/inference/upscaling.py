@@ -1,4 +1,4 @@
-"""A picture made larger by a network: any mode and depth, any factor, tile by tile, into memory or row by row into a file."""
+"""Upscaling of one picture: any mode and depth, any factor, tile by tile, into memory or row by row into a file."""
 
 import math
 import weakref
@@ -19,25 +19,25 @@ from studio.networks.super_resolution.upscaler import Upscaler
 MAX_SCALE = 16
 MAX_OUTPUT_PIXELS = 1 << 30  # pixels
 MIN_TILE = 32
-_BAND = 1 << 22  # values of the result that are handed on at once
-_EXACT = 32  # pixels; a network that sees no farther gets as much overlap as it sees
-_CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for those that see farther
-_FARTHEST = 64  # beyond that, what is seen hardly matters
+_CHUNK = 1 << 22  # numbers of the result that are written at a time
+_EXACT = 32  # pixels; networks with a halo of at most this get exactly their halo as overlap
+_CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for networks with a larger halo
+_FARTHEST = 64  # pixels; what lies beyond hardly matters
 _FEATHER = 8  # pixels of the source, where the overlap is not exact
-_PROBE, _MIDDLE = 128, 16  # sides of the picture on which they are tried, and of the part of it that is compared
+_PROBE, _MIDDLE = 128, 16  # sides of the test picture, and of the part of it that is compared
 _HALF_A_LEVEL = 0.5 / 255
-_MOST_TILE_CPU, _MOST_TILE = 256, 512
-_MULTIPLICATIONS = 2e11  # of one tile on a CPU, a few seconds: so long may others have to wait
-_SHARE = 0.6  # of the free memory, as for translating
+_MAX_TILE_CPU, _MAX_TILE = 256, 512
+_MULTIPLICATIONS = 2e11  # in one tile on a CPU: a few seconds, the longest that other requests may have to wait
+_SHARE = 0.6  # of the free memory, as in translation
 
 
 class Upscaling:
-    """One picture on its way.
+    """The upscaling of one picture.
 
-    scale: None = the network's own.  strength: 0 = a plain enlargement (Lanczos), 1 = the network's.
-    tile: side of the tiles in pixels of the source; None = as it suits the machine.
-    at_once: with no tile given, the whole picture in one piece where memory allows.
-    width, height: of the result.  done, all: pixels of tiles drawn so far, and of all (0 = not known yet).
+    scale: 1 to 16; None = the network's own.  strength: 0 = plain enlargement (Lanczos) to 1 = the network's result.
+    tile: side of the tiles in pixels of the source, 32 or more; None = chosen for the machine.
+    at_once: without a tile, process the full picture in one piece where memory allows.
+    width, height: of the result in pixels.  done, all: pixels of tiles processed so far, and in total (0 = not known yet).
     Raises StudioError for a scale, strength or tile that cannot be used, and for a result of more than 2**30 pixels.
     """
 
@@ -58,75 +58,78 @@ class Upscaling:
         self.done = self.all = 0
 
     def into(self, write: Callable[[np.ndarray], None]) -> DeviceWork[None]:
-        """Make it: `write` gets its rows from top to bottom, (n, width, C) of the source's channels and depth.
+        """Compute the result; `write` receives its rows from top to bottom, (n, width, C) in the source's channels and depth.
 
-        Yields what is to be run on the device. Raises StudioError when memory runs out for the smallest tile.
+        Yields the work to be run on the device. Raises StudioError when memory runs out for the smallest tile.
         """
         pixels = self.source.pixels
         plain: RowSource = StoredRows(pixels)
         picture = plain
         if self.strength > 0:
-            picture = StoredRows(_colours_below(pixels))
+            picture = StoredRows(_fill_transparent(pixels))
             measured = yield lambda: _measure(self.network)
             stages = []
             for _ in range(self.times):
-                tile = self.tile or self._suitable(measured, picture)
-                picture = _Enlarged(self, picture, measured, tile)
+                tile = self.tile or self._choose_tile(measured, picture)
+                picture = _UpscaledRows(self, picture, measured, tile)
                 stages.append(picture)
             self.all = sum(stage.pixels for stage in stages)
         picture, plain = self._sized(picture), self._sized(plain)
         if 0 < self.strength < 1:
             picture = BlendedRows(picture, plain, self.strength)
-        yield from write_rows(picture, pixels.dtype, write, max(1, _BAND // (self.width * pixels.shape[2])))
+        yield from write_rows(picture, pixels.dtype, write, max(1, _CHUNK // (self.width * pixels.shape[2])))
 
     def _sized(self, picture: RowSource) -> RowSource:
         return picture if (picture.height, picture.width) == (self.height, self.width) else ResizedRows(picture, self.height, self.width)
 
-    def _suitable(self, measured: "_Measured", picture: RowSource) -> int:
+    def _choose_tile(self, measured: "_Measured", picture: RowSource) -> int:
         device = next(self.network.parameters()).device
         memory = _SHARE * free_bytes(device) / measured.bytes_a_pixel
-        whole = max(picture.height, picture.width)
-        if self.network.whole or (self.at_once and picture.height * picture.width < memory):
-            return whole
+        longest = max(picture.height, picture.width)
+        if self.network.untileable or (self.at_once and picture.height * picture.width < memory):
+            return longest
         around = 2 * measured.overlap
         if device.type == "cpu":
             weights = sum(p.numel() for p in self.network.parameters())
-            tile = min(_MOST_TILE_CPU, int(math.sqrt(_MULTIPLICATIONS / max(1, weights))) - around)
+            tile = min(_MAX_TILE_CPU, int(math.sqrt(_MULTIPLICATIONS / max(1, weights))) - around)
         else:
-            tile = _MOST_TILE
+            tile = _MAX_TILE
         return max(2 * MIN_TILE, min(tile, int(math.sqrt(memory)) - around))
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """bytes_a_pixel: of the source, that the network takes.  overlap: pixels read around a tile.  feather: part of it."""
+    """What the tiles of a network need.
+
+    bytes_a_pixel: memory for each pixel of the source.  overlap: pixels read around a tile.  feather: the part of it that is blended.
+    """
 
     bytes_a_pixel: float
     overlap: int
     feather: int
 
 
-_known: "weakref.WeakKeyDictionary[Upscaler, _Measured]" = weakref.WeakKeyDictionary()
+_measurements: "weakref.WeakKeyDictionary[Upscaler, _Measured]" = weakref.WeakKeyDictionary()
 
 
 def _measure(network: Upscaler) -> _Measured:
-    """What the tiles of a network need, by trying it on a small picture."""
-    if network not in _known:
+    """What the tiles of a network need, measured on a small picture."""
+    if network not in _measurements:
         device, side = next(network.parameters()).device, -(-64 // network.multiple) * network.multiple
         small = torch.zeros(1, network.in_channels, side, side, device=device)
         size = layer_bytes(network, lambda: network(small)) / side**2
-        exact = network.halo <= _EXACT or network.whole
-        reach = (0 if network.whole else network.halo) if exact else _reach(network, device)
-        _known[network] = _Measured(size, reach if exact else reach + _FEATHER, 0 if exact else _FEATHER)
-    return _known[network]
+        exact = network.halo <= _EXACT or network.untileable
+        reach = (0 if network.untileable else network.halo) if exact else _reach(network, device)
+        _measurements[network] = _Measured(size, reach if exact else reach + _FEATHER, 0 if exact else _FEATHER)
+    return _measurements[network]
 
 
 def _reach(network: Upscaler, device: torch.device) -> int:
-    """So many pixels around a part make it what it is within a whole, to half a level: far less than what a deep network could
-    see, for what is far hardly counts."""
+    """Overlap in pixels with which a tile matches the full picture to half a level: far less than a deep network could see, as
+    distant pixels hardly matter."""
     k, m = network.scale, network.multiple
     side, middle = -(-_PROBE // (2 * m)) * 2 * m, -(-_MIDDLE // (2 * m)) * 2 * m
-    # Sharp edges and noise in all sizes, always the same.
+    # Sharp edges and noise at all sizes, always the same.
     rng, picture = np.random.RandomState(0), np.zeros((side, side, network.in_channels))
     for cell in (32, 8, 2, 1):
         count = -(-side // cell)
@@ -137,22 +140,22 @@ def _reach(network: Upscaler, device: torch.device) -> int:
         low, high = (side - middle) // 2 - border, (side + middle) // 2 + border
         return network(x[:, :, low:high, low:high])[:, :, border * k : (border + middle) * k, border * k : (border + middle) * k]
 
-    whole = drawn((side - middle) // 2)
+    full = drawn((side - middle) // 2)
     for candidate in _CANDIDATES:
         border = -(-candidate // m) * m
-        if border < (side - middle) // 2 and float((drawn(border) - whole).abs().max()) <= 2 * _HALF_A_LEVEL:
+        if border < (side - middle) // 2 and float((drawn(border) - full).abs().max()) <= 2 * _HALF_A_LEVEL:
             return border
     return min(network.halo, _FARTHEST)
 
 
-class _Enlarged:
-    """A picture that goes once through the network, one row of tiles at a time."""
+class _UpscaledRows:
+    """Rows of a picture that goes through the network once, one row of tiles at a time."""
 
     def __init__(self, job: Upscaling, source: RowSource, measured: _Measured, tile: int):
         self.job, self.network, self.source, self.channels = job, job.network, source, source.channels
         k, m = self.network.scale, self.network.multiple
         self.height, self.width = source.height * k, source.width * k
-        # Mirrored on the right and below to multiples of what the network takes.
+        # Mirrored on the right and below to a multiple that the network takes.
         self.full = Box(0, 0, -(-source.height // m) * m, -(-source.width // m) * m)
         alone = tile >= max(source.height, source.width)
         self.overlap, self.feather = (0, 0) if alone else (measured.overlap, measured.feather)
@@ -160,14 +163,14 @@ class _Enlarged:
         self.plan = plan_tiles(self.full.bottom, self.full.right, side, self.overlap, m)
         self.canvas = Canvas(self.full.bottom * k, self.full.right * k, self.channels, self.feather * k)
         self.pixels = self.full.area
-        self._made, self._top = np.zeros((0, self.width, self.channels), np.float32), 0  # rows from `top` on
+        self._ready, self._top = np.zeros((0, self.width, self.channels), np.float32), 0  # rows from `top` on
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
-        self._made, self._top = self._made[top - self._top :], top
-        while len(self._made) < bottom - top:
+        self._ready, self._top = self._ready[top - self._top :], top
+        while len(self._ready) < bottom - top:
             finished = (yield from self._row_of_tiles())[:, : self.width]
-            self._made = np.concatenate([self._made, finished]) if len(self._made) else finished
-        return self._made[: bottom - top]
+            self._ready = np.concatenate([self._ready, finished]) if len(self._ready) else finished
+        return self._ready[: bottom - top]
 
     def _row_of_tiles(self) -> DeviceWork[np.ndarray]:
         tiles = self.plan.pop(0)
@@ -186,11 +189,11 @@ class _Enlarged:
         return self.canvas.finished()
 
     def _draw(self, rows: np.ndarray, begin: int, read: Box, want: Box) -> DeviceWork[np.ndarray]:
-        """`want` of the picture, drawn from `read`. rows: those of the picture from `begin` on."""
+        """Compute the area `want` from the area `read`.  rows: those of the picture from row `begin` on."""
         x = rows[read.top - begin : read.bottom - begin, read.left : read.right]
         k = self.network.scale
         try:
-            y = yield lambda: _through(self.network, x)
+            y = yield lambda: _run_any_mode(self.network, x)
         except Exception as e:
             if not out_of_memory(e):
                 raise
@@ -198,7 +201,7 @@ class _Enlarged:
         if y is not None:
             inner = want.within(read).times(k)
             return y[inner.top : inner.bottom, inner.left : inner.right]
-        if self.network.whole or max(want.height, want.width) < MIN_TILE:
+        if self.network.untileable or max(want.height, want.width) < MIN_TILE:
             raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.")
         out = np.empty((want.height * k, want.width * k, self.channels), np.float32)
         for part in quarters(want):
@@ -207,8 +210,8 @@ class _Enlarged:
         return out
 
     def _around(self, want: Box) -> Box:
-        """What must be read for a part of a tile. A tile that was the whole picture knew no overlap; its parts do."""
-        m, measured = self.network.multiple, _known[self.network]
+        """The area to read for a part of a tile. A tile that is the full picture has no overlap, but its parts do."""
+        m, measured = self.network.multiple, _measurements[self.network]
         reach, full = measured.overlap - measured.feather, self.full
         return Box(
             max(0, (want.top - reach) // m * m),
@@ -218,42 +221,41 @@ class _Enlarged:
         )
 
 
-def _through(network: Upscaler, x: np.ndarray) -> np.ndarray:
-    """(H, W, C) in [0, 1] through the network -> (H * scale, W * scale, C) float32.
+def _run_any_mode(network: Upscaler, x: np.ndarray) -> np.ndarray:
+    """Run the network on (H, W, C) in [0, 1] -> (H * scale, W * scale, C) float32.
 
-    Grey goes through a network for colours as three equal channels. Transparency is drawn like a grey picture, where it is not
-    the same all over.
+    A network for colours gets grey as three equal channels. Transparency is upscaled like a grey picture, unless it is uniform.
     """
     k, channels = network.scale, x.shape[2]
     colours = 1 if channels < 3 else 3
     if channels == network.in_channels == 3:
-        return _drawn(network, x)
+        return _run(network, x)
     out = np.empty((x.shape[0] * k, x.shape[1] * k, channels), np.float32)
     if network.in_channels == 3 and colours == 3:
-        out[:, :, :3] = _drawn(network, x[:, :, :3])
+        out[:, :, :3] = _run(network, x[:, :, :3])
     else:
         for c in range(colours):
-            out[:, :, c] = _drawn_grey(network, x[:, :, c])
+            out[:, :, c] = _run_grey(network, x[:, :, c])
     if channels > colours:
         alpha = x[:, :, colours]
         flat = np.ptp(alpha) == 0
-        out[:, :, colours] = alpha[0, 0] if flat else _drawn_grey(network, alpha)
+        out[:, :, colours] = alpha[0, 0] if flat else _run_grey(network, alpha)
     return out
 
 
-def _drawn_grey(network: Upscaler, x: np.ndarray) -> np.ndarray:
-    return _drawn(network, x[:, :, None].repeat(network.in_channels, axis=2)).mean(axis=2)
+def _run_grey(network: Upscaler, x: np.ndarray) -> np.ndarray:
+    return _run(network, x[:, :, None].repeat(network.in_channels, axis=2)).mean(axis=2)
 
 
-def _drawn(network: Upscaler, x: np.ndarray) -> np.ndarray:
-    """(H, W, in_channels) -> the same, enlarged."""
+def _run(network: Upscaler, x: np.ndarray) -> np.ndarray:
+    """Run the network on (H, W, in_channels) in [0, 1] -> (H * scale, W * scale, in_channels) float32."""
     tensor = torch.from_numpy(np.ascontiguousarray(x)).to(next(network.parameters()).device).permute(2, 0, 1)[None]
     return network(tensor * 2 - 1).float().mul_(0.5).add_(0.5)[0].permute(1, 2, 0).cpu().numpy()
 
 
-def _colours_below(pixels: np.ndarray) -> np.ndarray:
-    """The same pixels; those that are wholly transparent get the colours of the nearest that are not, so that no foreign colour
-    is drawn into the edges."""
+def _fill_transparent(pixels: np.ndarray) -> np.ndarray:
+    """The same pixels with fully transparent ones filled with the colours of the nearest others, so that no hidden colour bleeds
+    into the edges."""
     colours = pixels.shape[2] - 1
     if pixels.shape[2] in (1, 3) or pixels[:, :, colours].all() or not pixels[:, :, colours].any():
         return pixels
@@ -264,7 +266,7 @@ def _colours_below(pixels: np.ndarray) -> np.ndarray:
 
 
 def _spread(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(H, W, C), with what is not known (H, W) filled from the mean of the known among four, of four times four, and so on."""
+    """Colours (H, W, C) in which unknown pixels (H, W) get the mean of the known ones among 2x2, then 4x4 pixels, and so on."""
     if known.all():
         return colours
     height, width = known.shape
@@ -285,14 +287,14 @@ def upscale_raster(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Raster:
-    """The whole result in memory, at once where that allows it."""
+    """Upscale a picture in memory, in one piece where memory allows."""
     job = Upscaling(network, source, scale, 1.0, tile, at_once=True)
-    bands: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
 
-    def told() -> None:
+    def report_pixels() -> None:
         if progress is not None and job.all:
             progress(job.done, job.all)
 
-    run_device_work(job.into(bands.append), lambda piece: piece(), told, cancel)
-    told()
-    return Raster(np.concatenate(bands), source.profile)
+    run_device_work(job.into(rows.append), lambda piece: piece(), report_pixels, cancel)
+    report_pixels()
+    return Raster(np.concatenate(rows), source.profile)

@@ -86,7 +86,7 @@ class SpandrelNetwork(Upscaler):
             whole=found.tiling.name != "SUPPORTED",
         )
         self.scale, self.in_channels, self.multiple = self.config.scale, self.config.img_channels, self.config.multiple
-        self.resolution, self.whole = self.config.resolution, self.config.whole
+        self.resolution, self.untileable = self.config.resolution, self.config.whole
         self._draw = found  # a plain object around the module: it brings the picture to a size that the network takes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ class Upscaler(nn.Module):
     in_channels: 1 = grey, 3 = RGB; what comes out has as many.  multiple: sides of what goes in must be multiples of it.
     halo: so many pixels around a pixel of the input can change what is drawn in its place, at most: a piece of a picture,
     cut out with such a border, is drawn as it is within the whole.
-    whole: it looks at the picture as a whole, so pieces of one do not become pieces of the result, whatever their border.
+    untileable: it looks at the full picture at once, so that tiles of it do not give tiles of the result, whatever their border.
     """
 
     config: Any
@@ -31,7 +31,7 @@ class Upscaler(nn.Module):
     in_channels: int
     multiple: int = 1
     halo: int
-    whole: bool = False
+    untileable: bool = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, H, W) in [-1, 1], H and W multiples of `multiple`.  Returns (N, C, H * scale, W * scale), about [-1, 1],

@@ -187,7 +187,7 @@ def test_what_cannot_be_done_is_told(engine):
         (PAINTED, Image.open(io.BytesIO(whole.getvalue()[:9000])), "cannot be read"),
         (PAINTED, np.zeros((4, 4, 3), np.uint8), "A picture is wanted"),
         (PAINTED.replace(model="nobody"), good, "nobody"),
-        (PAINTED.replace(model="tiny"), good, "does not turn pictures"),
+        (PAINTED.replace(model="tiny"), good, "does not translate pictures"),
         (PAINTED.replace(verb="upscale"), good, "verb"),
     ):
         with pytest.raises(StudioError, match=words):

@@ -131,7 +131,7 @@ def test_what_cannot_be_done_is_told(engine, tmp_path, monkeypatch):
     good = scene(24, 20)
     good.save(tmp_path / "a.png")
     (tmp_path / "text.png").write_text("hello")
-    for changes, words in ((dict(verb="translate"), "verb"), (dict(model="tiny"), "larger"), (dict(model="nobody"), "nobody")):
+    for changes, words in ((dict(verb="translate"), "verb"), (dict(model="tiny"), "does not upscale"), (dict(model="nobody"), "nobody")):
         recipe = SHARP.replace(**changes)
         with pytest.raises(StudioError, match=words):
             engine.upscale(recipe, good)

@@ -233,12 +233,12 @@ def test_there_is_no_noise_to_draw_from(resnet):
     assert "AtoB" in repr(model)
     assert model.nbytes > 0
     for ask in (lambda: model.mapping([[0.0]]), lambda: model.synthesis([[[0.0]]]), lambda: model.sample([1]), lambda: model.w_avg):
-        with pytest.raises(StudioError, match="does not draw from noise"):
+        with pytest.raises(StudioError, match="does not generate pictures from noise"):
             ask()
 
 
 def test_a_model_that_draws_from_noise_does_not_translate(models):
-    with pytest.raises(StudioError, match="does not turn pictures"):
+    with pytest.raises(StudioError, match="does not translate pictures"):
         studio.load(models / "tiny", device="cpu").translate(noise(8, 8))
 
 

@@ -133,7 +133,7 @@ def test_a_community_model_draws_what_spandrel_draws(tmp_path, community, name, 
     assert (info.family, info.scale, direct.scale, kept.scale) == ("spandrel", *[theirs.scale] * 3)
     assert kept.network.in_channels == theirs.input_channels
     assert kept.network.config.architecture == name
-    assert kept.network.whole == (theirs.tiling.name != "SUPPORTED")
+    assert kept.network.untileable == (theirs.tiling.name != "SUPPORTED")
     assert kept.network.multiple == theirs.size_requirements.multiple_of
     for size in ((48, 40), (21, 50)):
         x = torch.rand(1, theirs.input_channels, *size)

@@ -17,7 +17,7 @@ import studio.inference.translation as translate_module
 from studio.common.memory import layer_bytes
 from studio.errors import NoRoom, StudioError
 from studio.imaging.raster import MAX_NETWORK_PIXELS
-from studio.inference.layerwise import Pixels, plan_passes
+from studio.inference.layerwise import PictureMap, plan_layer_passes
 from studio.inference.model import Model
 from studio.inference.tiling import plan_tiles
 from studio.networks.translation.cyclegan import CycleGANConfig
@@ -160,14 +160,14 @@ def test_the_maps_of_half_a_picture_are_what_is_kept():
 
 def test_nothing_is_left_in_memory():
     model = cyclegan()
-    passes = plan_passes(
+    passes = plan_layer_passes(
         model.network.generator("AtoB"),
-        Pixels(np.asarray(scene(64, 64)), lambda x: x, 0, torch.device("cpu")),
+        PictureMap(np.asarray(scene(64, 64)), lambda x: x, 0, torch.device("cpu")),
         torch.device("cpu"),
         lambda box, x: None,
     )
-    assert passes[-1].store is None
-    assert not any(p.store and p.store.data is not None for p in passes)
+    assert passes[-1].buffer is None
+    assert not any(p.buffer and p.buffer.data is not None for p in passes)
 
 
 @pytest.mark.parametrize("net", ["resnet_6blocks", "unet_128"])

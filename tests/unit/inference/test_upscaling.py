@@ -76,7 +76,7 @@ def test_in_tiles_it_is_the_whole_picture(name, changes, monkeypatch):
 def test_too_little_overlap_fails_the_same_test(monkeypatch):
     model, image = upscaler("rrdb"), scene(131, 97)
     whole = model.upscale(image)
-    monkeypatch.setitem(upscale_module._known, model.network, upscale_module._Measured(1.0, 0, 0))
+    monkeypatch.setitem(upscale_module._measurements, model.network, upscale_module._Measured(1.0, 0, 0))
     assert apart(model.upscale(image, tile=32), whole) > 10
 
 
@@ -85,7 +85,7 @@ def test_deep_networks_get_the_overlap_that_matters(changes):
     """Three blocks could see 49 pixels far; what is beyond a part of it changes less than a level."""
     model, image = upscaler("rrdb", **changes), scene(131, 97)
     whole = model.upscale(image)
-    measured = upscale_module._known[model.network]
+    measured = upscale_module._measurements[model.network]
     assert measured.overlap < model.network.halo
     assert measured.feather == 8
     assert apart(model.upscale(image, tile=32), whole) <= 2
@@ -171,7 +171,7 @@ def test_a_network_that_needs_the_whole_gets_it(monkeypatch):
     model, image = upscaler(), scene(131, 97)
     whole = model.upscale(image)
     other = upscaler()
-    other.network.whole = True
+    other.network.untileable = True
     monkeypatch.setattr(upscale_module, "free_bytes", lambda device: 0)
     assert apart(other.upscale(image), whole) == 0
 
@@ -247,9 +247,9 @@ def test_what_cannot_be_used_is_told():
     ):
         with pytest.raises(StudioError, match=words):
             model.upscale(bad, **settings)
-    with pytest.raises(StudioError, match="does not make pictures larger"):
+    with pytest.raises(StudioError, match="does not upscale pictures"):
         cyclegan().upscale(image)
-    with pytest.raises(StudioError, match="does not turn pictures"):
+    with pytest.raises(StudioError, match="does not translate pictures"):
         model.translate(image)
 
 
@@ -336,15 +336,15 @@ def test_mixed():
 def test_only_a_few_rows_are_there_at_once(monkeypatch):
     """A tall picture, made twice as large twice: no stage holds more rows than a few rows of tiles."""
     job = Upscaling(plain(2).network, Raster(np.zeros((2000, 40, 3), np.uint8)), 4.0, 1.0, 32, False)
-    held, got, rows = [], [], upscale_module._Enlarged.rows
+    held, got, rows = [], [], upscale_module._UpscaledRows.rows
 
     def watched(self, top, bottom):
         out = yield from rows(self, top, bottom)
-        held.append(len(self._made) / self.network.scale)
+        held.append(len(self._ready) / self.network.scale)
         return out
 
-    monkeypatch.setattr(upscale_module._Enlarged, "rows", watched)
-    monkeypatch.setattr(upscale_module, "_BAND", 160 * 3 * 64)
+    monkeypatch.setattr(upscale_module._UpscaledRows, "rows", watched)
+    monkeypatch.setattr(upscale_module, "_CHUNK", 160 * 3 * 64)
     run_device_work(job.into(lambda x: got.append(len(x))), lambda piece: piece())
     assert sum(got) == 8000
     assert max(got) == 64

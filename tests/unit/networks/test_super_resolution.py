@@ -215,7 +215,7 @@ def test_a_model_folder_of_it(name, tmp_path):
     assert model.directions == ()
     wants = [lambda: model.mapping([[0.0]]), lambda: model.synthesis([[[0.0]]]), lambda: model.sample(1), lambda: model.w_avg]
     for want in (*wants, lambda: model.has_noise):
-        with pytest.raises(StudioError, match="does not draw from noise"):
+        with pytest.raises(StudioError, match="does not generate pictures from noise"):
             want()
-    with pytest.raises(StudioError, match="does not turn pictures"):
+    with pytest.raises(StudioError, match="does not translate pictures"):
         model.translate(Image.new("RGB", (8, 8)))
