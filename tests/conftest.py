@@ -20,9 +20,12 @@ from studio.networks.generative.stylegan2 import Discriminator, Generator, Style
 ROOT = Path(__file__).resolve().parent.parent
 
 
+GOLDEN = ROOT / "tests" / "golden"  # reference checkpoints of other code bases, with their outputs
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of image sets and reference checkpoints that lies beside the repository, when there is one."""
+    """The folder of image sets that lies beside the repository, when there is one."""
     path = ROOT.parent / "shared"
     if not path.is_dir():
         pytest.skip("the folder shared/ is not beside the repository")

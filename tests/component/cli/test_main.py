@@ -15,7 +15,7 @@ from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.imaging.xmp import DigitalSourceType, source_type
 from studio.models.library import default_library
 from studio.provenance.metadata import read_packet, read_recipe
-from tests.conftest import ROOT, save_tiny
+from tests.conftest import GOLDEN, ROOT, save_tiny
 
 
 @pytest.fixture
@@ -108,14 +108,14 @@ def test_an_unexpected_failure_goes_to_the_log(home, capsys, monkeypatch):
     assert "ZeroDivisionError" in (home / "studio.log").read_text()
 
 
-def test_import_takes_a_checkpoint_into_the_library(home, shared, capsys):
-    assert main(["import", str(shared / "golden" / "stylegan2-ada-cond5-32" / "network-full.pkl"), "--name", "five"]) == 0
+def test_import_takes_a_checkpoint_into_the_library(home, capsys):
+    assert main(["import", str(GOLDEN / "stylegan2-ada-cond5-32" / "network-full.pkl"), "--name", "five"]) == 0
     info = default_library().get("five")
     assert info.thumbnail
     assert info.resolution == 32
     assert len(info.classes) == 5
     assert (info.path / "discriminator.safetensors").exists()
-    assert main(["import", str(shared / "golden" / "stylegan2-ada-cond5-32" / "network-full.pkl"), "--name", "five"]) == 0
+    assert main(["import", str(GOLDEN / "stylegan2-ada-cond5-32" / "network-full.pkl"), "--name", "five"]) == 0
     assert default_library().get("five-2")
 
 

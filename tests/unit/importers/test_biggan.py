@@ -6,7 +6,6 @@ import os
 import sys
 import types
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,15 +16,14 @@ from studio.errors import StudioError
 from studio.models.acquire.checkpoint_import import import_into
 from studio.models.importers import import_file
 from studio.models.library import default_library
+from tests.conftest import GOLDEN
 
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden" / "biggan-64-hier"
+OFFICIAL = GOLDEN / "biggan-64-hier"
 
 
 @pytest.fixture
-def official(shared):
-    if not GOLDEN.is_dir():
-        pytest.skip("the authors' own outputs are not at hand")
-    return GOLDEN / "G_ema.pth"
+def official():
+    return OFFICIAL / "G_ema.pth"
 
 
 @pytest.fixture
@@ -97,7 +95,7 @@ def save_reference(package, folder, seed=0, **changes):
 
 @torch.inference_mode()
 def test_golden(official):
-    case, io = json.loads((GOLDEN / "case.json").read_text()), dict(np.load(GOLDEN / "io.npz"))
+    case, io = json.loads((OFFICIAL / "case.json").read_text()), dict(np.load(OFFICIAL / "io.npz"))
     model = studio.load(official, device="cpu")
     assert (model.family.name, model.resolution, model.z_dim, model.c_dim) == ("biggan", 64, 40, 10)
     ws = model.mapping(io["z"], np.eye(10)[io["y"]])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +11,8 @@ from studio.errors import StudioError
 from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
+from tests.conftest import GOLDEN
 from tests.unit.importers.nvidia_pickler import EasyDict, Persistent, dumps, network_pickle, networks, persist
-
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
-
-
-def golden(name):
-    folder = GOLDEN / name
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}: NVIDIA's own outputs are not at hand")
-    return folder
 
 
 def write(tmp_path, data, name="net.pkl"):
@@ -40,7 +31,7 @@ def build(found):
 @pytest.mark.parametrize("name", ["stylegan2-ada-uncond-64", "stylegan2-ada-cond5-32"])
 @torch.inference_mode()
 def test_golden_outputs(name):
-    folder = golden(name)
+    folder = GOLDEN / name
     case, io = json.loads((folder / "case.json").read_text()), dict(np.load(folder / "io.npz"))
     found = import_file(folder / "network-full.pkl")
     net = build(found)
@@ -60,7 +51,7 @@ def test_golden_outputs(name):
 
 
 def test_golden_discriminator_is_whole():
-    found = import_file(golden("stylegan2-ada-cond5-32") / "network-full.pkl")
+    found = import_file(GOLDEN / "stylegan2-ada-cond5-32" / "network-full.pkl")
     d = Discriminator(StyleGAN2Config(**found.config))
     d.load_state_dict(found.discriminator_state)
     logits = d(torch.zeros(2, 3, 32, 32), torch.eye(5)[:2])
@@ -69,7 +60,7 @@ def test_golden_discriminator_is_whole():
 
 
 def test_golden_notes_name_the_training_data():
-    found = import_file(golden("stylegan2-ada-cond5-32") / "network-full.pkl")
+    found = import_file(GOLDEN / "stylegan2-ada-cond5-32" / "network-full.pkl")
     assert any("x.zip" in note for note in found.notes)
 
 

@@ -16,6 +16,7 @@ from studio.models.library import Library
 from studio.networks.generative import stylegan3 as sg3
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import EqualizedLinear
+from tests.conftest import GOLDEN
 from tests.unit.importers.nvidia_pickler import EasyDict, Persistent, dumps
 from tests.unit.importers.test_hostile import _warm, watched_import  # noqa: F401  (_warm is used by itself)
 from tests.unit.networks.test_stylegan3 import R, tiny_stylegan3
@@ -105,8 +106,8 @@ def test_round_trip(tmp_path, options, bare):
     assert torch.equal(again.synthesis(ws), network.synthesis(ws))
 
 
-def test_it_becomes_a_model_of_the_library(shared, tmp_path):
-    file = shared / "golden" / "stylegan3-t-64" / "network-full.pkl"
+def test_it_becomes_a_model_of_the_library(tmp_path):
+    file = GOLDEN / "stylegan3-t-64" / "network-full.pkl"
     info = import_into(Library([tmp_path]), file, "moving")
     model = load_info(info, "cpu")
     ws = model.mapping(np.random.RandomState(0).randn(1, 32))

@@ -6,7 +6,7 @@ import torch
 
 import studio
 from studio.errors import StudioError
-from tests.conftest import save_tiny
+from tests.conftest import GOLDEN, save_tiny
 
 
 @pytest.fixture
@@ -115,12 +115,12 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
         studio.load(tmp_path / "page.pkl")
 
 
-def test_a_foreign_file_becomes_a_model_of_the_library(shared, tmp_path, studio_home):
+def test_a_foreign_file_becomes_a_model_of_the_library(tmp_path, studio_home):
     """And gives the very same pictures from there: an imported model keeps full precision."""
     from studio.models.acquire.checkpoint_import import import_into
     from studio.models.library import default_library
 
-    source = next((shared / "golden" / "stylegan2-ada-cond5-32").glob("*.pkl"))
+    source = next((GOLDEN / "stylegan2-ada-cond5-32").glob("*.pkl"))
     direct = studio.load(source, device="cpu")
     assert not any((studio_home / "models").glob("*")), "loading writes nothing"
     first, second = (import_into(default_library(), source, "My-Import") for _ in range(2))

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from studio.inference.model import load
 from studio.networks.generative.stylegan2 import Discriminator, Generator, StyledConv, StyleGAN2Config
 from studio.networks.layers import MinibatchStd, fir, fir_filter
-from tests.conftest import tiny_config, tiny_generator
+from tests.conftest import GOLDEN, tiny_config, tiny_generator
 
-GOLDEN = ("stylegan2-ada-uncond-64", "stylegan2-ada-cond5-32")
+CASES = ("stylegan2-ada-uncond-64", "stylegan2-ada-cond5-32")
 
 
-@pytest.mark.parametrize("case", GOLDEN)
-def test_equal_to_the_reference(shared, case):
-    folder = shared / "golden" / case
+@pytest.mark.parametrize("case", CASES)
+def test_equal_to_the_reference(case):
+    folder = GOLDEN / case
     io, tolerance = np.load(folder / "io.npz"), json.loads((folder / "case.json").read_text())["tolerance"]
     model = load(folder / "network-full.pkl", device="cpu")
     c = io["c"] if model.c_dim else None

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from studio.inference.model import load
 from studio.networks.generative.stylegan3 import Generator, StyleGAN3Config, downsample, lowpass, upsample
+from tests.conftest import GOLDEN
 
 
 def tiny_stylegan3(seed: int = 0, **changes) -> Generator:
@@ -33,8 +34,8 @@ def psnr(a, b):
     return float(10 * torch.log10(b.square().mean() / (a - b).square().mean()))
 
 
-def test_equal_to_the_reference(shared):
-    folder = shared / "golden" / "stylegan3-t-64"
+def test_equal_to_the_reference():
+    folder = GOLDEN / "stylegan3-t-64"
     io, tolerance = np.load(folder / "io.npz"), json.loads((folder / "case.json").read_text())["tolerance"]
     model = load(folder / "network-full.pkl", device="cpu")
     for psi in ("1.0", "0.7"):
@@ -51,9 +52,9 @@ def test_equal_to_the_reference(shared):
     assert np.abs(moved - io["img_rot20_t.1_-.05"]).max() <= tolerance
 
 
-def test_filters_of_the_reference_are_ours(shared):
+def test_filters_of_the_reference_are_ours():
     """The buffers come with the file; those that we design from the config are the same."""
-    model = load(shared / "golden" / "stylegan3-t-64" / "network-full.pkl", device="cpu")
+    model = load(GOLDEN / "stylegan3-t-64" / "network-full.pkl", device="cpu")
     ours = Generator(model.network.config).state_dict()
     filters = {k: v for k, v in model.network.state_dict().items() if k.endswith("_filter")}
     assert len(filters) == 20
