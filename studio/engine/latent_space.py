@@ -13,7 +13,7 @@ from studio.inference.model import Model
 from studio.latents.directions import Whitening
 from studio.latents.mixing import mix_rows
 from studio.latents.seeds import z_from_seed
-from studio.models.folder import read_tensors
+from studio.models.weights_file import read_tensors
 
 _SAMPLES = 4096  # of w, to learn the shape of its distribution
 _MAPPING_CACHE = 4096  # rows of w kept, a few KB each

@@ -20,9 +20,10 @@ from studio.imaging.raster import Raster
 from studio.inference.translation import translate_picture
 from studio.inference.upscaling import upscale_raster
 from studio.latents.seeds import check_seed, z_from_seed
-from studio.models.folder import ModelInfo, build_network, load_network, open_folder
+from studio.models.folder import ModelInfo, build_network, open_folder
 from studio.models.importers import import_file
 from studio.models.library import default_library
+from studio.models.network_builder import load_network
 from studio.networks import Task, get_family
 
 ArrayLike = np.ndarray | torch.Tensor

@@ -19,9 +19,10 @@ from studio.common.files import atomic_write, ensure_room
 from studio.errors import StudioError
 from studio.metrics.registry import card_rows
 from studio.models.card import training_card
-from studio.models.folder import ModelInfo, build_network, open_folder, read_tensors, save_folder
+from studio.models.folder import ModelInfo, build_network, open_folder, save_folder
 from studio.models.library import default_library
 from studio.models.rights import consent_sentences, of_sets, to_extra
+from studio.models.weights_file import read_tensors
 from studio.training.events import EventLog
 from studio.training.plan import Plan
 from studio.training.plan_checks import check_plan, choose_precision, family_config, micro_batch_size

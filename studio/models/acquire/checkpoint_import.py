@@ -11,9 +11,10 @@ from PIL import Image
 from studio.common.memory import out_of_memory
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
-from studio.models.folder import ModelInfo, load_network, safe_name, save_folder
+from studio.models.folder import ModelInfo, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
+from studio.models.network_builder import load_network
 from studio.networks import Task, get_family
 from studio.networks.generative.latent_generator import LatentGenerator
 

@@ -19,18 +19,10 @@ from studio.common.text import printable
 from studio.datasets.sources import Limits, name_problem
 from studio.errors import StudioError
 from studio.models.card import model_card
-from studio.models.folder import (
-    FILES,
-    MAX_EXAMPLE_BYTES,
-    MAX_EXAMPLES,
-    ModelInfo,
-    build_network,
-    check_tensors,
-    open_folder,
-    read_config,
-    safe_name,
-)
+from studio.models.config_file import read_config
+from studio.models.folder import FILES, MAX_EXAMPLE_BYTES, MAX_EXAMPLES, ModelInfo, build_network, open_folder, safe_name
 from studio.models.library import Library
+from studio.models.weights_file import check_tensors
 
 _MAX_BYTES = 4 << 30
 _MAX_TEXT = 1 << 20  # bytes of config.json, README.md, plan.toml

@@ -15,8 +15,9 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType, source_type
-from studio.models.folder import open_folder, read_tensors
+from studio.models.folder import open_folder
 from studio.models.library import Library
+from studio.models.weights_file import read_tensors
 from studio.provenance.metadata import read_packet
 from studio.training.events import EventLog, read_events
 from studio.training.plan import Augment, Budget, Card, Data, Objective, Optimizer, Plan

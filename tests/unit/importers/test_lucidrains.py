@@ -11,9 +11,9 @@ from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.inference.model import Model
 from studio.models.acquire.checkpoint_import import import_into
-from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library
+from studio.models.network_builder import load_network
 from tests.unit.importers.lucidrains_layout import checkpoint, mapping, picture
 
 

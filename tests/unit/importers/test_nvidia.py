@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from studio.errors import StudioError
-from studio.models.folder import load_network
 from studio.models.importers import import_file
+from studio.models.network_builder import load_network
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from tests.conftest import GOLDEN
 from tests.unit.importers.nvidia_pickler import EasyDict, Persistent, dumps, network_pickle, networks, persist

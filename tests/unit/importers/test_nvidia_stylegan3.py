@@ -10,9 +10,9 @@ import torch
 from studio.errors import StudioError
 from studio.inference.model import load, load_info
 from studio.models.acquire.checkpoint_import import import_into
-from studio.models.folder import load_network
 from studio.models.importers import import_file
 from studio.models.library import Library
+from studio.models.network_builder import load_network
 from studio.networks.generative import stylegan3 as sg3
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import EqualizedLinear

@@ -27,7 +27,7 @@ def saved(tmp_path):
 
 
 def model(found) -> Model:
-    from studio.models.folder import load_network
+    from studio.models.network_builder import load_network
 
     return Model(load_network(found.family, found.config, found.state_dict, "it"), found.family, "it")
 

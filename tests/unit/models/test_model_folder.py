@@ -16,8 +16,9 @@ from studio.common.files import atomic_write
 from studio.errors import StudioError
 from studio.models import folder as folder_file
 from studio.models.card import model_card
-from studio.models.folder import build_network, is_safe_name, open_folder, read_tensors, safe_name, save_folder
+from studio.models.folder import build_network, is_safe_name, open_folder, safe_name, save_folder
 from studio.models.library import Library
+from studio.models.weights_file import read_tensors
 from tests.conftest import save_tiny, tiny_generator
 
 

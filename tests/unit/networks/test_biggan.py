@@ -7,7 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from studio.models.folder import load_network, read_tensors, save_folder
+from studio.models.folder import save_folder
+from studio.models.network_builder import load_network
+from studio.models.weights_file import read_tensors
 from studio.networks import Task, get_family
 from studio.networks.generative import biggan
 from studio.networks.generative.biggan import (
