@@ -214,7 +214,7 @@ class UploadZone:
             title=title,
             ground=parse_colour(hex_colour(ground)),
             classes=by_folder,
-            cancelled=look.stop.is_set,
+            cancel=look.stop.is_set,
             progress=lambda done, total, name: progress((done, total), desc=name, unit="files"),
         )
         try:
