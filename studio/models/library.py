@@ -1,4 +1,4 @@
-"""The library: every model folder the studio can see."""
+"""Library of models: every model folder the studio can see."""
 
 import copy
 import difflib
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import StudioError
-from studio.models.acquire.bundled import BundledModel, installed_models
+from studio.models.acquire.bundled import BundledModel, installed_bundled_models
 from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
 from studio.settings import get_settings, scratch
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A folder that looks like a model and cannot be used, and why."""
+    """A folder that looks like a model but cannot be used, and why."""
 
     path: Path
     reason: str
 
 
 class Library:
-    """Model folders below some roots; the first root wins when two models have the same name.
+    """Model folders below several roots; the first root wins when two models have the same name.
 
-    A folder that cannot be used is reported and skipped; it never stops the rest.
-    offers: models that are no folders yet; they are listed last, and made into folders by `get`.
-    taken: where to, if not into the first root; a last root.
+    A folder that cannot be used is reported and skipped; it never hides the others.
+    bundled: models of installed packages that are no folders yet; they are listed last, and `get` makes them into folders.
+    bundled_root: where those folders go, a last root; None = the first root.
     """
 
-    def __init__(self, roots: list[Path], offers: Sequence[BundledModel] = (), taken: Path | None = None):
-        self.roots, self.offers = [Path(r) for r in roots], tuple(offers)
-        self._taken = taken or (self.roots[0] if self.roots else None)
-        self._places = [*self.roots, *([taken] if taken is not None else [])]
+    def __init__(self, roots: list[Path], bundled: Sequence[BundledModel] = (), bundled_root: Path | None = None):
+        self.roots, self.bundled = [Path(r) for r in roots], tuple(bundled)
+        self._bundled_root = bundled_root or (self.roots[0] if self.roots else None)
+        self._all_roots = [*self.roots, *([bundled_root] if bundled_root is not None else [])]
         self.only: frozenset[str] | None = None
 
     def limited(self, only: Collection[str]) -> "Library":
-        """The same folders, of which only the models of these ids can be seen at all."""
+        """A view of the library in which only the models with these ids exist."""
         library = copy.copy(self)
         library.only = frozenset(only)
         return library
@@ -45,10 +45,10 @@ class Library:
         return self.only is not None and id not in self.only
 
     def scan(self) -> tuple[list[ModelInfo], list[Broken]]:
-        """All usable models, and the broken ones. Cheap enough to call whenever a list is shown."""
+        """All usable models, and the broken ones. Unchanged folders are not read again, so this is cheap."""
         models: dict[str, ModelInfo] = {}
         broken: list[Broken] = []
-        for root in self._places:
+        for root in self._all_roots:
             try:
                 folders = sorted(p for p in root.iterdir() if not p.name.startswith(".") and p.is_dir())
             except FileNotFoundError:
@@ -62,28 +62,28 @@ class Library:
                 except StudioError as e:
                     broken.append(Broken(path, str(e)))
                     continue
-                except OSError as e:  # it went away, or its disk did, while it was looked at
+                except OSError as e:  # the folder or its disk went away meanwhile
                     broken.append(Broken(path, f"The model folder '{path.name}' cannot be read: {e.strerror or e}."))
                     continue
                 if info.id in models:
                     broken.append(Broken(path, f"Another model named '{info.id}' comes first: {models[info.id].path}."))
                     continue
                 models[info.id] = info
-        for offer in self.offers:
-            if offer.id not in models and not any((root / offer.id).exists() for root in self._places):
-                models[offer.id] = offer.info(self._taken)
+        for bundled in self.bundled:
+            if bundled.id not in models and not any((root / bundled.id).exists() for root in self._all_roots):
+                models[bundled.id] = bundled.info(self._root_of_bundled())
         return [m for m in models.values() if not self._hidden(m.id)], [b for b in broken if not self._hidden(b.path.name)]
 
     def get(self, id: str) -> ModelInfo:
         """The model called `id`, the same one that `scan` lists under this name.
 
-        One that is offered becomes a folder first, which takes a second or two.
-        Raises StudioError: what is broken when only a broken one is here, otherwise with the nearest names.
+        A bundled model becomes a folder first, which takes a second or two.
+        Raises StudioError: with what is broken when there is only a broken folder, otherwise with similar names.
         """
         reason = None
-        # Only a plain name reaches the disk: an id comes from links and pictures of strangers.
-        known = is_safe_name(id) and not self._hidden(id)
-        for root in self._places if known else []:
+        # Only a plain name reaches the disk: ids come from links and pictures of strangers.
+        allowed = is_safe_name(id) and not self._hidden(id)
+        for root in self._all_roots if allowed else []:
             try:
                 if (root / id).is_dir():
                     return open_folder(root / id)
@@ -93,16 +93,20 @@ class Library:
                 reason = reason or StudioError(f"The model folder '{id}' cannot be read: {e.strerror or e}.", "Check its permissions.")
         if reason:
             raise reason
-        for offer in self.offers:
-            if known and offer.id == id:
-                return offer.take(self._taken)
+        for bundled in self.bundled:
+            if allowed and bundled.id == id:
+                return bundled.install(self._root_of_bundled())
         names = {m.id.lower(): m.id for m in self.scan()[0]}
         near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]
         hint = f"Here are: {', '.join(near)}." if near else "The library is empty: import or train a model first."
         raise StudioError(f"The model '{id:.100}' is not in this studio.", hint)
 
+    def _root_of_bundled(self) -> Path:
+        assert self._bundled_root is not None, "a library with bundled models has a root"
+        return self._bundled_root
+
     def free_name(self, wanted: str) -> str:
-        """`wanted`, or wanted-2, wanted-3, ... when it is taken."""
+        """`wanted`, or wanted-2, wanted-3, ... when it is bundled_root."""
         name, n = wanted, 1
         while any((root / name).exists() for root in self.roots):
             n += 1
@@ -111,7 +115,7 @@ class Library:
 
 
 def default_library() -> Library:
-    """The artist's own models first, then the shipped ones, then those that an installed package offers."""
+    """The studio's library: the artist's own models first, then the shipped ones, then those bundled with installed packages."""
     settings = get_settings()
     own = settings.models
-    return Library([own, settings.shipped], installed_models(), None if os.access(own, os.W_OK) else scratch() / "models")
+    return Library([own, settings.shipped], installed_bundled_models(), None if os.access(own, os.W_OK) else scratch() / "models")

@@ -24,7 +24,7 @@ from studio.gallery.gallery import Gallery
 from studio.jobs.launchers.choose import choose_launcher
 from studio.jobs.supervisor import Supervisor
 from studio.jobs.throttle import Throttle
-from studio.models.manage import empty_trash
+from studio.models.trash import empty_trash
 from studio.provenance import signing
 from studio.provenance.metadata import save_picture
 from studio.settings import get_settings, scratch

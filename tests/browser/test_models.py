@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from studio.engine.recipe import Recipe
-from studio.models import manage
+from studio.models import trash
 from studio.models.acquire import add
 from studio.models.acquire.catalogue import CatalogueModel
 from studio.models.folder import open_folder, save_folder
@@ -154,7 +154,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon (copy)")')
     page.wait_for_selector("#models-undo-box", state="hidden")
     assert open_folder(copy.path) == copy
-    assert manage.list_trash(library) == []
+    assert trash.list_trash(library) == []
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
@@ -173,7 +173,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.click("#models-empty")
     page.click("#models-empty-yes")
     page.wait_for_selector("#models-bin-box", state="hidden")
-    assert manage.list_trash(library) == []
+    assert trash.list_trash(library) == []
     assert library.get("my-dragon").hash == info.hash
     page.get_by_role("tab", name="Explore").click()
     page.wait_for_function("![...document.querySelectorAll('#models [data-i]')].some((b) => b.innerText.includes('(copy)'))")

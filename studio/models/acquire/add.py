@@ -1,4 +1,4 @@
-"""Models of others into the library: from a file, a folder, an address on the web, or the Hugging Face Hub."""
+"""Adding published models to the library: from a file, a folder, a web address, or the Hugging Face Hub."""
 
 import hashlib
 import re
@@ -13,31 +13,31 @@ from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, re
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.acquire.catalogue import CATALOGUE, CatalogueModel
-from studio.models.acquire.checkpoint_import import check_wanted_name, import_into
-from studio.models.acquire.folder_import import looks_like_model, take_folder, unpacked
-from studio.models.acquire.hub_download import fetched_repo, is_repo
+from studio.models.acquire.checkpoint_import import check_model_name, import_checkpoint
+from studio.models.acquire.folder_import import add_model_folder, is_model_folder, unpacked_model
+from studio.models.acquire.hub_download import downloaded_repo, is_repo
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.importers import torch_weights
 from studio.models.library import Library
 
-__all__ = ["CATALOGUE", "CatalogueModel", "add", "looks_like", "private_ok"]
+__all__ = ["CATALOGUE", "CatalogueModel", "add", "private_ok", "source_type"]
 
-Kind = Literal["file", "url", "hub"]
+SourceType = Literal["file", "url", "hub"]
 _FILE_ENDINGS = (".pkl", ".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".param", ".zip")
 _HUBS = ("huggingface.co", "www.huggingface.co", "hf.co")
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """Where a model comes from, as it is kept with it."""
+class _Source:
+    """Source of a model, as its folder records it."""
 
     facts: dict[str, Any]
     licence: str = ""
     notes: Sequence[str] = ()
 
 
-def looks_like(source: str | Path) -> Kind:
-    """What a source is by its form: 'url', 'hub' ('user/name', or the address of a repository's page) or 'file'. Nothing is looked up."""
+def source_type(source: str | Path) -> SourceType:
+    """The type of a source by its form: 'url', 'hub' ('user/name', or the address of a repository page) or 'file'. Nothing is looked up."""
     if isinstance(source, Path):
         return "file"
     text = source.strip()
@@ -57,33 +57,33 @@ def add(
     progress: StageProgress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelInfo:
-    """Take a model of others into the library's first folder. Nothing of it is run, and it appears whole or not at all.
+    """Add a model to the library's first folder. None of its code is run, and it appears complete or not at all.
 
     source: a checkpoint in a format that can be imported, a model folder of this studio or a zip of one; the http(s) address of
     such a file; or a repository of the Hugging Face Hub, 'user/name'.
     name: in the library; None = made from the source.  revision: of a repository.  token: for the Hub; None = that of this
-    machine's login, where the studio serves this machine only, else none. It is kept nowhere.
-    sha256: that the file must have, hex; of a model folder, that of its model.safetensors. None = that of `CATALOGUE`, where it is
-    in there; one that is in there without is held to the checksum of its first download.
-    progress: called with (what, bytes or steps done, all of them or None).  cancel: asked between pieces; when true
+    machine's login if the studio serves this machine only, else none. It is not stored.
+    sha256: expected checksum of the file, hex; of a model folder, that of its model.safetensors. None = that of `CATALOGUE` for a
+    source listed there; if the catalogue has none, the checksum of the first download is expected.
+    progress: called with (stage, bytes or steps done, total or None).  cancel: asked between pieces; when true
     concurrent.futures.CancelledError is raised.
 
-    Raises StudioError: what is wrong with the source, in a sentence; nothing of it is then in the library.
+    Raises StudioError that says what is wrong with the source; nothing is then added to the library.
     """
-    check_wanted_name(name)
+    check_model_name(name)
     sha256 = checked_sha256(sha256)
-    kind = looks_like(source)
-    if kind == "file" or (kind == "hub" and Path(source).expanduser().exists()):  # what is written like a repository may be a path
-        return _add_file(Path(source).expanduser(), library, name, sha256, _Origin({}), progress, cancel)
+    form = source_type(source)
+    if form == "file" or (form == "hub" and Path(source).expanduser().exists()):  # what is written like a repository may be a path
+        return _add_file(Path(source).expanduser(), library, name, sha256, _Source({}), progress, cancel)
     text = str(source).strip()
-    if kind == "hub":
+    if form == "hub":
         repo, page_revision = _repo_of_page(text) or (text, None)
         return _add_repo(repo, library, name, revision or page_revision, token, sha256, progress, cancel)
     return _add_url(text, library, name, sha256, progress, cancel)
 
 
 def _repo_of_page(url: str) -> tuple[str, str | None] | None:
-    """(repository, revision or None) of the address of a repository's page on the Hub."""
+    """(repository, revision or None) from the address of a repository page on the Hub."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
@@ -106,29 +106,29 @@ def _add_url(
 ) -> ModelInfo:
     if (urlsplit(url).hostname or "").lower() in _HUBS:
         url = url.replace("/blob/", "/resolve/", 1)  # the page of a file -> the file
-    known = _known(url)
-    first = _first_sum(library, url) if known and not known.sha256 else None
-    wanted = sha256 or (known.sha256 if known else None) or first
+    entry = _catalogued(url)
+    first = _first_checksum(library, url) if entry and not entry.sha256 else None
+    wanted = sha256 or (entry.sha256 if entry else None) or first
     fetched = download_file(url, private_ok=private_ok(), sha256=wanted, progress=progress, cancel=cancel)
     try:
         facts = {"downloaded_from": public_url(url), "sha256": fetched.sha256, "checksum_known": wanted is not None}
         notes = [f"Downloaded from {public_url(url)}; SHA-256 of the file: {fetched.sha256}."]
         if wanted is None:
             notes.append("Nothing was known to check the file against; this checksum is that of the first download.")
-        if known:
-            notes.append(f"Its page: {known.page}")
-        origin = _Origin(facts, known.licence if known else "", notes)
-        return _add_file(fetched.path, library, name or (known.name if known else None), None, origin, progress, cancel)
+        if entry:
+            notes.append(f"Its page: {entry.page}")
+        source = _Source(facts, entry.licence if entry else "", notes)
+        return _add_file(fetched.path, library, name or (entry.name if entry else None), None, source, progress, cancel)
     finally:
         remove_download(fetched)
 
 
-def _known(source: str) -> CatalogueModel | None:
+def _catalogued(source: str) -> CatalogueModel | None:
     return next((k for k in CATALOGUE if k.source == source), None)
 
 
-def _first_sum(library: Library, url: str) -> str | None:
-    """The checksum with which this file came when it was first downloaded, if a model from it is here."""
+def _first_checksum(library: Library, url: str) -> str | None:
+    """The checksum of this file when it was first downloaded, if a model from it is in the library."""
     sums = [m.extra.get("sha256") for m in library.scan()[0] if m.extra.get("downloaded_from") == public_url(url)]
     return next((s for s in sums if isinstance(s, str) and re.fullmatch(r"[0-9a-f]{64}", s)), None)
 
@@ -143,15 +143,15 @@ def _add_repo(
     progress: StageProgress | None,
     cancel: Cancel | None,
 ) -> ModelInfo:
-    known = _known(repo)
-    # A visitor of a shared studio must not read what only its owner may.
+    entry = _catalogued(repo)
+    # Visitors of a shared studio must not read what only its owner may.
     pass_on = token or (None if private_ok() else False)
-    with fetched_repo(repo, revision=revision, token=pass_on, progress=progress, cancel=cancel) as found:
+    with downloaded_repo(repo, revision=revision, token=pass_on, progress=progress, cancel=cancel) as found:
         facts = {"downloaded_from": f"hub:{repo}", "revision": found.commit}
         notes = [f"Downloaded from the Hugging Face Hub: {repo}, revision {found.commit or revision or 'main'}."]
-        origin = _Origin(facts, found.licence or (known.licence if known else ""), notes)
-        name = name or safe_name(known.name if known else repo.partition("/")[2])
-        return _add_file(found.weights or found.folder, library, name, sha256, origin, progress, cancel)
+        source = _Source(facts, found.licence or (entry.licence if entry else ""), notes)
+        name = name or safe_name(entry.name if entry else repo.partition("/")[2])
+        return _add_file(found.weights or found.folder, library, name, sha256, source, progress, cancel)
 
 
 # -- from a file -----------------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def _add_file(
     library: Library,
     name: str | None,
     sha256: str | None,
-    origin: _Origin,
+    source: _Source,
     progress: StageProgress | None,
     cancel: Cancel | None,
 ) -> ModelInfo:
@@ -174,37 +174,37 @@ def _add_file(
             )
         is_folder = path.is_dir()
         if sha256:
-            _hold_against(path / "model.safetensors" if is_folder else path, sha256, progress, cancel)
+            _check_sha256(path / "model.safetensors" if is_folder else path, sha256, progress, cancel)
         is_zip = path.is_file() and _is_plain_zip(path)
     except (OSError, ValueError) as e:
         raise StudioError(f"{printable(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
-    if is_folder and not looks_like_model(path):
+    if is_folder and not is_model_folder(path):
         raise StudioError(
             f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.",
             "Choose the checkpoint itself.",
         )
     raise_if_cancelled(cancel)
     report(progress, "Reading", 0, None)
-    # Two that are added at once must not take the same free name.
+    # Two models added at once must not take the same free name.
     with exclusive(downloads_folder() / "library.lock", cancel):
         if is_folder:
-            return take_folder(path, library, name or safe_name(path.name), origin.facts)
+            return add_model_folder(path, library, name or safe_name(path.name), source.facts)
         if is_zip:
-            with unpacked(path, downloads_folder()) as (folder, found):
+            with unpacked_model(path, downloads_folder()) as (folder, found):
                 raise_if_cancelled(cancel)
-                return take_folder(folder, library, name or found, origin.facts)
-        return import_into(library, path, name, licence=origin.licence, notes=origin.notes, extra=origin.facts)
+                return add_model_folder(folder, library, name or found, source.facts)
+        return import_checkpoint(library, path, name, licence=source.licence, notes=source.notes, extra=source.facts)
 
 
 def _is_plain_zip(path: Path) -> bool:
-    """Whether this is a zip, but none that torch.save wrote."""
+    """Whether this is a zip not written by torch.save."""
     with open(path, "rb") as f:
         head = f.read(1024)
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not torch_weights.looks_like_weights(head)
 
 
-def _hold_against(path: Path, sha256: str, progress: StageProgress | None, cancel: Cancel | None) -> None:
-    """Raises StudioError when a file has another checksum."""
+def _check_sha256(path: Path, sha256: str, progress: StageProgress | None, cancel: Cancel | None) -> None:
+    """Raises StudioError when the checksum of a file differs."""
     digest, done, total = hashlib.sha256(), 0, path.stat().st_size
     with open(path, "rb") as f:
         while block := f.read(4 << 20):
@@ -214,6 +214,6 @@ def _hold_against(path: Path, sha256: str, progress: StageProgress | None, cance
             report(progress, "Checking", done, total)
     if digest.hexdigest() != sha256:
         raise StudioError(
-            f"{printable(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., where {sha256[:12]}... is due.",
-            "It was changed or damaged on its way: get it again.",
+            f"{printable(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., but {sha256[:12]}... was expected.",
+            "It was changed or damaged on the way: get it again.",
         )

@@ -1,4 +1,4 @@
-"""Models that an installed package brings along: the library lists them, and makes folders of them when they are first asked for."""
+"""Bundled models: models in installed packages, which the library lists and makes into folders when they are first used."""
 
 import dataclasses
 import importlib.util
@@ -21,7 +21,7 @@ _CARD = (
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A model that can be had at once.  file: its graph, with the weights beside it.  family, config: what it will be."""
+    """A model in an installed package.  file: its graph, with the weights beside it.  family, config: of the model folder it becomes."""
 
     id: str
     title: str
@@ -30,11 +30,11 @@ class BundledModel:
     file: Path
 
     def info(self, root: Path) -> ModelInfo:
-        """What the library shows of it before it is a folder below `root`: the hash is not known yet."""
+        """What the library shows before it is a folder below `root`; its hash is '', not known yet."""
         return ModelInfo(self.id, root / self.id, self.family, dict(self.config), self.title, (), _LICENCE, {"offered_by": _PACKAGE}, "")
 
-    def take(self, root: Path) -> ModelInfo:
-        """Make a model folder of it below `root`.  Raises StudioError when its files are damaged or the disk is full."""
+    def install(self, root: Path) -> ModelInfo:
+        """Make it a model folder below `root`.  Raises StudioError when its files are damaged or the disk is full."""
         found = import_file(self.file)
         return save_folder(
             root / self.id,
@@ -49,19 +49,19 @@ class BundledModel:
         )
 
 
-def installed_models() -> list[BundledModel]:
-    """Those of Real-ESRGAN, when the extra `realesrgan` is installed; nothing of that package is run."""
-    spec = importlib.util.find_spec(_PACKAGE)  # of a package that is not within another one, this runs nothing
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        folder = Path(place) / "models"
-        offers = [
-            BundledModel(id, title, family, _config(family, changes), folder / f"{id}.param") for id, title, family, changes in _KNOWN
+def installed_bundled_models() -> list[BundledModel]:
+    """The models of Real-ESRGAN, when the extra `realesrgan` is installed; no code of that package is run."""
+    spec = importlib.util.find_spec(_PACKAGE)  # for a top-level package this runs nothing
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(location) / "models"
+        found = [
+            BundledModel(id, title, family, _config(family, changes), folder / f"{id}.param") for id, title, family, changes in _BUNDLED
         ]
-        return [o for o in offers if os.path.isfile(o.file) and os.path.isfile(o.file.with_suffix(".bin"))]
+        return [b for b in found if os.path.isfile(b.file) and os.path.isfile(b.file.with_suffix(".bin"))]
     return []
 
 
-_KNOWN = (
+_BUNDLED = (
     ("realesrgan-x4plus", "Real-ESRGAN x4", "rrdb", dict(scale=4)),
     ("realesrgan-x4plus-anime", "Real-ESRGAN x4 for drawings", "rrdb", dict(scale=4, blocks=6)),
     ("realesr-animevideov3-x2", "Real-ESRGAN x2 for drawn films", "srvgg", dict(scale=2, drawn_scale=4)),

@@ -1,4 +1,4 @@
-"""Well-known public checkpoints that the studio can take over, with what is known of them."""
+"""Catalogue of well-known public checkpoints that the studio can import."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ _CYCLEGAN_PAGE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """A checkpoint of others, by an address that `add` takes.
+    """A published checkpoint.
 
-    source: URL or Hub repository.  name: in the library.  licence: as its authors say, or '' when they do not.
-    nbytes, sha256: None where they are not known for sure; then the checksum of the first download is the one that later ones
-    must have.  page: where it comes from.  sentence: what it draws or does.
+    source: URL or Hub repository, as `add` takes it.  name: in the library.  licence: as its authors state it, '' = not stated.
+    nbytes, sha256: None where not known for certain; later downloads must then match the checksum of the first.
+    page: its home page.  sentence: what it generates or does.
     """
 
     title: str

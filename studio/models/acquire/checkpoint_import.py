@@ -1,4 +1,4 @@
-"""A foreign checkpoint taken into the library as a model folder."""
+"""Import of a foreign checkpoint into the library, as a model folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +15,10 @@ from studio.models.folder import ModelInfo, safe_name, save_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.models.network_builder import load_network
-from studio.networks import Task, get_family
 from studio.networks.generative.latent_generator import LatentGenerator
 
 
-def import_into(
+def import_checkpoint(
     library: Library,
     path: str | Path,
     name: str | None = None,
@@ -28,18 +27,19 @@ def import_into(
     notes: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> ModelInfo:
-    """Take a foreign checkpoint into the library's first folder, with a thumbnail and a card.
+    """Import a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
-    The weights keep the precision of the file, so that pictures equal those of the original.  name: wanted name of the model.
-    licence: of the model, where it is known.  notes: more sentences for the card.  extra: more facts to keep with the model.
-    Raises StudioError when the file cannot be read or the name is odd.
+    The weights keep the precision of the file, so that pictures equal those of the original.  name: of the model, or the next
+    free one; None = made from the file.  licence: of the model, '' = unknown.  notes: more sentences for the card.
+    extra: more facts for its config.json.
+    Raises StudioError when the file cannot be read or the name is not allowed.
     """
     path = Path(path).expanduser()
-    check_wanted_name(name)
+    check_model_name(name)
     found = import_file(path)
     network = load_network(found.family, found.config, found.state_dict, path.name)
-    draws = get_family(found.family).task is Task.GENERATE
-    c_dim = network.c_dim if draws else 0
+    generates = isinstance(network, LatentGenerator)
+    c_dim = network.c_dim if generates else 0
     card = f"Imported from `{path.name}` ({found.source}). Its licence is that of the original.\n\n" + "\n".join((*found.notes, *notes))
     return save_folder(
         library.roots[0] / library.free_name(name or safe_name(found.title)),
@@ -50,22 +50,22 @@ def import_into(
         classes=found.classes if len(found.classes) == c_dim else tuple(str(i) for i in range(c_dim)),
         licence=licence,
         card=card,
-        thumbnail=_first_picture(network) if draws else None,
+        thumbnail=_first_picture(network) if generates else None,
         discriminator=found.discriminator_state,
         dtype=found.dtype,
         extra={"imported_from": path.name, **(extra or {})},
     )
 
 
-def check_wanted_name(name: str | None) -> None:
-    """Raises StudioError when a model cannot have this name (in small letters)."""
+def check_model_name(name: str | None) -> None:
+    """Raises StudioError when a model cannot have this name (in lower case)."""
     if name is not None and safe_name(name) != name.lower():
         raise StudioError(f"'{name:.100}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
 
 
 @torch.inference_mode()
 def _first_picture(network: LatentGenerator) -> Image.Image | None:
-    """Seed 0, at a psi that suits most models. None when memory is too short to draw it: the model is sound all the same."""
+    """The picture of seed 0 at a psi that suits most models; None when memory runs out, as the model may still be fine."""
     z = torch.from_numpy(np.random.RandomState(0).randn(1, network.z_dim)).float()
     c = torch.eye(network.c_dim)[:1] if network.c_dim else None
     try:
@@ -74,4 +74,4 @@ def _first_picture(network: LatentGenerator) -> Image.Image | None:
         if not out_of_memory(e):
             raise
         return None
-    return Image.fromarray(pixels).resize((256, 256), Image.NEAREST if network.resolution < 256 else Image.LANCZOS)
+    return Image.fromarray(pixels).resize((256, 256), Image.Resampling.NEAREST if network.resolution < 256 else Image.Resampling.LANCZOS)

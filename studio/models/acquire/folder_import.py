@@ -1,4 +1,4 @@
-"""Model folders from elsewhere, as a folder or packed in a zip: only what belongs to one is taken, and all of it is checked."""
+"""Import of model folders, as a folder or in a zip: only files that belong to a model are copied, and all of them are checked."""
 
 import contextlib
 import json
@@ -34,16 +34,16 @@ _BLOCK = 1 << 20
 _ZIP_HINT = "A zip of a model holds its config.json and its model.safetensors. Of other models give the checkpoint itself, unpacked."
 
 
-def looks_like_model(folder: Path) -> bool:
-    """Whether a folder has what each model folder has."""
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder has what every model folder has."""
     return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
 
 
-def take_folder(folder: Path, library: Library, name: str, extra: Mapping[str, Any]) -> ModelInfo:
-    """Copy a model folder into the library's first folder, under `name` or, when that is taken, a name like it.
+def add_model_folder(folder: Path, library: Library, name: str, extra: Mapping[str, Any]) -> ModelInfo:
+    """Copy a model folder into the library's first folder, under `name` or the next free one.
 
-    extra: facts to keep with the model, beside its own.  What does not belong to a model stays behind, and so does a picture
-    that cannot be shown.  Raises StudioError when config and tensors do not make a model, or a file is a link or too large.
+    extra: facts to add to its own.  Files that do not belong to a model are left out, and so are pictures that cannot be shown.
+    Raises StudioError when config and tensors do not make a model, or a file is a link or too large.
     """
     free = library.free_name(name)
     with atomic_folder(library.roots[0] / free) as part:
@@ -53,7 +53,7 @@ def take_folder(folder: Path, library: Library, name: str, extra: Mapping[str, A
         config["extra"] = {**config.get("extra", {}), **extra}
         (part / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         info = open_folder(part, id=free)
-        build_network(info)  # whatever is odd shows now and not when it is chosen
+        build_network(info)  # so that faults show now and not when it is used
         for extras in ("discriminator.safetensors", "directions.safetensors"):
             if (part / extras).exists():
                 check_tensors(part / extras, where)
@@ -64,7 +64,7 @@ def take_folder(folder: Path, library: Library, name: str, extra: Mapping[str, A
 
 
 def _copy(source: Path, target: Path, name: str) -> None:
-    """The files of a model, none of which may be a link."""
+    """Copy the files of a model, none of which may be a link."""
     total = 0
     for file in [source / f for f in FILES] + _examples(source):
         try:
@@ -92,7 +92,7 @@ def _examples(source: Path) -> list[Path]:
 
 
 def _can_be_shown(file: Path) -> bool:
-    """Whether this is a WebP of a harmless size that can be read to its end."""
+    """Whether this is a WebP of a reasonable size that can be decoded completely."""
     try:
         if file.stat().st_size > MAX_EXAMPLE_BYTES:
             return False
@@ -109,7 +109,7 @@ def _can_be_shown(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def unpacked(path: Path, cache: Path) -> Iterator[tuple[Path, str]]:
+def unpacked_model(path: Path, cache: Path) -> Iterator[tuple[Path, str]]:
     """The model folder within a zip, unpacked below `cache` for as long as the context lasts, and its name.
 
     Raises StudioError when there is none or more than one, when the zip holds links or names that lead out of it, when it

@@ -1,4 +1,4 @@
-"""Models from the Hugging Face Hub: of a repository, the files of a model folder, or the one weights file that can be imported."""
+"""Download from the Hugging Face Hub: the files of a model folder, or the one weights file of a repository that can be imported."""
 
 import contextlib
 import json
@@ -26,11 +26,11 @@ _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
 
 
 @dataclass(frozen=True)
-class FetchedRepo:
-    """What came from a repository.
+class DownloadedRepo:
+    """Files of a repository.
 
-    folder: holds the files.  weights: the one to import, or None when the folder is a model folder of this studio.
-    commit: the state of the repository.  licence: as its card says, or ''.
+    folder: holds the files.  weights: the file to import, or None when the folder is a model folder of this studio.
+    commit: of the repository.  licence: as its card states it, or ''.
     """
 
     folder: Path
@@ -40,21 +40,21 @@ class FetchedRepo:
 
 
 def is_repo(text: str) -> bool:
-    """Whether a text has the form of a repository's name, 'user/name'."""
+    """Whether a text has the form of a repository name, 'user/name'."""
     return bool(_REPO.fullmatch(text)) and ".." not in text and "--" not in text
 
 
 @contextlib.contextmanager
-def fetched_repo(
+def downloaded_repo(
     repo: str,
     *,
     revision: str | None = None,
     token: str | bool | None = None,
     progress: StageProgress | None = None,
     cancel: Cancel | None = None,
-) -> Iterator[FetchedRepo]:
-    """Download what the studio can use of a repository of models; it is deleted when the context ends, but for what a broken or
-    cancelled download left to go on with.
+) -> Iterator[DownloadedRepo]:
+    """Download what the studio can use from a model repository. It is deleted when the context ends, except for the parts that a
+    broken or cancelled download can resume from.
 
     revision: branch, tag or commit; None = the main branch.  token: None = the one of this machine's login, False = none. It is
     handed to huggingface_hub and kept nowhere.  The Hub is that of HF_ENDPOINT.  progress, cancel: as `fetching.fetch` has them.
@@ -62,10 +62,10 @@ def fetched_repo(
     """
     if not is_repo(repo):
         raise StudioError(f"'{printable(repo, 120)}' is no name of a repository.", "It has the form user/name.")
-    place = downloads_folder() / f"hub-{repo.replace('/', '--')}"
-    with exclusive(place.with_name(f"{place.name}.lock"), cancel):
-        with _told(repo, revision):
-            found = _fetch(repo, place, revision, token, progress, cancel)
+    target = downloads_folder() / f"hub-{repo.replace('/', '--')}"
+    with exclusive(target.with_name(f"{target.name}.lock"), cancel):
+        with _studio_errors(repo, revision):
+            found = _fetch(repo, target, revision, token, progress, cancel)
         try:
             yield found
         finally:
@@ -73,8 +73,8 @@ def fetched_repo(
 
 
 def _fetch(
-    repo: str, place: Path, revision: str | None, token: str | bool | None, progress: StageProgress | None, cancel: Cancel | None
-) -> FetchedRepo:
+    repo: str, target: Path, revision: str | None, token: str | bool | None, progress: StageProgress | None, cancel: Cancel | None
+) -> DownloadedRepo:
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").strip() or None, token=token)
@@ -83,26 +83,27 @@ def _fetch(
     if len(files) > _MAX_FILES:
         raise StudioError(f"{repo} has more than {_MAX_FILES:,} files.", "Give the address of the one file that you want.")
     sizes = {name: int(s.size or 0) for name, s in files.items()}
-    commit = info.sha if re.fullmatch(r"[0-9a-f]{40}", info.sha or "") else ""
-    folder = place.with_name(f"{place.name}--{commit[:16]}")
+    commit = info.sha or ""
+    commit = commit if re.fullmatch(r"[0-9a-f]{40}", commit) else ""
+    folder = target.with_name(f"{target.name}--{commit[:16]}")
     transfer = _Transfer(api, repo, commit or revision or "main", folder, token, progress, cancel)
     try:
-        names, weights = _ours(transfer, sizes), None
+        names, weights = _model_folder_files(transfer, sizes), None
         if names is None:
             weights = _weights(repo, sizes)
             names = [weights, *_companions(weights, sizes)]
         transfer.get(names, sizes)
     except BaseException:
-        if not any(folder.rglob("*.incomplete")):  # nothing to go on with
+        if not any(folder.rglob("*.incomplete")):  # nothing to resume from
             shutil.rmtree(folder, ignore_errors=True)
         raise
     card = info.card_data
     licence = getattr(card, "license", None) or ""
-    return FetchedRepo(folder, None if weights is None else folder / weights, commit, licence if isinstance(licence, str) else "")
+    return DownloadedRepo(folder, None if weights is None else folder / weights, commit, licence if isinstance(licence, str) else "")
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name in a repository stays inside of it and can be a file everywhere. The server chooses it."""
+    """Whether a file name in a repository, which the server chooses, stays inside it and is valid on every system."""
     parts = PurePosixPath(name).parts
     return (
         0 < len(name) <= 200
@@ -114,7 +115,7 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _ours(transfer: "_Transfer", sizes: dict[str, int]) -> list[str] | None:
+def _model_folder_files(transfer: "_Transfer", sizes: dict[str, int]) -> list[str] | None:
     """The files of a model folder, when the repository is one."""
     if not {"config.json", "model.safetensors"} <= sizes.keys() or sizes["config.json"] > _MAX_CONFIG:
         return None
@@ -148,7 +149,7 @@ def _weights(repo: str, sizes: dict[str, int]) -> str:
 
 
 def _companions(weights: str, sizes: dict[str, int]) -> list[str]:
-    """What belongs to a file of weights and lies beside it."""
+    """Files beside a weights file that belong to it."""
     path = PurePosixPath(weights)
     wanted = [str(path.with_suffix(".param")), *(str(path.with_name(name)) for name in _BESIDE)]
     return [name for name in wanted if name in sizes and sizes[name] <= _MAX_CONFIG << 3]
@@ -183,11 +184,11 @@ class _Transfer:
 
 
 def _too_large(repo: str) -> StudioError:
-    return StudioError(f"{repo} is larger than {MAX_BYTES >> 30} GB.", "No model of the known kinds is.")
+    return StudioError(f"{repo} is larger than {MAX_BYTES >> 30} GB.", "No supported model is that large.")
 
 
 def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel | None) -> type:
-    """What huggingface_hub takes for its progress bar: it hears of every piece, so it is where a download can be stopped."""
+    """A progress bar class for huggingface_hub: it hears of every piece, so a download can be cancelled there."""
     from tqdm import tqdm
 
     state = {"done": 0}
@@ -201,7 +202,7 @@ def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel |
         def update(self, n=1):
             raise_if_cancelled(cancel)
             state["done"] += int(n or 0)
-            if state["done"] > MAX_BYTES:  # whatever it said of its size
+            if state["done"] > MAX_BYTES:  # whatever size it claimed
                 raise _too_large(repo)
             report(progress, "Downloading", state["done"], max(total, state["done"]) or None)
 
@@ -209,8 +210,8 @@ def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel |
 
 
 @contextlib.contextmanager
-def _told(repo: str, revision: str | None) -> Iterator[None]:
-    """What goes wrong at the Hub becomes a StudioError."""
+def _studio_errors(repo: str, revision: str | None) -> Iterator[None]:
+    """Turn what goes wrong at the Hub into a StudioError."""
     from huggingface_hub import errors
 
     unreachable = StudioError("The Hub cannot be reached.", "Check the connection to the internet, then try again.")

@@ -143,6 +143,8 @@ def _value(type_: type, value: Any, name: str) -> Any:
     """A number of the type that the config wants; conv_clamp may be None. Raises UnsupportedCheckpoint."""
     if value is None and name == "conv_clamp":
         return None
+    if value is None:
+        raise UnsupportedCheckpoint(f"an odd {name}")
     if type_ is float and type(value) in (int, float) and 0 < value < 1e9:  # not so for NaN
         return float(value)
     if type_ is not float and type(value) is type_ and 0 <= value < 1 << 31:

@@ -52,12 +52,13 @@ class Storage:
             try:
                 loaded = torch.load(io.BytesIO(self.data), map_location="cpu", weights_only=True)
                 memory = loaded._untyped_storage
-            except Exception as e:  # PyTorch raises many kinds for bytes that are not what they should be
+            except Exception as e:  # PyTorch raises many exceptions for bytes that are not what they should be
                 raise UnsupportedCheckpoint(f"tensor data that PyTorch does not accept ({type(e).__name__})") from None
             if loaded.dtype != self.dtype or memory.nbytes() != self.numel * self.dtype.itemsize:
                 raise UnsupportedCheckpoint("tensor data that are not what they claim to be")
-            self._values = torch.empty(0, dtype=self.dtype).set_(memory, 0, (self.numel,))
-            self.data = b""
+            values = torch.empty(0, dtype=self.dtype).set_(memory, 0, (self.numel,))  # pyright: ignore[reportCallIssue, reportArgumentType] - its stub has no storage
+            self._values, self.data = values, b""
+            return values
         return self._values
 
 

@@ -134,9 +134,17 @@ class RowMapping(nn.Module):
 
 
 class LatentGenerator(nn.Module):
-    """z, class -> picture through `mapping` and `synthesis`, which the studio also uses apart."""
+    """z, class -> picture through `mapping` and `synthesis`, which the studio also uses separately."""
 
-    def __init__(self, config: Any, mapping: nn.Module, synthesis: SteppedSynthesis):
+    mapping: Any
+    synthesis: SteppedSynthesis
+    z_dim: int
+    c_dim: int
+    w_dim: int
+    num_ws: int
+    resolution: int
+
+    def __init__(self, config: Any, mapping: Any, synthesis: SteppedSynthesis):
         super().__init__()
         self.config = config
         self.synthesis, self.mapping = synthesis, mapping

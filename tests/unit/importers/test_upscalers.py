@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import studio
 from studio.errors import StudioError
-from studio.models.acquire.checkpoint_import import import_into
+from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.folder import open_folder
 from studio.models.importers import import_file
 from studio.models.library import Library
@@ -128,7 +128,7 @@ def test_a_community_model_draws_what_spandrel_draws(tmp_path, community, name, 
     torch.save(state, path) if suffix == ".pth" else save_file({k: v.clone() for k, v in state.items()}, path)
     theirs = described(state)
     direct = studio.load(path, device="cpu")
-    info = import_into(Library([tmp_path / "models"]), path)
+    info = import_checkpoint(Library([tmp_path / "models"]), path)
     kept = studio.load(info.path, device="cpu")
     assert (info.family, info.scale, direct.scale, kept.scale) == ("spandrel", *[theirs.scale] * 3)
     assert kept.network.in_channels == theirs.input_channels
@@ -158,7 +158,7 @@ def test_several_micro_batch_size(community):
 
 def test_a_folder_whose_config_tells_of_another_network_is_refused(tmp_path, community):
     torch.save(community["SPAN"].state_dict(), tmp_path / "net.pth")
-    info = import_into(Library([tmp_path]), tmp_path / "net.pth", "span")
+    info = import_checkpoint(Library([tmp_path]), tmp_path / "net.pth", "span")
     file = info.path / "config.json"
     for change in (dict(scale=2), dict(architecture="SwinIR"), dict(img_channels=1), dict(multiple=8), dict(whole=True)):
         raw = json.loads(file.read_text())

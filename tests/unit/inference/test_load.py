@@ -117,13 +117,13 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
 
 def test_a_foreign_file_becomes_a_model_of_the_library(tmp_path, studio_home):
     """And gives the very same pictures from there: an imported model keeps full precision."""
-    from studio.models.acquire.checkpoint_import import import_into
+    from studio.models.acquire.checkpoint_import import import_checkpoint
     from studio.models.library import default_library
 
     source = next((GOLDEN / "stylegan2-ada-cond5-32").glob("*.pkl"))
     direct = studio.load(source, device="cpu")
     assert not any((studio_home / "models").glob("*")), "loading writes nothing"
-    first, second = (import_into(default_library(), source, "My-Import") for _ in range(2))
+    first, second = (import_checkpoint(default_library(), source, "My-Import") for _ in range(2))
     assert (first.id, second.id) == ("My-Import", "My-Import-2")
     assert first.thumbnail
     kept = studio.load("My-Import", device="cpu")
@@ -132,7 +132,7 @@ def test_a_foreign_file_becomes_a_model_of_the_library(tmp_path, studio_home):
     assert len(kept.classes) == kept.c_dim == 5
     for name in ("../out", "a b", "", "con"):
         with pytest.raises(StudioError, match="cannot be the name"):
-            import_into(default_library(), source, name)
+            import_checkpoint(default_library(), source, name)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 from studio.common.download import downloads_folder
 from studio.errors import StudioError
 from studio.inference.model import load, load_info
-from studio.models.acquire.add import CATALOGUE, add, looks_like
+from studio.models.acquire.add import CATALOGUE, add, source_type
 from studio.models.folder import open_folder
 from studio.models.library import Library, default_library
 from studio.networks import get_family
@@ -106,8 +106,8 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_a_source_looks_like(source):
-    assert looks_like(source) == SOURCES[source]
-    assert looks_like(Path("user/name")) == "file"
+    assert source_type(source) == SOURCES[source]
+    assert source_type(Path("user/name")) == "file"
 
 
 # -- files, folders, zips ----------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_a_checkpoint(library, tmp_path):
 
 
 def library_shipped(library) -> list:
-    return Library(library.roots[1:], library.offers).scan()[0]
+    return Library(library.roots[1:], library.bundled).scan()[0]
 
 
 def test_a_folder(library, tiny):
@@ -231,7 +231,7 @@ def test_the_known_ones(library, web, monkeypatch):
     assert 6 <= len(CATALOGUE) <= 12
     assert len({k.name for k in CATALOGUE}) == len({k.source for k in CATALOGUE}) == len(CATALOGUE)
     for k in CATALOGUE:
-        assert looks_like(k.source) in ("url", "hub")
+        assert source_type(k.source) in ("url", "hub")
         assert k.page.startswith("https://")
         assert not k.source.startswith("http:")
         assert k.sha256 is None or re.fullmatch("[0-9a-f]{64}", k.sha256)

@@ -14,7 +14,7 @@ import pytest
 
 from studio.errors import NoRoom, StudioError
 from studio.inference.model import load_info
-from studio.models import manage
+from studio.models import manage, trash
 from studio.models.acquire.add import add
 from studio.models.acquire.bundled import BundledModel
 from studio.models.folder import open_folder
@@ -98,7 +98,7 @@ def test_what_is_no_title_changes_nothing(library, title):
 def test_what_came_with_the_studio_stays_but_can_be_copied(library):
     clara = library.get("clara")
     before = content(clara.path)
-    for deed in (lambda: manage.rename(library, "clara", "Mine"), lambda: manage.move_to_trash(library, "clara")):
+    for deed in (lambda: manage.rename(library, "clara", "Mine"), lambda: trash.move_to_trash(library, "clara")):
         with pytest.raises(StudioError, match="came with the studio") as e:
             deed()
         assert "Duplicate" in e.value.hint
@@ -113,15 +113,15 @@ def test_one_that_may_not_be_written_is_told_as_that(library, monkeypatch):
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode, **k: False if os.path.basename(path) == "anna" else real(path, mode, **k))
     with pytest.raises(StudioError, match="read-only"):
-        manage.move_to_trash(library, "anna")
+        trash.move_to_trash(library, "anna")
     assert manage.duplicate(library, "anna").title == "Tiny anna (copy)"
 
 
 def test_one_that_is_only_offered_is_not_thrown_away(library, tmp_path):
-    library.offers = (BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "none.param"),)
-    with pytest.raises(StudioError, match="offered by a package"):
-        manage.move_to_trash(library, "offered")
-    assert manage.list_trash(library) == []
+    library.bundled = (BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "none.param"),)
+    with pytest.raises(StudioError, match="comes with a package"):
+        trash.move_to_trash(library, "offered")
+    assert trash.list_trash(library) == []
 
 
 # -- copies ---------------------------------------------------------------------------------------------------------------
@@ -205,49 +205,49 @@ def test_a_zip_that_is_given_up_leaves_the_older_one(library, tmp_path):
 def test_what_is_thrown_away_comes_back_as_it_was(library):
     anna = library.get("anna")
     before = content(anna.path)
-    thrown = manage.move_to_trash(library, "anna", day(0))
+    thrown = trash.move_to_trash(library, "anna", day(0))
     assert ids(library) == ["berta", "clara"]
     assert not anna.path.exists()
     assert (thrown.model, thrown.title, thrown.when) == ("anna", "Tiny anna", day(0)())
     again = Library(library.roots)  # as after a restart
-    assert manage.list_trash(again) == [thrown]
+    assert trash.list_trash(again) == [thrown]
     assert thrown.size == sum(f.stat().st_size for f in thrown.path.rglob("*") if f.is_file())
-    back = manage.restore(again, thrown.id)
+    back = trash.restore(again, thrown.id)
     assert back == anna
     assert content(back.path) == before
-    assert manage.list_trash(again) == []
+    assert trash.list_trash(again) == []
     assert list((library.roots[0] / ".bin").iterdir()) == []
 
 
 def test_a_name_that_was_taken_meanwhile_gets_a_number(library):
-    old = manage.move_to_trash(library, "anna", day(0))
+    old = trash.move_to_trash(library, "anna", day(0))
     save_tiny(library.roots[0], "anna", seed=5)
-    new = manage.move_to_trash(library, "anna", day(1))
-    assert [t.id for t in manage.list_trash(library)] == [new.id, old.id]
+    new = trash.move_to_trash(library, "anna", day(1))
+    assert [t.id for t in trash.list_trash(library)] == [new.id, old.id]
     save_tiny(library.roots[0], "anna", seed=6)
-    hashes = {manage.restore(library, t.id).hash for t in (old, new)}
+    hashes = {trash.restore(library, t.id).hash for t in (old, new)}
     assert ids(library) == ["anna", "anna-2", "anna-3", "berta", "clara"]
     assert len(hashes | {library.get("anna").hash}) == 3
 
 
 def test_the_bin_is_emptied_of_what_is_old(library):
-    old, young = manage.move_to_trash(library, "anna", day(0)), manage.move_to_trash(library, "berta", day(1))
-    assert manage.empty_trash(library, 30, day(29)) == 0
-    assert manage.list_trash(library) == [young, old]
-    assert manage.empty_trash(library, 30, day(30)) == 1
-    assert manage.list_trash(library) == [young]
-    assert manage.restore(library, young.id).id == "berta"
-    with pytest.raises(StudioError, match="no longer in the bin"):
-        manage.restore(library, old.id)
-    assert manage.empty_trash(library, 0, day(99)) == 0
+    old, young = trash.move_to_trash(library, "anna", day(0)), trash.move_to_trash(library, "berta", day(1))
+    assert trash.empty_trash(library, 30, day(29)) == 0
+    assert trash.list_trash(library) == [young, old]
+    assert trash.empty_trash(library, 30, day(30)) == 1
+    assert trash.list_trash(library) == [young]
+    assert trash.restore(library, young.id).id == "berta"
+    with pytest.raises(StudioError, match="no longer in the trash"):
+        trash.restore(library, old.id)
+    assert trash.empty_trash(library, 0, day(99)) == 0
     assert list((library.roots[0] / ".bin").iterdir()) == []
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "../anna", "20260101T000000Z-000000", "anna"])
 def test_only_what_is_in_the_bin_is_restored(library, id):
-    manage.move_to_trash(library, "berta")
-    with pytest.raises(StudioError, match="no longer in the bin"):
-        manage.restore(library, id)
+    trash.move_to_trash(library, "berta")
+    with pytest.raises(StudioError, match="no longer in the trash"):
+        trash.restore(library, id)
     assert ids(library) == ["anna", "clara"]
 
 
@@ -258,27 +258,27 @@ def test_what_a_killed_studio_left_in_the_bin_is_no_entry_and_is_swept(library):
     os.utime(place / ".new-1", (day(0)().timestamp(),) * 2)
     (place / ".new-2").mkdir()
     os.utime(place / ".new-2", (day(40)().timestamp(),) * 2)
-    assert manage.list_trash(library) == []
-    assert manage.empty_trash(library, 30, day(40)) == 0
+    assert trash.list_trash(library) == []
+    assert trash.empty_trash(library, 30, day(40)) == 0
     assert sorted(os.listdir(place)) == [".new-2", "notes"], "what may still be at work, and what is not ours, stays"
 
 
 def test_one_whose_config_is_damaged_in_the_bin_can_still_be_restored(library):
-    thrown = manage.move_to_trash(library, "anna")
+    thrown = trash.move_to_trash(library, "anna")
     (thrown.path / "config.json").write_text("{")
-    assert manage.list_trash(library)[0].title == "anna"
+    assert trash.list_trash(library)[0].title == "anna"
     with pytest.raises(StudioError, match="config.json"):
-        manage.restore(library, thrown.id)
+        trash.restore(library, thrown.id)
     assert [b.path.name for b in library.scan()[1]] == ["anna"], "it is back, and told as what it is"
 
 
 def test_models_that_began_from_it_are_told(library):
     (library.get("berta").path / "plan.toml").write_text('base = "anna"\n')
     (library.get("clara").path / "plan.toml").write_text("base = [broken")
-    (told,) = manage.dependants(library, "anna")
+    (told,) = trash.dependants(library, "anna")
     assert "Tiny berta" in told
     assert "still works" in told
-    assert manage.dependants(library, "berta") == []
+    assert trash.dependants(library, "berta") == []
 
 
 # -- kills ----------------------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_models_that_began_from_it_are_told(library):
 _WORK = """
 import sys
 from pathlib import Path
-from studio.models import manage
+from studio.models import manage, trash
 from studio.models.acquire.add import add
 from studio.models.library import Library
 manage._BLOCK = 1 << 10
@@ -315,16 +315,16 @@ def test_a_kill_in_the_middle_loses_nothing_and_shows_nothing_half_made(library,
     assert broken == []
     assert {m.id: content(m.path) for m in models} == before
     assert out.read_bytes() == zipped
-    assert manage.list_trash(library) == []
+    assert trash.list_trash(library) == []
     assert manage.duplicate(library, "anna", "Copy").id == "copy", "the same can be done again"
-    manage.empty_trash(library, now=lambda: datetime.datetime.now(datetime.timezone.utc) + 2 * DAY)
+    trash.empty_trash(library, now=lambda: datetime.datetime.now(datetime.timezone.utc) + 2 * DAY)
     assert list((mine / ".bin").iterdir()) == []
 
 
 def test_a_zip_is_taken_back_by_adding_it(library, tmp_path, studio_home):
     anna = manage.rename(library, "anna", "Ännchen")
     zipped = manage.export_zip(anna, tmp_path / "any name.zip")
-    manage.move_to_trash(library, "anna")
+    trash.move_to_trash(library, "anna")
     back = add(zipped, library)
     assert (back.id, back.title, back.hash) == ("anna", "Ännchen", anna.hash)
     assert add(zipped, library).id == "anna-2"
