@@ -263,7 +263,7 @@ def test_a_stopped_video_leaves_nothing(page, home, tmp_path):
     page.wait_for_selector("#translate-clip-stage .after")
     page.click("#translate-start-clip")
     page.click("#translate-stop-clip")
-    page.wait_for_selector("#translate-clip-note:has-text('Stopped; nothing was kept.')")
+    page.wait_for_selector("#translate-clip-note:has-text('Stopped; nothing was saved.')")
     page.wait_for_selector("#translate-stop-clip", state="hidden")
     assert set(folder.glob("*")) == before
 
@@ -320,5 +320,5 @@ def test_a_library_without_translators_says_what_to_do(browser, tmp_path, monkey
     save_tiny(tmp_path / "models", "anna")
     with visit(browser, tmp_path) as page:
         page.get_by_role("tab", name="Translate").click()
-        page.wait_for_selector("text=No model here turns a picture into another")
+        page.wait_for_selector("text=No model here turns one sort of picture into another")
         page.wait_for_selector("#translate-what", state="hidden")

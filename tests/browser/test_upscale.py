@@ -14,7 +14,7 @@ import studio as studio_api
 from studio.engine.image_recipe import ImageRecipe
 from studio.provenance.metadata import read_recipe
 from studio.provenance.source_pictures import find_source
-from studio.ui.upscale.tab import UpscaleVisit
+from studio.ui.upscale.state import UpscaleState
 from tests.browser.conftest import visit
 from tests.browser.test_studio import pixels, slide, source
 from tests.browser.test_translate import download, picture, same
@@ -147,8 +147,8 @@ def test_a_large_one_is_stopped_and_begun_again(page, studio, tmp_path):
 
     def held(x):
         drawn.append(x.shape)
-        visit = next(o for o in gc.get_objects() if isinstance(o, UpscaleVisit) and o.path and o.path.name == "large.png")
-        assert visit.stop.wait(180)
+        state = next(o for o in gc.get_objects() if isinstance(o, UpscaleState) and o.path and o.path.name == "large.png")
+        assert state.works["picture"].stop.wait(180)
         return forward(x)
 
     network.forward = held
@@ -168,7 +168,7 @@ def test_without_a_model_the_tab_says_how_to_get_one(browser, tmp_path):
     save_tiny(tmp_path / "models", "anna")
     with visit(browser, tmp_path) as page:
         page.get_by_role("tab", name="Upscale").click()
-        page.wait_for_selector("#upscale-nothing:has-text('No model here makes pictures larger')")
+        page.wait_for_selector("#upscale-nothing:has-text('No model here upscales pictures')")
         assert not page.locator("#upscale-page").is_visible()
 
 

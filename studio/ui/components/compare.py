@@ -11,12 +11,12 @@ from studio.imaging.xmp import DigitalSourceType
 from studio.outputs.batches import reduced
 from studio.provenance.metadata import png_texts, xmp_for
 
-VIEW = 1600  # px of the longer side; what is larger is shown smaller
+VIEW = 1600  # px of the longer side; larger pictures are shown smaller
 _CRISP = 128  # px; up to here pixels stay squares
-_LOSSLESS = 512 * 512  # pixels; up to here a picture travels without loss
+_LOSSLESS = 512 * 512  # pixels; up to here a picture is sent lossless
 
-# The slider is a real one: arrow keys move it, and it is read aloud. Where it stands is kept outside of what is drawn anew, so
-# that the line stays when another picture comes.
+# The slider is a real one: arrow keys move it, and it is read aloud. Its position is kept outside of what is drawn again, so
+# that the line stays where it is when another picture comes.
 _JS = """
 let at = 50;
 element.addEventListener('input', (e) => {
@@ -30,13 +30,13 @@ new MutationObserver(() => {
 }).observe(element, { childList: true, subtree: true });
 """
 
-# The place that is pointed at, pressed, or where keys have moved the line; not more often than somebody sees a difference.
+# The point that is pointed at, pressed, or where keys have moved the line; not more often than somebody sees a difference.
 _ZOOM_JS = """
-let place = null, waiting = false, height = 0.5;
-const tell = () => { waiting = false; if (place) { trigger('select', place); place = null; } };
+let point_at = null, waiting = false, height = 0.5;
+const report = () => { waiting = false; if (point_at) { trigger('select', point_at); point_at = null; } };
 const look = (x, y) => {
-  place = { x: Math.max(0, Math.min(1, x)), y: height = Math.max(0, Math.min(1, y)) };
-  if (!waiting) { waiting = true; setTimeout(tell, 120); }
+  point_at = { x: Math.max(0, Math.min(1, x)), y: height = Math.max(0, Math.min(1, y)) };
+  if (!waiting) { waiting = true; setTimeout(report, 120); }
 };
 const point = (e) => {
   const frame = e.target.closest('.gs-compare');
@@ -46,12 +46,14 @@ const point = (e) => {
 };
 element.addEventListener('pointermove', point);
 element.addEventListener('pointerdown', point);
-element.addEventListener('keyup', (e) => { if (e.target.closest('.gs-compare') && e.key.startsWith('Arrow')) look(e.target.value / 100, height); });
+element.addEventListener('keyup', (e) => {
+  if (e.target.closest('.gs-compare') && e.key.startsWith('Arrow')) look(e.target.value / 100, height);
+});
 """
 
 
 def compare(zoom: bool = False, **kwargs) -> gr.HTML:
-    """An HTML component for `compare_html`.  zoom: `.select` tells the place that is looked at, x and y in [0, 1]."""
+    """An HTML component for `compare_html`.  zoom: `.select` gives the point that is looked at, x and y in [0, 1]."""
     return gr.HTML(js_on_load=_JS + _ZOOM_JS * zoom, padding=False, **kwargs)
 
 
@@ -77,11 +79,11 @@ def alone_html(picture: Image.Image, alt: str) -> str:
 
 
 def figures_html(figures: list[tuple[Image.Image, str, DigitalSourceType | None]]) -> str:
-    """Pictures with a line of words below each, and the mark that each carries (`picture_url`)."""
+    """Pictures with a line of words below each, and the AI label of each (`picture_url`)."""
     cells = [
-        f'<figure><img class="{_classes(p).strip()}" alt="{html.escape(words, quote=True)}" src="{picture_url(p, origin)}" loading="lazy">'
-        f"<figcaption>{html.escape(words)}</figcaption></figure>"
-        for p, words, origin in figures
+        f'<figure><img class="{_classes(p).strip()}" alt="{html.escape(words, quote=True)}" '
+        f'src="{picture_url(p, source_type)}" loading="lazy"><figcaption>{html.escape(words)}</figcaption></figure>'
+        for p, words, source_type in figures
     ]
     return f'<div class="gs-figures">{"".join(cells)}</div>'
 
@@ -96,29 +98,29 @@ def pairs_html(pairs: list[tuple[Image.Image, Image.Image]]) -> str:
     return f'<div class="gs-grid gs-strip gs-pairs">{"".join(cells)}</div>'
 
 
-def picture_url(picture: Image.Image, origin: DigitalSourceType | None = None) -> str:
-    """The picture inside a URL: small ones without loss, others as the quickest codec that suits them.
+def picture_url(picture: Image.Image, source_type: DigitalSourceType | None = None) -> str:
+    """The picture inside a URL: small ones lossless, others by the fastest codec that suits them.
 
-    origin: the mark it carries, for pictures on a page are saved from there too; None for one that no network made.
+    source_type: its AI label, for pictures on a page are saved from there too; None for one that no network made.
     """
-    buffer, mark = io.BytesIO(), xmp_for(origin)
+    buffer, label = io.BytesIO(), xmp_for(source_type)
     if picture.width * picture.height <= _LOSSLESS:
-        kind = "png"
+        format = "png"
         info = PngImagePlugin.PngInfo()
-        for key, text in png_texts(origin) if origin else ():
+        for key, text in png_texts(source_type) if source_type else ():
             info.add_itxt(key, text)
         picture.save(buffer, "PNG", compress_level=3, pnginfo=info)
     elif picture.mode == "RGBA":
-        kind = "webp"
-        picture.save(buffer, "WEBP", quality=90, method=1, xmp=mark.encode())
+        format = "webp"
+        picture.save(buffer, "WEBP", quality=90, method=1, xmp=label.encode())
     else:
-        kind = "jpeg"
-        picture.save(buffer, "JPEG", quality=92, subsampling=0, xmp=mark.encode() or None)
-    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+        format = "jpeg"
+        picture.save(buffer, "JPEG", quality=92, subsampling=0, xmp=label.encode() or None)
+    return f"data:image/{format};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def view(picture: Image.Image) -> Image.Image:
-    """As large as it is shown."""
+    """The picture in the size it is shown."""
     return reduced(picture, VIEW)
 
 

@@ -49,7 +49,7 @@ class Page:
 
 
 @dataclass
-class _Work:
+class Work:
     """One button's long work: set `stop` to end it.  running: how many runs are not over yet."""
 
     stop: threading.Event = field(default_factory=threading.Event)
@@ -60,7 +60,7 @@ class _Work:
 class TabState:
     """What one visitor does in one tab. Subclasses add what theirs remembers."""
 
-    works: dict[str, _Work] = field(default_factory=dict, kw_only=True, repr=False)
+    works: dict[str, Work] = field(default_factory=dict, kw_only=True, repr=False)
 
     def close(self) -> None:
         """Free what would otherwise stay in memory or on disk. All long work has been told to stop."""
@@ -187,7 +187,7 @@ class Tab(Generic[State]):
             if prepare is not None:
                 prepare(session)
             with self._lock:
-                work = self._work_of(session, name)
+                work = self.work_of(session, name)
                 work.stop.set()
                 work.stop, work.running = threading.Event(), work.running + 1
             shown: Outputs = {stop: gr.update(visible=True), **{part: gr.update(visible=False) for part in hide}}
@@ -196,16 +196,16 @@ class Tab(Generic[State]):
             return shown
 
         def running(session: Session, *values: Any, progress: gr.Progress = gr.Progress()) -> Outputs:
-            mine = self._work_of(session, name).stop
+            mine = self.work_of(session, name).stop
             try:
                 return run(session, *values, progress=progress)
             except CancelledError:
-                overtaken = self._work_of(session, name).stop is not mine
+                overtaken = self.work_of(session, name).stop is not mine
                 return {} if view is None or overtaken else {view: gr.update(value=note(stopped), visible=True)}
 
         def end(session: Session, failed: bool) -> Outputs:
             with self._lock:
-                work = self._work_of(session, name)
+                work = self.work_of(session, name)
                 work.running = max(0, work.running - 1)
                 if work.running:
                     return {}
@@ -224,7 +224,7 @@ class Tab(Generic[State]):
         running.__name__ = getattr(run, "__name__", name)  # for the log
         started = button.click(friendly(begin), self.session, [*shown, *hide], **QUIET)
         parts = {"show_progress_on": view} if view is not None else {}
-        wanted = list(dict.fromkeys([*([view] if view is not None else []), *outputs]))
+        wanted: list[Any] = list(dict.fromkeys([*([view] if view is not None else []), *outputs]))
         done = started.success(friendly(running), list(inputs), wanted, **parts, **wiring)
         done.success(friendly(end_well), self.session, shown, **QUIET)
         done.failure(friendly(end_badly), self.session, shown, **QUIET)
@@ -233,12 +233,13 @@ class Tab(Generic[State]):
 
     def stopping(self, session: Session, name: str) -> Callable[[], bool]:
         """Whether the visitor's work called `name`, as it was started last, is to stop: a function to be asked again and again."""
-        return self._work_of(session, name).stop.is_set
+        return self.work_of(session, name).stop.is_set
 
     def stop_work(self, session: Session, name: str) -> None:
         """Ask the visitor's work called `name` to stop."""
-        self._work_of(session, name).stop.set()
+        self.work_of(session, name).stop.set()
 
-    def _work_of(self, session: Session, name: str) -> _Work:
+    def work_of(self, session: Session, name: str) -> Work:
+        """The visitor's work called `name`."""
         with self._lock:
-            return self.state_of(session).works.setdefault(name, _Work())
+            return self.state_of(session).works.setdefault(name, Work())

@@ -135,10 +135,9 @@ def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_pa
             (UpscaleTab(Page(engine, gr.State())), ("sharp", 100, 0, "factor", 2.0, "longer", 2000, 20, 300)),
         ):
             tab._open(session, str(tmp_path / "mine.png"))
-            tab._begin(session)
-            assert 'class="after"' in tab._run(session, *settings, progress=nothing)[0]
+            assert 'class="after"' in tab.result.run(tab, session, settings, nothing)[tab.stage]
             with pytest.raises(StudioError, match=words):
-                tab._save(session, *settings) if tab.id == "translate" else tab._save(session, *settings, progress=nothing)
+                tab.result.saved_file(session, tab.state_of(session), *settings)
     assert not capfd.readouterr().err.count("Traceback")
 
 
@@ -230,5 +229,5 @@ def test_what_several_controls_change_alike_is_asked_for_in_turn(tmp_path):
             for f in build(engine, supervisor).fns.values()
             if f.trigger_mode == "always_last" and f.fn and "<locals>" not in f.fn.__qualname__
         ]
-    assert {"ModelsTab._list", "GalleryTab._filter", "UpscaleTab._tell_size"} <= {name for name, *_ in live}
+    assert {"ModelsTab._list", "GalleryTab._filter", "UpscaleTab._show_size"} <= {name for name, *_ in live}
     assert sorted(set(live)) == sorted(live)

@@ -1,0 +1,22 @@
+"""Names of new result files, and what is said once they are saved."""
+
+import datetime
+import secrets
+from pathlib import Path
+
+from studio.provenance.policy import provenance_policy
+from studio.ui.session import Session
+
+
+def new_output(session: Session, tab: str, stem: str, ending: str) -> Path:
+    """A new file for a result of a tab. Its name cannot be guessed, for whoever knows it may download it.
+
+    Raises StudioError when nothing can be saved.
+    """
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return session.workspace.output(tab, f"{stem}-{now}-{secrets.token_hex(6)}{ending}")
+
+
+def metadata_words() -> str:
+    """How the sentence on a saved picture ends: what its metadata says."""
+    return ", with the recipe inside" if provenance_policy().includes_recipe else ", labelled as made by AI"
