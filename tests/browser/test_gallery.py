@@ -121,7 +121,7 @@ def test_search_filters_and_stars(page, outputs):
     page.wait_for_selector(f"{CELLS} i:has-text('★')")
     search = page.locator("#gallery-text textarea, #gallery-text input").first
     search.fill("no such thing")
-    page.wait_for_selector("#gallery-grid :text('No picture is like that')")
+    page.wait_for_selector("#gallery-grid :text('No picture matches')")
     search.fill("blau")
     has(page, 1)
     search.fill("")
@@ -198,7 +198,7 @@ def test_delete_and_undo(page, outputs, home):
     page.locator(CELLS).nth(1).click()
     page.wait_for_selector("#gallery-count:has-text('2 chosen')")
     page.click("#gallery-delete-many")
-    page.wait_for_selector("#gallery-undo-bar:has-text('2 files are in the bin')")
+    page.wait_for_selector("#gallery-undo-bar:has-text('2 files are in the trash')")
     has(page, 2)
     assert not list((outputs / "explore").glob("*.png"))
     assert len(list((home / "bin").rglob("*seed*.png"))) >= 2
@@ -280,7 +280,7 @@ def test_an_empty_gallery_and_pages_on_a_phone(browser, studio, outputs):
     page.goto(studio[0])
     page.wait_for_selector("#explore-stage img")
     page.get_by_role("tab", name="Gallery").click()
-    page.wait_for_selector("#gallery-grid :text('Nothing is kept here yet')")
+    page.wait_for_selector("#gallery-grid :text('Nothing is saved here yet')")
     for i in range(130):
         path = outputs / "explore" / f"{i:03d} with a rather long name.png"
         Image.new("RGB", (40, 30), (i, 90, 200 - i)).save(path)

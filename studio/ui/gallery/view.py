@@ -1,4 +1,4 @@
-"""Parts of the Gallery page: the grid of small views, one picture large, and what is known of it in plain words."""
+"""HTML of the Gallery: the grid of thumbnails, one picture large, and what is known of it in plain words."""
 
 import base64
 import datetime
@@ -15,15 +15,16 @@ from studio.gallery.thumbnails import CRISP, small_view
 from studio.ui.components.compare import VIEW, picture_url
 from studio.ui.components.notes import empty_html
 from studio.ui.components.pictures import file_url
+from studio.ui.components.progress import bytes_in_words
 from studio.ui.tabs import TABS
 
-KINDS = {"picture": "Pictures", CLIP: "Clips"}
-_AS_IT_IS = 4 << 20  # bytes; up to here a file is shown itself
-_MOVING = 24 << 20  # the same of a clip that the page plays
-_WAYS = {"AtoB": "A to B", "BtoA": "B to A"}
+FILE_TYPES = {"picture": "Pictures", CLIP: "Clips"}
+_MAX_PICTURE_BYTES = 4 << 20  # up to here a file is shown itself
+_MAX_CLIP_BYTES = 24 << 20  # the same of a clip that the page plays
+_DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 
-# A press opens; while several are chosen it takes in or leaves out, and with shift everything from the press before. The page
-# shows that itself, and tells afterwards.
+# A press opens a picture; while several are chosen it adds it to the selection or removes it, with shift everything since the press
+# before. The page shows that at once, and reports it afterwards.
 _PRESS = """
 let last = null;
 element.addEventListener('click', (e) => {
@@ -41,13 +42,25 @@ element.addEventListener('click', (e) => {
 """
 
 
+# Up to the beginning of the tab, when that is out of sight.
+TO_TOP_JS = """() => {
+  const panel = document.getElementById('gallery-undo').closest('[role=tabpanel]');
+  if (panel.getBoundingClientRect().top < 0) panel.scrollIntoView({ block: 'start' });
+}"""
+# Run when the page has the address of the file.
+DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('button#gallery-file, #gallery-file button').click(), 60)"
+
+
 def gallery_grid(**kwargs) -> gr.HTML:
-    """An HTML component for `grid_html`: `.select` gives the key of the pressed cell, `.input` the keys that were taken in (on) or left out."""
+    """An HTML component for `grid_html`.
+
+    `.select` gives the `key` of the pressed cell; while several are chosen `.input` gives the `keys` and whether they are chosen (`on`).
+    """
     return gr.HTML(js_on_load=_PRESS, padding=False, **kwargs)
 
 
 def grid_html(cells: list[tuple[Item, bytes | None, bool]], choosing: bool) -> str:
-    """Small views to press.  cells: (item, its WebP or None while there is none, whether it is chosen)."""
+    """Thumbnails to press.  cells: (item, its WebP or None while there is none, whether it is chosen)."""
     parts = []
     for item, view, chosen in cells:
         words = html.escape(title_of(item), quote=True)
@@ -67,10 +80,10 @@ def title_of(item: Item) -> str:
 
 
 def stage_html(gallery: Gallery, item: Item) -> str:
-    """One picture large: the file itself, so that it can be dragged away with its recipe; what is heavy, smaller."""
+    """One picture large: the file itself, so that it can be dragged away with its recipe; a smaller picture of a heavy file."""
     alt, path = html.escape(title_of(item), quote=True), gallery.file(item)
     try:
-        if item.size <= (_MOVING if item.kind == CLIP else _AS_IT_IS):
+        if item.size <= (_MAX_CLIP_BYTES if item.kind == CLIP else _MAX_PICTURE_BYTES):
             gallery.thumbnail(item)  # says whether it can be shown at all
             url = file_url(path)
         else:
@@ -91,12 +104,12 @@ def facts_html(item: Item, recipe: Recipe | ImageRecipe | None, model: str) -> s
     elif recipe is not None:
         facts += [("Model", model), *_of_change(recipe)]
     else:
-        facts.append(("Recipe", "None inside: it can be looked at, and sent on as a picture."))
+        facts.append(("Recipe", "None inside: it can be viewed, and sent on as a picture."))
     size = f"{item.width:,} × {item.height:,} px, " if item.width else ""
-    facts.append(("Size", f"{size}{_bytes(item.size)}"))
+    facts.append(("Size", f"{size}{bytes_in_words(item.size)}"))
     facts.append(("Saved", when(item.made)))
     if item.tab:
-        facts.append(("Saved in", tab_name(item.tab)))
+        facts.append(("Saved in", tab_title(item.tab)))
     rows = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
     return f'<dl class="gs-facts">{rows}</dl>'
 
@@ -104,7 +117,7 @@ def facts_html(item: Item, recipe: Recipe | ImageRecipe | None, model: str) -> s
 def _of_drawing(recipe: Recipe) -> list[tuple[str, str]]:
     facts = []
     if recipe.latent is not None:
-        facts.append(("Seed", "none: a place of its own between pictures (latent)"))
+        facts.append(("Seed", "none: a point of its own between seeds (latent)"))
     else:
         facts.append(("Seed", ", ".join(f"{s.seed} × {s.weight:g}" if len(recipe.seeds) > 1 else str(s.seed) for s in recipe.seeds)))
     facts.append(("Boldness (psi)", f"{recipe.psi:g}"))
@@ -120,31 +133,31 @@ def _of_drawing(recipe: Recipe) -> list[tuple[str, str]]:
     if recipe.noise.mode != "const" or recipe.noise.strength != 1:
         facts.append(("Grain (noise)", f"{recipe.noise.mode}, strength {recipe.noise.strength:g}"))
     if recipe.transform != Transform():
-        facts.append(("Place", f"moved {recipe.transform.x:g}, {recipe.transform.y:g}, turned {recipe.transform.rotate:g}°"))
+        facts.append(("Transform", f"moved {recipe.transform.x:g}, {recipe.transform.y:g}, turned {recipe.transform.rotate:g}°"))
     return facts
 
 
 def _of_change(recipe: ImageRecipe) -> list[tuple[str, str]]:
-    enlarged = f"enlarged {recipe.scale:g} times" if recipe.scale else "enlarged"
-    parts = [f"translated {_WAYS[recipe.direction]}" if recipe.verb == "translate" else enlarged]
+    upscaled = f"upscaled {recipe.scale:g} times" if recipe.scale else "upscaled"
+    parts = [f"translated {_DIRECTIONS[recipe.direction]}" if recipe.verb == "translate" else upscaled]
     parts += [f"strength {recipe.strength * 100:g} %"] * (recipe.strength != 1)
     parts += ["with its own colours"] * recipe.keep_colour + [f"{recipe.repeat} times in a row"] * (recipe.repeat > 1)
     return [("Made", "from another picture: " + ", ".join(parts))]
 
 
-def tab_name(folder: str) -> str:
-    """What the folder of a tab is called to people."""
+def tab_title(folder: str) -> str:
+    """Title of the tab that saves into this folder; the name of any other folder."""
     return TABS[folder].title if folder in TABS else printable(folder, 40)
 
 
 def when(seconds: float) -> str:
-    """A moment since 1970 in this computer's time, as people write it."""
-    moment = datetime.datetime.fromtimestamp(seconds)
-    return f"{moment.day} {moment:%B %Y, %H:%M}"
+    """Seconds since 1970 as a date and time of this computer, as people write it."""
+    date = datetime.datetime.fromtimestamp(seconds)
+    return f"{date.day} {date:%B %Y, %H:%M}"
 
 
-def day(text: str | None, what: str) -> datetime.date | None:
-    """What was written as a day. Raises StudioError."""
+def parse_day(text: str | None, what: str) -> datetime.date | None:
+    """A written day; None for an empty text.  what: the label of its box. Raises StudioError when it is not a day."""
     if not text:
         return None
     try:
@@ -152,16 +165,12 @@ def day(text: str | None, what: str) -> datetime.date | None:
         if not 1971 <= date.year <= 2200:
             raise ValueError
     except ValueError:
-        raise StudioError(f"'{printable(text, 20)}' is no day for '{what}'.", "Write it as 2026-11-25.") from None
+        raise StudioError(f"'{printable(text, 20)}' is not a day for '{what}'.", "Write it as 2026-11-25.") from None
     return date
 
 
 def _name(item: Item) -> str:
     return item.path.rsplit("/", 1)[-1]
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3)):,} kB"
 
 
 def _webp_url(data: bytes) -> str:
