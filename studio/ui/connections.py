@@ -46,13 +46,6 @@ def _other_entrances(built: dict[str, Any], session: gr.State) -> dict[str, Call
     enter: dict[str, Callable[..., Any]] = {}
     if (models := built.get("models")) and not isinstance(models, Tab):
         enter["models"] = lambda on: on(friendly(models.enter), [session, *models.enter_inputs], models.outputs, **QUIET)
-    if (share := built.get("share")) and not isinstance(share, Tab):
-
-        def enter_share(on: Callable):
-            on(friendly(share.marks.enter), None, share.marks.enter_outputs, **QUIET)
-            return on(friendly(share.enter), [session, *share.enter_inputs], share.enter_outputs, **QUIET)
-
-        enter["share"] = enter_share
     if (train := built.get("train")) and not isinstance(train, Tab):
         enter["train"] = lambda on: on(
             friendly(train.enter), [session, *train.enter_inputs], train.enter_outputs, **QUIET, js=train.enter_js

@@ -112,13 +112,13 @@ footer { display: none !important; }
 .gs-note { color: var(--neutral-600); font-size: 13px; line-height: 1.5; padding: 2px; }
 .dark .gs-note { color: var(--neutral-400); }
 .gs-note b { font-weight: 600; }
-.gs-tale { border: 1px solid var(--neutral-200); border-radius: 12px; padding: 12px 14px; overflow-wrap: anywhere; }
-.dark .gs-tale { border-color: var(--neutral-800); }
-.gs-tale > b { display: block; font-size: 17px; }
-.gs-tale > span { font-size: 13px; color: var(--neutral-600); }
-.dark .gs-tale > span { color: var(--neutral-400); }
-.gs-tale dt { font-size: 13px; font-weight: 600; margin-top: 8px; }
-.gs-tale dd { margin: 0; font-size: 14px; line-height: 1.5; }
+.gs-provenance { border: 1px solid var(--neutral-200); border-radius: 12px; padding: 12px 14px; overflow-wrap: anywhere; }
+.dark .gs-provenance { border-color: var(--neutral-800); }
+.gs-provenance > b { display: block; font-size: 17px; }
+.gs-provenance > span { font-size: 13px; color: var(--neutral-600); }
+.dark .gs-provenance > span { color: var(--neutral-400); }
+.gs-provenance dt { font-size: 13px; font-weight: 600; margin-top: 8px; }
+.gs-provenance dd { margin: 0; font-size: 14px; line-height: 1.5; }
 .gs-grid { display: grid; gap: 6px; }
 .gs-grid button { padding: 0; border: 2px solid transparent; border-radius: 8px; overflow: hidden; cursor: pointer;
   background: var(--neutral-100); color: inherit; position: relative; min-width: 0; }

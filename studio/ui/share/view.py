@@ -1,48 +1,49 @@
-"""Parts of the Share page: what a visitor does there, models to press, who may see, and links."""
+"""Parts of the Share tab that its sections have in common: models to press, licences, who may see, and links."""
 
 import html
-import threading
-from dataclasses import dataclass, field
+from collections.abc import Container, Sequence
+from typing import Any
 
 import gradio as gr
 
+from studio.common.progress import Progress
 from studio.errors import StudioError
 from studio.models.card import KNOWN_LICENCES
 from studio.models.folder import ModelInfo
+from studio.models.library import Library
 from studio.sharing import hub
-from studio.sharing.preview import Preview
 from studio.ui.components.notes import note
 from studio.ui.components.press_grid import cells_html
+from studio.ui.components.progress import WorkProgress
 from studio.ui.components.thumbnails import model_cells
 
 PRIVATE, PUBLIC = "private", "public"
 WHO = [("Only me (private)", PRIVATE), ("Everybody (public)", PUBLIC)]
 LICENCES = sorted(KNOWN_LICENCES)
-CANCELLED = "Cancelled: none of it was put on the Hub."
+CANCELLED = "Cancelled: nothing was uploaded to the Hub."
+# Uploads and previews wait for the network, not for the device: they do not queue for it.
+UPLOAD: dict[str, Any] = {"show_progress": "full", "api_visibility": "private", "concurrency_limit": None}
 
 
-@dataclass
-class ShareVisit:
-    """What one visitor does here.
-
-    model: id of the one for the Hub.  chosen: ids of those for the Space.  token: that was typed, in memory alone.
-    stop: ends what is being sent.  preview: the Space that runs here.
-    """
-
-    model: str | None = None
-    chosen: list[str] = field(default_factory=list)
-    token: str | None = field(default=None, repr=False)
-    stop: threading.Event = field(default_factory=threading.Event)
-    preview: Preview | None = None
+def shareable(library: Library) -> list[ModelInfo]:
+    """The models that can be shared: those that are folders already."""
+    return [m for m in library.scan()[0] if m.hash]
 
 
-def grid_html(found: list[ModelInfo], selected: int | set[int] | None) -> str:
+def model_of(library: Library, id: str | None) -> ModelInfo:
+    """A chosen model as it is now. Raises StudioError when none is chosen or it is gone."""
+    if not id:
+        raise StudioError("No model is chosen.", "Choose one first.")
+    return library.get(id)
+
+
+def grid_html(found: Sequence[ModelInfo], selected: int | Container[int] | None) -> str:
     """Models to press."""
     return cells_html(model_cells(found), 3, selected)
 
 
-def told_consent(infos: list[ModelInfo], who: str) -> dict:
-    """Why models may not be seen by everybody, when they may not."""
+def consent_update(infos: Sequence[ModelInfo], who: str) -> dict[str, Any]:
+    """An update that says why models may not be public, or hides that when they may."""
     try:
         for info in infos if who == PUBLIC else []:
             hub.ensure_public(info)
@@ -51,9 +52,10 @@ def told_consent(infos: list[ModelInfo], who: str) -> dict:
     return gr.update(value="", visible=False)
 
 
-def sending(progress: gr.Progress) -> hub.Progress:
-    """Progress of an upload, in megabytes."""
-    return lambda done, all_: progress(done / max(all_, 1), desc=f"Sending {done / 1e6:.1f} of {all_ / 1e6:.1f} MB")
+def upload_progress(progress: gr.Progress) -> Progress:
+    """Progress of an upload, in bytes."""
+    shown = WorkProgress(progress)
+    return lambda done, total: shown.transfer("Uploading", done, total)
 
 
 def link_html(words: str, url: str) -> str:

@@ -1,4 +1,4 @@
-"""What files tell, as an artist chooses it and asks it."""
+"""What files say about how they were made: chosen by an artist, signed, and inspected."""
 
 import base64
 from pathlib import Path
@@ -10,7 +10,7 @@ from studio.errors import StudioError
 from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
 from studio.provenance.policy import ProvenancePolicy, provenance_policy, save_policy
-from studio.ui.share.provenance_section import MarksPage
+from studio.ui.share.provenance_section import ProvenanceSection
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ def save(page):
     return Path(page.locator(_SAVED).inner_text())
 
 
-def open_marks(page):
+def open_provenance(page):
     page.get_by_role("tab", name="Share").click()
     page.wait_for_selector("#share-marks > button:visible")
     if not page.locator("#marks-tells").is_visible():
@@ -38,20 +38,20 @@ def open_marks(page):
     page.wait_for_selector("#marks-tells:visible")
 
 
-def ask(page, path):
-    """Drop a file -> what it tells."""
-    open_marks(page)
+def inspect(page, path):
+    """Drop a file -> what it says."""
+    open_provenance(page)
     if page.locator("#marks-file [aria-label='Clear']").count():
         page.click("#marks-file [aria-label='Clear']")
-        page.wait_for_selector(".gs-tale", state="detached")
+        page.wait_for_selector(".gs-provenance", state="detached")
     page.set_input_files("#marks-file input[type=file]", str(path))
-    page.wait_for_selector(".gs-tale")
-    return page.locator(".gs-tale").inner_text()
+    page.wait_for_selector(".gs-provenance")
+    return page.locator(".gs-provenance").inner_text()
 
 
-def test_an_artist_chooses_signs_and_asks(page, tmp_path):
-    words = ask(page, save(page))
-    assert "Made by AI, it says" in words
+def test_an_artist_chooses_signs_and_inspects(page, tmp_path):
+    words = inspect(page, save(page))
+    assert "Labelled as made by AI" in words
     assert "seed 0" in words
     assert "It is not signed" in words
 
@@ -67,7 +67,7 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     path = save(page)
     assert "seed" not in path.name
     assert page.locator(".gs-note", has_text="marked as made by AI").is_visible()
-    words = ask(page, path)
+    words = inspect(page, path)
     assert "No recipe is inside" in words
     assert "Signed by 'Anna <b>Grün</b>', and not changed since." in words
     with pytest.raises(StudioError, match="no recipe"):
@@ -76,7 +76,7 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     data = bytearray(path.read_bytes())
     data[data.rindex(b"IDAT") + 20] ^= 1
     (tmp_path / "forged.png").write_bytes(data)
-    assert "The file was changed after it was signed." in ask(page, tmp_path / "forged.png")
+    assert "The file was changed after it was signed." in inspect(page, tmp_path / "forged.png")
     (tmp_path / "notes.txt").write_text("words")
     page.click("#marks-file [aria-label='Clear']")
     page.set_input_files("#marks-file input[type=file]", str(tmp_path / "notes.txt"))
@@ -94,22 +94,22 @@ def test_an_artist_chooses_signs_and_asks(page, tmp_path):
     save_policy(ProvenancePolicy())
 
 
-def test_what_is_shown_can_be_saved_from_the_page_with_its_mark(page, tmp_path):
+def test_what_is_shown_can_be_saved_from_the_page_with_its_label(page, tmp_path):
     url = page.locator("#explore-stage img").get_attribute("src")
     (tmp_path / "p.webp").write_bytes(base64.b64decode(url.partition(",")[2]))
     assert inspect_file(tmp_path / "p.webp").by_ai
 
 
 def test_it_fits_a_phone(phone):
-    open_marks(phone)
+    open_provenance(phone)
     phone.check("#marks-signed input")
     phone.check("#marks-way input[value=given]")
     phone.wait_for_selector("#marks-key")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_visitors_of_a_shared_studio_can_only_ask(studio):
+def test_visitors_of_a_shared_studio_can_only_inspect(studio):
     with gr.Blocks() as app:
-        page = MarksPage(gr.State(), editable=False)
+        page = ProvenanceSection(editable=False)
     assert [[c.elem_id for c in fn.inputs] for fn in app.fns.values()] == [["marks-file"], []]
-    assert not page.tells.interactive
+    assert not page.metadata.interactive
