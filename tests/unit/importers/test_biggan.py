@@ -226,7 +226,7 @@ def test_config_beside_must_be_there_and_sound(reference, tmp_path):
         with pytest.raises(StudioError, match="cannot be used"):
             import_file(weights)
     file.unlink()
-    with pytest.raises(StudioError, match="config.json is not beside it"):
+    with pytest.raises(StudioError, match=r"config.json is not beside it"):
         import_file(weights)
 
 

@@ -213,10 +213,12 @@ def test_bytes_at_random(small):
             for _ in range(rng.choice((1, 8))):
                 data[rng.randrange(len(data))] = rng.randrange(256)
             file.write_bytes(data)
+            refusal = ""
             try:
                 import_file(small[0])
             except StudioError as e:
-                assert str(e).isprintable()
+                refusal = str(e)
+            assert not refusal or refusal.isprintable()
         file.write_bytes(good)
 
 
@@ -238,9 +240,10 @@ def test_an_offer_becomes_a_folder_when_it_is_asked_for(small, tmp_path):
     assert library.get("free").hash == taken.hash
     assert [m.hash for m in library.scan()[0]] == [taken.hash]
     (taken.path / "model.safetensors").unlink()
-    assert library.scan()[0] == [] and len(library.scan()[1]) == 1, "a broken one is told, not offered anew"
+    assert library.scan()[0] == [], "a broken one is told, not offered anew"
+    assert len(library.scan()[1]) == 1, "a broken one is told, not offered anew"
     path.with_suffix(".bin").write_bytes(b"")
-    with pytest.raises(StudioError, match="small.bin"):
+    with pytest.raises(StudioError, match=r"small.bin"):
         Library([tmp_path / "other"], library.bundled).get("free")
 
 

@@ -51,7 +51,7 @@ def test_what_is_put_in_is_not_written_to(model):
     ids=["complex", "too large", "ragged", "None", "text", "complex tensor"],
 )
 def test_what_is_no_array_of_real_numbers(model, z):
-    with pytest.raises(StudioError, match="^z "):
+    with pytest.raises(StudioError, match=r"^z "):
         model.mapping(z)
 
 
@@ -99,7 +99,7 @@ def test_a_path_is_meant_as_a_path(tmp_path, monkeypatch, studio_home):
     assert studio.load("tiny", device="cpu").id == "tiny"
     (folder / "config.json").unlink()
     for source in (folder, str(folder), "./tiny", "../" + tmp_path.name + "/tiny"):
-        with pytest.raises(StudioError, match="has no config.json"):
+        with pytest.raises(StudioError, match=r"has no config.json"):
             studio.load(source)
     for source in ("./nowhere", tmp_path / "nowhere", str(tmp_path / "nowhere.pkl")):
         with pytest.raises(StudioError, match="There is no model at"):

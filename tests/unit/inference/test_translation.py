@@ -29,7 +29,7 @@ from studio.networks.translation.pix2pix import Pix2PixConfig
 def lively(network: torch.nn.Module) -> torch.nn.Module:
     """Weights that pass on what they get, so that each pixel of the result hangs on many of the source."""
     torch.manual_seed(0)
-    for name, p in network.named_parameters():
+    for p in network.parameters():
         if p.ndim == 4:
             torch.nn.init.normal_(p, std=p[0].numel() ** -0.5)
     for module in network.modules():

@@ -336,7 +336,7 @@ def test_a_token_is_used_and_kept_nowhere(library, hub, caplog, monkeypatch):
 
 def test_hubs_that_say_no(library, hub, monkeypatch):
     hub.repos["anna/gated"] = Repo({"network.pkl": PICKLE}, gated=True)
-    with pytest.raises(StudioError, match="accepted its terms.*log in"):
+    with pytest.raises(StudioError, match=r"accepted its terms.*log in"):
         add("anna/gated", library)
     with pytest.raises(StudioError, match="There is no model anna/absent"):
         add("anna/absent", library)

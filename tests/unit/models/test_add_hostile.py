@@ -456,7 +456,8 @@ def test_little_memory_and_time(tmp_path, studio_home):
         if named is None:  # large and honest; only its picture does not fit
             assert told[name] == "noiseless"
         else:
-            assert named in told[name] and "memory" not in told[name], (name, told[name])
+            assert named in told[name], (name, told[name])
+            assert "memory" not in told[name], (name, told[name])
     assert os.listdir(tmp_path / "library") == ["noiseless"]
 
 

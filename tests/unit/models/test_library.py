@@ -20,7 +20,7 @@ def test_a_broken_model_does_not_hide_a_sound_one_of_a_later_root(tmp_path):
     assert [b.path for b in broken] == [mine / "tiny"]
     assert library.get("tiny") == models[0], "what is listed is what is opened"
     (shipped / "tiny" / "config.json").unlink()
-    with pytest.raises(StudioError, match="no model.safetensors"):
+    with pytest.raises(StudioError, match=r"no model.safetensors"):
         library.get("tiny")
 
 
@@ -122,4 +122,5 @@ def test_scan_reads_no_weights_twice(tmp_path, monkeypatch):
     assert library.scan()[0][0].hash == info.hash
     assert hashed == []
     os.utime(info.path / "model.safetensors", (1, 1))
-    assert library.scan()[0][0].hash == info.hash and len(hashed) == 1, "a file that was touched is hashed anew"
+    assert library.scan()[0][0].hash == info.hash, "a file that was touched is hashed anew"
+    assert len(hashed) == 1, "a file that was touched is hashed anew"

@@ -267,7 +267,7 @@ def test_one_whose_config_is_damaged_in_the_bin_can_still_be_restored(library):
     thrown = trash.move_to_trash(library, "anna")
     (thrown.path / "config.json").write_text("{")
     assert trash.list_trash(library)[0].title == "anna"
-    with pytest.raises(StudioError, match="config.json"):
+    with pytest.raises(StudioError, match=r"config.json"):
         trash.restore(library, thrown.id)
     assert [b.path.name for b in library.scan()[1]] == ["anna"], "it is back, and told as what it is"
 

@@ -95,10 +95,10 @@ def test_resolution_is_known_when_the_config_leaves_it_to_the_default(tiny):
 )
 def test_json_that_python_itself_stumbles_over(tiny, text):
     (tiny / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(StudioError, match="'tiny'.* config.json"):
+    with pytest.raises(StudioError, match=r"'tiny'.* config.json"):
         open_folder(tiny)
     (tiny / "config.json").write_bytes(b'{"title": "\xff"}')
-    with pytest.raises(StudioError, match="'tiny'.* config.json"):
+    with pytest.raises(StudioError, match=r"'tiny'.* config.json"):
         open_folder(tiny)
 
 
@@ -124,14 +124,14 @@ def test_torn_weights_are_told_in_bytes(tiny, left):
 )
 def test_weights_whose_head_makes_no_sense(tiny, data):
     (tiny / "model.safetensors").write_bytes(data)
-    with pytest.raises(StudioError, match="damaged model.safetensors"):
+    with pytest.raises(StudioError, match=r"damaged model.safetensors"):
         open_folder(tiny)
 
 
 def test_weights_with_a_tail_are_damaged(tiny):
     with open(tiny / "model.safetensors", "ab") as f:
         f.write(b"x")
-    with pytest.raises(StudioError, match="damaged model.safetensors"):
+    with pytest.raises(StudioError, match=r"damaged model.safetensors"):
         open_folder(tiny)
 
 
@@ -214,7 +214,7 @@ def test_a_missing_tensor_is_named_on_saving(tiny):
     network = tiny_generator()
     state = network.state_dict()
     del state["synthesis.b8.torgb.weight"]
-    with pytest.raises(StudioError, match="synthesis.b8.torgb.weight"):
+    with pytest.raises(StudioError, match=r"synthesis.b8.torgb.weight"):
         save_folder(tiny.parent / "new", "stylegan2", dataclasses.asdict(network.config), state, title="New")
     with pytest.raises(ValueError, match="dtype"):
         save_folder(tiny.parent / "new", "stylegan2", dataclasses.asdict(network.config), network.state_dict(), title="New", dtype="half")

@@ -126,7 +126,9 @@ def test_old_sets_and_models_know_it_once_somebody_is_asked(studio_home, picture
     assert not may_share_publicly(info)[0]
     assert not may_share_publicly(child)[0]
     again = store.add(store.ingest([pictures], limits=SMALL, owned=True, consent=LICENSED))
-    assert again.id == stored.id and again.title == "Shapes" and again.consent == LICENSED, "the words changed, not the pictures"
+    assert again.id == stored.id, "the words changed, not the pictures"
+    assert again.title == "Shapes", "the words changed, not the pictures"
+    assert again.consent == LICENSED, "the words changed, not the pictures"
     assert may_share_publicly(info) == (True, "It was trained on pictures used under: CC BY 4.0. Credit: Anna")
     assert may_share_publicly(child)[0]
     assert store.add(store.ingest([pictures], limits=SMALL, owned=False)).consent == LICENSED, "no answer takes none back"

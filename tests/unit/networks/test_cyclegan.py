@@ -157,7 +157,7 @@ def test_features_are_those_of_the_forward_pass():
     ],
 )
 def test_absurd_configs_are_refused(bad):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join([*bad, "px or more"])):
         small(**bad)
 
 

@@ -157,7 +157,7 @@ def test_an_average_gets_statistics_of_its_own():
     ],
 )
 def test_absurd_configs_are_refused(bad):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(bad)):
         GANConfig(**bad)
 
 

@@ -318,7 +318,7 @@ def test_a_stage_that_is_not_there_is_refused():
     g, d = make_generator(), make_discriminator()
     for bad in (-0.5, 3.5, math.nan):
         for player in (g, d):
-            with pytest.raises(ValueError):
+            with pytest.raises(ValueError, match="grown must be"):
                 player.set_grown(bad)
     for damaged, newest in ((math.nan, 0), (1e30, 3), (-5.0, 0)):
         g.synthesis.grown.fill_(damaged)
@@ -329,7 +329,7 @@ def test_a_stage_that_is_not_there_is_refused():
     "bad", [dict(resolution=48), dict(resolution=4), dict(resolution=2048), dict(channel_base=16), dict(channel_max=0)]
 )
 def test_absurd_configs_are_refused(bad):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(bad)):
         StyleGANConfig(**{**dict(resolution=64), **bad})
 
 

@@ -193,7 +193,7 @@ def test_the_unet_keeps_its_weights_at_a_spectral_norm_of_one():
     ],
 )
 def test_absurd_configs_are_refused(name, bad):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join([*bad, "doublings"])):
         get_family(name).config(**{**SMALL[name], **bad})
 
 
