@@ -21,11 +21,13 @@ import numpy as np
 
 from studio.common import toml
 from studio.common.files import atomic_write, fsync_path
+from studio.common.progress import Cancel, ItemProgress
 from studio.datasets.ingest import ingest, write_synced
 from studio.datasets.ingest_report import OWNERSHIP, IngestReport
 from studio.datasets.labels import count_classes
 from studio.datasets.picture_files import content_hash
 from studio.datasets.rights import UNKNOWN, Consent
+from studio.datasets.sources import Limits
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import crop as crop_square
@@ -92,10 +94,35 @@ class DataSetStore:
 
     # -- adding --------------------------------------------------------------------------------------------------
 
-    def ingest(self, paths: Iterable[str | Path], **options) -> IngestReport:
+    def ingest(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        owned: bool,
+        consent: Consent = Consent(),
+        title: str = "",
+        ground: Colour = (255, 255, 255),
+        classes: bool = True,
+        limits: Limits = Limits(),
+        progress: ItemProgress | None = None,
+        cancel: Cancel | None = None,
+        workers: int = 2,
+    ) -> IngestReport:
         """Ingest pictures into this store -> the report for `add`. Parameters as of `ingest.ingest`."""
         self.sweep()
-        return ingest(paths, home=self.home, **options)
+        return ingest(
+            paths,
+            owned=owned,
+            consent=consent,
+            title=title,
+            ground=ground,
+            classes=classes,
+            limits=limits,
+            home=self.home,
+            progress=progress,
+            cancel=cancel,
+            workers=workers,
+        )
 
     def add(self, report: IngestReport, *, crop: str = "centre") -> DataSet:
         """Make a set from an ingestion. The same pictures under the same names give the set that exists already; it then takes over
