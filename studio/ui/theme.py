@@ -235,8 +235,9 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .gs-figures img.small { image-rendering: pixelated; }
 .gs-figures figcaption { font-size: 12px; line-height: 1.4; padding: 4px 2px; color: var(--neutral-600); overflow-wrap: anywhere; }
 .dark .gs-figures figcaption { color: var(--neutral-400); }
-.gs-pairs button { flex: 0 0 auto !important; display: flex; gap: 2px; }
-.gs-pairs img { width: 84px !important; }
+.gs-examples button { flex: 0 0 auto !important; display: flex; gap: 2px; }
+.gs-examples img { width: 84px !important; }
+.label-wrap > span:first-child { text-align: left; }
 .gs-note > img { width: 192px; border-radius: 8px; display: block; margin-top: 6px; image-rendering: pixelated; }
 .gs-models { display: grid; grid-template-columns: repeat(auto-fill, minmax(168px, 1fr)); gap: 10px; }
 .gs-models button { position: relative; display: flex; flex-direction: column; gap: 2px; min-width: 0; padding: 0 0 8px; text-align: left;

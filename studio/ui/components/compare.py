@@ -95,7 +95,7 @@ def pairs_html(pairs: list[tuple[Image.Image, Image.Image]]) -> str:
         f'<img alt="Example {i + 1} after" src="{picture_url(after, DigitalSourceType.COMPOSITE)}"></button>'
         for i, (before, after) in enumerate(pairs)
     ]
-    return f'<div class="gs-grid gs-strip gs-pairs">{"".join(cells)}</div>'
+    return f'<div class="gs-grid gs-strip gs-examples">{"".join(cells)}</div>'
 
 
 def picture_url(picture: Image.Image, source_type: DigitalSourceType | None = None) -> str:

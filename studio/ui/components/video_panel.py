@@ -112,7 +112,11 @@ class VideoPanel:
             shown = preview(frame)
         except StudioError as e:
             return {self.stage: gr.update(value=refusal_html(e), visible=True), self.facts: gr.update(visible=False)}
-        work = note(f"{count:,} frames · about {time_left(max(1, count * shown.seconds))} of work, estimated from this preview") if count else ""
+        work = (
+            note(f"{count:,} frames · about {time_left(max(1, count * shown.seconds))} of work, estimated from this preview")
+            if count
+            else ""
+        )
         return {
             self.stage: gr.update(value=compare_html(shown.before, shown.after, shown.alt), visible=True),
             self.facts: gr.update(value=shown.size + work, visible=True),

@@ -16,7 +16,7 @@ from studio.ui.gallery.state import GalleryState
 from studio.ui.gallery.view import facts_html, stage_html
 from studio.ui.tabs import TABS
 
-_KEYS = '<div class="gs-note keys">Keys: ← → the pictures beside · Esc all pictures</div>'
+_KEYS = '<div class="gs-note keys">Keys: ← → newer and older · Esc all pictures</div>'
 # verb of a recipe -> the tab where it is opened again
 _TAB_OF = {entry.verb: id for id, entry in TABS.items() if entry.verb and "saved" in entry.opens}
 

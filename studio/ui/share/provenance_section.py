@@ -19,7 +19,7 @@ _METADATA = [
 ]
 _SIGNING = (
     "A signature (<b>Content Credentials</b>, C2PA) shows that a file was not changed since you saved it. A certificate made here "
-    "shows your name, but nobody vouches for it; an authority vouches for one of theirs."
+    "shows your name, but nobody vouches for it; with a certificate from an authority, that authority does."
 )
 _CERTIFICATES = [("Make me a certificate", "own"), ("I have one", "given")]
 _LABELLED = "<b>Metadata.</b> Every saved picture and video says that AI made it. This label cannot be switched off."
