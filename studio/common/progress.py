@@ -6,14 +6,14 @@ from typing import ParamSpec, TypeAlias
 
 P = ParamSpec("P")
 
-# Called with (done, total). The unit (pictures, bytes, rows) is up to the work; a total of 0 means that it is not known.
-Progress: TypeAlias = Callable[[int, int], None]
+# What the callbacks return is ignored. Called with (done, total). The unit (pictures, bytes, rows) is up to the work; a total of 0 means that it is not known.
+Progress: TypeAlias = Callable[[int, int], object]
 
 # Called with (done, total, name of the item that is next).
-ItemProgress: TypeAlias = Callable[[int, int, str], None]
+ItemProgress: TypeAlias = Callable[[int, int, str], object]
 
 # Called with (stage in a word, done, total or None when it is not known).
-StageProgress: TypeAlias = Callable[[str, int, "int | None"], None]
+StageProgress: TypeAlias = Callable[[str, int, "int | None"], object]
 
 # Asked again and again during the work; true ends it with CancelledError.
 Cancel: TypeAlias = Callable[[], bool]
@@ -25,7 +25,7 @@ def raise_if_cancelled(cancel: Cancel | None) -> None:
         raise CancelledError()
 
 
-def report(progress: Callable[P, None] | None, *args: P.args, **kwargs: P.kwargs) -> None:
+def report(progress: Callable[P, object] | None, *args: P.args, **kwargs: P.kwargs) -> None:
     """Call `progress`, if there is one, with the other arguments."""
     if progress is not None:
         progress(*args, **kwargs)

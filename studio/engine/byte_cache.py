@@ -1,51 +1,70 @@
 """Caches bounded by bytes."""
 
-from collections import OrderedDict
+import threading
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from cachetools import Cache, LRUCache
 
 V = TypeVar("V")
 
 
-class ByteLRU(Generic[V]):
-    """Keep what was used last, within a budget of bytes. Not thread-safe: its owner's thread alone uses it."""
+class _Entry(NamedTuple):
+    value: object
+    size: int
+
+
+class ByteCache(Generic[V]):
+    """Cache of what was used last, within a budget of bytes. Any thread may use it.
+
+    A single value larger than the budget is kept too, alone: it is in use.
+    """
 
     def __init__(self, budget: int):
         self.budget = budget
-        self._items: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._entries: LRUCache[Hashable, _Entry] = LRUCache(budget, getsizeof=lambda entry: min(entry.size, budget))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
-        return sum(size for _, size in self._items.values())
+        """Bytes of all values."""
+        with self._lock:
+            # Read through the base class, whose look-ups don't count as uses.
+            return sum(Cache.__getitem__(self._entries, key).size for key in self._entries)
 
     def get(self, key: Hashable) -> V | None:
-        """The value, now the most recent; None when it is not kept."""
-        if key not in self._items:
-            return None
-        self._items.move_to_end(key)
-        return self._items[key][0]
+        """The value, which becomes the most recent; None when it is not here."""
+        with self._lock:
+            entry = self._entries.get(key)
+        return entry.value if entry is not None else None  # pyright: ignore[reportReturnType] - a tuple is not generic on Python 3.10
 
     def put(self, key: Hashable, value: V, size: int) -> None:
-        """Keep a value of `size` bytes; the oldest others leave until all fit. One value larger than the whole
-        budget is kept alone, for it is in use."""
-        self._items.pop(key, None)
-        self.make_room(size)
-        self._items[key] = (value, size)
+        """Keep a value of `size` bytes; the oldest others leave until all fit."""
+        with self._lock:
+            self._entries.pop(key, None)
+            self._make_room(size)
+            self._entries[key] = _Entry(value, size)
 
     def make_room(self, size: int) -> None:
         """Let the oldest go until `size` more bytes fit, or nothing is left."""
-        while self._items and self.nbytes + size > self.budget:
-            self._items.popitem(last=False)
+        with self._lock:
+            self._make_room(size)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._items.clear()
+        with self._lock:
+            self._entries.clear()
 
     def drop(self, key: Hashable) -> None:
-        """Forget a value, if it is kept."""
-        self._items.pop(key, None)
+        """Forget a value, if it is here."""
+        with self._lock:
+            self._entries.pop(key, None)
 
     def keys(self) -> list[Hashable]:
-        """Oldest first."""
-        return list(self._items)
+        """All keys."""
+        with self._lock:
+            return list(self._entries)
+
+    def _make_room(self, size: int) -> None:
+        while self._entries and self._entries.currsize + size > self.budget:
+            self._entries.popitem()

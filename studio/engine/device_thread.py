@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Superseded(CancelledError):
-    """A newer wish of the same session took this one's place."""
+    """A newer request of the same session took this one's place."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class _Job:
 
 
 class DeviceThread:
-    """Runs what it is asked for, in turn. Of a session only the newest wish that has not begun is kept.
+    """Runs what it is asked for, in turn. Of a session only the newest request that has not begun is kept.
 
     rescue: called, on the thread, when a job ran out of memory; the job is then tried once more.
     """

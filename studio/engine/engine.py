@@ -1,4 +1,4 @@
-"""The engine: models in memory, one thread that owns the device, the newest wish of a session first."""
+"""The engine: models in memory, one thread that owns the device, the newest request of a session first."""
 
 import contextlib
 import math
@@ -14,11 +14,12 @@ import torch
 from safetensors import safe_open
 
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
-from studio.engine.byte_cache import ByteLRU
+from studio.engine.byte_cache import ByteCache
 from studio.engine.device_thread import DeviceThread, Superseded
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.image_to_image import PRECISIONS, ImageToImage
-from studio.engine.latent_space import DirectionSet, LatentSpace
+from studio.engine.latent_space import LatentSpace
+from studio.engine.model_facts import DirectionSet, ModelFacts
 from studio.engine.recipe import Recipe, Transform, pack_latent
 from studio.engine.synthesis_cache import SynthesisCache, steps_within
 from studio.errors import StudioError
@@ -42,10 +43,23 @@ _BATCH_MOST = 32
 R = TypeVar("R", Recipe, ImageRecipe)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A picture as a control shows it.
+
+    picture: uint8 (H, W, 3).  info: of its model.  warning: a sentence when the model here is not the very one of the recipe.
+    """
+
+    picture: np.ndarray
+    info: ModelInfo
+    warning: str | None
+
+
 @dataclass
 class _Loaded:
     model: Model
     space: LatentSpace | None  # None: it makes a picture from a picture
+    facts: ModelFacts | None  # as `space`; read with the model, so that any thread may have them
 
 
 class Engine(ImageToImage):
@@ -54,7 +68,7 @@ class Engine(ImageToImage):
     library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best there is.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
     memory_budget: bytes for models in memory; None = half of the GPU's memory, or a quarter of the machine's.
-    on_wish: called whenever a visitor asks for a picture.
+    on_request: called whenever a visitor asks for a picture.
     A model larger than that is still loaded, alone. Raises StudioError for a device or precision that is not there.
 
     All tensors are touched by one thread. The same recipe gives the same bytes again on one device: `render` and
@@ -68,18 +82,18 @@ class Engine(ImageToImage):
         device: str | None = None,
         precision: str | None = None,
         memory_budget: int | None = None,
-        on_wish: Callable[[], None] = lambda: None,
+        on_request: Callable[[], None] = lambda: None,
     ):
         self.library = library or default_library()
-        self._on_wish = on_wish
+        self._on_request = on_request
         self.device = choose_device(device)
         self.precision = precision or self._best_precision()
         if self.precision not in PRECISIONS:
             raise StudioError(f"There is no precision '{self.precision}'.", f"Choose one of {', '.join(PRECISIONS)}.")
         memory = self._memory()
         share = 2 if self.device.type == "cuda" else 4
-        self._models: ByteLRU[_Loaded] = ByteLRU(memory_budget or memory // share)
-        self._traces: ByteLRU[SynthesisCache] = ByteLRU(max(512 << 20, memory // 8))
+        self._models: ByteCache[_Loaded] = ByteCache(memory_budget or memory // share)
+        self._traces: ByteCache[SynthesisCache] = ByteCache(max(512 << 20, memory // 8))
         # Replaced as a whole by the device thread, so that others may read it at any time.
         self._status: dict[str, Any] = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0, "loaded": [], "bytes": 0}
         self._worker = DeviceThread(self._rescue)
@@ -135,11 +149,25 @@ class Engine(ImageToImage):
                 report(progress, done, len(recipes))
         return out
 
+    def draw(self, session: Hashable, recipe: Recipe, preview: bool = False) -> Drawn:
+        """The picture of a slider move with all that is shown beside it, for one turn on the device thread. Otherwise as `submit`.
+
+        Raises StudioError when the model is missing or the recipe does not fit it, Superseded when a newer one took its place.
+        """
+        self._on_request()
+
+        def run() -> Drawn:
+            picture = self._render(recipe, preview, session)
+            info = self._load(recipe.model).model.info
+            return Drawn(picture, info, _changed(info, recipe))
+
+        return self._ask(run, session).result()
+
     def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
-        """Ask for a picture on behalf of a session. A wish of the same session that is still waiting is dropped
+        """Ask for a picture on behalf of a session. A request of the same session that still waits is dropped
         (its future raises Superseded). Layers that did not change since the session's last picture are not computed
         again; the bytes are those of `render`."""
-        self._on_wish()
+        self._on_request()
         return self._ask(lambda: self._render(recipe, preview, session), session)
 
     def cancel(self, session: Hashable) -> None:
@@ -159,26 +187,33 @@ class Engine(ImageToImage):
         return Recipe(latent=latent, **kept)
 
     def model(self, id: str) -> Model:
-        """A model, loaded when it is not in memory."""
-        return self._ask(lambda: self._load(id).model).result()
+        """A model, loaded when it is not in memory. One that is there needs no turn on the device thread."""
+        return self._in_memory(id).model
+
+    def facts(self, id: str) -> ModelFacts:
+        """What controls need to know of a model that draws from noise. One in memory needs no turn on the device thread.
+
+        Raises StudioError when the model is missing, or makes a picture from a picture.
+        """
+        loaded = self._in_memory(id)
+        if loaded.facts is None:
+            raise _no_latents(id)
+        return loaded.facts
 
     def forget(self, id: str) -> None:
         """Free the memory that a model takes; it is loaded again when it is next wanted."""
         self._ask(lambda: self._forget(id)).result()
 
     def direction_sets(self, id: str) -> list[DirectionSet]:
-        """Directions that sliders can be made of."""
-        return self._ask(lambda: self._space(id).direction_sets()).result()
+        """Directions that sliders can be made of. Raises as `facts`."""
+        return list(self.facts(id).direction_sets)
 
     def check(self, recipe: Recipe | ImageRecipe) -> str | None:
         """A sentence when the model here is not the very one of the recipe; None when it is.
 
         Raises StudioError when it is not here at all.
         """
-        info = self.library.get(recipe.model)
-        if recipe.model_hash and recipe.model_hash != info.hash:
-            return f"The model '{info.id}' has changed since this was saved: the picture may differ."
-        return None
+        return _changed(self.library.get(recipe.model), recipe)
 
     def stamped(self, recipe: R) -> R:
         """The recipe with the hash of the model that is here, as it is saved."""
@@ -224,10 +259,19 @@ class Engine(ImageToImage):
 
     # -- on the device thread ------------------------------------------------------------------------------------
 
+    def _in_memory(self, id: str) -> _Loaded:
+        """A model, of any thread: only what is not in memory waits for the device thread."""
+        found = self._cached(self.library.get(id)) if not self._worker.closed else None
+        return found or self._ask(lambda: self._load(id)).result()
+
+    def _cached(self, info: ModelInfo) -> _Loaded | None:
+        found = self._models.get(info.id)
+        return found if found is not None and found.model.info.hash == info.hash else None
+
     def _load(self, id: str) -> _Loaded:
         info = self.library.get(id)
-        found = self._models.get(id)
-        if found is not None and found.model.info.hash == info.hash:
+        found = self._cached(info)
+        if found is not None:
             return found
         self._models.drop(id)
         # Others leave before it comes, so that both are never in memory at once.
@@ -241,7 +285,8 @@ class Engine(ImageToImage):
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
-        loaded = _Loaded(model, LatentSpace(model) if model.family.task is Task.GENERATE else None)
+        space = LatentSpace(model) if model.family.task is Task.GENERATE else None
+        loaded = _Loaded(model, space, space.facts() if space else None)
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
@@ -261,7 +306,7 @@ class Engine(ImageToImage):
     def _space(self, id: str) -> LatentSpace:
         space = self._load(id).space
         if space is None:
-            raise StudioError(f"The model '{id}' has no latent w to explore.", "It makes a picture from a picture; choose another model.")
+            raise _no_latents(id)
         return space
 
     def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
@@ -337,6 +382,16 @@ class Engine(ImageToImage):
                 trace=trace,
                 max_resolution=limit,
             )
+
+
+def _no_latents(id: str) -> StudioError:
+    return StudioError(f"The model '{id}' has no latent w to explore.", "It makes a picture from a picture; choose another model.")
+
+
+def _changed(info: ModelInfo, recipe: Recipe | ImageRecipe) -> str | None:
+    if recipe.model_hash and recipe.model_hash != info.hash:
+        return f"The model '{info.id}' has changed since this was saved: the picture may differ."
+    return None
 
 
 def _float32_bytes(info: ModelInfo) -> int:

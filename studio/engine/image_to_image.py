@@ -29,7 +29,7 @@ class ImageToImage:
     """The part of `Engine` that makes pictures from pictures. What it uses of the rest:
 
     device, precision; `_ask` has something run on the device thread; there, `_loaded_model` gives a model, `_made_by` notes which
-    one is at work and `_rescue` makes room; `_on_wish` is told that somebody waits; `stamped` puts a model's hash into a recipe.
+    one is at work and `_rescue` makes room; `_on_request` is told that somebody waits; `stamped` puts a model's hash into a recipe.
     """
 
     device: torch.device
@@ -37,7 +37,7 @@ class ImageToImage:
     stamped: Callable[[ImageRecipe], ImageRecipe]
     _ask: Callable[[Callable[[], Any]], Future]
     _loaded_model: Callable[[str], Model]
-    _on_wish: Callable[[], None]
+    _on_request: Callable[[], None]
     _made_by: Callable[[str], None]
     _rescue: Callable[[], None]
 
@@ -126,7 +126,7 @@ class ImageToImage:
         cancel: Cancel | None,
     ) -> None:
         def told() -> None:
-            self._on_wish()
+            self._on_request()
             if progress is not None and job.all:
                 progress(job.done, job.all)
 
@@ -143,7 +143,7 @@ class ImageToImage:
         steps = self._ask(lambda: self._translation(recipe, picture)).result()
         while True:
             raise_if_cancelled(cancel)
-            self._on_wish()
+            self._on_request()
             share, result = self._ask(lambda: self._step(steps)).result()
             told(share)
             if result is not None:

@@ -1,12 +1,12 @@
 """Recipe -> w+ of one model: seeds, classes, mixes, truncation, edits."""
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from studio.engine.model_facts import DirectionSet, ModelFacts
 from studio.engine.recipe import Recipe, unpack_latent
 from studio.errors import StudioError
 from studio.inference.model import Model
@@ -19,16 +19,6 @@ _SAMPLES = 4096  # of w, to learn the shape of its distribution
 _MAPPING_CACHE = 4096  # rows of w kept, a few KB each
 _BASES = 4  # seeds whose random directions are kept, about 1 MB each
 _NAME = re.compile(r"(random|pad):(\d{1,10}):(\d{1,3}|x|y)")
-
-
-@dataclass(frozen=True)
-class DirectionSet:
-    """Directions that belong together on a page. names: as used in `Edit.direction`; labels: for people."""
-
-    id: str
-    title: str
-    names: tuple[str, ...]
-    labels: tuple[str, ...]
 
 
 class LatentSpace:
@@ -100,6 +90,19 @@ class LatentSpace:
         if low >= self.model.num_ws:
             raise StudioError(f"The model '{self.model.id}' has {self.model.num_ws} layers, not {high}.", "Choose lower layers.")
         return low, min(high, self.model.num_ws)
+
+    def facts(self) -> ModelFacts:
+        """What controls need to know of the model."""
+        model = self.model
+        return ModelFacts(
+            id=model.id,
+            title=model.info.title if model.info else model.id,
+            classes=model.classes,
+            num_ws=model.num_ws,
+            has_noise=model.has_noise,
+            transformable=model.family.transformable,
+            direction_sets=tuple(self.direction_sets()),
+        )
 
     # -- directions ----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
-from studio.engine.engine import Engine
+from studio.engine.engine import Drawn, Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
@@ -29,11 +29,11 @@ _SECONDS = {"render": 15, "render_many": 60}
 _SECONDS_FROM_PICTURES = 120
 
 
-def make_engine(device: str | None = None, on_wish: Callable[[], None] = lambda: None) -> Engine:
+def make_engine(device: str | None = None, on_request: Callable[[], None] = lambda: None) -> Engine:
     """The engine that suits this machine."""
     if os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true") and importlib.util.find_spec("spaces"):
-        return ZeroEngine(on_wish=on_wish)
-    return Engine(device=device, on_wish=on_wish)
+        return ZeroEngine(on_request=on_request)
+    return Engine(device=device, on_request=on_request)
 
 
 class ZeroEngine(Engine):
@@ -42,14 +42,14 @@ class ZeroEngine(Engine):
     How far a piece of work is, is told only when it is done, and it can be given up only before it begins.
     """
 
-    def __init__(self, library: Library | None = None, on_wish: Callable[[], None] = lambda: None):
+    def __init__(self, library: Library | None = None, on_request: Callable[[], None] = lambda: None):
         import spaces
 
-        super().__init__(library, "cpu", on_wish=on_wish)
+        super().__init__(library, "cpu", on_request=on_request)
         self._on_card = spaces.GPU(_on_card, duration=_seconds)
 
     def _lend(self, verb: str, *args) -> Any:
-        self._on_wish()
+        self._on_request()
         result, failure = self._on_card(self.library, verb, args)
         if failure is not None:
             raise failure
@@ -73,6 +73,11 @@ class ZeroEngine(Engine):
         # The card is lent to the visitor whose request this is, and the thread that asks for it knows none by itself.
         visit = contextvars.copy_context()
         return self._ask(functools.partial(visit.run, self._lend, "render", recipe, preview), session)
+
+    def draw(self, session: Hashable, recipe: Recipe, preview: bool = False) -> Drawn:
+        """As `Engine.draw`, without cached layers."""
+        picture = self.submit(session, recipe, preview).result()
+        return Drawn(picture, self.library.get(recipe.model), self.check(recipe))
 
     def translate(
         self, recipe: ImageRecipe, image: Image.Image, progress: Progress | None = None, cancel: Cancel | None = None

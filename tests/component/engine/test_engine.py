@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from studio.engine.byte_cache import ByteLRU
+from studio.engine.byte_cache import ByteCache
 from studio.engine.engine import Engine, Superseded, to_uint8
+from studio.engine.parameters import parameters_of
 from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.inference.model import load
@@ -256,7 +257,7 @@ def test_sheets(engine, tmp_path):
 
 
 def test_byte_lru():
-    lru = ByteLRU(10)
+    lru = ByteCache(10)
     lru.put("a", 1, 4)
     lru.put("b", 2, 4)
     assert lru.get("a") == 1
@@ -266,6 +267,11 @@ def test_byte_lru():
     assert lru.nbytes == 8
     lru.put("d", 4, 50)
     assert lru.keys() == ["d"]
+    assert lru.nbytes == 50
+    lru.put("e", 5, 10)
+    assert lru.keys() == ["e"]
+    lru.drop("nobody")
+    assert lru.get("e") == 5
 
 
 def test_a_model_that_is_forgotten_frees_its_memory_and_comes_back(engine):
@@ -278,3 +284,47 @@ def test_a_model_that_is_forgotten_frees_its_memory_and_comes_back(engine):
     assert 0 < engine.status()["bytes"] < before
     engine.forget("nobody")
     assert np.array_equal(engine.submit("one", PLAIN).result(), first)
+
+
+def _turns(engine, monkeypatch):
+    """What the device thread is asked to run from now on."""
+    turns, ask = [], engine._worker.ask
+    monkeypatch.setattr(engine._worker, "ask", lambda run, session=None: turns.append(session) or ask(run, session))
+    return turns
+
+
+def test_a_slider_move_takes_one_turn_on_the_device_thread(engine, monkeypatch):
+    engine.draw("s", PLAIN)
+    turns = _turns(engine, monkeypatch)
+    facts = engine.facts("tiny")
+    slider = parameters_of(facts)[-1]
+    recipe = slider.set(PLAIN, 1.5)
+    drawn = engine.draw("s", recipe)
+    assert engine.model("tiny").num_ws == facts.num_ws
+    assert engine.direction_sets("tiny") == list(facts.direction_sets)
+    assert turns == ["s"]
+    assert np.array_equal(drawn.picture, engine.render(recipe))
+    assert (drawn.info.id, drawn.warning) == ("tiny", None)
+
+
+def test_what_is_drawn_says_when_its_model_has_changed(engine, models):
+    stamped = engine.stamped(PLAIN)
+    assert engine.draw("s", stamped).warning is None
+    save_tiny(models, seed=5)
+    assert engine.draw("s", stamped).warning == engine.check(stamped)
+    assert "changed" in engine.check(stamped)
+
+
+def test_facts_are_those_of_the_model_that_is_here(engine, models, monkeypatch):
+    facts = engine.facts("tiny-classes")
+    assert facts.classes == ("kind 0", "kind 1", "kind 2")
+    assert (facts.id, facts.title, facts.num_ws, facts.has_noise, facts.transformable) == ("tiny-classes", "Tiny tiny-classes", 8, True, False)
+    turns = _turns(engine, monkeypatch)
+    save_tiny(models, "tiny-classes", seed=5, resolution=16)
+    assert engine.facts("tiny-classes").num_ws == 6
+    assert len(turns) == 1, "it was loaded again"
+    engine.forget("tiny-classes")
+    assert engine.facts("tiny-classes").num_ws == 6
+    engine.close()
+    with pytest.raises(StudioError, match="closed"):
+        engine.facts("tiny-classes")
