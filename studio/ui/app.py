@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import json
 import logging
 import os
 import sys
@@ -38,16 +39,17 @@ from studio.ui.components.notes import note
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Opening
 from studio.ui.connections import connect, entrances
-from studio.ui.explore.tab import recipe_from_api
 from studio.ui.session import Session
+from studio.ui.static import page_head, style_sheet
 from studio.ui.tabs import TABS
-from studio.ui.theme import CSS, HEAD, THEME_TOGGLE_JS, make_theme
+from studio.ui.theme import make_theme
 
 log = logging.getLogger(__name__)
 
+_THEME_TOGGLE_JS = "studioPlace.dark(!document.body.classList.contains('dark'))"
 _MASTHEAD = f"""
 <div id="masthead"><span class="mark" aria-hidden="true"></span><b>GAN Studio</b><span class="grow"></span>
-<button type="button" onclick="{THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
+<button type="button" onclick="{_THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
 """
 _WELCOME = (
     "You share this studio with others, who see nothing of yours. What you hand in and make is deleted here when you have left, "
@@ -119,7 +121,7 @@ def build(
 
         def begin(request: gr.Request) -> Outputs:
             new = open_session(engine, visitors, request)
-            return {session: new, **(dict(zip(explore.outputs, explore.begin(new), strict=True)) if explore else {})}
+            return {session: new, **(explore.begin(new) if explore else {})}
 
         arrived = app.load(friendly(begin), None, [session, *(explore.outputs if explore else [])], **QUIET)
         arrived = arrived.then(describe, None, status, **QUIET)
@@ -128,7 +130,7 @@ def build(
             arrived = enter[policy.shown[0]](arrived.then)
         arrived.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
         app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
-        # The page presses it by itself, see theme.HEAD.
+        # The page presses it by itself, see static/page.js.
         gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
         for id, entered in enter.items():
             entered(tab_labels[id].select)
@@ -138,9 +140,9 @@ def build(
             api_picture = gr.Image(type="filepath", format="png")
             api_button = gr.Button()
 
-        def render(recipe: dict) -> str:
+        def render(recipe: dict | str) -> str:
             """A recipe -> PNG with the recipe inside."""
-            wanted: Recipe = engine.stamped(recipe_from_api(recipe))
+            wanted = engine.stamped(Recipe.from_json(recipe if isinstance(recipe, str) else json.dumps(recipe)))
             folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
             return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
 
@@ -245,8 +247,8 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> 
         _, url, public = app.launch(
             share=share,
             theme=make_theme(),
-            css=CSS,
-            head=HEAD,
+            css=style_sheet(),
+            head=page_head(),
             quiet=True,
             show_error=True,
             prevent_thread_lock=True,

@@ -62,7 +62,7 @@ class VisitorMiddleware:
                 raise Refused(404, "There is no such page.")
             if not asked:
                 # Each page renews the cookie of a browser for another day.
-                known = cookie if browser != self.visitors.browser_of(None) else self.visitors.new_cookie()
+                known = cookie if cookie is not None and browser != self.visitors.browser_of(None) else self.visitors.new_cookie()
                 return await self.app(scope, receive, _with_cookie(send, known, _is_https(scope, headers)))
             self._check(asked, scope, browser)
             if scope["method"] == "POST" and asked.partition("/")[0] == "upload":

@@ -8,8 +8,7 @@ from studio.errors import StudioError
 from studio.networks import Task
 from studio.ui.access.middleware import COOKIE
 from studio.ui.access.visitors import Visitors
-from studio.ui.explore.tab import ExploreTab
-from studio.ui.session import Session
+from studio.ui.session import Session, first_recipe
 
 
 def open_session(engine: Engine, visitors: Visitors | None, request: gr.Request | None) -> Session:
@@ -35,5 +34,5 @@ def open_session(engine: Engine, visitors: Visitors | None, request: gr.Request 
         gr.Warning(b.reason)
     usable = [m for m in found if m.task is Task.GENERATE]
     if session.recipe is None and usable:
-        session.recipe = ExploreTab.first(usable[0].id)
+        session.recipe = first_recipe(usable[0].id)
     return session

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from studio.errors import StudioError
@@ -94,6 +94,6 @@ def is_reachable(host: str | None, share: bool) -> bool:
     return share or bool(os.environ.get("SPACE_ID")) or not is_loopback(host or os.environ.get("GRADIO_SERVER_NAME"))
 
 
-def is_open_to_strangers(host: str | None, share: bool, auth: Sequence) -> bool:
+def is_open_to_strangers(host: str | None, share: bool, auth: Collection[str]) -> bool:
     """Whether others than the host's own people can open it: from elsewhere, and without a login."""
     return is_reachable(host, share) and not auth

@@ -6,6 +6,7 @@ import random
 import threading
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
@@ -241,7 +242,7 @@ class ClassesTab(Tab[ClassesState]):
     def after_enter(self, entered: Dependency) -> Dependency:
         return entered.then(friendly(self.draw_chips), [self.session, self.find], self.chips, **QUIET)
 
-    def draw_chips(self, session: Session, find: str = "") -> str:
+    def draw_chips(self, session: Session, find: str = "") -> str | dict[str, Any]:
         """The chips with their example pictures, which are rendered the first time."""
         visit = self._visit(session)
         if not visit.model:
@@ -351,7 +352,7 @@ class ClassesTab(Tab[ClassesState]):
         classes = self.engine.model(recipe.model).classes
         return f"{' and '.join(classes[c.index] for c in recipe.classes)}, seed {recipe.seed}"
 
-    def _live(self, session: Session, *values) -> str:
+    def _live(self, session: Session, *values) -> str | dict[str, Any]:
         """While a slider is held only the large picture follows."""
         visit = self._visit(session)
         if not visit.model:

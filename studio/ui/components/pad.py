@@ -2,42 +2,12 @@
 
 import gradio as gr
 
-_PAD_JS = """
-let held = false, waiting = false;
-const place = (e) => {
-  const r = element.querySelector('.gs-pad').getBoundingClientRect();
-  const at = (v) => Math.max(-1, Math.min(1, v));
-  const x = at((e.clientX - r.left) / r.width * 2 - 1), y = at(1 - (e.clientY - r.top) / r.height * 2);
-  const dot = element.querySelector('.gs-pad i');
-  dot.style.left = (x + 1) * 50 + '%'; dot.style.top = (1 - y) * 50 + '%';
-  return { x, y };
-};
-let last = null;
-const tell = (kind) => { if (last) trigger(kind, last); };
-element.addEventListener('pointerdown', (e) => {
-  if (!e.target.closest('.gs-pad')) return;
-  held = true; e.preventDefault(); last = place(e); tell('input');
-});
-window.addEventListener('pointermove', (e) => {
-  if (!held) return;
-  last = place(e);
-  if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; if (held) tell('input'); }); }
-});
-window.addEventListener('pointerup', () => { if (held) { held = false; tell('release'); } });
-element.addEventListener('keydown', (e) => {
-  const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
-  if (!by) return;
-  e.preventDefault(); e.stopPropagation();
-  const r = element.querySelector('.gs-pad').getBoundingClientRect(), dot = element.querySelector('.gs-pad i').style;
-  const x = parseFloat(dot.left) / 100 + by[0] / 20, y = parseFloat(dot.top) / 100 - by[1] / 20;
-  last = place({ clientX: r.left + x * r.width, clientY: r.top + y * r.height }); tell('input'); tell('release');
-});
-"""
+from studio.ui.static import static_text
 
 
 def pad(**kwargs) -> gr.HTML:
     """A square to wander in. Value: HTML of `pad_html`; `.input` while dragging and `.release` give x and y in [-1, 1]."""
-    return gr.HTML(pad_html(0, 0), js_on_load=_PAD_JS, padding=False, **kwargs)
+    return gr.HTML(pad_html(0, 0), js_on_load=static_text("pad.js"), padding=False, **kwargs)
 
 
 def pad_html(x: float, y: float) -> str:

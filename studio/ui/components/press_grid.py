@@ -8,15 +8,9 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.ui.components.handlers import event_value
+from studio.ui.static import static_text
 
 T = TypeVar("T")
-
-_PRESS = """
-element.addEventListener('click', (e) => {
-  const b = e.target.closest('[data-i]');
-  if (b && element.contains(b)) trigger('select', { index: Number(b.dataset.i) });
-});
-"""
 
 
 def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected: int | Container[int] | None = None) -> str:
@@ -45,7 +39,7 @@ def cells_html(cells: list[dict[str, Any]], columns: int | None = None, selected
 
 def press_grid(**kwargs) -> gr.HTML:
     """An HTML component whose cells (`cells_html`) can be pressed: `.select` gives the index."""
-    return gr.HTML(js_on_load=_PRESS, padding=False, **kwargs)
+    return gr.HTML(js_on_load=static_text("press_grid.js"), padding=False, **kwargs)
 
 
 def pressed_index(event: gr.EventData, count: int) -> int | None:

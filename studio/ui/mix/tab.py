@@ -132,7 +132,7 @@ class MixTab(Tab[MixState]):
         seeds = [check_seed(v) for v in values[:SOURCES]]
         ranges = len(LAYER_RANGE_NAMES)
         weights = [values[SOURCES + ranges * i : SOURCES + ranges * (i + 1)] for i in range(SOURCES)]
-        state.mixer = mixer_recipe(like, seeds, weights, psi, self.engine.model(like.model).num_ws)
+        state.mixer = mixer_recipe(like, seeds, weights, psi, self._num_ws(like.model))
         picture = self.engine.submit(f"{session.id}/mixer", state.mixer).result()
         return {self.stage: stage_html(picture, "The mix of the sources")}
 
@@ -142,6 +142,13 @@ class MixTab(Tab[MixState]):
         if recipe is None:
             raise StudioError("There is no mix yet.", "Move a weight first.")
         return recipe
+
+    def _num_ws(self, model: str) -> int:
+        """Rows of w+ of a model. Raises StudioError for one that has no latents."""
+        num_ws = self.engine.model(model).num_ws
+        if num_ws is None:
+            raise StudioError(f"The model '{model}' has no styles to mix.", "Choose one that draws from noise.")
+        return num_ws
 
     # -- the grid ------------------------------------------------------------------------------------------------
 
@@ -157,7 +164,7 @@ class MixTab(Tab[MixState]):
         progress: gr.Progress = gr.Progress(),
     ) -> Outputs:
         like = session.open()
-        num_ws = self.engine.model(like.model).num_ws
+        num_ws = self._num_ws(like.model)
         row_seeds, column_seeds = parse_seeds(rows, _MAX_SEEDS), parse_seeds(columns, _MAX_SEEDS)
         if name == _OWN:
             if not 0 <= first <= last < num_ws:

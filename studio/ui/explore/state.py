@@ -1,0 +1,20 @@
+"""State of Explore: what one visitor does there beside the recipe and its history, which are in the Session."""
+
+from dataclasses import dataclass, field
+
+from studio.engine.recipe import Recipe
+from studio.ui.components.tab import TabState
+
+
+@dataclass
+class ExploreState(TabState):
+    """What one visitor does in Explore.
+
+    listed: ids of the models that are shown, in their order.  pins: recipes in the filmstrip.
+    sheet: recipes of the variations that are shown, made from `sheet_seed`.
+    """
+
+    listed: list[str] = field(default_factory=list)
+    pins: list[Recipe] = field(default_factory=list)
+    sheet: list[Recipe] = field(default_factory=list)
+    sheet_seed: int = 0

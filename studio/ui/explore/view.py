@@ -1,0 +1,32 @@
+"""HTML of Explore."""
+
+import html
+from pathlib import Path
+
+from studio.engine.engine import Drawn
+from studio.engine.recipe import Recipe
+from studio.ui.components.notes import empty_html, note
+from studio.ui.components.pictures import stage_html
+
+KEYS = '<div class="gs-note keys">Keys: space for a surprise · ← → neighbours · z undo · y redo</div>'
+LOADING = "Loading the model ..."
+_NO_MODEL = "<b>No model here yet.</b>"
+_ADD_ONE = (
+    "<br>Put a model folder into <code>{folder}</code>, then reload this page; or add a checkpoint in the Models tab, and open it from "
+    "there."
+)
+
+
+def drawn_html(drawn: Drawn, recipe: Recipe) -> str:
+    """The large picture."""
+    return stage_html(drawn.picture, f"Picture by the model {drawn.info.title}, seed {recipe.seed}")
+
+
+def warning_html(warning: str | None) -> str:
+    """A line below the picture."""
+    return note(html.escape(warning)) if warning else ""
+
+
+def no_model_html(folder: Path | None) -> str:
+    """In the picture's place while no model can be explored.  folder: where models can be put, None = not by this visitor."""
+    return empty_html(_NO_MODEL + (_ADD_ONE.format(folder=html.escape(str(folder))) if folder is not None else ""))

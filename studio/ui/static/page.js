@@ -1,0 +1,45 @@
+(() => {
+  // Where one was, for a reload: sessionStorage ends with the page, so a new visitor begins with a picture.
+  const press = (name, where) => {
+    const tab = [...document.querySelectorAll(where)].find((b) => b.textContent.trim() === name);
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+  };
+  const place = window.studioPlace = {
+    put: (key, value) => value === null ? sessionStorage.removeItem("studio-" + key) : sessionStorage.setItem("studio-" + key, value),
+    get: (key) => sessionStorage.getItem("studio-" + key),
+    openTab: () => { if (!location.search.includes("recipe=")) press(place.get("tab"), "[role=tab]:not(#train-steps *)"); },
+    openStep: () => { if (!place.stepped) press(place.get("step"), "#train-steps [role=tab]"); place.stepped = true; },
+    dark: (wanted) => { document.body.classList.toggle("dark", wanted); localStorage.setItem("studio-dark", wanted); },
+    theme: () => { const kept = localStorage.getItem("studio-dark"); if (kept) place.dark(kept === "true"); },
+  };
+  document.addEventListener("click", (e) => {
+    const tab = e.target.closest("[role=tab]");
+    if (tab) place.put(tab.closest("#train-steps") ? "step" : "tab", tab.textContent.trim());
+  });
+  // Of several the one that is in sight.
+  const keys = {
+    " ": ["dice"], ArrowLeft: ["previous", "gallery-newer", "gallery-newer-page"], z: ["undo"], y: ["redo"],
+    ArrowRight: ["next", "gallery-older", "gallery-older-page"], Escape: ["gallery-back"],
+  };
+  document.addEventListener("keydown", (e) => {
+    const ids = keys[e.key];
+    if (!ids || e.ctrlKey || e.metaKey || e.altKey) return;
+    const t = e.target;
+    if (t.closest("textarea, select, [contenteditable], [role=slider], [role=tab], [role=listbox]")) return;
+    if (t.tagName === "INPUT" && !(t.type === "range" && (e.key === " " || e.key === "z" || e.key === "y"))) return;
+    if (t.tagName === "BUTTON" && e.key === " ") t.blur();
+    const host = ids.map((id) => document.getElementById(id)).find((h) => h && h.offsetParent !== null);
+    if (!host) return;
+    e.preventDefault();
+    (host.tagName === "BUTTON" ? host : host.querySelector("button")).click();
+  });
+  // When nothing is under way the server tells Gradio's page to hang up. The page does so even if it has asked for something
+  // meanwhile, and waits for that answer until it asks again. So after each question, but its own, it asks for nothing once more.
+  let own = false, again;
+  new PerformanceObserver((list) => {
+    if (!list.getEntries().some((e) => e.name.includes("/queue/join"))) return;
+    if (own) { own = false; return; }
+    clearTimeout(again);
+    again = setTimeout(() => { own = true; document.getElementById("still-there")?.click(); }, 3000);
+  }).observe({ type: "resource" });
+})();
