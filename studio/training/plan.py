@@ -13,6 +13,8 @@ from studio.imaging.colour import parse_colour
 from studio.imaging.crop import MODES
 from studio.training.growth import Growth
 
+OPTIMIZERS = ("adam", "rmsprop")  # what each is built of is in optimizers.py
+
 
 @dataclass(frozen=True)
 class Data:
@@ -193,7 +195,7 @@ class Plan:
         _need(self.objective.n_critic >= 1, "objective.n_critic", self.objective.n_critic, "1 or more")
         for name in ("r1_gamma", "r2_gamma", "gp_weight", "clip", "ortho_weight", "pl_weight"):
             _need(getattr(self.objective, name) >= 0, f"objective.{name}", getattr(self.objective, name), "0 (off) or more")
-        _need(o.kind in ("adam", "rmsprop"), "optimizer.kind", o.kind, "adam or rmsprop")
+        _need(o.kind in OPTIMIZERS, "optimizer.kind", o.kind, " or ".join(OPTIMIZERS))
         _need(o.batch >= 1, "optimizer.batch", o.batch, "1 or more")
         _need(
             o.micro_batch >= 0 and (o.micro_batch == 0 or o.batch % o.micro_batch == 0),

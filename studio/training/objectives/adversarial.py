@@ -25,6 +25,7 @@ from studio.training.losses import (
     path_lengths,
 )
 from studio.training.objectives.projected import ProjectedDiscriminator
+from studio.training.optimizers import make_optimizer
 from studio.training.plan import Plan
 from studio.training.randomness import generator
 from studio.training.transfer import Transfer, copy_what_fits
@@ -78,19 +79,13 @@ class Adversarial:
             if plan.augment.target > 0:
                 self.ada = AdaController(p=plan.augment.p, target=plan.augment.target, kimg=plan.augment.kimg)
         objective = plan.objective
-        self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g, objective.pl_interval, objective.pl_weight)
-        self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d, objective.r1_interval, objective.r1_gamma + objective.r2_gamma)
+        lazy_g = objective.pl_interval if objective.pl_weight > 0 else 0
+        lazy_d = objective.r1_interval if objective.r1_gamma + objective.r2_gamma > 0 else 0
+        self.opt_g = make_optimizer(self.G, plan.optimizer.lr_g, plan.optimizer, lazy_g)
+        self.opt_d = make_optimizer(self.D, plan.optimizer.lr_d, plan.optimizer, lazy_d)
         self.pl_mean = torch.zeros([], device=self.device)
         self.settled = False  # whether the batch statistics of the average are up to date
         self._grow(0)
-
-    def _optimizer(self, module: nn.Module, lr: float, interval: int, weight: float) -> torch.optim.Optimizer:
-        o = self.plan.optimizer
-        if o.kind == "rmsprop":
-            return torch.optim.RMSprop(module.parameters(), lr=lr, alpha=o.beta2, eps=1e-8)
-        # A lazy regulariser adds a step every `interval`; rate and decay are corrected (StyleGAN2, App. B).
-        ratio = interval / (interval + 1) if weight > 0 else 1.0
-        return torch.optim.Adam(module.parameters(), lr=lr * ratio, betas=(o.beta1**ratio, o.beta2**ratio), eps=1e-8)
 
     # -- state ---------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from studio.networks.translation.resnet_unet_patchgan import ResnetGenerator
 from studio.training.data.translation import TranslationBatch
 from studio.training.objectives.cycle import check_identity
 from studio.training.objectives.translation import Generated, Record, SheetRows, Translation
+from studio.training.optimizers import make_optimizer
 from studio.training.plan import Plan
 from studio.training.randomness import generator
 
@@ -51,7 +52,7 @@ class Contrastive(Translation):
         super().__init__(plan, config, label_counts, accelerator, precision)
         check_identity(plan, config)
         self.heads.to(self.device)
-        self.opt_h = self._optimizer(self.heads, plan.optimizer.lr_g)
+        self.opt_h = make_optimizer(self.heads, plan.optimizer.lr_g, plan.optimizer)
 
     def _more_networks(self) -> None:
         if self.config.directions != "AtoB" or not isinstance(self.G.G_A2B, ResnetGenerator):

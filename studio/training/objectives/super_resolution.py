@@ -10,6 +10,7 @@ from torch import nn
 from studio.training.data.degradation import bicubic
 from studio.training.data.patches import PatchBatch
 from studio.training.objectives.translation import Generated, Record, SheetRows, Translation, mean_absolute_difference
+from studio.training.optimizers import make_optimizer
 from studio.training.perceptual_loss import FEATURE_NETWORKS, choose_network, load_perceptual
 from studio.training.plan import Plan
 
@@ -82,7 +83,7 @@ class SuperResolution(Translation):
         self.adversarial = self.second and self.D is not None
         if self.second and images_seen - self.plan.pictures_a_step < border:
             # Adam's averages of the gradients belong to another loss.
-            self.opt_g = self._optimizer(self.G, self.plan.optimizer.lr_g)
+            self.opt_g = make_optimizer(self.G, self.plan.optimizer.lr_g, self.plan.optimizer)
         self._decay((images_seen - border) / (end - border) if self.second else images_seen / max(border, 1))
 
     def _optimizers(self) -> list[tuple[torch.optim.Optimizer, float]]:

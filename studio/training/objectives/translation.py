@@ -15,6 +15,7 @@ from studio.errors import StudioError
 from studio.networks import get_family
 from studio.training.ema import update_average
 from studio.training.losses import get_loss
+from studio.training.optimizers import make_optimizer
 from studio.training.plan import Augment, Growth, Objective, Plan
 from studio.training.randomness import derive, generator
 from studio.training.transfer import Transfer, copy_what_fits
@@ -78,17 +79,11 @@ class Translation:
         for module in (self.G, self.D, self.ema):
             if module is not None:
                 module.to(self.device, memory_format=torch.channels_last)
-        self.opt_g = self._optimizer(self.G, plan.optimizer.lr_g)
-        self.opt_d = self._optimizer(self.D, plan.optimizer.lr_d) if self.adversarial else None
+        self.opt_g = make_optimizer(self.G, plan.optimizer.lr_g, plan.optimizer)
+        self.opt_d = make_optimizer(self.D, plan.optimizer.lr_d, plan.optimizer) if self.adversarial else None
 
     def _more_networks(self) -> None:
         """Create the networks that only one objective needs; called while weights are drawn from the plan's seed."""
-
-    def _optimizer(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
-        o = self.plan.optimizer
-        if o.kind == "rmsprop":
-            return torch.optim.RMSprop(module.parameters(), lr=lr, alpha=o.beta2, eps=1e-8)
-        return torch.optim.Adam(module.parameters(), lr=lr, betas=(o.beta1, o.beta2), eps=1e-8)
 
     # -- state ---------------------------------------------------------------------------------------------------
 

@@ -318,7 +318,13 @@ def test_what_is_drawn_says_when_its_model_has_changed(engine, models):
 def test_facts_are_those_of_the_model_that_is_here(engine, models, monkeypatch):
     facts = engine.facts("tiny-classes")
     assert facts.classes == ("kind 0", "kind 1", "kind 2")
-    assert (facts.id, facts.title, facts.num_ws, facts.has_noise, facts.transformable) == ("tiny-classes", "Tiny tiny-classes", 8, True, False)
+    assert (facts.id, facts.title, facts.num_ws, facts.has_noise, facts.transformable) == (
+        "tiny-classes",
+        "Tiny tiny-classes",
+        8,
+        True,
+        False,
+    )
     turns = _turns(engine, monkeypatch)
     save_tiny(models, "tiny-classes", seed=5, resolution=16)
     assert engine.facts("tiny-classes").num_ws == 6

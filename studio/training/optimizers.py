@@ -1,0 +1,26 @@
+"""Optimizers by name: one table that plans are checked against and objectives are built from."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from studio.training.plan import Optimizer
+
+Maker = Callable[[Iterable[nn.Parameter], float, Optimizer, float], torch.optim.Optimizer]
+
+# (parameters, learning rate, settings of the plan, ratio of the lazy correction) -> optimizer.
+_MAKERS: dict[str, Maker] = {
+    "adam": lambda parameters, lr, o, ratio: torch.optim.Adam(parameters, lr=lr * ratio, betas=(o.beta1**ratio, o.beta2**ratio), eps=1e-8),
+    "rmsprop": lambda parameters, lr, o, ratio: torch.optim.RMSprop(parameters, lr=lr, alpha=o.beta2, eps=1e-8),
+}
+
+
+def make_optimizer(module: nn.Module, lr: float, settings: Optimizer, lazy_interval: int = 0) -> torch.optim.Optimizer:
+    """The optimizer of a plan over a network's parameters.
+
+    lazy_interval: a lazy regularizer adds a step every so many, for which Adam's rate and decay are corrected (StyleGAN2, App. B);
+    0 = there is none.
+    """
+    ratio = lazy_interval / (lazy_interval + 1) if lazy_interval else 1.0
+    return _MAKERS[settings.kind](module.parameters(), lr, settings, ratio)
