@@ -185,7 +185,7 @@ def test_what_cannot_be_done_is_told(engine):
         (PAINTED, Image.new("RGB", (0, 5)), "0 x 5 pixels"),
         (PAINTED, Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),
         (PAINTED, Image.open(io.BytesIO(whole.getvalue()[:9000])), "cannot be read"),
-        (PAINTED, np.zeros((4, 4, 3), np.uint8), "A picture is wanted"),
+        (PAINTED, np.zeros((4, 4, 3), np.uint8), "not a picture but"),
         (PAINTED.replace(model="nobody"), good, "nobody"),
         (PAINTED.replace(model="tiny"), good, "does not translate pictures"),
         (PAINTED.replace(verb="upscale"), good, "verb"),
