@@ -323,7 +323,7 @@ def test_what_cannot_be_used_is_told(model):
     scene(200, 200).save(buffer, "PNG")
     cut = Image.open(io.BytesIO(buffer.getvalue()[:20000]))
     for bad, words in (
-        ("a.png", "A picture is wanted"),
+        ("a.png", "not a picture but"),
         (Image.new("RGB", (0, 5)), "0 x 5 pixels"),
         (Image.new("L", (5, 0)), "5 x 0 pixels"),
         (Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)), "more than 64 megapixels"),

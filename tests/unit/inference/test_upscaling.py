@@ -238,7 +238,7 @@ def test_the_profile_is_kept():
 def test_what_cannot_be_used_is_told():
     model, image = plain(4), scene(24, 20)
     for bad, settings, words in (
-        ("a.png", {}, "A picture is wanted"),
+        ("a.png", {}, "not a picture but"),
         (Image.new("RGB", (0, 5)), {}, "0 x 5"),
         (Image.new("1", (MAX_NETWORK_PIXELS // 1024 + 1, 1024)), {}, "64 megapixels"),
         *((image, dict(scale=scale), "The scale") for scale in (0.5, 17, "2", True, float("nan"))),
