@@ -17,6 +17,7 @@ lint: $(DEV_STAMP)
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: run 'make format'"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
+	@find studio -name "*.pyi" -delete  # Gradio writes stubs beside components of our own; they would stand for the code
 	@$(BIN)/basedpyright
 
 format: $(DEV_STAMP)

@@ -6,7 +6,9 @@ from typing import ParamSpec, TypeAlias
 
 P = ParamSpec("P")
 
-# What the callbacks return is ignored. Called with (done, total). The unit (pictures, bytes, rows) is up to the work; a total of 0 means that it is not known.
+# What the callbacks return is ignored.
+
+# Called with (done, total). The unit (pictures, bytes, rows) is up to the work; a total of 0 means that it is not known.
 Progress: TypeAlias = Callable[[int, int], object]
 
 # Called with (done, total, name of the item that is next).

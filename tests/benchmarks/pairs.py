@@ -44,7 +44,8 @@ def main() -> None:
 
     def row(title: str, direction: str, made: list[np.ndarray]) -> None:
         print(
-            f"| {title} | {direction} | {distance(made, sides[direction][1]):.2f} | {kid(real[direction], net.features(np.stack(made)))[0]:.3f} |",
+            f"| {title} | {direction} | {distance(made, sides[direction][1]):.2f} "
+            f"| {kid(real[direction], net.features(np.stack(made)))[0]:.3f} |",
             flush=True,
         )
 

@@ -27,7 +27,8 @@ def server():
 
 
 KEPT_IN_THE_BROWSER = """async () => {
-  const of = (request) => new Promise((resolve, reject) => { request.onsuccess = () => resolve(request.result); request.onerror = reject; });
+  const of = (request) => new Promise((resolve, reject) => { request.onsuccess = () => resolve(request.result);
+    request.onerror = reject; });
   const found = [{ ...localStorage }, { ...sessionStorage }];
   for (const { name } of await indexedDB.databases()) {
     const db = await of(indexedDB.open(name));

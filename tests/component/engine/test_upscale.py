@@ -92,7 +92,8 @@ def test_when_memory_runs_out_tiles_get_smaller(engine, monkeypatch):
 
     network.forward = small_machine
     assert apart(engine.upscale(SHARP.replace(tile=64), image), expected) <= 1
-    assert failed and engine._models.keys() == [], "others made room"
+    assert failed, "others made room"
+    assert engine._models.keys() == [], "others made room"
 
 
 def test_stopping(engine, tmp_path):
@@ -103,7 +104,8 @@ def test_stopping(engine, tmp_path):
     tiles.clear()
     with pytest.raises(CancelledError):
         upscale_file(engine, SHARP, tmp_path / "a.png", tmp_path / "b.png", lambda *x: tiles.append(x), lambda: len(tiles) == 3)
-    assert len(tiles) == 3 and [p.name for p in tmp_path.glob("*.png")] == ["a.png"], "nothing half-written is left"
+    assert len(tiles) == 3, "nothing half-written is left"
+    assert [p.name for p in tmp_path.glob("*.png")] == ["a.png"], "nothing half-written is left"
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

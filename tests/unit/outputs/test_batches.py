@@ -117,7 +117,7 @@ def test_60_megapixels_are_opened_and_more_are_refused(tmp_path):
     Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
     assert open_source(tmp_path / "large.png").picture.size == (10_000, 6_000)
     Image.new("1", (10_000, 7_000)).save(tmp_path / "huge.png")
-    with pytest.raises(StudioError, match="'huge.png' is too large: 10000 x 7000 pixels, 67 million are allowed"):
+    with pytest.raises(StudioError, match=r"'huge.png' is too large: 10000 x 7000 pixels, 67 million are allowed"):
         open_source(tmp_path / "huge.png")
 
 

@@ -100,7 +100,7 @@ def test_a_full_disk_is_told_and_an_older_file_stays(engine, out, monkeypatch):
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
-    with pytest.raises(StudioError, match="could not be saved.*No space"):
+    with pytest.raises(StudioError, match=r"could not be saved.*No space"):
         export_set(engine, NAMES, 2, out / "set.zip")
     assert os.listdir(out) == ["set.zip"]
     assert (out / "set.zip").read_bytes() == b"older"

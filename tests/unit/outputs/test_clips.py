@@ -43,7 +43,8 @@ def test_an_mp4_holds_the_pictures(tmp_path, monkeypatch, codec):
     shown, first, fps = read(save_clip(pictures, tmp_path / "walk.mp4", fps=20))
     assert len(shown) == 12
     assert fps == 20
-    assert first.format.name == "yuv420p" and shown[0].shape == (512, 512, 3), "enlarged by whole pixels"
+    assert first.format.name == "yuv420p", "enlarged by whole pixels"
+    assert shown[0].shape == (512, 512, 3), "enlarged by whole pixels"
     for ours, theirs in ((pictures[0], shown[0]), (pictures[-1], shown[-1])):
         assert np.abs(ours.mean((0, 1)) - theirs.mean((0, 1))).max() < 3
         assert np.abs(theirs[300:500, 300:500].mean((0, 1)) - ours[20, 20]).max() < 4
@@ -84,6 +85,6 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, ending):
 def test_what_cannot_be_a_clip_is_told(tmp_path):
     with pytest.raises(StudioError, match="no pictures"):
         save_clip([], tmp_path / "a.mp4")
-    with pytest.raises(StudioError, match="'.gif'"):
+    with pytest.raises(StudioError, match=r"'.gif'"):
         save_clip(frames(2), tmp_path / "a.gif")
     assert os.listdir(tmp_path) == []

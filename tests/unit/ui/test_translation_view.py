@@ -75,7 +75,9 @@ def test_what_goes_in_is_made_of_the_pictures(store, add):
     assert len(grey) == len(lines) == 4
     assert np.ptp(grey[0].astype(int), axis=2).max() <= 1
     assert np.ptp(grey[1].astype(int), axis=2).max() > 50
-    assert np.ptp(lines[0].astype(int), axis=2).max() <= 1 and (lines[0] > 250).mean() > 0.7 and lines[0].min() < 100, "lines on white"
+    assert np.ptp(lines[0].astype(int), axis=2).max() <= 1, "lines on white"
+    assert (lines[0] > 250).mean() > 0.7, "lines on white"
+    assert lines[0].min() < 100, "lines on white"
 
 
 def test_a_sheet_of_a_translator_has_its_rows_named(tmp_path):
