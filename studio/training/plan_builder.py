@@ -146,18 +146,18 @@ def _check_sets(method: Method, a: DataSet, b: DataSet | None) -> list[DataSet]:
     sets = [a]
     if method.image_sets != "one":
         if b is None:
-            raise StudioError("There are no pictures for side B.", "Add some under '1 Pictures'.")
+            raise StudioError("There are no pictures for side B.", "Create a training set for it under '1 Training set'.")
         sets.append(b)
     for stored in sets:
         if not stored.answered:
             raise StudioError(
                 f"Nobody has said yet whose the pictures of '{stored.title}' are.",
-                "Add them again with an answer at 'These pictures are'.",
+                "Add them again, and answer 'Rights to these pictures'.",
             )
     if b is not None and method.image_sets == "paired":
         find_pairs(a.names(), b.names())
     elif b is not None and method.image_sets == "unpaired" and a.id == b.id:
-        raise StudioError("Both sides are the same set of pictures.", "Choose another for side A or B under '1 Pictures'.")
+        raise StudioError("Both sides are the same set of pictures.", "Choose another for side A or B under '1 Training set'.")
     if method.needs_classes and len(a.classes) < 2:
         raise StudioError(
             f"{method.title} learns classes, and this set has none.",

@@ -1,4 +1,4 @@
-"""The Models tab in a real browser: models come, are looked at, changed, thrown away and given back."""
+"""The Models tab in a real browser: models are added, looked at, changed, moved to the trash and restored."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """One that draws, one that enlarges, one whose every word is hostile, and a broken folder."""
+    """One that generates, one that upscales, one whose every word is hostile, and a broken folder."""
     folder = tmp_path_factory.mktemp("home")
     mine = folder / "models"
     save_tiny(mine, "anna")
@@ -66,10 +66,10 @@ def open_adding(page, way):
     page.click(f"#models-way label:has-text('{way}')")
 
 
-def open_bin(page):
+def open_trash(page):
     page.wait_for_selector("#models-bin-box:visible")
     if not page.locator("#models-empty").is_visible():
-        page.get_by_role("button", name="Bin: 1").click()
+        page.get_by_role("button", name="Trash: 1").click()
         page.wait_for_selector("#models-empty:visible")
 
 
@@ -84,11 +84,11 @@ def test_the_list_is_filtered_and_says_what_is_broken(page):
     assert {"Tiny anna", "Sharp", "LPC characters", "Ink and colour"} < set(titles(page))
     assert "came with the studio" in card(page, "Ink and colour").inner_text()
     assert card(page, "Sharp").locator("img").get_attribute("src").startswith("data:image/svg+xml")
-    page.click("#models-what label:has-text('Makes larger')")
+    page.click("#models-what label:has-text('Upscale')")
     page.wait_for_function("document.querySelectorAll('#models-cards [data-i]').length === 2")
     assert set(titles(page)) == {"Sharp", "Drawings x4"}
     page.fill("#models-find input, #models-find textarea", "nobody")
-    page.wait_for_selector("text=No model here is like that.")
+    page.wait_for_selector("text=No model matches.")
     page.click("#models-what label:has-text('Everything')")
     page.fill("#models-find input, #models-find textarea", "ink cyc")
     page.wait_for_function("document.querySelector('#models-cards b')?.innerText === 'Ink and colour'")
@@ -97,7 +97,7 @@ def test_the_list_is_filtered_and_says_what_is_broken(page):
     assert "'broken' has a config.json that cannot be read" in page.locator("#models-broken").inner_text()
 
 
-def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(page, studio, home, tmp_path):
+def test_a_model_is_added_used_renamed_copied_exported_trashed_and_restored(page, studio, home, tmp_path):
     mine, library = home / "models", studio[1].library
     open_models(page)
     open_adding(page, "A file of mine")
@@ -106,7 +106,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.fill("#models-title input, #models-title textarea", "My dragon")
     page.click("#models-add")
     page.wait_for_selector("#models-about h3:text-is('My dragon')")
-    assert "is here now" in page.locator("#models-add-view").inner_text()
+    assert "was added" in page.locator("#models-add-view").inner_text()
     assert "My dragon" in titles(page)
     assert "imported from network-snapshot.pkl" in page.locator("#models-about").inner_text()
     assert "Imported from" in page.locator("#models-card").inner_text()
@@ -161,7 +161,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
     page.reload()  # comes back to this tab
     page.wait_for_selector("#models-cards [data-i]")
     open_models(page)
-    open_bin(page)
+    open_trash(page)
     page.click("#models-bin [data-i='0']")
     page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon (copy)")')
     assert open_folder(copy.path) == copy
@@ -169,7 +169,7 @@ def test_a_model_comes_is_used_renamed_copied_exported_thrown_away_and_restored(
 
     page.click("#models-delete")
     page.wait_for_selector("#models-undo-box:visible")
-    open_bin(page)
+    open_trash(page)
     page.click("#models-empty")
     page.click("#models-empty-yes")
     page.wait_for_selector("#models-bin-box", state="hidden")
@@ -244,7 +244,7 @@ def test_a_download_shows_how_far_it_is_can_be_cancelled_and_done_again(page, st
         page.click("#models-known [data-i='0']")
         page.wait_for_selector("#models-about h3:text-is('Well-known <net>')")
         assert page.locator("#models-known button").count() == 0
-        assert "is here" in page.locator("#models-known").inner_text()
+        assert "in your library" in page.locator("#models-known").inner_text()
         assert "downloaded from 127.0.0.1" in page.locator("#models-about").inner_text()
     page.click("#models-open-upscale")
     page.wait_for_function("document.querySelector('#upscale-model input')?.value === 'Well-known <net>'")
@@ -291,7 +291,7 @@ def test_it_fits_a_phone(phone):
     press(phone, "Sharp")
     phone.click("#models-delete")
     phone.wait_for_selector("#models-undo-box:visible")
-    open_bin(phone)
+    open_trash(phone)
     phone.wait_for_selector("#models-bin [data-i]")
     fits()
     phone.click("#models-undo")

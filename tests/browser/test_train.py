@@ -28,11 +28,11 @@ def files(tmp_path):
     return sorted(str(p) for p in tmp_path.iterdir() if p.is_file())
 
 
-KINDS_SHOWN = "(names) => [...document.querySelectorAll('#train-family input')].map((e) => e.value).join() === names.join()"
+METHODS_SHOWN = "(names) => [...document.querySelectorAll('#train-family input')].map((e) => e.value).join() === names.join()"
 
 
-def take(page, zone, files, title):
-    """Take pictures in at one of the two zones."""
+def add_set(page, zone, files, title):
+    """Create a training set in one of the two upload zones."""
     page.set_input_files(f"#{zone}-files input[type=file]", files)
     page.wait_for_selector(f"#{zone}-files tr.file >> nth={len(files) - 1}")
     page.fill(f"#{zone}-title input, #{zone}-title textarea", title)
@@ -80,7 +80,7 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
 
     page.wait_for_selector("text=11 pictures.")
     page.click("#train-sheet [data-i='2']")
-    page.wait_for_selector("text=Leave out the 1 marked")
+    page.wait_for_selector("text=Remove the 1 marked")
     page.click("#train-leave-out")
     page.wait_for_selector("text=10 pictures.")
     assert page.locator("#train-sheet img").count() == 10
@@ -96,7 +96,7 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     assert [page.locator(f"#train-{name} input").input_value() for name in empty] == [""] * 4
     page.fill("#train-gamma input", "a lot")
     page.click("#train-start")
-    page.wait_for_selector(".toast-body >> text=is no number for 'Steadiness")
+    page.wait_for_selector(".toast-body >> text=is no number for 'Stability")
     page.fill("#train-gamma input", "")
     for name, value in (("kimg", "50"), ("batch", "8")):
         page.fill(f"#train-{name} input", value)
@@ -110,12 +110,12 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     page.click("#train-pause")
     page.wait_for_selector("#train-progress >> text=paused: nothing is lost")
     page.click("#train-resume")
-    page.wait_for_selector("#train-progress >> text=learning")
+    page.wait_for_selector("#train-progress >> text=in progress")
     page.wait_for_selector("#train-finish")
-    page.wait_for_function("() => document.querySelector('#train-progress').innerText.includes('pictures a second')")
+    page.wait_for_function("() => document.querySelector('#train-progress').innerText.includes('pictures per second')")
     psutil.Process(int(store.get(job.id).handle.partition(":")[0])).kill()
     page.wait_for_selector("#train-progress >> text=Its worker died")
-    page.wait_for_selector("#train-progress >> text=learning")
+    page.wait_for_selector("#train-progress >> text=in progress")
 
     # A new page knows all of it.
     page.reload()
@@ -154,7 +154,7 @@ def test_what_is_missing_is_said_and_deleting_asks_first(page, studio, home, fil
     page.wait_for_selector("#train-start")
     page.click("#train-start")
     page.wait_for_selector(".toast-body >> text=Nobody has said yet")
-    page.get_by_role("tab", name="1 Pictures").click()
+    page.get_by_role("tab", name="1 Training set").click()
     sets = len(list((home / "datasets").glob("*/set.json")))
     page.click("#train-delete")
     page.wait_for_selector("text=Nothing depends on it.")
@@ -166,7 +166,7 @@ def test_what_is_missing_is_said_and_deleting_asks_first(page, studio, home, fil
 
 def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     open_train(page)
-    take(page, "train", squares(tmp_path / "orange", (230, 120, 40), range(10)), "Orange")
+    add_set(page, "train", squares(tmp_path / "orange", (230, 120, 40), range(10)), "Orange")
     page.check("#train-goal input[value=fill]")
     page.wait_for_selector("#train-preview >> text=its outlines")
     assert page.locator("#train-preview figure img").count() == 12
@@ -174,7 +174,7 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.wait_for_selector("#train-b-take")
     assert not page.locator("#train-next").is_visible(), "side B is missing yet"
     assert page.locator("#train-crop input[value=smart]").count() == 0
-    take(page, "train-b", squares(tmp_path / "teal", (40, 190, 170), range(2, 12)), "Teal")
+    add_set(page, "train-b", squares(tmp_path / "teal", (40, 190, 170), range(2, 12)), "Teal")
     page.wait_for_selector("#train-preview >> text=8 pairs found")
     assert page.locator("#train-preview details").all_inner_texts() == [
         "Without a partner in A (2)\n0.png\n1.png",
@@ -200,7 +200,7 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.wait_for_selector("text=there and back again (cycle)")
 
     # The set of side B is needed.
-    page.get_by_role("tab", name="1 Pictures").click()
+    page.get_by_role("tab", name="1 Training set").click()
     page.click("#train-b-delete")
     page.wait_for_selector("#train-b-delete-note >> text=The training 'Orange to Teal' learns from it and could not go on.")
     page.get_by_role("tab", name="3 Watch").click()
@@ -224,17 +224,17 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     page.wait_for_function("() => document.querySelector('#train-side input').value === '64'")
 
 
-def test_every_kind_can_be_chosen_and_the_page_fits_a_phone(phone):
+def test_every_method_can_be_chosen_and_the_page_fits_a_phone(phone):
     open_train(phone)
     phone.get_by_role("tab", name="2 What to make").click()
     for goal in GOALS:
-        phone.get_by_role("tab", name="1 Pictures").click()
+        phone.get_by_role("tab", name="1 Training set").click()
         phone.check(f"#train-goal input[value={goal.name}]")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
         phone.get_by_role("tab", name="2 What to make").click()
         if goal.name == "draw":
             phone.click("#train-more")
-        phone.wait_for_function(KINDS_SHOWN, arg=[k.name for k in METHODS if k.goal == goal.name])
+        phone.wait_for_function(METHODS_SHOWN, arg=[k.name for k in METHODS if k.goal == goal.name])
     phone.get_by_role("button", name="Which one should I use?").click()
     phone.wait_for_selector(".gs-advice tr >> nth=1")
     assert phone.locator(".gs-advice tbody tr").count() == len(METHODS)

@@ -12,21 +12,23 @@ from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.jobs.supervisor import Supervisor
+from studio.metrics.registry import summary
 from studio.models.library import Library
-from studio.networks import Task
 from studio.training.methods import METHODS, get_goal
 from studio.training.plan import Budget, Plan
+from studio.training.plan_builder import PlanChoices, draft_plan, find_base
 from studio.training.presets_super_resolution import preset_upscaler_plan
 from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 from studio.ui.components.tab import Page
-from studio.ui.components.targets import Opening
+from studio.ui.components.training_set_view import FULL_SIZE
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
 from studio.ui.train.tab import TrainTab
-from studio.ui.train.upscaler_view import enough_html, example_html
-from studio.ui.train.watch_view import nearness, sheet_html
+from studio.ui.train.upscaler_view import amount_html, example_html
+from studio.ui.train.watch_view import sheet_html
 from tests.component.jobs.test_jobs import LONG, begun
+from tests.component.jobs.test_translation_jobs import ModelOpener
 from tests.component.training.test_trainer import numbers, same_state
 
 
@@ -48,13 +50,13 @@ def stored(studio_home, tmp_path):
 def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_said(stored):
     with Image.open(stored.picture("0.png")) as image:
         assert image.size == (150, 96), "the intake keeps them as large as they are"
-    assert "5" not in enough_html(stored, 32).split("That is little")[1]
-    assert "left out" not in enough_html(stored, 32)
-    text = enough_html(stored, 64)
+    assert "5" not in amount_html(stored, 32).split("That is little")[1]
+    assert "left out" not in amount_html(stored, 32)
+    text = amount_html(stored, 64)
     assert "1 of 6 are smaller than that and are left out" in text
     assert "hold 10" in text
     assert "That is little" in text
-    assert "Too small" in enough_html(stored, 128)
+    assert "Too small" in amount_html(stored, 128)
     assert example_html(stored, 128, 2, "bicubic", (255, 255, 255)) == ""
     assert example_html(stored, 64, 2, "real", (255, 255, 255)).count("<img") == 8
 
@@ -79,24 +81,27 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
         assert done.state == "done", s.logs(job.id)
         watch = RunHistory(done.run_dir).refresh()
         assert watch.samples[-1].rows == ("low", "bicubic", "ours", "original")
-        assert "how they were" in sheet_html(watch.samples[-1])
+        assert "original: the patches before" in sheet_html(watch.samples[-1])
         assert watch.patches_summary.startswith("Learns from 4 pictures; 1 held back")
         assert watch.patches_summary.endswith("smaller than a patch: 1.")
         judged = [m for m in watch.snapshots if m.adversarial]
         assert (len(judged) == 0) == (style == "faithful")
         assert watch.best.values["psnr"] == max(m.values["psnr"] for m in judged or watch.snapshots)
-        assert "bicubic" in nearness(watch.best)
+        assert "bicubic" in summary(watch.best.values)
         opened = []
         with gr.Blocks():
-            session, tabs, place = gr.State(), gr.Tabs(), gr.HTML()
-            larger = Opening("upscale", "Upscale", lambda m: m.task is Task.UPSCALE, lambda v, m: opened.append(m.id) or ["here"], [place])
-            tab = TrainTab(engine, session, tabs, s, DataSetStore(), [Opening.of(ExploreTab(Page(engine, session)).model_target), larger])
-        shown = tab._opened(Session(), watch.snapshots[-1], style)
-        assert shown[0].get("selected") == "upscale"
-        assert shown[-1] == "here"
+            page = Page(engine, gr.State(), gr.Tabs(), supervisor=s, datasets=DataSetStore())
+            page.built["explore"] = ExploreTab(page)
+            page.built["upscale"] = ModelOpener(page, "upscale", opened)
+            tab = TrainTab(page)
+        shown = tab.use.keep_and_open(Session(), watch.snapshots[-1], style)
+        assert shown[page.tabs]["selected"] == "upscale"
+        assert shown[page.built["upscale"].place] == "here"
         assert [m.id for m in engine.library.scan()[0]] == opened
         # What was kept can be begun from, at its own factor.
-        plan_again, start = tab._pieces("faithful", opened[0], 0, 4, "sketch", 6, "", "", "64")
+        choices = PlanChoices("faithful", base=opened[0], factor=4, patch=64)
+        start = find_base(choices, engine.library)
+        plan_again = draft_plan(choices, start, 6)
         assert start.config["scale"] == 2
         assert plan_again.network == {}
         assert plan_again.data.resolution == 64
@@ -109,53 +114,36 @@ def test_it_learns_in_a_worker_pauses_goes_on_exactly_and_opens(style, stored, t
 def test_the_tab_makes_the_plan(stored):
     with Engine(Library([]), device="cpu") as engine, Supervisor(every=1, slots=0) as s:
         with gr.Blocks():
-            session = gr.State()
-            tab = TrainTab(engine, session, gr.Tabs(), s, DataSetStore())
-        kinds = [k.name for k in METHODS if k.upscales]
-        visit = Session()
-        update = tab._choose_goal(visit, "upscale", stored.id, None, "smart", "#ffffff")
-        crop = update[5 + len(tab.a.outputs) + len(tab.b.outputs)]
-        assert crop["value"] == "whole"
+            page = Page(engine, gr.State(), gr.Tabs(), supervisor=s, datasets=DataSetStore())
+            tab = TrainTab(page)
+        images, plan_step, session = tab.images, tab.plan, Session()
+        update = tab._choose_goal(session, "upscale", stored.id, None, "smart", "#ffffff")
+        crop = update[images.crop]
+        assert crop["value"] == FULL_SIZE
         assert crop["visible"] is False
         assert "left out" not in crop
-        assert len(update) == 9 + len(tab.a.outputs) + len(tab.b.outputs) + len(tab._make_outputs)
-        assert get_goal("upscale").wants == "one"
+        assert set(update) <= {*images.outputs, *plan_step.outputs}
+        assert {*images.a.outputs, *plan_step.outputs, images.crop, images.preview, images.next} <= set(update)
+        assert get_goal("upscale").image_sets == "one"
 
-        def begin(kind, patch="", factor=3):
-            tab._start(
-                visit,
-                stored.id,
-                None,
-                "whole",
-                "#ffffff",
-                False,
-                kind,
-                "",
-                64,
-                factor,
-                "sketch",
-                False,
-                "",
-                "",
-                "1",
-                "",
-                "",
-                "",
-                "",
-                "",
-                "",
-                patch,
-                3,
-            )
+        def values(method, patch="", factor=3, kimg="1"):
+            given = {component: component.value for component in plan_step.inputs}
+            given |= {plan_step.method: method, plan_step.factor: factor, plan_step.advanced["patch"]: patch, plan_step.seed: 3}
+            return given | {plan_step.base: "", plan_step.advanced["kimg"]: kimg}
+
+        def begin(method, patch="", factor=3):
+            form = {page.session: session, images.goal: "upscale", images.a.set: stored.id, images.b.set: None}
+            form |= {images.crop: FULL_SIZE, images.background: "#ffffff", images.mirror: False}
+            tab._start({**form, **values(method, patch, factor)})
             return Plan.from_toml(s.jobs()[0].plan_toml)
 
-        for kind in kinds:
-            plan = begin(kind, "48")
+        for method in [m.name for m in METHODS if m.upscales]:
+            plan = begin(method, "48")
             assert (plan.network["scale"], plan.data.resolution, plan.data.crop, plan.data.mirror) == (3, 48, "centre", True)
-            assert (plan.data.degrade == "real") == (kind == "mend")
-            assert (plan.objective.pretrain == 1) == (kind == "faithful")
-            assert "on this machine" in tab._estimate(kind, "", 64, 3, "sketch", "", "", "")
-            assert tab._lesson(stored.id, kind, "", 3, "48", "#ffffff").count("<img") == 8
+            assert (plan.data.degrade == "real") == (method == "mend")
+            assert (plan.objective.pretrain == 1) == (method == "faithful")
+            assert "on this machine" in plan_step.estimate_html(values(method, kimg=""))
+            assert plan_step.example_html(values(method, "48", kimg=""), stored.id, "#ffffff").count("<img") == 8
         with pytest.raises(StudioError, match="120 pixels wide"):
             begin("faithful")
         with pytest.raises(StudioError, match="multiple of 24"):

@@ -1,9 +1,10 @@
-"""Parts of the Models page: what a stranger's model says of itself runs nothing and calls nobody; and the page without changes."""
+"""The Models tab: a stranger's model runs nothing and contacts nobody; and the tab without editing."""
 
 import dataclasses
 import html
 import json
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -14,8 +15,11 @@ from studio.models.acquire.bundled import BundledModel
 from studio.models.acquire.catalogue import CATALOGUE
 from studio.models.library import Broken, Library
 from studio.training.plan import Plan
+from studio.ui.access.policy import ServingPolicy
+from studio.ui.components.tab import Page
 from studio.ui.components.thumbnails import thumbnail_url
 from studio.ui.models import view as page
+from studio.ui.models.card_view import card_html
 from studio.ui.models.tab import ModelsTab
 from studio.ui.session import Session
 from tests.conftest import save_tiny
@@ -75,7 +79,7 @@ def evil(tmp_path):
 
 
 def test_nothing_of_a_hostile_card_runs_or_calls(evil):
-    tags = Tags(page.card_html(evil[1])).found
+    tags = Tags(card_html(evil[1])).found
     assert {t for t, _ in tags} <= {"div", "p", "h1", "a", "img", "code", "table", "thead", "tbody", "tr", "th", "td", "s"}
     links = [a for t, a in tags if t == "a"]
     assert [a.get("href") for a in links if a] == ["https://example.org/%22onclick=%22x", "https://example.org"]
@@ -83,21 +87,21 @@ def test_nothing_of_a_hostile_card_runs_or_calls(evil):
     pictures = [a for t, a in tags if t == "img"]
     assert len(pictures) == 2
     assert all(set(a) == {"alt", "src"} and a["src"].startswith("data:image/webp;base64,") for a in pictures)
-    assert "model_name" not in page.card_html(evil[1])
+    assert "model_name" not in card_html(evil[1])
 
 
 def test_a_card_reads_well(tmp_path):
     info = save_tiny(tmp_path, "tiny")
     (info.path / "README.md").write_text("---\na: b\n---\n\n# Tiny tiny\n\nWords, **bold**.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
-    text = page.card_html(info)
+    text = card_html(info)
     assert "<strong>bold</strong>" in text
     assert "<td>2</td>" in text
     assert "<h1>" not in text
     assert "a: b" not in text
     (info.path / "README.md").write_text("---\na: b\n---\n")
-    assert page.card_html(info) == ""
+    assert card_html(info) == ""
     (info.path / "README.md").unlink()
-    assert page.card_html(info) == ""
+    assert card_html(info) == ""
 
 
 def test_hostile_facts_are_words(evil):
@@ -124,13 +128,13 @@ def test_finding(tmp_path):
         return [m.id for m in page.matching(models, what, find)]
 
     assert found() == ["anna", "clara", "sharp"]
-    assert found("draws") == ["anna", "clara"]
-    assert found("enlarges") == ["sharp"]
-    assert found("translates") == []
+    assert found("generate") == ["anna", "clara"]
+    assert found("upscale") == ["sharp"]
+    assert found("translate") == []
     assert found(find="TINY cla") == ["clara"]
     assert found(find="kind 2") == ["clara"]
     assert found(find="mit") == ["sharp"]
-    assert found("draws", "sharp") == []
+    assert found("generate", "sharp") == []
     assert found(find="stylegan2 32 x") == ["anna", "clara"]
     faces = [thumbnail_url(m) for m in models]
     assert [f.partition(";")[0] for f in faces] == ["data:image/webp", "data:image/webp", "data:image/svg+xml"]
@@ -145,10 +149,10 @@ def test_where_it_is_from(tmp_path):
     anna, clara, offered = library.scan()[0]
 
     def of(**extra):
-        return page.origin(library, dataclasses.replace(anna, extra=extra))
+        return page.source_in_words(library, dataclasses.replace(anna, extra=extra))
 
-    assert page.origin(library, clara) == "came with the studio"
-    assert page.origin(library, offered).startswith("offered by the package")
+    assert page.source_in_words(library, clara) == "came with the studio"
+    assert page.source_in_words(library, offered).startswith("bundled with the package")
     assert of(imported_from="net.pkl") == "imported from net.pkl"
     assert of(training={}) == "trained here"
     assert of() == "added by hand"
@@ -156,32 +160,30 @@ def test_where_it_is_from(tmp_path):
     assert of(downloaded_from="hub:user/name", imported_from="x.pth") == "from the Hugging Face Hub, user/name"
 
 
-def test_every_known_model_has_a_row_and_those_here_have_no_button():
-    text = page.known_html(CATALOGUE, {CATALOGUE[0].source})
+def test_every_model_of_the_catalogue_has_a_row_and_those_here_have_no_button():
+    text = page.catalogue_html(CATALOGUE, {CATALOGUE[0].source})
     buttons = [a["data-i"] for t, a in Tags(text).found if t == "button"]
     assert buttons == [str(i) for i in range(1, len(CATALOGUE))]
-    assert text.count("is here") == 1
+    assert text.count("in your library") == 1
 
 
 def test_where_many_come_nothing_can_be_changed(engine):
     """The buttons are not hidden, they are not there; and the page works without them."""
     with gr.Blocks() as app:
-        session = gr.State()
-        with gr.Tabs() as tabs, gr.Tab("Models"):
-            tab = ModelsTab(engine, session, tabs, [], editable=False)
+        tab = ModelsTab(Page(engine, gr.State(), policy=ServingPolicy(visitors=True)))
     ids = {b.elem_id for b in app.blocks.values() if getattr(b, "elem_id", None)}
     assert "models-cards" in ids
     assert "models-export" in ids
     changing = ("add", "files", "url", "repo", "token", "known", "delete", "undo", "bin", "empty", "name", "rename", "duplicate", "forget")
     assert not {f"models-{name}" for name in changing} & ids
     visitor = Session()
-    assert set(tab.enter(visitor, "everything", "")) <= set(tab.outputs)
+    assert set(tab.enter(visitor, "everything", "")) <= set(tab.enter_outputs)
     shown = tab._press(visitor, "everything", "", gr.EventData(None, {"index": 1}))
-    assert set(shown) <= set(tab.outputs)
-    assert "tiny-classes" in shown[tab.about]
+    assert set(shown) <= set(tab.enter_outputs)
+    assert "tiny-classes" in shown[tab.details.about]
 
 
-def test_a_training_that_begins_from_it_is_told_when_it_is_thrown_away(engine):
+def test_a_training_that_begins_from_it_is_named_when_it_is_moved_to_the_trash(engine):
     """Whatever else waits in the queue; and it can be restored, as any other."""
 
     def job(state: str, plan_toml: str) -> Job:
@@ -189,13 +191,13 @@ def test_a_training_that_begins_from_it_is_told_when_it_is_thrown_away(engine):
 
     needs, needs_not = Plan(base="tiny").to_toml(), Plan(base="tiny-classes").to_toml()
     jobs = [job("queued", needs), job("running", needs_not), job("done", needs), job("paused", "of = 'a newer studio'")]
-    with gr.Blocks(), gr.Tabs() as tabs, gr.Tab("Models"):
-        tab = ModelsTab(engine, gr.State(), tabs, [], lambda: jobs)
+    with gr.Blocks():
+        tab = ModelsTab(Page(engine, gr.State(), supervisor=SimpleNamespace(jobs=lambda: jobs)))
     visitor = Session()
     tab.enter(visitor, "everything", "")
     tab._press(visitor, "everything", "", gr.EventData(None, {"index": 0}))
-    told = tab._throw_away(visitor, "everything", "")[tab.undo_note]
-    assert "Set &lt;queued&gt;" in told
-    assert told.count("begins from it") == 1
-    tab._undo(visitor, "everything", "")
+    text = tab.trash._move_to_trash(visitor, "everything", "")[tab.trash.undo_note]
+    assert "Set &lt;queued&gt;" in text
+    assert text.count("begins from it") == 1
+    tab.trash._undo(visitor, "everything", "")
     assert engine.library.get("tiny").title == "Tiny tiny"

@@ -84,6 +84,6 @@ def test_a_sheet_of_a_translator_has_its_rows_named(tmp_path):
     Image.new("RGB", (8, 3)).save(tmp_path / "x.webp")
     text = sheet_html(Sample(0.25, tmp_path / "x.webp", ("A", "A->B", "B")))
     assert "<span>A → B</span>" in text.replace("&rarr;", "→")
-    assert "what was wanted" in text
+    assert "B: the target" in text
     assert "0.25 thousand" in text
     assert "64 latents" in sheet_html(Sample(12.5, tmp_path / "x.webp"))
