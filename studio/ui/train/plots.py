@@ -43,7 +43,7 @@ CURVE_PLOTS = (
     CurvePlot("Difference as a network sees it (perceptual loss)", (("perceptual", "perceptual loss"),), "lower"),
     CurvePlot(
         "Overfitting (ADA p, sign of D)",
-        (("ada_p", "augmentation (ADA p)"), ("real_sign", "sign on real pictures"), ("fake_sign", "sign on generated ones")),
+        (("ada_p", "strength (ADA p)"), ("real_sign", "sign on real"), ("fake_sign", "sign on fake")),
     ),
     CurvePlot("Distance by the critic (Wasserstein)", (("wasserstein", "the critic's estimate"),), "lower"),
 )
@@ -69,7 +69,7 @@ def _line_plot(title: str, better: str, **kwargs: Any) -> gr.LinePlot:
         x="kimg",
         y="value",
         title=title,
-        x_title="thousands of pictures (kimg)",
+        x_title="thousands (kimg)",
         y_title=y_title,
         color_title=" ",
         height=200,
