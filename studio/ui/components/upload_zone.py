@@ -227,6 +227,10 @@ class UploadZone:
         if not paths:
             raise StudioError("There are no pictures yet.", "Drop files, a zip or a video first.")
         visit, consent = self._visit(session), stated_consent(answer, licence, attribution, source)
+
+        def show_progress(done: int, total: int, name: str) -> None:
+            progress((done, total), desc=name, unit="files")
+
         report = self.datasets.ingest(
             paths,
             owned=consent.answer in (OWN, LICENSED),
@@ -235,7 +239,7 @@ class UploadZone:
             ground=parse_colour(hex_colour(background)),
             classes=by_folder,
             cancel=visit.stop.is_set,
-            progress=lambda done, total, name: progress((done, total), desc=name, unit="files"),
+            progress=show_progress,
         )
         try:
             stored = self.datasets.add(report, crop=square_crop(crop))
