@@ -14,7 +14,7 @@ from studio.models import trash
 from studio.models.acquire import add
 from studio.models.acquire.catalogue import CatalogueModel
 from studio.models.folder import open_folder, save_folder
-from tests.browser.test_studio import pixels, toast
+from tests.browser.test_studio import pixels
 from tests.browser.test_translate import download
 from tests.conftest import save_tiny, tiny_generator
 from tests.unit.importers.nvidia_pickler import dumps, persist
@@ -124,7 +124,7 @@ def test_a_model_is_added_used_renamed_copied_exported_trashed_and_restored(page
 
     page.fill("#models-name input, #models-name textarea", "x" * 3 + "\u202e")
     page.click("#models-rename")
-    assert "cannot be the name" in toast(page)
+    page.wait_for_selector(".toast-body >> text=cannot be the name")
     page.fill("#models-name input, #models-name textarea", "Ännchen's dragon")
     page.click("#models-rename")
     page.wait_for_selector('#models-about h3:text-is("Ännchen\'s dragon")')
