@@ -143,8 +143,8 @@ def test_an_export_of_nothing_is_told(page):
     page.locator("#classes-each input").fill("")
     page.locator("#classes-each input").blur()
     page.click("#classes-export")
-    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('a class is missing'))")
-    page.wait_for_function("!document.querySelector('#classes-export-note').innerText.includes('Beginning')")
+    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('each class is missing'))")
+    page.wait_for_function("!document.querySelector('#classes-export-note')?.innerText.includes('Starting')")
     page.wait_for_selector("#classes-export-stop", state="hidden")
 
 

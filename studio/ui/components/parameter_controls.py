@@ -8,16 +8,17 @@ from studio.engine.parameters import Parameter
 
 
 def parameter_slider(parameter: Parameter, explain: bool = True, **options: Any) -> gr.Slider:
-    """A slider over the parameter's range.  explain: with the sentence for who has never moved it."""
+    """A slider over the parameter's range.  explain: with the sentence for who has never moved it.  options: of gr.Slider."""
     words = {"label": parameter.label, "info": (parameter.explanation or None) if explain else None}
-    return gr.Slider(parameter.low, parameter.high, parameter.default, step=parameter.step, **{**words, **options})
+    return gr.Slider(parameter.low, parameter.high, float(parameter.default), step=parameter.step, **{**words, **options})
 
 
 def parameter_number(parameter: Parameter, **options: Any) -> gr.Number:
-    """A field for a whole number."""
-    return gr.Number(parameter.default, label=parameter.label, precision=0, minimum=parameter.low, maximum=parameter.high, **options)
+    """A field for a whole number.  options: of gr.Number."""
+    words = {"label": parameter.label, "precision": 0, "minimum": parameter.low, "maximum": parameter.high}
+    return gr.Number(int(parameter.default), **{**words, **options})
 
 
 def parameter_choice(parameter: Parameter, **options: Any) -> gr.Radio:
-    """Radio buttons for the parameter's choices."""
-    return gr.Radio(list(parameter.choices), value=parameter.default, label=parameter.label, **options)
+    """Radio buttons for the parameter's choices.  options: of gr.Radio."""
+    return gr.Radio(list(parameter.choices), value=parameter.default, **{"label": parameter.label, **options})

@@ -20,3 +20,8 @@ def new_output(session: Session, tab: str, stem: str, ending: str) -> Path:
 def metadata_words() -> str:
     """How the sentence on a saved picture ends: what its metadata says."""
     return ", with the recipe inside" if provenance_policy().includes_recipe else ", labelled as made by AI"
+
+
+def time_stamp() -> str:
+    """Date and time for the beginning of a file name, to the millisecond, so that names sort by age."""
+    return datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]

@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import gradio as gr
 
+from studio.ui.classes.state import Settings
 from studio.ui.classes.tab import ClassesTab
 from studio.ui.components.tab import Page
 from studio.ui.session import Session
@@ -14,8 +15,8 @@ def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
     with gr.Blocks():
         tab = ClassesTab(Page(engine, gr.State()))
     session = Session()
-    visit = tab._visit(session)
-    visit.model, visit.chosen = "tiny-classes", [0]
+    state = tab.state_of(session)
+    state.model, state.chosen = "tiny-classes", [0]
     rendered, go_on, render_many = threading.Event(), threading.Event(), engine.render_many
 
     def held_up(recipes, **how):
@@ -27,14 +28,14 @@ def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
 
     monkeypatch.setattr(engine, "render_many", held_up)
     with ThreadPoolExecutor() as pool:
-        old = pool.submit(tab._draw, session, "blend", 5, 0.7, 8, 1.0)
+        old = pool.submit(tab.pictures.draw, session, Settings("blend", 5, 0.7, 8, (1.0,)))
         assert rendered.wait(60)
-        visit.chosen = [0, 2]
-        stage, _grid = tab._draw(session, "blend", 5, 0.7, 8, 1.0, 1.0)
+        state.chosen = [0, 2]
+        shown = tab.pictures.draw(session, Settings("blend", 5, 0.7, 8, (1.0, 1.0)))
         go_on.set()
         assert isinstance(old.exception(), CancelledError)
-    assert "kind 0 and kind 2, seed 5" in stage
-    assert [len(c.classes) for c in visit.cells] == [2] * 8
+    assert "kind 0 and kind 2, seed 5" in shown[tab.stage]
+    assert [len(c.classes) for c in state.cells] == [2] * 8
 
 
 def test_a_chip_whose_pictures_were_overtaken_is_still_marked(engine, monkeypatch):
@@ -48,7 +49,8 @@ def test_a_chip_whose_pictures_were_overtaken_is_still_marked(engine, monkeypatc
 
     monkeypatch.setattr(engine, "render_many", overtaken)
     press = gr.EventData(None, {"index": 2})
-    chips, _first, second, *_rest, stage, grid = tab._press(session, press, "blend", 5, 0.7, 8, *[1.0] * 8)
-    assert chips.count('class="on"') == 2
-    assert second["label"] == "Weight of kind 2"
-    assert stage == grid == gr.skip()
+    shown = tab.chips._press(session, press, "blend", 5, 0.7, 8, *[1.0] * 8)
+    assert set(shown) <= set(tab.chosen_outputs)
+    assert shown[tab.chips.grid].count('class="on"') == 2
+    assert shown[tab.pictures.weights[1]]["label"] == "Weight of kind 2"
+    assert not {tab.stage, tab.pictures.grid} & set(shown)

@@ -1,0 +1,167 @@
+"""Pictures of Classes: the large one, the grid, and the settings they are drawn with."""
+
+import random
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.engine.parameters import TABLE
+from studio.engine.recipe import Recipe
+from studio.errors import StudioError
+from studio.ui.classes.recipes import grid_recipes
+from studio.ui.classes.state import BLEND, MAX_CHOSEN, ROW, ClassesState, Settings
+from studio.ui.classes.view import columns_html
+from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
+from studio.ui.components.notes import empty_html
+from studio.ui.components.parameter_controls import parameter_number, parameter_slider
+from studio.ui.components.pictures import data_url, stage_html
+from studio.ui.components.press_grid import cells_html, press_grid, pressed
+from studio.ui.session import Session
+
+if TYPE_CHECKING:
+    from studio.ui.classes.tab import ClassesTab
+
+_DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to write down
+_MODES = [("These together (blend)", BLEND), ("Each class with the same seed (row)", ROW)]
+_COUNTS = {BLEND: ("Pictures: this seed and the next ones", 8), ROW: ("Rows: this seed and the next ones", 2)}
+
+
+class Pictures:
+    """The grid of pictures; the selected one is also shown large."""
+
+    def __init__(self, tab: "ClassesTab"):
+        self.tab = tab
+
+    # -- what is on the page -------------------------------------------------------------------------------------
+
+    def build_stage(self) -> None:
+        """The large picture, and a row for buttons below it."""
+        self.stage = gr.HTML(empty_html("Loading the model ..."), padding=False, elem_id="classes-stage")
+        self.tools = gr.Row(elem_classes="gs-tools")
+
+    def build_settings(self) -> None:
+        """The controls beside the large picture."""
+        self.mode = gr.Radio(_MODES, value=BLEND, label="Chosen classes", elem_id="classes-mode")
+        self.weights = [
+            gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"classes-weight-{i}") for i in range(MAX_CHOSEN)
+        ]
+        with gr.Row(elem_classes="gs-tools"):
+            self.seed = parameter_number(TABLE["seed"], label="Seed", elem_id="classes-seed")
+            self.dice = gr.Button("Another seed", elem_id="classes-dice")
+        self.psi = parameter_slider(TABLE["psi"], explain=False, elem_id="classes-psi")
+        label, count = _COUNTS[BLEND]
+        self.count = gr.Slider(1, 32, count, step=1, label=label, elem_id="classes-count")
+
+    def build_grid(self) -> None:
+        """The grid below both."""
+        self.grid = press_grid(elem_id="classes-grid")
+
+    @property
+    def controls(self) -> list[Any]:
+        """The components of `Settings`, in its order."""
+        return [self.mode, self.seed, self.psi, self.count, *self.weights]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The large picture and the grid."""
+        return [self.stage, self.grid]
+
+    # -- wiring --------------------------------------------------------------------------------------------------
+
+    def wire(self) -> None:
+        """Settings draw; while a slider is held only the large picture follows."""
+        s, inputs = self.tab.session, [self.tab.session, *self.controls]
+        self.mode.input(friendly(self._set_mode), [s, self.mode], [self.count, *self.weights], **QUIET).then(
+            friendly(self._redraw), inputs, self.outputs, **QUIET
+        )
+        gr.on([x.input for x in (self.psi, *self.weights)], friendly(self._draw_large), inputs, [self.stage], **LIVE)
+        released = [x.release for x in (self.psi, self.count, *self.weights)]
+        gr.on([*released, self.seed.submit, self.seed.blur], friendly(self._redraw), inputs, self.outputs, **LIVE)
+        self.dice.click(lambda: random.randrange(_DICE_SEEDS), None, self.seed, **QUIET).then(
+            friendly(self._redraw), inputs, self.outputs, **QUIET
+        )
+        self.grid.select(friendly(self._select), s, self.outputs, **QUIET)
+
+    def _set_mode(self, session: Session, mode: str) -> Outputs:
+        """The count means something else, and weights show only where they count."""
+        label, value = _COUNTS[mode]
+        return {self.count: gr.update(label=label, value=value), **self.weight_sliders(self.tab.state_of(session), mode)}
+
+    def weight_sliders(self, state: ClassesState, mode: str, weights: list[float] | None = None) -> Outputs:
+        """One slider for each class of a blend.  weights: their values, 1 where there is none; None = they stay."""
+        chosen = state.chosen if mode == BLEND and len(state.chosen) > 1 else []
+        classes = self.tab.classes_of(state) if state.model else ()
+        shown: Outputs = {}
+        for i, slider in enumerate(self.weights):
+            words = {"label": f"Weight of {classes[chosen[i]]}"} if i < len(chosen) else {}
+            value = {} if weights is None else {"value": weights[i] if i < len(weights) else 1.0}
+            shown[slider] = gr.update(visible=i < len(chosen), **words, **value)
+        return shown
+
+    # -- drawing -------------------------------------------------------------------------------------------------
+
+    def _rows(self, state: ClassesState, settings: Settings) -> list[list[Recipe]]:
+        return grid_recipes(state.model, state.chosen, len(self.tab.classes_of(state)), settings)
+
+    def _redraw(self, session: Session, *values: Any) -> Outputs:
+        return self.draw(session, Settings.of(values))
+
+    def draw(self, session: Session, settings: Settings) -> Outputs:
+        """The grid and the large picture.
+
+        Raises CancelledError when a newer drawing has begun: the field of the seed draws when it loses the focus, and so does the chip
+        whose press took it.
+        """
+        state = self.tab.state_of(session)
+        if not state.model:
+            return {}
+        with state.drawing:
+            number = state.drawn = state.drawn + 1
+        rows = self._rows(state, settings)
+        cells = [recipe for row in rows for recipe in row]
+        pictures = self.tab.engine.render_many(cells, preview=True, cancel=lambda: state.drawn != number)
+        classes, small = self.tab.classes_of(state), len(pictures[0]) <= 128
+        thumbnails = []
+        for recipe, picture in zip(cells, pictures, strict=True):
+            words = f"{classes[recipe.classes[0].index]} · {recipe.seed}" if settings.mode == ROW else f"seed {recipe.seed}"
+            thumbnails.append({"src": data_url(picture), "small": small, "label": words})
+        with state.drawing:
+            if state.drawn != number:
+                raise CancelledError()
+            state.cells, state.thumbnails = cells, thumbnails
+            state.columns = len(rows[0]) if settings.mode == ROW else min(8, len(cells))
+            state.selected = state.selected if state.selected < len(cells) else 0
+            return self._show_selected(session, state)
+
+    def _show_selected(self, session: Session, state: ClassesState) -> Outputs:
+        recipe = state.cells[state.selected]
+        grid = cells_html(state.thumbnails, columns=state.columns, selected=state.selected)
+        is_row = len(recipe.classes) == 1 and len({c.classes for c in state.cells}) > 1
+        return {**self._large(session, recipe), self.grid: columns_html(grid, state.columns, keep=is_row)}
+
+    def _large(self, session: Session, recipe: Recipe) -> Outputs:
+        drawn = self.tab.engine.draw(f"{session.id}/classes", recipe)
+        classes = self.tab.engine.facts(recipe.model).classes
+        names = " and ".join(classes[c.index] for c in recipe.classes)
+        return {self.stage: stage_html(drawn.picture, f"{names}, seed {recipe.seed}")}
+
+    def _draw_large(self, session: Session, *values: Any) -> Outputs:
+        state = self.tab.state_of(session)
+        if not state.model:
+            return {}
+        cells = [recipe for row in self._rows(state, Settings.of(values)) for recipe in row]
+        return self._large(session, cells[min(state.selected, len(cells) - 1)])
+
+    def _select(self, session: Session, event: gr.EventData) -> Outputs:
+        state = self.tab.state_of(session)
+        indices = range(len(state.cells))
+        state.selected = pressed(event, indices, "That picture is no longer here.", "Press another.")
+        return self._show_selected(session, state)
+
+    def selected(self, session: Session) -> Recipe:
+        """Recipe of the large picture. Raises StudioError when there is none."""
+        state = self.tab.state_of(session)
+        if not state.cells:
+            raise StudioError("There is no picture yet.", "Choose a class first.")
+        return state.cells[state.selected]
