@@ -8,11 +8,12 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 from starlette.middleware import Middleware
 
 from studio.common.files import can_write
@@ -37,7 +38,6 @@ from studio.ui.access.visitors import DAY, MOST_BYTES, Visitors
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.tab import Page, Tab
-from studio.ui.components.targets import Opening
 from studio.ui.connections import connect, entrances
 from studio.ui.session import Session
 from studio.ui.static import page_head, style_sheet
@@ -52,36 +52,35 @@ _MASTHEAD = f"""
 <button type="button" onclick="{_THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
 """
 _WELCOME = (
-    "You share this studio with others, who see nothing of yours. What you hand in and make is deleted here when you have left, "
-    f"or after a day: download what you want to keep. A file may have {MOST_BYTES >> 20} MB."
+    "You share this studio with other visitors, who see nothing of yours. What you upload and make here is deleted when you leave, or "
+    f"after a day: download what you want to keep. A file may have up to {MOST_BYTES >> 20} MB."
 )
 
 
 def build(
     engine: Engine, supervisor: Supervisor | None, policy: ServingPolicy = ServingPolicy(), visitors: Visitors | None = None
 ) -> gr.Blocks:
-    """The app over an engine and the queue of trainings (which may be None without the Train tab).
+    """The app over an engine and the queue of trainings (None without the Train tab).
 
-    Of the engine's library only the models of `serving` are left. The public API has one verb, `render`: a recipe (JSON) -> a PNG
-    with the recipe inside. visitors: where strangers have their files; None = all who come share the home.
-    Raises StudioError for a model of `serving` that is not here, ValueError for strangers without a place.
+    Of the engine's library only the models of `policy` are left. The public API has one endpoint, `render`: a recipe (JSON) -> a PNG
+    with the recipe inside.  visitors: where strangers have their files; None = everybody shares the home.
+    Raises StudioError for a model of `policy` that is not in the library, ValueError for visitors without a folder.
     """
     if policy.visitors and visitors is None:
-        raise ValueError("strangers need files of their own: open the studio by `launch`")
+        raise ValueError("visitors need files of their own: open the studio by `launch`")
     engine.library = policy.library(engine.library)
-    built: dict[str, Any] = {}  # id -> the tab; one that is not wanted is not there, and nobody sends anything to it
+    built: dict[str, Tab[Any]] = {}  # by id; tabs that are not wanted are missing, and nobody sends anything to them
 
     def forget(session: Session | None) -> None:
-        """An hour after a page was closed."""
+        """Free what a visitor used; Gradio calls it an hour after the page was closed."""
         if session is None:
             return
         try:
             for tab in built.values():
-                if hasattr(tab, "forget"):
-                    tab.forget(session)
+                tab.forget(session)
             if visitors is not None:
                 visitors.end(session.workspace)
-        except Exception:  # Gradio's loop, which calls this, would end
+        except Exception:  # it would end Gradio's loop, which calls this
             log.exception("a visitor could not be forgotten")
 
     saved = Gallery.at(get_settings().home)
@@ -98,71 +97,77 @@ def build(
         with gr.Tabs(selected=policy.shown[0], overflow_behavior="wrap") as tabs:
             datasets = None if policy.visitors else DataSetStore()
             page = Page(engine, session, tabs, policy, supervisor, datasets, gallery_of, built)
-            tab_labels = {}
+            labels = {}
             for id in policy.shown:
-                with gr.Tab(TABS[id].title, id=id) as tab_labels[id]:
-                    built[id] = _make_tab(id, page)
+                with gr.Tab(TABS[id].title, id=id) as labels[id]:
+                    built[id] = TABS[id].load()(page)
             connect(page)
-        status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
-
-        def describe() -> str:
-            now = engine.status()
-            parts = [f"model <b>{now['model'] or 'none'}</b>", f"device <b>{now['device']}</b> ({now['precision']})"]
-            if now["last_ms"]:
-                parts.append(f"<b>{now['last_ms']:.0f} ms</b> a picture")
-            if now["steps_all"] and now["steps_run"] < now["steps_all"]:
-                parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
-            return note(" · ".join(parts))
-
-        for id, tab in built.items():
-            if TABS[id].uses is not None:
-                tab.stage.change(describe, None, status, **QUIET)
-        explore = built.get("explore")
-
-        def begin(request: gr.Request) -> Outputs:
-            new = open_session(engine, visitors, request)
-            return {session: new, **(explore.begin(new) if explore else {})}
-
-        arrived = app.load(friendly(begin), None, [session, *(explore.outputs if explore else [])], **QUIET)
-        arrived = arrived.then(describe, None, status, **QUIET)
-        enter = entrances(page)
-        if policy.shown[0] in enter:  # the first tab is open without having been chosen
-            arrived = enter[policy.shown[0]](arrived.then)
-        arrived.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
-        app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
-        # The page presses it by itself, see static/page.js.
-        gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
-        for id, entered in enter.items():
-            entered(tab_labels[id].select)
-
-        with gr.Row(visible=False):
-            api_recipe = gr.JSON()
-            api_picture = gr.Image(type="filepath", format="png")
-            api_button = gr.Button()
-
-        def render(recipe: dict | str) -> str:
-            """A recipe -> PNG with the recipe inside."""
-            wanted = engine.stamped(Recipe.from_json(recipe if isinstance(recipe, str) else json.dumps(recipe)))
-            folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
-            return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
-
-        api_button.click(friendly(render), api_recipe, api_picture, api_name="render", concurrency_id="work", concurrency_limit="default")
+        _wire_opening(app, page, labels, visitors, _build_status(page))
+        _build_api(engine, visitors)
     return app
 
 
-def _make_tab(id: str, page: Page) -> Any:
-    tab_type = TABS[id].load()
-    if issubclass(tab_type, Tab):
-        return tab_type(page)
-    openings = [Opening.of(target) for target in page.targets("model")]
-    others = {
-        "train": lambda: tab_type(page.engine, page.session, page.tabs, page.supervisor, DataSetStore(), openings),
-        "models": lambda: tab_type(
-            page.engine, page.session, page.tabs, openings, page.supervisor.jobs if page.supervisor else list, page.policy.editable
-        ),
-        "share": lambda: tab_type(page.engine, page.session),
-    }
-    return others[id]()
+def _build_status(page: Page) -> Callable[[Callable[..., Dependency]], Dependency]:
+    """The line at the bottom, drawn anew with every picture. Returns a function that wires it to another event too."""
+    status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
+
+    def describe() -> str:
+        now = page.engine.status()
+        parts = [f"model <b>{now['model'] or 'none'}</b>", f"device <b>{now['device']}</b> ({now['precision']})"]
+        if now["last_ms"]:
+            parts.append(f"<b>{now['last_ms']:.0f} ms</b> for a picture")
+        if now["steps_all"] and now["steps_run"] < now["steps_all"]:
+            parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
+        return note(" · ".join(parts))
+
+    def describe_on(on: Callable[..., Dependency]) -> Dependency:
+        return on(describe, None, status, **QUIET)
+
+    for id, tab in page.built.items():
+        if TABS[id].uses is not None:
+            describe_on(tab.stage.change)
+    return describe_on
+
+
+def _wire_opening(
+    app: gr.Blocks,
+    page: Page,
+    labels: dict[str, gr.Tab],
+    visitors: Visitors | None,
+    describe_on: Callable[[Callable[..., Dependency]], Dependency],
+) -> None:
+    """What happens when the page is opened, and when a tab is.  labels: of the tabs, by id."""
+    explore = page.built.get("explore")
+
+    def begin(request: gr.Request) -> Outputs:
+        new = open_session(page.engine, visitors, request)
+        return {page.session: new, **(explore.begin(new) if explore else {})}
+
+    opened = app.load(friendly(begin), None, [page.session, *(explore.outputs if explore else [])], **QUIET)
+    opened = describe_on(opened.then)
+    enter, first = entrances(page), page.policy.shown[0]
+    if first in enter:  # the first tab is open without having been chosen
+        opened = enter[first](opened.then)
+    opened.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
+    app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
+    # The page presses it by itself, see static/page.js.
+    gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
+    for id, entered in enter.items():
+        entered(labels[id].select)
+
+
+def _build_api(engine: Engine, visitors: Visitors | None) -> None:
+    """The public endpoint `render`."""
+
+    def render(recipe: dict | str) -> str:
+        """A recipe -> PNG with the recipe inside."""
+        wanted = engine.stamped(Recipe.from_json(recipe if isinstance(recipe, str) else json.dumps(recipe)))
+        folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
+        return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
+
+    with gr.Row(visible=False):
+        recipe, picture, button = gr.JSON(), gr.Image(type="filepath", format="png"), gr.Button()
+    button.click(friendly(render), recipe, picture, api_name="render", concurrency_id="work", concurrency_limit="default")
 
 
 def launch(
@@ -179,20 +184,20 @@ def launch(
     """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks.
 
     auth: 'user:password', or several.  auth_file: a file with one on each line.
-    policy: what is offered; None = everything, or what is fit for strangers when they may come (a public link or an address for
-    others, without a login).  The supervisor is None without training.
+    policy: what is offered; None = everything or, where strangers can open the studio (by a public link or an address that others
+    reach, without a login), what visitors may use.  The supervisor is None without training.
     With visitors Gradio keeps all its files in their folder (GRADIO_TEMP_DIR of this process).
     """
     start_log()
     accounts = read_accounts([auth] if isinstance(auth, str) else auth or (), auth_file)
     if policy is None:
         policy = ServingPolicy(visitors=is_open_to_strangers(host, share, accounts))
-    policy = _possible(policy)
+    policy = _limited_to_disk(policy)
     if is_reachable(host, share):
         # Others must not look around this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     show_warnings(signing.LOG, gr.Warning)
-    visitors = _visitors() if policy.visitors else None
+    visitors = _open_visitors() if policy.visitors else None
     engine = make_engine(device, Throttle(get_settings().home).activity)
     if policy.editable:
         empty_trash(engine.library)
@@ -212,15 +217,15 @@ def launch(
     if not block:
         return app, url, engine, supervisor
     print(f"GAN Studio is open at {url} (Ctrl-C closes it)", flush=True)
-    _tell(share, public, visitors)
+    _print_audience(share, public, visitors)
     try:
         app.block_thread()
     finally:
         _close(engine, supervisor, visitors)
 
 
-def _possible(policy: ServingPolicy) -> ServingPolicy:
-    """Without training where nothing can be kept."""
+def _limited_to_disk(policy: ServingPolicy) -> ServingPolicy:
+    """The policy, without training and editing where the home cannot be written."""
     home = get_settings().home
     if can_write(home):
         return policy
@@ -229,7 +234,8 @@ def _possible(policy: ServingPolicy) -> ServingPolicy:
     return dataclasses.replace(policy, training=False, editable=False, tabs=tabs)
 
 
-def _visitors() -> Visitors:
+def _open_visitors() -> Visitors:
+    """The folder of the visitors' files, which becomes Gradio's too."""
     home = get_settings().home
     visitors = Visitors((home if can_write(home) else scratch()) / "visitors")
     os.environ["GRADIO_TEMP_DIR"] = str(visitors.folder)
@@ -237,13 +243,13 @@ def _visitors() -> Visitors:
 
 
 def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> tuple[str, str | None]:
-    """Start the server -> its address here, and its public one, None when there is none."""
-    os.environ["GRADIO_RUN_HISTORY"] = "False"  # a browser that several people use would keep what one of them did
-    guarded: dict[str, Any] = {}
+    """Start the server -> its local address, and its public one or None.  options: of `Blocks.launch`."""
+    os.environ["GRADIO_RUN_HISTORY"] = "False"  # a browser used by several people would keep what each of them did
+    middleware: dict[str, Any] = {}
     if visitors is not None:
-        guarded = {"middleware": [Middleware(VisitorMiddleware, visitors=visitors)]}
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said) if share else contextlib.nullcontext():  # Gradio's words on the link; ours follow
+        middleware = {"middleware": [Middleware(VisitorMiddleware, visitors=visitors)]}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed) if share else contextlib.nullcontext():  # Gradio's lines about the link; ours follow
         _, url, public = app.launch(
             share=share,
             theme=make_theme(),
@@ -255,22 +261,27 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> 
             allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
             footer_links=[],
             max_file_size=MOST_BYTES if visitors is not None else None,
-            app_kwargs={"openapi_url": None, **guarded},  # FastAPI would list its routes to everyone
+            app_kwargs={"openapi_url": None, **middleware},  # FastAPI would list its routes to everyone
             **options,
         )
-    if said.getvalue().strip():
-        log.info("%s", said.getvalue().strip())
+    if lines := printed.getvalue().strip():
+        log.info("%s", lines)
     return url, public
 
 
-def _tell(share: bool, public: str | None, visitors: Visitors | None) -> None:
+def _print_audience(share: bool, public: str | None, visitors: Visitors | None) -> None:
+    """Who can open the studio, for the console."""
     if public:
         print(f"Everyone can open it at {public}, as long as this runs and for a week at most.", flush=True)
     elif share:
-        print("studio: No public link could be made. Check the internet connection; here the studio is open.", file=sys.stderr, flush=True)
+        print(
+            "studio: No public link could be made. Check the internet connection; the studio is open on this machine.",
+            file=sys.stderr,
+            flush=True,
+        )
     if visitors is not None:
         print(
-            "Visitors keep to files of their own and cannot train. With --auth USER:PASSWORD only your own people come in, and share "
+            "Visitors have files of their own and cannot train. With --auth USER:PASSWORD only your own people can open it, and they share "
             "your folder.",
             flush=True,
         )

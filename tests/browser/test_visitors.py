@@ -129,7 +129,7 @@ def test_what_one_makes_no_other_sees(two, opened, home, tmp_path):
     assert mine.parent != theirs.parent
     assert not find_source(recipes[1].source, mine / "sources")
     assert not find_source(recipes[0].source, theirs / "sources")
-    assert not find_source(recipes[0].source), "nothing is in the host's folders"
+    assert not find_source(recipes[0].source)
     assert not list((home / "outputs").rglob("*.png")), "nothing is in the host's folders"
     # The very addresses that A's page has used, its upload and its result, are closed to B and to those without a cookie.
     used = [u for u in asked[a] if "/gradio_api/file=" in u]

@@ -1,4 +1,4 @@
-"""Names and passwords of those who may come in."""
+"""Login: user names and passwords of those who may open the studio."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ _FORM = "Write user:password, one on each line."
 
 
 class Login:
-    """Whether a name and a password belong together, for Gradio. Takes the same time whichever of them is wrong.
+    """Check of a user name and a password, as Gradio's `auth` wants it. It takes the same time whichever of them is wrong.
 
     accounts: name -> password.
     """
@@ -20,10 +20,10 @@ class Login:
         self._accounts = [(_digest(name), _digest(password)) for name, password in accounts.items()]
 
     def __call__(self, name: str, password: str) -> bool:
-        given, right = (_digest(name), _digest(password)), False
-        for known in self._accounts:
-            right |= hmac.compare_digest(known[0], given[0]) & hmac.compare_digest(known[1], given[1])
-        return right
+        given, found = (_digest(name), _digest(password)), False
+        for account in self._accounts:
+            found |= hmac.compare_digest(account[0], given[0]) & hmac.compare_digest(account[1], given[1])
+        return found
 
 
 def _digest(text: str) -> bytes:
@@ -31,10 +31,11 @@ def _digest(text: str) -> bytes:
 
 
 def read_accounts(auth: Sequence[str] = (), file: Path | None = None) -> dict[str, str]:
-    """'user:password' as often as one likes, and a file with one on each line (empty lines and # are left out) -> name: password.
+    """Accounts from the command line -> {name: password}.
 
-    Raises StudioError for another form, for a name that comes twice, and for a file that cannot be read or has none. Passwords
-    are in no message.
+    auth: 'user:password' each.  file: one on each line; empty lines and those that begin with # do not count.
+    Raises StudioError for another form, for a name that comes twice, and for a file that cannot be read or has no account. No message
+    contains a password.
     """
     accounts: dict[str, str] = {}
     for text in auth:
@@ -43,7 +44,7 @@ def read_accounts(auth: Sequence[str] = (), file: Path | None = None) -> dict[st
         try:
             lines = Path(file).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as e:
-            reason = e.strerror if isinstance(e, OSError) else "it is no text"
+            reason = e.strerror if isinstance(e, OSError) else "it is not a text file"
             raise StudioError(f"The file {file} of --auth-file cannot be read: {reason}.", _FORM) from None
         numbered = [(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
         if not numbered:
@@ -55,7 +56,7 @@ def read_accounts(auth: Sequence[str] = (), file: Path | None = None) -> dict[st
 
 def _add(accounts: dict[str, str], text: str, wrong: str, hint: str) -> None:
     name, colon, password = text.partition(":")
-    name = name.strip()  # as Gradio's page does with what is typed
+    name = name.strip()  # as Gradio's page strips what is typed
     if not (name and colon and password):
         raise StudioError(wrong, hint)
     if name in accounts:

@@ -1,4 +1,4 @@
-"""What of the studio is served, and to whom."""
+"""Serving policy: what of the studio is offered, and to whom."""
 
 import difflib
 import os
@@ -9,7 +9,8 @@ from studio.errors import StudioError
 from studio.models.library import Library
 from studio.ui.tabs import TABS
 
-_QUEUE, _AT_ONCE = 64, 2  # for visitors: work that may wait, and that goes on at the same time
+# For visitors: how much long work may wait, and how much runs at the same time.
+_QUEUE_SIZE, _CONCURRENCY = 64, 2
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,13 @@ class ServingPolicy:
     """What a studio offers to those who open it.
 
     models: ids of the only models that can be used; None = all. Such a choice is fixed: training and editing are off.
-    tabs: ids of the only tabs there are; None = all.
-    training: whether models can be trained.  visitors: strangers may come: each has files of their own and sees nothing of
-    the host's pictures, image sets and trainings; training and editing are off.
+    tabs: ids of the only tabs; None = all.  training: whether models can be trained.
+    visitors: strangers may open it: each has files of their own and sees nothing of the host's pictures, image sets and trainings;
+    training and editing are off.
     editable: whether models and pictures of the host can be added, renamed and deleted.
-    queue_size: how much long work (videos, zips, walks) may wait; None = any.  concurrency: how much of it goes on at the same
-    time; None = any. For visitors both have a limit when none is given.
-    Raises StudioError for a tab that there is not, or that is not for visitors, and for a number below 1.
+    queue_size: how much long work (videos, zips, walks) may wait.  concurrency: how much of it runs at the same time. None = no
+    limit; for visitors both then have a default limit.
+    Raises StudioError for an unknown tab, one that is not for visitors, no tab at all, and a number below 1.
     """
 
     models: tuple[str, ...] | None = None
@@ -48,8 +49,8 @@ class ServingPolicy:
             "tabs": wanted,
             "training": self.training and not fixed,
             "editable": self.editable and not fixed,
-            "queue_size": self.queue_size or (_QUEUE if self.visitors else None),
-            "concurrency": self.concurrency or (_AT_ONCE if self.visitors else None),
+            "queue_size": self.queue_size or (_QUEUE_SIZE if self.visitors else None),
+            "concurrency": self.concurrency or (_CONCURRENCY if self.visitors else None),
         }
         for name, value in changes.items():
             object.__setattr__(self, name, value)
@@ -60,12 +61,12 @@ class ServingPolicy:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """Ids of the tabs that there are, in their order."""
+        """Ids of the tabs to show, in their order."""
         off = (*(() if self.training else ("train",)), *(() if self.editable else ("share",)))
         return tuple(t for t in TABS if t not in off and (self.tabs is None or t in self.tabs))
 
     def library(self, library: Library) -> Library:
-        """The library with the chosen models alone. Raises StudioError for one that is not in it."""
+        """The library limited to the chosen models. Raises StudioError for one that is not in it."""
         if self.models is None:
             return library
         here = [m.id for m in library.scan()[0]]
@@ -77,23 +78,23 @@ class ServingPolicy:
 
 
 def comma_separated(text: str | None) -> tuple[str, ...] | None:
-    """'a, b' -> ('a', 'b'); None when nothing was said."""
+    """'a, b' -> ('a', 'b'); None stays None."""
     return None if text is None else tuple(part for part in (p.strip() for p in text.split(",")) if part)
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether only this machine can come in by the address."""
+    """Whether the address can be reached from this machine only."""
     return host is None or host in ("localhost", "::1") or host.startswith("127.")
 
 
 def is_reachable(host: str | None, share: bool) -> bool:
-    """Whether the studio can be opened from elsewhere: by a public link, or at an address for others.
+    """Whether the studio can be opened from other machines: by a public link, or at an address that others reach.
 
-    Where no host is given, what Gradio would take from the environment counts; on Hugging Face Spaces everyone may come.
+    Without a host, the one that Gradio would take from the environment counts; a Hugging Face Space is always reachable.
     """
     return share or bool(os.environ.get("SPACE_ID")) or not is_loopback(host or os.environ.get("GRADIO_SERVER_NAME"))
 
 
 def is_open_to_strangers(host: str | None, share: bool, auth: Collection[str]) -> bool:
-    """Whether others than the host's own people can open it: from elsewhere, and without a login."""
+    """Whether anybody can open the studio: from other machines, and without a login."""
     return is_reachable(host, share) and not auth

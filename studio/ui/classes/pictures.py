@@ -35,10 +35,11 @@ class Pictures:
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
-    def build_stage(self) -> None:
-        """The large picture, and a row for buttons below it."""
+    def build_stage(self) -> gr.HTML:
+        """The large picture, which is returned, and a row for buttons below it."""
         self.stage = gr.HTML(empty_html("Loading the model ..."), padding=False, elem_id="classes-stage")
         self.tools = gr.Row(elem_classes="gs-tools")
+        return self.stage
 
     def build_settings(self) -> None:
         """The controls beside the large picture."""
@@ -94,8 +95,8 @@ class Pictures:
         classes = self.tab.classes_of(state) if state.model else ()
         shown: Outputs = {}
         for i, slider in enumerate(self.weights):
-            words = {"label": f"Weight of {classes[chosen[i]]}"} if i < len(chosen) else {}
-            value = {} if weights is None else {"value": weights[i] if i < len(weights) else 1.0}
+            words: dict[str, Any] = {"label": f"Weight of {classes[chosen[i]]}"} if i < len(chosen) else {}
+            value: dict[str, Any] = {} if weights is None else {"value": weights[i] if i < len(weights) else 1.0}
             shown[slider] = gr.update(visible=i < len(chosen), **words, **value)
         return shown
 

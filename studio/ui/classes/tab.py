@@ -42,7 +42,7 @@ class ClassesTab(Tab[ClassesState]):
             self.chips.build()
             with gr.Row(equal_height=False):
                 with gr.Column(scale=6, min_width=320, elem_id="classes-result"):
-                    self.pictures.build_stage()
+                    self.stage = self.pictures.build_stage()
                 with gr.Column(scale=4, min_width=300):
                     self.model = gr.Dropdown([], label="Model", visible=False, elem_id="classes-model")
                     self.pictures.build_settings()
@@ -52,11 +52,6 @@ class ClassesTab(Tab[ClassesState]):
                     self.walk.build()
                 with gr.Column(min_width=300):
                     self.export.build()
-
-    @property
-    def stage(self) -> gr.HTML:
-        """The large picture."""
-        return self.pictures.stage
 
     def _wire(self) -> None:
         pictures, model_outputs = self.pictures, [self.chips.find, *self.chosen_outputs]

@@ -6,10 +6,11 @@ from studio.ui.static import static_text
 
 
 def pad(**kwargs) -> gr.HTML:
-    """A square to wander in. Value: HTML of `pad_html`; `.input` while dragging and `.release` give x and y in [-1, 1]."""
+    """The component. Its value is HTML of `pad_html`; `.input` while dragging and `.release` give x and y in [-1, 1]."""
     return gr.HTML(pad_html(0, 0), js_on_load=static_text("pad.js"), padding=False, **kwargs)
 
 
 def pad_html(x: float, y: float) -> str:
     """The pad with its dot at (x, y), each in [-1, 1]."""
-    return f'<div class="gs-pad" role="application" tabindex="0" aria-label="Wander nearby: arrow keys move the dot"><i style="left:{(x + 1) * 50}%;top:{(1 - y) * 50}%"></i></div>'
+    attributes = 'class="gs-pad" role="application" tabindex="0" aria-label="Wander nearby: arrow keys move the dot"'
+    return f'<div {attributes}><i style="left:{(x + 1) * 50}%;top:{(1 - y) * 50}%"></i></div>'

@@ -1,4 +1,4 @@
-"""The base of all tabs: what each visitor does there, long work with Stop, and what other tabs send to it."""
+"""Base of all tabs: the state of each visitor, long work with Stop, and what other tabs send there."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -25,12 +25,12 @@ from studio.ui.tabs import TABS, Given
 
 @dataclass
 class Page:
-    """What the tabs of one page are built over.
+    """What the tabs of one page have in common.
 
-    session: holds the visitor's Session.  tabs: the row of tabs, to change from one to another; None = there is only one.
-    policy: what is offered, and to whom.  supervisor: the queue of trainings, None = nothing can be trained.
-    datasets: image sets of the host, None = visitors see none.  gallery: a visitor's saved files.
-    built: the tabs that are there already, by id.
+    session: holds the visitor's Session.  tabs: the row of tabs, to change from one to another; None = the tab stands alone.
+    policy: what is offered, and to whom.  supervisor: the queue of trainings; None = nothing can be trained.
+    datasets: image sets of the host; None = visitors see none.  gallery: Session -> the saved files of its visitor.
+    built: the tabs built so far, by id.
     """
 
     engine: Engine
@@ -43,7 +43,7 @@ class Page:
     built: dict[str, Any] = field(default_factory=dict)
 
     def targets(self, given: Given, ids: Sequence[str] = tuple(TABS)) -> list[Target]:
-        """The tabs built so far that can be given a model, a recipe, ...; of `ids`, in their order."""
+        """Targets of the tabs built so far that open a model, a recipe, ...; those of `ids`, in their order."""
         tabs = [self.built[id] for id in ids if id in self.built and given in TABS[id].opens]
         return [tab.target_for(given) for tab in tabs if isinstance(tab, Tab)]
 
@@ -73,13 +73,14 @@ class Tab(Generic[State]):
     """One tab, built inside the current Blocks. Handlers return {component: new value}; what is not named stays as it is.
 
     A subclass sets `id` (of its entry in TABS) and `state_type`, and has `_build` (what is on the page), `_wire` (which handler
-    follows which event), a property `<given>_target` for each thing it opens (TABS[id].opens), and, where it does something when it
-    is opened, `enter`.
+    follows which event), a property `<given>_target` for each thing it opens (TABS[id].opens), and `enter` where something happens
+    when it is opened.
     """
 
     id: str = ""
     state_type: type[Any] = TabState
     enter_js: str | None = None  # run in the browser before `enter`; it may replace the values of `enter_inputs`
+    stage: gr.HTML  # the large picture, of tabs that use a model (TABS[id].uses)
 
     def __init__(self, page: Page):
         self.page, self.engine, self.session = page, page.engine, page.session

@@ -94,7 +94,7 @@ def test_what_one_hands_in_no_other_can_fetch(browsers, opened):
     assert fetch(b, path) == 403
     assert b.head(f"/gradio_api/file={path}").status_code == 403
     assert httpx.get(f"{opened[0]}/gradio_api/file={path}").status_code == 403
-    assert upload(b) == path, "who has the very same picture may see it"
+    assert upload(b) == path
     assert fetch(b, path) == 200, "who has the very same picture may see it"
 
 

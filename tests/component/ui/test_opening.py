@@ -26,7 +26,7 @@ from studio.models.library import Library, default_library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.settings import get_settings
 from studio.ui.access.policy import ServingPolicy
-from studio.ui.app import _tell, build, launch
+from studio.ui.app import _print_audience, build, launch
 from studio.ui.components.tab import Page
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.session import Session
@@ -105,7 +105,7 @@ def test_mistakes_are_told_in_a_sentence(studio_home, monkeypatch, capsys, words
 
 
 def test_a_public_link_is_told(capsys):
-    _tell(True, "https://abc.gradio.live", None)
+    _print_audience(True, "https://abc.gradio.live", None)
     assert "Everyone can open it at https://abc.gradio.live" in capsys.readouterr().out
 
 
@@ -127,9 +127,9 @@ def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_pa
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine, gr.Blocks():
         session = Session(recipe=Recipe(model="anna"))
         explore = ExploreTab(Page(engine, gr.State()))
-        assert "<img" in explore.begin(session)[0]
+        assert "<img" in explore.begin(session)[explore.stage]
         with pytest.raises(StudioError, match=words):
-            explore._save(session)
+            explore.saving._save(session)
         for tab, settings in (
             (TranslateTab(Page(engine, gr.State())), ("ink", "AtoB", 100, False, 1, 0)),
             (UpscaleTab(Page(engine, gr.State())), ("sharp", 100, 0, "factor", 2.0, "longer", 2000, 20, 300)),

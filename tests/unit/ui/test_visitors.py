@@ -68,8 +68,8 @@ def test_who_leaves_takes_everything_along(visitors):
     mine, both = hand_in(visitors, A, "1234"), hand_in(visitors, A, "5678")
     hand_in(visitors, B, "5678")
     visitors.end(first)
-    assert not first.folder.exists(), "another page of the same browser is open"
-    assert second.folder.exists(), "another page of the same browser is open"
+    assert not first.folder.exists()
+    assert second.folder.exists()
     assert os.path.exists(mine), "another page of the same browser is open"
     visitors.end(second)
     assert not second.folder.parent.exists()
