@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     with Engine(device=args.device) as engine:
         model = engine.model(args.model or _first_with_classes(engine))
         indices = [model.class_index(name) for name in args.names] if args.names else range(model.c_dim)
-        wanted = _lacking(model, args.fill_up, indices) if args.fill_up else dict.fromkeys(indices, args.per_class)
+        wanted = _lacking(model, args.fill_up, indices) if args.fill_up else {index: int(args.per_class) for index in indices}
         bar = sys.stderr.isatty()
 
         def progress(done: int, total: int) -> None:

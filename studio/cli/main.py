@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument(
         "--visitors",
         action=argparse.BooleanOptionalAction,
-        help="strangers may come: each has files of their own, and nobody trains (default: with --share, or a --host for others, without --auth)",
+        help="strangers may come: each has files of their own, and nobody trains "
+        "(default: with --share, or a --host for others, without --auth)",
     )
     page.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs (none: open the studio)")
@@ -219,7 +220,7 @@ def _mix(args) -> None:
     rows, columns = parse_seeds(args.rows, 64), parse_seeds(args.columns, 64)
     with _engine(args) as engine:
         model = engine.model(_model_name(engine, args.model))
-        cells = mix_grid(model.id, rows, columns, parse_layers(args.layers, model.num_ws), args.psi)
+        cells = mix_grid(model.id, rows, columns, parse_layers(args.layers, model.latent_sizes[2]), args.psi)
         pictures = engine.render_many([cell for row in cells for cell in row])
     labels = [f"{r} + {c}" for r in rows for c in columns]
     print(save_picture(contact_sheet(pictures, len(columns), labels), DigitalSourceType.GENERATED, args.out))

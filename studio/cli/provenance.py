@@ -9,7 +9,10 @@ from studio.errors import StudioError
 
 def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the verb 'marks' to the command line.  verb: (name, sentence, example) -> its parser."""
-    text = "Show what pictures and videos say about how they were made (AI label, recipe, signature), or choose what saved files hold from now on."
+    text = (
+        "Show what pictures and videos say about how they were made (AI label, recipe, signature), "
+        "or choose what saved files hold from now on."
+    )
     p = verb("marks", text, "studio marks picture.png")
     p.add_argument("files", type=Path, nargs="*", help="PNG, WebP, JPEG, MP4 or MOV")
     p.add_argument("--tell", choices=("everything", "mark"), help="from now on: recipe and AI label, or the label alone")

@@ -57,6 +57,7 @@ class Drawn:
 
 @dataclass
 class _Loaded:
+    info: ModelInfo
     model: Model
     space: LatentSpace | None  # None: it makes a picture from a picture
     facts: ModelFacts | None  # as `space`; read with the model, so that any thread may have them
@@ -130,7 +131,7 @@ class Engine(ImageToImage):
 
         progress: called with (done, all).  cancel: asked between batches; when true CancelledError is raised.
         """
-        out: list[np.ndarray | None] = [None] * len(recipes)
+        out: dict[int, np.ndarray] = {}
         groups: dict[tuple, list[int]] = {}
         for i, recipe in enumerate(recipes):
             groups.setdefault((recipe.model, recipe.noise, recipe.transform), []).append(i)
@@ -143,11 +144,10 @@ class Engine(ImageToImage):
                 raise_if_cancelled(cancel)
                 part = rows[start : start + size]
                 pictures = self._ask(lambda part=part: self._render_batch([recipes[i] for i in part], preview)).result()
-                for i, picture in zip(part, pictures, strict=True):
-                    out[i] = picture
+                out.update(zip(part, pictures, strict=True))
                 done += len(part)
                 report(progress, done, len(recipes))
-        return out
+        return [out[i] for i in range(len(recipes))]
 
     def draw(self, session: Hashable, recipe: Recipe, preview: bool = False) -> Drawn:
         """The picture of a slider move with all that is shown beside it, for one turn on the device thread. Otherwise as `submit`.
@@ -158,7 +158,7 @@ class Engine(ImageToImage):
 
         def run() -> Drawn:
             picture = self._render(recipe, preview, session)
-            info = self._load(recipe.model).model.info
+            info = self._load(recipe.model).info
             return Drawn(picture, info, _changed(info, recipe))
 
         return self._ask(run, session).result()
@@ -266,7 +266,7 @@ class Engine(ImageToImage):
 
     def _cached(self, info: ModelInfo) -> _Loaded | None:
         found = self._models.get(info.id)
-        return found if found is not None and found.model.info.hash == info.hash else None
+        return found if found is not None and found.info.hash == info.hash else None
 
     def _load(self, id: str) -> _Loaded:
         info = self.library.get(id)
@@ -286,7 +286,7 @@ class Engine(ImageToImage):
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
         space = LatentSpace(model) if model.family.task is Task.GENERATE else None
-        loaded = _Loaded(model, space, space.facts() if space else None)
+        loaded = _Loaded(info, model, space, space.facts() if space else None)
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
@@ -320,7 +320,7 @@ class Engine(ImageToImage):
         end = steps_within(synthesis, limit)
         trace, start, same = None, None, 0
         if session is not None and recipe.noise.mode != "random":
-            here = (model.info.hash, (recipe.noise, recipe.transform))
+            here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform))
             trace = self._traces.get(session)
             if trace is None or not trace.fits(*here):
                 trace = SynthesisCache(*here, ws)
@@ -329,11 +329,12 @@ class Engine(ImageToImage):
                 start = trace.start(same, end)
         states: list = []
         begin = start[0] if start else 0
-        if begin == end:
+        if start is not None and begin == end:
             img = start[1][1]
         else:
             with placed:
                 img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
+        assert img is not None, "the last state holds the picture"
         if trace is not None:
             trace = trace.followed(ws, same, begin, states, end, img)
             trace.shrink(self._traces.budget // 2)

@@ -26,6 +26,7 @@ class LatentSpace:
 
     def __init__(self, model: Model):
         self.model = model
+        self.z_dim, self.w_dim, self.num_ws = model.latent_sizes
         self._w: dict[tuple[int, int], torch.Tensor] = {}
         self._whitening: Whitening | None = None
         self._directions: dict[str, torch.Tensor] = {}
@@ -37,11 +38,11 @@ class LatentSpace:
         model = self.model
         classes = self._class_weights(recipe)
         if recipe.latent is not None:
-            ws = torch.from_numpy(unpack_latent(recipe.latent, model.num_ws, model.w_dim)).to(model.device)
+            ws = torch.from_numpy(unpack_latent(recipe.latent, self.num_ws, self.w_dim)).to(model.device)
         else:
             total = sum(s.weight for s in recipe.seeds)
             parts = [(self.w(s.seed, classes), s.weight / total) for s in recipe.seeds if s.weight > 0]
-            ws = parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
+            ws = _weighted_sum(parts)
         if recipe.mixes:
             sources = []
             for mix in recipe.mixes:
@@ -52,7 +53,7 @@ class LatentSpace:
         if recipe.edits:
             ws = ws.clone()
             for edit in recipe.edits:
-                low, high = self._rows(edit.layers) if edit.layers else (0, model.num_ws)
+                low, high = self._rows(edit.layers) if edit.layers else (0, self.num_ws)
                 if edit.strength:
                     ws[low:high] += edit.strength * self.direction(edit.direction)[low:high]
         return ws
@@ -60,7 +61,7 @@ class LatentSpace:
     def w(self, seed: int, classes: list[tuple[int, float]]) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a seed, blended over classes, without truncation."""
         parts = [(self._mapped(seed, index), weight) for index, weight in classes]
-        return parts[0][0] if len(parts) == 1 else sum(w * weight for w, weight in parts)
+        return _weighted_sum(parts)
 
     def _mapped(self, seed: int, index: int) -> torch.Tensor:
         key = (seed, index)
@@ -69,10 +70,10 @@ class LatentSpace:
                 self._w.pop(next(iter(self._w)))
             c = np.eye(self.model.c_dim, dtype=np.float32)[index : index + 1] if self.model.c_dim else None
             # Always one at a time: the same seed gives the same w to the bit, whatever else is drawn.
-            ws = self.model.mapping(z_from_seed(seed, self.model.z_dim), c)[0]
+            ws = self.model.mapping(z_from_seed(seed, self.z_dim), c)[0]
             # Most networks repeat one w for all rows; then one is kept.
             self._w[key] = ws[:1].clone() if bool((ws == ws[:1]).all()) else ws
-        return self._w[key].expand(self.model.num_ws, -1)
+        return self._w[key].expand(self.num_ws, -1)
 
     def _class_weights(self, recipe: Recipe) -> list[tuple[int, float]]:
         """(index, share) of each class; the first class when the recipe names none."""
@@ -87,9 +88,9 @@ class LatentSpace:
 
     def _rows(self, layers: tuple[int, int]) -> tuple[int, int]:
         low, high = layers
-        if low >= self.model.num_ws:
-            raise StudioError(f"The model '{self.model.id}' has {self.model.num_ws} layers, not {high}.", "Choose lower layers.")
-        return low, min(high, self.model.num_ws)
+        if low >= self.num_ws:
+            raise StudioError(f"The model '{self.model.id}' has {self.num_ws} layers, not {high}.", "Choose lower layers.")
+        return low, min(high, self.num_ws)
 
     def facts(self) -> ModelFacts:
         """What controls need to know of the model."""
@@ -98,7 +99,7 @@ class LatentSpace:
             id=model.id,
             title=model.info.title if model.info else model.id,
             classes=model.classes,
-            num_ws=model.num_ws,
+            num_ws=self.num_ws,
             has_noise=model.has_noise,
             transformable=model.family.transformable,
             direction_sets=tuple(self.direction_sets()),
@@ -113,7 +114,7 @@ class LatentSpace:
         if found:
             names = tuple(f"model:{name}" for name in found)
             sets.append(DirectionSet("model", "Found in this model", names, tuple(found)))
-        count = min(8, self.model.w_dim)
+        count = min(8, self.w_dim)
         names = tuple(f"random:0:{i}" for i in range(count))
         sets.append(DirectionSet("random", "Random directions", names, tuple(f"Direction {i + 1}" for i in range(count))))
         return sets
@@ -130,7 +131,7 @@ class LatentSpace:
             found = _NAME.fullmatch(name)
             if name.startswith("model:") and name[6:] in self._found_directions():
                 vector = self._found_directions()[name[6:]]
-            elif found and found[1] == "random" and found[3].isdigit() and int(found[3]) < self.model.w_dim:
+            elif found and found[1] == "random" and found[3].isdigit() and int(found[3]) < self.w_dim:
                 vector = self._random(int(found[2]))[int(found[3])]
             elif found and found[1] == "pad" and not found[3].isdigit():
                 vector = self._random(int(found[2]) + 2**34)["xy".index(found[3])]  # other ones than 'random:SEED'
@@ -138,7 +139,7 @@ class LatentSpace:
                 hint = "Reset the sliders, or open the model it was made with."
                 raise StudioError(f"The model '{self.model.id}' has no direction '{name}'.", hint)
             vector = torch.as_tensor(vector, dtype=torch.float32).to(self.model.device)
-            self._directions[name] = vector.expand(self.model.num_ws, -1) if vector.ndim == 1 else vector
+            self._directions[name] = vector.expand(self.num_ws, -1) if vector.ndim == 1 else vector
         return self._directions[name]
 
     def _random(self, seed: int) -> np.ndarray:
@@ -146,14 +147,14 @@ class LatentSpace:
         if seed not in self._bases:
             if len(self._bases) >= _BASES:
                 self._bases.pop(next(iter(self._bases)))
-            self._bases[seed] = self._shape().orthonormal(seed, self.model.w_dim)
+            self._bases[seed] = self._shape().orthonormal(seed, self.w_dim)
         return self._bases[seed]
 
     def _shape(self) -> Whitening:
         """The spread of w within a class: moving along a direction is not to leave it."""
         if self._whitening is None:
             rng = np.random.RandomState(0)
-            z = rng.randn(_SAMPLES, self.model.z_dim).astype(np.float32)
+            z = rng.randn(_SAMPLES, self.z_dim).astype(np.float32)
             c, labels = None, np.zeros(_SAMPLES, np.int64)
             if self.model.c_dim:
                 labels = rng.randint(self.model.c_dim, size=_SAMPLES)
@@ -174,6 +175,16 @@ class LatentSpace:
                     tensors = read_tensors(file)
                 except (StudioError, SafetensorError):
                     tensors = {}  # sliders are an extra: the model works without them
-                shapes = ((self.model.w_dim,), (self.model.num_ws, self.model.w_dim))
+                shapes = ((self.w_dim,), (self.num_ws, self.w_dim))
                 self._found = {k: v for k, v in tensors.items() if tuple(v.shape) in shapes and torch.isfinite(v).all()}
         return self._found
+
+
+def _weighted_sum(parts: list[tuple[torch.Tensor, float]]) -> torch.Tensor:
+    """The sum of tensors by their weights; a single one is taken as it is, to the bit."""
+    if len(parts) == 1:
+        return parts[0][0]
+    total = torch.zeros_like(parts[0][0])
+    for w, weight in parts:
+        total = total + w * weight
+    return total

@@ -141,6 +141,7 @@ class Transform:
 R = typing.TypeVar("R", bound="SerializableRecipe")
 
 
+@dataclass(frozen=True)
 class SerializableRecipe:
     """What recipes share: the forms in which they are kept, of plain data, JSON and links."""
 

@@ -49,11 +49,13 @@ class SynthesisCache:
         if same >= end:
             if end in self.ends:
                 return end, (None, self.ends[end])
-            if end < len(self.states) and self.states[end] is not None:
-                return end, (None, self.states[end][1])
+            last = self.states[end] if end < len(self.states) else None
+            if last is not None:
+                return end, (None, last[1])
         for i in range(min(same, end - 1, len(self.states) - 1), 0, -1):
-            if self.states[i] is not None:
-                return i, self.states[i]
+            state = self.states[i]
+            if state is not None:
+                return i, state
         return None
 
     def followed(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":

@@ -5,7 +5,6 @@ take and give is sent.
 """
 
 import contextvars
-import functools
 import importlib.util
 import os
 from collections.abc import Callable, Hashable
@@ -43,7 +42,7 @@ class ZeroEngine(Engine):
     """
 
     def __init__(self, library: Library | None = None, on_request: Callable[[], None] = lambda: None):
-        import spaces
+        import spaces  # pyright: ignore[reportMissingImports] - there on ZeroGPU Spaces alone
 
         super().__init__(library, "cpu", on_request=on_request)
         self._on_card = spaces.GPU(_on_card, duration=_seconds)
@@ -72,7 +71,7 @@ class ZeroEngine(Engine):
         """As `Engine.submit`, without cached layers."""
         # The card is lent to the visitor whose request this is, and the thread that asks for it knows none by itself.
         visit = contextvars.copy_context()
-        return self._ask(functools.partial(visit.run, self._lend, "render", recipe, preview), session)
+        return self._ask(lambda: visit.run(self._lend, "render", recipe, preview), session)
 
     def draw(self, session: Hashable, recipe: Recipe, preview: bool = False) -> Drawn:
         """As `Engine.draw`, without cached layers."""

@@ -158,7 +158,7 @@ def _draw(page: Image.Image, grid: _Grid, i: int, gallery: Gallery, item: Item, 
         view = small_view(gallery.file(item), grid.cell)
         if max(view.size) <= CRISP:  # whole pixels stay squares
             times = max(1, grid.cell // max(view.size))
-            view = view.resize([s * times for s in view.size], Image.NEAREST)
+            view = view.resize([s * times for s in view.size], Image.Resampling.NEAREST)
         place = (x + (grid.cell - view.width) // 2, y + (grid.cell - view.height) // 2)
         page.paste(view, place, view if view.mode == "RGBA" else None)
     if grid.words:

@@ -55,6 +55,12 @@ class Model:
         self.scale: int | None = net.scale if self.family.task is Task.UPSCALE else None
         self.classes = tuple(classes) if len(classes) == self.c_dim else tuple(str(i) for i in range(self.c_dim))
 
+    @property
+    def latent_sizes(self) -> tuple[int, int, int]:
+        """(z_dim, w_dim, num_ws). Raises StudioError for a model that has no latents."""
+        self._need_latents()
+        return self.network.z_dim, self.network.w_dim, self.network.num_ws
+
     def __repr__(self) -> str:
         what = " and ".join(self.directions) or (f"x{self.scale}" if self.scale else f"{len(self.classes) or 'no'} classes")
         return f"<Model {self.id}: {self.family.title}, {self.resolution} px, {what}>"

@@ -156,7 +156,7 @@ def reduced(picture: Image.Image, side: int) -> Image.Image:
     scale = side / max(picture.size)
     if scale >= 1:
         return picture
-    return picture.resize([max(1, round(s * scale)) for s in picture.size], Image.LANCZOS, reducing_gap=2)
+    return picture.resize([max(1, round(s * scale)) for s in picture.size], Image.Resampling.LANCZOS, reducing_gap=2)
 
 
 def _put(archive: zipfile.ZipFile, entry: str, png: bytes | Path, folder: Path) -> None:

@@ -47,8 +47,8 @@ def fill_up(counts: Mapping[str, int], model_classes: Sequence[str]) -> Filling:
     largest = max(counts.values(), default=0)
     known = {name.casefold(): i for i, name in reversed(list(enumerate(model_classes)))}
     found = {name: known.get(name.casefold()) for name in counts}
-    make = {found[name]: largest - n for name, n in counts.items() if found[name] is not None and n < largest}
-    return Filling(make, tuple(name for name in counts if found[name] is None))
+    make = {index: largest - counts[name] for name, index in found.items() if index is not None and counts[name] < largest}
+    return Filling(make, tuple(name for name, index in found.items() if index is None))
 
 
 def export_set(
@@ -76,7 +76,8 @@ def export_set(
     path, loaded = Path(path).expanduser(), engine.model(model)
     counts = _counts(loaded, per_class)
     seed, total, done = check_seed(seed), sum(counts.values()), 0
-    hash = engine.library.get(model).hash
+    info = engine.library.get(model)
+    hash = info.hash
     folders, open_ = _folders(loaded.classes), provenance_policy().includes_recipe
 
     def entries() -> Iterator[tuple[str, int, Recipe]]:
@@ -98,10 +99,10 @@ def export_set(
                 archive.writestr(_entry(name), data)
                 done += 1
                 report(progress, done, total)
-            _write_manifests(archive, entries, loaded, open_)
-            licence = loaded.info.licence or "not stated"
+            _write_manifests(archive, entries, loaded, hash, open_)
+            licence = info.licence or "not stated"
             named, inside = _TOLD if open_ else ("the class", "")
-            text = _README.format(title=loaded.info.title, id=model, hash=hash, licence=licence, named=named, inside=inside)
+            text = _README.format(title=info.title, id=model, hash=hash, licence=licence, named=named, inside=inside)
             archive.writestr(_entry("README.txt"), text)
     except OSError as e:
         raise StudioError(f"The set could not be saved: {e}.", "Free some space or choose another folder.") from None
@@ -136,7 +137,9 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tuple[str, int, Recipe]]], model: Model, open_: bool) -> None:
+def _write_manifests(
+    archive: zipfile.ZipFile, entries: Callable[[], Iterator[tuple[str, int, Recipe]]], model: Model, hash: str, open_: bool
+) -> None:
     """open_: with seeds and recipes."""
     with archive.open(_entry("manifest.csv"), "w", force_zip64=True) as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
@@ -146,7 +149,7 @@ def _write_manifests(archive: zipfile.ZipFile, entries: Callable[[], Iterator[tu
             table.writerow((name, model.classes[index], *((recipe.seed, recipe.to_json()) if open_ else ())))
         text.detach()
     with archive.open(_entry("manifest.json"), "w", force_zip64=True) as raw:
-        head = {"made_by": "GAN Studio", "ai_generated": True, "model": model.id, "model_hash": model.info.hash}
+        head = {"made_by": "GAN Studio", "ai_generated": True, "model": model.id, "model_hash": hash}
         raw.write(json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "pictures": [')
         for i, (name, index, recipe) in enumerate(entries()):
             row = {"file": name, "class": model.classes[index]}

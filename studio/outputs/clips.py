@@ -3,6 +3,7 @@
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -74,7 +75,7 @@ def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     return buffer.getvalue() + mp4_box(xmp_packet(DigitalSourceType.GENERATED))
 
 
-def add_video(container, fps: Fraction, height: int, width: int):
+def add_video(container: Any, fps: Fraction, height: int, width: int) -> Any:
     """A stream in an .mp4 for what `video_frame` makes of pictures of this size. Raises StudioError when there is no codec."""
     for name, options in _CODECS:
         try:

@@ -74,7 +74,7 @@ class _OnDisk:
         self.height, self.width, self.channels, self.dtype = height, width, channels, np.dtype(dtype)
         self._row = width * channels * self.dtype.itemsize
         ensure_room(get_settings().cache, height * self._row)
-        self._file = tempfile.TemporaryFile(dir=get_settings().cache, prefix="enlarged-")
+        self._file = tempfile.TemporaryFile(dir=get_settings().cache, prefix="enlarged-")  # noqa: SIM115 - closed with the object
         self._lock = threading.Lock()
 
     def write(self, rows: np.ndarray) -> None:
@@ -211,7 +211,7 @@ def _picture(picture: RowSource, profile: bytes | None) -> Image.Image:
     bands: list[np.ndarray] = []
     read = picture.source if isinstance(picture, ResizedRows) else picture
     few = max(1, _rows_at_once(read) * picture.height // max(picture.height, read.height))
-    run_device_work(write_rows(picture, np.uint8, bands.append, few), lambda piece: piece())
+    run_device_work(write_rows(picture, np.dtype(np.uint8), bands.append, few), lambda piece: piece())
     return _in_srgb(np.concatenate(bands), profile)
 
 
@@ -224,7 +224,7 @@ def _at_once(picture: RowSource) -> Image.Image | None:
     pixels = source.pixels if isinstance(source, StoredRows) else source.pixels(0, source.height) if isinstance(source, _OnDisk) else None
     if pixels is None or pixels.dtype != np.uint8:
         return None
-    return Raster(pixels).to_image().resize((picture.width, picture.height), Image.LANCZOS)
+    return Raster(pixels).to_image().resize((picture.width, picture.height), Image.Resampling.LANCZOS)
 
 
 def _in_srgb(pixels: np.ndarray, profile: bytes | None) -> Image.Image:

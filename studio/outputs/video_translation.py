@@ -5,9 +5,11 @@ import errno
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from PIL import Image, ImageChops, ImageFilter
 
 from studio.common.files import atomic_path
@@ -59,12 +61,12 @@ class Smoother:
         new = np.asarray(result)
         if self.share >= 1:
             return new
-        if self._shown is None:
+        if self._shown is None or self._source is None:
             self._shown = new.astype(np.float32)
         else:
             red, green, blue = ImageChops.difference(source, self._source).split()
             moved = ImageChops.lighter(ImageChops.lighter(red, green), blue).filter(ImageFilter.BoxBlur(_BLUR))
-            moved = moved if moved.size == result.size else moved.resize(result.size, Image.BILINEAR)
+            moved = moved if moved.size == result.size else moved.resize(result.size, Image.Resampling.BILINEAR)
             a = self.share + (1 - self.share) * np.minimum(np.asarray(moved, np.float32) / _MOVED, 1)
             self._shown += a[:, :, None] * (new - self._shown)
         self._source = source
@@ -127,7 +129,7 @@ def _reading(path: Path) -> Iterator:
     try:
         with av.open(str(path), format=_container(path), options=options, metadata_errors="replace") as reader:
             yield reader
-    except av.FFmpegError as e:
+    except FFmpegError as e:
         if e.errno == errno.ENOSPC:
             raise StudioError("The disk is full.", "Free some space, then try again.") from None
         raise StudioError(f"The video cannot be used: {e.strerror or e}.", _AGAIN) from None
@@ -175,7 +177,8 @@ class _Writer:
         self.part, self.reader, self.made_by, self.count = part, reader, made_by, 0
         self.video = _pictures_of(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
-        self.container = None
+        self.container: Any = None  # of PyAV, whose types do not tell video from sound
+        self._size: tuple[int, int] = (0, 0)
         self._sounds = {s.index: s for s in reader.streams.audio if s.codec_context is not None}
         self._waiting: list[av.Packet] = []  # sound that comes before the first frame
         self._last: int | None = None
@@ -193,15 +196,16 @@ class _Writer:
     def put(self, frame: av.VideoFrame, picture: np.ndarray) -> None:
         """Write the picture (H, W, 3) uint8 at the time of `frame`."""
         if self.container is None:
-            self._open(*picture.shape[:2])
+            self._open(picture.shape[0], picture.shape[1])
         if picture.shape[:2] != self._size:  # a stream may change its size midway
-            picture = np.asarray(Image.fromarray(picture).resize(self._size[::-1], Image.LANCZOS))
+            picture = np.asarray(Image.fromarray(picture).resize((self._size[1], self._size[0]), Image.Resampling.LANCZOS))
         new = video_frame(picture)
         new.time_base = base = frame.time_base or self.video.time_base
         due = None if frame.pts is None else frame.pts - round(self.begin / base)
         new.pts = due if due is not None and (self._last is None or due > self._last) else (-1 if self._last is None else self._last) + 1
         self._last = new.pts
-        self.container.mux(self._pictures.encode(new))
+        output: Any = self.container
+        output.mux(self._pictures.encode(new))
         self.count += 1
 
     def finish(self) -> None:
@@ -228,7 +232,7 @@ class _Writer:
             {"description": self.made_by.to_json()} if isinstance(self.made_by, ImageRecipe) and provenance_policy().includes_recipe else {}
         )
         self.container.metadata.update({"comment": AI_LABEL, **described})
-        self._pictures = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
+        self._pictures: Any = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times
         self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}
         for packet in self._waiting:

@@ -7,6 +7,7 @@ XMP holds both in PNG and in WebP, and most tools keep it. A PNG holds the recip
 import io
 import re
 from pathlib import Path
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -19,6 +20,9 @@ from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, xmp_pac
 from studio.provenance.made_by import MadeBy, digital_source_type, source_file
 from studio.provenance.policy import provenance_policy
 from studio.provenance.signing import signed
+
+R = TypeVar("R", Recipe, ImageRecipe)
+PictureFile = str | Path | bytes | Image.Image
 
 _JSON_KEY = "gan-studio-recipe"
 _WORDS_KEY = "parameters"
@@ -133,7 +137,11 @@ def _read_texts(source: str | Path | bytes | Image.Image) -> dict:
         raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
 
 
-def read_recipe(source: str | Path | bytes | Image.Image, wanted: type | None = None) -> Recipe | ImageRecipe:
+@overload
+def read_recipe(source: PictureFile, wanted: None = None) -> Recipe | ImageRecipe: ...
+@overload
+def read_recipe(source: PictureFile, wanted: type[R]) -> R: ...
+def read_recipe(source: PictureFile, wanted: type[Any] | None = None) -> Any:
     """The recipe inside a saved picture (path, bytes, or opened by Pillow).
 
     wanted: Recipe or ImageRecipe, to accept only that one.  Raises StudioError if there is none, or one of the other class.

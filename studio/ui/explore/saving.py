@@ -2,7 +2,7 @@
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -69,6 +69,6 @@ class Saving:
         return {self.link_text: gr.update(value=f"?recipe={link}", visible=True)}
 
     def _drop(self, session: Session, layers_choice: str, file: str) -> Outputs:
-        recipe = cast(Recipe, read_recipe(Path(file), Recipe))
+        recipe = read_recipe(Path(file), Recipe)
         self.tab.engine.library.get(recipe.model)
         return self.tab.go(session, layers_choice, recipe)
