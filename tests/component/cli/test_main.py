@@ -33,7 +33,7 @@ def run(*words) -> int:
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ([], ["render"], ["seeds"], ["mix"], ["import"], ["models"], ["train"], ["dataset"], ["marks"]):
+    for verb in ([], ["render"], ["seeds"], ["mix"], ["translate"], ["upscale"], ["import"], ["models"], ["train"], ["dataset"], ["marks"]):
         with pytest.raises(SystemExit) as e:
             main([*verb, "--help"])
         assert e.value.code == 0

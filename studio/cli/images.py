@@ -1,0 +1,95 @@
+"""`studio translate`, `studio upscale`: pictures and videos through a model, alone, in folders or in zips."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from studio.cli.helpers import AddVerb, model_id, open_engine, percent_line
+from studio.errors import StudioError
+
+
+def add_verbs(verb: AddVerb) -> None:
+    """Add the verbs to the command line."""
+    p = verb("translate", "Translate pictures and videos into another style.", "studio translate photos/ --model horse2zebra -o zebras")
+    _add_files(p)
+    p.add_argument("--direction", choices=("AtoB", "BtoA"), default="AtoB", help="which way (default: AtoB)")
+    p.add_argument("--strength", type=float, default=1.0, help="1 = the translation alone, 0 = the source (default: 1)")
+    p.add_argument("--keep-colour", action="store_true", help="keep the colours of the source (luminance only)")
+    p.add_argument("--repeat", type=int, default=1, help="passes in a row, 1 to 8 (default: 1)")
+
+    p = verb(
+        "upscale",
+        "Upscale pictures and videos with a model that draws the detail.",
+        "studio upscale scan.png --model drawings-x4 -o large.png",
+    )
+    _add_files(p)
+    size = p.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, default=0.0, help="factor, 1 to 16 (default: the model's own)")
+    size.add_argument("--size", type=int, default=0, metavar="PX", help="pixels of the longer side, instead of a factor")
+    p.add_argument("--strength", type=float, default=1.0, help="1 = the model alone, 0 = plain resizing (default: 1)")
+
+
+def _add_files(p: argparse.ArgumentParser) -> None:
+    p.add_argument("files", type=Path, nargs="+", help="pictures, videos, folders (their tree is kept) and zips")
+    p.add_argument("--model", help="name of a model (default: the first that can do it)")
+    p.add_argument(
+        "-o", "--out", type=Path, help="a file for one file, else a folder or a .zip (default: named after the first and the model)"
+    )
+    p.add_argument("--type", dest="file_type", choices=("png", "webp"), help="file type of pictures (default: that of -o, or png)")
+    p.add_argument("--tile", type=int, default=0, metavar="PX", help="side of the tiles, to save memory (default: as the machine allows)")
+    p.add_argument("--smoothing", choices=("none", "light", "strong"), default="none", help="of videos, against flicker (default: none)")
+
+
+def run_translate(args: argparse.Namespace) -> None:
+    """Translate files. Raises StudioError."""
+    from studio.networks import Task
+
+    options = dict(direction=args.direction, strength=args.strength, keep_colour=args.keep_colour, repeat=args.repeat)
+    _run(args, Task.TRANSLATE, "translate", options, 0)
+
+
+def run_upscale(args: argparse.Namespace) -> None:
+    """Upscale files. Raises StudioError."""
+    from studio.networks import Task
+
+    _run(args, Task.UPSCALE, "upscale", dict(scale=args.scale, strength=args.strength), args.size)
+
+
+def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: int) -> None:
+    from studio.engine.image_recipe import ImageRecipe
+    from studio.outputs.convert_files import Conversion, convert_file, convert_sources
+
+    for path in args.files:
+        if not path.exists():
+            raise StudioError(f"There is nothing at {path}.", "Give pictures, videos, folders or zips.")
+    with open_engine(args.device) as engine:
+        model = model_id(engine, args.model, task)
+        recipe = ImageRecipe(model, verb=verb, tile=args.tile, **options)
+        one = args.files[0] if len(args.files) == 1 and args.files[0].is_file() and not _is_zip(args.files[0]) else None
+        # One file may be named in full; several go into a folder or a zip.
+        into_file = one is not None and (args.out is None or (args.out.suffix != "" and not _is_zip(args.out)))
+        ending = args.out.suffix.lower().removeprefix(".") if into_file and args.out is not None else ""
+        file_type = args.file_type or (ending if ending not in ("", "mp4") else "png")
+        conversion = Conversion(recipe, file_type, args.smoothing, longer_side)
+        with percent_line() as show:
+            if into_file and one is not None:
+                target = args.out.with_suffix("") if args.out is not None else Path(f"{one.stem}-{model}")
+                made = convert_file(engine, conversion, one, target, lambda done, total: show(one.name, done, total))
+                print(made)
+                return
+            first = args.files[0]
+            name = f"{first.stem if first.is_file() else first.resolve().name}-{model}"
+            out = args.out or Path(f"{name}.zip" if len(args.files) == 1 and _is_zip(first) else name)
+            failed = 0
+            for result in convert_sources(engine, conversion, args.files, out, show):
+                if result.problem:
+                    failed += 1
+                    print(f"studio: {result.name}: {result.problem}", file=sys.stderr)
+                else:
+                    print(result.path)
+    if failed:
+        raise StudioError(f"{failed} of the files could not be used.", "The others are done.")
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"

@@ -1,0 +1,168 @@
+"""Files through a model that translates or upscales: pictures and videos, alone, in folders with their tree, or in zips."""
+
+import contextlib
+import functools
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from studio.common.files import atomic_path, can_write
+from studio.common.progress import Cancel, Progress, raise_if_cancelled
+from studio.common.text import UniqueNames, printable, safe_filename
+from studio.datasets.sources import Limits, SourceFile, copy_file, file_format, open_sources, read_head
+from studio.engine.engine import Engine
+from studio.engine.image_recipe import MAX_SCALE, ImageRecipe
+from studio.errors import StudioError
+from studio.imaging.raster import Raster
+from studio.outputs.batches import open_source
+from studio.outputs.upscaled_file import upscale_file
+from studio.outputs.video_translation import convert_video, first_frame
+from studio.provenance.metadata import save_picture
+from studio.provenance.source_pictures import keep_source
+from studio.settings import get_settings
+
+FILE_TYPES = ("png", "webp")
+_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is done to each file.
+
+    recipe: model and settings; its source hash is filled in for each picture.  file_type: of pictures, one of FILE_TYPES.
+    smoothing: of videos, one of `video_translation.SMOOTHING`.  longer_side: of upscaled pictures, in pixels; 0 = recipe.scale.
+    """
+
+    recipe: ImageRecipe
+    file_type: str = "png"
+    smoothing: str = "none"
+    longer_side: int = 0
+
+    def __post_init__(self):
+        if self.file_type not in FILE_TYPES:
+            raise StudioError(f"Pictures cannot be saved as '{printable(self.file_type, 20)}'.", f"Choose {' or '.join(FILE_TYPES)}.")
+
+    def sized(self, width: int, height: int) -> ImageRecipe:
+        """The recipe for a picture of this size. Raises StudioError for a size that cannot be made."""
+        if not self.longer_side:
+            return self.recipe
+        scale = self.longer_side / max(width, height)
+        if not 1 <= scale <= MAX_SCALE:
+            raise StudioError(
+                f"The picture has {width:,} x {height:,} px; {self.longer_side:,} px would be {scale:.3g} times its size.",
+                f"A picture can be made 1 to {MAX_SCALE} times as large.",
+            )
+        return self.recipe.replace(scale=scale)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of one file.  name: its own, with the folders.  path: of the result, in a zip its entry; '' = none: see `problem`."""
+
+    name: str
+    path: str = ""
+    problem: str = ""
+
+
+def convert_file(
+    engine: Engine, conversion: Conversion, source: Path, target: Path, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Path:
+    """Convert one picture or video. The result appears whole or not at all.
+
+    target: the result without its ending, which is the conversion's file type, or .mp4 for a video.
+    progress: called with (done, total), in frames for a video.  cancel: asked in between; when true CancelledError is raised.
+    Raises StudioError for a file that cannot be used and for a full disk.
+    """
+    with open(source, "rb") as file:
+        kind = file_format(file.read(64), source.name)
+    if kind not in ("", "picture", "raw", "zip"):
+        return _convert_video(engine, conversion, source, target.with_name(f"{target.name}.mp4"), progress, cancel)
+    target = target.with_name(f"{target.name}.{conversion.file_type}")
+    if conversion.recipe.verb == "translate":
+        opened = open_source(source)
+        recipe = engine.stamped(_with_source(conversion.recipe, source))
+        return save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target)
+    raster = Raster.from_file(source)
+    recipe = engine.stamped(_with_source(conversion.sized(raster.pixels.shape[1], raster.pixels.shape[0]), source))
+    if conversion.file_type == "png":
+        return upscale_file(engine, recipe, source, target, progress, cancel)
+    return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target)
+
+
+def convert_sources(
+    engine: Engine,
+    conversion: Conversion,
+    sources: Sequence[str | Path],
+    out: Path,
+    progress: Callable[[str, int, int], object] | None = None,
+    cancel: Cancel | None = None,
+) -> Iterator[Converted]:
+    """Convert files, folders and zips; yields what became of each file as it is done. One that fails stops nothing.
+
+    out: a folder, in which the tree of each source is kept, or a path that ends in .zip, which then holds the tree.
+    progress: called with (name of the file, done, total).  cancel: asked in between; when true CancelledError is raised, and what
+    is done stays (a zip only when it is whole).  Raises StudioError when there is nothing to convert.
+    """
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(open_sources(sources))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-convert-")))
+        archive = None
+        if out.suffix.lower() == ".zip":
+            archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(atomic_path(out)), "w", zipfile.ZIP_STORED))
+        if not found.files and not found.refused:
+            raise StudioError("There are no pictures and no videos.", "Give files, a folder or a zip.")
+        unique = UniqueNames()
+        yield from (Converted(name, problem=reason) for name, reason in found.refused)
+        for file in found.files:
+            raise_if_cancelled(cancel)
+            report = functools.partial(progress, file.name) if progress is not None else None
+            folders = tuple(safe_filename(part) for part in (file.folders[1:] if len(sources) == 1 else file.folders))
+            stem = unique("/".join(folders), safe_filename(Path(file.filename).stem), "")
+            try:
+                path = _at_hand(file, scratch)
+                target = (scratch / "made" if archive is not None else out).joinpath(stem)
+                made = convert_file(engine, conversion, path, target, report, cancel)
+                entry = str(made)
+                if archive is not None:
+                    entry = str(made.relative_to(scratch / "made").as_posix())
+                    archive.write(made, entry)
+                    made.unlink()
+                yield Converted(file.name, entry)
+            except StudioError as e:
+                yield Converted(file.name, problem=e.message)
+            except (OSError, ValueError) as e:
+                yield Converted(file.name, problem=f"It cannot be read: {e}.")
+        if archive is not None and not archive.namelist():
+            raise StudioError("No file could be used, so no zip was written.", "The reasons stand above.")
+
+
+def _at_hand(file: SourceFile, scratch: Path) -> Path:
+    """A path of the file: its own, or of a copy where it lies in a zip."""
+    if file.path is not None:
+        return file.path
+    copy = scratch / safe_filename(file.filename)
+    limit = _LIMITS.file_bytes if file_format(read_head(file), file.filename) == "picture" else _LIMITS.video_bytes
+    copy_file(file, copy, limit)
+    return copy
+
+
+def _with_source(recipe: ImageRecipe, source: Path) -> ImageRecipe:
+    """The recipe with the hash of its source, which is kept so that the picture can be made again; none where nothing can be kept."""
+    return recipe.replace(source=keep_source(source)) if can_write(get_settings().home) else recipe
+
+
+def _convert_video(
+    engine: Engine, conversion: Conversion, source: Path, target: Path, progress: Progress | None, cancel: Cancel | None
+) -> Path:
+    frame, _ = first_frame(source)
+    recipe = conversion.recipe if conversion.recipe.verb == "translate" else conversion.sized(*frame.size)
+
+    def make(frame: Image.Image) -> Image.Image:
+        draw = engine.translate if recipe.verb == "translate" else engine.upscale
+        return draw(recipe, frame, cancel=cancel)
+
+    return convert_video(source, target, make, conversion.smoothing, progress, cancel, engine.stamped(recipe))

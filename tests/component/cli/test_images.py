@@ -1,0 +1,105 @@
+"""`studio translate` and `studio upscale` with the models that come along, and making such pictures again."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.cli.main import main
+from studio.engine.image_recipe import ImageRecipe
+from studio.provenance.metadata import read_recipe
+from tests.unit.outputs.test_video_translation import write
+
+
+@pytest.fixture
+def work(studio_home, tmp_path, monkeypatch):
+    """The working directory: three pictures in a tree, one broken file."""
+    folder = tmp_path / "work"
+    rng = np.random.default_rng(0)
+    for name in ("in/a.png", "in/deep/a.jpg", "in/deep/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (24, 36, 3), np.uint8)).save(folder / name)
+    (folder / "in/broken.png").write_text("no picture")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def tree(folder) -> list[str]:
+    return sorted(str(p.relative_to(folder).as_posix()) for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_picture_is_upscaled_and_made_again_from_its_recipe(work, capsys):
+    assert main(["upscale", "in/a.png", "-o", "big.png", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == "big.png\n"
+    assert Image.open("big.png").size == (144, 96)
+    recipe = read_recipe("big.png", ImageRecipe)
+    assert (recipe.model, recipe.verb) == ("drawings-x4", "upscale")
+    (work / "in/a.png").unlink()  # its source is kept
+    assert main(["render", "big.png", "-o", "again.png", "--device", "cpu"]) == 0
+    assert (work / "again.png").read_bytes() == (work / "big.png").read_bytes()
+
+
+def test_a_folder_keeps_its_tree_and_a_broken_file_stops_nothing(work, capsys):
+    assert main(["upscale", "in", "--size", "72", "-o", "out", "--device", "cpu"]) == 2
+    assert tree(work / "out") == ["a.png", "deep/a.png", "deep/b.png"]
+    assert {Image.open(p).size for p in (work / "out").rglob("*.png")} == {(72, 48)}
+    error = capsys.readouterr().err
+    assert "in/broken.png: " in error
+    assert "1 of the files could not be used" in error
+
+
+def test_a_zip_in_is_a_zip_out(work, capsys):
+    with zipfile.ZipFile("set.zip", "w") as archive:
+        archive.write("in/a.png", "one/a.png")
+        archive.write("in/deep/a.jpg", "a.jpg")
+    assert main(["translate", "set.zip", "--direction", "BtoA", "--device", "cpu"]) == 0
+    with zipfile.ZipFile("set-ink-colour.zip") as archive:
+        assert sorted(archive.namelist()) == ["a.png", "one/a.png"]
+    with zipfile.ZipFile("bad.zip", "w") as archive:
+        archive.write("in/broken.png")
+    assert main(["translate", "bad.zip", "--device", "cpu"]) == 2
+    assert "bad-ink-colour.zip" not in os.listdir()
+
+
+def test_a_translation_as_webp_is_made_again_only_with_its_source(work, studio_home, capsys):
+    assert main(["translate", "in/a.png", "-o", "t.webp", "--strength", "0.5", "--keep-colour", "--device", "cpu"]) == 0
+    recipe = read_recipe("t.webp", ImageRecipe)
+    assert (recipe.strength, recipe.keep_colour, recipe.direction) == (0.5, True, "AtoB")
+    for file in (studio_home / "sources").iterdir():
+        file.unlink()
+    assert main(["render", "t.webp", "-o", "again.webp", "--device", "cpu"]) == 2
+    assert "--source" in capsys.readouterr().err
+    assert main(["render", "t.webp", "-o", "again.webp", "--source", "in/a.png", "--device", "cpu"]) == 0
+    assert np.array_equal(np.asarray(Image.open("again.webp")), np.asarray(Image.open("t.webp")))
+
+
+def test_a_video_stays_a_video(work):
+    write(work / "clip.mp4")
+    assert main(["translate", "clip.mp4", "-o", "inked.mp4", "--smoothing", "light", "--device", "cpu"]) == 0
+    assert (work / "inked.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["upscale", "nothing.png"], "There is nothing at nothing.png"),
+        (["upscale", "in/broken.png"], "cannot be read"),
+        (["upscale", "in/a.png", "--size", "10"], "1 to 16 times"),
+        (["upscale", "in/a.png", "--model", "ink-colour"], "ink-colour"),
+        (["translate", "in/a.png", "--model", "nobody"], "nobody"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_leaves_nothing(work, capsys, words, said):
+    before = tree(work)
+    assert main([*words, "--device", "cpu"]) == 2
+    assert said in capsys.readouterr().err
+    assert tree(work) == before
+
+
+def test_parameters_are_set_by_their_address(work, studio_home):
+    assert main(["seeds", "3", "--model", "lpc-characters", "--set", "psi=0.2", "--outdir", "p", "--device", "cpu"]) == 0
+    assert read_recipe("p/seed0003.png").psi == 0.2
+    assert main(["render", "p/seed0003.png", "--set", "psi=1", "-o", "bold.png", "--device", "cpu"]) == 0
+    assert not np.array_equal(np.asarray(Image.open("bold.png")), np.asarray(Image.open("p/seed0003.png")))
