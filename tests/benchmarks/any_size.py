@@ -63,7 +63,7 @@ def autumn(image: Image.Image) -> Image.Image:
     return Image.fromarray((pixels @ _AUTUMN.T).clip(0, 255).astype(np.uint8))
 
 
-def taught(ngf: int) -> Generator:
+def taught(ngf: int, steps: int = _STEPS) -> Generator:
     """A ResNet that learned from small landscapes."""
     torch.manual_seed(0)
     network = Generator(CycleGANConfig(net="resnet_6blocks", ngf=ngf, directions="AtoB"))
@@ -73,14 +73,14 @@ def taught(ngf: int) -> Generator:
         [torch.from_numpy(np.asarray(x).astype(np.float32) / 127.5 - 1).permute(2, 0, 1) for x in both]
         for both in zip(images, map(autumn, images), strict=True)
     ]
-    for step in range(_STEPS):
-        optimiser.param_groups[0]["lr"] = 0.002 * (1 - step / _STEPS)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.002 * (1 - step / steps)
         x, y = (torch.stack(side) for side in zip(*(sides[i] for i in rng.integers(0, len(sides), _BATCH)), strict=True))
         loss = F.l1_loss(network(x), y)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    print(f"taught {_STEPS} steps, error {float(loss.detach()) * 127.5:.1f} levels", flush=True)
+    print(f"taught {steps} steps, error {float(loss.detach()) * 127.5:.1f} levels", flush=True)
     return network.eval().requires_grad_(False)
 
 
@@ -139,6 +139,7 @@ def main() -> None:
     """Draw, teach, translate, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ngf", type=int, default=8, help="width of the network")
+    parser.add_argument("--steps", type=int, default=_STEPS, help="of its training")
     parser.add_argument("--size", type=int, nargs=2, default=(4096, 3072), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--sheet", type=Path, help="lay the results side by side in this WebP")
@@ -147,7 +148,7 @@ def main() -> None:
     if args.run:
         return run(Path(args.run[0]), args.run[1])
     with tempfile.TemporaryDirectory() as folder:
-        network = taught(args.ngf)
+        network = taught(args.ngf, args.steps)
         torch.save({"ngf": args.ngf, "state": network.state_dict()}, Path(folder) / "network.pt")
         landscape(*args.size).save(Path(folder) / "source.png", compress_level=1)
         print(f"{args.size[0]} x {args.size[1]} px, resnet_6blocks, ngf {args.ngf}, {torch.get_num_threads()} threads")

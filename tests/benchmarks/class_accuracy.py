@@ -1,11 +1,11 @@
 """Do pictures of a class show that class? `python -m tests.benchmarks.class_accuracy PICTURES MODEL [MODEL ...]`.
 
 A small network learns to name the classes of the real pictures (nine tenths of them; the last tenth tells how well it does),
-then names those of 200 generated pictures a class, at psi 1. KID a class is against the real pictures of that class.
+then names those of 200 generated pictures a class (--per-class), at psi 1. KID a class is against the real pictures of that class.
 """
 
+import argparse
 import itertools
-import sys
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ def learn(pictures: np.ndarray, labels: np.ndarray, epochs: int = 4) -> Namer:
     optimizer = torch.optim.Adam(namer.parameters(), 1e-3)
     rng = np.random.default_rng(0)
     for _ in range(epochs):
-        for rows in np.array_split(rng.permutation(len(pictures)), len(pictures) // 64):
+        for rows in np.array_split(rng.permutation(len(pictures)), max(1, len(pictures) // 64)):
             shift = tuple(int(s) for s in rng.integers(-3, 4, 2))
             x = torch.roll(to_tensor(pictures[rows]), shift, dims=(2, 3))
             optimizer.zero_grad()
@@ -65,19 +65,24 @@ def names(namer: Namer, pictures: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Learn, then judge each model."""
-    data = ImageSet.open(sys.argv[1], 64, get_settings().cache)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", help="a folder or zip with a sub-folder a class")
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--per-class", type=int, default=_A_CLASS)
+    args = parser.parse_args()
+    data = ImageSet.open(args.pictures, 64, get_settings().cache)
     pictures, labels = np.asarray(data.array), np.asarray(data.labels)
     held = np.arange(len(pictures)) % 10 == 9
     namer = learn(pictures[~held], labels[~held])
     print(f"real pictures it has not seen: {(names(namer, pictures[held]) == labels[held]).mean():.1%} named rightly", flush=True)
     net = FeatureNet(size=128)
     real = {i: net.features(pictures[labels == i][:1000]) for i in range(len(data.classes))}
-    for source in sys.argv[2:]:
+    for source in args.models:
         model = studio.load(source)
         print(f"\n| {source.rsplit('/', 1)[-1]} | named rightly | KID |\n|---|---|---|")
         right = []
         for i, name in enumerate(data.classes):
-            made = model.sample(range(i * _A_CLASS, (i + 1) * _A_CLASS), classes=i)
+            made = model.sample(range(i * args.per_class, (i + 1) * args.per_class), classes=i)
             right.append((names(namer, made) == i).mean())
             print(f"| {name} | {right[-1]:.1%} | {kid(real[i], net.features(made))[0]:.3f} |", flush=True)
         print(f"| all | {np.mean(right):.1%} | |", flush=True)

@@ -22,36 +22,47 @@ from studio.training.run_history import RunHistory
 from studio.training.trainer import train
 
 
-def plan_of(kind: str, pictures: str, kimg: float) -> Plan:
+def plan_of(method: str, pictures: str, kimg: float, metric_images: int = 2000) -> Plan:
     """The preset's plan for many pictures on a CPU, with another length: the same networks on a card."""
-    plan = preset_plan("standard", pictures=12_000, resolution=64, device="cpu", method=kind)
-    if get_method(kind).progressive_growing:
+    plan = preset_plan("standard", pictures=12_000, resolution=64, device="cpu", method=method)
+    if get_method(method).progressive_growing:
         part = 0.6 * kimg / 6
         plan = dataclasses.replace(plan, growth=Growth(start=8, fade_kimg=part, stable_kimg=part))
-    budget = Budget(kimg=kimg, log_kimg=1, sample_kimg=kimg, snapshot_kimg=kimg, state_kimg=max(10, kimg / 10), metric_images=2000)
+    budget = Budget(
+        kimg=kimg,
+        log_kimg=min(1, kimg / 10),
+        sample_kimg=kimg,
+        snapshot_kimg=kimg,
+        state_kimg=max(10, kimg / 10),
+        metric_images=metric_images,
+    )
     plan = dataclasses.replace(plan, budget=budget, data=dataclasses.replace(plan.data, path=pictures))
-    return learning_classes(plan) if kind == "biggan" else plan
+    return learning_classes(plan) if method == "biggan" else plan
 
 
 def main() -> None:
     """Train each, then print its row."""
-    kinds = [k.name for k in METHODS if k.generates]
+    methods = [m.name for m in METHODS if m.generates]
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.families", description="Training methods compared.")
     parser.add_argument("pictures", help="a folder or zip of pictures")
     parser.add_argument("out", type=Path, help="a folder for the runs")
     parser.add_argument("--kimg", type=float, default=16.0, help="thousands of pictures that each is shown (default: 16)")
-    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds, help="default: all")
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods, help="default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="what is not done by then ends early, each kind by itself")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="what is not done by then ends early, each method by itself")
+    parser.add_argument("--metric-images", type=int, default=2000, help="generated pictures for KID (default: 2000)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     clock = time.process_time if args.device == "cpu" else time.monotonic
-    print("| Kind | Parameters of the generator | Pictures seen | Minutes | KID |\n|---|---|---|---|---|", flush=True)
-    for name in args.kinds:
+    print("| Method | Parameters of the generator | Pictures seen | Minutes | KID |\n|---|---|---|---|---|", flush=True)
+    for name in args.methods:
         run_dir, end = args.out / name, clock() + args.minutes * 60
-        wish = lambda end=end: "finish" if clock() > end else False  # noqa: E731
+
+        def stop(end: float = end) -> bool | str:
+            return "finish" if clock() > end else False
+
         device = "cpu" if args.device == "cpu" else None
-        snapshot = train(plan_of(name, args.pictures, args.kimg), run_dir, should_stop=wish, clock=clock, device=device)
+        snapshot = train(plan_of(name, args.pictures, args.kimg, args.metric_images), run_dir, should_stop=stop, clock=clock, device=device)
         watch = RunHistory(run_dir).refresh()
         Image.open(watch.samples[-1].path).crop((0, 0, 512, 256)).save(run_dir / "sheet.webp", lossless=True)
         size = sum(p.numel() for p in build_network(open_folder(snapshot)).parameters())

@@ -1,4 +1,4 @@
-"""How fast pictures are translated: `python -m tests.benchmarks.translate [--device cpu] [--small]`.
+"""How fast pictures are translated: `python -m tests.benchmarks.translate [--device cpu] [--small] [--seconds 1.5]`.
 
 Prints, for networks with random weights, milliseconds a picture at 256 and 512 px as a whole, in pieces, and through the engine
 (pieces, and the way there and back between two threads), GFLOP counted from the layers, GFLOP/s reached, and beside that what
@@ -22,6 +22,7 @@ from studio.inference.translation import default_tile_size, translate_picture
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
+from tests.benchmarks import engine as engine_benchmark
 from tests.benchmarks.engine import milliseconds
 
 SIDES = (256, 512)
@@ -52,8 +53,10 @@ def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", help="cpu, cuda, ... (default: the best there is)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="that one measurement may take (default: 1.5)")
     parser.add_argument("--small", action="store_true", help="leave the large networks out")
     args = parser.parse_args()
+    engine_benchmark._seconds = args.seconds
     names = ["small"] if args.small else list(NETWORKS)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["STUDIO_HOME"] = folder
