@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from studio.engine.engine import Engine
+from studio.engine.recipe import Recipe, pack_latent
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.generative.stylegan2 import Discriminator, Generator, StyleGAN2Config
@@ -104,3 +105,9 @@ def pictures(tmp_path) -> Path:
         (folder / kind).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / kind / f"{i:03d}.png")
     return folder
+
+
+def with_latent(engine: Engine, recipe: Recipe) -> Recipe:
+    """The same picture with its w+ written out: seeds, mixes, truncation and edits all become `latent`."""
+    kept = {name: getattr(recipe, name) for name in ("model", "model_hash", "seeds", "noise", "transform")}
+    return Recipe(latent=pack_latent(engine.ws(recipe).numpy()), **kept)

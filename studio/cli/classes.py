@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from studio.cli.helpers import AddVerb, open_engine
 from studio.errors import StudioError
 
 
-def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Tell the command line of the verb 'classes'.  verb: (name, sentence, example) -> its parser."""
+def add_verb(verb: AddVerb) -> None:
+    """Add the verb 'classes' to the command line."""
     p = verb(
         "classes",
         "Export pictures of each class as a zip of folders with a manifest.",
@@ -18,7 +18,7 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     p.add_argument("--model", help="name of a model (default: the first that has classes)")
     p.add_argument("--class", dest="names", action="append", help="name or number of a class; may be given again (default: all)")
     p.add_argument("--per-class", type=int, default=10, help="pictures a class (default: 10)")
-    p.add_argument("--fill-up", metavar="SET", help="instead: as many a class as this image set lacks to its largest one")
+    p.add_argument("--fill-up", metavar="SET", help="instead: as many a class as this training set lacks to its largest one")
     p.add_argument("--psi", type=float, default=1.0, help="truncation: low = near the average, 1 = as trained (default: 1)")
     p.add_argument("--seed", type=int, default=0, help="seed of the first picture (default: 0)")
     p.add_argument("--same-seeds", action="store_true", help="the same seeds in each class")
@@ -27,13 +27,9 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what was parsed. Raises StudioError."""
-    from studio.common.log import show_warnings
-    from studio.engine.engine import Engine
     from studio.outputs.class_sets import export_set
-    from studio.provenance.signing import LOG
 
-    show_warnings(LOG, lambda text: print(f"studio: {text}", file=sys.stderr))
-    with Engine(device=args.device) as engine:
+    with open_engine(args.device) as engine:
         model = engine.model(args.model or _first_with_classes(engine))
         indices = [model.class_index(name) for name in args.names] if args.names else range(model.c_dim)
         wanted = _lacking(model, args.fill_up, indices) if args.fill_up else {index: int(args.per_class) for index in indices}

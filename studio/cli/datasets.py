@@ -1,32 +1,30 @@
-"""`studio dataset`: image sets on the command line."""
+"""`studio dataset`: training sets on the command line."""
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from studio.cli.helpers import AddVerb
 from studio.common.progress import ItemProgress
 from studio.errors import StudioError
 
 
-def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Tell the command line of the verb 'dataset'.  verb: (name, sentence, example) -> its parser."""
-    p = verb(
-        "dataset", "Take in, list, show and remove image sets to train on.", "studio dataset add photos.zip sketches/ --title Cats --mine"
-    )
+def add_verb(verb: AddVerb) -> None:
+    """Add the verb 'dataset' to the command line."""
+    p = verb("dataset", "Add, list, show and remove training sets.", "studio dataset add photos.zip sketches/ --title Cats --mine")
     actions = p.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
         return actions.add_parser(name, help=text, description=text)
 
-    a = action("add", "Take in pictures and videos: files, folders and zips. Sub-folders become classes.")
+    a = action("add", "Add pictures and videos: files, folders and zips. Sub-folders become classes.")
     a.add_argument("paths", type=Path, nargs="+", help="files, folders, zips")
     a.add_argument("--title", default="", help="name of the set (default: from the first path)")
-    whose = a.add_argument_group("whose the pictures are (kept beside the set, and in the card of each model that learns from it)")
+    whose = a.add_argument_group("whose the pictures are (kept with the set, and in the card of each model trained on it)")
     whose.add_argument("--mine", action="store_true", help="they are your own work")
     whose.add_argument("--licence", default="", help="or you have this permission or licence, such as 'CC BY 4.0'")
-    whose.add_argument("--not-mine", action="store_true", help="neither, or you do not know; models that learn from them stay private")
-    whose.add_argument("--attribution", default="", help="who is to be named")
+    whose.add_argument("--not-mine", action="store_true", help="neither, or you do not know; models trained on them stay private")
+    whose.add_argument("--attribution", default="", help="whom to credit")
     whose.add_argument("--source", default="", help="where they come from")
     a.add_argument("--crop", default="centre", help="how to make squares in training: centre, smart or fit (default: centre)")
     a.add_argument("--ground", default="#ffffff", help="colour under transparent parts, and beside fitted pictures (default: #ffffff)")
@@ -35,13 +33,13 @@ def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     a.add_argument("--every", type=float, help="seconds between two frames of a video (default: evenly over its length)")
     a.add_argument("--frames", type=int, help="at most so many frames of a video (default: 200)")
 
-    action("list", "List the image sets that are here.")
+    action("list", "List the training sets.")
 
-    a = action("show", "Tell more of one image set.")
+    a = action("show", "Show one training set.")
     a.add_argument("id", help="the first letters of its id, or its title")
     a.add_argument("--sheet", type=Path, help="also write its first pictures, as training sees them, on one picture")
 
-    a = action("remove", "Delete an image set, after telling what depends on it.")
+    a = action("remove", "Delete a training set, after listing what depends on it.")
     a.add_argument("id", help="the first letters of its id, or its title")
     a.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -118,10 +116,10 @@ def _list(args) -> None:
         classes = f"{len(s.classes)} classes" if s.classes else "no classes"
         print(f"{s.id[:12]}  {s.count:>7,} pictures  {classes}  {s.created[:10]}  {_WHOSE[s.consent.answer]}  {s.title}")
     if not sets:
-        print("There is no image set yet. Make one with 'studio dataset add PICTURES'.")
+        print("There is no training set yet. Make one with 'studio dataset add PICTURES'.")
 
 
-_WHOSE = {"own": "own work", "licensed": "by licence", "none": "by others", "": "not said whose"}
+_WHOSE = {"own": "own work", "licensed": "by licence", "none": "by others", "": "not stated"}
 
 
 def _show(args) -> None:

@@ -1,31 +1,37 @@
 """`studio jobs`: the queue on the command line."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
+from studio.cli.helpers import AddVerb
 from studio.errors import StudioError
 
-_ORDERS = {
-    "pause": "Save and free the accelerator.",
-    "resume": "Go on from the last state, exactly.",
-    "stop": "End now, with a last moment.",
+_COMMANDS = {
+    "pause": "Save it and free the accelerator.",
+    "resume": "Resume it exactly where it was saved.",
+    "stop": "Finish it now, with a last snapshot.",
     "cancel": "Cancel it; its snapshots are kept.",
 }
 
 
-def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Tell the command line of the verb 'jobs'.  verb: (name, sentence, example) -> its parser."""
-    parser = verb("jobs", "Look at the trainings in the queue, and steer them.", "studio jobs pause 3f2a")
-    orders = parser.add_subparsers(dest="order", metavar="ORDER", title="orders (none: list)")
-    orders.add_parser("list", help="List them, the newest first.")
-    p = orders.add_parser("add", help="Put a plan into the queue.")
+def add_verb(verb: AddVerb) -> None:
+    """Add the verb 'jobs' to the command line."""
+    parser = verb("jobs", "List the trainings in the queue, and control them.", "studio jobs pause 3f2a")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: list)")
+    commands.add_parser("list", help="List them, the newest first.")
+    p = commands.add_parser("add", help="Put a plan into the queue.")
     p.add_argument("plan", type=Path, help="plan.toml")
-    for name, words in _ORDERS.items():
-        orders.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
-    p = orders.add_parser("logs", help="Show what its workers printed.")
+    for name, words in _COMMANDS.items():
+        commands.add_parser(name, help=words).add_argument("job", help="id of a training, or its beginning or end")
+    p = commands.add_parser("logs", help="Show what its workers printed.")
     p.add_argument("job", help="id of a training, or its beginning or end")
-    orders.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
+    p = commands.add_parser("keep", help="Keep a snapshot of a training as a model in the library.")
+    p.add_argument("job", help="id of a training, or its beginning or end")
+    p.add_argument(
+        "--kimg", type=float, help="that of so many thousand pictures, or the nearest (default: the best measured, else the newest)"
+    )
+    p.add_argument("--title", help="title of the model (default: that of the training)")
+    commands.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,22 +42,40 @@ def run(args: argparse.Namespace) -> None:
 
     settings = get_settings()
     store = JobStore(settings.home / "jobs.sqlite")
-    if args.order in (None, "list"):
+    if args.command in (None, "list"):
         _list(store)
-    elif args.order == "add":
+    elif args.command == "add":
         from studio.training.plan import Plan
 
         plan = Plan.load(args.plan)
         job = requests.submit(store, settings.runs, plan, plan.card.title or args.plan.stem)
         print(f"{job.id}  queued. An open studio starts it, or 'studio jobs run'.")
-    elif args.order == "logs":
+    elif args.command == "logs":
         print(requests.read_log(store.get(args.job)), end="")
-    elif args.order == "run":
+    elif args.command == "keep":
+        print(_keep(store.get(args.job), args.kimg, args.title))
+    elif args.command == "run":
         _run()
     else:
-        give = {"pause": requests.pause, "resume": requests.resume, "stop": requests.finish, "cancel": requests.cancel}[args.order]
+        give = {"pause": requests.pause, "resume": requests.resume, "stop": requests.finish, "cancel": requests.cancel}[args.command]
         job = give(store, args.job)
         print(f"{job.id}  {job.state}")
+
+
+def _keep(job, kimg: float | None, title: str | None) -> str:
+    """A snapshot kept in the library; returns a line that says so."""
+    from studio.models.library import default_library
+    from studio.models.manage import keep_snapshot
+    from studio.training.run_history import RunHistory
+
+    history = RunHistory(job.run_dir).refresh()
+    if not history.snapshots:
+        raise StudioError(f"The training '{job.title}' has no snapshot yet.", "Wait until it has made one.")
+    wanted = history.best or history.snapshots[-1]
+    if kimg is not None:
+        wanted = min(history.snapshots, key=lambda snapshot: abs(snapshot.kimg - kimg))
+    info = keep_snapshot(default_library(), wanted.path, title=title)
+    return f"{info.id}  kept from {wanted.kimg:g} kimg: {info.path}"
 
 
 def _list(store) -> None:
@@ -61,8 +85,8 @@ def _list(store) -> None:
     if not jobs:
         print("There is no training yet. Start one in the studio, or with 'studio jobs add plan.toml'.")
     for job in jobs:
-        watch = RunHistory(job.run_dir).refresh()
-        print(f"{job.id}  {job.state:<9}  {watch.progress:4.0%}  {watch.kimg:8.1f} kimg  {job.title}  {job.message}".rstrip())
+        history = RunHistory(job.run_dir).refresh()
+        print(f"{job.id}  {job.state:<9}  {history.progress:4.0%}  {history.kimg:8.1f} kimg  {job.title}  {job.message}".rstrip())
 
 
 def _run() -> None:

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_verbs(verb)
     images.add_verbs(verb)
     models.add_verbs(verb)
-    train.add_verb(verb)
+    train.add_verbs(verb)
     classes.add_verb(verb)
     datasets.add_verb(verb)
     jobs.add_verb(verb)
@@ -119,7 +119,8 @@ _VERBS = {
     "upscale": images.run_upscale,
     "import": models.run_import,
     "models": models.run_models,
-    "train": train.run,
+    "plan": train.run_plan,
+    "train": train.run_train,
     "classes": classes.run,
     "dataset": datasets.run,
     "jobs": jobs.run,

@@ -1,14 +1,14 @@
 """`studio marks`: what files say about how they were made, and what saved files shall say."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
+from studio.cli.helpers import AddVerb
 from studio.errors import StudioError
 
 
-def add_verb(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add the verb 'marks' to the command line.  verb: (name, sentence, example) -> its parser."""
+def add_verb(verb: AddVerb) -> None:
+    """Add the verb 'marks' to the command line."""
     text = (
         "Show what pictures and videos say about how they were made (AI label, recipe, signature), "
         "or choose what saved files hold from now on."

@@ -2,17 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from studio.cli.helpers import AddVerb
 from studio.common.progress import Progress
 from studio.errors import StudioError
 
 _TOKEN = "The token is that of HF_TOKEN or of 'hf auth login'; otherwise it is asked for, and kept nowhere."
 
 
-def add_verbs(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Tell the command line of both verbs.  verb: (name, sentence, example) -> its parser."""
+def add_verbs(verb: AddVerb) -> None:
+    """Add the verbs to the command line."""
     p = verb("share", f"Put a model on the Hub of Hugging Face. {_TOKEN}", "studio share cats anna/cats --licence CC-BY-4.0")
     p.add_argument("model", help="name of a model")
     p.add_argument("repo", metavar="user/name", help="its name on the Hub; a name alone is one of your own account")

@@ -1,4 +1,4 @@
-"""`studio train`: a training in this terminal, from a plan."""
+"""`studio plan`, `studio train`: a plan as the Train tab makes it, and a training in this terminal."""
 
 import argparse
 import os
@@ -11,14 +11,47 @@ from studio.cli.helpers import AddVerb
 _SHOWN = ("loss_g", "loss_d", "r1", "ada_p", "cycle", "l1", "perceptual", "psnr")  # of what a step measures
 
 
-def add_verb(verb: AddVerb) -> None:
-    """Add the verb 'train' to the command line."""
+def add_verbs(verb: AddVerb) -> None:
+    """Add the verbs to the command line."""
+    p = verb("plan", "Write a plan for a training set, as the Train tab does.", "studio plan Cats --method stylegan2 -o plan.toml")
+    p.add_argument("set", help="title or id of a training set (`studio dataset` lists them)")
+    p.add_argument("--set-b", help="the second set, for methods that translate")
+    p.add_argument(
+        "--method", default="stylegan2", help="stylegan2, projected, dcgan, cyclegan, cut, pix2pix, faithful ... (default: stylegan2)"
+    )
+    p.add_argument("--preset", choices=("sketch", "standard", "patient"), default="sketch", help="how long to train (default: sketch)")
+    p.add_argument("--base", default="", help="model to start from (default: none)")
+    p.add_argument("--resolution", type=int, default=64, help="side of the pictures in pixels (default: 64)")
+    p.add_argument("--factor", type=int, default=2, help="of an upscaler (default: 2)")
+    p.add_argument("--classes", action="store_true", help="also learn the classes")
+    p.add_argument("--mirror", action="store_true", help="also learn each picture flipped left to right")
+    p.add_argument("--title", default="", help="of the model (default: that of the set)")
+    p.add_argument("--licence", default="", help="of the model")
+    p.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
+    p.add_argument("-o", "--out", type=Path, default=Path("plan.toml"), help="file to write (default: plan.toml)")
+
     p = verb("train", "Train a model; the same command resumes where it stopped.", "studio train plan.toml --out runs/cats")
     p.add_argument("plan", type=Path, help="plan.toml (README.md has one to begin with)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
 
 
-def run(args: argparse.Namespace) -> None:
+def run_plan(args: argparse.Namespace) -> None:
+    """Write a plan. Raises StudioError when the choices do not go together."""
+    from studio.common.files import atomic_write
+    from studio.datasets.store import DataSetStore
+    from studio.inference.model import choose_device
+    from studio.training.plan_builder import PlanChoices, build_plan
+
+    store = DataSetStore()
+    device = "cuda" if choose_device(getattr(args, "device", None)).type == "cuda" else "cpu"
+    names = ("method", "preset", "base", "resolution", "factor", "classes", "mirror", "title", "licence", "seed")
+    choices = PlanChoices(device=device, **{name: getattr(args, name) for name in names})
+    plan = build_plan(choices, store.get(args.set), store.get(args.set_b) if args.set_b else None)
+    atomic_write(args.out, plan.to_toml().encode())
+    print(args.out)
+
+
+def run_train(args: argparse.Namespace) -> None:
     """Train as the plan says. Raises StudioError."""
     from studio.metrics import registry
     from studio.training.plan import Plan

@@ -20,7 +20,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.image_to_image import PRECISIONS, ImageToImage
 from studio.engine.latent_space import LatentSpace
 from studio.engine.model_facts import DirectionSet, ModelFacts
-from studio.engine.recipe import Recipe, Transform, pack_latent
+from studio.engine.recipe import Recipe, Transform
 from studio.engine.synthesis_cache import SynthesisCache, steps_within
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
@@ -179,12 +179,6 @@ class Engine(ImageToImage):
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
         return self._ask(lambda: self._space(recipe.model).ws(recipe).cpu()).result()
-
-    def frozen(self, recipe: Recipe) -> Recipe:
-        """The same picture with its w+ written out: seeds, mixes, truncation and edits all become `latent`."""
-        latent = pack_latent(self.ws(recipe).numpy())
-        kept = {name: getattr(recipe, name) for name in ("model", "model_hash", "seeds", "noise", "transform")}
-        return Recipe(latent=latent, **kept)
 
     def model(self, id: str) -> Model:
         """A model, loaded when it is not in memory. One that is there needs no turn on the device thread."""

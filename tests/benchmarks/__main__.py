@@ -19,7 +19,7 @@ import studio
 # Name -> (arguments, arguments of --brief). {pictures}: a folder of pictures in classes, {a} and {b}: pairs, {out}: a new folder.
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "engine": ("", "--seconds 0.02 --shipped-only"),
-    "translate": ("--small", "--small --seconds 0.02"),
+    "translate": ("--small", "--small --seconds 0.02 --sides 64"),
     "upscale": ("--sides 256 512", "--sides 64 --convs 2 --width 8"),
     "any_size": ("--size 1024 768 --steps 60", "--size 256 192 --steps 1 --ngf 2"),
     "gallery": ("--pictures 1000", "--pictures 80 --no-browser"),

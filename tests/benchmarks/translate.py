@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", help="cpu, cuda, ... (default: the best there is)")
     parser.add_argument("--seconds", type=float, default=1.5, help="that one measurement may take (default: 1.5)")
+    parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="of the pictures, in pixels")
     parser.add_argument("--small", action="store_true", help="leave the large networks out")
     args = parser.parse_args()
     engine_benchmark._seconds = args.seconds
@@ -71,7 +72,7 @@ def main() -> None:
             print(f"{'network':<24}" + "".join(f"{head:>{width}}" for head, width in heads))
             for name in names:
                 network = engine.model(name).network
-                for side in SIDES:
+                for side in args.sides:
                     measure(engine, name, network, side)
 
 

@@ -14,7 +14,7 @@ from studio.engine.recipe import Edit, Noise, Recipe, SeedWeight
 from studio.engine.synthesis_cache import SynthesisCache, steps_within
 from studio.errors import StudioError
 from studio.models.library import Library
-from tests.conftest import save_tiny, tiny_generator
+from tests.conftest import save_tiny, tiny_generator, with_latent
 
 PLAIN = Recipe(model="tiny", psi=0.7)
 
@@ -185,7 +185,7 @@ def test_any_order_of_edits_and_previews_gives_the_bits_of_a_full_run(large, mod
 
 
 def test_layers_of_one_model_are_not_used_for_another(engine):
-    recipe = engine.frozen(PLAIN)  # the very same w+ in both models
+    recipe = with_latent(engine, PLAIN)  # the very same w+ in both models
     first = engine.submit("s", recipe).result()
     second = engine.submit("s", recipe.replace(model="tiny-classes")).result()
     assert engine.status()["steps_run"] == engine.status()["steps_all"]

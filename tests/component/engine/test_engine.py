@@ -17,7 +17,7 @@ from studio.latents.seeds import z_from_seed
 from studio.models.library import Library
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import contact_sheet, mix_grid, variations, walk_recipes
-from tests.conftest import save_tiny
+from tests.conftest import save_tiny, with_latent
 
 PLAIN = Recipe(model="tiny", psi=0.7)
 
@@ -62,7 +62,7 @@ def test_every_part_of_a_recipe_matters(engine):
         dict(noise=Noise("none")),
         dict(noise=Noise("random", 1)),
         dict(noise=Noise(strength=2)),
-        dict(latent=engine.frozen(PLAIN.replace(seeds=(SeedWeight(4),))).latent),
+        dict(latent=with_latent(engine, PLAIN.replace(seeds=(SeedWeight(4),))).latent),
     ):
         assert not np.array_equal(engine.render(PLAIN.replace(**change)), base), change
 

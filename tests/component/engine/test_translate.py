@@ -19,6 +19,7 @@ from studio.imaging.blending import blend
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.models.folder import save_folder
 from studio.models.library import Library
+from tests.conftest import with_latent
 from tests.unit.inference.test_translation import apart, cyclegan, scene
 
 PAINTED = ImageRecipe("painter", tile=96)
@@ -150,7 +151,7 @@ def test_a_translator_has_no_latents(engine):
         lambda: engine.render_many([recipe]),
         lambda: engine.submit("s", recipe).result(),
         lambda: engine.ws(recipe),
-        lambda: engine.frozen(recipe),
+        lambda: with_latent(engine, recipe),
         lambda: engine.direction_sets("painter"),
     ):
         with pytest.raises(StudioError, match="no latent w to explore"):

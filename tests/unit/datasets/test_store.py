@@ -182,7 +182,7 @@ def test_stored_files_are_named_by_what_they_hold(photos, store):
 
 def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
     assert main(["dataset", "list"]) == 0
-    assert "no image set yet" in capsys.readouterr().out
+    assert "no training set yet" in capsys.readouterr().out
     assert main(["dataset", "add", str(photos), "--title", "Pets", "--mine", "--crop", "fit", "--ground", "#102030"]) == 0
     out, err = capsys.readouterr()
     stored = store.list()[0]

@@ -1,0 +1,53 @@
+"""`studio plan` and `studio jobs keep`."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from studio.cli.main import main
+from studio.datasets.store import DataSetStore
+from studio.jobs.queue import JobStore
+from studio.models.library import default_library
+from studio.training.plan import Plan
+from studio.training.plan_builder import PlanChoices, build_plan
+from studio.training.run_history import RunHistory
+
+RUN = Path(__file__).parents[2] / "fixtures" / "first_studio" / "run"
+
+
+def test_a_plan_is_the_one_that_the_train_tab_makes(studio_home, pictures, tmp_path, capsys):
+    assert main(["dataset", "add", str(pictures), "--title", "Shapes", "--mine", "--min-side", "8"]) == 0
+    file = tmp_path / "plan.toml"
+    words = ["plan", "Shapes", "--method", "dcgan", "--resolution", "32", "--mirror", "--seed", "4", "--device", "cpu", "-o", str(file)]
+    assert main(words) == 0
+    stored = DataSetStore().get("Shapes")
+    assert Plan.load(file) == build_plan(PlanChoices("dcgan", resolution=32, mirror=True, seed=4), stored)
+    capsys.readouterr()
+    assert main(["plan", "Shapes", "--method", "cyclegan", "-o", str(tmp_path / "no.toml")]) == 2
+    assert capsys.readouterr().err.startswith("studio: ")
+    assert not (tmp_path / "no.toml").exists()
+
+
+@pytest.fixture
+def job(studio_home, tmp_path):
+    """A training with one snapshot, in the queue."""
+    run = tmp_path / "run"
+    shutil.copytree(RUN, run)
+    return JobStore(studio_home / "jobs.sqlite").add("Fairies", (run / "plan.toml").read_text(), run, "aaaa1111")
+
+
+def test_a_snapshot_is_kept_as_a_model(job, capsys):
+    snapshots = RunHistory(job.run_dir).refresh().snapshots
+    assert main(["jobs", "keep", "aaaa", "--title", "Fairy", "--kimg", "0"]) == 0
+    kept = capsys.readouterr().out.split()[0]
+    info = default_library().get(kept)
+    assert info.title == "Fairy"
+    assert (info.path / "model.safetensors").read_bytes() == (snapshots[0].path / "model.safetensors").read_bytes()
+    assert main(["jobs", "keep", "bbbb"]) == 2
+
+
+def test_without_a_snapshot_it_is_said(studio_home, tmp_path, capsys):
+    JobStore(studio_home / "jobs.sqlite").add("Empty", (RUN / "plan.toml").read_text(), tmp_path / "nowhere", "cccc1111")
+    assert main(["jobs", "keep", "cccc"]) == 2
+    assert "no snapshot yet" in capsys.readouterr().err
