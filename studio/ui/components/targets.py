@@ -45,25 +45,6 @@ class Target:
         return self.outputs if tabs is None else [tabs, *self.outputs]
 
 
-@dataclass(frozen=True)
-class Opening:
-    """A target for a model whose values are a list in the order of `outputs`; to be replaced by Target."""
-
-    id: str
-    label: str
-    suits: Callable[[ModelInfo], bool]
-    open: Callable[..., list]
-    outputs: list
-
-    @classmethod
-    def of(cls, target: Target) -> "Opening":
-        def values(session: Any, model: ModelInfo) -> list:
-            opened = target.open(session, model)
-            return [opened.get(part, gr.skip()) for part in target.outputs]
-
-        return cls(target.id, TABS[target.id].title, target.suits, values, target.outputs)
-
-
 def target_buttons(
     targets: list[Target], prefix: str, tabs: gr.Tabs | None, session: gr.State, chosen: Callable[..., Any], given: Sequence[Any] = ()
 ) -> None:
