@@ -24,6 +24,7 @@ HARDWARE = {
     "t4-small": "Nvidia T4 (paid)",
     "l4x1": "Nvidia L4 (paid)",
 }
+_PROGRAM = (".py", ".css", ".js")  # endings of the files of this package
 _PYTHON = "3.12"  # which Spaces with and without a graphics card have
 _SOURCE = Path(studio.__file__).resolve().parent
 _LFS = "".join(f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in ("safetensors", "webp", "png"))
@@ -162,7 +163,7 @@ def _is_bytecode(path: Path) -> bool:
 
 
 def _copy_source(into: Path) -> None:
-    for file in sorted(_SOURCE.rglob("*.py")):
+    for file in sorted(p for p in _SOURCE.rglob("*") if p.suffix in _PROGRAM):
         target = into / file.relative_to(_SOURCE)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)

@@ -9,7 +9,7 @@ from studio.engine.engine import Engine
 from studio.models.library import Library
 from studio.ui.access.policy import ServingPolicy
 from studio.ui.app import build
-from studio.ui.theme import HEAD
+from studio.ui.static import page_head
 from tests.browser.test_studio import changes
 
 pytestmark = pytest.mark.browser
@@ -33,7 +33,7 @@ class LateHangUp:
 def test_an_answer_asked_for_while_the_line_is_hung_up_still_comes(browser, home):
     with Engine(Library([home / "models"]), device="cpu") as engine:
         app = build(engine, None, ServingPolicy(training=False, tabs=("explore",)))
-        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, head=HEAD, app_kwargs={"middleware": [Middleware(LateHangUp)]})
+        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, head=page_head(), app_kwargs={"middleware": [Middleware(LateHangUp)]})
         page = browser.new_page()
         page.set_default_timeout(180_000)  # of failing only; a machine may be slow
         page.goto(url)

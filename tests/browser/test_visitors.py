@@ -109,7 +109,7 @@ def folders(home) -> list:
 def test_what_one_makes_no_other_sees(two, opened, home, tmp_path):
     a, b = two
     assert [a.get_by_role("tab", name=name).count() for name in ("Explore", "Upscale", "Train")] == [1, 1, 0]
-    assert "deleted here when you have left" in a.locator("#welcome").inner_text()
+    assert "deleted when you leave" in a.locator("#welcome").inner_text()
     asked: dict = {a: [], b: []}
     for page in two:
         page.on("request", lambda r, page=page: asked[page].append(r.url))

@@ -102,8 +102,9 @@ class ResultPanel(ABC, Generic[S]):
 
         Raises StudioError, with an empty state, for a file that cannot be used.
         """
-        if _WORK in state.works:
-            state.works[_WORK].stop.set()
+        if (work := state.works.get(_WORK)) is not None:
+            work.stop.set()  # a run on the picture of before ends; one that is about to begin must not find itself stopped
+            work.stop = threading.Event()
         state.give(Path(path) if path else None)
         if path is None:
             return self.blank(empty_html(self.begin))

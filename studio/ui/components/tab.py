@@ -40,12 +40,12 @@ class Page:
     supervisor: Supervisor | None = None
     datasets: DataSetStore | None = None
     gallery: Callable[[Session], Gallery] | None = None
-    built: dict[str, Any] = field(default_factory=dict)
+    built: "dict[str, Tab]" = field(default_factory=dict)
 
     def targets(self, given: Given, ids: Sequence[str] = tuple(TABS)) -> list[Target]:
         """Targets of the tabs built so far that open a model, a recipe, ...; those of `ids`, in their order."""
         tabs = [self.built[id] for id in ids if id in self.built and given in TABS[id].opens]
-        return [tab.target_for(given) for tab in tabs if isinstance(tab, Tab)]
+        return [tab.target_for(given) for tab in tabs]
 
 
 @dataclass

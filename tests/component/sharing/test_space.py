@@ -56,7 +56,7 @@ def test_the_folder_is_complete(infos, tmp_path):
         copy = open_folder(folder / "checkpoints" / info.id)
         assert copy.hash == info.hash
         assert not (copy.path / "discriminator.safetensors").exists()
-    mine = {p.relative_to(ROOT / "studio") for p in (ROOT / "studio").rglob("*.py")}
+    mine = {p.relative_to(ROOT / "studio") for p in (ROOT / "studio").rglob("*") if p.suffix in (".py", ".css", ".js")}
     assert {p.relative_to(folder / "studio") for p in (folder / "studio").rglob("*") if p.is_file()} == mine
     assert "*.safetensors filter=lfs" in (folder / ".gitattributes").read_text()
     assert "Apache" in (folder / "LICENSE").read_text()

@@ -62,11 +62,13 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
     }
     command = [sys.executable, "-m", "studio", "--no-browser", "--device", "cpu", "--share", "--tabs", "explore"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    watchdog = threading.Timer(120, process.kill)  # of failing only
+    watchdog.start()
     try:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if line.startswith("Visitors keep"):
+            if line.startswith("Visitors have files"):
                 break
         said = "".join(lines)
         url = next(line for line in lines if "is open at" in line).split(" at ")[1].split(" ")[0]
@@ -77,6 +79,7 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
             assert client.get("/").status_code == 200
             assert client.get("/gradio_api/file=/etc/passwd").status_code == 403
     finally:
+        watchdog.cancel()
         process.terminate()
         process.wait(timeout=60)
 

@@ -34,7 +34,7 @@ def test_a_file_that_is_none(tmp_path):
         (b"", "has no user"),
         (b"# only words\n", "has no user"),
         (b"ada:x\nsecret\n", "Line 2 of"),
-        (b"\xff\xfe\x00", "no text"),
+        (b"\xff\xfe\x00", "not a text file"),
     ):
         (tmp_path / "people").write_bytes(content)
         with pytest.raises(StudioError, match=words) as e:
