@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from gradio.events import Dependency
@@ -42,6 +42,9 @@ from studio.ui.connections import connect, entrances
 from studio.ui.session import Session
 from studio.ui.static import page_head, style_sheet
 from studio.ui.tabs import TABS
+
+if TYPE_CHECKING:
+    from studio.ui.explore.tab import ExploreTab
 from studio.ui.theme import make_theme
 
 log = logging.getLogger(__name__)
@@ -137,7 +140,7 @@ def _wire_opening(
     describe_on: Callable[[Callable[..., Dependency]], Dependency],
 ) -> None:
     """What happens when the page is opened, and when a tab is.  labels: of the tabs, by id."""
-    explore = page.built.get("explore")
+    explore = cast("ExploreTab | None", page.built.get("explore"))
 
     def begin(request: gr.Request) -> Outputs:
         new = open_session(page.engine, visitors, request)
