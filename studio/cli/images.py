@@ -62,22 +62,17 @@ def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: 
     for path in args.files:
         if not path.exists():
             raise StudioError(f"There is nothing at {path}.", "Give pictures, videos, folders or zips.")
+    single = _single_target(args)
     with open_engine(args.device) as engine:
         model = model_id(engine, args.model, task)
         recipe = ImageRecipe(model, verb=verb, tile=args.tile, **options)
-        one = args.files[0] if len(args.files) == 1 and args.files[0].is_file() and not _is_zip(args.files[0]) else None
-        # One file may be named in full; several go into a folder or a zip.
-        into_file = one is not None and (args.out is None or (args.out.suffix != "" and not _is_zip(args.out)))
-        ending = args.out.suffix.lower().removeprefix(".") if into_file and args.out is not None else ""
-        file_type = args.file_type or (ending if ending not in ("", "mp4") else "png")
-        conversion = Conversion(recipe, file_type, args.smoothing, longer_side)
+        conversion = Conversion(recipe, _file_type(args, single), args.smoothing, longer_side)
+        first = args.files[0]
         with percent_line() as show:
-            if into_file and one is not None:
-                target = args.out.with_suffix("") if args.out is not None else Path(f"{one.stem}-{model}")
-                made = convert_file(engine, conversion, one, target, lambda done, total: show(one.name, done, total))
-                print(made)
+            if single is not None:
+                target = single.with_suffix("") if args.out is not None else single.with_name(f"{single.name}-{model}")
+                print(convert_file(engine, conversion, first, target, lambda done, total: show(first.name, done, total)))
                 return
-            first = args.files[0]
             name = f"{first.stem if first.is_file() else first.resolve().name}-{model}"
             out = args.out or Path(f"{name}.zip" if len(args.files) == 1 and _is_zip(first) else name)
             failed = 0
@@ -89,6 +84,32 @@ def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: 
                     print(result.path)
     if failed:
         raise StudioError(f"{failed} of the files could not be used.", "The others are done.")
+
+
+def _single_target(args: argparse.Namespace) -> Path | None:
+    """The result of a single picture or video that is not put into a folder or a zip: as --out names it, else named after the source.
+
+    Raises StudioError when the ending of --out does not fit.
+    """
+    from studio.outputs.convert_files import FILE_TYPES, is_video
+
+    first, out = args.files[0], args.out
+    if len(args.files) > 1 or not first.is_file() or _is_zip(first):
+        return None
+    if out is None:
+        return Path(first.stem)
+    if out.suffix == "" or out.is_dir() or _is_zip(out):
+        return None
+    endings = (".mp4",) if is_video(first) else (f".{args.file_type}",) if args.file_type else tuple(f".{t}" for t in FILE_TYPES)
+    if out.suffix.lower() not in endings:
+        raise StudioError(f"{first.name} cannot be saved as {out.name}.", f"Its name must end in {' or '.join(endings)}.")
+    return out
+
+
+def _file_type(args: argparse.Namespace, single: Path | None) -> str:
+    """File type of pictures: as asked for, else by the ending of --out, else png."""
+    ending = single.suffix.lower().removeprefix(".") if single is not None and args.out is not None else ""
+    return args.file_type or (ending if ending not in ("", "mp4") else "png")
 
 
 def _is_zip(path: Path) -> bool:

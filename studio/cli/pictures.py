@@ -64,6 +64,7 @@ def run_render(args: argparse.Namespace) -> None:
 
 def _render_again(engine, recipe, args: argparse.Namespace) -> Path:
     """A translated or upscaled picture made again from its source."""
+    from studio.common.files import sha256_of
     from studio.outputs.convert_files import Conversion, convert_file
     from studio.provenance.source_pictures import find_source
 
@@ -72,6 +73,8 @@ def _render_again(engine, recipe, args: argparse.Namespace) -> Path:
     source = args.source or find_source(recipe.source)
     if source is None or not source.is_file():
         raise StudioError("The picture that this one was made from is not kept here.", "Give it with --source FILE.")
+    if args.source and recipe.source and sha256_of(source) != recipe.source:
+        print(f"studio: {source.name} is not the picture that this one was made from: the result will differ", file=sys.stderr)
     ending = args.out.suffix.lower().removeprefix(".")
     with percent_line() as show:
         return convert_file(

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ _LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is done to each file.
+    """Settings of a conversion, the same for each file.
 
     recipe: model and settings; its source hash is filled in for each picture.  file_type: of pictures, one of FILE_TYPES.
     smoothing: of videos, one of `video_translation.SMOOTHING`.  longer_side: of upscaled pictures, in pixels; 0 = recipe.scale.
@@ -61,7 +61,8 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of one file.  name: its own, with the folders.  path: of the result, in a zip its entry; '' = none: see `problem`."""
+    """Outcome of one file.  name: of the source, with its folders.  path: of the result, or its entry in the zip; '' = none, `problem`
+    says why."""
 
     name: str
     path: str = ""
@@ -69,19 +70,27 @@ class Converted:
 
 
 def convert_file(
-    engine: Engine, conversion: Conversion, source: Path, target: Path, progress: Progress | None = None, cancel: Cancel | None = None
+    engine: Engine,
+    conversion: Conversion,
+    source: Path,
+    target: Path,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    protected: Collection[Path] = (),
 ) -> Path:
-    """Convert one picture or video. The result appears whole or not at all.
+    """Convert one picture or video. The result is written completely or not at all.
 
     target: the result without its ending, which is the conversion's file type, or .mp4 for a video.
     progress: called with (done, total), in frames for a video.  cancel: asked in between; when true CancelledError is raised.
-    Raises StudioError for a file that cannot be used and for a full disk.
+    protected: resolved paths that must not be overwritten, besides that of the source.
+    Raises StudioError for a file that cannot be used, a target that would overwrite a source, and a full disk.
     """
-    with open(source, "rb") as file:
-        kind = file_format(file.read(64), source.name)
-    if kind not in ("", "picture", "raw", "zip"):
-        return _convert_video(engine, conversion, source, target.with_name(f"{target.name}.mp4"), progress, cancel)
-    target = target.with_name(f"{target.name}.{conversion.file_type}")
+    video = is_video(source)
+    target = target.with_name(f"{target.name}.{'mp4' if video else conversion.file_type}")
+    if target.resolve() in (source.resolve(), *protected):
+        raise StudioError(f"'{printable(target.name)}' would overwrite a source.", "Choose another folder or name for the result.")
+    if video:
+        return _convert_video(engine, conversion, source, target, progress, cancel)
     if conversion.recipe.verb == "translate":
         opened = open_source(source)
         recipe = engine.stamped(_with_source(conversion.recipe, source))
@@ -93,6 +102,15 @@ def convert_file(
     return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target)
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file is a video, by its first bytes. Raises StudioError for a file that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file_format(file.read(64), path.name) not in ("", "picture", "raw", "zip")
+    except OSError as e:
+        raise StudioError(f"'{printable(path.name)}' cannot be read: {e.strerror or e}.", "Check the file and its permissions.") from None
+
+
 def convert_sources(
     engine: Engine,
     conversion: Conversion,
@@ -101,53 +119,79 @@ def convert_sources(
     progress: Callable[[str, int, int], object] | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[Converted]:
-    """Convert files, folders and zips; yields what became of each file as it is done. One that fails stops nothing.
+    """Convert files, folders and zips; yields the outcome of each file as soon as it is done. A file that fails stops no other.
 
-    out: a folder, in which the tree of each source is kept, or a path that ends in .zip, which then holds the tree.
-    progress: called with (name of the file, done, total).  cancel: asked in between; when true CancelledError is raised, and what
-    is done stays (a zip only when it is whole).  Raises StudioError when there is nothing to convert.
+    out: a folder, in which the tree of each source is kept, or a path that ends in .zip, which then holds the tree. Where it lies
+    inside a source folder, what an earlier run left in it is skipped.
+    progress: called with (name of the file, done, total).  cancel: asked in between; when true CancelledError is raised; results so
+    far are kept (of a zip, nothing).  Raises StudioError when there is nothing to convert, and when the zip cannot be written.
     """
     with contextlib.ExitStack() as stack:
         found = stack.enter_context(open_sources(sources))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-convert-")))
+        files = _without_results(found.files, sources, out)
+        if not files and not found.refused:
+            raise StudioError("There are no pictures and no videos.", "Give files, a folder or a zip.")
         archive = None
         if out.suffix.lower() == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(atomic_path(out)), "w", zipfile.ZIP_STORED))
-        if not found.files and not found.refused:
-            raise StudioError("There are no pictures and no videos.", "Give files, a folder or a zip.")
-        unique = UniqueNames()
+        unique, protected = UniqueNames(), {file.path.resolve() for file in files if file.path is not None}
         yield from (Converted(name, problem=reason) for name, reason in found.refused)
-        for file in found.files:
+        for file in files:
             raise_if_cancelled(cancel)
             report = functools.partial(progress, file.name) if progress is not None else None
             folders = tuple(safe_filename(part) for part in (file.folders[1:] if len(sources) == 1 else file.folders))
             stem = unique("/".join(folders), safe_filename(Path(file.filename).stem), "")
             try:
-                path = _at_hand(file, scratch)
-                target = (scratch / "made" if archive is not None else out).joinpath(stem)
-                made = convert_file(engine, conversion, path, target, report, cancel)
-                entry = str(made)
-                if archive is not None:
-                    entry = str(made.relative_to(scratch / "made").as_posix())
-                    archive.write(made, entry)
-                    made.unlink()
-                yield Converted(file.name, entry)
+                with _local_file(file, scratch) as path:
+                    target = (scratch / "results" if archive is not None else out) / stem
+                    made = convert_file(engine, conversion, path, target, report, cancel, protected)
             except StudioError as e:
                 yield Converted(file.name, problem=e.message)
-            except (OSError, ValueError) as e:
+                continue
+            except (OSError, ValueError, zipfile.BadZipFile) as e:
                 yield Converted(file.name, problem=f"It cannot be read: {e}.")
+                continue
+            yield Converted(file.name, str(made) if archive is None else _move_into(archive, made, scratch / "results"))
         if archive is not None and not archive.namelist():
             raise StudioError("No file could be used, so no zip was written.", "The reasons stand above.")
 
 
-def _at_hand(file: SourceFile, scratch: Path) -> Path:
-    """A path of the file: its own, or of a copy where it lies in a zip."""
+def _without_results(files: Sequence[SourceFile], sources: Sequence[str | Path], out: Path) -> list[SourceFile]:
+    """The files but those in `out`, where `out` lies inside one of the source folders: they are results of an earlier run."""
+    out = out.expanduser().resolve()
+    folders = [Path(source).expanduser().resolve() for source in sources]
+    if not any(folder in out.parents for folder in folders):
+        return list(files)
+    return [file for file in files if file.path is None or not file.path.resolve().is_relative_to(out)]
+
+
+def _move_into(archive: zipfile.ZipFile, made: Path, root: Path) -> str:
+    """Move a result into the zip. Returns the name of its entry. Raises StudioError when the disk is full."""
+    entry = made.relative_to(root).as_posix()
+    try:
+        archive.write(made, entry)
+    except OSError as e:
+        raise StudioError(f"The zip could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
+    finally:
+        made.unlink(missing_ok=True)
+    return entry
+
+
+@contextlib.contextmanager
+def _local_file(file: SourceFile, scratch: Path) -> Iterator[Path]:
+    """A path of the file: its own, or that of a temporary copy where it lies in a zip."""
     if file.path is not None:
-        return file.path
-    copy = scratch / safe_filename(file.filename)
+        yield file.path
+        return
+    copy = scratch / "source" / safe_filename(file.filename)
+    copy.parent.mkdir(exist_ok=True)
     limit = _LIMITS.file_bytes if file_format(read_head(file), file.filename) == "picture" else _LIMITS.video_bytes
-    copy_file(file, copy, limit)
-    return copy
+    try:
+        copy_file(file, copy, limit)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _with_source(recipe: ImageRecipe, source: Path) -> ImageRecipe:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from studio.cli.main import main
 from studio.engine.image_recipe import ImageRecipe
+from studio.engine.recipe import Recipe
 from studio.provenance.metadata import read_recipe
 from tests.unit.outputs.test_video_translation import write
 
@@ -75,6 +76,74 @@ def test_a_translation_as_webp_is_made_again_only_with_its_source(work, studio_h
     assert np.array_equal(np.asarray(Image.open("again.webp")), np.asarray(Image.open("t.webp")))
 
 
+def test_sources_are_never_overwritten(work, capsys):
+    before = {p: p.read_bytes() for p in (work / "in").rglob("*") if p.is_file()}
+    assert main(["translate", "in", "-o", "in", "--device", "cpu"]) == 2
+    assert "would overwrite a source" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in before} == before
+    (work / "in/broken.png").unlink()
+    for name in ("in/a.png", "in/deep/a.jpg"):
+        os.rename(name, f"{name}.jpeg")
+    for name in ("in/deep/a.png", "in/deep/b.png"):
+        os.remove(name)
+    assert main(["translate", "in", "-o", "in", "--device", "cpu"]) == 0
+    assert tree(work / "in") == ["a.png.jpeg", "a.png.png", "deep/a.jpg.jpeg", "deep/a.jpg.png"]
+
+
+def test_results_of_an_earlier_run_are_not_converted_again(work, capsys):
+    (work / "in/broken.png").unlink()
+    for _ in range(2):
+        assert main(["translate", "in", "-o", "in/inked", "--device", "cpu"]) == 0
+        assert tree(work / "in/inked") == ["a.png", "deep/a.png", "deep/b.png"]
+        assert main(["translate", "in/a.png", "in/deep", "-o", "in/inked/all.zip", "--device", "cpu"]) == 0
+        (work / "in/inked/all.zip").unlink()
+    assert main(["translate", "in/a.png", "-o", "in/inked", "--device", "cpu"]) == 0, "one file into a folder that is there"
+
+
+def test_a_folder_with_a_dot_in_its_name_is_a_folder(work, capsys):
+    (work / "v1.2").mkdir()
+    assert main(["translate", "in/a.png", "-o", "v1.2", "--device", "cpu"]) == 0
+    assert tree(work / "v1.2") == ["a.png"]
+
+
+def test_another_source_is_noticed(work, capsys):
+    assert main(["translate", "in/a.png", "-o", "t.png", "--device", "cpu"]) == 0
+    assert main(["render", "t.png", "-o", "other.png", "--source", "in/deep/b.png", "--device", "cpu"]) == 0
+    assert "b.png is not the picture that this one was made from" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_leaves_no_zip(work, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    before = tree(work)
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    assert main(["translate", "in/a.png", "-o", "out.zip", "--device", "cpu"]) == 2
+    assert "The zip could not be saved: No space left on device" in capsys.readouterr().err
+    assert tree(work) == before
+
+
+@pytest.mark.parametrize("out", ["out", "out.zip"])
+def test_ctrl_c_ends_it_cleanly(work, capsys, monkeypatch, out):
+    import studio.outputs.convert_files as convert_files
+
+    made = []
+
+    def interrupted(*args, **options):
+        if made:
+            raise KeyboardInterrupt
+        made.append(convert_file(*args, **options))
+        return made[0]
+
+    convert_file = convert_files.convert_file
+    (work / "in/broken.png").unlink()
+    before = tree(work)
+    monkeypatch.setattr(convert_files, "convert_file", interrupted)
+    assert main(["translate", "in", "-o", out, "--device", "cpu"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+    assert tree(work) == (before if out == "out.zip" else sorted([*before, "out/a.png"])), "what is done is kept, and no part of a file"
+
+
 def test_a_video_stays_a_video(work):
     write(work / "clip.mp4")
     assert main(["translate", "clip.mp4", "-o", "inked.mp4", "--smoothing", "light", "--device", "cpu"]) == 0
@@ -89,6 +158,10 @@ def test_a_video_stays_a_video(work):
         (["upscale", "in/a.png", "--size", "10"], "1 to 16 times"),
         (["upscale", "in/a.png", "--model", "ink-colour"], "ink-colour"),
         (["translate", "in/a.png", "--model", "nobody"], "nobody"),
+        (["upscale", "in/a.png", "-o", "in/a.png"], "would overwrite a source"),
+        (["upscale", "in/a.png", "-o", "a.jpg"], "cannot be saved as a.jpg"),
+        (["upscale", "in/a.png", "-o", "a.mp4"], "cannot be saved as a.mp4"),
+        (["upscale", "in/a.png", "--type", "webp", "-o", "a.png"], "must end in .webp"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_nothing(work, capsys, words, said):
@@ -100,6 +173,6 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(work, capsys, words, sai
 
 def test_parameters_are_set_by_their_address(work, studio_home):
     assert main(["seeds", "3", "--model", "lpc-characters", "--set", "psi=0.2", "--outdir", "p", "--device", "cpu"]) == 0
-    assert read_recipe("p/seed0003.png").psi == 0.2
+    assert read_recipe("p/seed0003.png", Recipe).psi == 0.2
     assert main(["render", "p/seed0003.png", "--set", "psi=1", "-o", "bold.png", "--device", "cpu"]) == 0
     assert not np.array_equal(np.asarray(Image.open("bold.png")), np.asarray(Image.open("p/seed0003.png")))
