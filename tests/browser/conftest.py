@@ -1,6 +1,9 @@
 """A real studio on a free port and a real Chromium in front of it."""
 
 import contextlib
+import sys
+import threading
+import traceback
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -21,7 +24,7 @@ FLAGS = [
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A test that failed shows what was on the page, and how the trainings stand."""
+    """A test that failed shows what was on the page, how the trainings stand, and where the studio's threads are."""
     report = yield
     page, home = item.funcargs.get("page"), item.funcargs.get("home")
     if call.when == "call" and report.failed and page is not None:
@@ -29,6 +32,9 @@ def pytest_runtest_makereport(item, call):
             report.sections.append(("The page", page.locator("body").inner_text(timeout=5000)))
         if home is not None and (home / "jobs.sqlite").exists():
             report.sections.append(("Its trainings", "\n".join(map(str, JobStore(home / "jobs.sqlite").list()))))
+        threads = {thread.ident: thread.name for thread in threading.enumerate()}
+        stacks = [f"{threads.get(id)}\n{''.join(traceback.format_stack(frame)[-8:])}" for id, frame in sys._current_frames().items()]
+        report.sections.append(("Its threads", "\n".join(stacks)))
     return report
 
 
@@ -77,7 +83,7 @@ def page(browser, studio):
     """A new visitor on the first screen, whose picture has appeared. Errors of the page fail the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(180_000)  # of failing only; a machine may be slow
+    page.set_default_timeout(90_000)  # of failing only; a machine may be slow
     errors = []
     page.on("pageerror", lambda e: errors.append(str(e)))
     page.goto(studio[0])
@@ -91,7 +97,7 @@ def page(browser, studio):
 def phone(browser, studio):
     """A visitor with a narrow screen, whose first picture has appeared."""
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(180_000)  # of failing only; a machine may be slow
+    page.set_default_timeout(90_000)  # of failing only; a machine may be slow
     page.goto(studio[0])
     page.wait_for_selector("#explore-stage img")
     yield page
@@ -110,7 +116,7 @@ def visit(browser, home):
         app = build(engine, supervisor)
         _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
         page = browser.new_page()
-        page.set_default_timeout(180_000)  # of failing only; a machine may be slow
+        page.set_default_timeout(90_000)  # of failing only; a machine may be slow
         page.goto(url)
         page.wait_for_selector("#explore-stage img")
         yield page

@@ -276,7 +276,7 @@ def test_an_empty_gallery_and_pages_on_a_phone(browser, studio, outputs):
     for path in outputs.rglob("*.*"):
         path.unlink()
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(180_000)
+    page.set_default_timeout(90_000)
     page.goto(studio[0])
     page.wait_for_selector("#explore-stage img")
     page.get_by_role("tab", name="Gallery").click()

@@ -292,7 +292,7 @@ def test_two_visitors_do_not_see_each_others_pictures(page, browser, studio, tmp
     mine = give(page, tmp_path / "secret-garden.png")
     context = browser.new_context()
     other = context.new_page()
-    other.set_default_timeout(180_000)
+    other.set_default_timeout(90_000)
     other.goto(studio[0])
     other.wait_for_selector("#explore-stage img")
     open_translate(other)

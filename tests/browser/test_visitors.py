@@ -63,7 +63,7 @@ def two(browser, opened):
     contexts = [browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True) for _ in range(2)]
     pages, errors = [c.new_page() for c in contexts], []
     for page in pages:
-        page.set_default_timeout(180_000)  # of failing only; a machine may be slow
+        page.set_default_timeout(90_000)  # of failing only; a machine may be slow
         page.on("pageerror", lambda e: errors.append(str(e)))
         page.goto(opened[0])
     for page in pages:
@@ -199,7 +199,7 @@ def test_saving_upscaling_and_sending_on_work_for_a_visitor(two, home, tmp_path)
 def test_when_they_have_left_nothing_is_left(browser, opened, home, tmp_path):
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(180_000)
+    page.set_default_timeout(90_000)
     page.goto(opened[0])
     page.wait_for_selector("#explore-stage img")
     before = set(folders(home))
@@ -227,7 +227,7 @@ def keeps(folder, path) -> bool:
 def test_a_visitor_on_a_phone_sees_the_words_and_nothing_sticks_out(browser, opened):
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(opened[0])
-    page.wait_for_selector("#explore-stage img", timeout=180_000)
+    page.wait_for_selector("#explore-stage img", timeout=90_000)
     assert page.locator("#welcome").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()

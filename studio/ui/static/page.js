@@ -35,11 +35,12 @@
   });
   // When nothing is under way the server tells Gradio's page to hang up. The page does so even if it has asked for something
   // meanwhile, and waits for that answer until it asks again. So after each question, but its own, it asks for nothing once more.
-  let own = false, again;
+  let own = 0, again;
   new PerformanceObserver((list) => {
-    if (!list.getEntries().some((e) => e.name.includes("/queue/join"))) return;
-    if (own) { own = false; return; }
+    const answers = list.getEntries().filter((e) => e.name.includes("/queue/join")).length, mine = Math.min(own, answers);
+    own -= mine;
+    if (answers === mine) return;
     clearTimeout(again);
-    again = setTimeout(() => { own = true; document.getElementById("still-there")?.click(); }, 3000);
+    again = setTimeout(() => { own += 1; document.getElementById("still-there")?.click(); }, 3000);
   }).observe({ type: "resource" });
 })();
