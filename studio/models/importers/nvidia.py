@@ -69,9 +69,10 @@ def _import(path: Path) -> ImportedModel:
     if family == "stylegan3":
         check_options(generator, nvidia_stylegan3.CLASSES, nvidia_stylegan3.OPTIONS)
         config = nvidia_stylegan3.generator_config(generator, lr_multiplier_of(generator), options_of(generator, "", "synthesis"))
+        state = generator.load(expected_tensors(get_family(family).generator, config), size)
     else:
         config = nvidia_stylegan2.generator_config(generator)
-    state = generator.load(expected_tensors(get_family(family).generator, config), size)
+        state = nvidia_stylegan2.load_tensors(generator, get_family(family).generator, config, size)
 
     discriminator_state = None
     if isinstance(content.get("D"), PersistentObject) and family == "stylegan3":
@@ -80,7 +81,7 @@ def _import(path: Path) -> ImportedModel:
         try:
             discriminator = PickledNetwork(content["D"])
             both, clamp = nvidia_stylegan2.discriminator_config(discriminator, config)
-            discriminator_state = discriminator.load(expected_tensors(Discriminator, both), size)
+            discriminator_state = nvidia_stylegan2.load_tensors(discriminator, Discriminator, both, size)
             config = both
             if clamp != config.conv_clamp:
                 notes.append(f"Its discriminator had conv_clamp {clamp}; here it gets the generator's {config.conv_clamp}.")

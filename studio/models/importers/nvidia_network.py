@@ -13,6 +13,8 @@ from studio.models.importers.pickle_reader import PersistentObject, StoredTensor
 _MAX_MODULES = 5_000  # real networks have about 200
 _MAX_PATH = 200  # characters of 'synthesis.b8.conv0'
 _MISSING = object()
+# Arguments of a network that it passes on to a part of it.
+_PARTS = ("synthesis_kwargs", "block_kwargs", "mapping_kwargs", "epilogue_kwargs")
 
 
 class PickledNetwork:
@@ -124,13 +126,16 @@ def expected_tensors(network: Callable[[Any], torch.nn.Module], config: Any) -> 
         raise UnsupportedCheckpoint("a network of impossible size") from None
 
 
-def options_of(net: PickledNetwork, *paths: str) -> dict[str, Any]:
-    """Constructor arguments of modules, with what they pass on to their parts."""
+def options_of(net: PickledNetwork, *paths: str, passed_on: tuple[str, ...] = ("synthesis_kwargs", "block_kwargs")) -> dict[str, Any]:
+    """Constructor arguments of modules, with what they pass on to those of their parts that are named.
+
+    A generator's mapping has arguments of the same names as its synthesis (num_layers): they may not mix.
+    """
     found: dict[str, Any] = {}
     for path in paths:
         for name, value in net.modules[path].kwargs().items() if path in net.modules else ():
             if isinstance(name, str) and name.endswith("_kwargs") and isinstance(value, dict):
-                found |= value
+                found |= value if name in passed_on else {}
             else:
                 found[name] = value
     return found
@@ -141,7 +146,7 @@ def check_options(net: PickledNetwork, classes: set[str], options: set[str]) -> 
     for path, record in net.modules.items():
         if record.class_name not in classes:
             raise UnsupportedCheckpoint(f"a module of the class '{excerpt(record.class_name)}' ('{path}')")
-        for name, value in options_of(net, path).items():
+        for name, value in options_of(net, path, passed_on=_PARTS).items():
             if name not in options and value is not None and value is not False:
                 raise UnsupportedCheckpoint(f"the option '{excerpt(name)}' of a {record.class_name}, which is not known here")
         if record.class_name not in ("SynthesisLayer", "ToRGBLayer", "FullyConnectedLayer", "Conv2dLayer"):

@@ -1,6 +1,8 @@
 """StyleGAN2 in NVIDIA's network pickles: its classes, its options, and its config as tensors and file describe it."""
 
 import dataclasses
+import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from studio.models.importers.nvidia_network import (
     PickledNetwork,
     check_options,
     clamp_value,
+    expected_tensors,
     lr_multiplier_of,
     options_of,
     positive_number,
@@ -83,6 +86,9 @@ OPTIONS = {
     "out_features",
     "fused_modconv_default",
 }
+
+
+_UNUSED_FILTER = re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|b\d+\.(fromrgb|conv0|conv)\.resample_filter")
 
 
 def generator_config(net: PickledNetwork) -> StyleGAN2Config:
@@ -208,3 +214,18 @@ def _taps(net: PickledNetwork) -> tuple[float, ...]:
         if sound and torch.allclose(fir_filter(tuple(taps)), kernel, atol=1e-6):
             return tuple(float(t) for t in taps)
     raise UnsupportedCheckpoint("a resample_filter that is not separable, which is not supported")
+
+
+def load_tensors(
+    net: PickledNetwork, network: Callable[[Any], torch.nn.Module], config: StyleGAN2Config, size: int
+) -> dict[str, torch.Tensor]:
+    """Tensors of a generator or discriminator.  size: bytes of the file.
+
+    Layers that neither double nor halve carry a low-pass filter that is never used, the default whatever the training chose.
+    Raises UnsupportedCheckpoint.
+    """
+    expected = expected_tensors(network, config)
+    unused = [name for name in expected if name in net.tensors and _UNUSED_FILTER.fullmatch(name)]
+    state = net.load(expected | {name: net.tensors[name].size for name in unused}, size)
+    ours = {expected[name]: fir_filter(taps) for name in unused for taps in ((1, 3, 3, 1), config.resample_filter)}
+    return state | {name: ours[expected[name]] for name in unused if tuple(state[name].shape) != expected[name]}

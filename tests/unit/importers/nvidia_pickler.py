@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from studio.networks.generative import stylegan2 as sg2
-from studio.networks.layers import EqualizedConv, EqualizedLinear, MinibatchStd
+from studio.networks.layers import EqualizedConv, EqualizedLinear, MinibatchStd, fir_filter
 
 CLASS_NAMES = {
     sg2.Generator: "Generator",
@@ -111,11 +111,18 @@ def persist(network, style="ada", source="# source text of the networks\n"):
         MinibatchStd: lambda m: dict(group_size=m.group_size, num_channels=m.num_channels),
     }
 
+    def buffers(module):
+        """NVIDIA's layers that neither double nor halve keep the default filter, which they never use."""
+        found = OrderedDict(module._buffers)
+        if isinstance(module, (sg2.StyledConv, EqualizedConv)) and module.up == getattr(module, "down", 1) == 1:
+            found["resample_filter"] = fir_filter([1, 3, 3, 1])
+        return found
+
     def visit(module):
         state = OrderedDict(
             training=False,
             _parameters=OrderedDict(module._parameters),
-            _buffers=OrderedDict(module._buffers),
+            _buffers=buffers(module),
             _non_persistent_buffers_set=set(),
             _backward_hooks=OrderedDict(),
             _is_full_backward_hook=None,
@@ -130,7 +137,7 @@ def persist(network, style="ada", source="# source text of the networks\n"):
     if style != "bare":
         shape = dict(c_dim=cfg.c_dim, img_resolution=cfg.resolution, img_channels=cfg.img_channels)
         inner = EasyDict(channel_base=cfg.channel_base, channel_max=cfg.channel_max, num_fp16_res=4, conv_clamp=clamp)
-        inner.resample_filter = list(cfg.resample_filter)
+        inner.resample_filter = list(cfg.resample_filter) if len(cfg.resample_filter) > 1 else None
         if is_g:
             shape |= dict(z_dim=cfg.z_dim, w_dim=cfg.w_dim)
             kwargs = dict(shape, mapping_kwargs=EasyDict(num_layers=cfg.mapping_layers))

@@ -83,6 +83,8 @@ CASES = {
     "skip on both sides": {"d_architecture": "skip", "resolution": 32},
     "without noise": {"use_noise": False},
     "another filter": {"resample_filter": (1.0, 2.0, 1.0)},
+    "a filter of five taps": {"resample_filter": (1.0, 4.0, 6.0, 4.0, 1.0)},
+    "no filter": {"resample_filter": (1.0,), "d_architecture": "resnet"},
     "no minibatch deviation": {"mbstd_num_channels": 0},
     "deviation over the batch": {"mbstd_group_size": None},
     "classes by embedding alone": {"c_dim": 3, "d_mapping_layers": 0},

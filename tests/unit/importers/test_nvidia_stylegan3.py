@@ -18,6 +18,8 @@ from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import EqualizedLinear
 from tests.conftest import GOLDEN
 from tests.unit.importers.nvidia_pickler import EasyDict, Persistent, dumps
+from tests.unit.importers.nvidia_pickler import networks as stylegan2_networks
+from tests.unit.importers.nvidia_pickler import persist as stylegan2_persist
 from tests.unit.importers.test_hostile import _warm, watched_import  # noqa: F401  (_warm is used by itself)
 from tests.unit.networks.test_stylegan3 import R, tiny_stylegan3
 
@@ -78,6 +80,25 @@ def persist(network, bare=False):
     return root
 
 
+def options_of_training(config, batch=32, cbase=256, cmax=16, map_depth=None, fp32=False):
+    """Arguments of the generator as train.py of NVIDIA's stylegan3 gives them for its configurations."""
+    kwargs = EasyDict(z_dim=16, w_dim=16, mapping_kwargs=EasyDict(), channel_base=cbase, channel_max=cmax)
+    kwargs.mapping_kwargs.num_layers = (8 if config == "stylegan2" else 2) if map_depth is None else map_depth
+    if config == "stylegan2":
+        kwargs.fused_modconv_default = "inference_only"
+    else:
+        kwargs.magnitude_ema_beta = 0.5 ** (batch / 20e3)
+    if config == "stylegan3-r":
+        kwargs.conv_kernel = 1
+        kwargs.channel_base *= 2
+        kwargs.channel_max *= 2
+        kwargs.use_radial_filters = True
+    if fp32:
+        kwargs.num_fp16_res = 0
+        kwargs.conv_clamp = None
+    return EasyDict(kwargs, c_dim=0, img_resolution=16, img_channels=3)
+
+
 def write(tmp_path, root):
     path = tmp_path / "net.pkl"
     path.write_bytes(dumps({"G": None, "D": None, "G_ema": root}))
@@ -104,6 +125,45 @@ def test_round_trip(tmp_path, options, bare):
     again = load_network(found.family, found.config, found.state_dict, "the import")
     ws = torch.randn(1, network.num_ws, network.w_dim)
     assert torch.equal(again.synthesis(ws), network.synthesis(ws))
+
+
+TRAININGS = {
+    "T": dict(config="stylegan3-t"),
+    "R": dict(config="stylegan3-r"),
+    "T in full precision": dict(config="stylegan3-t", fp32=True),
+    "R, deeper mapping": dict(config="stylegan3-r", map_depth=3, batch=8),
+}
+
+
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS.keys())
+def test_options_as_nvidias_training_writes_them(tmp_path, training):
+    kwargs = options_of_training(**training)
+    given = {k: v for k, v in kwargs.items() if k in {f.name for f in dataclasses.fields(sg3.StyleGAN3Config)}}
+    torch.manual_seed(0)
+    config = sg3.StyleGAN3Config(**given, resolution=16, mapping_layers=kwargs.mapping_kwargs.num_layers)
+    network = sg3.Generator(config).eval()
+    root = persist(network, bare=True)
+    root.state["_init_kwargs"] = kwargs
+    found = import_file(write(tmp_path, root))
+    assert found.config == dataclasses.asdict(config)
+
+
+@pytest.mark.parametrize("fp32", [False, True])
+def test_options_as_nvidias_training_writes_them_for_stylegan2(tmp_path, fp32):
+    kwargs = options_of_training("stylegan2", fp32=fp32)
+    options = dict(channel_base=256, channel_max=16, mapping_layers=8, w_avg_beta=0.995, conv_clamp=None if fp32 else 256.0)
+    generator, _ = stylegan2_networks(**options)
+    root = stylegan2_persist(generator, "bare")
+    root.state["_init_kwargs"] = kwargs
+    for path in ("synthesis.b4.conv1", "synthesis.b16.torgb"):  # which say their default, where train.py leaves it
+        root.child(path).state["conv_clamp"] = options["conv_clamp"]
+    found = import_file(write(tmp_path, root))
+    assert found.family == "stylegan2"
+    config = dataclasses.asdict(generator.config)
+    assert {**found.config, "resample_filter": tuple(found.config["resample_filter"])} == {
+        **config,
+        "resample_filter": tuple(map(float, config["resample_filter"])),
+    }
 
 
 def test_it_becomes_a_model_of_the_library(tmp_path):

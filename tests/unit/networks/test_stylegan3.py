@@ -52,6 +52,16 @@ def test_equal_to_the_reference():
     assert np.abs(moved - io["img_rot20_t.1_-.05"]).max() <= tolerance
 
 
+def test_equal_to_the_reference_with_the_options_of_its_training():
+    folder = GOLDEN / "stylegan3-t-trainpy-64"
+    io, tolerance = np.load(folder / "io.npz"), json.loads((folder / "case.json").read_text())["tolerance"]
+    model = load(folder / "network-full.pkl", device="cpu")
+    for psi in ("1.0", "0.7"):
+        ws = model.mapping(io["z"], truncation_psi=float(psi))
+        assert np.abs(ws.numpy() - io[f"ws_{psi}"]).max() <= tolerance
+        assert np.abs(model.synthesis(ws).numpy() - io[f"img_{psi}"]).max() <= tolerance
+
+
 def test_filters_of_the_reference_are_ours():
     """The buffers come with the file; those that we design from the config are the same."""
     model = load(GOLDEN / "stylegan3-t-64" / "network-full.pkl", device="cpu")
