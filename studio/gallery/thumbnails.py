@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 from PIL import Image, PngImagePlugin
 
 from studio.common.files import atomic_path
@@ -15,6 +14,7 @@ from studio.engine.recipe import Recipe, parse_json
 from studio.errors import StudioError
 from studio.imaging.colour import in_srgb
 from studio.imaging.decode import MAX_PIXELS, UnusablePicture, open_picture
+from studio.imaging.video import open_video
 from studio.outputs.batches import reduced
 from studio.provenance.metadata import read_recipe
 
@@ -60,7 +60,7 @@ def _header(path: Path) -> Image.Image:
 
 
 def _inside_clip(path: Path) -> Inside:
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         recipe = None
         with contextlib.suppress(StudioError):
@@ -88,7 +88,7 @@ def small_view(path: Path, side: int) -> Image.Image:
 
 
 def _first_frame(path: Path) -> Image.Image:
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         if stream.width * stream.height > MAX_PIXELS:
             raise UnusablePicture("too large")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -25,6 +25,20 @@ class Frame(NamedTuple):
     perceptual_hash: PerceptualHash
 
 
+def open_video(path: str | Path, container: str | None = None) -> Any:
+    """A reader (PyAV's input container) of a local file, whose tags may be in any encoding; a context manager.
+
+    container: one of CONTAINERS, None = whatever the file seems to be; only for files that the studio itself has written, for libav
+    also knows playlists, which open other files.  Raises what PyAV raises for a damaged file.
+    """
+    import av  # 60 MB of libraries that the rest of the studio does not need
+
+    assert container is None or container in CONTAINERS, container
+    # From version 19 on PyAV replaces what is no UTF-8 by itself.
+    tags = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    return av.open(str(path), format=container, options={"protocol_whitelist": "file"}, **tags)
+
+
 def frames(
     path: str | Path,
     container: str,
@@ -44,10 +58,9 @@ def frames(
     progress: called with (seconds so far, length or 0).  cancel: asked before each frame.
     Raises CancelledError, UnusablePicture for a video without frames or with frames too large, and what PyAV raises for a damaged one.
     """
-    import av  # 60 MB of libraries that the rest of the studio does not need
+    import av
 
-    assert container in CONTAINERS, container
-    with av.open(str(path), format=container, options={"protocol_whitelist": "file"}, metadata_errors="replace") as source:
+    with open_video(path, container) as source:
         stream = next(iter(source.streams.video), None)
         if stream is None:
             raise UnusablePicture("a video without pictures")

@@ -17,7 +17,7 @@ from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.datasets.sources import file_format
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
-from studio.imaging.video import CONTAINERS, upright_pixels
+from studio.imaging.video import CONTAINERS, open_video, upright_pixels
 from studio.imaging.xmp import AI_LABEL, DigitalSourceType, mp4_box
 from studio.outputs.clips import add_video, video_frame
 from studio.provenance.metadata import xmp_for
@@ -125,9 +125,8 @@ def first_frame(source: str | Path) -> tuple[Image.Image, int]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator:
-    options = {"protocol_whitelist": "file"}  # libav also knows play lists, which open other files
     try:
-        with av.open(str(path), format=_container(path), options=options, metadata_errors="replace") as reader:
+        with open_video(path, _container(path)) as reader:
             yield reader
     except FFmpegError as e:
         if e.errno == errno.ENOSPC:
