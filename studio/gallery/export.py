@@ -75,7 +75,7 @@ class _Grid:
         return x + self.cell + self.edge, y + self.cell + self.words + self.edge
 
 
-def contact_sheet(
+def save_contact_sheet(
     gallery: Gallery,
     items: Sequence[Item],
     out: Path,

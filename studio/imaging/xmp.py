@@ -45,7 +45,7 @@ def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "") -> st
     )
 
 
-def source_type(packet: str) -> str:
+def stated_source_type(packet: str) -> str:
     """Digital source type that an XMP packet of any program states; '' = none."""
     # Searched as text: no XML parser for files from anywhere.
     found = _SOURCE_TYPE.search(packet) if len(packet) <= _MAX_XMP else None

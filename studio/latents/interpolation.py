@@ -10,19 +10,6 @@ def lerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
     return a + (b - a) * t
 
 
-def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
-    """The way along the great circle, right for z ~ N(0, 1), whose length hardly varies (White 2016, Sec. 2.1).
-
-    a, b: (..., d); falls back to lerp where they are (anti)parallel.
-    """
-    cos = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1).unsqueeze(-1)
-    angle = torch.acos(cos)
-    near = torch.sin(angle) < 1e-4
-    sin = torch.where(near, torch.ones_like(angle), torch.sin(angle))
-    curved = torch.sin((1 - t) * angle) / sin * a + torch.sin(t * angle) / sin * b
-    return torch.where(near, lerp(a, b, t), curved)
-
-
 def walk(keyframes: list[torch.Tensor], frames: int, closed: bool = False, smooth: bool = False) -> list[torch.Tensor]:
     """`frames` latents along `keyframes` (equal shapes), first and last included; `closed` returns to the first
     without repeating it. smooth: along a curve (see `spline`), else along straight lines, with corners.

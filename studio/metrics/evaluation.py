@@ -31,7 +31,7 @@ class SetEvaluator:
         """Key -> number, as events and config.json have them ('kid', 'kid_sd', 'kid_images').
 
         generated: uint8 (M, H, W, 3).  labels: (M,) class numbers, None = no classes; metrics that need them are left out then.
-        ending: of a direction (`registry.DIRECTIONS`), '_b2a' gives 'kid_b2a', 'kid_b2a_sd', 'kid_images'.
+        ending: of a direction (`registry.KEY_ENDINGS`), '_b2a' gives 'kid_b2a', 'kid_b2a_sd', 'kid_images'.
         """
         made = FeatureSet(self.net.features(generated), labels)
         out: dict[str, float] = {}

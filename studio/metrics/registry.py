@@ -23,7 +23,7 @@ from studio.errors import StudioError
 Need = Literal["features", "labels", "pairs"]
 PairFunction = Callable[[np.ndarray, np.ndarray, int], float]
 
-DIRECTIONS = {"": "A to B", "_b2a": "B to A"}  # endings of a feature metric's keys, for models that translate both ways
+KEY_ENDINGS = {"": "A to B", "_b2a": "B to A"}  # endings of a feature metric's keys, for models that translate both ways
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,14 @@ class FeatureMetric(Metric):
         return frozenset({"features", "labels"} if self.uses_labels else {"features"})
 
     def event_keys(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}{ending}{end}" for ending in DIRECTIONS for end in ("", "_sd"))
+        return tuple(f"{self.name}{ending}{end}" for ending in KEY_ENDINGS for end in ("", "_sd"))
 
     def curves(self) -> tuple[tuple[str, str], ...]:
-        return tuple((self.name + ending, f"{self.title}, {way}" if ending else self.title) for ending, way in DIRECTIONS.items())
+        return tuple((self.name + ending, f"{self.title}, {way}" if ending else self.title) for ending, way in KEY_ENDINGS.items())
 
     def card_rows(self, training: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows = []
-        for ending, way in DIRECTIONS.items():
+        for ending, way in KEY_ENDINGS.items():
             if (key := self.name + ending) not in training:
                 continue
             both = f", {way}" if f"{self.name}_b2a" in training else ""
@@ -149,7 +149,7 @@ class FeatureMetric(Metric):
 
     def results(self, training: Mapping[str, Any]) -> list[Result]:
         found = []
-        for ending, way in DIRECTIONS.items():
+        for ending, way in KEY_ENDINGS.items():
             if (value := _finite(training.get(self.name + ending))) is not None:
                 name = f"{self.title} {self.basis}{', ' + way if ending else ''} ({self.better} is better)"
                 found.append(Result(self.name, name, value, "the pictures it was trained on"))

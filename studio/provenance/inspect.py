@@ -8,7 +8,7 @@ from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.imaging.xmp import DigitalSourceType, mp4_xmp, source_type
+from studio.imaging.xmp import DigitalSourceType, mp4_xmp, stated_source_type
 from studio.provenance.credentials import Credentials, read_credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
 
@@ -127,4 +127,4 @@ def inspect_file(path: str | Path) -> ProvenanceReport:
         found = read_credentials(path, format)
     except StudioError as e:
         credentials_problem = f"{e}"
-    return ProvenanceReport(name, source_type(packet).rpartition("/")[2], recipe, found, credentials_problem)
+    return ProvenanceReport(name, stated_source_type(packet).rpartition("/")[2], recipe, found, credentials_problem)

@@ -78,7 +78,7 @@ def push_model(
         ensure_public(info)
     with connect(token) as api:
         repo_id = full_name(api, repo_id)
-        files: dict[str, Path | bytes] = {f"{f.relative_to(info.path).as_posix()}": f for f in model_files(info)}
+        files: dict[str, Path | bytes] = {f"{f.relative_to(info.path).as_posix()}": f for f in published_files(info)}
         files["README.md"] = hub_card(info, repo_id, licence).encode()
         repo = open_repo(api, repo_id, "model", private=private)
         gone = [name for name in repo.files if _is_ours(name) and name not in files]
@@ -87,7 +87,7 @@ def push_model(
         return f"{api.endpoint}/{repo_id}"
 
 
-def model_files(info: ModelInfo) -> list[Path]:
+def published_files(info: ModelInfo) -> list[Path]:
     """The files that make up a model, without its card; stray files and links are left out."""
     found = [info.path / name for name in MODEL_FILES] + [*info.examples("A"), *info.examples("B")]
     return [f for f in found if f.is_file() and not f.is_symlink()]

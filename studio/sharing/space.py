@@ -15,7 +15,7 @@ from studio.common.files import atomic_file, atomic_folder
 from studio.common.progress import Cancel, Progress
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
-from studio.sharing.hub import connect, ensure_public, full_name, model_files, open_repo, upload
+from studio.sharing.hub import connect, ensure_public, full_name, open_repo, published_files, upload
 from studio.sharing.hub_card import licence_fields
 
 HARDWARE = {
@@ -170,7 +170,7 @@ def _copy_source(into: Path) -> None:
 
 
 def _copy_model(info: ModelInfo, into: Path, training: bool) -> None:
-    files = [*model_files(info), *(f for f in [info.path / "README.md"] if f.is_file() and not f.is_symlink())]
+    files = [*published_files(info), *(f for f in [info.path / "README.md"] if f.is_file() and not f.is_symlink())]
     for file in files:
         if file.name == "discriminator.safetensors" and not training:
             continue  # needed to continue training only

@@ -1,4 +1,4 @@
-"""Optimizers by name: one table that plans are checked against and objectives are built from."""
+"""Optimizers of a plan, made by name; `plan.OPTIMIZERS` are the names."""
 
 from collections.abc import Callable, Iterable
 

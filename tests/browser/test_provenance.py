@@ -66,7 +66,7 @@ def test_an_artist_chooses_signs_and_inspects(page, tmp_path):
     page.wait_for_function("() => document.querySelector('#marks-tells input[value=mark]').checked")
     path = save(page)
     assert "seed" not in path.name
-    assert page.locator(".gs-note", has_text="marked as made by AI").is_visible()
+    assert page.locator(".gs-note", has_text="labelled as made by AI").is_visible()
     words = inspect(page, path)
     assert "No recipe is inside" in words
     assert "Signed by 'Anna <b>Grün</b>', and not changed since." in words

@@ -8,7 +8,7 @@ from gradio.events import Dependency
 from studio.engine.recipe import ClassWeight
 from studio.errors import StudioError
 from studio.ui.classes.recipes import class_recipe
-from studio.ui.classes.state import MAX_CHOSEN, ClassesState, Settings
+from studio.ui.classes.state import MAX_CHOSEN, ClassesState, ClassSettings
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
 from studio.ui.components.pictures import data_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
@@ -80,7 +80,7 @@ class Chips:
 
     def _press(self, session: Session, event: gr.EventData, *values: Any) -> Outputs:
         """A chip chooses its class, or drops it; one always stays. Each class keeps its weight."""
-        state, settings = self.tab.state_of(session), Settings.of(values)
+        state, settings = self.tab.state_of(session), ClassSettings.of(values)
         chip = pressed(event, state.listed, "That class is no longer here.", "Press another.")
         if chip not in state.chosen and len(state.chosen) >= MAX_CHOSEN:
             raise StudioError(f"{MAX_CHOSEN} classes are chosen already.", "Press one of them to drop it.")

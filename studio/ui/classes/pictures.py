@@ -10,7 +10,7 @@ from studio.engine.parameters import TABLE
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.ui.classes.recipes import grid_recipes
-from studio.ui.classes.state import BLEND, MAX_CHOSEN, ROW, ClassesState, Settings
+from studio.ui.classes.state import BLEND, MAX_CHOSEN, ROW, ClassesState, ClassSettings
 from studio.ui.classes.view import columns_html
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html
@@ -60,7 +60,7 @@ class Pictures:
 
     @property
     def controls(self) -> list[Any]:
-        """The components of `Settings`, in its order."""
+        """The components of `ClassSettings`, in its order."""
         return [self.mode, self.seed, self.psi, self.count, *self.weights]
 
     @property
@@ -71,7 +71,7 @@ class Pictures:
     # -- wiring --------------------------------------------------------------------------------------------------
 
     def wire(self) -> None:
-        """Settings draw; while a slider is held only the large picture follows."""
+        """ClassSettings draw; while a slider is held only the large picture follows."""
         s, inputs = self.tab.session, [self.tab.session, *self.controls]
         self.mode.input(friendly(self._set_mode), [s, self.mode], [self.count, *self.weights], **QUIET).then(
             friendly(self._redraw), inputs, self.outputs, **QUIET
@@ -102,13 +102,13 @@ class Pictures:
 
     # -- drawing -------------------------------------------------------------------------------------------------
 
-    def _rows(self, state: ClassesState, settings: Settings) -> list[list[Recipe]]:
+    def _rows(self, state: ClassesState, settings: ClassSettings) -> list[list[Recipe]]:
         return grid_recipes(state.model, state.chosen, len(self.tab.classes_of(state)), settings)
 
     def _redraw(self, session: Session, *values: Any) -> Outputs:
-        return self.draw(session, Settings.of(values))
+        return self.draw(session, ClassSettings.of(values))
 
-    def draw(self, session: Session, settings: Settings) -> Outputs:
+    def draw(self, session: Session, settings: ClassSettings) -> Outputs:
         """The grid and the large picture.
 
         Raises CancelledError when a newer drawing has begun: the field of the seed draws when it loses the focus, and so does the chip
@@ -151,7 +151,7 @@ class Pictures:
         state = self.tab.state_of(session)
         if not state.model:
             return {}
-        cells = [recipe for row in self._rows(state, Settings.of(values)) for recipe in row]
+        cells = [recipe for row in self._rows(state, ClassSettings.of(values)) for recipe in row]
         return self._large(session, cells[min(state.selected, len(cells) - 1)])
 
     def _select(self, session: Session, event: gr.EventData) -> Outputs:

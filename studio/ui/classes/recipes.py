@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.latents.seeds import MAX_SEED, check_seed
-from studio.ui.classes.state import MAX_CHOSEN, ROW, Settings
+from studio.ui.classes.state import MAX_CHOSEN, ROW, ClassSettings
 
 _MAX_COUNT = 32
 
@@ -19,7 +19,7 @@ def side_by_side(chosen: Sequence[int], count: int) -> list[int]:
     return list(chosen) if len(chosen) > 1 else list(range(min(MAX_CHOSEN, count)))
 
 
-def grid_recipes(model: str, chosen: Sequence[int], count: int, settings: Settings) -> list[list[Recipe]]:
+def grid_recipes(model: str, chosen: Sequence[int], count: int, settings: ClassSettings) -> list[list[Recipe]]:
     """Rows of recipes: in BLEND one row of the blend in several seeds, in ROW one row for each seed with a class in each cell.
 
     chosen: at least one class.  count: classes that the model has.  Raises StudioError for a seed out of range.

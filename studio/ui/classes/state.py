@@ -34,7 +34,7 @@ class ClassesState(TabState):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClassSettings:
     """Values of the controls beside the pictures, as the page sends them: numbers may be missing (None) or out of range.
 
     mode: BLEND or ROW.  seed: of the first picture.  psi: truncation.  count: pictures, or rows.
@@ -48,7 +48,7 @@ class Settings:
     weights: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, values: tuple[Any, ...]) -> "Settings":
+    def of(cls, values: tuple[Any, ...]) -> "ClassSettings":
         """From the values of the controls in their order."""
         mode, seed, psi, count, *weights = values
         return cls(mode, seed, psi, count, tuple(weights))

@@ -12,7 +12,7 @@ from studio.models.folder import ModelInfo, count_classes
 from studio.ui.classes.chips import Chips
 from studio.ui.classes.export import SetExport
 from studio.ui.classes.pictures import Pictures
-from studio.ui.classes.state import MAX_CHOSEN, ClassesState, Settings
+from studio.ui.classes.state import MAX_CHOSEN, ClassesState, ClassSettings
 from studio.ui.classes.view import HELP, NOTHING, other_model_html
 from studio.ui.classes.walk import ClassWalk
 from studio.ui.components.handlers import QUIET, Outputs, friendly
@@ -71,18 +71,18 @@ class ClassesTab(Tab[ClassesState]):
         """Components that `show_chosen` changes."""
         return [self.chips.grid, *self.pictures.weights, *self.pictures.outputs]
 
-    def show_chosen(self, session: Session, settings: Settings, weights: list[float]) -> Outputs:
+    def show_chosen(self, session: Session, settings: ClassSettings, weights: list[float]) -> Outputs:
         """Chips, weights and pictures after other classes were chosen.  weights: one for each of them."""
         state = self.state_of(session)
         sliders = self.pictures.weight_sliders(state, settings.mode, weights)
-        settings = Settings(settings.mode, settings.seed, settings.psi, settings.count, tuple(weights))
+        settings = ClassSettings(settings.mode, settings.seed, settings.psi, settings.count, tuple(weights))
         try:
             pictures = self.pictures.draw(session, settings)
         except CancelledError:  # a newer drawing shows them; the chips are marked all the same
             pictures = {}
         return {**self.chips.shown(state), **sliders, **pictures}
 
-    def _show_model(self, session: Session, settings: Settings) -> Outputs:
+    def _show_model(self, session: Session, settings: ClassSettings) -> Outputs:
         """Everything that belongs to the model, with the chosen classes that it has, or its first."""
         state = self.state_of(session)
         classes = self.classes_of(state)
@@ -94,7 +94,7 @@ class ClassesTab(Tab[ClassesState]):
         state = self.state_of(session)
         if model != state.model:
             state.model, state.chosen = self.engine.library.get(model).id, []
-        return self._show_model(session, Settings.of(values))
+        return self._show_model(session, ClassSettings.of(values))
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class ClassesTab(Tab[ClassesState]):
 
     def enter(self, session: Session, amount: str, set_id: str | None, *values: Any) -> Outputs:
         """The model of Explore, when it has classes and is another than before, or else the last one here."""
-        state, settings, models = self.state_of(session), Settings.of(values), self.engine.library.scan()[0]
+        state, settings, models = self.state_of(session), ClassSettings.of(values), self.engine.library.scan()[0]
         found = [m for m in models if count_classes(m)]
         if not found:
             return {self.nothing: gr.update(visible=True), self.body: gr.update(visible=False)}
@@ -128,13 +128,13 @@ class ClassesTab(Tab[ClassesState]):
         }
 
     @staticmethod
-    def _follow(state: ClassesState, recipe: Recipe | None, ids: list[str], settings: Settings) -> Settings:
+    def _follow(state: ClassesState, recipe: Recipe | None, ids: list[str], settings: ClassSettings) -> ClassSettings:
         """Choose the model, and where it is a new one of Explore's also its seed, truncation and classes.  recipe: Explore's."""
         if recipe is not None and recipe.model in ids and recipe.model != state.followed:
             state.model, state.chosen, weights = recipe.model, [], settings.weights
             if len(recipe.classes) <= MAX_CHOSEN:
                 state.chosen, weights = [c.index for c in recipe.classes], tuple(min(c.weight, 1.0) for c in recipe.classes)
-            settings = Settings(settings.mode, recipe.seed, recipe.psi, settings.count, weights)
+            settings = ClassSettings(settings.mode, recipe.seed, recipe.psi, settings.count, weights)
         elif state.model not in ids:
             state.model, state.chosen = ids[0], []
         state.followed = recipe.model if recipe is not None else ""

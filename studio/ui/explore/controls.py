@@ -25,7 +25,7 @@ from studio.ui.session import Session
 if TYPE_CHECKING:
     from studio.ui.explore.tab import ExploreTab
 
-DIRECTIONS = 8  # sliders for directions
+DIRECTION_SLIDERS = 8
 _TRANSFORM = ("transform.x", "transform.y", "transform.rotate")
 _PAD = "<b>Wander nearby.</b> Drag the dot: the middle is this seed, the edges are its neighbours."
 
@@ -64,7 +64,7 @@ class Controls:
     def _build_directions(self) -> None:
         unnamed = parameter("edit.direction")
         self.directions: list[gr.Slider] = []
-        for i in range(0, DIRECTIONS, 2):
+        for i in range(0, DIRECTION_SLIDERS, 2):
             with gr.Row(equal_height=True):
                 for j in (i, i + 1):
                     options: dict[str, Any] = {"label": f"Direction {j + 1}", "elem_id": f"direction-{j}", "min_width": 150}
@@ -126,7 +126,7 @@ class Controls:
     def _addresses(self, facts: ModelFacts, layers_choice: str) -> list[str]:
         """The parameter of each slider in use."""
         layers = chosen_layers(layers_choice, facts.num_ws)
-        return [edit_address(name, layers) for name in list(facts.directions)[:DIRECTIONS]]
+        return [edit_address(name, layers) for name in list(facts.directions)[:DIRECTION_SLIDERS]]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Controls:
         recipe = session.open()
         facts = self.tab.engine.facts(recipe.model)
         values = [parameter(address, facts).get(recipe) for address in self._addresses(facts, layers_choice)]
-        return dict(zip(self.directions, values + [0] * (DIRECTIONS - len(values)), strict=True))
+        return dict(zip(self.directions, values + [0] * (DIRECTION_SLIDERS - len(values)), strict=True))
 
 
 def on_release(set_value: Callable[..., Outputs], reset_to: float) -> Callable[..., Outputs]:

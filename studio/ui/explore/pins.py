@@ -1,6 +1,5 @@
 """Pins: a filmstrip of pictures to return to, a walk between them, and a clip of it."""
 
-import datetime
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,6 +10,7 @@ from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.pictures import data_url, file_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
+from studio.ui.components.saving import time_stamp
 from studio.ui.explore.controls import on_release
 from studio.ui.session import Session
 
@@ -91,7 +91,6 @@ class Pins:
             progress((done, total), desc="Rendering the walk", unit="frames")
 
         pictures = tab.engine.render_many(recipes, progress=report, cancel=tab.stopping(session, "clip"))
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = save_clip(pictures, session.workspace.output("explore", f"{now}-walk.webp"))
+        path = save_clip(pictures, session.workspace.output("explore", f"{time_stamp()}-walk.webp"))
         view = f'<div class="gs-stage"><img alt="The walk between the pins" class="small" src="{file_url(path)}"></div>'
         return {self.clip_view: gr.update(value=view, visible=True), self.clip_file: gr.update(value=str(path), visible=True)}

@@ -1,6 +1,5 @@
 """Saving in Explore: the picture as a file, a link to it, and a saved picture dropped back in."""
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from studio.provenance.metadata import read_recipe, save_picture
 from studio.provenance.policy import file_stem, provenance_policy
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
+from studio.ui.components.saving import metadata_words, time_stamp
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -57,10 +57,9 @@ class Saving:
         engine = self.tab.engine
         recipe = engine.stamped(session.open())
         picture = engine.render(recipe)
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        path = session.workspace.output("explore", f"{now}-{file_stem(f'{recipe.model}-seed{recipe.seed}')}.png")
+        path = session.workspace.output("explore", f"{time_stamp()}-{file_stem(f'{recipe.model}-seed{recipe.seed}')}.png")
         save_picture(picture, recipe, path)
-        inside = ", recipe inside: drop it back in to return here" if provenance_policy().includes_recipe else ", marked as made by AI"
+        inside = metadata_words() + (": drop it back in to return here" if provenance_policy().includes_recipe else "")
         text = note(session.workspace.saved_note(path, inside))
         return {self.saved: gr.update(value=text, visible=True), self.download: gr.update(value=str(path), visible=True)}
 

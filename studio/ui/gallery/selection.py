@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.common.progress import Cancel
-from studio.gallery.export import contact_sheet, to_zip
+from studio.gallery.export import save_contact_sheet, to_zip
 from studio.ui.components.handlers import Outputs, event_value
 from studio.ui.components.notes import note
 from studio.ui.components.progress import WorkProgress
@@ -118,7 +118,7 @@ class SelectionPanel:
         items = state.selection()
 
         def make(path: Path) -> str:
-            pages = contact_sheet(state.gallery, items, path, columns, labels, progress, cancel)
+            pages = save_contact_sheet(state.gallery, items, path, columns, labels, progress, cancel)
             return f"<b>{len(items):,} files on the sheet</b>" + (f", {pages} pages." if pages > 1 else ".")
 
         return self._made(session, state, f"contact-sheet-{len(items)}.{'png' if format == 'png' else 'pdf'}", make)

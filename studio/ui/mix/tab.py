@@ -5,12 +5,14 @@ from typing import Any
 
 import gradio as gr
 
+from studio.engine.parameters import LAYER_CHOICES, TABLE
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.latents.layer_ranges import LAYER_RANGE_NAMES, layer_ranges
 from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html, note
+from studio.ui.components.parameter_controls import parameter_slider
 from studio.ui.components.pictures import data_url, stage_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab, TabState
@@ -21,7 +23,7 @@ from studio.ui.session import Session
 SOURCES = 4  # pictures in the mixer
 _MAX_SEEDS = 12  # on each side of the grid
 _OWN = "own"
-_RANGES = [("Coarse: pose, shape", "coarse"), ("Middle: features", "middle"), ("Fine: colour, texture", "fine"), ("My own range", _OWN)]
+_RANGES = [*zip(LAYER_CHOICES[1:], LAYER_RANGE_NAMES, strict=True), ("My own range", _OWN)]
 _MIXER = (
     "<b>Mixer.</b> Up to four pictures, each with a weight in every layer range. Weights count against each other: "
     "1 and 1 is half and half; all at 0 leaves the first picture alone."
@@ -88,7 +90,7 @@ class MixTab(Tab[MixState]):
         with gr.Row(visible=False) as self.range_box:
             self.first_layer = gr.Slider(0, 17, 0, step=1, label="First layer")
             self.last_layer = gr.Slider(0, 17, 3, step=1, label="Last layer")
-        self.psi = gr.Slider(-1, 1.5, 0.7, step=0.01, label="Boldness (truncation psi)")
+        self.psi = parameter_slider(TABLE["psi"], explain=False)
         with gr.Row(elem_classes="gs-tools"):
             self.make = gr.Button("Make the grid", variant="primary", elem_id="mix-make")
             self.stop = gr.Button("Stop", visible=False, elem_id="mix-stop")

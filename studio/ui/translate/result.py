@@ -21,7 +21,7 @@ from studio.ui.components.progress import WorkProgress, time_spent
 from studio.ui.components.result_panel import ResultPanel
 from studio.ui.components.saving import new_output
 from studio.ui.session import Session
-from studio.ui.translate.directions import direction_words, recipe_of
+from studio.ui.translate.recipes import direction_words, recipe_of
 from studio.ui.translate.state import TranslateState
 
 

@@ -20,8 +20,8 @@ from studio.ui.components.press_grid import pressed
 from studio.ui.components.tiles import known_tile, tile_dropdown
 from studio.ui.components.video_panel import FramePreview, VideoJob
 from studio.ui.session import Session
-from studio.ui.translate.directions import DIRECTIONS, direction_words, recipe_of
 from studio.ui.translate.examples import ExampleStrip
+from studio.ui.translate.recipes import DIRECTION_TITLES, direction_words, recipe_of
 from studio.ui.translate.result import TranslateResult
 from studio.ui.translate.state import TranslateState
 from studio.ui.translate.view import cycle_html
@@ -163,7 +163,7 @@ class TranslateTab(ImageTab[TranslateState]):
     def _translate_back(self, session: Session, model: str, direction: str, *_: Any, progress: gr.Progress = gr.Progress()) -> Outputs:
         """The open picture there and back again, with what was lost."""
         source = reduced(self.state_of(session).opened().picture, _PREVIEW)
-        other = next(d for d in DIRECTIONS if d != direction)
+        other = next(d for d in DIRECTION_TITLES if d != direction)
         progress(0.0, desc="There")
         there = self.engine.translate(ImageRecipe(model, direction=direction), source)
         progress(0.5, desc="And back")

@@ -12,7 +12,7 @@ from PIL import Image
 from studio.cli.main import main
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
-from studio.imaging.xmp import DigitalSourceType, source_type
+from studio.imaging.xmp import DigitalSourceType, stated_source_type
 from studio.models.library import default_library
 from studio.provenance.metadata import read_packet, read_recipe
 from tests.conftest import GOLDEN, ROOT, save_tiny
@@ -66,7 +66,7 @@ def test_seeds_render_and_mix(home, capsys):
     assert run("mix", "--rows", "1,2", "--cols", "3-5", "--layers", "0-3", "-o", "mix.png") == 0
     assert Image.open("mix.png").size[0] > 3 * 32
     for sheet in ("sheet.png", "mix.png"):
-        assert source_type(read_packet(sheet)) == DigitalSourceType.GENERATED.value, "a sheet of pictures by AI is one itself"
+        assert stated_source_type(read_packet(sheet)) == DigitalSourceType.GENERATED.value, "a sheet of pictures by AI is one itself"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
-from studio.imaging.xmp import DigitalSourceType, source_type
+from studio.imaging.xmp import DigitalSourceType, stated_source_type
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from studio.models.weights_file import read_tensors
@@ -78,7 +78,7 @@ def test_a_run_makes_sheets_snapshots_and_a_model_that_renders(pictures, studio_
     for event in told:
         if event["type"] in ("sample", "snapshot"):
             assert (tmp_path / "run" / event["path"]).exists()
-    marks = [source_type(read_packet(tmp_path / "run" / name)) for name in ("samples/img000000160.webp", "reals.webp")]
+    marks = [stated_source_type(read_packet(tmp_path / "run" / name)) for name in ("samples/img000000160.webp", "reals.webp")]
     assert marks == [DigitalSourceType.GENERATED.value, ""], "what was drawn is marked as made by AI, what was taken in is not"
     with Image.open(tmp_path / "run" / "samples" / "img000000160.webp") as sheet:
         assert sheet.size == (128, 128)

@@ -21,7 +21,7 @@ from PIL.PdfParser import PdfParser
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import ClassWeight, Edit, Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.gallery.export import contact_sheet, to_zip
+from studio.gallery.export import save_contact_sheet, to_zip
 from studio.gallery.gallery import Choices, Gallery, Query
 from studio.gallery.thumbnails import small_view
 from studio.outputs.clips import save_clip
@@ -468,7 +468,7 @@ def test_a_zip_holds_the_files_as_they_are(gallery, tmp_path):
 def test_a_png_sheet_shows_each_in_its_place_and_says_who_made_them(gallery, tmp_path):
     items = gallery.page(Query(kind="picture"))
     broken = dataclasses.replace(items[0], path="not-there.png")
-    assert contact_sheet(gallery, [*items, broken], tmp_path / "sheet.png", columns=3, labels=False) == 1
+    assert save_contact_sheet(gallery, [*items, broken], tmp_path / "sheet.png", columns=3, labels=False) == 1
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 320 + 2 * 10 + 2 * 14, 2 * 320 + 10 + 2 * 14)
         assert "trainedAlgorithmicMedia" in sheet.info["XML:com.adobe.xmp"]
@@ -479,18 +479,18 @@ def test_a_png_sheet_shows_each_in_its_place_and_says_who_made_them(gallery, tmp
         assert np.array_equal(cell[4 : 4 + 312, 4 : 4 + 312], pixels)
     assert len(np.unique(cells[4])) <= 2, "what cannot be shown leaves its place empty"
     with pytest.raises(StudioError, match="PDF"):
-        contact_sheet(gallery, items * 101, tmp_path / "much.png")
+        save_contact_sheet(gallery, items * 101, tmp_path / "much.png")
     for bad in (dict(columns=0), dict(columns=13), dict(out=tmp_path / "sheet.gif")):
         with pytest.raises(StudioError):
-            contact_sheet(gallery, items, **{"out": tmp_path / "x.png", **bad})
+            save_contact_sheet(gallery, items, **{"out": tmp_path / "x.png", **bad})
     with pytest.raises(CancelledError):
-        contact_sheet(gallery, items, tmp_path / "x.png", cancel=lambda: True)
+        save_contact_sheet(gallery, items, tmp_path / "x.png", cancel=lambda: True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "sheet.png"]
 
 
 def test_a_pdf_sheet_has_its_pages(gallery, tmp_path):
     items = gallery.page(Query(kind="picture"))
-    pages = contact_sheet(gallery, items * 9, tmp_path / "sheet.pdf", columns=2)
+    pages = save_contact_sheet(gallery, items * 9, tmp_path / "sheet.pdf", columns=2)
     assert pages == 9, "two columns and two rows a page"
     with PdfParser(str(tmp_path / "sheet.pdf")) as pdf:
         assert len(pdf.pages) == pages

@@ -19,7 +19,7 @@ from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.imaging.xmp import DigitalSourceType, mp4_box, mp4_xmp, source_type, xmp_packet
+from studio.imaging.xmp import DigitalSourceType, mp4_box, mp4_xmp, stated_source_type, xmp_packet
 from studio.models.rights import to_extra
 from studio.outputs.class_sets import export_set
 from studio.outputs.clips import save_clip
@@ -74,7 +74,7 @@ def test_every_picture_has_the_mark(studio_home, tmp_path, told, mark, ending):
     assert tale.source == mark
     assert tale.by_ai
     assert tale.recipe == (None if isinstance(told, DigitalSourceType) else told)
-    assert source_type(read_packet(encode(PICTURE, None, ending))) == ""
+    assert stated_source_type(read_packet(encode(PICTURE, None, ending))) == ""
 
 
 @pytest.mark.parametrize("ending", ["mp4", "webp"])
@@ -159,7 +159,7 @@ def test_the_mark_alone_tells_nothing_else(warned, tmp_path, engine):
         for name in (n for n in names if n.endswith(".png")):
             with pytest.raises(StudioError, match="no recipe"):
                 read_recipe(archive.read(name))
-            assert source_type(read_packet(archive.read(name))) == DigitalSourceType.GENERATED.value
+            assert stated_source_type(read_packet(archive.read(name))) == DigitalSourceType.GENERATED.value
     save_policy(ProvenancePolicy())
     assert inspect.inspect_file(save_picture(PICTURE, DRAWN, tmp_path / "p.png")).recipe == DRAWN
 
@@ -370,4 +370,4 @@ def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
 
 
 def test_thumbnails_have_the_mark(tmp_path):
-    assert source_type(read_packet(save_tiny(tmp_path, "m").thumbnail)) == DigitalSourceType.GENERATED.value
+    assert stated_source_type(read_packet(save_tiny(tmp_path, "m").thumbnail)) == DigitalSourceType.GENERATED.value

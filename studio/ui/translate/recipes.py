@@ -4,16 +4,16 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 
-DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
+DIRECTION_TITLES = {"AtoB": "A to B", "BtoA": "B to A"}
 
 
 def direction_words(info: ModelInfo, direction: str) -> str:
     """A direction with the names of both sides, when the model's folder has them (extra.sides)."""
     sides = info.extra.get("sides")
     if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(x, str) for x in sides)):
-        return DIRECTIONS[direction]
+        return DIRECTION_TITLES[direction]
     before, after = sides if direction == "AtoB" else sides[::-1]
-    return f"{DIRECTIONS[direction]}: {before} to {after}"
+    return f"{DIRECTION_TITLES[direction]}: {before} to {after}"
 
 
 def recipe_of(model: str | None, direction: str | None, strength: float, keep_colour: bool, repeat: float, tile: int) -> ImageRecipe:
