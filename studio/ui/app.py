@@ -30,6 +30,7 @@ from studio.models.trash import empty_trash
 from studio.provenance import signing
 from studio.provenance.metadata import save_picture
 from studio.settings import get_settings, scratch
+from studio.ui.access.app_blocks import AppBlocks
 from studio.ui.access.login import Login, read_accounts
 from studio.ui.access.middleware import VisitorMiddleware
 from studio.ui.access.new_visitor import open_session
@@ -92,7 +93,8 @@ def build(
         return Gallery.at(session.workspace.folder) if session.workspace.guest else saved
 
     cache = (3600, DAY) if visitors is not None else None
-    with gr.Blocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache) as app:
+    with AppBlocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache) as app:
+        app.strangers = policy.visitors
         gr.HTML(_MASTHEAD, padding=False)
         if visitors is not None:
             gr.HTML(note(_WELCOME), padding=False, elem_id="welcome")

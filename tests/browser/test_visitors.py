@@ -259,3 +259,16 @@ def test_a_stranger_takes_pictures_and_a_model_along(two, home, tmp_path):
     with zipfile.ZipFile(download(a, "#models-zip", tmp_path)) as archive:
         assert any(n.endswith("/model.safetensors") for n in archive.namelist())
     assert not [p for p in (home / "outputs").rglob("*") if p.is_file()], "nothing of a stranger's lies among the host's"
+
+
+def test_a_link_with_html_in_it_shows_text(browser, opened):
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda r: asked.append(r.url))
+    page.goto(f"{opened[0]}?recipe={Recipe(model='<img src=//evil.example/p.png>').to_link()}")
+    toast = page.locator("[data-testid='toast-body']")
+    toast.first.wait_for(timeout=90_000)
+    assert "<img src=//evil.example/p.png>" in toast.first.inner_text()
+    assert toast.locator("img").count() == 0
+    assert not [url for url in asked if "evil.example" in url]
+    page.close()

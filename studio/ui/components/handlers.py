@@ -26,6 +26,9 @@ LIVE: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
 WORK: dict[str, Any] = {"show_progress": "full", "api_visibility": "private", "concurrency_id": "work", "concurrency_limit": "default"}
 
 
+UNEXPECTED = "Something went wrong that should not have. The studio's log has the details; your work is safe."
+
+
 def friendly(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The handler with its errors shown to people: a StudioError as a toast; anything else goes to the log, with a short sentence
     on the screen. A CancelledError changes nothing (a newer request has overtaken this one), and neither does an empty dict.
@@ -44,9 +47,7 @@ def friendly(fn: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except Exception:
             log.exception("%s failed", fn.__name__)
-            raise gr.Error(
-                "Something went wrong that should not have. The studio's log has the details; your work is safe.", print_exception=False
-            ) from None
+            raise gr.Error(UNEXPECTED, print_exception=False) from None
 
     # Gradio looks there for parameters such as gr.Request.
     wrapper.__signature__ = inspect.signature(fn)  # pyright: ignore[reportAttributeAccessIssue]  # as PEP 362 has it
