@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import io
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from studio.models.network_builder import blank_network, load_network
 from studio.models.weights_file import check_tensors, pack_tensors, read_tensors
 from studio.networks import Task, get_family
 
+_log = logging.getLogger(__name__)
 MAX_NAME = 100
 # Names that Windows keeps for devices, and a dot at the end, which it drops, could not be copied there.
 _SAFE_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
@@ -155,7 +157,7 @@ def _read_folder(path: Path, id: str, config_version: tuple | None, weights_vers
         digest = _sha256(str(weights), stat.st_mtime_ns, stat.st_size)
     except OSError as e:
         raise StudioError(f"{where} has a model.safetensors that cannot be read: {e.strerror or e}.", "Check its permissions.") from None
-    return ModelInfo(
+    info = ModelInfo(
         id=id,
         path=path,
         family=raw["family"],
@@ -166,6 +168,8 @@ def _read_folder(path: Path, id: str, config_version: tuple | None, weights_vers
         extra=raw.get("extra", {}),
         hash=digest,
     )
+    check_described(info)
+    return info
 
 
 @functools.lru_cache(maxsize=256)
@@ -244,6 +248,24 @@ def save_folder(
                 picture.save(part / "examples" / f"{side.lower()}-{i}.webp", "WEBP", quality=90)
         (part / "README.md").write_text(model_card(title, family, licence, card), encoding="utf-8")
     return open_folder(path)
+
+
+def check_described(info: ModelInfo) -> None:
+    """Raises StudioError for a model of which what every list shows cannot be read: its task, sizes and number of classes.
+
+    Lists and tabs describe every model there is; one that cannot be described is broken, and may not stop the others.
+    """
+    try:
+        facts = [info.resolution, count_classes(info), *([info.scale] if info.task is Task.UPSCALE else [])]
+        if not all(type(fact) is int for fact in facts):
+            raise TypeError(f"its sizes are {facts}")
+    except StudioError:
+        raise
+    except Exception as e:  # a family's config may do anything
+        _log.exception("the model folder %s cannot be described", info.path)
+        raise StudioError(
+            f"The model '{info.id}' cannot be described ({type(e).__name__}: {e!s:.200}).", "Import it again, or update the studio."
+        ) from None
 
 
 def count_classes(info: ModelInfo) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studio.errors import StudioError
 from studio.models.acquire.bundled import BundledModel, installed_bundled_models
-from studio.models.folder import MAX_NAME, ModelInfo, is_safe_name, open_folder
+from studio.models.folder import MAX_NAME, ModelInfo, check_described, is_safe_name, open_folder
 from studio.settings import get_settings, scratch
 
 
@@ -71,7 +71,13 @@ class Library:
                 models[info.id] = info
         for bundled in self.bundled:
             if bundled.id not in models and not any((root / bundled.id).exists() for root in self._all_roots):
-                models[bundled.id] = bundled.info(self._root_of_bundled())
+                info = bundled.info(self._root_of_bundled())
+                try:
+                    check_described(info)
+                except StudioError as e:
+                    broken.append(Broken(info.path, str(e)))
+                    continue
+                models[bundled.id] = info
         return [m for m in models.values() if not self._hidden(m.id)], [b for b in broken if not self._hidden(b.path.name)]
 
     def get(self, id: str) -> ModelInfo:

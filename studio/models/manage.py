@@ -203,7 +203,8 @@ def model_files(folder: Path) -> list[tuple[str, Path, int]]:
             path = Path(top, name)
             inside = os.path.commonpath([home, os.path.realpath(path)]) == home
             if inside and not name.startswith(".") and name.isprintable() and path.is_file():
-                out.append((path.relative_to(folder).as_posix(), path, path.stat().st_size))
+                with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
+                    out.append((path.relative_to(folder).as_posix(), path, path.stat().st_size))
     return sorted(out)
 
 

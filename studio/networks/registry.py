@@ -41,7 +41,8 @@ class Family:
     """What its networks are for."""
 
     config: type
-    """Frozen dataclass of the hyper-parameters of both players. Its ValueErrors are shown to people."""
+    """Frozen dataclass of the hyper-parameters of both players. Its ValueErrors are shown to people. Every one has `resolution`; a
+    generator's has `c_dim` as well (0 = no classes), an upscaler's `scale`: lists of models read them without loading anything."""
 
     generator: Callable[..., nn.Module]
     """Makes the generator from a config."""

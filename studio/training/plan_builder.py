@@ -81,7 +81,7 @@ def draft_plan(choices: PlanChoices, base: ModelInfo | None, pictures: int = 1) 
     method = get_method(choices.method)
     start = str(base.path) if base else ""
     if method.upscales:
-        scale = base.config["scale"] if base else choices.factor
+        scale = base.scale if base and base.scale else choices.factor
         plan = preset_upscaler_plan(choices.preset, start, pictures=pictures, device=choices.device, scale=scale, style=method.name)
         plan = dataclasses.replace(plan, data=_replaced(plan.data, resolution=choices.patch or None))
     else:

@@ -41,6 +41,11 @@ class LucidrainsConfig:
             raise ValueError(f"attention must name blocks from 0 to {self.blocks - 1}")
 
     @property
+    def c_dim(self) -> int:
+        """Number of classes: that code has none."""
+        return 0
+
+    @property
     def blocks(self) -> int:
         """How many blocks there are, of 4, 8, ..., resolution pixels."""
         return int(math.log2(self.resolution)) - 1

@@ -1,6 +1,7 @@
 """Thumbnails of models, on every tab that lists some."""
 
 import base64
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,9 @@ _SYMBOLS = {
 
 def thumbnail_url(info: ModelInfo) -> str:
     """The thumbnail of a model inside a URL, or a symbol of what it does."""
-    path = info.thumbnail
-    if path is not None and path.stat().st_size <= _MAX_BYTES:
-        return file_url(path)
+    with contextlib.suppress(OSError):  # the folder may go away meanwhile
+        if info.thumbnail is not None and info.thumbnail.stat().st_size <= _MAX_BYTES:
+            return file_url(info.thumbnail)
     family = get_family(info.family)
     lines = _SYMBOLS["draw" if family.task is Task.GENERATE else family.task.value]
     return "data:image/svg+xml;base64," + base64.b64encode(_SYMBOL.format(lines).encode()).decode()

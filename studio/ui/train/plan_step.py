@@ -191,8 +191,7 @@ class PlanStep:
         """Update of the models to start from; the first is selected when `chosen` is not among them."""
         method = get_method(name)
         choices = [
-            (f"{m.title} ({m.config['scale']} times)" if method.upscales else f"{m.title} ({m.resolution} px)", m.id)
-            for m in self._models_of(method)
+            (f"{m.title} ({m.scale} times)" if method.upscales else f"{m.title} ({m.resolution} px)", m.id) for m in self._models_of(method)
         ]
         # What another translator has learned helps only where both tasks are alike, and it may be large and slow, as an upscaler may
         # be: they start from scratch unless asked.
@@ -215,7 +214,7 @@ class PlanStep:
         """Take over the resolution or the scale factor of the model to start from."""
         model, method = self.engine.library.get(base) if base else None, get_method(name)
         if method.upscales:
-            return {self.factor: gr.update(value=model.config["scale"], interactive=False) if model else gr.update(interactive=True)}
+            return {self.factor: gr.update(value=model.scale, interactive=False) if model else gr.update(interactive=True)}
         return {self.resolution: model.resolution if model else self._default_resolution(method)}
 
     # -- what the choices amount to ------------------------------------------------------------------------------
