@@ -1,5 +1,6 @@
 """Raster: a picture as it is stored, 8 or 16 bits, grey or colour, with its transparency and its colour profile."""
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from studio.imaging.colour import eight_bits
 from studio.imaging.decode import UnusablePicture, open_picture, reason
 
 _DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of packed 16-bit pixels, and their channels
+_READERS = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}  # Pillow's name of a format with 16 bits -> FFmpeg's
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _SPACES = ("L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I")  # modes whose profile still holds for the pixels taken from them
 _ORIENTATION = 0x0112  # in EXIF
@@ -62,7 +64,7 @@ class Raster:
             with open_picture(path, MAX_NETWORK_PIXELS) as image:
                 tiles = getattr(image, "tile", ())
                 deep = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
-                pixels = _deep_pixels(path) if deep else None
+                pixels = _deep_pixels(path, _READERS[image.format]) if deep and image.format in _READERS else None
                 if pixels is None:
                     return cls.from_image(ImageOps.exif_transpose(image))
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
@@ -86,10 +88,18 @@ class Raster:
         return image
 
 
-def _deep_pixels(path: str | Path) -> np.ndarray | None:
-    """Pixels of a file of 16 bits a channel, (H, W, C) uint16; None if its pixel format is not known here."""
+def _deep_pixels(path: str | Path, reader: str) -> np.ndarray | None:
+    """Pixels of a file of 16 bits a channel, (H, W, C) uint16; None if its pixel format is not known here.
+
+    reader: FFmpeg's name of the format.
+    """
     try:
-        with av.open(str(path)) as container:
+        # FFmpeg sees bytes without a name: in a name it would take '%d' for a number and open another file, and 'a:' for a protocol.
+        with (
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            av.open(cast(Any, content), format=reader) as container,
+        ):
             frame = next(container.decode(video=0))
     except (av.error.FFmpegError, StopIteration):
         return None

@@ -1,5 +1,6 @@
 """Frames of a video at even intervals; those that show nothing new are left out."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +37,8 @@ def open_video(path: str | Path, container: str | None = None) -> Any:
     assert container is None or container in CONTAINERS, container
     # From version 19 on PyAV replaces what is no UTF-8 by itself.
     tags = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-    return av.open(str(path), format=container, options={"protocol_whitelist": "file"}, **tags)
+    # Of a relative path libav would take what comes before a colon for a protocol.
+    return av.open(os.path.abspath(path), format=container, options={"protocol_whitelist": "file"}, **tags)
 
 
 def frames(

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -226,7 +227,7 @@ class _Writer:
     def _open(self, height: int, width: int) -> None:
         self._size = (height, width)
         # The index goes to the front, so that a browser plays it while it loads.
-        self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "+faststart"})
+        self.container = av.open(os.path.abspath(self.part), "w", format="mp4", options={"movflags": "+faststart"})
         described = (
             {"description": self.made_by.to_json()} if isinstance(self.made_by, ImageRecipe) and provenance_policy().includes_recipe else {}
         )
