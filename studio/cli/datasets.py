@@ -129,6 +129,8 @@ def _show(args) -> None:
     store = DataSetStore()
     s = store.get(args.id)
     print(f"{s.title}\n{s.id}\n{s.path}\n{s.count:,} pictures, added {s.created}")
+    if s.remark:
+        print(s.remark)
     said = s.consent
     print("Whose the pictures are: " + (s.card["statement"] if s.owned and not said.answer else said.sentence))
     for name, words in (("Licence or permission", said.licence), ("To be named", said.attribution), ("From", said.source)):

@@ -16,7 +16,7 @@ from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.decode import decode, reason
 
-_LAYOUT = 1  # of the cached folder
+_LAYOUT = 2  # of the cached folder
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from studio.imaging.crop import crop as crop_square
 from studio.imaging.decode import decode, reason
 
 T = TypeVar("T")
-_LAYOUT = 2  # of the cached folder
+_LAYOUT = 3  # of the cached folder
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ from studio.datasets.rights import Consent
 from studio.imaging.colour import Colour
 
 OWNERSHIP = "These pictures are mine or I may use them."  # the statement beside the tick box, kept in the set's card
+COLOURS = "sRGB"  # on a set's card: profiles were applied to what was converted
+EARLIER_COLOURS = (
+    "It was made before colour profiles were applied here: TIFF, HEIC, AVIF and CMYK pictures of wide gamuts may be pale. "
+    "Add its pictures again to have their colours right."
+)
 
 
 @dataclass(frozen=True)

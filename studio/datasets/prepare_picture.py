@@ -68,9 +68,9 @@ def check_side(size: tuple[int, int], min_side: int) -> None:
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """A PNG file of a picture, with its colour profile."""
+    """A PNG file of a picture in sRGB."""
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=4, icc_profile=image.info.get("icc_profile"))
+    image.save(file, "PNG", compress_level=4)
     return file.getvalue()
 
 

@@ -23,15 +23,15 @@ from studio.common import toml
 from studio.common.files import atomic_write, fsync_path
 from studio.common.progress import Cancel, ItemProgress
 from studio.datasets.ingest import ingest, write_synced
-from studio.datasets.ingest_report import OWNERSHIP, IngestReport
+from studio.datasets.ingest_report import COLOURS, EARLIER_COLOURS, OWNERSHIP, IngestReport
 from studio.datasets.labels import count_classes
 from studio.datasets.picture_files import content_hash
+from studio.datasets.previews import adopt_previews, small_picture
 from studio.datasets.rights import UNKNOWN, Consent
 from studio.datasets.sources import Limits
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import crop as crop_square
-from studio.imaging.decode import decode
 from studio.settings import get_settings
 
 _FORMAT = 1
@@ -65,6 +65,16 @@ class DataSet:
     def answered(self) -> bool:
         """Whether somebody stated whose the pictures are or, in sets of earlier studios, that they may be used."""
         return self.owned or self.consent.answer != UNKNOWN
+
+    @property
+    def colour_managed(self) -> bool:
+        """Whether colour profiles were applied when the pictures were added."""
+        return self.card.get("colours") == COLOURS
+
+    @property
+    def remark(self) -> str:
+        """What an artist should know of a set that an earlier studio made; '' = nothing."""
+        return "" if self.colour_managed else EARLIER_COLOURS
 
     def names(self) -> list[str]:
         """Names of the pictures, 'cats/tom.png', sorted."""
@@ -144,6 +154,7 @@ class DataSetStore:
             "consent": report.consent.to_dict(),
             "ground": colour_text(report.ground),
             "crop": crop,
+            "colours": COLOURS,
             "rejected": report.rejected,
             "duplicates": report.duplicates,
             "near": report.near,
@@ -196,8 +207,9 @@ class DataSetStore:
         id = content_hash((name, bytes.fromhex(sha)) for name, sha in pictures)
         target = self.home / id
         if target.is_dir():
+            adopt_previews(staged, target)
             shutil.rmtree(staged, ignore_errors=True)
-            return self._update_answers(id, card["owned"], Consent.from_dict(card.get("consent")))
+            return self._update_answers(id, card)
         card = {
             "format": _FORMAT,
             "id": id,
@@ -223,9 +235,9 @@ class DataSetStore:
         fsync_path(self.home)
         return self.get(id)
 
-    def _update_answers(self, id: str, owned: bool, consent: Consent) -> DataSet:
-        card = _read_card(self.home / id)
-        new = {**card, "owned": card["owned"] or owned}
+    def _update_answers(self, id: str, added: dict[str, Any]) -> DataSet:
+        card, owned, consent = _read_card(self.home / id), added["owned"], Consent.from_dict(added.get("consent"))
+        new = {**card, "owned": card["owned"] or owned, **{k: v for k, v in added.items() if k == "colours"}}
         if consent.answer != UNKNOWN:
             new |= {"owned": owned, "consent": consent.to_dict()}
         if new != card:
@@ -280,7 +292,7 @@ class DataSetStore:
         """
         stored = self.get(id)
         pictures = _read_card(stored.path)["pictures"][page * per_page : (page + 1) * per_page]
-        return [(name, crop_square(_small(stored.path, name, sha, ground), resolution, crop, ground)) for name, sha in pictures]
+        return [(name, crop_square(small_picture(stored, name, sha, ground), resolution, crop, ground)) for name, sha in pictures]
 
     def some(
         self, id: str, names: Iterable[str], crop: str = "centre", resolution: int = 96, ground: Colour = (255, 255, 255)
@@ -288,7 +300,7 @@ class DataSetStore:
         """The pictures `names` as `sheet` shows them, in that order, (resolution, resolution, 3) uint8 each."""
         stored = self.get(id)
         shas = dict(_read_card(stored.path)["pictures"])
-        return [crop_square(_small(stored.path, name, shas[name], ground), resolution, crop, ground) for name in names]
+        return [crop_square(small_picture(stored, name, shas[name], ground), resolution, crop, ground) for name in names]
 
     # -- deleting ------------------------------------------------------------------------------------------------
 
@@ -367,17 +379,6 @@ def _stored(path: Path) -> DataSet:
         )
     except KeyError as e:
         raise StudioError(f"The image set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
-
-
-def _small(folder: Path, name: str, sha: str, ground: Colour) -> np.ndarray:
-    """The preview of a picture or, without one, the picture: (H, W, 3) uint8."""
-    for path in (folder / "previews" / f"{sha}.webp", folder / "pictures" / name):
-        try:
-            return decode(path, ground)
-        except Exception as e:
-            if path.parent.name != "previews":
-                _log.warning("%s cannot be shown: %s", path, e)
-    return np.full((8, 8, 3), ground, np.uint8)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from studio.imaging.colour import Colour, eight_bits
+from studio.imaging.colour import Colour, in_srgb
 
 # An allow-list, whatever a file calls itself: Pillow knows formats (EPS, PDF) that start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -38,7 +38,18 @@ def open_picture(data: bytes | str | Path, max_pixels: int = MAX_PIXELS, formats
         width, height = image.size
         if width * height > max_pixels:
             raise UnusablePicture(f"too large: {width} x {height} pixels, {max_pixels / 1e6:.0f} million are allowed")
+        if image.format == "PNG" and "transparency" in image.info:
+            image.info["transparency"] = _scaled_key(image)
         yield image
+
+
+def _scaled_key(image: Image.Image):
+    """The transparent colour of a PNG (tRNS), scaled as Pillow scales the pixels to 8 bits. Only I;16 keeps all its bits."""
+    tiles = getattr(image, "tile", ())
+    key, stored = image.info["transparency"], str(tiles[0][3]) if tiles else ""
+    if isinstance(key, int) and image.mode == "L":
+        return key * {"L;2": 85, "L;4": 17}.get(stored, 1)
+    return tuple(value >> 8 for value in key) if isinstance(key, tuple) and ";16" in stored else key
 
 
 def decode(
@@ -52,7 +63,8 @@ def decode(
 
     Turned upright by its EXIF orientation (HEIC and AVIF by their own properties, as their standard says), laid over
     `ground` where transparent, the first frame of an animation.
-    16-bit grey is scaled to 8 bits. CMYK is turned into RGB by the plain formula; colour profiles are not applied.
+    Colours are converted to sRGB by the profile of the file; CMYK without one becomes RGB by the plain formula. 16 bits are scaled
+    to 8.
     Raises what `open_picture` and Pillow's decoders raise; `reason` puts it into words.
     """
     with open_picture(data, max_pixels, formats) as image:
@@ -60,8 +72,8 @@ def decode(
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """8-bit version of an opened picture, turned by its EXIF orientation: RGBA where anything may be transparent, else RGB or L."""
-    return eight_bits(ImageOps.exif_transpose(image))
+    """8-bit sRGB version of an opened picture, turned by its EXIF orientation: RGBA where anything is transparent, else RGB or L."""
+    return in_srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"))
 
 
 def over_ground(image: Image.Image, ground: Colour) -> Image.Image:

@@ -1,6 +1,7 @@
 """Raster: a picture as it is stored, 8 or 16 bits, grey or colour, with its transparency and its colour profile."""
 
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,13 +12,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from studio.errors import StudioError
-from studio.imaging.colour import eight_bits
+from studio.imaging.colour import eight_bits, fitting_profile, to_srgb
 from studio.imaging.decode import UnusablePicture, open_picture, reason
 
 _DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of packed 16-bit pixels, and their channels
 _READERS = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}  # Pillow's name of a format with 16 bits -> FFmpeg's
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_SPACES = ("L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I")  # modes whose profile still holds for the pixels taken from them
+_CONVERTED = ("CMYK", "LAB", "YCbCr", "HSV", "F")  # modes that cannot be kept as they are stored: they become sRGB
 _ORIENTATION = 0x0112  # in EXIF
 MAX_NETWORK_PIXELS = 64 << 20  # of a picture that a network is to work on
 _TURNS = {  # as PIL.ImageOps.exif_transpose
@@ -46,12 +47,18 @@ class Raster:
 
         Raises StudioError for a picture that cannot be used.
         """
-        picture = check_image(image)  # decodes it, too
-        profile = image.info.get("icc_profile") if image.mode in _SPACES else None
+        if isinstance(image, Image.Image) and image.mode in _CONVERTED:
+            return cls._of(check_image(image), None)
+        stored = _checked(image, eight_bits)  # decodes it, too
         if image.mode.startswith("I"):
-            pixels = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        else:
-            pixels = np.asarray(picture.convert("LA") if image.mode in ("LA", "La") else picture)
+            values, key = np.asarray(image).clip(0, 65535).astype(np.uint16), image.info.get("transparency")
+            alpha = [np.where(values == key, 0, 65535).astype(np.uint16)] if isinstance(key, int) else []
+            return cls(np.stack([values, *alpha], axis=2), fitting_profile(image))
+        return cls._of(stored.convert("LA") if image.mode in ("LA", "La") else stored, fitting_profile(image))
+
+    @classmethod
+    def _of(cls, image: Image.Image, profile: bytes | None) -> "Raster":
+        pixels = np.asarray(image)
         return cls(pixels if pixels.ndim == 3 else pixels[:, :, None], profile)
 
     @classmethod
@@ -68,7 +75,7 @@ class Raster:
                 if pixels is None:
                     return cls.from_image(ImageOps.exif_transpose(image))
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-                return cls(np.ascontiguousarray(turn(pixels)) if turn else pixels, image.info.get("icc_profile"))
+                return cls(np.ascontiguousarray(turn(pixels)) if turn else pixels, fitting_profile(image))
         except StudioError:
             raise
         except UnusablePicture as e:
@@ -112,7 +119,12 @@ def _deep_pixels(path: str | Path, reader: str) -> np.ndarray | None:
 
 
 def check_image(image: Image.Image) -> Image.Image:
-    """8-bit version of an opened picture: RGBA, RGB or L. Raises StudioError for one that cannot be used."""
+    """8-bit sRGB version of an opened picture, by its own profile: RGBA, RGB or L. Raises StudioError for one that cannot be used."""
+    return _checked(image, lambda image: to_srgb(image, image.info.get("icc_profile")))
+
+
+def _checked(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """The picture converted. Raises StudioError for one that cannot be used."""
     if not isinstance(image, Image.Image):
         raise StudioError(f"This is not a picture but a {type(image).__name__}.", "Open it with PIL.Image.open.")
     width, height = image.size
@@ -121,6 +133,6 @@ def check_image(image: Image.Image) -> Image.Image:
     if width * height > MAX_NETWORK_PIXELS:
         raise StudioError(f"The picture is {width} x {height} pixels, more than 64 megapixels.", "Make it smaller.")
     try:
-        return eight_bits(image)
+        return convert(image)
     except Exception as e:  # Pillow decodes late, and its decoders raise nearly anything for a damaged file
         raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program and save it again.") from None

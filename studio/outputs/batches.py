@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.errors import StudioError
-from studio.imaging.colour import in_srgb
-from studio.imaging.decode import UnusablePicture, open_picture, reason
+from studio.imaging.decode import UnusablePicture, open_picture, reason, upright
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
@@ -68,7 +67,7 @@ def open_source(path: str | Path) -> SourcePicture:
     try:
         with open_picture(data, MAX_NETWORK_PIXELS) as opened:
             moving = opened.format in _ANIMATED and getattr(opened, "is_animated", False)
-            picture = in_srgb(ImageOps.exif_transpose(opened), opened.info.get("icc_profile"))
+            picture = upright(opened)
     except UnusablePicture as e:
         raise StudioError(f"'{name}' is {e}.", "Make it smaller, then try again.") from None
     except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file

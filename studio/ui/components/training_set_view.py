@@ -45,10 +45,11 @@ def facts_html(stored: DataSet, crop: str, page: int, pages: int) -> str:
     """Facts above the sheet of a set.  page: from 0.  crop: one of `MODES` or FULL_SIZE."""
     classes = f" in {len(stored.classes)} classes" if stored.classes else ""
     cropping = _FULL_SIZE_SENTENCE if crop == FULL_SIZE else f"Crop: {html.escape(MODES[crop][0].lower() + MODES[crop][1:])}"
+    remark = f"<br>{html.escape(stored.remark)}" if stored.remark else ""
     place = f" Page {page + 1} of {pages}." if pages > 1 else ""
     return note(
         f"<b>{stored.count:,} pictures{classes}.</b> {_rights_html(stored)} This is what the model will learn from; press a picture "
-        f"to mark it for removal. {cropping}{place}"
+        f"to mark it for removal. {cropping}{place}{remark}"
     )
 
 

@@ -1,10 +1,14 @@
 """Formats and colour modes, against numbers worked out by hand."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from studio.imaging.decode import UnusablePicture, decode, reason
+from studio.imaging.decode import UnusablePicture, decode, open_picture, reason, upright
+from studio.imaging.raster import Raster
 from tests.unit.imaging.pictures import encoded, halves
 
 
@@ -62,6 +66,36 @@ def test_transparency_shows_the_ground():
         pixels = decode(encoded(palette, kind, transparency=index), (9, 8, 7))
         assert pixels[0, 0].tolist() == [9, 8, 7]
         assert pixels[0, -1].tolist() == [10, 180, 60]
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour_type", "row", "key", "first", "second"),
+    [
+        (1, 0, b"\x80", (1,), 255, 0),
+        (2, 0, b"\xc0", (3,), 255, 0),
+        (4, 0, b"\x31", (3,), 51, 17),
+        (8, 0, b"\x31\x05", (0x31,), 49, 5),
+        (16, 0, b"\x31\x05\x32\x00", (0x3105,), 49, 50),
+        (8, 2, b"\x01\x01\x01\x02\x02\x02", (1, 1, 1), 1, 2),
+        (16, 2, b"\x02\x01" * 3 + b"\x04\x04" * 3, (0x201,) * 3, 2, 4),
+    ],
+)
+def test_a_transparent_colour_of_a_png_in_every_depth(tmp_path, bits, colour_type, row, key, first, second):
+    """tRNS (PNG specification, 11.3.2.1) names a colour with the bits of the pixels; the first of two pixels has it."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", 2, 1, bits, colour_type, 0, 0, 0)
+    parts = (b"IHDR", head), (b"tRNS", struct.pack(f">{len(key)}H", *key)), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")
+    path = tmp_path / "key.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    with open_picture(path) as image:
+        assert np.asarray(upright(image)).tolist() == [[[first] * 3 + [0], [second] * 3 + [255]]]
+    assert decode(path, (7, 8, 9))[0].tolist() == [[7, 8, 9], [second] * 3]
+    pixels = Raster.from_file(path).pixels
+    assert (pixels.dtype == np.uint16) == (bits == 16)
+    assert pixels[0, :, -1].tolist() == [0, np.iinfo(pixels.dtype).max]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
