@@ -36,9 +36,9 @@ def open_video(path: str | Path, container: str | None = None) -> Any:
 
     assert container is None or container in CONTAINERS, container
     # From version 19 on PyAV replaces what is no UTF-8 by itself.
-    tags = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    tags: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
     # Of a relative path libav would take what comes before a colon for a protocol.
-    return av.open(os.path.abspath(path), format=container, options={"protocol_whitelist": "file"}, **tags)
+    return av.open(os.path.abspath(path), "r", format=container, options={"protocol_whitelist": "file"}, **tags)
 
 
 def frames(

@@ -31,6 +31,7 @@ from studio.provenance import signing
 from studio.provenance.metadata import save_picture
 from studio.settings import get_settings, scratch
 from studio.ui.access.app_blocks import AppBlocks
+from studio.ui.access.local_only import LocalOnlyMiddleware, allowed_hosts
 from studio.ui.access.login import Login, read_accounts
 from studio.ui.access.middleware import VisitorMiddleware
 from studio.ui.access.new_visitor import open_session
@@ -214,7 +215,14 @@ def launch(
         app = build(engine, supervisor, policy, visitors)
         app.queue(max_size=policy.queue_size, default_concurrency_limit=policy.concurrency)
         url, public = _open(
-            app, visitors, share, server_name=host, server_port=port, auth=Login(accounts) if accounts else None, inbrowser=inbrowser
+            app,
+            visitors,
+            share,
+            local_only=not (is_reachable(host, share) or accounts or policy.visitors),
+            server_name=host,
+            server_port=port,
+            auth=Login(accounts) if accounts else None,
+            inbrowser=inbrowser,
         )
     except BaseException:
         _close(engine, supervisor, visitors)
@@ -247,12 +255,15 @@ def _open_visitors() -> Visitors:
     return visitors
 
 
-def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> tuple[str, str | None]:
-    """Start the server -> its local address, and its public one or None.  options: of `Blocks.launch`."""
+def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, local_only: bool, **options) -> tuple[str, str | None]:
+    """Start the server -> its local address, and its public one or None.
+
+    local_only: whether it answers to names of this machine alone.  options: of `Blocks.launch`.
+    """
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # a browser used by several people would keep what each of them did
-    middleware: dict[str, Any] = {}
-    if visitors is not None:
-        middleware = {"middleware": [Middleware(VisitorMiddleware, visitors=visitors)]}
+    middleware = [Middleware(VisitorMiddleware, visitors=visitors)] if visitors is not None else []
+    if local_only:
+        middleware.append(Middleware(LocalOnlyMiddleware, hosts=allowed_hosts()))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed) if share else contextlib.nullcontext():  # Gradio's lines about the link; ours follow
         _, url, public = app.launch(
@@ -266,7 +277,7 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, **options) -> 
             allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
             footer_links=[],
             max_file_size=MOST_BYTES if visitors is not None else None,
-            app_kwargs={"openapi_url": None, **middleware},  # FastAPI would list its routes to everyone
+            app_kwargs={"openapi_url": None, "middleware": middleware},  # FastAPI would list its routes to everyone
             **options,
         )
     if lines := printed.getvalue().strip():

@@ -1,11 +1,12 @@
 """Middleware for visitors: they reach only what the page needs, and only files of their own."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
+from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_refusal
 from studio.ui.access.visitors import DAY, Visitors
 
 COOKIE = "gan-studio-visitor"
@@ -33,17 +34,6 @@ _NEEDED = (
     "token",
 )
 
-_Receive = Callable[[], Awaitable[dict]]
-_Send = Callable[[dict], Awaitable[None]]
-
-
-class Refused(Exception):
-    """A request that is turned down.  status: of HTTP.  message: for whoever sent it."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status, self.message = status, message
-
 
 class VisitorMiddleware:
     """ASGI middleware around Gradio's app: it gives each browser a cookie, and refuses files and sessions of others."""
@@ -51,10 +41,10 @@ class VisitorMiddleware:
     def __init__(self, app: Callable, visitors: Visitors):
         self.app, self.visitors = app, visitors
 
-    async def __call__(self, scope: dict, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        headers = headers_of(scope)
         cookie = _cookie(headers.get("cookie", ""))
         browser, asked = self.visitors.browser_of(cookie), scope["path"].partition(_API)[2]
         try:
@@ -71,7 +61,7 @@ class VisitorMiddleware:
                 receive = await self._checked_body(receive, headers, browser)
             await self.app(scope, receive, send)
         except Refused as e:
-            await _send_refusal(send, e)
+            await send_refusal(scope, send, e)
 
     def _check(self, asked: str, scope: dict, browser: str) -> None:
         """Check the address. Raises Refused."""
@@ -88,7 +78,7 @@ class VisitorMiddleware:
         if not all(isinstance(s, str) and len(s) <= 100 and self.visitors.owns(browser, s) for s in sessions):
             raise Refused(403, "This session is not yours. Reload the page.")
 
-    async def _checked_body(self, receive: _Receive, headers: dict[str, str], browser: str) -> _Receive:
+    async def _checked_body(self, receive: Receive, headers: dict[str, str], browser: str) -> Receive:
         """Read a JSON body and check the files and sessions it names -> a `receive` that gives it again. Raises Refused."""
         body = await _read(receive, headers)
         try:
@@ -113,7 +103,7 @@ class VisitorMiddleware:
 
         return again
 
-    def _recording_uploads(self, send: _Send, browser: str) -> _Send:
+    def _recording_uploads(self, send: Send, browser: str) -> Send:
         """A `send` that remembers which files Gradio says it has stored for this browser."""
         answer = bytearray()
 
@@ -131,7 +121,7 @@ class VisitorMiddleware:
         return recording
 
 
-async def _read(receive: _Receive, headers: dict[str, str]) -> bytes:
+async def _read(receive: Receive, headers: dict[str, str]) -> bytes:
     said = headers.get("content-length", "")
     body, more = bytearray(), not (said.isdecimal() and int(said) > MOST_JSON)
     while more and len(body) <= MOST_JSON:
@@ -168,7 +158,7 @@ def _is_https(scope: dict, headers: dict[str, str]) -> bool:
     return "https" in (scope.get("scheme"), headers.get("x-forwarded-proto", "").partition(",")[0].strip())
 
 
-def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
+def _with_cookie(send: Send, cookie: str, https: bool) -> Send:
     # In a frame of another site, as on Hugging Face, a browser sends only partitioned cookies, which need https.
     where = "SameSite=None; Secure; Partitioned" if https else "SameSite=Lax"
     line = f"{COOKIE}={cookie}; Path=/; Max-Age={DAY}; HttpOnly; {where}".encode()
@@ -182,10 +172,3 @@ def _with_cookie(send: _Send, cookie: str, https: bool) -> _Send:
         await send(message)
 
     return sending
-
-
-async def _send_refusal(send: _Send, refused: Refused) -> None:
-    body = json.dumps({"detail": refused.message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,7 @@
 """Serving policy: what of the studio is offered, and to whom."""
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -84,7 +85,12 @@ def comma_separated(text: str | None) -> tuple[str, ...] | None:
 
 def is_loopback(host: str | None) -> bool:
     """Whether the address can be reached from this machine only."""
-    return host is None or host in ("localhost", "::1") or host.startswith("127.")
+    if host is None or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback  # '127.example' is a name like any other
+    except ValueError:
+        return False
 
 
 def is_reachable(host: str | None, share: bool) -> bool:

@@ -149,6 +149,10 @@ def test_the_studio_opens_there_without_training(unwritable, capfd):
     try:
         assert supervisor is None
         assert httpx.get(url).status_code == 200
+        assert httpx.get(url, headers={"host": "evil.example"}).status_code == 403, "without a login it answers to localhost only"
+        upload = {"url": f"{url}gradio_api/upload", "files": {"files": ("a.png", b"x")}}
+        assert httpx.post(**upload, headers={"origin": "https://evil.example"}).status_code == 403
+        assert httpx.post(**upload, headers={"origin": url.rstrip("/")}).status_code == 200
         assert f"The folder {unwritable} cannot be written" in capfd.readouterr().err
         labels = {b.label for b in app.blocks.values() if type(b).__name__ == "Tab"}
         assert "Explore" in labels
