@@ -17,7 +17,7 @@ from studio.models.acquire.checkpoint_import import check_model_name, import_che
 from studio.models.acquire.folder_import import add_model_folder, is_model_folder, unpacked_model
 from studio.models.acquire.hub_download import downloaded_repo, is_repo
 from studio.models.folder import ModelInfo, safe_name
-from studio.models.importers import torch_weights
+from studio.models.importers import strangers, torch_weights
 from studio.models.library import Library
 
 __all__ = ["CATALOGUE", "CatalogueModel", "add", "private_ok", "source_type"]
@@ -179,6 +179,8 @@ def _add_file(
     except (OSError, ValueError) as e:
         raise StudioError(f"{printable(path.name, 80)} cannot be read: {getattr(e, 'strerror', None) or e}.", "Check the path.") from None
     if is_folder and not is_model_folder(path):
+        if stranger := strangers.of_folder(path):
+            raise StudioError(f"The folder '{printable(path.name, 80)}' {stranger.what}.", stranger.advice)
         raise StudioError(
             f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.",
             "Choose the checkpoint itself.",

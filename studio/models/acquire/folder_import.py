@@ -21,6 +21,7 @@ from studio.errors import StudioError
 from studio.models.card import model_card
 from studio.models.config_file import read_config
 from studio.models.folder import FILES, MAX_EXAMPLE_BYTES, MAX_EXAMPLES, ModelInfo, build_network, open_folder, safe_name
+from studio.models.importers import strangers
 from studio.models.library import Library
 from studio.models.weights_file import check_tensors
 
@@ -148,6 +149,8 @@ def _model_within(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
         raise StudioError(f"{path.name} holds a file twice.", _ZIP_HINT)
     tops = [PurePosixPath(n).parent for n in by_name if PurePosixPath(n).name == "model.safetensors"]
     tops = [top for top in tops if str(top / "config.json") in by_name]
+    if not tops and (stranger := strangers.of_parts(by_name)):
+        raise StudioError(f"{path.name} {stranger.what}.", stranger.advice)
     if len(tops) != 1:
         what = f"holds {len(tops)} models; unpack it and add them one by one" if tops else "is a zip archive without a model of this studio"
         raise StudioError(f"{path.name} {what}.", _ZIP_HINT)

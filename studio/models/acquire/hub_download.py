@@ -16,6 +16,7 @@ from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, re
 from studio.common.text import printable
 from studio.errors import StudioError
 from studio.models.folder import FILES
+from studio.models.importers import strangers
 
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors", ".bin"}
 _BESIDE = ("config.json", ".config.json")  # what some formats keep of their settings
@@ -90,6 +91,8 @@ def _fetch(
     try:
         names, weights = _model_folder_files(transfer, sizes), None
         if names is None:
+            if stranger := strangers.of_parts(sizes):
+                raise StudioError(f"{repo} {stranger.what}.", stranger.advice)
             weights = _weights(repo, sizes)
             names = [weights, *_companions(weights, sizes)]
         transfer.get(names, sizes)

@@ -3,7 +3,6 @@
 Nothing above this floor knows the formats.
 """
 
-import codecs
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers import biggan, cyclegan, lucidrains, ncnn, nvidia, rosinality, torch_weights, upscalers
+from studio.models.importers import biggan, cyclegan, lucidrains, ncnn, nvidia, rosinality, strangers, torch_weights, upscalers
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
 
 _MAX_BYTES = 4 << 30
@@ -23,22 +22,6 @@ _WEIGHTS_HINT = (
     "Of weights, StyleGAN2's of rosinality and lucidrains (.pt), BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), "
     "CycleGAN's and pix2pix's generators (latest_net_G.pth), and upscalers and restorers such as ESRGAN, Real-ESRGAN and SwinIR can be "
     "imported."
-)
-_SIGNATURES = (  # first bytes, what they tell
-    (b"\x89HDF\r\n", "is an HDF5 file, as Keras writes it"),
-    (b"\x93NUMPY", "is a numpy array"),
-    (b"\x89PNG\r\n", "is a PNG picture"),
-    (b"\xff\xd8\xff", "is a JPEG picture"),
-    (b"GIF8", "is a GIF picture"),
-    (b"RIFF", "is a picture, sound or film (RIFF)"),
-    (b"GGUF", "is a GGUF file of a language model"),
-    (b"\x1f\x8b", "is compressed (gzip); unpack it first"),
-    (b"BZh", "is compressed (bzip2); unpack it first"),
-    (b"\xfd7zXZ", "is compressed (xz); unpack it first"),
-    (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it first"),
-    (b"Rar!", "is a RAR archive; unpack it first"),
-    (b"%PDF", "is a PDF document"),
-    (b"version https://git-lfs", "is a placeholder of Git LFS, not the checkpoint itself"),
 )
 _WEIGHTS_IMPORTERS = (biggan, cyclegan, rosinality, lucidrains)  # each has recognises(weights) and read(path, weights)
 
@@ -60,45 +43,46 @@ def import_file(path: str | Path) -> ImportedModel:
         raise StudioError(f"{path.name} cannot be read: {reason}.", "Check the path.") from None
     if not head:
         raise StudioError(f"{path.name} is empty (0 bytes).", "Download it again.")
+    safetensors = torch_weights.looks_like_safetensors(head)
+    if safetensors:  # named before anything is read into memory: of these, many are far too large
+        _refuse(path, strangers.of_tensors(torch_weights.safetensors_names(path)))
     if facts.st_size > _MAX_BYTES:
         raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
     if torch_weights.looks_like_weights(head):
         return _import_weights(path, torch_weights.load_tensors, "PyTorch weights")
-    if torch_weights.looks_like_safetensors(head):
+    if safetensors:
         return _import_weights(path, torch_weights.load_safetensors, "weights (safetensors)")
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
     if head.startswith(ncnn.MAGIC) or ncnn.weights_beside(path, head):
         return ncnn.read(path)
-    raise StudioError(f"{path.name} {_seems(head)}.", _HINT)
+    if stranger := (strangers.of_zip(path) if head.startswith(b"PK\x03\x04") else None) or strangers.of_head(head, path.name):
+        raise StudioError(f"{path.name} {stranger.what}.", stranger.advice)
+    raise StudioError(f"{path.name} {strangers.in_words(head)}.", _HINT)
 
 
 def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> ImportedModel:
     """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
 
     with torch_weights.studio_errors(path, _WEIGHTS_HINT):
+        _refuse(path, strangers.of_zip(path))
         weights = load(path)
         for importer in _WEIGHTS_IMPORTERS:
             if importer.recognises(weights):
                 return importer.read(path, weights)
-        if found := upscalers.read(path, weights):
-            return found
+        _refuse(path, strangers.of_tensors(weights))
+        try:
+            if found := upscalers.read(path, weights):
+                return found
+        except UnsupportedCheckpoint:
+            _refuse(path, strangers.of_tensors(weights, unread=True))
+            raise
+        _refuse(path, strangers.of_tensors(weights, unread=True))
         names = ", ".join(f"'{excerpt(name, 40)}'" for name in list(weights)[:4])
         raise UnsupportedCheckpoint(f"{what} of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
 
 
-def _seems(head: bytes) -> str:
-    """What a file of another format is, from its first bytes."""
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
-        return "is a web page, not a checkpoint: the download went wrong"
-    if head.startswith(b"PK\x03\x04"):
-        return "is a zip archive"
-    for signature, what in _SIGNATURES:
-        if head.startswith(signature):
-            return what
-    try:
-        codecs.utf_8_decode(head, "strict", False)  # a character may be cut at the end
-    except UnicodeDecodeError:
-        return "is of no kind known here"
-    return "is of no kind known here" if b"\0" in head else "is text, not a checkpoint"
+def _refuse(path: Path, stranger: strangers.Stranger | None) -> None:
+    """Raises StudioError for a kind of file that is known, and known not to be importable."""
+    if stranger:
+        raise StudioError(f"{path.name} was not imported: it {stranger.what}.", stranger.advice)

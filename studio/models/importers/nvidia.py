@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import StudioError
-from studio.models.importers import nvidia_stylegan2, nvidia_stylegan3
+from studio.models.importers import nvidia_stylegan2, nvidia_stylegan3, strangers
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
 from studio.models.importers.nvidia_network import PickledNetwork, check_options, expected_tensors, lr_multiplier_of, options_of
 from studio.models.importers.pickle_machine import DamagedPickle
@@ -63,6 +63,8 @@ def _import(path: Path) -> ImportedModel:
     notes = ["It has no mean of its generator (G_ema); the last state (G) was taken."] if key == "G" else []
 
     generator = PickledNetwork(content[key])
+    if stranger := strangers.of_modules({name: module.class_name for name, module in generator.modules.items()}):
+        raise UnsupportedCheckpoint(stranger.what.removeprefix("holds "), stranger.advice)
     # StyleGAN3's synthesis begins with Fourier features (a module 'input') where StyleGAN2 has a constant.
     family = "stylegan3" if "synthesis.input" in generator.modules else "stylegan2"
     config: Any

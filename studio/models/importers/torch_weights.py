@@ -18,6 +18,7 @@ from studio.errors import StudioError
 from studio.models.importers.imported import UnsupportedCheckpoint, excerpt
 
 _AGAIN = "Download it again and compare its size."
+_WEIGHTS_ALONE = "Where its code is, save the weights alone with torch.save(model.state_dict(), 'weights.pth'), and import those."
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _MAX_TENSORS = 20_000
 _MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of parts; a tensor takes some hundred
@@ -73,7 +74,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise
     except Exception as e:  # a damaged file can fail anywhere in torch
         if "weights_only" in str(e) or "Unsupported" in str(e):
-            raise UnsupportedCheckpoint("more than weights, and what is more could run as a program") from None
+            raise UnsupportedCheckpoint("more than weights, and what is more could run as a program", _WEIGHTS_ALONE) from None
         raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
     if isinstance(content, dict):
         content = _state_dict(content)
@@ -91,6 +92,15 @@ def _state_dict(content: dict) -> dict:
     if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator stands there twice, over the same numbers
         return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
     return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
+
+
+def safetensors_names(path: Path) -> list[str]:
+    """Names of the tensors of a safetensors file, none of which is read; none at all when it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as f:
+            return list(f.keys())
+    except (SafetensorError, ValueError, OSError):
+        return []
 
 
 def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
