@@ -105,7 +105,7 @@ def _deep_pixels(path: str | Path, reader: str) -> np.ndarray | None:
         with (
             open(path, "rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-            av.open(cast(Any, content), "r", format=reader) as container,
+            cast(Any, av.open(cast(Any, content), "r", format=reader)) as container,
         ):
             frame = next(container.decode(video=0))
     except (av.error.FFmpegError, StopIteration):

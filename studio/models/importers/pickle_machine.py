@@ -91,9 +91,10 @@ class PickleMachine:
         budget: PickleBudget,
         names: dict[str, Any],
         persistent: Callable[[Any], Any] | None = None,
+        key: Callable[[Any], Any] = key_of,
     ):
         self.file, self.left, self.budget = file, size, budget
-        self.names, self.persistent = names, persistent
+        self.names, self.persistent, self.key = names, persistent, key
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []  # the stacks below the marks
         self.memo: dict[int, Any] = {}
@@ -196,12 +197,12 @@ class PickleMachine:
         if type(target) is not dict:
             raise UnsupportedCheckpoint(f"a {type(target).__name__} filled like a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[key_of(key)] = value
+            target[self.key(key)] = value
 
     def add(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not set:
             raise UnsupportedCheckpoint(f"a {type(self.stack[-1]).__name__} filled like a set")
-        self.stack[-1].update(key_of(v) for v in items)
+        self.stack[-1].update(self.key(v) for v in items)
 
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
@@ -275,6 +276,7 @@ def _handlers() -> dict[bytes, Callable[[PickleMachine], Any]]:
         pickle.SHORT_BINUNICODE: sized(1, PickleMachine.text),
         pickle.BINUNICODE: sized(4, PickleMachine.text),
         pickle.BINUNICODE8: sized(8, PickleMachine.text),
+        pickle.SHORT_BINSTRING: push(lambda m: str(m.read(m.number(1)), "latin1")),  # a text of Python 2
         pickle.SHORT_BINBYTES: sized(1, PickleMachine.read),
         pickle.BINBYTES: sized(4, PickleMachine.read),
         pickle.BINBYTES8: sized(8, PickleMachine.read),

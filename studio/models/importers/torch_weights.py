@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from studio.common.archives import directory_bytes
 from studio.errors import StudioError
 from studio.models.importers.imported import UnsupportedCheckpoint, excerpt
+from studio.models.importers.pickle_machine import DamagedPickle
+from studio.models.importers.weights_scan import scan_weights
 
 _AGAIN = "Download it again and compare its size."
 _WEIGHTS_ALONE = "Where its code is, save the weights alone with torch.save(model.state_dict(), 'weights.pth'), and import those."
@@ -65,6 +67,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             # torch does not compress; a small file that unpacks to a large one is no honest one.
             if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
                 raise UnsupportedCheckpoint("compressed parts, which torch does not write")
+    try:
+        scan_weights(path)
+    except (DamagedPickle, zipfile.BadZipFile, NotImplementedError, RuntimeError):  # the last two for what zipfile cannot read
+        raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
     try:
         # Some training codes keep their options beside the weights; a Namespace is no more than names with values.
         # Opened here: of some endings torch would think that it knows the format by them.
