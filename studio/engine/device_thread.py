@@ -53,7 +53,7 @@ class DeviceThread:
         future: Future = Future()
         if threading.current_thread() is self._thread:
             # Called from a future's callback: waiting for this same thread would deadlock.
-            self._do(_Job(run, future, None))
+            self._run_job(_Job(run, future, None))
             return future
         with self._wake:
             if self._closed:
@@ -96,14 +96,14 @@ class DeviceThread:
                     return
                 _, job = self._jobs.popitem(last=False)
                 self._waiting.pop(job.session, None)
-            self._do(job)
+            self._run_job(job)
 
-    def _do(self, job: _Job) -> None:
+    def _run_job(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
             with torch.inference_mode():
-                result = self._twice(job.run)
+                result = self._run_with_rescue(job.run)
         except StudioError as e:
             job.future.set_exception(e)
         except Exception as e:  # the thread must outlive any single picture
@@ -112,7 +112,7 @@ class DeviceThread:
         else:
             job.future.set_result(result)
 
-    def _twice(self, run: Callable[[], Any]) -> Any:
+    def _run_with_rescue(self, run: Callable[[], Any]) -> Any:
         try:
             return run()
         except Exception as e:
@@ -133,4 +133,4 @@ class DeviceThread:
 def _supersede(job: _Job | None) -> None:
     # The caller may have cancelled the future meanwhile; then nobody waits for the exception.
     if job is not None and job.future.set_running_or_notify_cancel():
-        job.future.set_exception(Superseded("a newer picture was asked for"))
+        job.future.set_exception(Superseded("a newer picture was requested"))

@@ -330,7 +330,7 @@ class Engine(ImageToImage):
                 img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
         assert img is not None, "the last state holds the picture"
         if trace is not None:
-            trace = trace.followed(ws, same, begin, states, end, img)
+            trace = trace.updated(ws, same, begin, states, end, img)
             trace.shrink(self._traces.budget // 2)
             self._traces.put(session, trace, trace.nbytes)
         picture = to_uint8(fit(img, limit))[0]

@@ -58,7 +58,7 @@ class SynthesisCache:
                 return i, state
         return None
 
-    def followed(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":
+    def updated(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":
         """The trace after running steps `begin` to `end` for `ws` through `states`; whatever is still valid is kept."""
         kept = [*self.states[:begin], *states]
         if same >= end:
