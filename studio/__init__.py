@@ -19,6 +19,8 @@ _HOMES = {
     "build_plan": "studio.training.plan_builder",
     "train": "studio.training.trainer",
     "load": "studio.inference.model",
+    "dataset": "studio.datasets.training_pictures",
+    "pairs": "studio.datasets.training_pictures",
     "keep_snapshot": "studio.models.manage",
 }
 

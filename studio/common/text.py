@@ -45,6 +45,27 @@ class UniqueNames:
         return name
 
 
+class SafeFolders:
+    """Folders with names safe to write. Different folders stay different when their names are shortened; case is ignored."""
+
+    def __init__(self):
+        self._safe: dict[tuple[tuple[str, ...], str], str] = {}
+
+    def __call__(self, folders: tuple[str, ...]) -> tuple[str, ...]:
+        """('a?', 'b') -> ('a_', 'b'), or with a number where another folder beside it is called so already."""
+        out: tuple[str, ...] = ()
+        for folder in folders:
+            key = (out, folder.casefold())
+            if key not in self._safe:
+                first = name = safe_filename(folder, "folder")
+                taken, number = {safe.casefold() for (above, _), safe in self._safe.items() if above == out}, 2
+                while name.casefold() in taken:
+                    name, number = f"{first}-{number}", number + 1
+                self._safe[key] = name
+            out = (*out, self._safe[key])
+        return out
+
+
 def short_repr(value) -> str:
     """The repr of a value for an error message, at most 60 characters."""
     try:

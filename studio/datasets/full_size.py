@@ -11,7 +11,9 @@ from PIL import Image
 from studio.common.files import atomic_folder, ensure_room
 from studio.common.progress import Progress, report
 from studio.datasets.image_set import read_or_make
-from studio.datasets.picture_files import FORMATS, PictureFile, content_hash, picture_files, read_again
+from studio.datasets.labels import NO_LABELS, Labels
+from studio.datasets.origins import NO_ORIGINS, Origins
+from studio.datasets.picture_files import FORMATS, FoundPictures, picture_files, read_again
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.decode import decode, reason
@@ -35,6 +37,10 @@ class FullSizeImages:
     """SHA-256 of names and contents, as in `ImageSet`."""
     skipped: tuple[tuple[str, str], ...]
     """(file, reason) of what was left out."""
+    file_labels: Labels = NO_LABELS
+    """Of a label file; upscalers have no use for them."""
+    origins: Origins = NO_ORIGINS
+    """Under which names the pictures came."""
     labels = None  # classes are of no use here
     _starts: np.ndarray = field(init=False, repr=False, compare=False)
 
@@ -65,17 +71,15 @@ class FullSizeImages:
         Raises StudioError if the path cannot be read or holds no usable picture, NoRoom if the disk is too full.
         """
         path = Path(path).expanduser()
-        with picture_files(path) as (files, skipped):
-            key = content_hash((f.name, f.sha) for f in files)
+        with picture_files(path) as found:
             way = "" if ground == (255, 255, 255) else f"-{colour_text(ground)[1:]}"
-            folder = Path(cache) / "whole" / f"{key[:32]}{way}-v{_LAYOUT}"
-            pixels, sizes, undecoded = read_or_make(
-                folder, path, _from_cache, lambda: _prepare(files, folder, ground, progress, path, skipped)
-            )
+            folder = Path(cache) / "whole" / f"{found.hash[:32]}{way}-v{_LAYOUT}"
+            pixels, sizes, undecoded = read_or_make(folder, path, _from_cache, lambda: _prepare(found, folder, ground, progress, path))
         left_out = {name for name, _ in undecoded}
-        used = [f for f in files if f.name not in left_out]
+        used = [f for f in found.files if f.name not in left_out]
         names, keys = tuple(f.name for f in used), tuple(f.sha for f in used)
-        return cls(pixels, sizes, names, keys, key, tuple(sorted([*skipped, *undecoded])))
+        skipped = tuple(sorted([*found.skipped, *undecoded]))
+        return cls(pixels, sizes, names, keys, found.hash, skipped, found.labels.among(names), found.origins)
 
 
 def _from_cache(folder: Path):
@@ -89,15 +93,12 @@ def _from_cache(folder: Path):
     return (pixels, sizes, [(n, why) for n, why in skipped]) if len(pixels) == sizes.prod(axis=1, dtype=np.int64).sum() * 3 else None
 
 
-def _prepare(files: list[PictureFile], folder: Path, ground: Colour, progress, source: Path, unread) -> None:
-    """Write the cached folder.
-
-    unread: files that were left out before, for the message if nothing remains.
-    """
+def _prepare(found: FoundPictures, folder: Path, ground: Colour, progress, source: Path) -> None:
+    """Write the cached folder."""
     sizes, skipped = [], []
     with atomic_folder(folder) as part:
         with open(part / "pixels", "wb") as out:
-            for i, file in enumerate(files):
+            for i, file in enumerate(found.files):
                 data = read_again(file, source)
                 try:
                     picture = decode(data, ground, formats=FORMATS)
@@ -108,9 +109,9 @@ def _prepare(files: list[PictureFile], folder: Path, ground: Colour, progress, s
                     ensure_room(part, picture.nbytes)
                     out.write(picture.tobytes())
                     sizes.append(picture.shape[:2])
-                report(progress, i + 1, len(files))
+                report(progress, i + 1, len(found.files))
         if not sizes:
-            why = "".join(f" {name}: {text}." for name, text in [*unread, *skipped][:1])
+            why = "".join(f" {name}: {text}." for name, text in [*found.skipped, *skipped][:1])
             raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")
         np.save(part / "sizes.npy", np.array(sizes, dtype=np.int64))
         (part / "set.json").write_text(json.dumps({"skipped": skipped}), encoding="utf-8")

@@ -11,8 +11,9 @@ import numpy as np
 
 from studio.common.files import atomic_folder
 from studio.common.progress import Progress, report
-from studio.datasets.labels import class_names, folder_of
-from studio.datasets.picture_files import FORMATS, content_hash, picture_files, read_again
+from studio.datasets.labels import label_pictures
+from studio.datasets.origins import NO_ORIGINS, Origins
+from studio.datasets.picture_files import FORMATS, FoundPictures, picture_files, read_again
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import check_mode
@@ -30,7 +31,7 @@ class ImageSet:
     array: np.ndarray
     """(N, H, W, 3) uint8, memory-mapped."""
     labels: np.ndarray | None
-    """(N,) int64 class numbers; None if there is one class."""
+    """(N,) int64 class numbers, -1 = a picture without a class; None if there is one class."""
     classes: tuple[str, ...]
     """Names of the classes; empty if there is one."""
     hash: str
@@ -39,6 +40,8 @@ class ImageSet:
     """(file, reason) of what was left out."""
     names: tuple[str, ...] = ()
     """Of the files, in the order of the array, with forward slashes."""
+    origins: Origins = NO_ORIGINS
+    """Under which names the pictures came."""
 
     def __len__(self) -> int:
         return len(self.array)
@@ -55,25 +58,24 @@ class ImageSet:
     ) -> "ImageSet":
         """Read a zip, a folder of pictures, or the folder of a stored set (`store.DataSet.path`).
 
-        Classes are the sub-folders that hold the pictures, if there is more than one, named by their path below the folder that
-        all have in common. Pictures are turned upright (EXIF), laid over `ground` where transparent, cropped to squares
-        (`crop`: 'centre', 'smart' or 'fit', see `imaging.crop`) and resized to `resolution` (Lanczos, pixel art included) unless
-        they have that size already. Neither `ground` nor `crop` is part of the hash. Files that cannot be read or decoded are
-        left out and listed in `skipped`. Pictures are sorted by name, so that the same files always give the same set, from a
-        zip or a folder.
+        Classes are those of a dataset.json, as the tools of StyleGAN2 write it, or else the sub-folders that hold the pictures, if
+        there is more than one, named by their path below the folder that all have in common. Pictures are turned upright (EXIF),
+        laid over `ground` where transparent, cropped to squares (`crop`: 'centre', 'smart' or 'fit', see `imaging.crop`) and resized
+        to `resolution` (Lanczos, pixel art included) unless they have that size already. Neither `ground` nor `crop` is part of the
+        hash. Files that cannot be read or decoded are left out and listed in `skipped`. Pictures are sorted by name, so that the
+        same files always give the same set, from a zip or a folder.
 
         resolution: pixels a side.  cache: the decoded set is kept below it.  progress: called with (done, all).
         Raises StudioError if the path cannot be read or holds no usable picture.
         """
         path = Path(path).expanduser()
         check_mode(crop)
-        with picture_files(path) as (files, skipped):
-            key = content_hash((f.name, f.sha) for f in files)
+        with picture_files(path) as found:
             way = "" if (crop, ground) == ("centre", (255, 255, 255)) else f"-{crop}-{colour_text(ground)[1:]}"
-            folder = Path(cache) / "images" / f"{key[:32]}-{resolution}{way}-v{_LAYOUT}"
+            folder = Path(cache) / "images" / f"{found.hash[:32]}-{resolution}{way}-v{_LAYOUT}"
 
             def make() -> None:
-                _decode(files, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path, skipped)
+                _decode(found, lambda data: _square(data, resolution, ground, crop), resolution, folder, progress, path)
 
             array, labels, classes, undecoded = read_or_make(folder, path, _from_cache, make)
         left_out = {name for name, _ in undecoded}
@@ -81,9 +83,10 @@ class ImageSet:
             array=array,
             labels=labels if len(classes) > 1 else None,
             classes=classes if len(classes) > 1 else (),
-            hash=key,
-            skipped=tuple(sorted([*skipped, *undecoded])),
-            names=tuple(f.name for f in files if f.name not in left_out),
+            hash=found.hash,
+            skipped=tuple(sorted([*found.skipped, *undecoded])),
+            names=tuple(f.name for f in found.files if f.name not in left_out),
+            origins=found.origins,
         )
 
 
@@ -122,16 +125,13 @@ def read_or_make(folder: Path, source: Path, read: Callable[[Path], T | None], m
     return cached
 
 
-def _decode(files, square_of, resolution, folder, progress, source, unread) -> None:
-    """Write the cached folder.
-
-    unread: files that were left out before, for the message if nothing remains.
-    """
-    folders, skipped = [], []
+def _decode(found: FoundPictures, square_of, resolution, folder, progress, source) -> None:
+    """Write the cached folder."""
+    names, skipped = [], []
     with atomic_folder(folder) as part:
         # Pictures are written as they are read: memory stays the same for a hundred or a million.
         with open(part / "pixels", "wb") as pixels:
-            for i, file in enumerate(files):
+            for i, file in enumerate(found.files):
                 data = read_again(file, source)
                 try:
                     square = square_of(data)
@@ -140,15 +140,15 @@ def _decode(files, square_of, resolution, folder, progress, source, unread) -> N
                 else:
                     # Outside of the try: a full disk is no fault of the picture.
                     pixels.write(square.tobytes())
-                    folders.append(folder_of(file.name))
-                report(progress, i + 1, len(files))
-        if not folders:
-            why = "".join(f" {name}: {reason}." for name, reason in [*unread, *skipped][:1])
+                    names.append(file.name)
+                report(progress, i + 1, len(found.files))
+        if not names:
+            why = "".join(f" {name}: {reason}." for name, reason in [*found.skipped, *skipped][:1])
             raise StudioError(f"{source} holds no picture that can be read.{why}", "Give PNG, JPEG, WebP, GIF, BMP or TIFF files.")
-        order = sorted(set(folders))
-        _with_header(part / "pixels", part / "images.npy", (len(folders), resolution, resolution, 3))
-        np.save(part / "labels.npy", np.array([order.index(f) for f in folders], dtype=np.int64))
-        meta = {"classes": class_names(order), "skipped": skipped}
+        classes, labels = label_pictures(names, found.labels)
+        _with_header(part / "pixels", part / "images.npy", (len(names), resolution, resolution, 3))
+        np.save(part / "labels.npy", np.array([-1 if i is None else i for i in labels], dtype=np.int64))
+        meta = {"classes": classes, "skipped": skipped}
         (part / "set.json").write_text(json.dumps(meta), encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """Ingestion: every picture and video of files, folders and zips is checked, prepared and staged beside the store, with a report."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import secrets
@@ -9,18 +10,20 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from studio.common.files import fsync_path
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
-from studio.common.text import UniqueNames, printable, safe_filename
+from studio.common.text import SafeFolders, UniqueNames, printable, safe_filename
 from studio.datasets.ingest_report import AcceptedPicture, IngestReport
+from studio.datasets.label_file import MAX_LABEL_FILE, is_label_file, read_label_files, to_labels
 from studio.datasets.labels import class_folders
+from studio.datasets.origins import Origins
 from studio.datasets.prepare_picture import PreparedPicture, check_side, png_bytes, prepare_picture, preview_bytes
 from studio.datasets.rights import Consent
-from studio.datasets.sources import Limits, SourceFile, copy_file, file_format, open_sources, read_file, read_head
+from studio.datasets.sources import Limits, SourceFile, UploadedFile, copy_file, file_format, open_sources, read_file, read_head
 from studio.errors import StudioError
 from studio.imaging.colour import Colour
 from studio.imaging.decode import UnusablePicture, open_picture, reason
@@ -33,13 +36,14 @@ _WHY_NOT = {"zip": "a zip inside; give it by itself", "raw": "a camera raw file;
 
 
 def ingest(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | UploadedFile],
     *,
     owned: bool,
     consent: Consent = Consent(),
     title: str = "",
     ground: Colour = (255, 255, 255),
     classes: bool = True,
+    keep_equal: bool = False,
     limits: Limits = Limits(),
     home: Path | None = None,
     progress: ItemProgress | None = None,
@@ -50,11 +54,12 @@ def ingest(
 
     JPEG, PNG and WebP files are stored byte for byte, except that a GPS location is removed from their metadata; the rest of the
     metadata stays. GIF, BMP, TIFF, HEIC, AVIF and video frames become PNG. Animations give their first frame. Of identical files
-    one is stored; pictures that look nearly the same are reported and kept.
+    one is stored, unless `keep_equal`; pictures that look nearly the same are reported and kept.
 
     owned: the answer to `ingest_report.OWNERSHIP`.  consent: whose the pictures are.
     ground: colour under transparent parts when pictures are compared (stored pictures keep their transparency).
-    classes: sub-folders become classes; of several folders or zips each is one.
+    classes: the labels of a dataset.json or, without one, sub-folders become classes; of several folders or zips each is one.
+    keep_equal: keep each of several identical files, as half of a pair.
     home: the store, where the pictures are staged (default: the studio's).
     progress: called with (files done, all files, name).  cancel: asked before each file and within videos.
     workers: pictures prepared at the same time; memory is that of so many files and of one large decoded picture, however
@@ -62,7 +67,7 @@ def ingest(
     Raises CancelledError, and StudioError if a path does not exist, there are too many files, or the disk is full; nothing is
     left behind then.
     """
-    paths = [Path(p) for p in paths]
+    paths = [p if isinstance(p, UploadedFile) else Path(p) for p in paths]
     home = Path(home) if home is not None else get_settings().datasets
     found = IngestReport(title.strip() or _title_of(paths), owned, ground, home / f".intake-{secrets.token_hex(6)}.part", consent)
     try:
@@ -71,7 +76,7 @@ def ingest(
         with open_sources(paths, limits) as sources:
             found.rejected += sources.refused
             found.ignored = sources.ignored
-            _Ingestion(found, limits, classes, progress, cancel, workers).run(sources.files)
+            _Ingestion(found, limits, classes, keep_equal, progress, cancel, workers).run(sources.files)
     except OSError as e:
         found.discard()
         raise StudioError(f"The pictures cannot be stored: {e.strerror or e}.", f"Is there room on the disk of {home}?") from e
@@ -107,12 +112,16 @@ class _StagedPicture:
 
 @dataclass(frozen=True)
 class _KeptPicture:
-    """A staged picture that is no duplicate, and what its name in the set is made of."""
+    """A staged picture that is no duplicate, and what its name in the set is made of.
+
+    stem: safe to be written.  name: of the file as it came, or of the video's frame.
+    """
 
     staged: _StagedPicture
     source: str
-    folders: tuple[str, ...]
+    file: SourceFile
     stem: str
+    name: str
 
 
 class _Ingestion:
@@ -123,15 +132,17 @@ class _Ingestion:
         report: IngestReport,
         limits: Limits,
         classes: bool,
+        keep_equal: bool,
         progress: ItemProgress | None,
         cancel: Cancel | None,
         workers: int,
     ):
-        self.report, self.limits, self.classes = report, limits, classes
+        self.report, self.limits, self.classes, self.keep_equal = report, limits, classes, keep_equal
         self.progress, self.cancel, self.workers = progress, cancel, max(1, workers)
         self.kept: list[_KeptPicture] = []
         self.first_with: dict[bytes, int] = {}  # SHA-256 of the original -> index into kept
-        self.duplicates: list[tuple[str, int]] = []
+        self.duplicates: list[tuple[str, SourceFile, int]] = []
+        self.names: list[str] = []  # in the set, of those in `kept`
         self.sources: set[str] = set()
         self.large = threading.Lock()
         self.reading = threading.Lock()  # members of one zip share its file
@@ -139,6 +150,8 @@ class _Ingestion:
 
     def run(self, files: list[SourceFile]) -> None:
         """Stage all files and fill the report. Raises CancelledError, OSError of the disk written to."""
+        label_files = [f for f in files if is_label_file(f.filename)]
+        files = [f for f in files if not is_label_file(f.filename)]
         self.total = len(files)
         self.sources = {f.folders[0] for f in files if f.folders}
         waiting: deque[tuple[SourceFile, Future]] = deque()
@@ -164,6 +177,8 @@ class _Ingestion:
                     future.cancel()
                 raise
         self._arrange()
+        if self.classes:
+            self._read_labels(label_files)
 
     def _report(self, name: str, finished: bool = True) -> None:
         self.done += finished
@@ -209,28 +224,28 @@ class _Ingestion:
         if isinstance(result, str):
             self.report.rejected.append((file.name, result))
         else:
-            self._keep(result, file, Path(file.filename).stem)
+            self._keep(result, file, file.filename)
         self._report(file.name)
 
-    def _keep(self, staged: _StagedPicture, file: SourceFile, stem: str, source: str = "") -> None:
+    def _keep(self, staged: _StagedPicture, file: SourceFile, name: str, source: str = "") -> None:
         source = source or file.name
-        first = self.first_with.setdefault(staged.original, len(self.kept))
+        first = len(self.kept) if self.keep_equal else self.first_with.setdefault(staged.original, len(self.kept))
         preview = staged.file.with_suffix(".preview")
         if first < len(self.kept):
-            self.duplicates.append((source, first))
+            self.duplicates.append((source, file, first))
             staged.file.unlink()
             preview.unlink(missing_ok=True)
             return
         if preview.exists():
             os.replace(preview, self.report.staged / "previews" / f"{staged.sha.hex()}.webp")
-        self.kept.append(_KeptPicture(staged, source, self._class_of(file), safe_filename(stem)))
+        self.kept.append(_KeptPicture(staged, source, file, safe_filename(Path(name).stem), name))
         self.report.locations_removed += staged.location_removed
 
-    def _class_of(self, file: SourceFile) -> tuple[str, ...]:
+    def _folders_of(self, file: SourceFile) -> tuple[str, ...]:
+        """Folders of a file by which it may belong to a class."""
         if not self.classes:
             return ()
-        folders = file.folders if len(self.sources) > 1 else file.folders[1:]
-        return tuple(safe_filename(f, "folder") for f in folders)
+        return file.folders if len(self.sources) > 1 else file.folders[1:]
 
     # -- videos --------------------------------------------------------------------------------------------------
 
@@ -264,7 +279,7 @@ class _Ingestion:
                 note = f"frame at {frame.seconds:.2f} s"
                 prepared = PreparedPicture(stored, ".png", preview, image.size, frame.perceptual_hash, note)
                 staged = self._stage(f"{number}-{count}", prepared, hashlib.sha256(stored).digest())
-                self._keep(staged, file, f"{stem[:60]}-{frame.seconds * 1000:08.0f}ms", f"{file.name} at {frame.seconds:.2f} s")
+                self._keep(staged, file, f"{stem[:60]}-{frame.seconds * 1000:08.0f}ms.png", f"{file.name} at {frame.seconds:.2f} s")
                 count += 1
         except (StudioError, CancelledError, KeyboardInterrupt):
             raise
@@ -287,8 +302,13 @@ class _Ingestion:
         pictures.mkdir()
         unique = UniqueNames()
         spelled: dict[str, str] = {}
-        names = []
-        for kept, folder in zip(self.kept, class_folders([k.folders for k in self.kept]), strict=True):
+        names, origins = self.names, {}
+        common = 0
+        came_with = [self._folders_of(k.file) for k in self.kept]
+        while came_with and all(len(f) > common and f[common] == came_with[0][common] for f in came_with):
+            common += 1
+        safe = list(map(SafeFolders(), came_with))
+        for kept, folders, folder in zip(self.kept, came_with, class_folders(safe), strict=True):
             folder = spelled.setdefault(folder.casefold(), folder)  # 'Cats' and 'cats' are one folder to some systems
             staged = kept.staged
             name = unique(folder, kept.stem, staged.file.suffix)
@@ -296,22 +316,60 @@ class _Ingestion:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(staged.file, target)
             names.append(name)
+            origins[name] = "/".join((*folders[common:], kept.name))
             self.report.accepted.append(AcceptedPicture(name, kept.source, staged.sha.hex(), staged.size, staged.note))
         (self.report.staged / "incoming").rmdir()
         for folder in [pictures, *(p for p in pictures.rglob("*") if p.is_dir())]:
             fsync_path(folder)
-        self.report.duplicates = [(source, names[first]) for source, first in self.duplicates]
+        self.report.duplicates = [(source, names[first]) for source, _, first in self.duplicates]
+        shared = came_with[0][:common] if came_with else ()
+        equal = []
+        for _, file, first in self.duplicates:
+            folders = self._folders_of(file)
+            equal.append(("/".join((*(folders[common:] if folders[:common] == shared else folders), file.filename)), names[first]))
+        differ = {name: own for name, own in origins.items() if Path(own).with_suffix("") != Path(name).with_suffix("")}
+        self.report.origins = Origins(differ, tuple(equal))
         self.report.near = [tuple(names[i] for i in group) for group in similar_groups([k.staged.perceptual_hash for k in self.kept])]
         self.report.accepted.sort(key=lambda a: a.name)
         self.report.rejected.sort()
+
+    def _read_labels(self, files: list[SourceFile]) -> None:
+        """The labels of the pictures by the label files of their sources."""
+        labels: dict[str, int | str] = {}
+        by_source: dict[str, list[SourceFile]] = {}
+        for file in files:
+            by_source.setdefault(_source_of(file), []).append(file)
+        for source, label_files in by_source.items():
+            here = {_inner(k.file): name for k, name in zip(self.kept, self.names, strict=True) if _source_of(k.file) == source}
+            read = [(_inner(f), functools.partial(read_file, f, MAX_LABEL_FILE)) for f in label_files]
+            found = read_label_files(read, here)
+            self.report.label_remarks += [(printable(name), remark) for name, remark in found.remarks]
+            labels |= {here[name]: label for name, label in found.of.items()}
+        self.report.labels = to_labels(labels)
+
+
+def _source_of(file: SourceFile) -> str:
+    """What a file was given in: of loose files, nothing."""
+    return file.folders[0] if file.folders else ""
+
+
+def _inner(file: SourceFile) -> str:
+    """Path of a file within its source, with forward slashes."""
+    return file.inner.replace("\\", "/")
 
 
 def _is_av_error(e: Exception) -> bool:
     return type(e).__module__.startswith("av.")
 
 
-def _title_of(paths: list[Path]) -> str:
+def _title_of(paths: list[Path | UploadedFile]) -> str:
     if not paths:
         return "Untitled"
-    first = printable(paths[0].stem or paths[0].resolve().name or "Untitled", 60)
+    named = paths[0]
+    if isinstance(named, UploadedFile):
+        top = PurePosixPath(named.name).parts[:1]
+        if len({PurePosixPath(p.name).parts[:1] if isinstance(p, UploadedFile) else () for p in paths}) == 1 and "/" in named.name:
+            return printable(top[0], 60)  # a folder, chosen in the browser
+    first_path = Path(named.name) if isinstance(named, UploadedFile) else named
+    first = printable(first_path.stem or first_path.resolve().name or "Untitled", 60)
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"

@@ -4,7 +4,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from studio.datasets.labels import count_classes
+from studio.datasets.labels import NO_LABELS, Labels, count_classes
+from studio.datasets.origins import NO_ORIGINS, Origins
 from studio.datasets.rights import Consent
 from studio.imaging.colour import Colour
 
@@ -52,6 +53,12 @@ class IngestReport:
     """Groups of names of pictures that look nearly the same: kept."""
     videos: list[tuple[str, int]] = field(default_factory=list)
     """(file, frames taken)."""
+    labels: Labels = NO_LABELS
+    """Of a label file (dataset.json); empty where the sub-folders are the classes."""
+    origins: Origins = NO_ORIGINS
+    """Under which names the pictures came."""
+    label_remarks: list[tuple[str, str]] = field(default_factory=list)
+    """(label file, a sentence on what of it could not be used)."""
     locations_removed: int = 0
     """Photographs whose GPS location was removed."""
     ignored: int = 0
@@ -63,16 +70,21 @@ class IngestReport:
     @property
     def classes(self) -> dict[str, int]:
         """Pictures a class, named as training names them; empty if there is one class."""
-        return count_classes(a.name for a in self.accepted)
+        return count_classes((a.name for a in self.accepted), self.labels)
 
     def lines(self) -> list[str]:
         """The report in plain sentences; the lists themselves are the fields."""
         out = [f"{_count(len(self), 'picture')} added" + (f", in {len(self.classes)} classes." if self.classes else ".")]
         out += [f"{_count(count, 'frame')} of the video {name}." for name, count in self.videos]
+        if self.labels:
+            without = len(self) - len(self.labels.of)
+            rest = f"; {_count(without, 'picture')} without one." if without else "."
+            out.append(f"The labels of dataset.json are the classes{rest}")
+        out += [f"{name}: {remark}." for name, remark in self.label_remarks]
         if self.rejected:
             out.append(f"{_count(len(self.rejected), 'file')} left out: see the list with the reasons.")
         if self.duplicates:
-            out.append(f"{_count(len(self.duplicates), 'file')} left out as exact duplicates.")
+            out.append(f"{_count(len(self.duplicates), 'file')} left out as exact duplicates; in pairs they still count.")
         if self.near:
             similar = sum(map(len, self.near))
             out.append(f"{similar:,} pictures look nearly the same as another, in {_count(len(self.near), 'group')}; they are kept.")

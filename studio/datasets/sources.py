@@ -55,6 +55,18 @@ class SourceFile:
     """Gives a stream; close it."""
     path: Path | None = None
     """Where it lies on the disk; None inside a zip."""
+    inner: str = ""
+    """Its exact name within its source, 'cats/1.png'."""
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file from a browser, which keeps it under a name of its own."""
+
+    path: Path
+    """Where it lies now."""
+    name: str
+    """The name it had, with the folders it was chosen with, 'pets/cats/{1}.png'."""
 
 
 @dataclass
@@ -70,18 +82,23 @@ class SourceFiles:
 
 
 @contextlib.contextmanager
-def open_sources(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iterator[SourceFiles]:
+def open_sources(
+    paths: Iterable[str | Path | UploadedFile], limits: Limits = Limits(), follow_links: bool = False
+) -> Iterator[SourceFiles]:
     """Look through files, folders and zips; nothing is unpacked before a file is opened.
 
-    Zips stay open inside the `with`. Links in folders are not followed. Memory: one small record a file.
+    Zips stay open inside the `with`. Links to folders are not followed, links to files only with `follow_links`; without it they
+    are refused, with it those that lead nowhere are passed over. Memory: one small record a file.
     Raises StudioError if a path does not exist, or there are too many files.
     """
     found = SourceFiles()
     with contextlib.ExitStack() as stack:
-        for path in map(Path, paths):
-            path = path.expanduser()
+        for given in paths:
+            if isinstance(given, UploadedFile) and _add_uploaded(given, limits, found):
+                continue
+            path = given.path if isinstance(given, UploadedFile) else Path(given).expanduser()
             if path.is_dir():
-                _walk(path, limits, found)
+                _walk(path, limits, found, follow_links)
             elif not path.exists():
                 raise StudioError(f"There is nothing at {printable(str(path))}.", "Give pictures, videos, folders or zips.")
             elif not path.is_file():
@@ -92,9 +109,28 @@ def open_sources(paths: Iterable[str | Path], limits: Limits = Limits()) -> Iter
                 _add(
                     found,
                     limits,
-                    SourceFile(printable(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path),
+                    SourceFile(
+                        printable(path.name), path.name, (), path.stat().st_size, functools.partial(open, path, "rb"), path, path.name
+                    ),
                 )
         yield found
+
+
+def _add_uploaded(given: UploadedFile, limits: Limits, found: SourceFiles) -> bool:
+    """Add a file from a browser under the name it had. False for a zip by itself, which is a source of its own."""
+    path = given.path
+    parts = tuple(p for p in given.name.replace("\\", "/").split("/") if p not in ("", "."))
+    if not parts or ".." in parts or not path.is_file() or (len(parts) == 1 and _starts_like_zip(path)):
+        return False
+    if _is_clutter(parts):
+        found.ignored += 1
+    elif problem := name_problem("/".join(parts), limits):
+        found.refused.append((printable("/".join(parts)), problem))
+    else:
+        inner = "/".join(parts[1:] or parts)
+        opener = functools.partial(_open_plain, path)
+        _add(found, limits, SourceFile(printable("/".join(parts)), parts[-1], parts[:-1], path.stat().st_size, opener, path, inner))
+    return True
 
 
 def file_format(head: bytes, filename: str = "") -> str:
@@ -152,7 +188,7 @@ def _is_clutter(parts: Iterable[str]) -> bool:
     return any((p.startswith(".") and p not in (".", "..")) or p.lower() in _CLUTTER for p in parts)
 
 
-def _walk(top: Path, limits: Limits, found: SourceFiles) -> None:
+def _walk(top: Path, limits: Limits, found: SourceFiles, follow_links: bool) -> None:
     root = top.resolve().name or "folder"
     files = []
     for folder, folders, names in os.walk(top):
@@ -173,16 +209,18 @@ def _walk(top: Path, limits: Limits, found: SourceFiles) -> None:
             found.ignored += 1
             continue
         try:
-            info = path.lstat()
+            info = path.stat() if follow_links else path.lstat()
         except OSError as e:
-            found.refused.append((name, e.strerror or "cannot be read"))
+            if not (follow_links and path.is_symlink()):
+                found.refused.append((name, e.strerror or "cannot be read"))
             continue
         if stat.S_ISLNK(info.st_mode):
             found.refused.append((name, "a link; links are not followed"))
         elif not stat.S_ISREG(info.st_mode):
             found.refused.append((name, "not an ordinary file"))
         else:
-            _add(found, limits, SourceFile(name, parts[-1], (root, *parts[:-1]), info.st_size, functools.partial(_open_plain, path), path))
+            opener = functools.partial(open, path, "rb") if follow_links else functools.partial(_open_plain, path)
+            _add(found, limits, SourceFile(name, parts[-1], (root, *parts[:-1]), info.st_size, opener, path, "/".join(parts)))
 
 
 def _open_plain(path: Path) -> IO[bytes]:
@@ -229,7 +267,8 @@ def _look_into_zip(path: Path, limits: Limits, found: SourceFiles, stack: contex
             found.refused.append((printable(f"{label}/{name}"), problem))
             continue
         opener = functools.partial(archive.open, member)
-        _add(found, limits, SourceFile(printable(f"{label}/{name}"), parts[-1], (path.stem, *parts[:-1]), member.file_size, opener))
+        whole = printable(f"{label}/{name}")
+        _add(found, limits, SourceFile(whole, parts[-1], (path.stem, *parts[:-1]), member.file_size, opener, inner=member.filename))
 
 
 def read_file(file: SourceFile, limit: int) -> bytes:

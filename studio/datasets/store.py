@@ -24,17 +24,18 @@ from studio.common.files import atomic_write, fsync_path
 from studio.common.progress import Cancel, ItemProgress
 from studio.datasets.ingest import ingest, write_synced
 from studio.datasets.ingest_report import COLOURS, EARLIER_COLOURS, OWNERSHIP, IngestReport
-from studio.datasets.labels import count_classes
+from studio.datasets.labels import Labels, count_classes
+from studio.datasets.pairs import PairNames
 from studio.datasets.picture_files import content_hash
 from studio.datasets.previews import adopt_previews, small_picture
 from studio.datasets.rights import UNKNOWN, Consent
+from studio.datasets.set_card import SET_FORMAT, read_card
 from studio.datasets.sources import Limits
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import crop as crop_square
 from studio.settings import get_settings
 
-_FORMAT = 1
 _LEFTOVER = 7 * 24 * 3600  # seconds after which nobody waits for a staged ingestion any more
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,12 @@ class DataSet:
 
     def names(self) -> list[str]:
         """Names of the pictures, 'cats/tom.png', sorted."""
-        return [name for name, _ in _read_card(self.path)["pictures"]]
+        return [name for name, _ in read_card(self.path).pictures]
+
+    def pair_names(self) -> PairNames:
+        """The names by which its pictures find partners in another set."""
+        card = read_card(self.path)
+        return PairNames.of([name for name, _ in card.pictures], card.origins)
 
     def picture(self, name: str) -> Path:
         """File of one picture. Raises StudioError if the set has none of that name."""
@@ -113,6 +119,7 @@ class DataSetStore:
         title: str = "",
         ground: Colour = (255, 255, 255),
         classes: bool = True,
+        keep_equal: bool = False,
         limits: Limits = Limits(),
         progress: ItemProgress | None = None,
         cancel: Cancel | None = None,
@@ -127,6 +134,7 @@ class DataSetStore:
             title=title,
             ground=ground,
             classes=classes,
+            keep_equal=keep_equal,
             limits=limits,
             home=self.home,
             progress=progress,
@@ -158,11 +166,12 @@ class DataSetStore:
             "rejected": report.rejected,
             "duplicates": report.duplicates,
             "near": report.near,
+            "origins": report.origins.to_dict(),
             "videos": report.videos,
             "places_removed": report.locations_removed,
             "changed": {a.name: f"{a.source}: {a.note}" for a in report.accepted if a.note},
         }
-        return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card)
+        return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card, report.labels)
 
     def without(self, id: str, names: Iterable[str]) -> DataSet:
         """Make a set without the pictures `names`. The old one stays as it is; the two share their files where the disk can.
@@ -170,14 +179,14 @@ class DataSetStore:
         Raises StudioError for a name that is not in the set, or if no picture would remain.
         """
         old = self.get(id)
-        card = _read_card(old.path)
-        gone = set(names)
-        unknown = sorted(gone - {name for name, _ in card["pictures"]})
+        full = read_card(old.path)
+        card, gone = full.raw, set(names)
+        unknown = sorted(gone - {name for name, _ in full.pictures})
         if unknown:
             raise StudioError(f"The set '{old.title}' has no picture '{unknown[0]}'.", "Reload the page to see what it holds.")
         if not gone:
             return old
-        rest = [(name, sha) for name, sha in card["pictures"] if name not in gone]
+        rest = [(name, sha) for name, sha in full.pictures if name not in gone]
         if not rest:
             raise StudioError("No picture would remain.", "Delete the set instead.")
         staged = self.home / f".intake-{secrets.token_hex(6)}.part"
@@ -192,30 +201,31 @@ class DataSetStore:
                     _link(preview, staged / "previews" / preview.name)
             near = [[n for n in group if n not in gone] for group in card.get("near", [])]
             changed = {name: text for name, text in card.get("changed", {}).items() if name not in gone}
-            kept = {k: v for k, v in card.items() if k not in ("id", "format", "created", "count", "classes", "pictures")}
+            kept = {k: v for k, v in card.items() if k not in ("id", "format", "created", "count", "classes", "labels")}
             kept |= {"near": [g for g in near if len(g) > 1], "changed": changed, "made_from": old.id}
             kept["removed"] = [*card.get("removed", []), *sorted(gone)]
-            return self._finish(staged, rest, kept)
+            return self._finish(staged, rest, kept, full.labels.among(name for name, _ in rest))
         except OSError as e:
             raise StudioError(f"The new set cannot be stored: {e.strerror or e}.", f"Is there room on the disk of {self.home}?") from e
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def _finish(self, staged: Path, pictures: list[tuple[str, str]], card: dict[str, Any]) -> DataSet:
+    def _finish(self, staged: Path, pictures: list[tuple[str, str]], card: dict[str, Any], labels: Labels) -> DataSet:
         """Make a set of a staged folder: its card is written, all of it synced to disk, then the folder is renamed to its hash."""
         pictures = sorted(pictures)
-        id = content_hash((name, bytes.fromhex(sha)) for name, sha in pictures)
+        id = content_hash(((name, bytes.fromhex(sha)) for name, sha in pictures), labels)
         target = self.home / id
         if target.is_dir():
             adopt_previews(staged, target)
             shutil.rmtree(staged, ignore_errors=True)
             return self._update_answers(id, card)
         card = {
-            "format": _FORMAT,
+            "format": SET_FORMAT,
             "id": id,
             "created": self._now().isoformat(timespec="seconds"),
             "count": len(pictures),
-            "classes": count_classes(name for name, _ in pictures),
+            "classes": count_classes((name for name, _ in pictures), labels),
+            **({"labels": labels.to_dict()} if labels else {}),
             **card,
             "pictures": pictures,
         }
@@ -236,7 +246,8 @@ class DataSetStore:
         return self.get(id)
 
     def _update_answers(self, id: str, added: dict[str, Any]) -> DataSet:
-        card, owned, consent = _read_card(self.home / id), added["owned"], Consent.from_dict(added.get("consent"))
+        full, owned, consent = read_card(self.home / id), added["owned"], Consent.from_dict(added.get("consent"))
+        card = {**full.raw, "pictures": full.pictures}
         new = {**card, "owned": card["owned"] or owned, **{k: v for k, v in added.items() if k == "colours"}}
         if consent.answer != UNKNOWN:
             new |= {"owned": owned, "consent": consent.to_dict()}
@@ -274,7 +285,7 @@ class DataSetStore:
         """Names of pictures whose files are missing or changed. Reads all of them."""
         stored = self.get(id)
         wrong = []
-        for name, sha in _read_card(stored.path)["pictures"]:
+        for name, sha in read_card(stored.path).pictures:
             file = stored.path / "pictures" / name
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != sha:
                 wrong.append(name)
@@ -291,7 +302,7 @@ class DataSetStore:
         picture that can no longer be read is shown in the background colour.
         """
         stored = self.get(id)
-        pictures = _read_card(stored.path)["pictures"][page * per_page : (page + 1) * per_page]
+        pictures = read_card(stored.path).pictures[page * per_page : (page + 1) * per_page]
         return [(name, crop_square(small_picture(stored, name, sha, ground), resolution, crop, ground)) for name, sha in pictures]
 
     def some(
@@ -299,7 +310,7 @@ class DataSetStore:
     ) -> list[np.ndarray]:
         """The pictures `names` as `sheet` shows them, in that order, (resolution, resolution, 3) uint8 each."""
         stored = self.get(id)
-        shas = dict(_read_card(stored.path)["pictures"])
+        shas = dict(read_card(stored.path).pictures)
         return [crop_square(small_picture(stored, name, shas[name], ground), resolution, crop, ground) for name in names]
 
     # -- deleting ------------------------------------------------------------------------------------------------
@@ -351,32 +362,11 @@ class DataSetStore:
                     _remove(path)
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads((path / "set.json").read_text(encoding="utf-8"))
-        if card["format"] != _FORMAT:
-            raise StudioError(f"The image set in {path} was written by another version of the studio.", "Open it with that version.")
-        card["pictures"] = [(str(name), str(sha)) for name, sha in card["pictures"]]
-        return card
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise StudioError(f"The image set in {path} cannot be read: {e}.", "Add its pictures again.") from None
-
-
 def _stored(path: Path) -> DataSet:
-    card = _read_card(path)
+    full = read_card(path)
     try:
-        about = {k: v for k, v in card.items() if k != "pictures"}
-        return DataSet(
-            card["id"],
-            path,
-            card["title"],
-            card["count"],
-            card["classes"],
-            card["owned"],
-            card["created"],
-            about,
-            Consent.from_dict(card.get("consent")),
-        )
+        card, consent = full.raw, Consent.from_dict(full.raw.get("consent"))
+        return DataSet(card["id"], path, card["title"], card["count"], full.classes, card["owned"], card["created"], card, consent)
     except KeyError as e:
         raise StudioError(f"The image set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
 

@@ -1,1 +1,1 @@
-"""Inference with a loaded model: sampling, translation, upscaling, within the available memory."""
+"""A loaded model at work: sampling, translating, upscaling, within the memory there is."""

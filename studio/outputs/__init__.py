@@ -1,1 +1,1 @@
-"""Files written for the artist: sheets, clips, class sets, batches, upscaled pictures."""
+"""What is written for the artist: sheets, clips, class sets, batches, upscaled pictures."""

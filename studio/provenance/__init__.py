@@ -1,1 +1,1 @@
-"""Provenance of saved files, that is, how they were made: policy, metadata, signatures, inspection."""
+"""What files say about how they were made: policy, metadata, signatures, inspection."""

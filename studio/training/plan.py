@@ -7,6 +7,7 @@ from typing import Any
 
 from studio.common import toml
 from studio.common.schema import SchemaError, from_plain, known_fields
+from studio.datasets.pairs import BY_NAME, PAIRINGS
 from studio.datasets.rights import Consent
 from studio.errors import StudioError
 from studio.imaging.colour import parse_colour
@@ -27,6 +28,7 @@ class Data:
     resolution: int = 64  # side in pixels; upscaling: of the large patches
     degrade: str = "bicubic"  # upscaling: how pictures are made small, 'bicubic' (clean) or 'real' (blurred, noisy, compressed)
     held_back: float = 0.05  # upscaling: fraction of the pictures that is only measured on, never learned from
+    pairs: str = BY_NAME  # paired translation: which pictures belong together, those of the same 'name', or 'order': the first of each
     load_size: int = 0  # translation: side from which squares of `resolution` are cropped at random, 0 = no random crops
     conditional: bool = False  # also learn the classes (sub-folders)
     mirror: bool = False  # also show each picture flipped left-right; upscaling: also turned by quarters
@@ -153,6 +155,7 @@ class Plan:
         o, b = self.optimizer, self.budget
         _need(self.precision in ("auto", "fp32", "bf16", "fp16"), "precision", self.precision, "auto, fp32, bf16 or fp16")
         _need(self.data.crop in MODES, "data.crop", self.data.crop, "centre, smart or fit")
+        _need(self.data.pairs in PAIRINGS, "data.pairs", self.data.pairs, " or ".join(PAIRINGS))
         parse_colour(self.data.ground)
         _need(self.augment.kind in ("none", "diffaugment", "ada"), "augment.kind", self.augment.kind, "none, diffaugment or ada")
         _need(0 <= self.augment.p <= 1, "augment.p", self.augment.p, "0 to 1")
@@ -218,7 +221,10 @@ class Plan:
 
     def to_toml(self) -> str:
         """The plan as TOML. `Plan.from_toml(plan.to_toml()) == plan`."""
-        return toml.dumps(dataclasses.asdict(self))
+        raw = dataclasses.asdict(self)
+        if self.data.pairs == BY_NAME:  # younger than the other settings: earlier plans stay what they were, to the letter
+            del raw["data"]["pairs"]
+        return toml.dumps(raw)
 
     @classmethod
     def from_toml(cls, text: str, folder: Path | None = None) -> "Plan":

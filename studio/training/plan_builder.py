@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from studio.datasets.pairs import find_pairs
+from studio.datasets.pairs import BY_NAME, pair_sets
 from studio.datasets.rights import Consent, most_restrictive
 from studio.datasets.store import DataSet
 from studio.errors import StudioError
@@ -16,7 +16,7 @@ from studio.models.library import Library, default_library
 from studio.training.data.patches import names_large_enough
 from studio.training.methods import Method, get_method
 from studio.training.plan import Card, Plan
-from studio.training.plan_checks import check_plan, choose_precision, family_config
+from studio.training.plan_checks import check_measurable, check_plan, choose_precision, family_config
 from studio.training.presets import estimate_seconds, learning_classes, preset_plan
 from studio.training.presets_super_resolution import estimate_upscaler_seconds, preset_upscaler_plan
 
@@ -43,6 +43,8 @@ class PlanChoices:
     """Colour below transparent pictures and beside padded ones."""
     mirror: bool = False
     """Also learn each picture flipped; upscalers always do."""
+    pairs: str = BY_NAME
+    """Paired translation: how partners are found, by 'name' or by 'order'."""
     title: str = ""
     """Of the model; empty = that of the first set."""
     licence: str = ""
@@ -100,7 +102,7 @@ def build_plan(choices: PlanChoices, a: DataSet, b: DataSet | None = None, libra
     the studio's own).  Raises StudioError when sets and choices do not go together.
     """
     method = get_method(choices.method)
-    sets = _check_sets(method, a, b)
+    sets = _check_sets(method, a, b, choices.pairs)
     base = find_base(choices, library)
     plan = draft_plan(choices, base, a.count)
     if choices.classes and method.generates:
@@ -113,7 +115,7 @@ def build_plan(choices: PlanChoices, a: DataSet, b: DataSet | None = None, libra
             f"No picture is {data.resolution} pixels wide and high.", "Add larger ones, or choose a smaller patch under Advanced."
         )
     for other in sets[1:]:
-        data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id)
+        data = dataclasses.replace(data, path_b=str(other.path), hash_b=other.id, pairs=choices.pairs)
     plan = dataclasses.replace(
         plan,
         seed=choices.seed,
@@ -122,7 +124,9 @@ def build_plan(choices: PlanChoices, a: DataSet, b: DataSet | None = None, libra
         augment=_replaced(plan.augment, target=choices.ada_target) if method.generates else plan.augment,
         card=_card(choices, a.title, most_restrictive(x.consent for x in sets)),
     )
-    if not method.generates:
+    if method.generates:
+        check_measurable(plan, a.count)
+    else:
         check_plan(plan, family_config(plan, base))
     return plan
 
@@ -141,7 +145,7 @@ def estimate_plan_seconds(choices: PlanChoices, library: Library | None = None) 
     return estimate_seconds(plan, choices.method, threads, fast_bf16, config)
 
 
-def _check_sets(method: Method, a: DataSet, b: DataSet | None) -> list[DataSet]:
+def _check_sets(method: Method, a: DataSet, b: DataSet | None, pairs: str) -> list[DataSet]:
     """The sets that `method` learns from. Raises StudioError when it cannot."""
     sets = [a]
     if method.image_sets != "one":
@@ -155,7 +159,7 @@ def _check_sets(method: Method, a: DataSet, b: DataSet | None) -> list[DataSet]:
                 "Add them again, and answer 'Rights to these pictures'.",
             )
     if b is not None and method.image_sets == "paired":
-        find_pairs(a.names(), b.names())
+        pair_sets(a.pair_names(), b.pair_names(), pairs)
     elif b is not None and method.image_sets == "unpaired" and a.id == b.id:
         raise StudioError("Both sides are the same set of pictures.", "Choose another for side A or B under '1 Training set'.")
     if method.needs_classes and len(a.classes) < 2:

@@ -70,6 +70,18 @@ def micro_batch_size(plan: Plan, processes: int) -> int:
     return micro
 
 
+def check_measurable(plan: Plan, pictures: int) -> None:
+    """Raise StudioError when the plan asks for KID and a generator's pictures are too few for it: the first snapshot would stop it.
+
+    pictures: that are learned from.
+    """
+    if plan.budget.metric_images and pictures < 2:
+        raise StudioError(
+            "There is only one picture, and the quality (KID) that the plan asks for compares sets of at least two.",
+            "Add pictures, or set budget.metric_images = 0 in the plan.",
+        )
+
+
 def check_plan(plan: Plan, config, processes: int = 1) -> None:
     """Raise StudioError when the parts of the plan do not fit together.
 
@@ -77,6 +89,8 @@ def check_plan(plan: Plan, config, processes: int = 1) -> None:
     """
     family, objective = get_family(plan.family), plan.objective
     get_loss(objective.loss)
+    if plan.budget.metric_images == 1:
+        raise StudioError("KID cannot be measured on one generated picture.", "Set budget.metric_images to 0, or to 2 or more.")
     own = objective.discriminator == "own"
     if family.task is not Task.TRANSLATE and (plan.data.path_b or plan.data.load_size):
         raise StudioError("data.path_b and data.load_size are for families that translate.", "Remove them, or choose such a family.")

@@ -26,24 +26,27 @@ class ImageBatch:
 
 
 class ImageData:
-    """Batches of one image set.
+    """Batches of one image set; where classes are learned, of its pictures that have one.
 
     config: of the family (img_channels, c_dim).  images: as large as the plan's resolution.  device: where batches are put.
     """
 
     def __init__(self, plan: Plan, config: Any, images: ImageSet, device: torch.device):
         self.plan, self.config, self.images, self.device = plan, config, images, device
-        self.order = DataOrder(len(images), plan.seed)
+        self.rows = np.arange(len(images))
+        if config.c_dim and images.labels is not None:  # a picture without a class teaches nothing about classes
+            self.rows = np.flatnonzero(images.labels >= 0)
+        self.order = DataOrder(len(self.rows), plan.seed)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
 
     def batch(self, step: int, index: int, position: int, count: int) -> ImageBatch:
         """Micro-batch `index` of a step: `count` pictures from `position` of the endless sequence on.
 
         Which pictures are mirrored depends on step and index alone.
         """
-        rows = self.order.indices(position, count)
+        rows = self.rows[self.order.indices(position, count)]
         pixels = torch.from_numpy(np.ascontiguousarray(self.images.array[rows]))
         if self.plan.data.mirror:
             flips = torch.rand(self.plan.pictures_a_step, generator=generator(self.plan.seed, "mirror", step)) < 0.5
@@ -60,4 +63,4 @@ class ImageData:
 
     def reals(self, count: int) -> np.ndarray:
         """uint8 (count, H, W, 3), always the same pictures."""
-        return self.images.array[DataOrder(len(self.images), self.plan.seed + 1).indices(0, count)]
+        return self.images.array[self.rows[DataOrder(len(self.rows), self.plan.seed + 1).indices(0, count)]]

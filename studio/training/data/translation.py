@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from studio.datasets.image_set import ImageSet
-from studio.datasets.pairs import Pairs, find_pairs
+from studio.datasets.pairs import PairNames, Pairs, pair_sets
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.networks.translation.pix2pix import edges, grey
@@ -52,7 +52,8 @@ class TranslationData:
             for side, found in (("data.path", images), ("data.path_b", images_b)):
                 if len(set(found.names)) != len(found):
                     raise StudioError(f"Two pictures of {side} have the same name.", "Pairs are found by name: rename one of them.")
-            self.pairs = find_pairs(images.names, images_b.names)
+            sides = [PairNames.of(side.names, side.origins) for side in (images, images_b)]
+            self.pairs = pair_sets(sides[0], sides[1], plan.data.pairs)
             self.rows_a, self.rows_b = np.array(self.pairs.rows).T
         # Unpaired sides are each shown in their own order.
         seed_b = plan.seed if paired else derive(plan.seed, "side b")

@@ -12,6 +12,7 @@ from studio.training.data.images import ImageBatch, ImageData
 from studio.training.data.open_sets import open_squares
 from studio.training.objectives.adversarial import FIXED_LATENTS, Adversarial
 from studio.training.plan import Plan
+from studio.training.plan_checks import check_measurable
 from studio.training.sample_sheet import COLUMNS, SampleSheet
 from studio.training.tasks.base import OpenedSets
 
@@ -25,10 +26,13 @@ class GenerationTask:
 
     def __init__(self, plan: Plan, config: Any, sets: OpenedSets, accelerator: Accelerator, precision: str):
         self.plan, self.device = plan, accelerator.device
-        counts = np.bincount(sets.a.labels, minlength=len(sets.classes)).tolist() if sets.classes else []
-        self.objective = Adversarial(plan, config, counts, accelerator, precision)
+        counts = []
+        if sets.classes:
+            counts = np.bincount(sets.a.labels[sets.a.labels >= 0], minlength=len(sets.classes)).tolist()
         self.data = ImageData(plan, config, sets.a, accelerator.device)
         self.pictures = len(self.data)
+        check_measurable(plan, self.pictures)
+        self.objective = Adversarial(plan, config, counts, accelerator, precision)
         self._evaluator: SetEvaluator | None = None
 
     def start_facts(self) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """HTML about translators: pairs of two training sets, inputs made from pictures, and sheets of samples with labelled rows."""
 
 import html
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from studio.datasets.pairs import find_pairs
+from studio.datasets.pairs import BY_NAME, pair_sets
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.imaging.colour import Colour
@@ -34,12 +35,12 @@ _MEANINGS = {
 }
 
 
-def preview_html(goal: Goal, datasets: DataSetStore, a: str | None, b: str | None, crop: str, ground: Colour) -> str:
+def preview_html(goal: Goal, datasets: DataSetStore, a: str | None, b: str | None, crop: str, ground: Colour, pairs: str = BY_NAME) -> str:
     """What a model would learn from the sets `a` and `b` (ids) for the goal; empty when their sheets say it all."""
     if goal.image_sets != "one" and a and b and a == b:
         return note("Both sides are the same set. Choose another for one of them.")
     if goal.image_sets == "paired" and a and b:
-        return _pairs_html(datasets, a, b, crop, ground)
+        return _pairs_html(datasets, a, b, crop, ground, pairs)
     if goal.name in _TRANSFORMS and a:
         transform, words = _TRANSFORMS[goal.name]
         pictures = [picture for _, picture in datasets.sheet(a, 0, _MAX_PAIRS, crop, _SIDE, ground)]
@@ -48,20 +49,26 @@ def preview_html(goal: Goal, datasets: DataSetStore, a: str | None, b: str | Non
     return ""
 
 
-def _pairs_html(datasets: DataSetStore, a: str, b: str, crop: str, ground: Colour) -> str:
-    """Pairs with the same file name: how many, some of them side by side, and the pictures without a partner."""
+def _pairs_html(datasets: DataSetStore, a: str, b: str, crop: str, ground: Colour, by: str) -> str:
+    """Pairs with the same file name, or at the same place: how many, some of them side by side, and the pictures without a partner."""
     names_a, names_b = (datasets.get(id).names() for id in (a, b))
     try:
-        pairs = find_pairs(names_a, names_b)
+        pairs = pair_sets(datasets.get(a).pair_names(), datasets.get(b).pair_names(), by)
     except StudioError as e:
         return note(f"<b>No pairs yet.</b> {html.escape(str(e))}")
-    rows = [pairs.rows[i] for i in np.unique(np.linspace(0, len(pairs.rows) - 1, _MAX_PAIRS).round().astype(int))]
+    shown = np.unique(np.linspace(0, len(pairs.rows) - 1, _MAX_PAIRS).round().astype(int))
+    rows = [pairs.rows[i] for i in shown]
     left = datasets.some(a, [names_a[i] for i, _ in rows], crop, _SIDE, ground)
     right = datasets.some(b, [names_b[j] for _, j in rows], crop, _SIDE, ground)
-    figures = [_figure(x, y, names_a[i]) for x, y, (i, _) in zip(left, right, rows, strict=True)]
-    text = f"<b>{len(pairs.rows):,} {'pairs' if len(pairs.rows) > 1 else 'pair'} found</b> by file name. "
+    figures = [_figure(x, y, _caption(*pairs.names[i])) for x, y, i in zip(left, right, shown, strict=True)]
+    text = f"<b>{len(pairs.rows):,} {'pairs' if len(pairs.rows) > 1 else 'pair'} found</b> by {'file name' if by == BY_NAME else 'order'}. "
     text += "Do these belong together?" if not (pairs.strays_a or pairs.strays_b) else "The others have no partner and are not used."
     return note(text) + _figures(figures) + _strays_html("A", pairs.strays_a) + _strays_html("B", pairs.strays_b)
+
+
+def _caption(a: str, b: str) -> str:
+    """The name of a pair: one where both are called the same."""
+    return a if PurePosixPath(a).with_suffix("") == PurePosixPath(b).with_suffix("") else f"{a} + {b}"
 
 
 def _strays_html(side: str, names: tuple[str, ...]) -> str:

@@ -360,3 +360,19 @@ def test_event_file_survives_a_torn_line(tmp_path):
     again.close()
     assert read_events(path)[0] == [{"a": 1}, {"a": 9}]
     assert read_events(tmp_path / "missing") == ([], 0)
+
+
+def test_a_set_too_small_for_kid_is_refused_before_it_starts(studio_home, tmp_path):
+    (tmp_path / "one").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "one" / "1.png")
+    events = []
+    plan = tiny_plan(tmp_path / "one", budget=Budget(kimg=0.016, metric_images=8))
+    with pytest.raises(StudioError, match="only one picture"):
+        train(plan, tmp_path / "run", on_event=events.append, device="cpu")
+    with pytest.raises(StudioError, match="one generated picture"):
+        train(
+            dataclasses.replace(plan, budget=Budget(kimg=0.016, metric_images=1)), tmp_path / "run2", on_event=events.append, device="cpu"
+        )
+    assert events == []
+    without = dataclasses.replace(plan, budget=Budget(kimg=0.008))
+    assert train(without, tmp_path / "run3", device="cpu").is_dir(), "without KID one picture will do"

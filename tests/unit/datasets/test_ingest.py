@@ -195,3 +195,11 @@ def test_large_pictures_are_decoded_one_at_a_time(store, tmp_path, monkeypatch):
     report = store.ingest(sorted(tmp_path.glob("*.png")), owned=True, workers=4)
     assert len(report) == 8
     assert not two.is_set()
+
+
+def test_classes_whose_long_names_begin_alike_stay_two(store, tmp_path):
+    long = "x" * 90
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as z:
+        for i, folder in enumerate((f"{long} cats", f"{long} dogs", "a?", "a*")):
+            z.writestr(f"{folder}/1.png", encoded(scene(i), "PNG"))
+    assert len(store.ingest([tmp_path / "s.zip"], owned=True).classes) == 4

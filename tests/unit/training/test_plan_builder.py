@@ -128,7 +128,7 @@ def test_sets_that_do_not_go_with_the_method_are_refused(sets):
     with pytest.raises(StudioError, match="no training method"):
         build_plan(PlanChoices("magic"), a)
     with pytest.raises(StudioError, match="no pictures of 64 px"):
-        build_plan(PlanChoices("pix2pix"), a, b)
+        build_plan(PlanChoices("pix2pix", resolution=128), a, b)
 
 
 def test_estimates_are_those_of_the_presets(monkeypatch):
@@ -145,3 +145,25 @@ def test_estimates_are_those_of_the_presets(monkeypatch):
 def test_the_package_exports_them():
     assert studio.build_plan is build_plan
     assert studio.PlanChoices is PlanChoices
+
+
+def test_a_set_of_one_picture_is_refused_where_the_plan_is_made(tmp_path):
+    store = DataSetStore(tmp_path / "datasets")
+    Image.new("RGB", (64, 64)).save(tmp_path / "1.png")
+    one = store.add(store.ingest([tmp_path / "1.png"], owned=True, consent=Consent(OWN), title="One"))
+    with pytest.raises(StudioError, match="only one picture"):
+        build_plan(PlanChoices("dcgan"), one)
+
+
+def test_pairs_by_order_are_in_the_plan(sets, tmp_path):
+    store = DataSetStore(tmp_path / "datasets")
+    for i in range(4):
+        Image.new("RGB", (64, 64), (i, 9, 9)).save(tmp_path / f"other{i}.png")
+    b = store.add(store.ingest([tmp_path / f"other{i}.png" for i in range(4)], owned=True, consent=Consent(OWN), title="B"))
+    with pytest.raises(StudioError, match="partner"):
+        build_plan(PlanChoices("pix2pix", resolution=128), sets[0], b)
+    plan = build_plan(PlanChoices("pix2pix", resolution=128, pairs="order"), sets[0], b)
+    assert plan.data.pairs == "order"
+    assert Plan.from_toml(plan.to_toml()) == plan
+    with pytest.raises(StudioError, match="name or order"):
+        dataclasses.replace(plan, data=dataclasses.replace(plan.data, pairs="size"))
