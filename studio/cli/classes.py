@@ -1,4 +1,4 @@
-"""`studio classes`: a set of pictures by class on the command line."""
+"""`studio classes`: export of class sets on the command line."""
 
 import argparse
 import sys
@@ -17,8 +17,10 @@ def add_verb(verb: AddVerb) -> None:
     )
     p.add_argument("--model", help="name of a model (default: the first that has classes)")
     p.add_argument("--class", dest="names", action="append", help="name or number of a class; may be given again (default: all)")
-    p.add_argument("--per-class", type=int, default=10, help="pictures a class (default: 10)")
-    p.add_argument("--fill-up", metavar="SET", help="instead: as many a class as this training set lacks to its largest one")
+    p.add_argument("--per-class", type=int, default=10, help="pictures per class (default: 10)")
+    p.add_argument(
+        "--fill-up", metavar="SET", help="instead of --per-class: bring each class of this training set up to the size of its largest one"
+    )
     p.add_argument("--psi", type=float, default=1.0, help="truncation: low = near the average, 1 = as trained (default: 1)")
     p.add_argument("--seed", type=int, default=0, help="seed of the first picture (default: 0)")
     p.add_argument("--same-seeds", action="store_true", help="the same seeds in each class")
@@ -26,7 +28,7 @@ def add_verb(verb: AddVerb) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was parsed. Raises StudioError."""
+    """Export the set. Raises StudioError."""
     from studio.outputs.class_sets import export_set
 
     with open_engine(args.device) as engine:
@@ -61,5 +63,5 @@ def _lacking(model, set_id: str, indices) -> dict[int, int]:
         print(f"studio: the model does not draw: {', '.join(filling.unmatched)}", file=sys.stderr)
     wanted = {k: n for k, n in filling.make.items() if k in indices}
     if not wanted:
-        raise StudioError(f"Nothing is to be made for '{stored.title}'.", "Its classes are balanced, or the model knows none of them.")
+        raise StudioError(f"There is nothing to make for '{stored.title}'.", "Its classes are balanced, or the model has none of them.")
     return wanted

@@ -20,19 +20,19 @@ def add_verb(verb: AddVerb) -> None:
     a = action("add", "Add pictures and videos: files, folders and zips. Sub-folders, or the labels of a dataset.json, become classes.")
     a.add_argument("paths", type=Path, nargs="+", help="files, folders, zips")
     a.add_argument("--title", default="", help="name of the set (default: from the first path)")
-    whose = a.add_argument_group("whose the pictures are (kept with the set, and in the card of each model trained on it)")
-    whose.add_argument("--mine", action="store_true", help="they are your own work")
-    whose.add_argument("--licence", default="", help="or you have this permission or licence, such as 'CC BY 4.0'")
-    whose.add_argument("--not-mine", action="store_true", help="neither, or you do not know; models trained on them stay private")
-    whose.add_argument("--attribution", default="", help="whom to credit")
-    whose.add_argument("--source", default="", help="where they come from")
-    a.add_argument("--crop", default="centre", help="how to make squares in training: centre, smart or fit (default: centre)")
-    a.add_argument("--ground", default="#ffffff", help="colour under transparent parts, and beside fitted pictures (default: #ffffff)")
+    rights = a.add_argument_group("whose the pictures are (kept with the set, and in the card of each model trained on it)")
+    rights.add_argument("--mine", action="store_true", help="they are your own work")
+    rights.add_argument("--licence", default="", help="or you have this permission or licence, such as 'CC BY 4.0'")
+    rights.add_argument("--not-mine", action="store_true", help="neither, or you do not know; models trained on them stay private")
+    rights.add_argument("--attribution", default="", help="whom to credit")
+    rights.add_argument("--source", default="", help="where they come from")
+    a.add_argument("--crop", default="centre", help="how pictures are made square for training: centre, smart or fit (default: centre)")
+    a.add_argument("--ground", default="#ffffff", help="colour behind transparent parts, and beside fitted pictures (default: #ffffff)")
     a.add_argument("--flat", action="store_true", help="no classes from sub-folders or a dataset.json")
     a.add_argument("--keep-equal", action="store_true", help="keep each of several identical files, as halves of pairs may be")
     a.add_argument("--min-side", type=int, help="leave out pictures with a shorter side below this (default: 32 pixels)")
     a.add_argument("--every", type=float, help="seconds between two frames of a video (default: evenly over its length)")
-    a.add_argument("--frames", type=int, help="at most so many frames of a video (default: 200)")
+    a.add_argument("--frames", type=int, help="maximum number of frames of a video (default: 200)")
 
     a = action("pairs", "List the pairs of two training sets, as studio.pairs() gives them.")
     for side in ("a", "b"):
@@ -44,7 +44,7 @@ def add_verb(verb: AddVerb) -> None:
     a = action("show", "Show one training set: its facts, and each picture with its class, as studio.dataset() gives them.")
     a.add_argument("id", help="the first letters of its id, or its title; or a folder or zip of pictures")
     a.add_argument("--brief", action="store_true", help="do not list the pictures")
-    a.add_argument("--sheet", type=Path, help="also write its first pictures, as training sees them, on one picture")
+    a.add_argument("--sheet", type=Path, help="also write its first pictures, as training sees them, onto one sheet")
 
     a = action("remove", "Delete a training set, after listing what depends on it.")
     a.add_argument("id", help="the first letters of its id, or its title")
@@ -52,7 +52,7 @@ def add_verb(verb: AddVerb) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was parsed. Raises StudioError."""
+    """Run the parsed action. Raises StudioError."""
     {"add": _add, "list": _list, "show": _show, "pairs": _pairs, "remove": _remove}[args.action](args)
 
 
@@ -65,7 +65,7 @@ def _add(args) -> None:
 
     check_mode(args.crop)
     if sum(map(bool, (args.mine, args.licence, args.not_mine))) > 1:
-        raise StudioError("--mine, --licence and --not-mine exclude each other.", "Give one of them.")
+        raise StudioError("--mine, --licence and --not-mine are mutually exclusive.", "Give only one of them.")
     answer = OWN if args.mine else LICENSED if args.licence else NONE if args.not_mine else UNKNOWN
     consent = Consent(answer, args.source, args.licence, args.attribution)
     ground = parse_colour(args.ground)
@@ -97,10 +97,10 @@ def _add(args) -> None:
     for line in report.lines():
         print(line)
     if not stored.answered:
-        print("Nobody said whose these pictures are; say --mine, --licence LICENCE or --not-mine.")
+        print("It is not stated whose these pictures are; give --mine, --licence LICENCE or --not-mine.")
     print(f"{stored.id[:12]}  {stored.title}  {stored.path}")
     print(
-        f'To train on it, write in the plan under [data]: path = "{stored.path.as_posix()}", hash = "{stored.id}"'
+        f'To train on it, write under [data] in the plan: path = "{stored.path.as_posix()}", hash = "{stored.id}"'
         f', crop = "{args.crop}", ground = "{args.ground}"'
     )
 
@@ -143,7 +143,7 @@ def _show(args) -> None:
             print(stored.remark)
         said = stored.consent
         print("Whose the pictures are: " + (stored.card["statement"] if stored.owned and not said.answer else said.sentence))
-        for name, words in (("Licence or permission", said.licence), ("To be named", said.attribution), ("From", said.source)):
+        for name, words in (("Licence or permission", said.licence), ("To be credited", said.attribution), ("From", said.source)):
             if words:
                 print(f"{name}: {words}")
     else:
@@ -208,6 +208,6 @@ def _remove(args) -> None:
         except EOFError:
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
-            raise StudioError("Nothing was deleted.", "Answer y, or say --yes.")
+            raise StudioError("Nothing was deleted.", "Answer y, or give --yes.")
     store.delete(s.id)
     print("Deleted.")

@@ -1,4 +1,4 @@
-"""What several verbs share: an engine, a line of progress, and how verbs are added."""
+"""Helpers of several verbs: an engine, progress lines, and the type of the function that adds a verb."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ AddVerb = Callable[[str, str, str], argparse.ArgumentParser]  # (name, sentence,
 
 
 def open_engine(device: str | None):
-    """An engine; warnings about signing go to standard error."""
+    """Create an engine; warnings about signing go to standard error."""
     from studio.common.log import show_warnings
     from studio.engine.engine import Engine
     from studio.provenance.signing import LOG
@@ -36,7 +36,7 @@ def model_id(engine, wanted: str | None, task=None) -> str:
 
 @contextlib.contextmanager
 def progress_line() -> Iterator[StageProgress]:
-    """A line on the terminal that shows what is being done, in megabytes; nothing where the output goes to a file."""
+    """A progress line on the terminal: the stage, and megabytes done; nothing where standard error is not a terminal."""
     width, shown = 0, ""
 
     def show(what: str, done: int, total: int | None) -> None:
@@ -56,7 +56,7 @@ def progress_line() -> Iterator[StageProgress]:
 
 @contextlib.contextmanager
 def percent_line() -> Iterator[Callable[[str, int, int], None]]:
-    """A line on the terminal with the name of what is being done and how far it is; nothing where the output goes to a file."""
+    """A progress line on the terminal: a name, and the percentage done; nothing where standard error is not a terminal."""
     width = 0
 
     def show(name: str, done: int, total: int) -> None:

@@ -87,7 +87,7 @@ def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: 
 
 
 def _single_target(args: argparse.Namespace) -> Path | None:
-    """The result of a single picture or video that is not put into a folder or a zip: as --out names it, else named after the source.
+    """Path of the result of a single picture or video: --out, else the name of the source; None when a folder or zip is written.
 
     Raises StudioError when the ending of --out does not fit.
     """

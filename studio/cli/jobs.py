@@ -18,7 +18,7 @@ def add_verb(verb: AddVerb) -> None:
     """Add the verb 'jobs' to the command line."""
     parser = verb("jobs", "List the trainings in the queue, and control them.", "studio jobs pause 3f2a")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: list)")
-    commands.add_parser("list", help="List them, the newest first.")
+    commands.add_parser("list", help="List the trainings, the newest first.")
     p = commands.add_parser("add", help="Put a plan into the queue.")
     p.add_argument("plan", type=Path, help="plan.toml")
     for name, words in _COMMANDS.items():
@@ -28,14 +28,14 @@ def add_verb(verb: AddVerb) -> None:
     p = commands.add_parser("keep", help="Keep a snapshot of a training as a model in the library.")
     p.add_argument("job", help="id of a training, or its beginning or end")
     p.add_argument(
-        "--kimg", type=float, help="that of so many thousand pictures, or the nearest (default: the best measured, else the newest)"
+        "--kimg", type=float, help="the snapshot nearest to this many thousand pictures (default: the best measured, else the newest)"
     )
     p.add_argument("--title", help="title of the model (default: that of the training)")
     commands.add_parser("run", help="Work through the queue without a browser, until it is empty. An open studio does this by itself.")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was asked. Raises StudioError when it cannot be done."""
+    """Run the parsed command. Raises StudioError when it fails."""
     from studio.jobs import requests
     from studio.jobs.queue import JobStore
     from studio.settings import get_settings
@@ -57,13 +57,13 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "run":
         _run()
     else:
-        give = {"pause": requests.pause, "resume": requests.resume, "stop": requests.finish, "cancel": requests.cancel}[args.command]
-        job = give(store, args.job)
+        request = {"pause": requests.pause, "resume": requests.resume, "stop": requests.finish, "cancel": requests.cancel}[args.command]
+        job = request(store, args.job)
         print(f"{job.id}  {job.state}")
 
 
 def _keep(job, kimg: float | None, title: str | None) -> str:
-    """A snapshot kept in the library; returns a line that says so."""
+    """Keep a snapshot in the library; returns a line for the terminal."""
     from studio.models.library import default_library
     from studio.models.manage import keep_snapshot
     from studio.training.run_history import RunHistory
@@ -96,7 +96,7 @@ def _run() -> None:
     launcher = choose_launcher()
     with Supervisor(launcher=launcher, slots=launcher.slots) as supervisor:
         if not supervisor.owner:
-            raise StudioError(supervisor.sentence, "It works through the queue already.")
+            raise StudioError(supervisor.sentence, "It is already working through the queue.")
 
         def idle() -> bool:
             return not any(j.state in ("queued", "running", "stopping") for j in supervisor.jobs())

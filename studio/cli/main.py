@@ -1,4 +1,4 @@
-"""The command `studio`: it opens the studio in the browser, or does what a verb says without one."""
+"""The command `studio`: opens the studio in the browser, or runs a verb without one."""
 
 import argparse
 import os
@@ -31,31 +31,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"GAN Studio {__version__}")
     parser.add_argument("--home", type=Path, help="folder for your models and pictures (default: $STUDIO_HOME or ~/gan-studio)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best available)")
     page = parser.add_argument_group("opening the studio in a browser")
     page.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 = everyone)")
     page.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     page.add_argument("--share", action="store_true", help="also open a temporary public link (Gradio's)")
     page.add_argument(
-        "--auth", metavar="USER:PASSWORD", action="append", default=[], help="ask for this name and password; may be given again"
+        "--auth", metavar="USER:PASSWORD", action="append", default=[], help="require this name and password; may be given again"
     )
-    page.add_argument("--auth-file", type=Path, metavar="FILE", help="ask for a name and password of this file, one user:password a line")
+    page.add_argument("--auth-file", type=Path, metavar="FILE", help="require a name and password from this file, one user:password a line")
     page.add_argument("--tabs", metavar="TABS", help="show only these tabs, such as explore,mix")
     page.add_argument("--models", metavar="MODELS", help="offer only these models, such as cats,dogs; nothing is trained then")
     page.add_argument("--no-train", action="store_true", help="open without the Train tab")
     page.add_argument(
         "--visitors",
         action=argparse.BooleanOptionalAction,
-        help="strangers may come: each has files of their own, and nobody trains "
-        "(default: with --share, or a --host for others, without --auth)",
+        help="open to the public: each visitor has their own files, and nobody can train "
+        "(default: with --share, or a --host that others can reach, without --auth)",
     )
     page.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs (none: open the studio)")
 
     def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text, epilog=f"example:\n  {example}", formatter_class=plain)
-        # Given again here, so that it may stand behind the verb as well.
-        sub.add_argument("--device", default=argparse.SUPPRESS, help="cpu, cuda, ... (default: the best there is)")
+        # Repeated here, so that it may follow the verb as well.
+        sub.add_argument("--device", default=argparse.SUPPRESS, help="cpu, cuda, ... (default: the best available)")
         return sub
 
     pictures.add_verbs(verb)
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. Returns the exit status: 0 done, 1 a fault of the studio, 2 something you can mend, 130 stopped."""
+    """Run the command line. Returns the exit status: 0 done, 1 a bug in the studio, 2 a StudioError, 130 interrupted."""
     args = _parser().parse_args(argv)
     if args.home is not None:
         os.environ["STUDIO_HOME"] = str(args.home)
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         path = start_log()
         logging.getLogger("studio").exception("the command failed")
         where = f"in {path}" if path else "above"
-        print(f"studio: something went wrong that should not; the details are {where}", file=sys.stderr)
+        print(f"studio: an unexpected error occurred; the details are {where}", file=sys.stderr)
         return 1
     return 0
 

@@ -10,7 +10,7 @@ def add_verbs(verb: AddVerb) -> None:
     """Add the verbs to the command line."""
     p = verb(
         "import",
-        "Import a model made elsewhere: from a file, an address, or a repository of the Hugging Face Hub. Nothing in it is executed.",
+        "Import a model made elsewhere: from a file, a URL, or a repository on the Hugging Face Hub. No code in it is executed.",
         "studio import network.pkl --name cats\n  studio import https://example.org/network.pkl\n  studio import user/name",
     )
     p.add_argument("source", help="a checkpoint (.pkl, .pth, .pt, .safetensors, .param), a model folder or a zip of one, URL, or user/name")
@@ -26,7 +26,7 @@ def run_import(args: argparse.Namespace) -> None:
     from studio.models.acquire.add import add
     from studio.models.library import default_library
 
-    # For the Hub, the token is that of HF_TOKEN or of the login: on the command line others could read it.
+    # The Hub's token comes from HF_TOKEN or the login; as an argument it would be visible in the process list.
     with progress_line() as progress:
         info = add(args.source, default_library(), name=args.name, revision=args.revision, sha256=args.sha256, progress=progress)
     print(f"Imported as '{info.id}' ({', '.join(_facts(info))}): {info.path}")

@@ -12,9 +12,7 @@ _SET_HELP = "set a parameter, such as psi=0.5 or edit.random:0:3@coarse=1.2; may
 
 def add_verbs(verb: AddVerb) -> None:
     """Add the verbs to the command line."""
-    p = verb(
-        "render", "Make the picture of a recipe again: from a JSON file, or a picture saved here.", "studio render picture.png -o again.png"
-    )
+    p = verb("render", "Make a picture again from its recipe: a JSON file, or a saved picture.", "studio render picture.png -o again.png")
     p.add_argument("recipe", type=Path, help="recipe.json, or a PNG or WebP with a recipe inside")
     p.add_argument("-o", "--out", type=Path, default=Path("picture.png"), help="file to write, .png or .webp (default: picture.png)")
     p.add_argument("--set", dest="changes", metavar="ADDRESS=VALUE", action="append", default=[], help=_SET_HELP)
@@ -28,11 +26,11 @@ def add_verbs(verb: AddVerb) -> None:
     p.add_argument("--psi", type=float, default=0.7, help="truncation: low = near the average, 1 = as trained (default: 0.7)")
     p.add_argument("--class", dest="class_name", help="name or number of a class, for models that have them")
     p.add_argument("--set", dest="changes", metavar="ADDRESS=VALUE", action="append", default=[], help=_SET_HELP)
-    p.add_argument("--outdir", type=Path, help="folder for one PNG a seed (default: pictures, unless --sheet is given)")
-    p.add_argument("--sheet", type=Path, help="also write all of them on one picture")
+    p.add_argument("--outdir", type=Path, help="folder for one PNG per seed (default: pictures, unless --sheet is given)")
+    p.add_argument("--sheet", type=Path, help="also write all of them onto one sheet")
 
     p = verb("mix", "Make a style-mixing grid.", "studio mix --rows 1-4 --columns 11-14 --layers coarse -o mix.png")
-    p.add_argument("--rows", required=True, help="seeds that give the rest")
+    p.add_argument("--rows", required=True, help="seeds of the base pictures")
     p.add_argument("--columns", "--cols", required=True, help="seeds that give the style")
     p.add_argument("--layers", default="middle", help="coarse, middle, fine, or numbers such as 0-3 (default: middle)")
     p.add_argument("--model", help="name of a model (default: the first)")
@@ -72,9 +70,9 @@ def _render_again(engine, recipe, args: argparse.Namespace) -> Path:
         raise StudioError("--set is for pictures drawn from a seed.", "This one was made from another picture.")
     source = args.source or find_source(recipe.source)
     if source is None or not source.is_file():
-        raise StudioError("The picture that this one was made from is not kept here.", "Give it with --source FILE.")
+        raise StudioError("The source of this picture is no longer kept here.", "Give it with --source FILE.")
     if args.source and recipe.source and sha256_of(source) != recipe.source:
-        print(f"studio: {source.name} is not the picture that this one was made from: the result will differ", file=sys.stderr)
+        print(f"studio: {source.name} is not the original source of this picture: the result will differ", file=sys.stderr)
     ending = args.out.suffix.lower().removeprefix(".")
     with percent_line() as show:
         return convert_file(

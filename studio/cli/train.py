@@ -1,4 +1,4 @@
-"""`studio plan`, `studio train`: a plan as the Train tab makes it, and a training in this terminal."""
+"""`studio plan`, `studio train`: write a plan as the Train tab does, and train in this terminal."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.cli.helpers import AddVerb
 
-_SHOWN = ("loss_g", "loss_d", "r1", "ada_p", "cycle", "l1", "perceptual", "psnr")  # of what a step measures
+_SHOWN = ("loss_g", "loss_d", "r1", "ada_p", "cycle", "l1", "perceptual", "psnr")  # of a step's measurements
 
 
 def add_verbs(verb: AddVerb) -> None:
@@ -22,22 +22,22 @@ def add_verbs(verb: AddVerb) -> None:
     p.add_argument("--preset", choices=("sketch", "standard", "patient"), default="sketch", help="how long to train (default: sketch)")
     p.add_argument("--base", default="", help="model to start from (default: none)")
     p.add_argument("--resolution", type=int, default=64, help="side of the pictures in pixels (default: 64)")
-    p.add_argument("--factor", type=int, default=2, help="of an upscaler (default: 2)")
+    p.add_argument("--factor", type=int, default=2, help="scale of an upscaler (default: 2)")
     p.add_argument("--classes", action="store_true", help="also learn the classes")
     p.add_argument("--pairs", choices=("name", "order"), default="name", help="how pix2pix finds partners in both sets (default: by name)")
     p.add_argument("--mirror", action="store_true", help="also learn each picture flipped left to right")
-    p.add_argument("--title", default="", help="of the model (default: that of the set)")
-    p.add_argument("--licence", default="", help="of the model")
-    p.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
+    p.add_argument("--title", default="", help="title of the model (default: that of the set)")
+    p.add_argument("--licence", default="", help="licence of the model")
+    p.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     p.add_argument("-o", "--out", type=Path, default=Path("plan.toml"), help="file to write (default: plan.toml)")
 
     p = verb("train", "Train a model; the same command resumes where it stopped.", "studio train plan.toml --out runs/cats")
-    p.add_argument("plan", type=Path, help="plan.toml (README.md has one to begin with)")
+    p.add_argument("plan", type=Path, help="plan.toml (README.md has an example)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run: state, sheets, snapshots")
 
 
 def run_plan(args: argparse.Namespace) -> None:
-    """Write a plan. Raises StudioError when the choices do not go together."""
+    """Write a plan. Raises StudioError when the choices cannot be combined."""
     from studio.common.files import atomic_write
     from studio.datasets.store import DataSetStore
     from studio.inference.model import choose_device
@@ -53,7 +53,7 @@ def run_plan(args: argparse.Namespace) -> None:
 
 
 def run_train(args: argparse.Namespace) -> None:
-    """Train as the plan says. Raises StudioError."""
+    """Train by a plan. Raises StudioError."""
     from studio.metrics import registry
     from studio.training.plan import Plan
     from studio.training.trainer import train
@@ -62,7 +62,7 @@ def run_train(args: argparse.Namespace) -> None:
 
     def ask_to_stop(*_):
         if stop:
-            raise KeyboardInterrupt  # a second Ctrl-C does not wait for the state to be saved
+            raise KeyboardInterrupt  # a second Ctrl-C exits without saving the state
         stop.append(True)
         print("\nStopping after this step; the same command resumes from here.", flush=True)
 
@@ -86,7 +86,7 @@ def run_train(args: argparse.Namespace) -> None:
             print(f"          snapshot {event['path']}{measured}", flush=True)
 
     snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+    if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
         print(f"{'Stopped' if stop else 'Done'}: {snapshot}")
 
 

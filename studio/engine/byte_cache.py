@@ -15,9 +15,9 @@ class _Entry(NamedTuple):
 
 
 class ByteCache(Generic[V]):
-    """Cache of what was used last, within a budget of bytes. Any thread may use it.
+    """Cache of the most recently used values, within a budget of bytes. Thread-safe.
 
-    A single value larger than the budget is kept too, alone: it is in use.
+    A single value larger than the budget is still kept, alone, because it is in use.
     """
 
     def __init__(self, budget: int):
@@ -33,30 +33,30 @@ class ByteCache(Generic[V]):
             return sum(Cache.__getitem__(self._entries, key).size for key in self._entries)
 
     def get(self, key: Hashable) -> V | None:
-        """The value, which becomes the most recent; None when it is not here."""
+        """The value, which becomes the most recently used; None when it is not cached."""
         with self._lock:
             entry = self._entries.get(key)
         return entry.value if entry is not None else None  # pyright: ignore[reportReturnType] - a tuple is not generic on Python 3.10
 
     def put(self, key: Hashable, value: V, size: int) -> None:
-        """Keep a value of `size` bytes; the oldest others leave until all fit."""
+        """Store a value of `size` bytes; the least recently used others are evicted until all fit."""
         with self._lock:
             self._entries.pop(key, None)
             self._make_room(size)
             self._entries[key] = _Entry(value, size)
 
     def make_room(self, size: int) -> None:
-        """Let the oldest go until `size` more bytes fit, or nothing is left."""
+        """Evict the least recently used values until `size` more bytes fit, or nothing is left."""
         with self._lock:
             self._make_room(size)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         with self._lock:
             self._entries.clear()
 
     def drop(self, key: Hashable) -> None:
-        """Forget a value, if it is here."""
+        """Remove a value, if it is cached."""
         with self._lock:
             self._entries.pop(key, None)
 

@@ -1,4 +1,4 @@
-"""One thread that owns the device, and the queue before it."""
+"""One thread that owns the device, and its queue."""
 
 import logging
 import threading
@@ -28,9 +28,9 @@ class _Job:
 
 
 class DeviceThread:
-    """Runs what it is asked for, in turn. Of a session only the newest request that has not begun is kept.
+    """Runs jobs one after the other. Of each session only the newest job that has not begun is kept.
 
-    rescue: called, on the thread, when a job ran out of memory; the job is then tried once more.
+    rescue: called on the thread when a job runs out of memory; the job is then tried once more.
     """
 
     def __init__(self, rescue: Callable[[], None]):
@@ -49,11 +49,11 @@ class DeviceThread:
         return self._closed
 
     def ask(self, run: Callable[[], Any], session: Hashable | None = None) -> Future:
-        """Have `run` called on the thread. Raises StudioError when closed."""
+        """Queue `run` for the thread. Raises StudioError when closed."""
         future: Future = Future()
         if threading.current_thread() is self._thread:
-            # From a callback of a future: waiting for a later turn of this very thread would never end.
-            self._do(_Job(run, future, None))
+            # Called from a future's callback: waiting for this same thread would deadlock.
+            self._run_job(_Job(run, future, None))
             return future
         with self._wake:
             if self._closed:
@@ -65,17 +65,17 @@ class DeviceThread:
             self._jobs[self._count] = _Job(run, future, session)
             self._count += 1
             self._wake.notify()
-        _supersede(old)  # outside of the lock, for it runs callbacks of others
+        _supersede(old)  # outside of the lock, because it runs callbacks of others
         return future
 
     def drop(self, session: Hashable) -> None:
-        """Forget what the session still waits for; its future raises Superseded."""
+        """Drop the session's waiting job; its future raises Superseded."""
         with self._wake:
             old = self._jobs.pop(self._waiting.pop(session, -1), None)
         _supersede(old)
 
     def close(self) -> None:
-        """Cancel what waits, let the running job end, stop the thread. May be called again."""
+        """Cancel waiting jobs, let the running one end, stop the thread. May be called again."""
         with self._wake:
             self._closed = True
             left = list(self._jobs.values())
@@ -96,14 +96,14 @@ class DeviceThread:
                     return
                 _, job = self._jobs.popitem(last=False)
                 self._waiting.pop(job.session, None)
-            self._do(job)
+            self._run_job(job)
 
-    def _do(self, job: _Job) -> None:
+    def _run_job(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
             with torch.inference_mode():
-                result = self._twice(job.run)
+                result = self._run_with_rescue(job.run)
         except StudioError as e:
             job.future.set_exception(e)
         except Exception as e:  # the thread must outlive any single picture
@@ -112,14 +112,14 @@ class DeviceThread:
         else:
             job.future.set_result(result)
 
-    def _twice(self, run: Callable[[], Any]) -> Any:
+    def _run_with_rescue(self, run: Callable[[], Any]) -> Any:
         try:
             return run()
         except Exception as e:
             if not out_of_memory(e):
                 raise
             log.warning("out of memory; caches are emptied", exc_info=True)
-        # Out here, for the handler above holds on to the frames of the failed run and to their tensors.
+        # Out here, because the handler above keeps the frames of the failed run, and their tensors, alive.
         self._rescue()
         try:
             return run()
@@ -131,6 +131,6 @@ class DeviceThread:
 
 
 def _supersede(job: _Job | None) -> None:
-    # Whoever asked may have cancelled the future meanwhile; then there is nobody left to tell.
+    # The caller may have cancelled the future meanwhile; then nobody waits for the exception.
     if job is not None and job.future.set_running_or_notify_cancel():
-        job.future.set_exception(Superseded("a newer picture was asked for"))
+        job.future.set_exception(Superseded("a newer picture was requested"))

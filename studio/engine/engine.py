@@ -33,11 +33,11 @@ __all__ = ["Engine", "Superseded", "to_uint8"]
 
 PREVIEW_RESOLUTION = 256
 _FP16_CLAMP = 256.0
-# Pictures of a sheet are rendered together up to about so many pixels. Measured on two cores: up to 128 px a batch
-# takes 20 to 50 % less time a picture, from 256 px on it falls out of the cache and may take more.
+# Pictures of a sheet are rendered together up to about this many pixels. Measured on two cores: up to 128 px a batch
+# takes 20 to 50 % less time per picture; from 256 px on it no longer fits the CPU's cache and may take more.
 _BATCH_PIXELS_CPU = 1 << 17
 _BATCH_PIXELS = 1 << 22
-_BATCH_MOST = 32
+_MAX_BATCH = 32
 
 
 R = TypeVar("R", Recipe, ImageRecipe)
@@ -47,7 +47,7 @@ R = TypeVar("R", Recipe, ImageRecipe)
 class Drawn:
     """A picture as a control shows it.
 
-    picture: uint8 (H, W, 3).  info: of its model.  warning: a sentence when the model here is not the very one of the recipe.
+    picture: uint8 (H, W, 3).  info: of its model.  warning: a sentence when the model's hash differs from the recipe's.
     """
 
     picture: np.ndarray
@@ -59,22 +59,23 @@ class Drawn:
 class _Loaded:
     info: ModelInfo
     model: Model
-    space: LatentSpace | None  # None: it makes a picture from a picture
-    facts: ModelFacts | None  # as `space`; read with the model, so that any thread may have them
+    space: LatentSpace | None  # None for an image-to-image model
+    facts: ModelFacts | None  # None as for `space`; read on loading, so that any thread may use them
 
 
 class Engine(ImageToImage):
-    """Renders recipes; what it makes of pictures is in `ImageToImage`.
+    """Renders recipes; translation and upscaling are in `ImageToImage`.
 
-    library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best there is.
+    library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best available.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
-    memory_budget: bytes for models in memory; None = half of the GPU's memory, or a quarter of the machine's.
+    memory_budget: bytes for models in memory; None = half of the GPU's memory, or a quarter of the machine's. A larger model is
+    still loaded, alone.
     on_request: called whenever a visitor asks for a picture.
-    A model larger than that is still loaded, alone. Raises StudioError for a device or precision that is not there.
+    Raises StudioError for a device or precision that is not available.
 
-    All tensors are touched by one thread. The same recipe gives the same bytes again on one device: `render` and
-    `submit` make one picture at a time (the sums inside a batch are rounded otherwise than those of one picture, on
-    CPUs too), and cached layers hold the very numbers that a full run would compute.
+    One thread touches all tensors. On one device the same recipe always gives the same bytes: `render` and `submit` make one
+    picture at a time (sums within a batch are rounded differently, on CPUs too), and cached layers hold exactly the numbers that
+    a full run would compute.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Engine(ImageToImage):
         share = 2 if self.device.type == "cuda" else 4
         self._models: ByteCache[_Loaded] = ByteCache(memory_budget or memory // share)
         self._traces: ByteCache[SynthesisCache] = ByteCache(max(512 << 20, memory // 8))
-        # Replaced as a whole by the device thread, so that others may read it at any time.
+        # Replaced as a whole by the device thread, so that other threads may read it at any time.
         self._status: dict[str, Any] = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0, "loaded": [], "bytes": 0}
         self._worker = DeviceThread(self._rescue)
 
@@ -114,7 +115,7 @@ class Engine(ImageToImage):
     # -- asking --------------------------------------------------------------------------------------------------
 
     def render(self, recipe: Recipe, preview: bool = False) -> np.ndarray:
-        """uint8 (H, W, 3) of a recipe. preview: at most 256 px, from the lower layers alone where that is possible.
+        """Picture of a recipe, uint8 (H, W, 3). preview: at most 256 px, from the lower layers alone where possible.
 
         Raises StudioError when the model is missing or the recipe does not fit it.
         """
@@ -127,7 +128,7 @@ class Engine(ImageToImage):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> list[np.ndarray]:
-        """Pictures for a sheet, small ones several at a time: quicker, but a level may differ by one from `render`'s.
+        """Pictures for a sheet. Small ones are rendered in batches: faster, but levels may differ by one from `render`'s.
 
         progress: called with (done, all).  cancel: asked between batches; when true CancelledError is raised.
         """
@@ -139,7 +140,7 @@ class Engine(ImageToImage):
         for rows in groups.values():
             side = self.library.get(recipes[rows[0]].model).resolution
             pixels = _BATCH_PIXELS_CPU if self.device.type == "cpu" else _BATCH_PIXELS
-            size = max(1, min(_BATCH_MOST, pixels // min(side, PREVIEW_RESOLUTION if preview else side) ** 2))
+            size = max(1, min(_MAX_BATCH, pixels // min(side, PREVIEW_RESOLUTION if preview else side) ** 2))
             for start in range(0, len(rows), size):
                 raise_if_cancelled(cancel)
                 part = rows[start : start + size]
@@ -150,9 +151,9 @@ class Engine(ImageToImage):
         return [out[i] for i in range(len(recipes))]
 
     def draw(self, session: Hashable, recipe: Recipe, preview: bool = False) -> Drawn:
-        """The picture of a slider move with all that is shown beside it, for one turn on the device thread. Otherwise as `submit`.
+        """Picture of a slider move with everything shown beside it, in one turn of the device thread. Otherwise as `submit`.
 
-        Raises StudioError when the model is missing or the recipe does not fit it, Superseded when a newer one took its place.
+        Raises StudioError when the model is missing or the recipe does not fit it, Superseded when a newer request took its place.
         """
         self._on_request()
 
@@ -164,14 +165,13 @@ class Engine(ImageToImage):
         return self._ask(run, session).result()
 
     def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
-        """Ask for a picture on behalf of a session. A request of the same session that still waits is dropped
-        (its future raises Superseded). Layers that did not change since the session's last picture are not computed
-        again; the bytes are those of `render`."""
+        """Queue a picture for a session. A waiting request of the same session is dropped (its future raises Superseded).
+        Layers that did not change since the session's last picture are not computed again; the bytes are those of `render`."""
         self._on_request()
         return self._ask(lambda: self._render(recipe, preview, session), session)
 
     def cancel(self, session: Hashable) -> None:
-        """Drop what the session still waits for, and forget its cached layers."""
+        """Drop the session's waiting request and its cached layers."""
         self._worker.drop(session)
         if not self._worker.closed:
             self._ask(lambda: self._traces.drop(session))
@@ -181,13 +181,13 @@ class Engine(ImageToImage):
         return self._ask(lambda: self._space(recipe.model).ws(recipe).cpu()).result()
 
     def model(self, id: str) -> Model:
-        """A model, loaded when it is not in memory. One that is there needs no turn on the device thread."""
+        """A model, loaded if it is not in memory. One in memory needs no turn of the device thread."""
         return self._in_memory(id).model
 
     def facts(self, id: str) -> ModelFacts:
-        """What controls need to know of a model that draws from noise. One in memory needs no turn on the device thread.
+        """Facts that controls need about a model that draws from noise. One in memory needs no turn of the device thread.
 
-        Raises StudioError when the model is missing, or makes a picture from a picture.
+        Raises StudioError when the model is missing, or is an image-to-image model.
         """
         loaded = self._in_memory(id)
         if loaded.facts is None:
@@ -195,33 +195,33 @@ class Engine(ImageToImage):
         return loaded.facts
 
     def forget(self, id: str) -> None:
-        """Free the memory that a model takes; it is loaded again when it is next wanted."""
+        """Free a model's memory; it is loaded again when it is next needed."""
         self._ask(lambda: self._forget(id)).result()
 
     def direction_sets(self, id: str) -> list[DirectionSet]:
-        """Directions that sliders can be made of. Raises as `facts`."""
+        """Directions that sliders can be made for. Raises as `facts`."""
         return list(self.facts(id).direction_sets)
 
     def check(self, recipe: Recipe | ImageRecipe) -> str | None:
-        """A sentence when the model here is not the very one of the recipe; None when it is.
+        """Warning when the installed model's hash differs from the recipe's, None when it does not.
 
-        Raises StudioError when it is not here at all.
+        Raises StudioError when the model is missing.
         """
         return _changed(self.library.get(recipe.model), recipe)
 
     def stamped(self, recipe: R) -> R:
-        """The recipe with the hash of the model that is here, as it is saved."""
+        """The recipe with the hash of the installed model, as it is saved."""
         return recipe.replace(model_hash=self.library.get(recipe.model).hash)
 
     def status(self) -> dict[str, Any]:
-        """model, device, precision, last_ms (of the last picture), loaded (ids in memory), bytes (of them)."""
+        """State of the engine: model, device, precision, last_ms (of the last picture), loaded (ids in memory), bytes (of them)."""
         return {**self._status, "device": self._device_name(), "precision": self.precision}
 
     def _device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type.upper()
 
     def close(self) -> None:
-        """Stop the thread, cancel what still waits, let models and caches go. May be called again."""
+        """Stop the thread, cancel waiting requests, release models and caches. May be called again."""
         self._worker.close()
         self._models.clear()
         self._traces.clear()
@@ -238,11 +238,11 @@ class Engine(ImageToImage):
     def _ask(self, run: Callable[[], Any], session: Hashable | None = None) -> Future:
         return self._worker.ask(run, session)
 
-    def _made_by(self, model: str) -> None:
+    def _note_model(self, model: str) -> None:
         self._status = {**self._status, "model": model, "last_ms": 0.0, "steps_run": 0, "steps_all": 0}
 
     def _rescue(self) -> None:
-        """On the device thread, when memory ran out: the next try loads what it needs, and nothing else is there."""
+        """Free all memory, on the device thread, after it ran out: the next try loads only what it needs."""
         self._traces.clear()
         self._models.clear()
         self._free_unused()
@@ -254,7 +254,7 @@ class Engine(ImageToImage):
     # -- on the device thread ------------------------------------------------------------------------------------
 
     def _in_memory(self, id: str) -> _Loaded:
-        """A model, of any thread: only what is not in memory waits for the device thread."""
+        """A model, for any thread: only one that must be loaded waits for the device thread."""
         found = self._cached(self.library.get(id)) if not self._worker.closed else None
         return found or self._ask(lambda: self._load(id)).result()
 
@@ -268,14 +268,14 @@ class Engine(ImageToImage):
         if found is not None:
             return found
         self._models.drop(id)
-        # Others leave before it comes, so that both are never in memory at once.
+        # Others are evicted before it is loaded, so that both are never in memory at once.
         self._models.make_room(_float32_bytes(info))
         model = load_info(info, self.device)
-        # Measured: the faster layout of convolutions on CPUs, but for wide networks at 64 px and below.
+        # Measured: the faster layout for convolutions on CPUs, except for wide networks at 64 px and below.
         if self.device.type == "cpu" or self.precision != "fp32":
             model.network.to(memory_format=torch.channels_last)
         if self.precision == "fp16":
-            # A model that was trained without a bound might leave the range of half precision.
+            # A model trained without clamping might overflow half precision.
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
@@ -287,12 +287,12 @@ class Engine(ImageToImage):
 
     def _forget(self, id: str) -> None:
         self._models.drop(id)
-        self._traces.clear()  # some may be its layers; those of other models are computed again
+        self._traces.clear()  # some may hold its layers; those of other models are computed again
         self._free_unused()
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
 
     def _loaded_model(self, id: str) -> Model:
-        """For what makes pictures from pictures."""
+        """A model, for `ImageToImage`."""
         model = self._load(id).model
         self._status = {**self._status, "model": id}
         return model
@@ -330,7 +330,7 @@ class Engine(ImageToImage):
                 img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
         assert img is not None, "the last state holds the picture"
         if trace is not None:
-            trace = trace.followed(ws, same, begin, states, end, img)
+            trace = trace.updated(ws, same, begin, states, end, img)
             trace.shrink(self._traces.budget // 2)
             self._traces.put(session, trace, trace.nbytes)
         picture = to_uint8(fit(img, limit))[0]
@@ -346,14 +346,14 @@ class Engine(ImageToImage):
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         with self._placed(model, recipes[0].transform):
             if recipes[0].noise.mode == "random":
-                # Each picture draws its own noise, so that it is the same in a sheet and alone.
+                # One at a time, each with its own noise, so that a picture is the same in a sheet and alone.
                 imgs = [self._synthesise(synthesis, w[None], recipes[0], limit) for w in ws]
                 return [to_uint8(fit(img, limit))[0] for img in imgs]
             return list(to_uint8(fit(self._synthesise(synthesis, ws, recipes[0], limit), limit)))
 
     @staticmethod
     def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:
-        """Inside of it the model draws at this place. Raises StudioError when it cannot."""
+        """Context in which the model draws with this transform. Raises StudioError when it cannot."""
         if transform == Transform():
             return contextlib.nullcontext()
         if not model.family.transformable:
@@ -380,7 +380,7 @@ class Engine(ImageToImage):
 
 
 def _no_latents(id: str) -> StudioError:
-    return StudioError(f"The model '{id}' has no latent w to explore.", "It makes a picture from a picture; choose another model.")
+    return StudioError(f"The model '{id}' has no latent w to explore.", "It is an image-to-image model; choose another one.")
 
 
 def _changed(info: ModelInfo, recipe: Recipe | ImageRecipe) -> str | None:
@@ -392,11 +392,11 @@ def _changed(info: ModelInfo, recipe: Recipe | ImageRecipe) -> str | None:
 def _float32_bytes(info: ModelInfo) -> int:
     """Bytes of a model in memory, from the header of its file."""
     with safe_open(info.path / "model.safetensors", framework="pt") as f:
-        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f.keys())  # noqa: SIM118 - safe_open is no mapping
+        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f.keys())  # noqa: SIM118 - safe_open is not a mapping
 
 
 def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:
-    """(N, C, H, W) averaged down to `limit` px, for networks that have no picture before their last layer."""
+    """Images (N, C, H, W) averaged down to `limit` px, for networks that have no image before their last layer."""
     if limit is None or img.shape[-1] <= limit:
         return img
     return torch.nn.functional.adaptive_avg_pool2d(img, limit)

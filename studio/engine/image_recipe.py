@@ -1,4 +1,4 @@
-"""ImageRecipe: everything needed to make one picture from another again."""
+"""ImageRecipe: everything needed to repeat the translation or upscaling of a picture."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +12,20 @@ from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS
 VERBS = ("translate", "upscale")
 MAX_REPEATS = 8
 MAX_SCALE = 16
-_MOST_TILE = 8192
+_MAX_TILE = 8192
 
 
 @dataclass(frozen=True)
 class ImageRecipe(SerializableRecipe):
-    """What `Engine.translate` and `Engine.upscale` need besides the picture they start from.
+    """Settings of `Engine.translate` and `Engine.upscale`, apart from the source picture.
 
-    model: id in the library.  model_hash: SHA-256 of its weights, "" = whichever are there.
+    model: id in the library.  model_hash: SHA-256 of its weights, "" = any.
     verb: 'translate' or 'upscale'.  source: SHA-256 of the bytes of the source's file, "" = not kept.
     direction: 'AtoB' or 'BtoA', of a translation.
-    strength: 1 = the result alone, 0 = the source (of an enlargement: a plain one).
+    strength: 1 = the result alone, 0 = the source (when upscaling: resized by Lanczos).
     keep_colour: the lightness of the result with the colours of the source.
     repeat: how many times in a row, 1 to 8.
-    scale: of an enlargement, 1 to 16; 0 = the model's own.  tile: pixels a side, 0 = as it suits the machine.
+    scale: when upscaling, 1 to 16; 0 = the model's own.  tile: pixels a side, 0 = chosen to suit the machine.
     Raises StudioError when a value is out of range.
     """
 
@@ -40,7 +40,7 @@ class ImageRecipe(SerializableRecipe):
     scale: float = 0.0
     tile: int = 0
 
-    _always = ("model", "verb")  # the verb tells it from a Recipe
+    _always = ("model", "verb")  # the verb distinguishes it from a Recipe
 
     def __post_init__(self):
         checked_name(self.model, "The recipe's model", "Choose a model by its name.")
@@ -56,12 +56,12 @@ class ImageRecipe(SerializableRecipe):
             raise StudioError(f"The scale is {self.scale:g}.", f"It must be a number from 1 to {MAX_SCALE}, or 0 for the model's own.")
         if type(self.repeat) is not int or not 1 <= self.repeat <= MAX_REPEATS:
             raise StudioError(f"The recipe's repeat is {short_repr(self.repeat)}.", f"It must be a whole number from 1 to {MAX_REPEATS}.")
-        if type(self.tile) is not int or not (self.tile == 0 or MIN_TILE <= self.tile <= _MOST_TILE):
+        if type(self.tile) is not int or not (self.tile == 0 or MIN_TILE <= self.tile <= _MAX_TILE):
             raise StudioError(
-                f"The recipe's tile is {short_repr(self.tile)}.", f"It must be a whole number from {MIN_TILE} to {_MOST_TILE}, or 0."
+                f"The recipe's tile is {short_repr(self.tile)}.", f"It must be a whole number from {MIN_TILE} to {_MAX_TILE}, or 0."
             )
 
 
 def recipe_from(raw: Any) -> Recipe | ImageRecipe:
-    """Plain data -> whichever recipe it is. Raises StudioError when it is neither."""
+    """Plain data -> the recipe it describes, of either class. Raises StudioError when it is neither."""
     return (ImageRecipe if isinstance(raw, dict) and "verb" in raw else Recipe).from_dict(raw)

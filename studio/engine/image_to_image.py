@@ -1,4 +1,4 @@
-"""What the engine makes of pictures: translations and enlargements, a piece at a time, so that others get their turn."""
+"""Translation and upscaling in the engine, a piece at a time, so that other requests get their turn."""
 
 import contextlib
 import functools
@@ -26,10 +26,10 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ImageToImage:
-    """The part of `Engine` that makes pictures from pictures. What it uses of the rest:
+    """The part of `Engine` that makes pictures from pictures. It uses from the rest of `Engine`:
 
-    device, precision; `_ask` has something run on the device thread; there, `_loaded_model` gives a model, `_made_by` notes which
-    one is at work and `_rescue` makes room; `_on_request` is told that somebody waits; `stamped` puts a model's hash into a recipe.
+    device, precision; `_ask` runs a function on the device thread; there, `_loaded_model` gives a model, `_note_model` records
+    which one is in use and `_rescue` frees memory; `_on_request` notes that somebody waits; `stamped` puts a model's hash into a recipe.
     """
 
     device: torch.device
@@ -38,7 +38,7 @@ class ImageToImage:
     _ask: Callable[[Callable[[], Any]], Future]
     _loaded_model: Callable[[str], Model]
     _on_request: Callable[[], None]
-    _made_by: Callable[[str], None]
+    _note_model: Callable[[str], None]
     _rescue: Callable[[], None]
 
     def translate(
@@ -48,23 +48,23 @@ class ImageToImage:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Image.Image:
-        """A picture made from `image` by a recipe: RGB of the same size, or RGBA with the transparency of `image`.
+        """Translate `image` by a recipe: RGB of the same size, or RGBA with the transparency of `image`.
 
-        It is computed piece by piece, and between two of them the thread does what others ask for. The pixels are read as they
-        lie, without a turn by EXIF. When memory runs out, smaller pieces are tried.
-        progress: called with (done, all) after each.  cancel: asked before each; when true CancelledError is raised.
+        It is computed piece by piece, and other requests run in between. The pixels are taken as stored, without applying the EXIF
+        orientation. When memory runs out, smaller pieces are tried.
+        progress: called with (done, all) after each piece.  cancel: asked before each piece; when true CancelledError is raised.
         Raises StudioError when the model is missing or does not translate in that direction, and for a picture that cannot be
         used (without pixels, of more than 64 megapixels, or damaged).
         """
         if recipe.verb != "translate":
-            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To translate is another one.")
+            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "This needs a recipe whose verb is 'translate'.")
         source = result = check_image(image)
 
-        def told(turn: int, share: float) -> None:
+        def report_share(turn: int, share: float) -> None:
             report(progress, int(1000 * (turn + share)), 1000 * recipe.repeat)
 
         for turn in range(recipe.repeat):
-            result = self._translated(recipe, result, functools.partial(told, turn), cancel)
+            result = self._translated(recipe, result, functools.partial(report_share, turn), cancel)
         return blend(source, result, recipe.strength, recipe.keep_colour)
 
     def upscale(
@@ -74,12 +74,11 @@ class ImageToImage:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Image.Image:
-        """A picture made larger by a recipe: of the kind of `image` (grey or in colour, transparent or not), with its profile.
+        """Upscale `image` by a recipe. The channels (grey or colour, transparent or not) and the profile stay those of `image`.
 
-        image: a Raster may hold 16 bits of colour, which are used, and rounded in the end.
-        It is drawn tile by tile, and between two of them the thread does what others ask for. When memory runs out, smaller
-        tiles are tried.  progress: called with (done, all) between tiles.  cancel: asked between tiles; when true
-        CancelledError is raised.
+        image: a Raster may hold 16 bits a channel, which are used, and rounded to 8 at the end.
+        It is computed tile by tile, and other requests run in between. When memory runs out, smaller tiles are tried.
+        progress: called with (done, all) between tiles.  cancel: asked between tiles; when true CancelledError is raised.
         Raises StudioError when the model is missing or does not upscale, for a picture that cannot be used (without pixels, of
         more than 64 megapixels, or damaged), and for a result that Pillow cannot hold: `upscale_rows` can.
         """
@@ -98,22 +97,22 @@ class ImageToImage:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        """As `upscale`, with the rows handed on as they are made, so that the result may be larger than memory.
+        """As `upscale`, but rows are handed on as they are made, so that the result may be larger than memory.
 
-        begin: (height, width) of the result -> what is called with its rows from top to bottom, each time (n, width, C) of the
-        channels and depth of `source`.
+        begin: (height, width) of the result -> function called with its rows from top to bottom, (n, width, C) at a time, with
+        the channels and depth of `source`.
         """
         job = self._upscaling(recipe, source)
         self._upscaled(job, begin(job.height, job.width), progress, cancel)
 
     def _upscaling(self, recipe: ImageRecipe, source: Raster) -> Upscaling:
         if recipe.verb != "upscale":
-            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "To upscale is another one.")
+            raise StudioError(f"The recipe's verb is '{recipe.verb}'.", "This needs a recipe whose verb is 'upscale'.")
 
         def begin() -> Upscaling:
             model = self._loaded_model(recipe.model)
             model.need_scale()
-            self._made_by(recipe.model)
+            self._note_model(recipe.model)
             return Upscaling(model.network, source, recipe.scale or None, recipe.strength, recipe.tile or None, at_once=False)
 
         return self._ask(begin).result()
@@ -125,7 +124,7 @@ class ImageToImage:
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> None:
-        def told() -> None:
+        def report_tiles() -> None:
             self._on_request()
             if progress is not None and job.all:
                 progress(job.done, job.all)
@@ -136,16 +135,18 @@ class ImageToImage:
                 raise failed
             return result
 
-        run_device_work(job.into(write), run, told, cancel)
-        told()
+        run_device_work(job.into(write), run, report_tiles, cancel)
+        report_tiles()
 
-    def _translated(self, recipe: ImageRecipe, picture: Image.Image, told: Callable[[float], None], cancel: Cancel | None) -> Image.Image:
+    def _translated(
+        self, recipe: ImageRecipe, picture: Image.Image, report_share: Callable[[float], None], cancel: Cancel | None
+    ) -> Image.Image:
         steps = self._ask(lambda: self._translation(recipe, picture)).result()
         while True:
             raise_if_cancelled(cancel)
             self._on_request()
             share, result = self._ask(lambda: self._step(steps)).result()
-            told(share)
+            report_share(share)
             if result is not None:
                 return result
 
@@ -154,28 +155,28 @@ class ImageToImage:
     def _translation(self, recipe: ImageRecipe, picture: Image.Image) -> TranslationSteps:
         model = self._loaded_model(recipe.model)
         model.need_direction(recipe.direction)
-        self._made_by(recipe.model)
+        self._note_model(recipe.model)
         return translation_steps(model.network, picture, recipe.direction, recipe.tile or default_tile_size(self.device), self._rescue)
 
     def _piece(self, piece: Callable[[], Any]) -> tuple[Any, Exception | None]:
-        """What a piece of work gives, and what it raised when memory ran out: then there is more room now."""
+        """Result of a piece of work, and the exception if memory ran out: it has then been freed for another try."""
         try:
             with self._autocast():
                 return piece(), None
         except Exception as e:
             if not out_of_memory(e):
                 raise
-            failed = e.with_traceback(None)  # which holds on to the tensors of the piece
+            failed = e.with_traceback(None)  # the traceback would keep the tensors of the piece alive
         self._rescue()
         return None, failed
 
     def _autocast(self) -> contextlib.AbstractContextManager:
-        """For networks that make pictures from pictures; reduced precision is worth it on CUDA alone."""
+        """Autocast for image-to-image networks; reduced precision pays off on CUDA alone."""
         dtype = PRECISIONS[self.precision] if self.device.type == "cuda" else None
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def _step(self, steps: TranslationSteps) -> tuple[float, Image.Image | None]:
-        """Share of the work that is done after one more piece; the picture, when it is done."""
+        """Run one more piece. Returns the share of work done, and the picture when it is finished."""
         try:
             with self._autocast():
                 done, total = next(steps)
@@ -184,6 +185,6 @@ class ImageToImage:
         except Exception as e:
             if not out_of_memory(e):
                 raise
-            # Between the pieces; a second try would find the steps ended.
+            # Raised between pieces: the generator has ended, so a second try is impossible.
             raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.") from None
         return done / total, None

@@ -22,7 +22,7 @@ _NAME = re.compile(r"(random|pad):(\d{1,10}):(\d{1,3}|x|y)")
 
 
 class LatentSpace:
-    """What the engine knows of the latent space of one model in memory."""
+    """Latent space of one model in memory: its cached w, directions and spread."""
 
     def __init__(self, model: Model):
         self.model = model
@@ -69,9 +69,9 @@ class LatentSpace:
             if len(self._w) >= _MAPPING_CACHE:
                 self._w.pop(next(iter(self._w)))
             c = np.eye(self.model.c_dim, dtype=np.float32)[index : index + 1] if self.model.c_dim else None
-            # Always one at a time: the same seed gives the same w to the bit, whatever else is drawn.
+            # Always one at a time, so that a seed gives the same w to the bit, whatever else is drawn.
             ws = self.model.mapping(z_from_seed(seed, self.z_dim), c)[0]
-            # Most networks repeat one w for all rows; then one is kept.
+            # Most networks repeat one w for all rows; then only one is kept.
             self._w[key] = ws[:1].clone() if bool((ws == ws[:1]).all()) else ws
         return self._w[key].expand(self.num_ws, -1)
 
@@ -93,7 +93,7 @@ class LatentSpace:
         return low, min(high, self.num_ws)
 
     def facts(self) -> ModelFacts:
-        """What controls need to know of the model."""
+        """Facts that controls need about the model."""
         model = self.model
         return ModelFacts(
             id=model.id,
@@ -108,7 +108,7 @@ class LatentSpace:
     # -- directions ----------------------------------------------------------------------------------------------
 
     def direction_sets(self) -> list[DirectionSet]:
-        """What sliders can be offered: directions that came with the model first, then random ones."""
+        """Directions for sliders: those that came with the model first, then random ones."""
         sets = []
         found = self._found_directions()
         if found:
@@ -122,8 +122,8 @@ class LatentSpace:
     def direction(self, name: str) -> torch.Tensor:
         """A direction by name as (num_ws, w_dim); strength 1 is one standard deviation of w.
 
-        'random:SEED:INDEX', 'pad:SEED:x', 'pad:SEED:y', or 'model:NAME' from directions.safetensors.
-        Raises StudioError when there is none of that name.
+        name: 'random:SEED:INDEX', 'pad:SEED:x', 'pad:SEED:y', or 'model:NAME' from directions.safetensors.
+        Raises StudioError when the model has no direction of that name.
         """
         if name not in self._directions:
             if len(self._directions) > 512:
@@ -134,7 +134,7 @@ class LatentSpace:
             elif found and found[1] == "random" and found[3].isdigit() and int(found[3]) < self.w_dim:
                 vector = self._random(int(found[2]))[int(found[3])]
             elif found and found[1] == "pad" and not found[3].isdigit():
-                vector = self._random(int(found[2]) + 2**34)["xy".index(found[3])]  # other ones than 'random:SEED'
+                vector = self._random(int(found[2]) + 2**34)["xy".index(found[3])]  # distinct from 'random:SEED'
             else:
                 hint = "Reset the sliders, or open the model it was made with."
                 raise StudioError(f"The model '{self.model.id}' has no direction '{name}'.", hint)
@@ -151,7 +151,7 @@ class LatentSpace:
         return self._bases[seed]
 
     def _shape(self) -> Whitening:
-        """The spread of w within a class: moving along a direction is not to leave it."""
+        """Spread of w within a class, so that moving along a direction does not leave the class."""
         if self._whitening is None:
             rng = np.random.RandomState(0)
             z = rng.randn(_SAMPLES, self.z_dim).astype(np.float32)
@@ -181,7 +181,7 @@ class LatentSpace:
 
 
 def _weighted_sum(parts: list[tuple[torch.Tensor, float]]) -> torch.Tensor:
-    """The sum of tensors by their weights; a single one is taken as it is, to the bit."""
+    """Weighted sum of tensors; a single one is returned as it is, to the bit."""
     if len(parts) == 1:
         return parts[0][0]
     total = torch.zeros_like(parts[0][0])

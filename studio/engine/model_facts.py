@@ -1,13 +1,13 @@
-"""Model facts: what controls need to know of a model, read without a turn on the device thread."""
+"""Model facts: what controls need to know about a model, read without a turn of the device thread."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DirectionSet:
-    """Directions that belong together on a page.
+    """Directions that are shown together.
 
-    names: as used in `Edit.direction`.  labels: the same for people.
+    names: as used in `Edit.direction`.  labels: the same, for display.
     """
 
     id: str
@@ -21,8 +21,8 @@ class ModelFacts:
     """Abilities of a model that draws from noise.
 
     classes: names, none for a model without classes.  num_ws: rows of w+.
-    has_noise: layers take noise beside w.  transformable: its picture can be moved and turned.
-    direction_sets: what sliders can be made of, directions that came with the model first.
+    has_noise: layers take noise besides w.  transformable: its picture can be moved and turned.
+    direction_sets: directions for sliders, those that came with the model first.
     """
 
     id: str
@@ -35,5 +35,5 @@ class ModelFacts:
 
     @property
     def directions(self) -> dict[str, str]:
-        """Name of each direction -> its label, in the order of `direction_sets`."""
+        """Direction name -> label, in the order of `direction_sets`."""
         return {name: label for group in self.direction_sets for name, label in zip(group.names, group.labels, strict=True)}

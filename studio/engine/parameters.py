@@ -1,12 +1,12 @@
-"""Parameters: everything that can be moved in a Recipe, by address.
+"""Parameters: everything that can be changed in a Recipe, by address.
 
-Sliders, links, `--set` on the command line, and later MIDI knobs, OSC messages and key frames all move parameters; each of
-them finds the range, the step and the words here, and reads and writes a recipe through `get` and `set`.
+Sliders, links, `--set` on the command line, and later MIDI knobs, OSC messages and key frames all change parameters; each of
+them finds the range, the step and the labels here, and reads and writes a recipe through `get` and `set`.
 
     psi                      truncation
-    seed                     the first seed, `seed.1.weight` the share of another one in a blend
-    class, class.3           the one class, the weight of a class
-    edit.model:smile         the strength of a direction, `edit.model:smile@coarse` or `@0-3` in some layers alone
+    seed                     the first seed; `seed.1.weight` the share of another one in a blend
+    class, class.3           the one class; the weight of a class
+    edit.model:smile         the strength of a direction; `edit.model:smile@coarse` or `@0-3` in some layers alone
     pad.x, pad.y             the dot of the pad, from the middle (0) to an edge (-1, 1)
     mix.0.weight             the weight of a style mix
     noise.mode, noise.seed, noise.strength
@@ -33,7 +33,7 @@ NOISE_MODES = (("As learned", "const"), ("Random", "random"), ("Off", "none"))  
 Value = float | int | str
 Layers = tuple[int, int] | None  # half-open range of rows of w+; None = all
 
-_DRAWN_DIRECTION = re.compile(r"random:\d{1,10}:\d{1,3}|pad:\d{1,10}:[xy]")  # of every model; see `LatentSpace.direction`
+_RANDOM_DIRECTION = re.compile(r"random:\d{1,10}:\d{1,3}|pad:\d{1,10}:[xy]")  # every model has these; see `LatentSpace.direction`
 _LAYERS = re.compile(rf"all|{'|'.join(LAYER_RANGE_NAMES)}|(\d{{1,3}})-(\d{{1,3}})")
 
 
@@ -43,11 +43,11 @@ def _always(_: ModelFacts) -> bool:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A value in a Recipe that can be moved.
+    """A value in a Recipe that can be changed.
 
-    address: its name.  label: a few words beside a control.  explanation: a sentence for who has never moved it, or "".
+    address: its name.  label: a few words beside a control.  explanation: a sentence for beginners, or "".
     type: of its values: a real number, a whole number, or one of `choices`, each (label, value).
-    low, high, step: what a control runs over; a recipe may allow more.  default: what a control is reset to.
+    low, high, step: the range of a control; a recipe may allow more.  default: the value a control is reset to.
     """
 
     address: str
@@ -64,7 +64,7 @@ class Parameter:
     needs: Callable[[ModelFacts], bool] = dataclasses.field(kw_only=True, repr=False, compare=False, default=_always)
 
     def get(self, recipe: Recipe) -> Value:
-        """Its value in a recipe. Raises StudioError when the recipe has no such part (the weight of its third mix)."""
+        """Its value in a recipe. Raises StudioError when the recipe has no such part (such as a third mix)."""
         return self.read(recipe)
 
     def set(self, recipe: Recipe, value: Any) -> Recipe:
@@ -76,7 +76,7 @@ class Parameter:
         return self.needs(facts)
 
     def parse(self, text: str) -> Value:
-        """A value as people type it. Raises StudioError."""
+        """Parse a value as people type it. Raises StudioError."""
         text = text.strip()
         if self.type == "choice":
             return text
@@ -87,7 +87,7 @@ class Parameter:
             raise StudioError(f"{self.address} is {short_repr(text)}.", hint) from None
 
 
-# -- edits: directions, and the pad, which moves along two of them ---------------------------------------------------------
+# -- edits: directions, and the pad, which moves along two of them ---------------------------------------------------
 
 
 def edit_strength(recipe: Recipe, direction: str, layers: Layers = None) -> float:
@@ -96,9 +96,9 @@ def edit_strength(recipe: Recipe, direction: str, layers: Layers = None) -> floa
 
 
 def with_edit(recipe: Recipe, direction: str, layers: Layers, strength: Any) -> Recipe:
-    """The recipe with its strength along one direction, in these layers, set; 0 takes the edit out. Raises StudioError."""
+    """The recipe with its strength along a direction set in these layers; 0 removes the edit. Raises StudioError."""
     rest = tuple(e for e in recipe.edits if (e.direction, e.layers) != (direction, layers))
-    new = Edit(direction, strength, layers)  # which checks the strength
+    new = Edit(direction, strength, layers)  # checks the strength
     return recipe.replace(edits=(*rest, new) if new.strength else rest)
 
 
@@ -113,13 +113,13 @@ def chosen_layers(choice: str, num_ws: int) -> Layers:
 
 
 def pad_position(recipe: Recipe) -> tuple[float, float]:
-    """Where the dot of the pad is, x and y in [-1, 1]."""
+    """Position of the dot of the pad, x and y in [-1, 1]."""
     x, y = (edit_strength(recipe, f"pad:{recipe.seed}:{axis}") / PAD_REACH for axis in "xy")
     return max(-1.0, min(1.0, x)), max(-1.0, min(1.0, y))
 
 
 def _has_layers(direction: str) -> bool:
-    """Whether the name of a direction ends like an address with layers."""
+    """Whether a direction's name itself ends like an address with layers."""
     return "@" in direction and bool(_LAYERS.fullmatch(direction.rpartition("@")[2]))
 
 
@@ -147,7 +147,7 @@ def _edit(address: str, facts: ModelFacts | None) -> Parameter:
         *(-3, 3, 0.05, 0.0),
         read=lambda recipe: edit_strength(recipe, direction, layers),
         write=lambda recipe, value: with_edit(recipe, direction, layers, value),
-        needs=lambda model: direction in model.directions or bool(_DRAWN_DIRECTION.fullmatch(direction)),
+        needs=lambda model: direction in model.directions or bool(_RANDOM_DIRECTION.fullmatch(direction)),
     )
 
 
@@ -184,7 +184,7 @@ def _entry(recipe: Recipe, field: Literal["seeds", "mixes"], index: int) -> Any:
 
 
 def _weight(address: str, field: Literal["seeds", "mixes"], label: str, high: float) -> Parameter:
-    """The weight of an entry that the recipe has."""
+    """Parameter for the weight of an existing entry of a list."""
     index = int(address.split(".")[1])
 
     def write(recipe: Recipe, value: Any) -> Recipe:
@@ -204,7 +204,7 @@ def _weight(address: str, field: Literal["seeds", "mixes"], label: str, high: fl
 
 
 def _class_weights(recipe: Recipe) -> dict[int, float]:
-    """Weight of each class that the recipe names; a recipe without any means the first class."""
+    """Weight of each class in the recipe; a recipe without classes means the first one."""
     weights: dict[int, float] = {}
     for c in recipe.classes or (ClassWeight(0),):
         weights[c.index] = weights.get(c.index, 0.0) + c.weight
@@ -216,7 +216,7 @@ def _class_weight(address: str, facts: ModelFacts | None) -> Parameter:
 
     def write(recipe: Recipe, value: Any) -> Recipe:
         weights = {**_class_weights(recipe), index: ClassWeight(index, value).weight}
-        kept = {i: w for i, w in weights.items() if w} or weights  # all 0: the recipe says what is wrong
+        kept = {i: w for i, w in weights.items() if w} or weights  # all 0: the recipe's own check raises
         return recipe.replace(classes=tuple(ClassWeight(i, w) for i, w in kept.items()))
 
     return Parameter(
@@ -265,7 +265,7 @@ def _transform(name: str, label: str, most: float, step: float) -> Parameter:
     )
 
 
-# Those of every recipe. Directions, class weights and entries of lists are made from their address.
+# Parameters of every recipe. Those of directions, class weights and list entries are made from their address.
 TABLE: dict[str, Parameter] = {
     p.address: p
     for p in (
@@ -308,7 +308,7 @@ TABLE: dict[str, Parameter] = {
     )
 }
 
-_MADE: tuple[tuple[str, Callable[[str, ModelFacts | None], Parameter]], ...] = (
+_FROM_ADDRESS: tuple[tuple[str, Callable[[str, ModelFacts | None], Parameter]], ...] = (
     (r"edit\..+", _edit),
     (r"class\.\d{1,9}", _class_weight),
     (r"mix\.\d{1,4}\.weight", lambda address, _: _weight(address, "mixes", "Weight of mix", 1)),
@@ -319,20 +319,20 @@ _MADE: tuple[tuple[str, Callable[[str, ModelFacts | None], Parameter]], ...] = (
 def parameter(address: str, facts: ModelFacts | None = None) -> Parameter:
     """The parameter at an address.
 
-    facts: of the model, for the labels of its directions and classes, and for layers given by name ('@coarse').
+    facts: of the model; needed for the labels of its directions and classes, and for layers given by name ('@coarse').
     Raises StudioError when there is no such address.
     """
     if address in TABLE:
         return TABLE[address]
-    for pattern, make in _MADE:
+    for pattern, make in _FROM_ADDRESS:
         if re.fullmatch(pattern, address, re.DOTALL):
             return make(address, facts)
     hint = f"There are {', '.join(TABLE)}, class.NUMBER, edit.DIRECTION, mix.NUMBER.weight and seed.NUMBER.weight."
-    raise StudioError(f"Nothing can be moved at {short_repr(address)}.", hint)
+    raise StudioError(f"There is no parameter {short_repr(address)}.", hint)
 
 
 def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Parameter]:
-    """All parameters that a model has: the table, the weight of each class, the strength of each direction in all layers.
+    """All parameters of a model: the table, the weight of each class, the strength of each direction in all layers.
 
     recipe: also the weights of its mixes and, where it blends several, of its seeds.
     """
@@ -345,18 +345,18 @@ def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Param
 
 
 def reset(recipe: Recipe) -> Recipe:
-    """The recipe with all directions, the pad and the transform back in the middle."""
+    """The recipe with all directions, the pad and the transform reset to the middle."""
     return recipe.replace(edits=(), transform=Transform())
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str], facts: ModelFacts | None = None) -> Recipe:
-    """The recipe after 'ADDRESS=VALUE' settings, in their order. Raises StudioError for one that cannot be used."""
+    """The recipe after applying 'ADDRESS=VALUE' settings in order. Raises StudioError for one that cannot be used."""
     for setting in settings:
         address, sign, text = setting.rpartition("=")  # from the right: a direction may have any name
         if not sign:
             raise StudioError(f"{short_repr(setting)} sets nothing.", "Write ADDRESS=VALUE, such as psi=0.5.")
         p = parameter(address.strip(), facts)
         if facts is not None and not p.available(facts):
-            raise StudioError(f"The model '{facts.id}' has no {p.address}.", "Take it out, or choose another model.")
+            raise StudioError(f"The model '{facts.id}' has no parameter '{p.address}'.", "Remove it, or choose another model.")
         recipe = p.set(recipe, p.parse(text))
     return recipe

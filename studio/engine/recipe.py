@@ -20,13 +20,13 @@ from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 
 VERSION = 1
-Seed = Annotated[int, BeforeValidator(check_seed)]  # 5.0 is a seed too, as other programs write it
+Seed = Annotated[int, BeforeValidator(check_seed)]  # 5.0 is a seed too: other programs write it so
 _MAX_JSON = 8 << 20
 
 
 def number(value: Any, low: float, high: float, what: str) -> float:
-    """A number of a range. Raises StudioError."""
-    # The range alone turns NaN, infinity and integers too long for a float away.
+    """Check a number against a range; returns a float. Raises StudioError."""
+    # The range check alone rejects NaN, infinity and integers too long for a float.
     ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and low <= value <= high
     if not ok:
         raise StudioError(f"{what} is {short_repr(value)}.", f"It must be a number from {low:g} to {high:g}.")
@@ -34,14 +34,14 @@ def number(value: Any, low: float, high: float, what: str) -> float:
 
 
 def checked_name(value: Any, what: str, hint: str) -> None:
-    """Raises StudioError for what is no name."""
+    """Check a name. Raises StudioError."""
     # Printable: it goes into JSON, XML and file names.
     if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
         raise StudioError(f"{what} is {short_repr(value)}.", hint)
 
 
 def checked_hash(value: Any, what: str) -> None:
-    """Raises StudioError for what is no hash."""
+    """Check a hash. Raises StudioError."""
     if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{0,64}", value):
         raise StudioError(f"{what} is {short_repr(value)}.", "It is up to 64 hex digits, or nothing.")
 
@@ -124,9 +124,9 @@ class Noise:
 
 @dataclass(frozen=True)
 class Transform:
-    """Where the picture lies, for models whose picture can be placed: turned about its middle, then moved.
+    """Placement of the picture, for models that allow it: rotated about its middle, then moved.
 
-    x, y: to the right and down, in sides of the picture.  rotate: degrees, against the clock.
+    x, y: to the right and down, in units of the picture's side.  rotate: degrees, counterclockwise.
     """
 
     x: float = 0.0
@@ -143,9 +143,9 @@ R = typing.TypeVar("R", bound="SerializableRecipe")
 
 @dataclass(frozen=True)
 class SerializableRecipe:
-    """What recipes share: the forms in which they are kept, of plain data, JSON and links."""
+    """Base of recipes: conversion to and from plain data, JSON and links."""
 
-    _always = ("model",)  # written even when they have their default
+    _always = ("model",)  # fields written even when they have their default
 
     def replace(self: R, **changes) -> R:
         """A copy with some fields changed."""
@@ -161,14 +161,14 @@ class SerializableRecipe:
         return out
 
     def to_json(self) -> str:
-        """JSON with a stable order of keys. `type(r).from_json(r.to_json()) == r`."""
+        """JSON with a stable order of keys: `type(r).from_json(r.to_json()) == r`."""
         return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_dict(cls: type[R], raw: Any) -> R:
-        """From plain data. Raises StudioError when it is no recipe this studio can read."""
+        """From plain data. Raises StudioError when it is not a recipe that this studio can read."""
         if not isinstance(raw, dict):
-            raise StudioError("This is no recipe.", "A recipe is a table of settings, as the studio saves it.")
+            raise StudioError("This is not a recipe.", "A recipe is a table of settings, as the studio saves it.")
         version = raw.get("version", VERSION)
         if version != VERSION:
             raise StudioError(f"The recipe has version {short_repr(version)}.", f"This studio reads version {VERSION}; update it.")
@@ -180,7 +180,7 @@ class SerializableRecipe:
         return cls.from_dict(parse_json(text))
 
     def to_link(self) -> str:
-        """A short form of letters that are safe in a web address."""
+        """Compressed form, in characters that are safe in a web address."""
         return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode().rstrip("=")
 
     @classmethod
@@ -189,7 +189,7 @@ class SerializableRecipe:
         return cls.from_dict(parse_json(unpack_link(text)))
 
     def key(self) -> str:
-        """16 hex digits that name this recipe."""
+        """16 hex digits that identify this recipe."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
 
@@ -214,12 +214,12 @@ def unpack_link(link: str) -> bytes:
 
 @dataclass(frozen=True)
 class Recipe(SerializableRecipe):
-    """What `Engine.render` needs to make one picture, and to make it again.
+    """Everything `Engine.render` needs to make one picture, and to make it again.
 
     In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
     place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added.
 
-    model: id in the library.  model_hash: SHA-256 of its weights, "" = whichever are there.
+    model: id in the library.  model_hash: SHA-256 of its weights, "" = any.
     seeds: blended by weight.  latent: base64 of little-endian float32 (num_ws, w_dim), None = from the seeds.
     psi: truncation, 1 = off.  cutoff: rows that are truncated, None = all.
     transform: moves and turns the picture, where the model can.
@@ -246,11 +246,11 @@ class Recipe(SerializableRecipe):
         object.__setattr__(self, "psi", number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
             raise StudioError(f"The truncation cutoff is {short_repr(self.cutoff)}.", "It must be a number of layers, or nothing.")
-        for name, kind, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
+        for name, entry, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
             values = getattr(self, name)
             values = tuple(values) if isinstance(values, (tuple, list)) else (None,)
-            if len(values) > most or not all(isinstance(v, kind) for v in values):
-                raise StudioError(f"The recipe's {name} cannot be used.", f"They must be at most {most} entries of their kind.")
+            if len(values) > most or not all(isinstance(v, entry) for v in values):
+                raise StudioError(f"The recipe's {name} cannot be used.", f"They must be a list of at most {most} valid entries.")
             object.__setattr__(self, name, values)
         if not isinstance(self.transform, Transform):
             raise StudioError(f"The recipe's transform is {short_repr(self.transform)}.", "It must have x, y and rotate.")
@@ -274,7 +274,7 @@ def unpack_latent(text: str, num_ws: int, w_dim: int) -> np.ndarray:
     """The text form -> w+ (num_ws, w_dim) float32. Raises StudioError when it does not fit the model."""
     data = _latent_bytes(text)
     if len(data) != num_ws * w_dim * 4:
-        raise StudioError("The recipe's latent belongs to another model.", "Open the model with which it was made.")
+        raise StudioError("The recipe's latent belongs to another model.", "Open the model it was made with.")
     return np.frombuffer(data, dtype="<f4").reshape(num_ws, w_dim).astype(np.float32)
 
 
@@ -284,7 +284,7 @@ def _latent_bytes(text: Any) -> bytes:
     except (binascii.Error, ValueError, TypeError):
         raise StudioError("The recipe's latent cannot be read.", "Use a file that the studio saved.") from None
     if not np.isfinite(np.frombuffer(data, dtype="<f4", count=len(data) // 4)).all():
-        raise StudioError("The recipe's latent has values that are no numbers.", "Use a file that the studio saved.")
+        raise StudioError("The recipe's latent has values that are not finite numbers.", "Use a file that the studio saved.")
     return data
 
 
@@ -299,11 +299,11 @@ def _from_plain(cls: type[R], raw: Any) -> R:
     try:
         return from_plain(cls, raw)
     except SchemaError as e:
-        # The innermost name that is not the index of a list.
+        # The innermost name that is not a list index.
         name = next((part for part in reversed(e.where) if isinstance(part, str)), "recipe")
         if e.problem == "unknown":
             raise StudioError(
-                f"The recipe has a setting {short_repr(name)} unknown here.", "It was made by a newer studio; update this one."
+                f"The recipe has an unknown setting {short_repr(name)}.", "It was made by a newer studio; update this one."
             ) from None
         if e.problem == "missing":
             raise StudioError(f"A part of the recipe is incomplete: it has no {printable(name)}.", again) from None
@@ -313,4 +313,4 @@ def _from_plain(cls: type[R], raw: Any) -> R:
             raise StudioError(f"The recipe's {name} must be text.", again) from None
         if e.expected in ("int", "float"):
             raise StudioError(f"The recipe's {name} is {short_repr(e.value)}.", "It must be a number.") from None
-        raise StudioError(f"A part of the recipe ({printable(name)}) is not what it should be.", again) from None
+        raise StudioError(f"A part of the recipe ({printable(name)}) is not valid.", again) from None

@@ -6,23 +6,23 @@ import torch
 
 from studio.networks.generative.latent_generator import State, SteppedSynthesis
 
-Settings = tuple  # all of a recipe that is no row of ws and yet changes layers: its noise, its placement
+Settings = tuple  # the parts of a recipe besides ws that change layers: noise and transform
 
 
 def steps_within(synthesis: SteppedSynthesis, limit: int | None) -> int:
-    """How many steps a synthesis takes that stops at `limit` pixels (None = does not stop)."""
-    if limit is None or not synthesis.partial_pictures:  # the others have a picture only at the very end
+    """Number of steps of a synthesis that stops at `limit` pixels (None = does not stop)."""
+    if limit is None or not synthesis.partial_pictures:  # without partial pictures there is one only at the very end
         return len(synthesis.steps)
     return sum(step.resolution <= max(limit, 4) for step in synthesis.steps)
 
 
 @dataclass
 class SynthesisCache:
-    """What is known of the last synthesis of a session.
+    """States and pictures kept from the last synthesis of a session.
 
-    states[i]: the state before step i, None where it was given up.  ends: picture after so many steps.
-    A preview is the beginning of the full run, so the two serve each other. Pictures with random noise have no
-    trace: it is drawn layer after layer from one generator, so that it must be drawn from the beginning.
+    states[i]: the state before step i, None where it was discarded.  ends: number of steps -> picture after them.
+    A preview is the beginning of the full run, so each reuses the other's states. Pictures with random noise have no
+    trace: the noise is drawn layer by layer from one generator, always from the beginning.
     """
 
     model_hash: str
@@ -32,19 +32,19 @@ class SynthesisCache:
     ends: dict[int, torch.Tensor] = field(default_factory=dict)
 
     def fits(self, model_hash: str, settings: Settings) -> bool:
-        """Whether layers may be taken over at all."""
+        """Whether any layers can be reused."""
         return self.model_hash == model_hash and self.settings == settings
 
     def unchanged(self, ws: torch.Tensor, synthesis: SteppedSynthesis) -> int:
-        """How many of the first steps give for `ws` what they gave here."""
+        """Number of leading steps whose result is the same for `ws`."""
         changed = (self.ws != ws).any(dim=2)[0].nonzero()
         first = int(changed[0]) if len(changed) else synthesis.num_ws
         return sum(step.w_index < first for step in synthesis.steps)
 
     def start(self, same: int, end: int) -> tuple[int, State] | None:
-        """The last step <= `end` from which to go on when `same` steps are unchanged, and the state before it.
+        """The last step <= `end` to resume from when `same` steps are unchanged, and the state before it; None = from the beginning.
 
-        For the step `end` itself the state is (None, picture): nothing is left to do.
+        For `end` itself the state is (None, picture): nothing is left to compute.
         """
         if same >= end:
             if end in self.ends:
@@ -58,8 +58,8 @@ class SynthesisCache:
                 return i, state
         return None
 
-    def followed(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":
-        """The trace after steps `begin` to `end` were run for `ws` through `states`; what is still true is kept."""
+    def updated(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":
+        """The trace after running steps `begin` to `end` for `ws` through `states`; whatever is still valid is kept."""
         kept = [*self.states[:begin], *states]
         if same >= end:
             kept += self.states[end : same + 1]
@@ -74,7 +74,7 @@ class SynthesisCache:
         return sum(t.nbytes for t in tensors.values())
 
     def shrink(self, budget: int) -> None:
-        """Give up the largest states and pictures until the rest fits in `budget` bytes; later ones first among equals."""
+        """Discard the largest states and pictures until the rest fits in `budget` bytes; later ones first among equals."""
         while self.nbytes > budget:
             sizes = [(sum(t.nbytes for t in s if t is not None), i) for i, s in enumerate(self.states) if s is not None]
             state = max(sizes, default=(0, 0))

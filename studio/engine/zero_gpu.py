@@ -1,7 +1,7 @@
-"""The engine where a graphics card is lent for moments only, as on ZeroGPU Spaces.
+"""The engine for ZeroGPU Spaces, where a GPU is lent for a single call at a time.
 
-There CUDA exists only inside of functions that `spaces.GPU` decorates; they run in a process of their own, to which what they
-take and give is sent.
+There CUDA exists only inside functions decorated with `spaces.GPU`; they run in a separate process, to which arguments and from
+which results are sent.
 """
 
 import contextvars
@@ -23,9 +23,9 @@ from studio.errors import StudioError
 from studio.imaging.raster import Raster
 from studio.models.library import Library
 
-# Seconds that the card is asked for at most; less is granted sooner.
+# Maximum seconds requested of the GPU; shorter requests are granted sooner.
 _SECONDS = {"render": 15, "render_many": 60}
-_SECONDS_FROM_PICTURES = 120
+_SECONDS_IMAGE_TO_IMAGE = 120
 
 
 def make_engine(device: str | None = None, on_request: Callable[[], None] = lambda: None) -> Engine:
@@ -36,42 +36,42 @@ def make_engine(device: str | None = None, on_request: Callable[[], None] = lamb
 
 
 class ZeroEngine(Engine):
-    """Keeps house on the CPU; every picture is made by an engine in the process that has the card.
+    """Engine on the CPU that has every picture made by another engine in the process that has the GPU.
 
-    How far a piece of work is, is told only when it is done, and it can be given up only before it begins.
+    Progress is reported only at the end of a piece of work, which can be cancelled only before it begins.
     """
 
     def __init__(self, library: Library | None = None, on_request: Callable[[], None] = lambda: None):
-        import spaces  # pyright: ignore[reportMissingImports] - there on ZeroGPU Spaces alone
+        import spaces  # pyright: ignore[reportMissingImports] - exists on ZeroGPU Spaces alone
 
         super().__init__(library, "cpu", on_request=on_request)
-        self._on_card = spaces.GPU(_on_card, duration=_seconds)
+        self._call_on_gpu = spaces.GPU(_call, duration=_seconds)
 
-    def _lend(self, verb: str, *args) -> Any:
+    def _on_gpu(self, verb: str, *args) -> Any:
         self._on_request()
-        result, failure = self._on_card(self.library, verb, args)
+        result, failure = self._call_on_gpu(self.library, verb, args)
         if failure is not None:
             raise failure
         return result
 
     def render(self, recipe: Recipe, preview: bool = False) -> np.ndarray:
         """As `Engine.render`."""
-        return self._lend("render", recipe, preview)
+        return self._on_gpu("render", recipe, preview)
 
     def render_many(
         self, recipes: list[Recipe], preview: bool = False, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> list[np.ndarray]:
         """As `Engine.render_many`."""
         raise_if_cancelled(cancel)
-        pictures = self._lend("render_many", recipes, preview)
+        pictures = self._on_gpu("render_many", recipes, preview)
         report(progress, len(recipes), len(recipes))
         return pictures
 
     def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
         """As `Engine.submit`, without cached layers."""
-        # The card is lent to the visitor whose request this is, and the thread that asks for it knows none by itself.
-        visit = contextvars.copy_context()
-        return self._ask(lambda: visit.run(self._lend, "render", recipe, preview), session)
+        # The GPU is lent to the visitor of this request, whom the device thread knows only through the request's context.
+        context = contextvars.copy_context()
+        return self._ask(lambda: context.run(self._on_gpu, "render", recipe, preview), session)
 
     def draw(self, session: Hashable, recipe: Recipe, preview: bool = False) -> Drawn:
         """As `Engine.draw`, without cached layers."""
@@ -83,7 +83,7 @@ class ZeroEngine(Engine):
     ) -> Image.Image:
         """As `Engine.translate`."""
         raise_if_cancelled(cancel)
-        picture = self._lend("translate", recipe, image)
+        picture = self._on_gpu("translate", recipe, image)
         report(progress, 1, 1)
         return picture
 
@@ -92,35 +92,35 @@ class ZeroEngine(Engine):
     ) -> Image.Image:
         """As `Engine.upscale`."""
         raise_if_cancelled(cancel)
-        picture = self._lend("upscale", recipe, image)
+        picture = self._on_gpu("upscale", recipe, image)
         report(progress, 1, 1)
         return picture
 
     def upscale_rows(
         self, recipe: ImageRecipe, source: Raster, begin: Callable, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> None:
-        """As `Engine.upscale_rows`; the result has room in memory here."""
+        """As `Engine.upscale_rows`, but the whole result must fit into memory."""
         raise_if_cancelled(cancel)
-        rows = self._lend("rows", recipe, source)
+        rows = self._on_gpu("rows", recipe, source)
         begin(*rows.shape[:2])(rows)
         report(progress, 1, 1)
 
 
 def _seconds(library: Library, verb: str, args: tuple) -> int:
-    return _SECONDS.get(verb, _SECONDS_FROM_PICTURES)
+    return _SECONDS.get(verb, _SECONDS_IMAGE_TO_IMAGE)
 
 
-# -- in the process that has the card ---------------------------------------------------------------------------------
+# -- in the process that has the GPU ---------------------------------------------------------------------------------
 
-_engine: Engine | None = None  # of this process; it is kept as long as the process is
+_engine: Engine | None = None  # of this process, kept as long as it lives
 
 
-def _on_card(library: Library, verb: str, args: tuple) -> tuple[Any, StudioError | None]:
-    """What an engine on the card makes, and the failure that people should read: only such values can be sent back."""
+def _call(library: Library, verb: str, args: tuple) -> tuple[Any, StudioError | None]:
+    """Result of an engine on the GPU, or the error to show: exceptions are returned, since only values can be sent back."""
     global _engine
     try:
         if _engine is None:
-            torch.set_num_threads(1)  # this process is a copy of one with threads, whose pool of them did not come along
+            torch.set_num_threads(1)  # this process was forked, and torch's thread pool does not survive a fork
             _engine = Engine(library)
         _engine.library = library
         return (_rows(_engine, *args) if verb == "rows" else getattr(_engine, verb)(*args)), None
@@ -129,7 +129,7 @@ def _on_card(library: Library, verb: str, args: tuple) -> tuple[Any, StudioError
 
 
 def _rows(engine: Engine, recipe: ImageRecipe, source: Raster) -> np.ndarray:
-    """(H, W, C) of an enlargement."""
+    """Upscaled picture (H, W, C)."""
     bands: list[np.ndarray] = []
     engine.upscale_rows(recipe, source, lambda height, width: bands.append)
     return np.concatenate(bands)

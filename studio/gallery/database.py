@@ -1,6 +1,6 @@
-"""The gallery's two SQLite files: an index that can be made again at any time, and the marks (stars and tags), which cannot.
+"""The gallery's two SQLite files: an index, which can be rebuilt at any time, and the marks (stars and tags), which cannot.
 
-They are two files because the first is written all the time and thrown away without regret, and the second is neither.
+They are separate because the index is written all the time and may be lost, while the marks are rarely written and must not be.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _SCHEMA = 1
-_PATIENCE = 30  # seconds that one process waits for another
+_TIMEOUT = 30  # seconds that one process waits for another
 _PICTURES = """CREATE TABLE IF NOT EXISTS pictures (
     path TEXT PRIMARY KEY, made INTEGER NOT NULL, size INTEGER NOT NULL, tab TEXT NOT NULL, kind TEXT NOT NULL, width INTEGER NOT NULL,
     height INTEGER NOT NULL, verb TEXT NOT NULL, model TEXT NOT NULL, seed INTEGER, words TEXT NOT NULL)"""
@@ -40,8 +40,8 @@ class _Damaged(Exception):
 class Store:
     """The tables `pictures` (file `index`, in WAL mode) and `marks.marks` (file `marks`). Threads and processes may share them.
 
-    A damaged file is set aside under another name and made again; of the marks what can still be read is carried over.
-    Where the folder cannot be written the index is kept in memory, and `keeps_marks` is False.
+    A damaged file is renamed and created anew; marks that can still be read are carried over.
+    If the folder cannot be written, the index is kept in memory and `keeps_marks` is False.
     """
 
     def __init__(self, index: Path, marks: Path):
@@ -51,18 +51,18 @@ class Store:
         self._db: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Let the files go. The next question opens them again."""
+        """Close the files. The next query opens them again."""
         with self._lock:
             if self._db is not None:
                 self._db.close()
             self._db = None
 
     def read(self, sql: str, values: Sequence = ()) -> list[sqlite3.Row]:
-        """The rows of a SELECT."""
+        """Rows of a SELECT."""
         return self._with(lambda db: db.execute(sql, values).fetchall())
 
     def write(self, statements: Sequence[tuple[str, Sequence[Sequence]]]) -> None:
-        """Each (SQL, rows of values) in turn, all of them or none."""
+        """Execute each (SQL, rows of values) in one transaction."""
 
         def run(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
@@ -78,7 +78,7 @@ class Store:
         self._with(run)
 
     def write_mark(self, sql: str, values: Sequence) -> None:
-        """Change a mark. Raises StudioError where marks cannot be kept."""
+        """Change a mark. Raises StudioError when marks cannot be saved."""
         with self._lock:
             db = self._opened()
             try:
@@ -86,7 +86,7 @@ class Store:
                     raise sqlite3.OperationalError(f"{self.marks.parent} cannot be written")
                 db.execute(sql, values)
             except sqlite3.OperationalError as e:
-                raise StudioError(f"Stars and tags cannot be kept: {e}.", "Check the folder's permissions and free space.") from None
+                raise StudioError(f"Stars and tags cannot be saved: {e}.", "Check the folder's permissions and free space.") from None
 
     def _with(self, act: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
@@ -96,10 +96,10 @@ class Store:
                 if "locked" in str(e) or not self.keeps_marks:
                     raise StudioError(f"The gallery's index cannot be used: {e}.", "Try again in a moment.") from None
                 self.close()
-                self._db = self._remembered(e)
+                self._db = self._in_memory(e)
             except sqlite3.DatabaseError:
                 log.exception("the gallery's index is damaged")
-                self.close()  # opening it again finds out what is damaged
+                self.close()  # reopening finds out which file is damaged
             return act(self._opened())
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -111,33 +111,33 @@ class Store:
             except _Damaged as e:
                 try:
                     self._set_aside(e.path)
-                except OSError as error:  # it stays where it is, and is not used
-                    self._db = self._remembered(error)
+                except OSError as error:  # the damaged file stays where it is, unused
+                    self._db = self._in_memory(error)
             except (OSError, sqlite3.OperationalError) as e:
                 if "locked" in str(e):
                     raise StudioError(f"The gallery's index {self.index} is in use.", "Try again in a moment.") from None
-                self._db = self._remembered(e)
+                self._db = self._in_memory(e)
         return self._db
 
     def _on_disk(self) -> sqlite3.Connection:
         for folder in (self.index.parent, self.marks.parent):
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
-        db = _connected(str(self.index))
+        db = _connect(str(self.index))
         try:
-            with _told(self.index):
+            with _detect_damage(self.index):
                 db.execute("PRAGMA main.journal_mode = WAL")
                 db.execute("PRAGMA main.synchronous = NORMAL")
-                _checked(db, "main")
+                _check(db, "main")
                 if db.execute("PRAGMA main.user_version").fetchone()[0] != _SCHEMA:
                     db.execute("DROP TABLE IF EXISTS main.pictures")
                 db.execute(_PICTURES)
                 db.execute(_NEWEST)
                 db.execute(f"PRAGMA main.user_version = {_SCHEMA}")
-            with _told(self.marks):
+            with _detect_damage(self.marks):
                 db.execute("ATTACH ? AS marks", [str(self.marks)])
                 db.execute("PRAGMA marks.synchronous = FULL")
-                _checked(db, "marks")
+                _check(db, "marks")
                 if db.execute("PRAGMA marks.user_version").fetchone()[0] > _SCHEMA:
                     raise StudioError(f"The stars and tags in {self.marks} were written by a newer studio.", "Open them with that one.")
                 db.execute(_MARKS)
@@ -148,11 +148,11 @@ class Store:
         self.keeps_marks = True
         return db
 
-    def _remembered(self, why: Exception) -> sqlite3.Connection:
-        """Everything in memory, beginning with what can be read."""
+    def _in_memory(self, why: Exception) -> sqlite3.Connection:
+        """A database in memory, filled with whatever can be read from the files."""
         log.warning("the gallery's index %s is kept in memory: %s", self.index, why)
-        db = _connected(":memory:")
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_connected(_read_only(self.index))) as old:
+        db = _connect(":memory:")
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(_read_only(self.index))) as old:
             old.backup(db)
         db.execute(_PICTURES)
         db.execute(_NEWEST)
@@ -165,32 +165,32 @@ class Store:
     def _set_aside(self, path: Path) -> None:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not _is_damaged(path):
-                return  # another process was quicker
+                return  # another process has repaired it
             kept = _readable_marks(path) if path == self.marks else []
-            moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            aside = path.with_name(f"{path.name}.damaged-{moment}")
+            timestamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+            aside = path.with_name(f"{path.name}.damaged-{timestamp}")
             log.warning("%s is damaged; it is set aside as %s", path, aside.name)
             for ending in ("-wal", "-shm", "-journal"):
                 path.with_name(path.name + ending).unlink(missing_ok=True)
             os.replace(path, aside)
             if kept:
-                db = _connected(":memory:")
+                db = _connect(":memory:")
                 db.execute("ATTACH ? AS marks", [str(path)])
                 db.execute(_MARKS)
                 _insert_marks(db, kept)
                 db.close()
 
 
-def _connected(name: str) -> sqlite3.Connection:
-    db = sqlite3.connect(name, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
+def _connect(name: str) -> sqlite3.Connection:
+    db = sqlite3.connect(name, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
     db.row_factory = sqlite3.Row
-    db.create_function("folded", 1, lambda text: (text or "").casefold(), deterministic=True)  # SQLite folds ASCII alone
+    db.create_function("folded", 1, lambda text: (text or "").casefold(), deterministic=True)  # SQLite itself folds ASCII only
     return db
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Says which file is damaged. What SQLite has no better word for than DatabaseError is a damaged file."""
+def _detect_damage(path: Path) -> Iterator[None]:
+    """Raise _Damaged for this file where SQLite raises a plain DatabaseError, which means a damaged file."""
     try:
         yield
     except sqlite3.DatabaseError as e:
@@ -199,7 +199,7 @@ def _told(path: Path) -> Iterator[None]:
         raise
 
 
-def _checked(db: sqlite3.Connection, name: str) -> None:
+def _check(db: sqlite3.Connection, name: str) -> None:
     if db.execute(f"PRAGMA {name}.quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("the check failed")
 
@@ -207,9 +207,9 @@ def _checked(db: sqlite3.Connection, name: str) -> None:
 def _is_damaged(path: Path) -> bool:
     if not path.exists():
         return False
-    db = _connected(str(path))
+    db = _connect(str(path))
     try:
-        _checked(db, "main")
+        _check(db, "main")
     except sqlite3.DatabaseError as e:
         return type(e) is sqlite3.DatabaseError
     finally:
@@ -222,9 +222,9 @@ def _read_only(path: Path) -> str:
 
 
 def _readable_marks(path: Path) -> list[tuple]:
-    """Rows of a file of marks, from either end up to where it is damaged; none where there is no such file."""
+    """Rows of a file of marks, read from both ends up to the damage; none if the file is missing."""
     rows: dict[str, tuple] = {}
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connected(_read_only(path))) as db:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(_read_only(path))) as db:
         for order in ("ASC", "DESC"):
             with contextlib.suppress(sqlite3.Error):
                 for row in db.execute(f"SELECT path, size, sha256, favourite, tags FROM marks ORDER BY path {order}"):

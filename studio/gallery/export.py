@@ -1,4 +1,4 @@
-"""Several files of the gallery in one: a zip, or a contact sheet to print and to send."""
+"""Export of gallery files: a zip, or a contact sheet to print or send."""
 
 import contextlib
 import zipfile
@@ -22,7 +22,7 @@ MOST_ON_PNG = 400
 _DPI = 200
 _A4 = (round(21.0 / 2.54 * _DPI), round(29.7 / 2.54 * _DPI))  # px
 _PNG_CELL = 320  # px
-_PAGES_AT_ONCE = 4  # in memory; a page has 12 MB
+_PAGES_AT_ONCE = 4  # in memory; a page takes 12 MB
 
 
 def to_zip(
@@ -32,9 +32,10 @@ def to_zip(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> int:
-    """The files as they are, in folders by tab -> how many; one that is gone is left out. The zip appears whole or not at all.
+    """Write the files unchanged into a zip, in folders by tab -> how many; missing ones are left out. The zip appears whole or not
+    at all.
 
-    Raises CancelledError when `cancel` says so, and StudioError when there is nothing to be packed or the disk is full.
+    Raises CancelledError when `cancel` is true, and StudioError when there is nothing to pack or the disk is full.
     """
     packed = 0
     try:
@@ -47,8 +48,8 @@ def to_zip(
                     packed += 1
                 report(progress, i + 1, len(items))
             if not packed:
-                raise StudioError("There is nothing to be packed.", "Choose pictures that are still there.")
-            archive.writestr("README.txt", f"{AI_LABEL}: {packed} files. The recipe of a picture is inside of its file.\n")
+                raise StudioError("There is nothing to pack.", "Choose pictures that still exist.")
+            archive.writestr("README.txt", f"{AI_LABEL}: {packed} files. The recipe of a picture is inside its file.\n")
     except OSError as e:
         raise StudioError(f"The zip could not be made: {e}.", "Free some space.") from None
     return packed
@@ -56,12 +57,12 @@ def to_zip(
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where cells lie on a page; all in pixels."""
+    """Layout of the cells of a page; all lengths in pixels."""
 
     columns: int
     rows: int
     cell: int
-    words: int  # height of the line below each, 0 = none
+    words: int  # height of the label below each cell, 0 = none
     gap: int
     edge: int
 
@@ -84,12 +85,12 @@ def save_contact_sheet(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> int:
-    """Small pictures in rows -> how many pages.
+    """Write thumbnails in rows onto a sheet -> number of pages.
 
-    out: a .png, one sheet of up to 400 pictures on dark ground, or a .pdf, white A4 pages at 200 dpi.  labels: model and seed, or
-    the file's name, below each.  A file that cannot be shown leaves its place empty, but for its words.
-    Both say that AI made them: the PNG in its XMP, the PDF in its subject.
-    Raises CancelledError when `cancel` says so, and StudioError for no pictures, too many of them, or a full disk.
+    out: a .png, one sheet of up to 400 pictures on a dark background, or a .pdf, white A4 pages at 200 dpi.  labels: model and seed,
+    or the file's name, below each.  A file that cannot be shown leaves its cell empty except for the label.
+    Both carry the AI label: the PNG in its XMP, the PDF in its subject.
+    Raises CancelledError when `cancel` is true, and StudioError for no pictures, too many of them, or a full disk.
     """
     if not items:
         raise StudioError("There are no pictures for the sheet.", "Choose one or more.")
@@ -99,7 +100,9 @@ def save_contact_sheet(
         raise StudioError(f"A sheet cannot be saved as '{out.suffix:.20}'.", "Choose .png or .pdf.")
     png = out.suffix == ".png"
     if png and len(items) > MOST_ON_PNG:
-        raise StudioError(f"A PNG sheet has room for {MOST_ON_PNG} pictures; these are {len(items):,}.", "Make it a PDF, which has pages.")
+        raise StudioError(
+            f"A PNG sheet has room for {MOST_ON_PNG} pictures; these are {len(items):,}.", "Choose PDF, which can have several pages."
+        )
     grid = _png_grid(len(items), columns, labels) if png else _pdf_grid(columns, labels)
     a_page = grid.columns * grid.rows
     pages = -(-len(items) // a_page)
@@ -156,7 +159,7 @@ def _draw(page: Image.Image, grid: _Grid, i: int, gallery: Gallery, item: Item, 
     x, y = grid.corner(i)
     with contextlib.suppress(StudioError):
         view = small_view(gallery.file(item), grid.cell)
-        if max(view.size) <= CRISP:  # whole pixels stay squares
+        if max(view.size) <= CRISP:  # scaled by a whole number, so that pixels stay square
             times = max(1, grid.cell // max(view.size))
             view = view.resize([s * times for s in view.size], Image.Resampling.NEAREST)
         place = (x + (grid.cell - view.width) // 2, y + (grid.cell - view.height) // 2)

@@ -1,6 +1,6 @@
-"""Everything the artist saved: plain files below one folder, found again quickly by an index of them.
+"""The gallery: everything the artist saved, plain files below one folder, with an index for quick search.
 
-The files are the truth. The index (engine/gallery_store.py) may be deleted at any time and is made again.
+The files are authoritative. The index (gallery/database.py) may be deleted at any time and is rebuilt.
 """
 
 import contextlib
@@ -21,26 +21,26 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.gallery.database import PICTURE_COLUMNS, Store
-from studio.gallery.thumbnails import Inside, Thumbs, look_inside
+from studio.gallery.thumbnails import Inside, ThumbnailCache, look_inside
 
 PICTURE, CLIP = "picture", "clip"
 ENDINGS = (".png", ".webp", ".mp4")
 BIN_DAYS = 30
-_AT_ONCE = 100  # files that are read between two writes of the index
-_LONGEST_TAG, _MOST_TAGS = 40, 50
-_LATEST = 2**63 - 1  # ns; the largest number that SQLite keeps
+_BATCH_SIZE = 100  # files that are read between two writes of the index
+_MAX_TAG_LENGTH, _MAX_TAGS = 40, 50
+_MAX_TIME = 2**63 - 1  # ns; the largest integer that SQLite stores
 _BATCH = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{8}")
-_MOMENT = "%Y%m%d-%H%M%S"
+_TIMESTAMP = "%Y%m%d-%H%M%S"
 
 
 @dataclass(frozen=True)
 class Item:
     """A file of the gallery.
 
-    path: below the folder, with slashes.  made: when it was written, seconds since 1970.  size: bytes.
-    tab: the folder it lies in, which is called as the tab that saved it, '' = none.  kind: 'picture' or 'clip'.
+    path: relative to the folder, with slashes.  made: modification time, seconds since 1970.  size: bytes.
+    tab: its top folder, named after the tab that saved it, '' = none.  kind: 'picture' or 'clip'.
     width, height: pixels, 0 = unknown.  verb: 'draw', 'translate', 'upscale', or '' for a file without a recipe.
-    model: id, '' = unknown.  seed: the first one, of what was drawn from one.
+    model: id, '' = unknown.  seed: the first one, None for a picture that was not drawn from a seed.
     """
 
     path: str
@@ -55,14 +55,14 @@ class Item:
     seed: int | None
     favourite: bool
     tags: tuple[str, ...]
-    key: str  # names this content of this file
+    key: str  # identifies this version of this file
 
 
 @dataclass(frozen=True)
 class Query:
-    """Which files are wanted; what is left empty does not matter.
+    """Filter for files; empty fields are ignored.
 
-    text: words that must all be found in the file's name, model, tags and settings; a number is found whole.
+    text: words that must all occur in the file's name, model, tags and settings; a number matches whole numbers only.
     since, until: days, both included, in this computer's time zone.
     """
 
@@ -78,7 +78,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Choices:
-    """What there is to choose from, in order of the alphabet."""
+    """Values that files can be filtered by, in alphabetical order."""
 
     models: tuple[str, ...]
     tabs: tuple[str, ...]
@@ -89,19 +89,19 @@ class Choices:
 class Gallery:
     """The files of the folder `outputs`.
 
-    index: file of the index; the stars and tags lie beside it.  bin: where deleted files go, best on the disk of `outputs`.
-    thumbs: folder of small views.  now: the time.  None of the folders need exist.
+    index: file of the index; the stars and tags are stored beside it.  trash: folder for deleted files, best on the disk of
+    `outputs`.  thumbs: folder of thumbnails.  now: the time.  None of the folders need exist.
     """
 
     def __init__(
         self,
         outputs: Path,
         index: Path,
-        bin: Path,
+        trash: Path,
         thumbs: Path,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
     ):
-        self.outputs, self.bin, self.thumbs, self._now = Path(outputs), Path(bin), Thumbs(thumbs), now
+        self.outputs, self.trash, self.thumbs, self._now = Path(outputs), Path(trash), ThumbnailCache(thumbs), now
         self._store = Store(Path(index), Path(index).with_name(f"{Path(index).stem}-marks.sqlite3"))
 
     @classmethod
@@ -110,22 +110,22 @@ class Gallery:
         return cls(home / "outputs", home / "gallery.sqlite3", home / "bin", home / "cache" / "thumbs")
 
     def close(self) -> None:
-        """Let the index go. Any call opens it again."""
+        """Close the index. Any call opens it again."""
         self._store.close()
 
     # -- finding files -------------------------------------------------------------------------------------------
 
     def refresh(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
-        """Find files that are new, changed or gone. Recipes are read of the first two alone.
+        """Find files that are new, changed or gone. Only new and changed files are opened.
 
-        progress: called with (read, to be read).  cancel: when true CancelledError is raised; what was read is kept.
+        progress: called with (read, to be read).  cancel: when true CancelledError is raised; what was read so far is kept.
         """
         for done, all_ in self.refreshing(cancel):
             report(progress, done, all_)
 
     def refreshing(self, cancel: Cancel | None = None) -> Iterator[tuple[int, int]]:
-        """As `refresh`, step by step: gives (read, to be read), the newest files first. Each step is in the index already."""
-        # In this order: a file that another process finds meanwhile must not look as if it were gone.
+        """As `refresh`, in steps: yields (read, to be read), the newest files first. Each batch is in the index before it is yielded."""
+        # The index is read first, so that a file which another process adds meanwhile does not look as if it were gone.
         before = {row["path"]: (row["made"], row["size"]) for row in self._store.read("SELECT path, made, size FROM pictures")}
         found = dict(self._files())
         gone = [p for p in before.keys() - found.keys() if not os.path.lexists(self.outputs / p)]
@@ -136,46 +136,46 @@ class Gallery:
         new = sorted((p for p in found if before.get(p) != found[p]), key=lambda p: (found[p][0], p), reverse=True)
         lost = self._lost_marks(found)
         yield 0, len(new)
-        for start in range(0, len(new), _AT_ONCE):
+        for start in range(0, len(new), _BATCH_SIZE):
             raise_if_cancelled(cancel)
-            some = new[start : start + _AT_ONCE]
-            rows = [_row(p, *found[p], look_inside(self.outputs / p)) for p in some]
-            marks = ", ".join("?" * len(PICTURE_COLUMNS))
-            self._store.write([(f"INSERT OR REPLACE INTO pictures ({', '.join(PICTURE_COLUMNS)}) VALUES ({marks})", rows)])
-            for path in some:
-                self._recognise(path, found[path][1], lost)
-            yield start + len(some), len(new)
+            batch = new[start : start + _BATCH_SIZE]
+            rows = [_row(p, *found[p], look_inside(self.outputs / p)) for p in batch]
+            placeholders = ", ".join("?" * len(PICTURE_COLUMNS))
+            self._store.write([(f"INSERT OR REPLACE INTO pictures ({', '.join(PICTURE_COLUMNS)}) VALUES ({placeholders})", rows)])
+            for path in batch:
+                self._restore_marks(path, found[path][1], lost)
+            yield start + len(batch), len(new)
 
     def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        """(path, (ns, bytes)) of every file that is shown. Links are not followed: they may lead in circles, or elsewhere."""
+        """(path, (ns, bytes)) of every file of the gallery. Links are not followed: they may form loops, or lead elsewhere."""
         folders = [""]
         while folders:
             folder = folders.pop()
             try:
                 entries = os.scandir(self.outputs / folder)
-            except OSError:  # not there yet, or not for us
+            except OSError:  # missing, or not readable
                 continue
             with entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.name.startswith(".") or not _is_text(path):
                         continue
-                    with contextlib.suppress(OSError):  # it went away meanwhile
+                    with contextlib.suppress(OSError):  # it was deleted meanwhile
                         if entry.is_dir(follow_symlinks=False):
                             folders.append(path)
                         elif entry.name.lower().endswith(ENDINGS) and entry.is_file(follow_symlinks=False):
                             stat = entry.stat(follow_symlinks=False)
-                            yield path, (min(stat.st_mtime_ns, _LATEST), stat.st_size)
+                            yield path, (min(stat.st_mtime_ns, _MAX_TIME), stat.st_size)
 
     def _lost_marks(self, found: dict) -> dict[int, list]:
-        """Marks of files that are not here (size -> rows): those that were moved, or renamed, are known again by their content."""
+        """Marks of missing files (size -> rows): a file that was moved or renamed is recognised by its content."""
         lost: dict[int, list] = {}
         for row in self._store.read("SELECT * FROM marks.marks"):
             if row["path"] not in found:
                 lost.setdefault(row["size"], []).append(row)
         return lost
 
-    def _recognise(self, path: str, size: int, lost: dict[int, list]) -> None:
+    def _restore_marks(self, path: str, size: int, lost: dict[int, list]) -> None:
         if size not in lost or self._store.read("SELECT 1 FROM marks.marks WHERE path = ?", [path]):
             return
         with contextlib.suppress(OSError, StudioError):
@@ -184,31 +184,31 @@ class Gallery:
             if row is not None:
                 self._mark(path, size, digest, row["favourite"], row["tags"])
 
-    # -- looking -------------------------------------------------------------------------------------------------
+    # -- queries -------------------------------------------------------------------------------------------------
 
     def page(self, query: Query, offset: int = 0, count: int = 60) -> list[Item]:
-        """Files that are wanted, the newest first."""
+        """Files that match, the newest first."""
         where, values = _where(query)
         sql = f"{_SELECT} WHERE {where} ORDER BY made DESC, path DESC LIMIT ? OFFSET ?"
         return [_item(row) for row in self._store.read(sql, [*values, count, offset])]
 
     def count(self, query: Query = Query()) -> int:
-        """How many files are wanted."""
+        """Number of files that match."""
         where, values = _where(query)
         return self._store.read(f"SELECT COUNT(*) {_FROM} WHERE {where}", values)[0][0]
 
     def item(self, path: str) -> Item | None:
-        """The file of this path."""
+        """The file at this path, None if it is not in the index."""
         rows = self._store.read(f"{_SELECT} WHERE p.path = ?", [path])
         return _item(rows[0]) if rows else None
 
     def place(self, query: Query, item: Item) -> int:
-        """How many of the files that are wanted come before this one."""
+        """Number of matching files before this one."""
         where, values = _where(query)
         return self._store.read(f"SELECT COUNT(*) {_FROM} WHERE {where} AND {_AFTER.format('>')}", [*values, item.path, item.path])[0][0]
 
     def beside(self, query: Query, item: Item, step: int) -> Item | None:
-        """The next older file that is wanted (step 1), or the next newer one (-1)."""
+        """The next older matching file (step 1), or the next newer one (-1)."""
         where, values = _where(query)
         than, order = ("<", "DESC") if step > 0 else (">", "ASC")
         sql = f"{_SELECT} WHERE {where} AND {_AFTER.format(than)} ORDER BY made {order}, p.path {order} LIMIT 1"
@@ -216,7 +216,7 @@ class Gallery:
         return _item(rows[0]) if rows else None
 
     def choices(self) -> Choices:
-        """What there is to filter by."""
+        """Values that files can be filtered by."""
 
         def distinct(column: str) -> tuple[str, ...]:
             rows = self._store.read(f"SELECT DISTINCT {column} FROM pictures WHERE {column} != ''")
@@ -226,34 +226,35 @@ class Gallery:
         return Choices(distinct("model"), distinct("tab"), distinct("kind"), tuple(sorted(tags, key=str.casefold)))
 
     def file(self, item: Item) -> Path:
-        """Where it lies."""
+        """Path of the file."""
         return self.outputs / item.path
 
     def recipe(self, item: Item) -> Recipe | ImageRecipe | None:
-        """The recipe inside, if there is one."""
+        """The recipe inside the file, if there is one."""
         return look_inside(self.file(item)).recipe
 
     def thumbnail(self, item: Item) -> bytes:
-        """A WebP of at most 256 px a side. Raises StudioError when there can be none."""
+        """A WebP of at most 256 px a side. Raises StudioError when none can be made."""
         return self.thumbs.get(self.file(item), item.key)
 
     # -- stars and tags ------------------------------------------------------------------------------------------
 
     def set_favourite(self, item: Item, favourite: bool) -> None:
-        """Give or take its star. Raises StudioError where that cannot be kept."""
+        """Set or remove the star. Raises StudioError when it cannot be saved."""
         self._set_marks(item, favourite, self._marks_of(item)[1])
 
     def set_tags(self, item: Item, tags: Iterable[str]) -> None:
-        """Replace its tags. Raises StudioError for too many, or one that is too long, and where they cannot be kept."""
+        """Replace the tags. Raises StudioError for too many, or one that is too long, and when they cannot be saved."""
         kept: dict[str, str] = {}
         for tag in tags:
             tag = " ".join(str(tag).split())
-            if len(tag) > _LONGEST_TAG or not tag.isprintable():
-                raise StudioError(f"The tag '{tag[:_LONGEST_TAG]}' cannot be used.", f"Write a word or two, up to {_LONGEST_TAG} letters.")
+            if len(tag) > _MAX_TAG_LENGTH or not tag.isprintable():
+                hint = f"Write a word or two, up to {_MAX_TAG_LENGTH} letters."
+                raise StudioError(f"The tag '{tag[:_MAX_TAG_LENGTH]}' cannot be used.", hint)
             if tag:
                 kept.setdefault(tag.casefold(), tag)
-        if len(kept) > _MOST_TAGS:
-            raise StudioError(f"These are {len(kept)} tags.", f"A picture can have up to {_MOST_TAGS}.")
+        if len(kept) > _MAX_TAGS:
+            raise StudioError(f"These are {len(kept)} tags.", f"A picture can have up to {_MAX_TAGS}.")
         self._set_marks(item, self._marks_of(item)[0], _joined(kept.values()))
 
     def _marks_of(self, item: Item) -> tuple[bool, str]:
@@ -273,18 +274,18 @@ class Gallery:
     def _mark(self, path: str, size: int, digest: str, favourite: bool, tags: str) -> None:
         self._store.write_mark("INSERT OR REPLACE INTO marks.marks VALUES (?, ?, ?, ?, ?)", [path, size, digest, bool(favourite), tags])
 
-    # -- the bin -------------------------------------------------------------------------------------------------
+    # -- the trash -----------------------------------------------------------------------------------------------
 
     def delete(self, items: Sequence[Item]) -> str:
-        """Move files to the bin, all or none -> a name for `undo_delete`. Files that are gone already are no matter.
+        """Move files to the trash, all or none -> a name for `undo_delete`. Files that are already gone are ignored.
 
-        Raises StudioError, which says why not.
+        Raises StudioError when a file cannot be moved.
         """
-        name = f"{self._now().astimezone(datetime.timezone.utc):{_MOMENT}}-{secrets.token_hex(4)}"
+        name = f"{self._now().astimezone(datetime.timezone.utc):{_TIMESTAMP}}-{secrets.token_hex(4)}"
         moved: list[tuple[Path, Path]] = []
         try:
             for item in items:
-                source, target = self.file(item), self.bin / name / item.path
+                source, target = self.file(item), self.trash / name / item.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with contextlib.suppress(FileNotFoundError):
                     _move(source, target)
@@ -297,14 +298,14 @@ class Gallery:
         return name
 
     def undo_delete(self, batch: str) -> int:
-        """Put files back from the bin, where they were -> how many. Raises StudioError when they are gone from there.
+        """Restore files from the trash to where they were -> how many. Raises StudioError when the trash no longer has them.
 
-        Where another file has taken a name since, the old one gets a number behind its own.
+        If a name has been taken meanwhile, the restored file gets a number behind its name.
         """
-        folder = self.bin / batch
+        folder = self.trash / batch
         files = [p for p in folder.rglob("*") if p.is_file()] if _BATCH.fullmatch(batch) else []
         if not files:
-            raise StudioError("These files are no longer in the bin.", f"It keeps them for {BIN_DAYS} days.")
+            raise StudioError("These files are no longer in the trash.", f"It keeps them for {BIN_DAYS} days.")
         try:
             for file in files:
                 target = _free(self.outputs / file.relative_to(folder))
@@ -317,12 +318,12 @@ class Gallery:
         return len(files)
 
     def empty_bin(self, days: float = BIN_DAYS) -> int:
-        """Delete for good what was put into the bin longer ago -> how many times something had been deleted."""
+        """Delete for good what has been in the trash for longer than `days` -> number of deletions that were emptied."""
         old = self._now().astimezone(datetime.timezone.utc) - datetime.timedelta(days=days)
         emptied = 0
-        for folder in self.bin.iterdir() if self.bin.is_dir() else ():
+        for folder in self.trash.iterdir() if self.trash.is_dir() else ():
             match = _BATCH.fullmatch(folder.name)
-            if match and datetime.datetime.strptime(match[1], _MOMENT).replace(tzinfo=datetime.timezone.utc) < old:
+            if match and datetime.datetime.strptime(match[1], _TIMESTAMP).replace(tzinfo=datetime.timezone.utc) < old:
                 shutil.rmtree(folder, ignore_errors=True)
                 emptied += 1
         return emptied
@@ -334,7 +335,7 @@ _AFTER = "(p.made, p.path) {} ((SELECT made FROM pictures WHERE path = ?), ?)"
 
 
 def _where(query: Query) -> tuple[str, list]:
-    """A query -> a condition of SQL and its values."""
+    """A query -> an SQL condition and its values."""
     parts, values = ["1"], []
     for column, value in (("p.model", query.model), ("p.tab", query.tab), ("p.kind", query.kind)):
         if value:
@@ -360,7 +361,7 @@ def _where(query: Query) -> tuple[str, list]:
 
 
 def _row(path: str, made: int, size: int, inside: Inside) -> tuple:
-    """As PICTURE_COLUMNS."""
+    """Values in the order of PICTURE_COLUMNS."""
     recipe, verb, seed = inside.recipe, "", None
     if isinstance(recipe, ImageRecipe):
         verb = recipe.verb
@@ -372,16 +373,16 @@ def _row(path: str, made: int, size: int, inside: Inside) -> tuple:
 
 
 def _words(path: str, recipe: Recipe | ImageRecipe | None) -> str:
-    """What a file is found by. Numbers stand alone: '42' finds the seed 42, not the second of a clock."""
-    told = [path]
+    """Text that a file is found by. Numbers are also appended as separate words: '42' finds the seed 42, but no part of a timestamp."""
+    words = [path]
     if recipe is not None:
-        told.append(recipe.model)
+        words.append(recipe.model)
     if isinstance(recipe, Recipe):
-        told += [f"seed {s.seed}" for s in recipe.seeds] + [f"mix seed {m.seed}" for m in recipe.mixes]
-        told += [f"psi {recipe.psi:g}", *(e.direction for e in recipe.edits), *(f"class {c.index}" for c in recipe.classes)]
+        words += [f"seed {s.seed}" for s in recipe.seeds] + [f"mix seed {m.seed}" for m in recipe.mixes]
+        words += [f"psi {recipe.psi:g}", *(e.direction for e in recipe.edits), *(f"class {c.index}" for c in recipe.classes)]
     elif isinstance(recipe, ImageRecipe):
-        told += [recipe.verb, recipe.direction if recipe.verb == "translate" else f"{recipe.scale:g}x"]
-    text = " ".join(told)[:4000].casefold()
+        words += [recipe.verb, recipe.direction if recipe.verb == "translate" else f"{recipe.scale:g}x"]
+    text = " ".join(words)[:4000].casefold()
     return f" {text} " + "".join(f"{n} " for n in dict.fromkeys(re.findall(r"\d+", text)))
 
 
@@ -419,7 +420,7 @@ def _joined(tags: Iterable[str]) -> str:
 def _is_text(path: str) -> bool:
     try:
         path.encode()
-    except UnicodeEncodeError:  # bytes that are no letters in any name of ours
+    except UnicodeEncodeError:  # the name has bytes that are not valid UTF-8
         return False
     return True
 
@@ -430,13 +431,13 @@ def _move(source: Path, target: Path) -> None:
     except OSError as e:
         if e.errno != errno.EXDEV:
             raise
-        shutil.copy2(source, target)  # the bin is on another disk
+        shutil.copy2(source, target)  # the trash is on another disk
         fsync_path(target)
         source.unlink()
 
 
 def _free(path: Path) -> Path:
-    """The path, or with a number behind the stem when it is taken."""
+    """The path, with a number behind the stem if it is taken."""
     free, number = path, 2
     while os.path.lexists(free):
         free, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1

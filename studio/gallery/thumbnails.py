@@ -1,4 +1,4 @@
-"""Small views of saved files, made once and kept, and what a file says of itself without a pixel being decoded."""
+"""Thumbnails of saved files, made once and kept, and facts from a file's header, read without decoding pixels."""
 
 import contextlib
 import io
@@ -18,17 +18,17 @@ from studio.imaging.video import open_video
 from studio.outputs.batches import reduced
 from studio.provenance.metadata import read_recipe
 
-SIDE = 256  # px, the longer side of a small view
-CRISP = 128  # px; up to here pixels stay squares
+SIDE = 256  # px, the longer side of a thumbnail
+CRISP = 128  # px; pictures up to this size are scaled without blurring their pixels
 _FORMATS = ("PNG", "WEBP", "JPEG")
 _MAX_WEBP = 512 << 20  # bytes; Pillow reads the whole file to see its header
-_LARGE = 24_000_000  # pixels; of such pictures one is decoded at a time
+_LARGE = 24_000_000  # pixels; larger pictures are decoded one at a time
 _one_large = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What a file tells.  width, height: pixels, 0 = unknown.  moving: whether it has several frames."""
+    """Facts from a file's header.  width, height: pixels, 0 = unknown.  moving: whether it has several frames."""
 
     width: int = 0
     height: int = 0
@@ -37,7 +37,7 @@ class Inside:
 
 
 def look_inside(path: Path) -> Inside:
-    """Read a file's header. What cannot be read, by accident or by malice, is not told; nothing is raised."""
+    """Read a file's header. What cannot be read, in a damaged or malicious file, is left at its default; nothing is raised."""
     try:
         if path.suffix.lower() == ".mp4":
             return _inside_clip(path)
@@ -46,13 +46,13 @@ def look_inside(path: Path) -> Inside:
             with contextlib.suppress(StudioError):
                 recipe = read_recipe(image)
             return Inside(image.width, image.height, bool(getattr(image, "is_animated", False)), recipe)
-    except Exception:  # the parsers of Pillow and FFmpeg raise whatever the bytes of a file lead them to
+    except Exception:  # the parsers of Pillow and FFmpeg may raise anything
         return Inside(moving=path.suffix.lower() == ".mp4")
 
 
 def _header(path: Path) -> Image.Image:
     if path.suffix.lower() == ".png":
-        # Not by Image.open, which refuses a picture as large as the studio itself makes them; a header is no bomb.
+        # Not by Image.open, which refuses pictures as large as the studio itself makes; reading the header alone is safe.
         return PngImagePlugin.PngImageFile(path)
     if path.stat().st_size > _MAX_WEBP:
         raise UnusablePicture("too large")
@@ -69,20 +69,20 @@ def _inside_clip(path: Path) -> Inside:
 
 
 def small_view(path: Path, side: int) -> Image.Image:
-    """The picture, or the first frame of a clip, upright as it lies, in sRGB (RGB, RGBA or L), the longer side at most `side` px.
+    """Thumbnail of a picture, or of the first frame of a clip, as stored, in sRGB (RGB, RGBA or L), the longer side at most `side` px.
 
-    Raises StudioError for what cannot be decoded, and for more than 178 million pixels.
+    Raises StudioError for files that cannot be decoded, and for more than 178 million pixels.
     """
     try:
         if path.suffix.lower() == ".mp4":
             return reduced(_first_frame(path), side)
         with open_picture(path, MAX_PIXELS, _FORMATS) as image:
-            image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded smaller at once
+            image.draft("RGB", (2 * side, 2 * side))  # a JPEG can be decoded at reduced size
             large = image.width * image.height > _LARGE
             with _one_large if large else contextlib.nullcontext():
                 return reduced(in_srgb(image, image.info.get("icc_profile")), side)
     except (UnusablePicture, Image.DecompressionBombError):
-        raise StudioError("This picture is too large for a small view.", "Open the file itself.") from None
+        raise StudioError("This picture is too large for a thumbnail.", "Open the file itself.") from None
     except Exception:
         raise StudioError("This file cannot be shown: it is damaged.", "Delete it, or make it again.") from None
 
@@ -95,34 +95,34 @@ def _first_frame(path: Path) -> Image.Image:
         return next(container.decode(stream)).to_image()
 
 
-class Thumbs:
-    """Small views in the folder `folder`, by key. It may be deleted at any time, and need not be writable."""
+class ThumbnailCache:
+    """Thumbnails in `folder`, by key. The folder may be deleted at any time, and need not be writable."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self._hopeless: dict[str, StudioError] = {}
+        self._failed: dict[str, StudioError] = {}
 
     def kept(self, key: str) -> bytes | None:
-        """The WebP of this key, when it was made before."""
+        """The WebP of this key, None if it has not been made."""
         try:
             data = self._file(key).read_bytes()
         except OSError:
             return None
-        # They are not forced to disk when they are written: after a power cut one may be torn.
+        # Thumbnails are written without fsync: after a power cut one may be incomplete.
         whole = data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 == len(data)
         return data if whole else None
 
     def get(self, path: Path, key: str) -> bytes:
-        """A WebP of at most 256 px a side.  key: names the file's content. Raises StudioError as `small_view`."""
+        """A WebP of at most 256 px a side.  key: identifies the file's content.  Raises StudioError as `small_view`."""
         data = self.kept(key)
         if data is not None:
             return data
-        if key in self._hopeless:
-            raise self._hopeless[key]
+        if key in self._failed:
+            raise self._failed[key]
         try:
             view = small_view(path, SIDE)
         except StudioError as e:
-            self._hopeless[key] = e
+            self._failed[key] = e
             raise
         data = _webp(view)
         with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ class Thumbs:
         return data
 
     def forget(self, key: str) -> None:
-        """Delete what is kept."""
+        """Delete the thumbnail of this key."""
         with contextlib.suppress(OSError):
             self._file(key).unlink(missing_ok=True)
 

@@ -1,9 +1,9 @@
-"""Blending of a result with the picture it was made from: how strongly, and with whose colours."""
+"""Blending of a result with its source picture: by a strength, and with the colours of either."""
 
 import numpy as np
 from PIL import Image
 
-_CHUNK_PIXELS = 1 << 20  # blended at a time, so that large pictures need little memory beside themselves
+_CHUNK_PIXELS = 1 << 20  # blended at a time, so that large pictures need little extra memory
 _HALVINGS = 12  # of the interval in which the strongest displayable chroma lies
 # From linear sRGB to the responses of the eye's cones, and from their cube roots to lightness and two opponent colours.
 # Both: B. Ottosson, "A perceptual color space for image processing" (Oklab, 2020), the matrices for linear sRGB.
@@ -73,7 +73,7 @@ def _recoloured(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def _displayable(rgb: np.ndarray) -> np.ndarray:
-    """Which of (..., 3) linear colours a screen can show, with less than one level of tolerance."""
+    """Mask of the (..., 3) linear colours that a screen can show, with less than one level of tolerance."""
     return np.all((rgb > -1e-4) & (rgb < 1 + 1e-3), axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""Crops of a picture of any shape to a square: the centre, the part with most to see, or the whole picture padded."""
+"""Crops of a picture of any shape to a square: the centre, the most salient part, or the whole picture padded."""
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,7 @@ def crop(image: np.ndarray, resolution: int, mode: str = "centre", ground: Colou
     """Square of a picture: (H, W, 3) uint8 -> (resolution, resolution, 3) uint8, resized with Lanczos.
 
     mode: 'centre', 'smart' (see `smart_offset`) or 'fit', which keeps the whole picture and pads it with `ground`.
-    A picture that has the wanted size already is not touched.
+    A picture that already has the right size is returned unchanged.
     Raises StudioError for an unknown mode.
     """
     check_mode(mode)
@@ -40,7 +40,7 @@ def crop(image: np.ndarray, resolution: int, mode: str = "centre", ground: Colou
 
 
 def smart_offset(image: np.ndarray) -> int:
-    """Offset, in pixels along the longer side, of the square with the most to see in (H, W, 3) uint8.
+    """Offset, in pixels along the longer side, of the most salient square in (H, W, 3) uint8.
 
     Saliency is the spectral residual (Hou and Zhang, "Saliency Detection: A Spectral Residual Approach", CVPR 2007,
     Sec. 3): the log amplitude of the Fourier transform less its local mean, transformed back with its original

@@ -1,4 +1,4 @@
-"""Decoding of one picture file to pixels, whatever it holds: orientation, CMYK, 16 bits, palettes, transparency."""
+"""Decoding of a picture file to pixels, with orientation, CMYK, 16 bits, palettes and transparency handled."""
 
 import contextlib
 import functools
@@ -12,16 +12,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from studio.imaging.colour import Colour, in_srgb
 
-# An allow-list, whatever a file calls itself: Pillow knows formats (EPS, PDF) that start other programs.
+# An allow-list, whatever a file's ending: some of Pillow's formats (EPS, PDF) start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-MAX_PIXELS = 178_956_970  # where Pillow itself gives up
+MAX_PIXELS = 178_956_970  # Pillow's own limit
 
-# Between half of MAX_PIXELS and all of it Pillow warns on the console, where no artist looks.
+# Above half of MAX_PIXELS Pillow warns on the console, where no artist looks.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class UnusablePicture(ValueError):
-    """A picture that was understood and is refused. Its text is the reason in plain words."""
+    """A readable picture that is refused. The text is the reason in plain words."""
 
 
 @contextlib.contextmanager
@@ -29,8 +29,8 @@ def open_picture(data: bytes | str | Path, max_pixels: int = MAX_PIXELS, formats
     """Open a picture file: its header is read, no pixel is decoded yet.
 
     data: the bytes, or a path.  max_pixels: width times height.  formats: as Pillow names them.
-    Raises UnusablePicture if the header states more than `max_pixels`, and whatever Pillow raises for a file that is no picture
-    of `formats` (`reason` puts either into words).
+    Raises UnusablePicture if the header states more than `max_pixels`, and whatever Pillow raises for a file that is not a
+    picture of `formats` (`reason` puts either into words).
     """
     if "HEIF" in formats:
         _register_heif()
@@ -77,15 +77,15 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
-    """RGB version of what `upright` gives, with `ground` under the transparent parts."""
+    """RGB version of a result of `upright`, with `ground` behind the transparent parts."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*ground, 255)), image)
     return image.convert("RGB")
 
 
 def reason(e: Exception) -> str:
-    """The reason why a file was left out, for a list that people read."""
-    if isinstance(e, UnidentifiedImageError):  # its own words hold the address of an object
+    """The reason why a file was left out, in plain words."""
+    if isinstance(e, UnidentifiedImageError):  # its message contains a memory address
         return "not a picture, or a damaged one"
     if isinstance(e, Image.DecompressionBombError):
         return f"too large: more than {MAX_PIXELS / 1e6:.0f} million pixels"

@@ -15,9 +15,9 @@ def strip_location(data: bytes, form: str) -> tuple[bytes, bool]:
     """Remove the location from a file -> (the file without GPS, whether there was any).
 
     data: a JPEG, PNG or WebP file.  form: 'JPEG', 'MPO', 'PNG' or 'WEBP', as Pillow names it.
-    An EXIF block with a location is replaced by one with nothing but the orientation; an XMP packet that names GPS is dropped;
-    so are further pictures inside a JPEG of several (they repeat the location). Everything else stays byte for byte.
-    Raises ValueError if the parts of the file cannot be followed.
+    An EXIF block with a location is replaced by one with only the orientation; an XMP packet that mentions GPS is dropped, and so
+    are further pictures inside a JPEG (they repeat the location). Everything else stays byte for byte.
+    Raises ValueError if the structure of the file cannot be parsed.
     """
     try:
         out = {"JPEG": _jpeg, "MPO": _jpeg, "PNG": _png, "WEBP": _webp}[form](data)
@@ -30,7 +30,7 @@ def _has_location(exif: bytes) -> bool:
     block = Image.Exif()
     try:
         block.load(exif)
-    except Exception:  # a block nobody can read may hold anything
+    except Exception:  # an unreadable block may hold anything
         return True
     return _GPS in block
 
@@ -107,7 +107,7 @@ def _png(data: bytes) -> bytes | None:
             chunk = struct.pack(">I", len(small)) + b"eXIf" + small + struct.pack(">I", zlib.crc32(b"eXIf" + small)) if small else b""
         elif chunk_type in (b"iTXt", b"tEXt", b"zTXt") and (
             (body.startswith(b"XML:com.adobe.xmp\0") and b"GPS" in body)
-            # Compressed, these are dropped without a look inside: they are the old way to put EXIF into a PNG.
+            # Compressed EXIF in the old form for PNG; dropped without inspection.
             or body.startswith((b"Raw profile type exif", b"Raw profile type APP1"))
         ):
             found, chunk = True, b""

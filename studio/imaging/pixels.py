@@ -1,4 +1,4 @@
-"""Pixels of a network's output: one way of rounding for all that people see."""
+"""Pixels of a network's output: the one rounding for everything that people see."""
 
 import numpy as np
 import torch

@@ -20,7 +20,7 @@ _READERS = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}  # Pillow's name of a format
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _CONVERTED = ("CMYK", "LAB", "YCbCr", "HSV", "F")  # modes that cannot be kept as they are stored: they become sRGB
 _ORIENTATION = 0x0112  # in EXIF
-MAX_NETWORK_PIXELS = 64 << 20  # of a picture that a network is to work on
+MAX_NETWORK_PIXELS = 64 << 20  # of a picture that a network processes
 _TURNS = {  # as PIL.ImageOps.exif_transpose
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -43,7 +43,7 @@ class Raster:
 
     @classmethod
     def from_image(cls, image: Image.Image) -> "Raster":
-        """Raster of a picture of any mode, not turned; 16 bits only for grey pictures, as Pillow holds no others.
+        """Raster of a picture of any mode, without applying EXIF orientation; 16 bits only for grey, as Pillow supports no others.
 
         Raises StudioError for a picture that cannot be used.
         """
@@ -84,7 +84,7 @@ class Raster:
             raise StudioError(f"The picture cannot be read: {reason(e)}.", "Open it in another program and save it again.") from None
 
     def to_image(self) -> Image.Image:
-        """Pillow image of mode L, LA, RGB or RGBA in 8 bits, or I;16. Colours of 16 bits are rounded, as Pillow holds no such."""
+        """Pillow image of mode L, LA, RGB or RGBA in 8 bits, or I;16. 16-bit colour is rounded to 8 bits, as Pillow has no such mode."""
         pixels = self.pixels
         if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Rows of large pictures, computed from top to bottom a few at a time, so that no picture has to be in memory completely.
 
 Where a network is needed on the way, the caller runs it: a generator yields the work for the device and is sent the result, or
-has the exception thrown into it. So one thread can own the device, and others get their turn in between.
+has the exception thrown into it. So one thread can own the device, and other requests get their turn in between.
 """
 
 import math
@@ -24,7 +24,7 @@ def run_device_work(
     before: Callable[[], None] = lambda: None,
     cancel: Cancel | None = None,
 ) -> T:
-    """Drive the work to its end, with `run` doing each piece on the device -> what the work returns.
+    """Drive the work to its end, with `run` executing each piece on the device; returns what the work returns.
 
     before: called ahead of each piece.  cancel: asked ahead of each; if true, CancelledError is raised.
     """
@@ -41,20 +41,20 @@ def run_device_work(
             try:
                 result = run(piece)
             except Exception as e:
-                failed = e.with_traceback(None)  # which holds on to the tensors of the piece
+                failed = e.with_traceback(None)  # the traceback would keep the tensors of the piece alive
     finally:
         work.close()
 
 
 class RowSource(Protocol):
-    """A picture (height, width, channels) whose rows are computed when they are asked for."""
+    """A picture (height, width, channels) whose rows are computed on demand."""
 
     height: int
     width: int
     channels: int
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
-        """Rows (bottom - top, width, channels) float32, about [0, 1]. No call may begin above the one before it."""
+        """Rows (bottom - top, width, channels) float32, about [0, 1]. `top` must not decrease from call to call."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Frames of a video at even intervals; those that show nothing new are left out."""
+"""Frames of a video at even intervals; near-duplicates are left out."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from studio.imaging.decode import UnusablePicture
 from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash
 
 CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf")
-_CLOSEST = 0.5  # seconds between two frames if no interval is asked for
+_MIN_INTERVAL = 0.5  # seconds between two frames if no interval is given
 
 
 class Frame(NamedTuple):
@@ -69,7 +69,7 @@ def frames(
         _check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
         stream.thread_type = "AUTO"
         length = _length(source, stream, av.time_base)
-        step = every or max(_CLOSEST, length / limit)
+        step = every or max(_MIN_INTERVAL, length / limit)
         due, given, begin, last = 0.0, 0, None, None
         for frame in source.decode(stream):
             raise_if_cancelled(cancel)

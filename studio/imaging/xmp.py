@@ -47,7 +47,7 @@ def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "") -> st
 
 def stated_source_type(packet: str) -> str:
     """Digital source type that an XMP packet of any program states; '' = none."""
-    # Searched as text: no XML parser for files from anywhere.
+    # Searched as text, to keep an XML parser away from untrusted files.
     found = _SOURCE_TYPE.search(packet) if len(packet) <= _MAX_XMP else None
     return found[1] if found else ""
 
@@ -59,7 +59,7 @@ def mp4_box(packet: str) -> bytes:
 
 
 def mp4_xmp(path: str | Path) -> str:
-    """XMP of an MP4 or MOV file; '' if it has none, or is no such file. Only the headers of its boxes are read."""
+    """XMP of an MP4 or MOV file; '' if it has none, or is of another format. Only the headers of its boxes are read."""
     with open(path, "rb") as file:
         end, at = file.seek(0, 2), 0
         for _ in range(_MAX_BOXES):

@@ -1,1 +1,1 @@
-"""A loaded model at work: sampling, translating, upscaling, within the memory there is."""
+"""Inference with a loaded model: sampling, translation, upscaling, within the available memory."""

@@ -1,7 +1,7 @@
-"""Layer-wise execution of a translation network: pictures of any size in little memory, layer by layer, each in pieces.
+"""Layer-wise execution of a translation network: pictures of any size in little memory, one layer at a time, in pieces.
 
 Cutting the *picture* into tiles does not work. Instance norm takes its mean and deviation from the full map, so tiles come
-out in different colours from their neighbours. And each output pixel depends on a wide surrounding (85 px in a ResNet of nine
+out in different colours from their neighbours. And each output pixel depends on a wide area (85 px in a ResNet of nine
 blocks, hundreds in a U-Net), so overlaps would cost more than the tiles. Instead the *feature maps* are cut into pieces:
 
 - A pass computes one convolution for the full map, piece by piece. A piece reads the few border pixels it needs (one for a
@@ -25,7 +25,7 @@ from studio.inference.tiling import Box, plan_tiles, quarters
 from studio.networks.layers import BatchNorm
 from studio.networks.translation.resnet_unet_patchgan import ResizeConv, ResnetBlock, ResnetGenerator, UnetBlock, UnetGenerator
 
-_LEAST_SIDE = 4  # of a piece
+_MIN_SIDE = 4  # of a piece
 _POINTWISE = (BatchNorm, nn.ReLU, nn.LeakyReLU, nn.Tanh)
 
 
@@ -234,7 +234,7 @@ class Statistics:
         self.mean = self.squares = torch.zeros(1, dtype=torch.float64)
 
     def add(self, x: torch.Tensor) -> None:
-        """A piece (1, C, h, w)."""
+        """Add a piece (1, C, h, w)."""
         # Within a piece float32 is enough, and not every device has float64. torch.var_mean takes twenty times as long on a CPU.
         values = x.float().permute(0, 2, 3, 1).reshape(-1, x.shape[1])
         n, mean = len(values), values.mean(dim=0)
@@ -246,7 +246,7 @@ class Statistics:
         self.count = total
 
     def normalise(self, x: torch.Tensor) -> torch.Tensor:
-        """(x - mean) / sqrt(var + eps) (Ulyanov 2016, Eq. 2)."""
+        """Normalise a piece: (x - mean) / sqrt(var + eps) (Ulyanov 2016, Eq. 2)."""
         mean, var = (t.float().to(x.device) for t in (self.mean, self.squares / self.count))
         return F.batch_norm(x, mean, var, eps=self.eps)
 
@@ -268,7 +268,7 @@ class LayerPass:
 
     def boxes(self, values: int) -> list[Box]:
         """Pieces that compute at most about `values` numbers of any map."""
-        side = max(_LEAST_SIDE, int(math.sqrt(values * self.source.height * self.source.width / self.source.values)))
+        side = max(_MIN_SIDE, int(math.sqrt(values * self.source.height * self.source.width / self.source.values)))
         return [tile.core for row in plan_tiles(self.source.height, self.source.width, side) for tile in row]
 
     def run(self, box: Box, allocate: MapAllocator) -> None:
@@ -326,7 +326,7 @@ class _LayerPlanner:
         self.passes: list[LayerPass] = []
 
     def through(self, layer: nn.Module, x: FeatureMap) -> FeatureMap:
-        """The map that a generator, a block or a sequence makes of `x`."""
+        """The output map of a generator, a block or a sequence for the input `x`."""
         if isinstance(layer, ResnetBlock):
             y = self.through(layer.conv_block, x)
             # Written over x: y no longer needs the neighbours of a pixel of x.

@@ -1,4 +1,4 @@
-"""Models in memory: the objects of the Python API, with which the engine renders."""
+"""Models in memory: the objects of the Python API, which the engine renders with."""
 
 import functools
 import math
@@ -27,16 +27,16 @@ from studio.models.network_builder import load_network
 from studio.networks import Task, get_family
 
 ArrayLike = np.ndarray | torch.Tensor
-_BATCH_PIXELS = 1 << 20  # of the pictures that `sample` draws at once
+_BATCH_PIXELS = 1 << 20  # pixels that `sample` draws at once
 
 
 class Model:
-    """A generator in memory, with what is known about it.
+    """A generator in memory, with its facts.
 
     z_dim, c_dim, w_dim: sizes of the latents and of the class vector.  num_ws: rows of w+.
     resolution: side of the picture in pixels.  classes: names, one for each entry of c (numbers when it has no names).
-    directions: 'AtoB', 'BtoA', where the model translates pictures. Such a model has no latents: z_dim, w_dim and num_ws are
-    None, c_dim is 0, and `resolution` is that of the pictures it was trained on.
+    directions: 'AtoB', 'BtoA', if the model translates pictures. Such a model has no latents: z_dim, w_dim and num_ws are
+    None, c_dim is 0, and `resolution` is that of the training pictures.
     scale: factor of an upscaler (1 = it restores a picture at its size); None for any other model. An upscaler has no latents
     either.
     """
@@ -101,7 +101,7 @@ class Model:
         z = self._input(z, "z", (None, self.z_dim))
         if self.c_dim:
             if c is None:
-                raise StudioError(f"The model '{self.id}' wants a class.", f"Give c of shape (N, {self.c_dim}), one-hot.")
+                raise StudioError(f"The model '{self.id}' needs a class.", f"Give c of shape (N, {self.c_dim}), one-hot.")
             c = self._input(c, "c", (len(z), self.c_dim))
         elif c is not None and np.prod(np.shape(c)) > 0:
             raise StudioError(f"The model '{self.id}' has no classes.", "Leave c out.")
@@ -173,13 +173,11 @@ class Model:
         return translate_picture(self.network, image, direction, tile, progress, cancel)
 
     def need_direction(self, direction: str) -> None:
-        """Raises StudioError when the model does not translate in this direction."""
+        """Check that the model translates in this direction. Raises StudioError."""
         if not self.directions:
             raise StudioError(f"The model '{self.id}' does not translate pictures.", "Choose a CycleGAN or a pix2pix.")
         if direction not in self.directions:
-            raise StudioError(
-                f"The model '{self.id}' knows no direction {short_repr(direction)}.", f"It knows: {', '.join(self.directions)}."
-            )
+            raise StudioError(f"The model '{self.id}' has no direction {short_repr(direction)}.", f"It has: {', '.join(self.directions)}.")
 
     @torch.inference_mode()
     def upscale(
@@ -204,13 +202,13 @@ class Model:
         return upscale_raster(self.network, Raster.from_image(image), scale, tile, progress, cancel).to_image()
 
     def need_scale(self) -> None:
-        """Raises StudioError when the model does not upscale."""
+        """Check that the model upscales. Raises StudioError."""
         if not self.scale:
             raise StudioError(f"The model '{self.id}' does not upscale pictures.", "Choose one that upscales.")
 
     def _need_latents(self) -> None:
         if self.family.task is not Task.GENERATE:
-            raise StudioError(f"The model '{self.id}' does not generate pictures from noise.", "It makes a picture from a picture.")
+            raise StudioError(f"The model '{self.id}' does not generate pictures from noise.", "It is an image-to-image model.")
 
     def _blended(self, seed: int, share: np.ndarray) -> torch.Tensor:
         """The ws (1, num_ws, w_dim) of a seed, not truncated: the w of each class weighted by its share (c_dim,)."""
@@ -218,7 +216,7 @@ class Model:
         z = z_from_seed(seed, self.z_dim)
         if not self.c_dim:
             return self.mapping(z)
-        # Blended in w and not in c: no mapping has ever seen half of one class and half of another.
+        # Blended in w rather than c, because the mapping was never trained on fractions of classes.
         classes = np.eye(self.c_dim)
         return functools.reduce(torch.add, (self.mapping(z, classes[k : k + 1]) * float(share[k]) for k in np.flatnonzero(share)))
 
@@ -231,7 +229,7 @@ class Model:
         if classes is None or isinstance(classes, str) or np.ndim(classes) == 0:
             classes = [0 if classes is None else classes] * count
         if len(classes) != count:
-            raise StudioError(f"There are {count} seeds and {len(classes)} classes.", "Give one class for all, or one a seed.")
+            raise StudioError(f"There are {count} seeds and {len(classes)} classes.", "Give one class for all, or one per seed.")
         if count and not isinstance(classes[0], str) and np.ndim(classes[0]) == 1:
             weights = self._input(classes, "classes", (count, self.c_dim)).double().cpu().numpy()
             if (weights < 0).any() or not (weights.sum(1) > 0).all():
@@ -281,9 +279,9 @@ class Model:
         fits = tensor.ndim == len(shape) and all(s is None or s == t for s, t in zip(shape, tensor.shape, strict=False))
         if not fits:
             want = ", ".join("N" if s is None else str(s) for s in shape)
-            raise StudioError(f"{name} has the shape {tuple(tensor.shape)}.", f"The model '{self.id}' wants ({want}).")
+            raise StudioError(f"{name} has the shape {tuple(tensor.shape)}.", f"The model '{self.id}' needs ({want}).")
         if not torch.isfinite(tensor).all():
-            raise StudioError(f"{name} holds values that are no numbers (NaN or infinity).", "Check where it comes from.")
+            raise StudioError(f"{name} holds values that are not finite (NaN or infinity).", "Check where it comes from.")
         return tensor
 
 
@@ -298,7 +296,7 @@ def choose_device(wanted: str | None = None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as e:
         first = str(e).splitlines()[0]
-        raise StudioError(f"The device '{wanted}' cannot be used: {first}.", "Leave the choice to the studio, or say cpu.") from None
+        raise StudioError(f"The device '{wanted}' cannot be used: {first}.", "Leave the choice to the studio, or give cpu.") from None
     return device
 
 
@@ -323,5 +321,7 @@ def load(source: str | Path, device: str | None = None) -> Model:
     if os.path.isdir(path) and (is_path or (path / "config.json").exists()):
         return load_info(open_folder(path), device)
     if is_path:
-        raise StudioError(f"There is no model at {str(source)!r:.200}.", "Give a name of the library, a model folder or a checkpoint file.")
+        raise StudioError(
+            f"There is no model at {str(source)!r:.200}.", "Give a name from the library, a model folder or a checkpoint file."
+        )
     return load_info(default_library().get(str(source)), device)

@@ -1,4 +1,4 @@
-"""Tiles of a picture: where they lie, and how their results are blended into one. Pure geometry: no tensor, no network."""
+"""Tiles of a picture: their layout, and how their results are blended into one. Pure geometry: no tensors, no networks."""
 
 from typing import NamedTuple
 
@@ -49,8 +49,8 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int = 0, multiple: i
 
     tile: maximum side of a core in pixels.  overlap: pixels read around it, except beyond the borders of the picture.
     multiple: cores and read areas begin at multiples of it, so that a network that downsamples sees the same grid in each tile
-    as in the full picture; a smaller tile is enlarged to it.
-    Tiles are as few as that allows, and of similar size.
+    as in the full picture; a smaller `tile` is rounded up to it.
+    There are as few tiles as that allows, of similar size.
     """
     reach = -(-overlap // multiple) * multiple
     return [

@@ -1,4 +1,4 @@
-"""Translation of one picture: any mode, any size, at once or in pieces; transparency is put back."""
+"""Translation of one picture: any mode, any size, at once or in pieces; transparency is restored."""
 
 import weakref
 from collections.abc import Callable, Generator
@@ -21,7 +21,7 @@ from studio.settings import get_settings
 MIN_TILE = 32
 _MIN_SIDE = 8  # pixels; a ResNet mirrors borders at a quarter of the size, where it needs two
 _WHITE = (255, 255, 255)  # background of transparent parts, as in training
-_TILE_CPU, _TILE = 256, 1024  # side of a piece in pixels; on a CPU what fits the caches is as quick, and the next request waits less
+_TILE_CPU, _TILE = 256, 1024  # side of a piece in pixels; on a CPU small pieces fit the caches and let the next request begin sooner
 _SURELY_FITS = 512 * 512  # pixels; any current machine has memory for them
 _SHARE = 0.6  # of the free memory
 
@@ -37,7 +37,7 @@ def translate_picture(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Image.Image:
-    """The result of `translation_steps`, run to its end.
+    """Run `translation_steps` to its end and return the result.
 
     progress: called with (done, all) in thousandths of the work.  cancel: asked before each piece; when true CancelledError is
     raised.

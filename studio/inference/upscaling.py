@@ -22,7 +22,7 @@ MIN_TILE = 32
 _CHUNK = 1 << 22  # numbers of the result that are written at a time
 _EXACT = 32  # pixels; networks with a halo of at most this get exactly their halo as overlap
 _CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for networks with a larger halo
-_FARTHEST = 64  # pixels; what lies beyond hardly matters
+_MAX_OVERLAP = 64  # pixels; anything beyond hardly matters
 _FEATHER = 8  # pixels of the source, where the overlap is not exact
 _PROBE, _MIDDLE = 128, 16  # sides of the test picture, and of the part of it that is compared
 _HALF_A_LEVEL = 0.5 / 255
@@ -34,7 +34,7 @@ _SHARE = 0.6  # of the free memory, as in translation
 class Upscaling:
     """The upscaling of one picture.
 
-    scale: 1 to 16; None = the network's own.  strength: 0 = plain enlargement (Lanczos) to 1 = the network's result.
+    scale: 1 to 16; None = the network's own.  strength: 0 = plain resizing (Lanczos) to 1 = the network's result.
     tile: side of the tiles in pixels of the source, 32 or more; None = chosen for the machine.
     at_once: without a tile, process the full picture in one piece where memory allows.
     width, height: of the result in pixels.  done, all: pixels of tiles processed so far, and in total (0 = not known yet).
@@ -99,7 +99,7 @@ class Upscaling:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What the tiles of a network need.
+    """Requirements of a network's tiles.
 
     bytes_a_pixel: memory for each pixel of the source.  overlap: pixels read around a tile.  feather: the part of it that is blended.
     """
@@ -113,7 +113,7 @@ _measurements: "weakref.WeakKeyDictionary[Upscaler, _Measured]" = weakref.WeakKe
 
 
 def _measure(network: Upscaler) -> _Measured:
-    """What the tiles of a network need, measured on a small picture."""
+    """Requirements of a network's tiles, measured on a small picture."""
     if network not in _measurements:
         device, side = next(network.parameters()).device, -(-64 // network.multiple) * network.multiple
         small = torch.zeros(1, network.in_channels, side, side, device=device)
@@ -125,8 +125,8 @@ def _measure(network: Upscaler) -> _Measured:
 
 
 def _reach(network: Upscaler, device: torch.device) -> int:
-    """Overlap in pixels with which a tile matches the full picture to half a level: far less than a deep network could see, as
-    distant pixels hardly matter."""
+    """Overlap in pixels with which a tile matches the full picture to half a level. It is far less than the halo of a deep network,
+    because distant pixels hardly matter."""
     k, m = network.scale, network.multiple
     side, middle = -(-_PROBE // (2 * m)) * 2 * m, -(-_MIDDLE // (2 * m)) * 2 * m
     # Sharp edges and noise at all sizes, always the same.
@@ -145,7 +145,7 @@ def _reach(network: Upscaler, device: torch.device) -> int:
         border = -(-candidate // m) * m
         if border < (side - middle) // 2 and float((drawn(border) - full).abs().max()) <= 2 * _HALF_A_LEVEL:
             return border
-    return min(network.halo, _FARTHEST)
+    return min(network.halo, _MAX_OVERLAP)
 
 
 class _UpscaledRows:

@@ -1,1 +1,1 @@
-"""What is written for the artist: sheets, clips, class sets, batches, upscaled pictures."""
+"""Files written for the artist: sheets, clips, class sets, batches, upscaled pictures."""

@@ -1,4 +1,4 @@
-"""Pictures as files, for models that make a picture from a picture: opened with care, and many at once into a zip."""
+"""Batches of picture files for image-to-image models: opened safely, and processed many at once into a zip."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ _NOT_REACHED = "not reached: you stopped before"
 
 
 class Opened(Protocol):
-    """A file that could be opened.  name: fit to be shown.  remark: a sentence on what was left behind, or ''."""
+    """A file that could be opened.  name: safe to display.  remark: a sentence on what was not used, or ''."""
 
     @property
     def name(self) -> str: ...
@@ -35,11 +35,11 @@ class Opened(Protocol):
 
 @dataclass(frozen=True)
 class SourcePicture:
-    """A picture that was handed in.
+    """A picture to be processed.
 
-    path: where its file is.  name: of it, fit to be shown.  hash: SHA-256 of the file's bytes, hex.
+    path: its file.  name: of the file, safe to display.  hash: SHA-256 of the file's bytes, hex.
     picture: upright, in sRGB, 8 bits: mode RGBA where anything is transparent, else RGB or L.
-    remark: a sentence on what was left behind, or ''.
+    remark: a sentence on what was not used, or ''.
     """
 
     path: Path
@@ -50,14 +50,14 @@ class SourcePicture:
 
 
 def open_source(path: str | Path) -> SourcePicture:
-    """Open a picture file of any kind: turned upright by its EXIF orientation, its colour profile turned into sRGB, CMYK into
-    RGB, 16 bits into 8, the first frame of an animation.
+    """Open a picture file of any format: turned upright by its EXIF orientation, converted from its colour profile to sRGB, from
+    CMYK to RGB and from 16 bits to 8; of an animation the first frame.
 
-    Raises StudioError in plain words for an empty or damaged file, for what is no picture, and for one of more than 64 megapixels.
+    Raises StudioError for an empty or damaged file, for a file that is not a picture, and for more than 64 megapixels.
     """
     path = Path(path)
     name = printable(path.name, 80)
-    again = "Open it in another program, and save it anew."
+    again = "Open it in another program, and save it again."
     try:
         data = path.read_bytes()
     except OSError as e:
@@ -80,10 +80,10 @@ def open_source(path: str | Path) -> SourcePicture:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """Outcome of one file.
 
-    name: its own.  entry: its name in the zip, '' = it is not there, and `problem` says why.  remark: what was left behind.
-    preview: of the result, at most 256 px; of the first 48 files alone.
+    name: of the file.  entry: its name in the zip, '' = it is not there and `problem` says why.  remark: what was not used.
+    preview: of the result, at most 256 px; for the first 48 files only.
     """
 
     name: str
@@ -111,12 +111,12 @@ def process_files(
     open_file: Callable[[Path], S] = open_source,
     made: str = "translated",
 ) -> list[Outcome]:
-    """Files -> a zip at `path` of as many PNGs under the names of the files. One that fails is reported and stops nothing.
+    """Process files into a zip at `path` with one PNG per file, named after it. A file that fails is reported and stops no other.
 
-    make: what was opened -> the result, or a smaller picture of it, and the same as a PNG: its bytes, or a file, which is
-    deleted then.  about: lines for the report inside the zip.  made: what was done, in a word for that report.
+    make: opened file -> (the result, possibly reduced, for its preview; the result as a PNG: bytes, or a file, which is then
+    deleted).  about: lines for the report inside the zip.  made: what was done, as a participle for that report.
     progress: called with (done, all, name of the next).  cancel: asked before each; when true, or when `make` raises
-    CancelledError, what is done is kept.
+    CancelledError, the results so far are kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
     """
     path, unique, outcomes = Path(path), UniqueNames(), []
@@ -151,7 +151,7 @@ def process_files(
 
 
 def reduced(picture: Image.Image, side: int) -> Image.Image:
-    """The picture, made smaller where its longer side has more than `side` px."""
+    """The picture, downscaled if its longer side has more than `side` px."""
     scale = side / max(picture.size)
     if scale >= 1:
         return picture

@@ -1,4 +1,4 @@
-"""Moving pictures of a walk."""
+"""Clips: video files of a walk."""
 
 import io
 from fractions import Fraction
@@ -15,16 +15,17 @@ from studio.errors import StudioError
 from studio.imaging.xmp import AI_LABEL, DigitalSourceType, mp4_box, xmp_packet
 from studio.provenance.signing import signed
 
-_SHORTEST = 512  # players and sites blur what is smaller, so small pictures are enlarged by whole pixels
-# What an .mp4 is written with, the first that this build of FFmpeg has. H.264 plays everywhere.
+_MIN_SIDE = 512  # players and sites blur anything smaller, so small pictures are scaled up by repeating pixels
+# Codecs for .mp4 in order of preference; the first that this build of FFmpeg has is used. H.264 plays everywhere.
 _CODECS = (("libx264", {"crf": "18", "preset": "medium"}), ("libvpx-vp9", {"crf": "24", "b:v": "0"}), ("mpeg4", {"qscale": "3"}))
-_BT709, _TV_RANGE = 1, 1  # numbers that ITU-T H.273 gives to the colours of HD video
+_BT709, _TV_RANGE = 1, 1  # the colours of HD video in ITU-T H.273
 
 
 def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> Path:
-    """Equal pictures (H, W, 3) uint8 -> an .mp4, or an animated .webp that loops, both with the mark of AI; it appears whole or not at all.
+    """Write pictures of equal size (H, W, 3) uint8 as an .mp4 or a looping animated .webp, with the AI label; it appears whole or
+    not at all.
 
-    fps: pictures a second.  Raises StudioError when there are no pictures, for another ending, or when the disk is full.
+    fps: pictures a second.  Raises StudioError when there are no pictures, for another file ending, or when the disk is full.
     """
     path = Path(path)
     if not pictures:
@@ -32,8 +33,8 @@ def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> 
     writers = {".mp4": _mp4, ".webp": _webp}
     if path.suffix.lower() not in writers:
         raise StudioError(f"A clip cannot be saved as '{path.suffix}'.", "Choose .mp4 or .webp.")
-    kind = path.suffix.lower()
-    data = signed(writers[kind](pictures, fps), kind[1:], DigitalSourceType.GENERATED)
+    ending = path.suffix.lower()
+    data = signed(writers[ending](pictures, fps), ending[1:], DigitalSourceType.GENERATED)
     try:
         atomic_write(path, data)
     except OSError as e:
@@ -41,13 +42,13 @@ def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> 
     return path
 
 
-def _enlarged(picture: np.ndarray) -> np.ndarray:
-    scale = max(1, _SHORTEST // min(picture.shape[:2]))
+def _repeated(picture: np.ndarray) -> np.ndarray:
+    scale = max(1, _MIN_SIDE // min(picture.shape[:2]))
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
-    frames = [Image.fromarray(_enlarged(p)) for p in pictures]
+    frames = [Image.fromarray(_repeated(p)) for p in pictures]
     buffer = io.BytesIO()
     frames[0].save(
         buffer,
@@ -67,35 +68,35 @@ def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         container.metadata["comment"] = AI_LABEL
-        height, width = _enlarged(pictures[0]).shape[:2]
+        height, width = _repeated(pictures[0]).shape[:2]
         stream = add_video(container, Fraction(fps).limit_denominator(1001), height, width)
         for picture in pictures:
-            container.mux(stream.encode(video_frame(_enlarged(picture))))
+            container.mux(stream.encode(video_frame(_repeated(picture))))
         container.mux(stream.encode())
     return buffer.getvalue() + mp4_box(xmp_packet(DigitalSourceType.GENERATED))
 
 
 def add_video(container: Any, fps: Fraction, height: int, width: int) -> Any:
-    """A stream in an .mp4 for what `video_frame` makes of pictures of this size. Raises StudioError when there is no codec."""
+    """Add a stream to an .mp4 for `video_frame`s of pictures of this size. Raises StudioError when no codec is available."""
     for name, options in _CODECS:
         try:
             stream = container.add_stream(name, rate=fps, options=options)
         except (UnknownCodecError, ValueError):  # this build lacks it, or cannot put it into an .mp4
             continue
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        # Said aloud, for players guess the colours of what says nothing from its size.
+        # Stated explicitly, because players otherwise guess the colour space from the size.
         stream.colorspace = stream.color_primaries = stream.color_trc = _BT709
         stream.color_range = _TV_RANGE
         return stream
-    raise StudioError("This computer has no means to write an .mp4.", "Save a .webp, or install PyAV anew.")
+    raise StudioError("This computer has no codec to write an .mp4.", "Save a .webp, or reinstall PyAV.")
 
 
 def video_frame(picture: np.ndarray) -> av.VideoFrame:
-    """(H, W, 3) uint8 -> a frame for `add_video`; an odd side is one pixel longer."""
+    """Picture (H, W, 3) uint8 -> a frame for `add_video`; an odd side becomes one pixel longer."""
     frame = av.VideoFrame.from_ndarray(_even(picture), format="rgb24")
     return frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_TV_RANGE)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
-    # Colour is kept for squares of two by two pixels: an odd side gets its last line twice.
+    # Chroma is stored for blocks of 2x2 pixels: an odd side gets its last line twice.
     return np.pad(picture, [(0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)], mode="edge")

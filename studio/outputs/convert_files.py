@@ -1,4 +1,4 @@
-"""Files through a model that translates or upscales: pictures and videos, alone, in folders with their tree, or in zips."""
+"""Conversion of files by a model that translates or upscales: pictures and videos, single, in folders with their tree, or in zips."""
 
 import contextlib
 import functools
@@ -195,7 +195,7 @@ def _local_file(file: SourceFile, scratch: Path) -> Iterator[Path]:
 
 
 def _with_source(recipe: ImageRecipe, source: Path) -> ImageRecipe:
-    """The recipe with the hash of its source, which is kept so that the picture can be made again; none where nothing can be kept."""
+    """The recipe with the hash of its source, which is kept so that the picture can be made again; unchanged where nothing can be kept."""
     return recipe.replace(source=keep_source(source)) if can_write(get_settings().home) else recipe
 
 

@@ -12,8 +12,8 @@ from studio.latents.interpolation import walk as latent_walk
 
 
 def variations(recipe: Recipe, count: int = 9, spread: float = 1.0, seed: int = 0) -> list[Recipe]:
-    """`count` recipes around one: itself in the middle, the others a step of `spread` standard deviations away, each
-    another way, at right angles to the rest. count: at most the model's w_dim + 1.
+    """`count` recipes around one: itself in the middle, the others `spread` standard deviations away, each in a different
+    direction at right angles to the rest. count: at most the model's w_dim + 1.
     """
     source = (seed * 101 + 7) % 2**32
     out = [recipe.replace(edits=(*recipe.edits, Edit(f"random:{source}:{i}", spread))) for i in range(count - 1)]
@@ -32,21 +32,21 @@ def mix_grid(
 
 
 def walk_recipes(engine: Engine, keyframes: list[Recipe], frames: int, closed: bool = False, smooth: bool = True) -> list[Recipe]:
-    """`frames` recipes on the way through `keyframes` (recipes of one model); see `walk` of the latents.
+    """`frames` recipes on the path through `keyframes` (recipes of one model); see `studio.latents.interpolation.walk`.
 
-    The noise is that of the first. Raises StudioError for two models, or none.
+    The noise is that of the first. Raises StudioError for several models, or no keyframes.
     """
-    ws = latent_walk(_stations(engine, keyframes), frames, closed, smooth)
+    ws = latent_walk(_keyframe_ws(engine, keyframes), frames, closed, smooth)
     return [_with_ws(keyframes[0], w) for w in ws]
 
 
 def walk_at(engine: Engine, keyframes: list[Recipe], position: float) -> Recipe:
     """One recipe of the open, smooth walk; position in [0, 1], ends included. Raises as `walk_recipes`."""
-    stations = _stations(engine, keyframes)
-    return _with_ws(keyframes[0], spline(stations, max(0.0, min(1.0, position)) * (len(stations) - 1)))
+    ws = _keyframe_ws(engine, keyframes)
+    return _with_ws(keyframes[0], spline(ws, max(0.0, min(1.0, position)) * (len(ws) - 1)))
 
 
-def _stations(engine: Engine, keyframes: list[Recipe]) -> list[torch.Tensor]:
+def _keyframe_ws(engine: Engine, keyframes: list[Recipe]) -> list[torch.Tensor]:
     if not keyframes or len({k.model for k in keyframes}) > 1:
         raise StudioError("A walk needs pictures of one model.", "Pin pictures of the same model.")
     return [engine.ws(k) for k in keyframes]
@@ -59,7 +59,7 @@ def _with_ws(recipe: Recipe, ws: torch.Tensor) -> Recipe:
 def contact_sheet(
     pictures: list[np.ndarray], columns: int, labels: list[str] | None = None, gap: int = 4, ground: tuple[int, int, int] = (20, 20, 23)
 ) -> np.ndarray:
-    """Equal pictures (H, W, 3) uint8 in rows of `columns`, each with a label below when given."""
+    """Sheet of pictures of equal size (H, W, 3) uint8 in rows of `columns`, each with a label below when given."""
     if not pictures:
         raise StudioError("There are no pictures for the sheet.", "Ask for one or more.")
     h, w, _ = pictures[0].shape

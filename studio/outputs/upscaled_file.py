@@ -24,8 +24,8 @@ def upscale_file(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Path:
-    """Upscale a picture file into a PNG with all the bits of the source and the recipe inside, row by row, so that the result may be
-    larger than memory. It appears whole or not at all.
+    """Upscale a picture file into a PNG with the bit depth of the source and the recipe inside, row by row, so that the result may be
+    larger than memory. The file appears whole or not at all.
 
     The picture is turned upright by its EXIF orientation.  progress, cancel: as in `Engine.upscale`.
     Raises StudioError as `Engine.upscale` does, for a file that cannot be read, an ending other than .png, and a full disk.

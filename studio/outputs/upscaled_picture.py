@@ -1,4 +1,4 @@
-"""A picture made larger and kept on disk, to be looked at, blended and saved as often as one likes."""
+"""Upscaled pictures kept on disk, to be viewed, blended and saved any number of times."""
 
 import tempfile
 import threading
@@ -24,13 +24,13 @@ from studio.provenance.metadata import png_texts
 from studio.provenance.signing import signed_file
 from studio.settings import get_settings
 
-_BAND = 1 << 22  # values that are in memory at once
-_AT_ONCE = 1 << 24  # pixels that may be in memory to be looked at
+_BAND = 1 << 22  # values in memory at once
+_MAX_DECODED = 1 << 24  # pixels of a picture that is resized in memory as a whole
 
 
 @dataclass(frozen=True)
 class UpscaleSource:
-    """A picture that is to be made larger.  path: its file.  name: of it, fit to be shown.  raster: its pixels, all bits of them."""
+    """A picture to be upscaled.  path: its file.  name: of the file, safe to display.  raster: its pixels at full bit depth."""
 
     path: Path
     name: str
@@ -48,12 +48,12 @@ class UpscaleSource:
         return self.raster.pixels.shape[0]
 
     def view(self, side: int) -> Image.Image:
-        """In sRGB and 8 bits, the longer side at most `side` pixels."""
+        """The picture in sRGB and 8 bits, the longer side at most `side` pixels."""
         return _picture(_within(StoredRows(self.raster.pixels), side), self.raster.profile)
 
 
 def open_upscale_source(path: str | Path) -> UpscaleSource:
-    """Open a picture file, upright. Raises StudioError for one that cannot be used, or has more than 64 megapixels."""
+    """Open a picture file, turned upright. Raises StudioError for one that cannot be used, or has more than 64 megapixels."""
     path = Path(path)
     name = printable(path.name, 80)
     try:
@@ -68,21 +68,21 @@ def open_upscale_source(path: str | Path) -> UpscaleSource:
 
 
 class _OnDisk:
-    """Pixels in a file without a name, which is gone when nobody holds on to it. A picture in `RowSource`."""
+    """Pixels in an anonymous temporary file, which is deleted with this object. Implements `RowSource`."""
 
     def __init__(self, height: int, width: int, channels: int, dtype: np.dtype):
         self.height, self.width, self.channels, self.dtype = height, width, channels, np.dtype(dtype)
         self._row = width * channels * self.dtype.itemsize
         ensure_room(get_settings().cache, height * self._row)
-        self._file = tempfile.TemporaryFile(dir=get_settings().cache, prefix="enlarged-")  # noqa: SIM115 - closed with the object
+        self._file = tempfile.TemporaryFile(dir=get_settings().cache, prefix="upscaled-")  # noqa: SIM115 - closed with the object
         self._lock = threading.Lock()
 
     def write(self, rows: np.ndarray) -> None:
-        """(n, width, channels): the next ones."""
+        """Append rows (n, width, channels)."""
         self._file.write(np.ascontiguousarray(rows, self.dtype).data)
 
     def pixels(self, top: int, bottom: int) -> np.ndarray:
-        """(bottom - top, width, channels)."""
+        """Rows `top` to `bottom`, (bottom - top, width, channels)."""
         with self._lock:
             self._file.seek(top * self._row)
             data = self._file.read((bottom - top) * self._row)
@@ -90,7 +90,7 @@ class _OnDisk:
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
         return self.pixels(top, bottom).astype(np.float32) / np.iinfo(self.dtype).max
-        yield  # as `RowSource` wants it, though nothing is left to others
+        yield  # makes this a generator, as `RowSource` requires; it has no device work
 
     @property
     def bytes(self) -> int:
@@ -98,9 +98,9 @@ class _OnDisk:
 
 
 class UpscaledPicture:
-    """A picture beside what a network made of it, before both are blended.
+    """A picture and its upscaled version, before the two are blended.
 
-    recipe: of the latter.  width, height: of the result, pixels.  bytes: that it takes on disk.
+    recipe: of the upscaling.  width, height: of the result, pixels.  bytes: of the result on disk.
     """
 
     def __init__(self, original: UpscaleSource, recipe: ImageRecipe, result: _OnDisk):
@@ -110,13 +110,13 @@ class UpscaledPicture:
         self._plain = ResizedRows(StoredRows(original.raster.pixels), result.height, result.width)
 
     def views(self, side: int) -> tuple[Image.Image, Image.Image]:
-        """A plain enlargement, and the network's: in sRGB and 8 bits, the longer side at most `side` pixels."""
+        """The picture resized by Lanczos, and the network's: in sRGB and 8 bits, the longer side at most `side` pixels."""
         after = _within(self._result, side)
         before = ResizedRows(self._plain.source, after.height, after.width)
         return _picture(before, self.original.raster.profile), _picture(after, self.original.raster.profile)
 
     def window(self, x: float, y: float, width: int, height: int) -> tuple[Image.Image, Image.Image]:
-        """Both at full size, cut out around a place: x from the left and y from the top, each in [0, 1]."""
+        """Both pictures at full size, cropped around a point: x from the left and y from the top, each in [0, 1]."""
         width, height = min(width, self.width), min(height, self.height)
         left, top = (
             max(0, min(all_ - part, round(at * all_ - part / 2))) for at, all_, part in ((x, self.width, width), (y, self.height, height))
@@ -137,21 +137,21 @@ class UpscaledPicture:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Path:
-        """Write a PNG of all the bits of the original, with its colour profile and the recipe inside, row by row.
+        """Write a PNG at the bit depth of the original, with its colour profile and the recipe inside, row by row.
 
-        strength: share of the network's picture, the rest is the plain one.  source: hash of the original, for the recipe.
-        dpi: dots an inch in print; 0 = not said.  progress: called with (rows done, all).  cancel: asked from time to time; when
+        strength: share of the network's picture; the rest is the Lanczos-resized one.  source: hash of the original, for the recipe.
+        dpi: dots an inch in print; 0 = not stated.  progress: called with (rows done, all).  cancel: asked from time to time; when
         true CancelledError is raised. The file appears whole or not at all.  Raises StudioError when the disk is full.
         """
         path, raster = Path(path), self.original.raster
         channels, dtype = raster.pixels.shape[2], raster.pixels.dtype
         picture = self._result if strength >= 1 else BlendedRows(self._result, self._plain, strength)
-        told, done = self.recipe.replace(strength=strength, source=source), 0
+        recipe, done = self.recipe.replace(strength=strength, source=source), 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(path.parent, self.bytes // 2)
-            with signed_file(path, told, source_file(told)) as file:
-                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, png_texts(told), dpi)
+            with signed_file(path, recipe, source_file(recipe)) as file:
+                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, png_texts(recipe), dpi)
 
                 def write(rows: np.ndarray) -> None:
                     nonlocal done
@@ -174,9 +174,9 @@ def upscale_to_disk(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> UpscaledPicture:
-    """Make a picture larger by a recipe, whose strength is left to `UpscaledPicture.save`; row by row, onto the disk.
+    """Upscale a picture by a recipe onto the disk, row by row. The recipe's strength is applied only by `UpscaledPicture.save`.
 
-    progress, cancel, and what is raised: as of `Engine.upscale`; StudioError also when the disk is full.
+    progress, cancel: as in `Engine.upscale`.  Raises as `Engine.upscale`; StudioError also when the disk is full.
     """
     recipe = engine.stamped(recipe.replace(strength=1.0))
     pixels, kept = original.raster.pixels, []
@@ -204,10 +204,10 @@ def _rows_at_once(picture: RowSource) -> int:
 
 
 def _picture(picture: RowSource, profile: bytes | None) -> Image.Image:
-    """All of it, in sRGB and 8 bits. Of one that is made smaller only few rows are read at once."""
-    at_once = _at_once(picture)
-    if at_once is not None:
-        return in_srgb(at_once, profile)
+    """The whole picture in sRGB and 8 bits. When it is downscaled, only a few rows are read at a time."""
+    resized = _resized_by_pillow(picture)
+    if resized is not None:
+        return in_srgb(resized, profile)
     bands: list[np.ndarray] = []
     read = picture.source if isinstance(picture, ResizedRows) else picture
     few = max(1, _rows_at_once(read) * picture.height // max(picture.height, read.height))
@@ -215,11 +215,11 @@ def _picture(picture: RowSource, profile: bytes | None) -> Image.Image:
     return _in_srgb(np.concatenate(bands), profile)
 
 
-def _at_once(picture: RowSource) -> Image.Image | None:
-    """A picture of 8 bits without transparency, of a size not worth the care: Pillow's whole numbers take a tenth of the time, and
-    the result differs by a level at most."""
+def _resized_by_pillow(picture: RowSource) -> Image.Image | None:
+    """A small opaque 8-bit picture resized in memory, None for others: Pillow's integer arithmetic takes a tenth of the time, and the
+    result differs by one level at most."""
     source = picture.source if isinstance(picture, ResizedRows) else None
-    if source is None or source.channels not in (1, 3) or source.height * source.width > _AT_ONCE:
+    if source is None or source.channels not in (1, 3) or source.height * source.width > _MAX_DECODED:
         return None
     pixels = source.pixels if isinstance(source, StoredRows) else source.pixels(0, source.height) if isinstance(source, _OnDisk) else None
     if pixels is None or pixels.dtype != np.uint8:

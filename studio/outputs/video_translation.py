@@ -1,4 +1,4 @@
-"""A video through a model that makes a picture from a picture, frame by frame: timing and sound stay as they were."""
+"""Translation or upscaling of a video, frame by frame: timing and sound stay as they were."""
 
 import contextlib
 import errno
@@ -25,29 +25,29 @@ from studio.provenance.metadata import xmp_for
 from studio.provenance.policy import provenance_policy
 from studio.provenance.signing import sign_in_place
 
-# How much of the new frame a still part takes; the rest is what was shown before.
+# Share of the new frame in still parts; the rest is the frame shown before.
 SMOOTHING = {"none": 1.0, "light": 0.5, "strong": 0.2}
-_MOVED = 16.0  # levels of difference from which a part counts as moving altogether
-_BLUR = 2  # px; single noisy pixels are no movement
-# Codecs of sound that players expect in an .mp4. The container allows more, which then stays silent.
-_KEPT_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus")
+_MOVED = 16.0  # levels of difference from which a part counts as fully moving
+_BLUR = 2  # px; single noisy pixels do not count as movement
+# Audio codecs that players expect in an .mp4. The container allows others, but players would not play them.
+_COPIED_AUDIO = ("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_UNSAID, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
-_AGAIN = "Open it in another program, and save it anew as MP4."
-_NO_FRAME = ("No frame of this video can be read.", _AGAIN)
+_UNSPECIFIED, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
+_RESAVE = "Open it in another program, and save it again as MP4."
+_NO_FRAME = ("No frame of this video can be read.", _RESAVE)
 _HD = 720  # lines; from here on players take unlabelled colours for BT.709
 
 
 class Smoother:
-    """Calms the flicker of single frames, where nothing moves.
+    """Reduces flicker between frames where nothing moves.
 
-    With F the source, R what is made of it and O what is shown, at each pixel:
+    With F the source, R its conversion and O the output, at each pixel:
 
         m_t = blur(max over RGB of |F_t - F_(t-1)|)          levels, 5x5 mean
         a_t = a0 + (1 - a0) * min(m_t / 16, 1)
         O_t = a_t * R_t + (1 - a_t) * O_(t-1),   O_1 = R_1
 
-    an exponential moving average, whose a goes to 1 where the source moves, so that moving parts and cuts do not smear.
+    an exponential moving average whose a goes to 1 where the source moves, so that moving parts and cuts do not smear.
 
     share: a0, 1 = off.
     """
@@ -58,7 +58,7 @@ class Smoother:
         self._shown: np.ndarray | None = None
 
     def __call__(self, source: Image.Image, result: Image.Image) -> np.ndarray:
-        """The frame (RGB) and what was made of it (RGB, of any size) -> (H, W, 3) uint8 to show, of the latter's size."""
+        """Frame (RGB) and its conversion (RGB, of any size) -> the output (H, W, 3) uint8, of the latter's size."""
         new = np.asarray(result)
         if self.share >= 1:
             return new
@@ -83,15 +83,16 @@ def convert_video(
     cancel: Cancel | None = None,
     made_by: ImageRecipe | DigitalSourceType = DigitalSourceType.COMPOSITE,
 ) -> Path:
-    """A video file -> an .mp4 of as many frames at the same times, with the same sound; it appears whole or not at all.
+    """Convert a video file into an .mp4 with the same number of frames at the same times and the same sound; it appears whole or
+    not at all.
 
-    make: frame (RGB) -> its translation, or a larger one; all of one size.  smoothing: one of SMOOTHING, see `Smoother`.
+    make: frame (RGB) -> its translated or upscaled version; all of one size.  smoothing: one of SMOOTHING, see `Smoother`.
     progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
-    CancelledError is raised.  made_by: the recipe, which goes into the file beside the AI label if the artist chose that.
+    CancelledError is raised.  made_by: the recipe, written into the file beside the AI label if the provenance policy allows it.
 
-    Frames are turned the way the camera was held and given square pixels. Sound is copied bit by bit where players expect its
-    codec in an .mp4, else it becomes AAC. A video that does not begin at 0 is moved there, picture and sound alike.
-    Raises StudioError for what is no video, is damaged, or when the disk is full.
+    Frames are rotated the way the camera was held and given square pixels. Sound is copied unchanged where players expect its
+    codec in an .mp4, otherwise it becomes AAC. A video that does not begin at time 0 is shifted there, picture and sound alike.
+    Raises StudioError for a file that is not a video or is damaged, and for a full disk.
     """
     source, target = Path(source), Path(target)
     if smoothing not in SMOOTHING:
@@ -99,7 +100,7 @@ def convert_video(
     smooth = Smoother(SMOOTHING[smoothing])
     try:
         with _reading(source) as reader, atomic_path(target) as part, contextlib.closing(_Writer(part, reader, made_by)) as writer:
-            expected = _expected(reader, writer.video)
+            expected = _frame_count(reader, writer.video)
             for frame in writer.frames():
                 raise_if_cancelled(cancel)
                 picture = _picture(frame, writer.video)
@@ -113,14 +114,14 @@ def convert_video(
 
 
 def first_frame(source: str | Path) -> tuple[Image.Image, int]:
-    """The first frame of a video as `make_clip` takes it, and how many there are, about; 0 = not known.
+    """First frame of a video as `convert_video` reads it, and the approximate number of frames; 0 = not known.
 
-    Raises StudioError for what is no video, or is damaged.
+    Raises StudioError for a file that is not a video, or is damaged.
     """
     with _reading(Path(source)) as reader:
-        stream = _pictures_of(reader)
+        stream = _picture_stream(reader)
         for frame in reader.decode(stream):
-            return _picture(frame, stream), _expected(reader, stream)
+            return _picture(frame, stream), _frame_count(reader, stream)
     raise StudioError(*_NO_FRAME)
 
 
@@ -132,22 +133,22 @@ def _reading(path: Path) -> Iterator:
     except FFmpegError as e:
         if e.errno == errno.ENOSPC:
             raise StudioError("The disk is full.", "Free some space, then try again.") from None
-        raise StudioError(f"The video cannot be used: {e.strerror or e}.", _AGAIN) from None
+        raise StudioError(f"The video cannot be used: {e.strerror or e}.", _RESAVE) from None
 
 
 def _container(path: Path) -> str:
     try:
         with open(path, "rb") as f:
-            kind = file_format(f.read(64), path.name)
+            format = file_format(f.read(64), path.name)
     except OSError as e:
         raise StudioError(f"The video cannot be read: {e.strerror or e}.", "Choose it again.") from None
-    if kind not in CONTAINERS:
-        raise StudioError("This file is not a video that is known here.", "Choose an MP4, MOV, WebM, MKV or AVI.")
-    return kind
+    if format not in CONTAINERS:
+        raise StudioError("This file is not a video that the studio can read.", "Choose an MP4, MOV, WebM, MKV or AVI.")
+    return format
 
 
-def _pictures_of(reader):
-    """The stream of pictures; the cover of an album is none."""
+def _picture_stream(reader):
+    """The video stream; an album cover does not count as one."""
     for stream in reader.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
             stream.thread_type = "AUTO"
@@ -155,36 +156,36 @@ def _pictures_of(reader):
     raise StudioError("This file has sound, but no moving pictures.", "Choose a video.")
 
 
-def _expected(reader, stream) -> int:
-    """How many frames there are, about; 0 = not known."""
+def _frame_count(reader, stream) -> int:
+    """Approximate number of frames; 0 = not known."""
     seconds = float(stream.duration * stream.time_base) if stream.duration else (reader.duration or 0) / av.time_base
     return stream.frames or round(seconds * float(stream.average_rate or 0))
 
 
 def _picture(frame: av.VideoFrame, stream) -> Image.Image:
-    if frame.colorspace == _UNSAID:  # players guess as well
+    if frame.colorspace == _UNSPECIFIED:  # guessed as players do
         frame.colorspace = _BT709 if frame.height >= _HD else _BT601
     return Image.fromarray(upright_pixels(frame, stream))
 
 
 class _Writer:
-    """The .mp4 while it is written. It is begun with the first frame, for only then is known how the picture lies.
+    """The .mp4 while it is written. It is opened with the first frame, which determines the picture's size.
 
-    video: the stream that is read.  count: frames so far.
+    video: the stream being read.  count: frames so far.
     """
 
     def __init__(self, part: Path, reader, made_by: ImageRecipe | DigitalSourceType):
         self.part, self.reader, self.made_by, self.count = part, reader, made_by, 0
-        self.video = _pictures_of(reader)
+        self.video = _picture_stream(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
-        self.container: Any = None  # of PyAV, whose types do not tell video from sound
+        self.container: Any = None  # of PyAV, whose types do not distinguish video from sound
         self._size: tuple[int, int] = (0, 0)
         self._sounds = {s.index: s for s in reader.streams.audio if s.codec_context is not None}
         self._waiting: list[av.Packet] = []  # sound that comes before the first frame
         self._last: int | None = None
 
     def frames(self):
-        """The frames in turn; sound is passed on meanwhile, so that both lie side by side in the file."""
+        """The frames in order; sound packets are written in between, so that both are interleaved in the file."""
         for packet in self.reader.demux([self.video, *self._sounds.values()]):
             if packet.stream.index != self.video.index:
                 self._sound(packet)
@@ -209,7 +210,7 @@ class _Writer:
         self.count += 1
 
     def finish(self) -> None:
-        """Write what the codecs still hold, and the index."""
+        """Flush the codecs and write the index."""
         self.container.mux(self._pictures.encode())
         for sound in self._out.values():
             if not sound[1]:
@@ -220,28 +221,28 @@ class _Writer:
             file.write(mp4_box(xmp_for(self.made_by)))
 
     def close(self) -> None:
-        """Let go of the file; it is whole only after `finish`."""
+        """Close the file; it is complete only after `finish`."""
         if self.container is not None:
             self.container.close()
 
     def _open(self, height: int, width: int) -> None:
         self._size = (height, width)
-        # The index goes to the front, so that a browser plays it while it loads.
+        # The index goes to the front, so that a browser can play the file while it loads.
         self.container = av.open(os.path.abspath(self.part), "w", format="mp4", options={"movflags": "+faststart"})
         described = (
             {"description": self.made_by.to_json()} if isinstance(self.made_by, ImageRecipe) and provenance_policy().includes_recipe else {}
         )
         self.container.metadata.update({"comment": AI_LABEL, **described})
         self._pictures: Any = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
-        self._pictures.codec_context.time_base = self.video.time_base  # and not 1 / fps: frames may come at uneven times
+        self._pictures.codec_context.time_base = self.video.time_base  # not 1 / fps: frame times may be uneven
         self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}
         for packet in self._waiting:
             self._sound(packet)
         self._waiting = []
 
     def _add_sound(self, sound) -> tuple:
-        """(stream, whether its packets are copied)."""
-        if sound.codec_context.name.removesuffix("float") in _KEPT_SOUND:
+        """Add an audio stream -> (stream, whether its packets are copied)."""
+        if sound.codec_context.name.removesuffix("float") in _COPIED_AUDIO:
             try:
                 return self.container.add_stream_from_template(sound), True
             except ValueError:  # the container refuses it after all
@@ -259,7 +260,7 @@ class _Writer:
             for frame in packet.decode():
                 frame.pts = None if frame.pts is None else frame.pts - round(self.begin / frame.time_base)
                 self.container.mux(stream.encode(frame))
-        elif packet.dts is not None:  # without a time it is the empty one that ends a stream
+        elif packet.dts is not None:  # a packet without a time is the empty one that ends a stream
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts -= shift
             packet.stream = stream

@@ -1,1 +1,1 @@
-"""What files say about how they were made: policy, metadata, signatures, inspection."""
+"""Provenance of saved files, that is, how they were made: policy, metadata, signatures, inspection."""

@@ -12,7 +12,7 @@ _YEARS = 10
 _CERTIFICATE, _KEY, _AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _MISSING = ("Signing needs the packages c2pa-python and cryptography.", "Install them with: pip install c2pa-python cryptography")
-_LONGEST = 64  # letters of a common name (RFC 5280, ub-common-name)
+_MAX_NAME = 64  # letters of a common name (RFC 5280, ub-common-name)
 
 
 def own_files() -> tuple[Path, Path]:
@@ -24,15 +24,15 @@ def own_files() -> tuple[Path, Path]:
 def make_certificate(artist: str, now: datetime.datetime | None = None) -> tuple[Path, Path]:
     """Make a certificate for a name, and its key, in home/credentials. Returns both paths. An older pair there is replaced.
 
-    It is issued by an authority made for it alone, whose key is deleted at once, so that nobody can issue more certificates.
-    Its signatures show that a file was not changed since; who signed, others can only take on trust. ES256, valid for ten years.
+    It is issued by an authority made for it alone, whose key is never stored, so that nobody can issue more certificates.
+    Its signatures prove that a file was not changed, but not who signed it. ES256, valid for ten years.
     Raises StudioError without a name, if the packages are missing, and if the disk is full.
     """
     artist = " ".join(artist.split())
-    if not artist or len(artist) > _LONGEST or not artist.isprintable():
+    if not artist or len(artist) > _MAX_NAME or not artist.isprintable():
         raise StudioError(
             "The name for the signature is missing." if not artist else "The name for the signature cannot be used.",
-            f"Write the name that you want to be known by, at most {_LONGEST} letters.",
+            f"Write the name that you want to be known by, at most {_MAX_NAME} letters.",
         )
     try:
         from cryptography import x509
@@ -101,9 +101,9 @@ def algorithm_of(key: bytes) -> str:
     try:
         found = load_pem_private_key(key, None)
     except TypeError:
-        raise StudioError("The key has a password.", "Give a copy of it without one, that only you can read.") from None
+        raise StudioError("The key has a password.", "Give a copy without a password that only you can read.") from None
     except ValueError:
-        problem = "The file of the key is not a private key in PEM form."
+        problem = "The key file is not a private key in PEM format."
         raise StudioError(problem, "Choose the .pem or .key that came with the certificate.") from None
     if isinstance(found, ec.EllipticCurvePrivateKey) and found.curve.name in _CURVES:
         return _CURVES[found.curve.name]

@@ -1,5 +1,6 @@
-"""Content Credentials (C2PA): a signed statement, inside a file, of how it was made. c2pa-python, an optional package, is imported when
-files are signed or read.
+"""Content Credentials (C2PA): a signed statement, inside a file, of how it was made.
+
+The optional package c2pa-python is imported when files are signed or read.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ _MEDIA_TYPES = {
     "jpeg": "image/jpeg",
     "mov": "video/quicktime",
 }
-# No thumbnails inside, and nothing is fetched from the network on behalf of a file from anywhere.
+# No thumbnails inside, and no network requests on behalf of untrusted files.
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 _UNTRUSTED = "signingCredential.untrusted"
 _SENTENCES = (
@@ -63,7 +64,7 @@ def _library() -> tuple[Any, Any]:
 def sign(source: BinaryIO, target: BinaryIO, format: str, made_by: MadeBy, parent: Path | None, policy: ProvenancePolicy) -> None:
     """Write `source` to `target` with signed credentials inside.
 
-    format: 'png', 'webp' or 'mp4'.  parent: the file it was made from; it becomes an ingredient if the policy includes recipes.
+    format: 'png', 'webp' or 'mp4'.  parent: the source picture; it becomes an ingredient if the policy includes recipes.
     Raises StudioError if certificate and key cannot be used, and c2pa's errors.
     """
     c2pa, context = _library()
@@ -141,11 +142,11 @@ def _pems(policy: ProvenancePolicy) -> tuple[bytes, bytes]:
 def check_signing(policy: ProvenancePolicy) -> str:
     """Sign a tiny picture by the policy and read it back. Returns the name in the signature.
 
-    Raises StudioError if that fails, before a picture of the artist depends on it.
+    Raises StudioError if that fails, so that problems show up before any real picture is signed.
     """
     plain, signed = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (8, 8)).save(plain, "PNG")
-    again = "Ask whoever issued it for a certificate to sign documents or mail with, together with that of the issuer."
+    again = "Ask its issuer for a certificate for signing documents or mail, together with the issuer's own certificate."
     try:
         sign(plain, signed, "png", DigitalSourceType.GENERATED, None, policy.replace(timestamp_url=""))
     except StudioError:
@@ -167,9 +168,10 @@ def check_signing(policy: ProvenancePolicy) -> str:
 class Credentials:
     """The newest signed manifest inside a file.
 
-    intact: signed, and not changed since.  trusted: issued by an authority on c2pa's trust list, which is empty here.
+    intact: signed, and not changed since.  trusted: issued by an authority on c2pa's trust list, which is empty by default.
     signer: name in the certificate.  issuer: of the certificate.  time: from a time-stamp server; '' = none.
-    source_types: IPTC's digital source types of its actions.  software: that made the file.  sources: titles of its ingredients.
+    source_types: IPTC's digital source types of its actions.  software: the program that made the file.  sources: titles of its
+    ingredients.
     facts: the studio's own assertion, or empty.  problems: sentences, if it is not intact.
     """
 

@@ -12,7 +12,7 @@ from studio.imaging.xmp import DigitalSourceType, mp4_xmp, stated_source_type
 from studio.provenance.credentials import Credentials, read_credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
 
-# (offset, bytes there, format). The content says what a file is; its ending may be wrong.
+# (offset, bytes there, format). The format is detected by content, because endings may be wrong.
 _SIGNATURES = ((0, b"\x89PNG", "png"), (8, b"WEBP", "webp"), (0, b"\xff\xd8\xff", "jpeg"), (4, b"ftypqt", "mov"), (4, b"ftyp", "mp4"))
 # https://cv.iptc.org/newscodes/digitalsourcetype, as other programs write it
 _SOURCES = {
@@ -38,10 +38,11 @@ _AI = {o.value.rpartition("/")[2] for o in DigitalSourceType} | {"algorithmicMed
 
 @dataclass(frozen=True)
 class ProvenanceReport:
-    """What one file says about how it was made.
+    """Provenance of one file.
 
-    name: of the file, safe to show.  source: IPTC's digital source type (the end of its address); '' = none.
-    recipe: inside, or None.  credentials: inside, or None.  credentials_problem: why those could not be read; '' = they could.
+    name: of the file, safe to show.  source: IPTC's digital source type (the last part of its URL); '' = none.
+    recipe: inside the file, or None.  credentials: inside the file, or None.  credentials_problem: why they could not be read; ''
+    otherwise.
     """
 
     name: str
@@ -52,7 +53,7 @@ class ProvenanceReport:
 
     @property
     def by_ai(self) -> bool:
-        """Whether the label, or an intact credential, says that AI made it or had a part in it."""
+        """Whether the label, or an intact credential, states that AI made the file or a part of it."""
         signed = self.credentials.source_types if self.credentials and self.credentials.intact else ()
         return bool({self.source, *(s.rpartition("/")[2] for s in signed)} & _AI)
 
@@ -72,7 +73,7 @@ class ProvenanceReport:
         if isinstance(recipe, ImageRecipe):
             verb = {"translate": "translated", "upscale": "upscaled"}[recipe.verb]
             return f"{verb.capitalize()} by the model '{recipe.model}' from another picture."
-        seeds = "from a point of its own" if recipe.latent is not None else "seed " + ", ".join(str(s.seed) for s in recipe.seeds)
+        seeds = "from a latent of its own" if recipe.latent is not None else "seed " + ", ".join(str(s.seed) for s in recipe.seeds)
         return f"Drawn by the model '{recipe.model}', {seeds}. Dropped into Explore, it opens again."
 
     def _credentials(self) -> list[tuple[str, str]]:
@@ -105,7 +106,7 @@ class ProvenanceReport:
 
 
 def inspect_file(path: str | Path) -> ProvenanceReport:
-    """Read what a PNG, WebP, JPEG, MP4 or MOV says about how it was made. Raises StudioError for other files, and unreadable ones."""
+    """Read the provenance of a PNG, WebP, JPEG, MP4 or MOV. Raises StudioError for other files, and unreadable ones."""
     path = Path(path)
     name = printable(path.name, 80)
     try:

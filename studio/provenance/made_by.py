@@ -1,4 +1,4 @@
-"""MadeBy: what is known of how a file was made."""
+"""MadeBy: how a file was made."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +13,7 @@ MadeBy: TypeAlias = Recipe | ImageRecipe | DigitalSourceType
 
 
 def digital_source_type(made_by: MadeBy) -> DigitalSourceType:
-    """Whether a network generated the file, or changed a picture."""
+    """GENERATED if a network drew the file, COMPOSITE if it changed a picture."""
     if isinstance(made_by, DigitalSourceType):
         return made_by
     return DigitalSourceType.COMPOSITE if isinstance(made_by, ImageRecipe) else DigitalSourceType.GENERATED

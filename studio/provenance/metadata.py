@@ -1,7 +1,7 @@
-"""Metadata of saved pictures: the AI label, and their Recipe or ImageRecipe if the artist chose that.
+"""Metadata of saved pictures: the AI label, and their Recipe or ImageRecipe if the policy includes recipes.
 
-XMP holds both in PNG and in WebP, and most tools keep it. A PNG holds the recipe a second time as plain JSON, beside text
-("parameters") that other tools show to people.
+XMP holds both in PNG and in WebP, and most tools keep it. A PNG also holds the recipe as plain JSON, and as readable text
+("parameters") that other tools display.
 """
 
 import io
@@ -25,7 +25,7 @@ R = TypeVar("R", Recipe, ImageRecipe)
 PictureFile = str | Path | bytes | Image.Image
 
 _JSON_KEY = "gan-studio-recipe"
-_WORDS_KEY = "parameters"
+_TEXT_KEY = "parameters"
 _MAX_XMP = 4 << 20
 _MAX_WEBP_SIDE = 16383
 _MAX_FILE = 512 << 20
@@ -40,23 +40,23 @@ def xmp_for(made_by: MadeBy | None) -> str:
     return xmp_packet(digital_source_type(made_by), made_by.model, made_by.to_link())
 
 
-def _words(recipe: Recipe | ImageRecipe) -> str:
-    parts = _words_of_change(recipe) if isinstance(recipe, ImageRecipe) else _words_of_drawing(recipe)
-    return "\n".join([*parts, AI_LABEL])
+def _readable_text(recipe: Recipe | ImageRecipe) -> str:
+    lines = _image_recipe_lines(recipe) if isinstance(recipe, ImageRecipe) else _recipe_lines(recipe)
+    return "\n".join([*lines, AI_LABEL])
 
 
-def _words_of_change(recipe: ImageRecipe) -> list[str]:
+def _image_recipe_lines(recipe: ImageRecipe) -> list[str]:
     parts = [f"model: {recipe.model}"]
-    enlarged = f"enlarged: {recipe.scale:g} times" if recipe.scale else "enlarged"
-    parts.append(f"translated: {recipe.direction}" if recipe.verb == "translate" else enlarged)
+    upscaled = f"upscaled: {recipe.scale:g} times" if recipe.scale else "upscaled"
+    parts.append(f"translated: {recipe.direction}" if recipe.verb == "translate" else upscaled)
     parts.append(f"strength: {recipe.strength:g}")
     parts += ["colours of the source"] * recipe.keep_colour
-    parts += [f"times in a row: {recipe.repeat}"] * (recipe.repeat > 1)
+    parts += [f"repeated: {recipe.repeat} times"] * (recipe.repeat > 1)
     parts += [f"source: SHA-256 {recipe.source}"] * bool(recipe.source)
     return parts
 
 
-def _words_of_drawing(recipe: Recipe) -> list[str]:
+def _recipe_lines(recipe: Recipe) -> list[str]:
     parts = [f"model: {recipe.model}"]
     if recipe.latent is None:
         parts.append("seed: " + ", ".join(f"{s.seed} x {s.weight:g}" if len(recipe.seeds) > 1 else str(s.seed) for s in recipe.seeds))
@@ -72,14 +72,14 @@ def _words_of_drawing(recipe: Recipe) -> list[str]:
 
 
 def png_texts(made_by: MadeBy) -> list[tuple[str, str]]:
-    """Texts of a PNG about how it was made, as (key, text); with the recipe if the policy includes recipes."""
+    """Text chunks of a PNG for its provenance, as (key, text); with the recipe if the policy includes recipes."""
     if isinstance(made_by, DigitalSourceType) or not provenance_policy().includes_recipe:
-        return [(_WORDS_KEY, AI_LABEL), (PNG_XMP_KEY, xmp_for(made_by))]
-    return [(_JSON_KEY, made_by.to_json()), (_WORDS_KEY, _words(made_by)), (PNG_XMP_KEY, xmp_for(made_by))]
+        return [(_TEXT_KEY, AI_LABEL), (PNG_XMP_KEY, xmp_for(made_by))]
+    return [(_JSON_KEY, made_by.to_json()), (_TEXT_KEY, _readable_text(made_by)), (PNG_XMP_KEY, xmp_for(made_by))]
 
 
 def encode(picture: np.ndarray | Image.Image, made_by: MadeBy | None, format: str = "png", quality: int | None = None) -> bytes:
-    """uint8 (H, W, 3), or an image with its transparency and colour profile -> bytes of a PNG or WebP with its metadata.
+    """Encode uint8 (H, W, 3), or an image with its transparency and colour profile, as a PNG or WebP with its metadata.
 
     made_by: the recipe; a DigitalSourceType for the AI label alone; None for a picture that no network made.
     format: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
@@ -103,7 +103,7 @@ def encode(picture: np.ndarray | Image.Image, made_by: MadeBy | None, format: st
 
 
 def encode_signed(picture: np.ndarray | Image.Image, made_by: MadeBy, format: str = "png") -> bytes:
-    """As `encode`, for a file that leaves the studio: signed if the artist chose that."""
+    """As `encode`, for a file that leaves the studio: signed if the policy says so."""
     return signed(encode(picture, made_by, format), format, made_by, source_file(made_by))
 
 
@@ -123,7 +123,7 @@ def _texts(source: str | Path | bytes | Image.Image) -> dict:
         return source.info
     if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) > _MAX_FILE:
         raise StudioError("The file is larger than 512 MB.", "Drop a picture that the studio saved.")
-    # Only the header is read, no pixels, and only by the parsers of these formats.
+    # Only the header is read, without decoding pixels, and only with the parsers of these formats.
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "WEBP", "JPEG")) as image:
         return image.info
 
@@ -133,7 +133,7 @@ def _read_texts(source: str | Path | bytes | Image.Image) -> dict:
         return _texts(source)
     except StudioError:
         raise
-    except Exception:  # a file from anywhere: Pillow's parsers raise whatever its bytes lead them to
+    except Exception:  # an untrusted file: Pillow's parsers may raise anything
         raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
 
 
@@ -179,9 +179,9 @@ def recipe_in(packet: str) -> Recipe | ImageRecipe:
 
 
 def _recipe_text_in(packet: str) -> str | bytes:
-    # Searched as text: an XML parser is more than is needed for a file from anywhere.
+    # Searched as text, to keep an XML parser away from untrusted files.
     found = re.search(r"<gs:recipe>([A-Za-z0-9_-]+)</gs:recipe>", packet) if len(packet) <= _MAX_XMP else None
     if not found:
-        hint = "Drop a picture that was saved by the studio, not a copy that lost it, nor one with the AI label alone."
+        hint = "Drop a picture that the studio saved with its recipe, not a copy that lost its metadata."
         raise StudioError("This picture has no recipe inside.", hint)
     return unpack_link(found[1])

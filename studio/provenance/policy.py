@@ -1,4 +1,4 @@
-"""ProvenancePolicy: how much saved files say about how they were made, as the artist chose it. Kept in settings.toml."""
+"""ProvenancePolicy: what metadata saved files contain, as chosen by the artist. Stored in settings.toml."""
 
 import contextlib
 import dataclasses
@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ProvenancePolicy:
-    """What saved files say about how they were made. The field names are the keys in settings.toml.
+    """Policy for the metadata of saved files. The field names are the keys in settings.toml.
 
     tells: EVERYTHING (the AI label and the recipe) or LABEL_ONLY (no recipe, no seed, no name of a source).
     credentials: whether files are signed (Content Credentials).  artist: name in the signature.
-    certificate, key: paths of PEM files; '' = those the studio made.  timestamp_url: a time-stamp server (RFC 3161); '' = none.
+    certificate, key: paths of PEM files; '' = the studio's own.  timestamp_url: a time-stamp server (RFC 3161); '' = none.
     """
 
     tells: str = EVERYTHING
@@ -55,7 +55,7 @@ def provenance_policy() -> ProvenancePolicy:
 
 
 def policy_problem() -> str:
-    """What is wrong with settings.toml, in a sentence; '' if nothing is. Until it is fixed, files hold the AI label alone, unsigned."""
+    """Sentence about an error in settings.toml; '' if there is none. Until it is fixed, files hold the AI label alone, unsigned."""
     return _read()[1]
 
 
@@ -72,7 +72,7 @@ def _read() -> tuple[ProvenancePolicy, str]:
 def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[ProvenancePolicy, str]:
     # Time and size are part of the cache's key: a changed file is read again, and its problem logged once.
     note = f"The settings in {path} cannot be read ({{}}): saved files hold the AI label alone, and are not signed."
-    private = ProvenancePolicy(tells=LABEL_ONLY)  # the settings that cannot be read may have asked for privacy
+    private = ProvenancePolicy(tells=LABEL_ONLY)  # the unreadable settings may have excluded recipes
     try:
         table = toml.loads(path.read_text(encoding="utf-8")).get(_TABLE, {})
     except (OSError, ValueError) as e:
@@ -81,7 +81,7 @@ def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[ProvenancePolicy, str
     try:
         policy = from_plain(ProvenancePolicy, table)
     except SchemaError as e:
-        note = note.format(f"[{_TABLE}] has an odd value: {e}")
+        note = note.format(f"[{_TABLE}] has an invalid value: {e}")
     else:
         if policy.tells in (EVERYTHING, LABEL_ONLY):
             return policy, ""
@@ -91,13 +91,13 @@ def _parsed(path: Path, mtime_ns: int, size: int) -> tuple[ProvenancePolicy, str
 
 
 def save_policy(policy: ProvenancePolicy) -> None:
-    """Save the policy to settings.toml, whose other tables stay. Raises StudioError if it cannot be written."""
+    """Save the policy to settings.toml, keeping its other tables. Raises StudioError if it cannot be written."""
     path = _file()
     try:
         tables = toml.loads(path.read_text(encoding="utf-8"))
     except OSError:
         tables = {}
-    except ValueError:  # written by a person, who may want to fix it: it is set aside
+    except ValueError:  # edited by hand and broken: it is renamed, so that it can be fixed
         tables = {}
         with contextlib.suppress(OSError):
             os.replace(path, path.with_name("settings.broken.toml"))
@@ -109,5 +109,5 @@ def save_policy(policy: ProvenancePolicy) -> None:
 
 
 def file_stem(words: str) -> str:
-    """`words` (a seed, or the name of a source) for a file's name; a neutral word if files hold the AI label alone."""
+    """Stem of a file's name: `words` (a seed, or the name of a source), or a neutral word if files hold the AI label alone."""
     return words if provenance_policy().includes_recipe else "picture"

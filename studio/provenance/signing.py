@@ -1,7 +1,7 @@
-"""Signing of files that leave the studio, if the artist chose that: in memory, as a stream, or in place.
+"""Signing of files that leave the studio, if the policy says so: in memory, as a stream, or in place.
 
 A file that can't be signed is saved unsigned, since a picture is worth more than its signature. The problem is logged as a warning,
-once and not for each of hundreds of files; the page and the command line show the warnings of this logger.
+once rather than for each of hundreds of files; the page and the command line show the warnings of this logger.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _last_problem = ""
 
 
 def signed(data: bytes, format: str, made_by: MadeBy, parent: Path | None = None) -> bytes:
-    """A finished file in memory, signed if the artist chose that.  format: 'png', 'webp' or 'mp4'.  parent: what it was made from."""
+    """A finished file in memory, signed if the policy says so.  format: 'png', 'webp' or 'mp4'.  parent: its source picture."""
     if not provenance_policy().credentials:
         return data
     target = io.BytesIO()
@@ -36,7 +36,7 @@ def signed(data: bytes, format: str, made_by: MadeBy, parent: Path | None = None
 
 @contextlib.contextmanager
 def signed_file(path: Path, made_by: MadeBy, parent: Path | None = None) -> Iterator[BinaryIO]:
-    """As `atomic_file`: yield a new file that takes the name `path` in the end; signed before, if the artist chose that."""
+    """As `atomic_file`: yield a new file that takes the name `path` at the end, signed before that if the policy says so."""
     if not provenance_policy().credentials:
         with atomic_file(path) as file:
             yield file
@@ -51,7 +51,7 @@ def signed_file(path: Path, made_by: MadeBy, parent: Path | None = None) -> Iter
 
 
 def sign_in_place(file: Path, format: str, made_by: MadeBy, parent: Path | None = None) -> None:
-    """Sign a file that nobody reads yet, if the artist chose that.  format: 'png', 'webp' or 'mp4'."""
+    """Sign a file that is not in use yet, if the policy says so.  format: 'png', 'webp' or 'mp4'."""
     if not provenance_policy().credentials:
         return
     new = part_beside(file)
@@ -66,9 +66,9 @@ def sign_in_place(file: Path, format: str, made_by: MadeBy, parent: Path | None 
 
 
 def enable_signing(policy: ProvenancePolicy) -> str:
-    """Save a policy that signs files, once a test signature with it is valid. Returns the name in the signature.
+    """Save a policy that signs files, after a test signature with it was valid. Returns the name in the signature.
 
-    Without paths of its own it uses the studio's certificate, which is made if there is none yet, or one for another name.
+    A policy without paths uses the studio's own certificate, which is made if it is missing or has another name.
     Raises StudioError, and saves nothing, if the test signature isn't valid.
     """
     if bool(policy.certificate) != bool(policy.key):
@@ -82,7 +82,8 @@ def enable_signing(policy: ProvenancePolicy) -> str:
 
 
 def _try_to_sign(source: BinaryIO, target: BinaryIO, format: str, made_by: MadeBy, parent: Path | None) -> bool:
-    """Write `source` to `target` with signed credentials inside; the pixels stay the same bytes. False, after a warning, if it fails."""
+    """Write `source` to `target` with signed credentials inside, keeping the pixel data byte for byte. False, after a warning, if it
+    fails."""
     global _last_problem
     try:
         if source.seek(0, 2) > _MAX_BYTES:

@@ -1,6 +1,6 @@
-"""Store of source pictures, which others were made from, each once by its content: home/sources/<sha256>.<ending>.
+"""Store of source pictures, from which others were made; each content is stored once: home/sources/<sha256>.<ending>.
 
-A studio with several visitors has such a folder for each of them.
+A studio with several visitors has a separate folder for each of them.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ def keep_source(path: str | Path, folder: Path | None = None) -> str:
             ending = (image.format or "png").lower()
     except StudioError:
         raise
-    except Exception as e:  # Pillow's parsers raise whatever the bytes of a file lead them to
+    except Exception as e:  # Pillow's parsers may raise anything
         raise StudioError(f"The file '{path.name}' cannot be read: {reason(e)}.", "Choose a PNG, JPEG, WebP, TIFF or HEIC.") from None
     folder = ensure_writable(folder or _own())
     ensure_room(folder, path.stat().st_size)
-    part = part_beside(folder / "source")  # its name is known once it has been read
+    part = part_beside(folder / "source")  # its final name, the hash, is known once it has been read
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as source, open(part, "wb") as copy:

@@ -273,7 +273,7 @@ def test_a_file_that_is_no_video_is_told(page, tmp_path):
     page.get_by_label("A video").click()
     (tmp_path / "not.mp4").write_bytes(b"words")
     page.set_input_files("#translate-video input[type=file]", str(tmp_path / "not.mp4"))
-    page.wait_for_selector("#translate-clip-stage:has-text('This file is not a video that is known here.')")
+    page.wait_for_selector("#translate-clip-stage:has-text('This file is not a video that the studio can read.')")
 
 
 def test_a_result_is_used_for_training(page, tmp_path):

@@ -1,1 +1,1 @@
-"""Networks that upscale pictures: one file a family."""
+"""Networks that upscale pictures: one file per family."""

@@ -18,11 +18,11 @@ SCALES = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class RRDBConfig:
-    """Hyper-parameters of both players, as in the papers."""
+    """Hyper-parameters of the generator and the discriminator, as in the papers."""
 
     scale: int = 4  # 1, 2, 4 or 8
-    doublings: int = 2  # of the size, at the end; the picture is folded before the first layer when that is too much for `scale`
-    resolution: int = 256  # side of the large patches it learns from, in pixels
+    doublings: int = 2  # of the size, at the end; if they exceed `scale`, the picture is folded before the first layer
+    resolution: int = 256  # side of the high-resolution training patches, in pixels
     img_channels: int = 3  # 1 = grey, 3 = RGB
     width: int = 64  # channels
     growth: int = 32  # channels that each convolution of a dense block adds
@@ -32,18 +32,18 @@ class RRDBConfig:
     def __post_init__(self):
         check_upscaler(self, SCALES, 8)
         if not 0 <= self.doublings <= 3 or self.fold not in (1, 2, 4):
-            raise ValueError(f"{self.doublings} doublings cannot make a picture {self.scale} times as large")
+            raise ValueError(f"{self.doublings} doublings do not allow a scale of {self.scale}")
         if min(self.width, self.growth, self.ndf) < 1 or not 1 <= self.blocks <= 256:
             raise ValueError("width, growth and ndf must be 1 or more, blocks 1 to 256")
 
     @property
     def fold(self) -> float:
-        """Side of the squares of pixels that become channels before the first layer; 1 = none do."""
+        """Factor of the pixel unshuffle before the first layer; 1 = none."""
         return 2**self.doublings / self.scale
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees all before it; a fifth of the outcome is added to x (Wang 2018, Sec. 3.1)."""
+    """Dense block: five convolutions, each fed by all before it; a fifth of the output is added to x (Wang 2018, Sec. 3.1)."""
 
     def __init__(self, channels: int, growth: int):
         super().__init__()
@@ -61,7 +61,7 @@ class DenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Three dense blocks in a row; a fifth of the outcome is added to x (Wang 2018, Fig. 4)."""
+    """Residual-in-residual block: three dense blocks in a row; a fifth of the output is added to x (Wang 2018, Fig. 4)."""
 
     def __init__(self, channels: int, growth: int):
         super().__init__()
@@ -75,7 +75,7 @@ class Generator(Upscaler):
     """RRDBNet. It works on [0, 1] inside, as published.
 
     For a scale below that of its doublings the picture is folded first, each square of 2x2 or 4x4 pixels into the channels
-    of one (Wang 2021, Sec. 4.1): so much of it is seen at less cost.
+    of one pixel (Wang 2021, Sec. 4.1), which widens the receptive field at less cost.
     """
 
     def __init__(self, cfg: RRDBConfig):
@@ -91,7 +91,7 @@ class Generator(Upscaler):
         self.conv_last = KaimingConv(cfg.width, cfg.img_channels, gain=0.1)
         far = reach([self.conv_first, self.body, self.conv_body], 1 / self.multiple) + reach([self.conv_hr, self.conv_last], cfg.scale)
         far += sum(reach([conv], 2 ** (i + 1) / self.multiple) for i, conv in enumerate(self._ups))
-        # Neighbours within a fold are seen from any pixel of it.
+        # Every pixel of a fold depends on all pixels of that fold.
         self.halo = math.ceil(far) + self.multiple - 1
 
     @property
@@ -110,7 +110,7 @@ register(
     Family(
         name="rrdb",
         title="ESRGAN",
-        sentence="Makes pictures up to eight times larger with the finest detail, but takes its time; the network of Real-ESRGAN.",
+        sentence="Upscales pictures up to eight times with the finest detail, but takes its time; the network of Real-ESRGAN.",
         task=Task.UPSCALE,
         config=RRDBConfig,
         generator=Generator,

@@ -1,4 +1,4 @@
-"""Upscalers and restorers of the community: the forty-odd architectures of spandrel, told from the names and shapes of tensors."""
+"""Community upscalers and restorers: the forty-odd architectures of spandrel, identified by the names and shapes of tensors."""
 
 import math
 import re
@@ -13,22 +13,22 @@ from studio.networks.registry import Family, Task, register
 from studio.networks.super_resolution.upscaler import Upscaler
 
 _PREFIX = "net."  # of the names of all its tensors
-_HALO = 64  # attention and norms leave no exact border; farther pixels hardly matter to those that allow pieces at all
-_RESOLUTION = 256  # nothing tells the size of the patches that such a network learned from
+_HALO = 64  # with attention and norms there is no exact halo; in networks that support tiles, farther pixels hardly matter
+_RESOLUTION = 256  # nominal: the patch size that such a network was trained on is unknown
 _MAX_INDEX = 1000  # of a layer in a sequence
-_MAX_STEPS = 1_000_000  # operations on tensors while a network is built; large ones take some ten thousand
-_ROOM = 1 << 30  # bytes for what is built beside the weights
+_MAX_STEPS = 1_000_000  # tensor operations while a network is built; large networks take some ten thousand
+_ROOM = 1 << 30  # bytes allowed beyond the weights while a network is built
 
 
 @dataclass(frozen=True)
 class SpandrelConfig:
-    """What must be known of such a network before it is built; the rest is told by its tensors."""
+    """Facts needed before such a network is built; the rest follows from its tensors."""
 
     architecture: str = ""  # its name in spandrel
-    scale: int = 1  # 1 = it restores a picture at its size
+    scale: int = 1  # 1 = a restorer, which keeps the size
     img_channels: int = 3  # 1 = grey, 3 = RGB
     multiple: int = 1  # sides of pictures must be multiples of it
-    whole: bool = False  # pieces of a picture come out other than the whole does
+    whole: bool = False  # tiles of a picture would come out differently from the whole
     resolution: int = _RESOLUTION  # side of a picture in pixels, nominal
 
     def __post_init__(self):
@@ -39,15 +39,15 @@ class SpandrelConfig:
 
 
 class SpandrelNetwork(Upscaler):
-    """A network of spandrel, which works on [0, 1] inside. What it draws is clamped; it cannot be trained here.
+    """A network of spandrel, which works on [0, 1] inside. Its output is clamped; it cannot be trained here.
 
-    Pictures that are smaller than it can take are mirrored at their borders, and the result is cut to size.
+    Pictures smaller than its minimum are mirrored at their borders, and the result is cropped.
     """
 
     halo = _HALO
 
     def __init__(self, cfg: SpandrelConfig, tensors: Mapping[str, torch.Tensor]):
-        """tensors: float32, as in `state_dict`.  Raises ValueError when they make no network, or another one than `cfg` says."""
+        """tensors: float32, as in `state_dict`.  Raises ValueError when they do not form a network, or not the one `cfg` describes."""
         super().__init__()
         found = _build({name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()})
         self._adopt(found)
@@ -56,9 +56,9 @@ class SpandrelNetwork(Upscaler):
 
     @classmethod
     def discover(cls, tensors: Mapping[str, torch.Tensor]) -> "SpandrelNetwork | None":
-        """The network that has these tensors, under the names which they were published with; None when none is known.
+        """The network of these tensors, under their published names; None for an unknown architecture.
 
-        Raises ValueError for one that cannot be used here, whose sentence goes on from 'it holds ...'.
+        Raises ValueError for one that cannot be used here; its text completes 'it holds ...'.
         """
         found = _build(tensors)
         if found is None:
@@ -71,12 +71,12 @@ class SpandrelNetwork(Upscaler):
     def _adopt(self, found: Any) -> None:
         """found: spandrel's description of the network."""
         if found is None:
-            raise ValueError("the tensors are of no architecture that is known here")
+            raise ValueError("the tensors are of an unknown architecture")
         if found.purpose == "Inpainting":
-            raise ValueError(f"a network of {found.architecture.name}, which fills holes and wants a mask beside the picture")
+            raise ValueError(f"a network of {found.architecture.name}, which fills holes and needs a mask besides the picture")
         if found.input_channels not in (1, 3) or found.input_channels != found.output_channels:
             channels = f"{found.input_channels} channels into {found.output_channels}"
-            raise ValueError(f"a network of {found.architecture.name} that turns {channels}, which is no picture in grey or colour")
+            raise ValueError(f"a network of {found.architecture.name} that turns {channels}, which is neither grey nor colour")
         self.net = found.model.float().eval().requires_grad_(False)
         self.config = SpandrelConfig(
             architecture=found.architecture.id,
@@ -87,7 +87,7 @@ class SpandrelNetwork(Upscaler):
         )
         self.scale, self.in_channels, self.multiple = self.config.scale, self.config.img_channels, self.config.multiple
         self.resolution, self.untileable = self.config.resolution, self.config.whole
-        self._draw = found  # a plain object around the module: it brings the picture to a size that the network takes
+        self._draw = found  # a plain object around the module, which pads the picture to a size that the network supports
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self._draw(one[None]) for one in x * 0.5 + 0.5]).float() * 2 - 1
@@ -96,7 +96,7 @@ class SpandrelNetwork(Upscaler):
 def _build(tensors: Mapping[str, torch.Tensor]) -> Any:
     """spandrel's description of the network, with its module; None when the tensors are of no known architecture.
 
-    Raises ValueError when they do not fit each other, or ask for a network that is out of proportion to them.
+    Raises ValueError when they are inconsistent, or imply a network far larger than they are.
     """
     from spandrel import MAIN_REGISTRY, UnsupportedModelError  # slow to import, and not needed by most
 
@@ -110,15 +110,16 @@ def _build(tensors: Mapping[str, torch.Tensor]) -> Any:
         return None
     except MemoryError:
         raise
-    except Exception as e:  # each architecture reads shapes in its own way, and fails in its own way
+    except Exception as e:  # each architecture parses shapes, and fails, in its own way
         first = str(e).strip().partition("\n")[0]
         raise ValueError(f"tensors that do not make a network: {type(e).__name__} {first:.100}") from None
 
 
 class _Bounded(TorchDispatchMode):
-    """While this is entered, tensors of no more than so many bytes in all are made from nothing, and none larger by arithmetic.
+    """Limit on memory while this mode is active: at most `nbytes` in all for tensors created from nothing, and for each result of an
+    operation on tensors.
 
-    A small file can name a large network: a layer's size may be told by a single row of another.
+    A small file can imply a large network: a layer's size may be derived from a single row of another.
     """
 
     def __init__(self, nbytes: int):
@@ -132,12 +133,12 @@ class _Bounded(TorchDispatchMode):
         if not any(isinstance(a, torch.Tensor) for a in args):
             self.left -= size
         if self.left < 0 or size > self.largest or self.steps > _MAX_STEPS:
-            raise ValueError("they ask for a network that is far larger than they are")
+            raise ValueError("they imply a network that is far larger than they are")
         return func(*args, **(kwargs or {}))
 
 
 def _size(func: Any, args: tuple[Any, ...]) -> int:
-    """Bytes that an operation is about to make, as far as its arguments tell: at most 8 an element."""
+    """Estimate, from its arguments, of the bytes that an operation is about to allocate, at 8 per element."""
     shapes = [a.shape for a in args if isinstance(a, torch.Tensor)]
     lists = [a for a in args if isinstance(a, list | tuple) and a and all(isinstance(n, int) for n in a)]
     if not shapes:
@@ -145,7 +146,7 @@ def _size(func: Any, args: tuple[Any, ...]) -> int:
         return int(8 * (math.prod(numbers) if lists else max(numbers, default=0)))
     try:
         count = math.prod(torch.broadcast_shapes(*shapes))
-    except RuntimeError:  # not an operation element by element
+    except RuntimeError:  # not an element-wise operation
         count = sum(math.prod(shape) for shape in shapes)
     return 8 * count * (math.prod(lists[0]) if lists and "repeat" in func.__name__ else 1)
 

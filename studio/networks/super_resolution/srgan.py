@@ -1,6 +1,6 @@
 """SRGAN (Ledig 2017, "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network").
 
-The generator alone, learned by pixels, is the paper's SRResNet.
+The generator alone, trained on a pixel loss, is the paper's SRResNet.
 """
 
 import math
@@ -19,14 +19,14 @@ SCALES = (2, 3, 4)
 
 @dataclass(frozen=True)
 class SRGANConfig:
-    """Hyper-parameters of both players, as in the paper."""
+    """Hyper-parameters of the generator and the discriminator, as in the paper."""
 
     scale: int = 4  # 2, 3 or 4
-    resolution: int = 96  # side of the large patches it learns from, in pixels
+    resolution: int = 96  # side of the high-resolution training patches, in pixels
     img_channels: int = 3  # 1 = grey, 3 = RGB
     width: int = 64  # channels of the generator
     blocks: int = 16  # residual blocks
-    norm: str = "batch"  # within the blocks, or 'none': fewer stains in smooth parts (Lim 2017, Sec. 3.1; Wang 2018, Sec. 3.1)
+    norm: str = "batch"  # within the blocks, or 'none': fewer artefacts in smooth parts (Lim 2017, Sec. 3.1; Wang 2018, Sec. 3.1)
     ndf: int = 64  # channels of the discriminator's first layer
     dense: int = 1024  # features before the discriminator's logit
 
@@ -43,7 +43,7 @@ def _norm(name: str, channels: int) -> nn.Module:
 
 
 class ResidualBlock(nn.Module):
-    """x + convolution, norm, PReLU, convolution, norm of it (Fig. 4)."""
+    """Residual block: x + convolution, norm, PReLU, convolution, norm of x (Fig. 4)."""
 
     def __init__(self, channels: int, norm: str):
         super().__init__()
@@ -56,8 +56,8 @@ class ResidualBlock(nn.Module):
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
-class Enlarge(nn.Module):
-    """`factor` times the size by sub-pixel convolution (Shi 2016): a pixel's channels are laid out beside each other; PReLU."""
+class SubPixelConv(nn.Module):
+    """Upsampling by `factor` with a sub-pixel convolution (Shi 2016), then PReLU."""
 
     def __init__(self, channels: int, factor: int):
         super().__init__()
@@ -79,7 +79,7 @@ class Generator(Upscaler):
         self.blocks = nn.ModuleList(ResidualBlock(cfg.width, cfg.norm) for _ in range(cfg.blocks))
         self.middle, self.norm = KaimingConv(cfg.width, cfg.width, bias=cfg.norm == "none"), _norm(cfg.norm, cfg.width)
         factors = (2, 2) if cfg.scale == 4 else (cfg.scale,)
-        self.enlarge = nn.ModuleList(Enlarge(cfg.width, factor) for factor in factors)
+        self.enlarge = nn.ModuleList(SubPixelConv(cfg.width, factor) for factor in factors)  # the name is in saved weights
         self.last = KaimingConv(cfg.width, cfg.img_channels, 9, gain=0.1)
         far = reach([self.first, self.blocks, self.middle]) + reach([self.last], cfg.scale)
         far += sum(reach([layer], factors[0] ** i) for i, layer in enumerate(self.enlarge))
@@ -96,7 +96,7 @@ class Generator(Upscaler):
 
 
 class Discriminator(nn.Module):
-    """Patch -> how real it looks: eight convolutions, every second one halves the size, and two dense layers (Fig. 4)."""
+    """Discriminator of patches: eight convolutions, every second one with stride 2, and two dense layers (Fig. 4)."""
 
     def __init__(self, cfg: SRGANConfig):
         super().__init__()
@@ -108,7 +108,8 @@ class Discriminator(nn.Module):
             layers += [KaimingConv(before, after, stride=1 + i % 2, bias=False), BatchNorm(after), nn.LeakyReLU(0.2)]
             before = after
         self.features = nn.Sequential(*layers)
-        self.judge = nn.Sequential(nn.Linear(before * (cfg.resolution // 16) ** 2, cfg.dense), nn.LeakyReLU(0.2), nn.Linear(cfg.dense, 1))
+        size = before * (cfg.resolution // 16) ** 2
+        self.judge = nn.Sequential(nn.Linear(size, cfg.dense), nn.LeakyReLU(0.2), nn.Linear(cfg.dense, 1))  # the name is in saved weights
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (N, C, resolution, resolution) in [-1, 1].  Returns (N, 1) logits."""
@@ -120,7 +121,7 @@ register(
     Family(
         name="srgan",
         title="SRGAN",
-        sentence="Makes pictures two, three or four times larger and draws the fine detail anew; small, and quick to train.",
+        sentence="Upscales pictures two, three or four times and redraws the fine detail; small, and quick to train.",
         task=Task.UPSCALE,
         config=SRGANConfig,
         generator=Generator,

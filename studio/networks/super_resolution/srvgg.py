@@ -1,4 +1,4 @@
-"""The compact network of Real-ESRGAN (Wang 2021), for films and weak computers: everything happens at the small size.
+"""The compact network of Real-ESRGAN (Wang 2021), for video and slow computers: all layers work at the input's size.
 
 Layers are numbered as in the published code (body.0, body.1, ...), so that published weights fit by name.
 """
@@ -18,11 +18,11 @@ SCALES = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class SRVGGConfig:
-    """Hyper-parameters of both players, as published for drawn films (16 layers) or for all pictures (32)."""
+    """Hyper-parameters of the generator and the discriminator, as published for animation (16 layers) or for all pictures (32)."""
 
     scale: int = 4  # 1, 2, 3 or 4
-    drawn_scale: int = 0  # it draws at this scale and shrinks that to `scale`; 0 = it draws at `scale`
-    resolution: int = 192  # side of the large patches it learns from, in pixels
+    drawn_scale: int = 0  # the network's own scale, whose output is then resized to `scale`; 0 = `scale`
+    resolution: int = 192  # side of the high-resolution training patches, in pixels
     img_channels: int = 3  # 1 = grey, 3 = RGB
     width: int = 64  # channels
     convs: int = 16  # convolutions between the first and the last
@@ -46,7 +46,7 @@ def _activation(name: str, channels: int) -> nn.Module:
 
 
 class Generator(Upscaler):
-    """SRVGGNetCompact. It works on [0, 1] inside, as published: what it draws is added to the picture with its pixels repeated."""
+    """SRVGGNetCompact. It works on [0, 1] inside, as published: its output is added to the input resized by nearest neighbour."""
 
     def __init__(self, cfg: SRVGGConfig):
         super().__init__()
@@ -56,14 +56,14 @@ class Generator(Upscaler):
         for _ in range(cfg.convs):
             layers += [KaimingConv(cfg.width, cfg.width), _activation(cfg.act, cfg.width)]
         self.body = nn.Sequential(*layers, KaimingConv(cfg.width, cfg.img_channels * self.drawn**2, gain=0.01))
-        self._begin_linear()
-        # Shrinking looks two pixels of the drawn ones far, which may lie in the next pixel of the input.
+        self._initialise_as_identity()
+        # Downscaling reads two output pixels beyond, which may belong to the next input pixel.
         self.halo = math.ceil(reach([self.body])) + (math.ceil(2 / self.drawn) if self.drawn != self.scale else 0)
 
     @torch.no_grad()
-    def _begin_linear(self) -> None:
-        """Every layer between the first and the last passes on what it is given, so that a plain deep network without shortcuts
-        learns from the first step on; begun at random it stayed at repeated pixels for hundreds of steps."""
+    def _initialise_as_identity(self) -> None:
+        """Initialise the layers between the first and the last near the identity, so that this deep network without skip connections
+        learns from the first step; with random weights it produced repeated pixels for hundreds of steps."""
         for layer in self.body[1:-1]:
             if isinstance(layer, nn.PReLU):
                 layer.weight.fill_(1.0)
@@ -85,7 +85,7 @@ register(
     Family(
         name="srvgg",
         title="Real-ESRGAN compact",
-        sentence="Makes pictures up to four times larger, quickly even without a graphics card; pick it for drawings and for films.",
+        sentence="Upscales pictures up to four times, quickly even without a graphics card; pick it for drawings and for video.",
         task=Task.UPSCALE,
         config=SRVGGConfig,
         generator=Generator,

@@ -1,6 +1,6 @@
-"""Networks that make a picture larger, and what they share: a convolution that keeps the size, how far it sees, a judge.
+"""Base of the networks that upscale pictures, and shared parts: a convolution, the reach of convolutions, a discriminator.
 
-The layers above know only this of a family that upscales: its generator is an `Upscaler`.
+Code outside this package relies only on the interface `Upscaler` of a family's generator.
 """
 
 import math
@@ -16,13 +16,13 @@ from studio.networks.layers import normal
 
 
 class Upscaler(nn.Module):
-    """Picture -> the same picture, `scale` times as wide and high; scale 1 = it mends a picture at its size.
+    """Network that makes a picture `scale` times as wide and high; scale 1 = a restorer, which keeps the size.
 
-    scale: whole number.  resolution: side of the large patches it learned to draw; pictures of any size are welcome.
-    in_channels: 1 = grey, 3 = RGB; what comes out has as many.  multiple: sides of what goes in must be multiples of it.
-    halo: so many pixels around a pixel of the input can change what is drawn in its place, at most: a piece of a picture,
-    cut out with such a border, is drawn as it is within the whole.
-    untileable: it looks at the full picture at once, so that tiles of it do not give tiles of the result, whatever their border.
+    scale: whole number.  resolution: side of the high-resolution training patches; pictures of any size work.
+    in_channels: 1 = grey, 3 = RGB, in the output too.  multiple: sides of the input must be multiples of it.
+    halo: radius in input pixels that an output pixel can depend on, at most: a tile cut out with such a border comes out as it
+    does within the whole picture.
+    untileable: the output depends on the whole picture, so that tiles come out differently, whatever their border.
     """
 
     config: Any
@@ -40,10 +40,10 @@ class Upscaler(nn.Module):
 
 
 class KaimingConv(nn.Conv2d):
-    """A convolution of odd kernel that keeps the size, or halves it with a stride of 2. Weights begin at
-    N(0, gain^2 * 2 / fan in) (He 2015), biases at 0.
+    """Convolution with an odd kernel that keeps the size, or halves it with a stride of 2. Weights are initialised with
+    N(0, gain^2 * 2 / fan in) (He 2015), biases with 0.
 
-    A gain of 0.1 in residual branches makes deep networks without norms begin near the identity (Wang 2018, ESRGAN, supplement).
+    A gain of 0.1 in residual branches makes deep networks without norms start near the identity (Wang 2018, ESRGAN, supplement).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, gain: float = 1.0, bias: bool = True):
@@ -58,20 +58,20 @@ class KaimingConv(nn.Conv2d):
 
 
 def reach(modules: Iterable[nn.Module], density: float = 1.0) -> float:
-    """How far convolutions that follow each other see, in pixels of the input: the sum of their kernels' radii.
+    """Radius of the receptive field of successive convolutions, in input pixels: the sum of their kernels' radii.
 
-    density: pixels of theirs a pixel of the input.  All convolutions within `modules` are counted, as those of a residual or
-    dense block are passed one after another on the longest way through it.
+    density: pixels of their feature maps per input pixel.  All convolutions within `modules` are counted, because the longest path
+    through a residual or dense block passes all of its convolutions.
     """
     convs = [m for module in modules for m in module.modules() if isinstance(m, nn.Conv2d)]
     return sum(conv.kernel_size[0] // 2 for conv in convs) / density
 
 
 class UNetDiscriminator(nn.Module):
-    """A logit for each pixel by a U-Net whose weights have a spectral norm of 1 (Wang 2021, Real-ESRGAN, Sec. 3.3).
+    """U-Net discriminator with spectral norm: a logit for each pixel (Wang 2021, Real-ESRGAN, Sec. 3.3).
 
-    Down three times by strided convolutions, up three times, with what is found at a size added on the way back.
-    cfg: of a family that upscales; of it img_channels and ndf, the channels at full size, are read.
+    Three strided convolutions down and three upsamplings, with additive skip connections.
+    cfg: of a family that upscales; only img_channels and ndf, the channels at full size, are read.
     """
 
     def __init__(self, cfg: Any):
@@ -106,9 +106,9 @@ class UNetDiscriminator(nn.Module):
 
 
 def check_upscaler(cfg: Any, scales: tuple[int, ...], patch_multiple: int) -> None:
-    """Raises ValueError for hyper-parameters of which no upscaler can be made.
+    """Check hyper-parameters. Raises ValueError for those that no upscaler can be built from.
 
-    scales: those that the family knows.  patch_multiple: what the discriminator wants of the side of a patch.
+    scales: supported by the family.  patch_multiple: the discriminator needs sides of patches to be multiples of it.
     """
     if cfg.scale not in scales:
         raise ValueError(f"scale must be one of {', '.join(map(str, scales))}, not {cfg.scale}")

@@ -1,1 +1,1 @@
-"""Networks that turn a picture into another of the same size: one file a family."""
+"""Networks that translate a picture into another of the same size: one file per family."""

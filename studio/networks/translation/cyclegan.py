@@ -15,9 +15,9 @@ from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Transla
 
 @dataclass(frozen=True)
 class CycleGANConfig:
-    """Hyper-parameters of the generators and of the discriminators."""
+    """Hyper-parameters of the generators and the discriminators."""
 
-    resolution: int = 256  # side of the pictures it learns from, in pixels
+    resolution: int = 256  # side of the training pictures, in pixels
     net: str = "resnet_9blocks"  # or 'resnet_6blocks', 'unet_128', 'unet_256'
     ngf: int = 64  # channels of the generators at full size (ResNet) or at half of it (U-Net)
     ndf: int = 64  # of the discriminators' first layer
@@ -25,11 +25,11 @@ class CycleGANConfig:
     upsampling: str = "transposed"  # convolutions, as in the paper, or 'resize': no checkerboards (Odena 2016)
     dropout: bool = False  # in training, within the generators
     discriminator: str = "patch"  # or 'pixel'
-    n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = it sees 70x70 pixels
+    n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = a receptive field of 70x70 pixels
     input_channels: int = 3  # of side A: 1 = grey, 3 = RGB
     output_channels: int = 3  # of side B
     directions: str = "both"  # or 'AtoB'
-    d_norm: str = ""  # of the discriminators, '' = as norm; 'none': they see how strong a colour is, which a norm makes up for
+    d_norm: str = ""  # of the discriminators, '' = as norm; 'none': they see absolute colour strength, which a norm cancels
 
     def __post_init__(self):
         check_translator(self)
@@ -40,7 +40,7 @@ class CycleGANConfig:
 
 
 class Generator(Translator):
-    """A -> B, and B -> A when both directions are wanted."""
+    """Generators A -> B and, with both directions, B -> A."""
 
     def __init__(self, cfg: CycleGANConfig):
         super().__init__()
@@ -58,7 +58,7 @@ class Generator(Translator):
 
 
 class Discriminator(nn.Module):
-    """How real a picture looks as one of side B, and of side A when both directions are wanted."""
+    """Discriminators of side B and, with both directions, of side A."""
 
     def __init__(self, cfg: CycleGANConfig):
         super().__init__()
@@ -77,7 +77,7 @@ register(
     Family(
         name="cyclegan",
         title="CycleGAN",
-        sentence="Turns pictures of one kind into another and back, learned from two heaps without pairs; pick it to change a style.",
+        sentence="Turns pictures of one kind into another and back, learned from two unpaired sets; pick it to change a style.",
         task=Task.TRANSLATE,
         config=CycleGANConfig,
         generator=Generator,

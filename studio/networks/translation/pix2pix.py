@@ -1,6 +1,6 @@
 """pix2pix (Isola 2017, "Image-to-Image Translation with Conditional Adversarial Networks"): one direction, from pairs.
 
-A pair may also be made of one picture: its grey version or its outlines go in, the picture itself is to come out.
+A pair may also be made from one picture: its grey version or its outlines as the input, the picture itself as the target.
 """
 
 import math
@@ -14,26 +14,26 @@ from studio.networks.registry import Family, Task, register
 from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
 
 TRANSFORMS = ("none", "grey", "edges")
-_WIDE = 1.6  # the wider of the two blurs of `edges`, in widths of the narrower
+_WIDE = 1.6  # sigma of the wider blur of `edges`, as a multiple of the narrower one's
 _LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
 class Pix2PixConfig:
-    """Hyper-parameters of the generator and of the discriminator."""
+    """Hyper-parameters of the generator and the discriminator."""
 
-    resolution: int = 256  # side of the pictures it learns from, in pixels
+    resolution: int = 256  # side of the training pictures, in pixels
     net: str = "unet_256"  # or 'unet_128', 'resnet_6blocks', 'resnet_9blocks'
     ngf: int = 64  # channels of the generator at half of the size (U-Net) or at full size (ResNet)
     ndf: int = 64  # of the discriminator's first layer
-    norm: str = "instance"  # or 'batch'; with one picture a step, as in the paper, both normalise a picture by itself
+    norm: str = "instance"  # or 'batch'; with one picture per step, as in the paper, both use the statistics of that picture
     upsampling: str = "transposed"  # convolutions, as in the paper, or 'resize': no checkerboards (Odena 2016)
-    dropout: bool = True  # in training, within the generator; where it is used, it gives one answer
+    dropout: bool = True  # within the generator, in training only: inference is deterministic
     discriminator: str = "patch"  # or 'pixel'
-    n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = it sees 70x70 pixels
+    n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = a receptive field of 70x70 pixels
     input_channels: int = 3  # 1 = grey, 3 = RGB
     output_channels: int = 3
-    transform: str = "none"  # what is made of a picture before it goes in: 'grey' (to colour in), 'edges' (line art to fill)
+    transform: str = "none"  # applied to the input picture: 'grey' (for colouring in), 'edges' (for filling line art)
 
     def __post_init__(self):
         check_translator(self)
@@ -42,18 +42,18 @@ class Pix2PixConfig:
 
 
 def grey(x: torch.Tensor) -> torch.Tensor:
-    """(N, 3, H, W) or (N, 1, H, W) -> its brightness (N, 1, H, W), in the same range."""
+    """Brightness of (N, 3, H, W) or (N, 1, H, W) -> (N, 1, H, W), in the same range."""
     if x.shape[1] == 1:
         return x
     return (x * x.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def edges(x: torch.Tensor, sigma: float = 1.0, sharpness: float = 30.0) -> torch.Tensor:
-    """A line drawing of (N, C, H, W) in [-1, 1]: dark lines on white, (N, 1, H, W) in [-1, 1].
+    """Line drawing of (N, C, H, W) in [-1, 1]: dark lines on white, (N, 1, H, W) in [-1, 1].
 
-    Where a pixel is darker than its surroundings there is ink: 1 - tanh(sharpness * max(0, g_k - g)), with the brightness
-    in [0, 1] blurred by Gaussians of `sigma` (g) and 1.6 `sigma` pixels (g_k). That is the difference of Gaussians of
-    Winnemöller 2012 (XDoG, Sec. 2) without its ground tone. A thin line stays one line, so that drawings are welcome too.
+    A pixel darker than its surroundings becomes ink: 1 - tanh(sharpness * max(0, g_k - g)), with the brightness in [0, 1]
+    blurred by Gaussians of `sigma` (g) and 1.6 `sigma` pixels (g_k). This is the difference of Gaussians of Winnemöller 2012
+    (XDoG, Sec. 2) without its ground tone. A thin line stays a single line, so drawings work as inputs too.
     """
     light = (grey(x) + 1) / 2
     ink = (sharpness * (_blur(light, _WIDE * sigma) - _blur(light, sigma)).clamp(min=0)).tanh()
@@ -61,12 +61,12 @@ def edges(x: torch.Tensor, sigma: float = 1.0, sharpness: float = 30.0) -> torch
 
 
 def _reach(sigma: float) -> int:
-    """Pixels on each side that a blur looks at."""
+    """Radius of a blur in pixels."""
     return math.ceil(3 * sigma)
 
 
 def _blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """(N, 1, H, W) by a Gaussian cut at three sigmas; the border is repeated."""
+    """Gaussian blur of (N, 1, H, W), cut off at three sigmas; the border is repeated."""
     reach = _reach(sigma)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype) / sigma) ** 2)
     taps = taps / taps.sum()
@@ -75,7 +75,7 @@ def _blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 class Generator(Translator):
-    """A -> B. What goes in is made by the config's transform."""
+    """Generator A -> B. Its input is prepared by the config's transform."""
 
     directions = DIRECTIONS[:1]
 
@@ -87,7 +87,7 @@ class Generator(Translator):
         self.reach = _reach(_WIDE) if cfg.transform == "edges" else 0
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
-        """A picture (N, input_channels, H, W) -> what the network reads, of the same shape."""
+        """Picture (N, input_channels, H, W) -> the network's input, of the same shape."""
         if self.config.transform == "none":
             return x
         return (grey(x) if self.config.transform == "grey" else edges(x)).expand(-1, self.config.input_channels, -1, -1)
@@ -98,7 +98,7 @@ class Generator(Translator):
 
 
 class Discriminator(nn.Module):
-    """How well a picture answers to what went in: both are judged side by side (Isola 2017, Eq. 1)."""
+    """Conditional discriminator: judges an output concatenated with its input (Isola 2017, Eq. 1)."""
 
     def __init__(self, cfg: Pix2PixConfig):
         super().__init__()

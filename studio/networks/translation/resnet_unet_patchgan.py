@@ -1,7 +1,7 @@
-"""Networks that turn a picture into a picture, and their judges: ResNet and U-Net generators, PatchGAN, pixel discriminator.
+"""Networks for image translation: ResNet and U-Net generators, PatchGAN and pixel discriminators.
 
 The sequences are numbered as in the papers' published code (model.0, model.1, ...), so that published weights fit by name.
-The layers above know only this of a family that translates. Its generator is a `Translator`: `directions`, `multiple`,
+Code outside this package relies only on the interface `Translator` of a family's generator: `directions`, `multiple`,
 `resolution`, `config`, and `forward(picture, direction)`.
 """
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.dcgan import (  # begun at N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
+from studio.networks.generative.dcgan import (  # initialised with N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
     NormalConv,
     NormalTransposedConv,
 )
@@ -19,15 +19,15 @@ from studio.networks.layers import BatchNorm
 
 NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
 DIRECTIONS = ("AtoB", "BtoA")
-_STD = 0.02  # of all weights at the beginning (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
+_STD = 0.02  # of all initial weights (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
 
 
 class Translator(nn.Module):
-    """Picture -> picture.
+    """Network that translates pictures.
 
-    directions: of DIRECTIONS, those that it knows.  multiple: sides of a picture must be multiples of it.
-    resolution: side of the pictures it learned from; others are welcome.
-    reach: how many pixels around one `prepare` looks at.
+    directions: the supported ones of DIRECTIONS.  multiple: sides of a picture must be multiples of it.
+    resolution: side of the training pictures; other sizes work too.
+    reach: radius in pixels of what `prepare` looks at.
     """
 
     config: Any
@@ -46,11 +46,11 @@ class Translator(nn.Module):
         raise NotImplementedError
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
-        """A picture -> what the generator reads, of the same shape."""
+        """Picture -> the generator's input, of the same shape."""
         return x
 
     def channels(self, direction: str) -> int:
-        """Channels of the pictures that go in: 1 = grey, 3 = RGB."""
+        """Channels of the input pictures: 1 = grey, 3 = RGB."""
         return self.config.input_channels if direction == "AtoB" else self.config.output_channels
 
 
@@ -58,7 +58,7 @@ class Translator(nn.Module):
 
 
 class ResizeConv(NormalConv):
-    """Twice the size by repeating pixels, then a 3x3 convolution: no checkerboards (Odena 2016)."""
+    """Nearest-neighbour doubling, then a 3x3 convolution: no checkerboards (Odena 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool):
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=bias)
@@ -68,17 +68,17 @@ class ResizeConv(NormalConv):
 
 
 def _norm(name: str, channels: int) -> nn.Module:
-    """'batch', 'none', or 'instance' (Ulyanov 2016), which has no weights here."""
+    """Norm layer: 'batch', 'none', or 'instance' (Ulyanov 2016), which has no weights here."""
     if name == "none":
         return nn.Identity()
     return BatchNorm(channels, _STD) if name == "batch" else nn.InstanceNorm2d(channels)
 
 
 def _up(upsampling: str, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Module:
-    """Twice the size."""
+    """Layer that doubles the size."""
     if upsampling == "resize":
         return ResizeConv(in_channels, out_channels, bias)
-    # What is added on the right and below makes the size exactly twice for an odd kernel.
+    # The output padding makes the size exactly double for an odd kernel.
     return NormalTransposedConv(in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias)
 
 
@@ -86,7 +86,7 @@ def _up(upsampling: str, in_channels: int, out_channels: int, kernel_size: int, 
 
 
 class ResnetBlock(nn.Module):
-    """x + two 3x3 convolutions of it."""
+    """Residual block: x + two 3x3 convolutions of x."""
 
     def __init__(self, channels: int, norm: str, dropout: bool):
         super().__init__()
@@ -107,7 +107,7 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Down twice, residual blocks, up twice (Johnson 2016; Zhu 2017, App. 7.2)."""
+    """ResNet generator: down twice, residual blocks, up twice (Johnson 2016; Zhu 2017, App. 7.2)."""
 
     multiple = 4
 
@@ -131,7 +131,7 @@ class ResnetGenerator(nn.Module):
             layers += [_up(upsampling, c, c // 2, 3, bias), _norm(norm, c // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), NormalConv(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
-        # For contrastive learning: the pixels, both halvings, the first and the fifth block (Park 2020, App. B.1).
+        # For contrastive learning: the pixels, both downsamplings, the first and the fifth block (Park 2020, App. B.1).
         self.feature_layers = (0, 4, 7, 10, 14)
         self.feature_channels = (in_channels, 2 * width, 4 * width, 4 * width, 4 * width)
 
@@ -139,7 +139,7 @@ class ResnetGenerator(nn.Module):
         return self.model(x).float()
 
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """x: (N, C, H, W) -> the maps after each of `feature_layers`."""
+        """Feature maps of x (N, C, H, W) after each of `feature_layers`."""
         maps = []
         for i, layer in enumerate(self.model[: self.feature_layers[-1] + 1]):
             x = layer(x)
@@ -149,9 +149,9 @@ class ResnetGenerator(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """One level of the U-Net: down, the level below, up; the input is laid beside the output.
+    """One level of the U-Net: down, the level below, up; the input is concatenated with the output.
 
-    below: the next level, None = this is the bottom.  in_channels: only of the outermost level, which ends in tanh.
+    below: the next level, None = this is the innermost one.  in_channels: only for the outermost level, which ends in tanh.
     """
 
     def __init__(
@@ -178,9 +178,10 @@ class UnetBlock(nn.Module):
 
 
 class UnetGenerator(nn.Module):
-    """Halved `downs` times, to one pixel at 2**downs, and back, with a skip at each size (Isola 2017, Sec. 3.2.1 and App. 6.1.1).
+    """U-Net generator: `downs` downsamplings (2**downs pixels become one) and as many upsamplings, with a skip connection at each
+    size (Isola 2017, Sec. 3.2.1 and App. 6.1.1).
 
-    dropout: at the levels of most channels but the innermost, in training only.
+    dropout: at the levels with the most channels except the innermost, in training only.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class UnetGenerator(nn.Module):
 def make_generator(
     net: str, in_channels: int, out_channels: int, width: int, norm: str, upsampling: str, dropout: bool
 ) -> ResnetGenerator | UnetGenerator:
-    """One of NETS."""
+    """Build one of NETS."""
     design, size = net.split("_")
     if design == "resnet":
         return ResnetGenerator(in_channels, out_channels, width, int(size.removesuffix("blocks")), norm, upsampling, dropout)
@@ -222,7 +223,7 @@ def make_generator(
 class PatchDiscriminator(nn.Module):
     """PatchGAN: a logit for each overlapping patch (Isola 2017, Sec. 3.2.2 and App. 6.1.2).
 
-    Strided convolutions and two without stride: with 3 of the former a logit sees 70x70 pixels.
+    `n_layers` strided convolutions, then two without stride; with n_layers = 3 the receptive field is 70x70 pixels.
     """
 
     def __init__(self, in_channels: int, width: int, n_layers: int = 3, norm: str = "instance"):
@@ -241,7 +242,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class PixelDiscriminator(nn.Module):
-    """PixelGAN: a logit for each pixel by its colour alone (Isola 2017, App. 6.1.2, '1x1')."""
+    """PixelGAN: a logit for each pixel from its colour alone (Isola 2017, App. 6.1.2, '1x1')."""
 
     def __init__(self, in_channels: int, width: int, norm: str = "instance"):
         super().__init__()
@@ -261,17 +262,17 @@ class PixelDiscriminator(nn.Module):
 
 
 def make_discriminator(design: str, in_channels: int, width: int, n_layers: int, norm: str) -> nn.Module:
-    """'patch' or 'pixel'."""
+    """Build a discriminator.  design: 'patch' or 'pixel'."""
     if design == "pixel":
         return PixelDiscriminator(in_channels, width, norm)
     return PatchDiscriminator(in_channels, width, n_layers, norm)
 
 
-# -- what both configs check -------------------------------------------------------------------------------------------
+# -- checks of both configs --------------------------------------------------------------------------------------------
 
 
 def check_translator(cfg: Any) -> None:
-    """Raises ValueError for hyper-parameters of which no network can be made."""
+    """Check hyper-parameters. Raises ValueError for those that no network can be built from."""
     choices = dict(net=NETS, norm=("instance", "batch"), upsampling=("transposed", "resize"), discriminator=("patch", "pixel"))
     for name, allowed in choices.items():
         if getattr(cfg, name) not in allowed:

@@ -109,7 +109,7 @@ def test_a_folder_with_a_dot_in_its_name_is_a_folder(work, capsys):
 def test_another_source_is_noticed(work, capsys):
     assert main(["translate", "in/a.png", "-o", "t.png", "--device", "cpu"]) == 0
     assert main(["render", "t.png", "-o", "other.png", "--source", "in/deep/b.png", "--device", "cpu"]) == 0
-    assert "b.png is not the picture that this one was made from" in capsys.readouterr().err
+    assert "b.png is not the original source of this picture" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_said_and_leaves_no_zip(work, capsys, monkeypatch):

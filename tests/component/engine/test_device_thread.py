@@ -203,7 +203,7 @@ def test_a_trace_gives_up_its_largest_layers_first():
     states: list = []
     img = synthesis(ws, trace=states)
     end = steps_within(synthesis, None)
-    trace = SynthesisCache("hash", ("const", 1.0, 0), ws).followed(ws, 0, 0, states, end, img)
+    trace = SynthesisCache("hash", ("const", 1.0, 0), ws).updated(ws, 0, 0, states, end, img)
     full = trace.nbytes
     assert trace.start(end, end)[0] == end
     begins = []

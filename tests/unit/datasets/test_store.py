@@ -208,7 +208,7 @@ def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
         assert hidden(store) == []
     assert main(["dataset", "add", str(photos / "notes.txt")]) == 2
     assert hidden(store) == []
-    assert "Nobody said whose" in (main(["dataset", "add", str(photos), "--flat"]), capsys.readouterr().out)[1]
+    assert "not stated whose" in (main(["dataset", "add", str(photos), "--flat"]), capsys.readouterr().out)[1]
     assert main(["dataset", "add", str(photos), "--flat", "--licence", "CC BY 4.0", "--attribution", "Anna", "--source", "a fair"]) == 0
     assert store.list()[0].consent == Consent("licensed", "a fair", "CC BY 4.0", "Anna")
     assert store.list()[0].owned

@@ -56,10 +56,10 @@ def test_each_kind_is_told_from_the_other():
 def test_a_png_says_it_in_words():
     with Image.open(io.BytesIO(encode(np.zeros((4, 4, 3), np.uint8), FULL))) as image:
         words = image.text["parameters"]
-    for part in ("monet & co", "BtoA", "strength: 0.25", "colours of the source", "in a row: 3", "cd" * 32):
+    for part in ("monet & co", "BtoA", "strength: 0.25", "colours of the source", "repeated: 3 times", "cd" * 32):
         assert part in words
     with Image.open(io.BytesIO(encode(np.zeros((4, 4, 3), np.uint8), LARGE))) as image:
-        assert "enlarged: 2.5 times" in image.text["parameters"]
+        assert "upscaled: 2.5 times" in image.text["parameters"]
 
 
 def test_a_short_recipe_is_short_and_keys_differ():

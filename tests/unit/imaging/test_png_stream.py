@@ -50,7 +50,7 @@ def test_profile_and_recipe_go_along(tmp_path):
     assert read_recipe(tmp_path / "p.png") == RECIPE
     with Image.open(tmp_path / "p.png") as image:
         assert image.info["icc_profile"] == profile
-        assert "enlarged" in image.text["parameters"]
+        assert "upscaled" in image.text["parameters"]
 
 
 def test_files_are_as_small_as_those_of_others():

@@ -219,7 +219,7 @@ def test_a_small_file_cannot_ask_for_a_large_network(tmp_path):
     """Layers with absurd numbers, and a width that one thin tensor tells: nothing of that size is ever allocated."""
     span = community_networks()["SPAN"].state_dict()
     wide = {**span, "conv_1.sk.weight": torch.ones(100_000, 3, 1, 1)}
-    refused(wide, tmp_path / "net.pth", "do not make a network: ValueError they ask for a network that is far larger")
+    refused(wide, tmp_path / "net.pth", "do not make a network: ValueError they imply a network that is far larger")
     deep = {**span, "block_999999999.c1_r.sk.weight": torch.ones(1)}
     refused(deep, tmp_path / "net.pth", "absurd numbers")
 

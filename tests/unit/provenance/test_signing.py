@@ -350,7 +350,7 @@ def test_what_cannot_sign_is_refused_before_a_picture_depends_on_it(warned, tmp_
 def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
     from studio.cli.main import main
 
-    assert main(["marks", "--tell", "mark", "--sign", "Anna"]) == 0
+    assert main(["marks", "--metadata", "mark", "--sign", "Anna"]) == 0
     assert provenance_policy().credentials
     assert provenance_policy().tells == "mark"
     save_picture(PICTURE, DRAWN, tmp_path / "p.png")
@@ -359,8 +359,9 @@ def test_the_command_line_says_it_in_plain_words(warned, tmp_path, capsys):
     assert "made by AI" in out
     assert "No recipe is inside" in out
     assert "Signed by 'Anna', and not changed since." in out
-    assert main(["marks", "--no-sign", "--tell", "everything"]) == 0
+    assert main(["marks", "--no-sign", "--tell", "everything"]) == 0  # the older spelling
     assert not provenance_policy().credentials
+    assert provenance_policy().tells == "everything"
     assert provenance_policy().artist == "Anna"
     assert main(["marks"]) == 0
     assert "not signed" in capsys.readouterr().out
