@@ -46,8 +46,10 @@ def run(args: argparse.Namespace) -> None:
         _list(store)
     elif args.command == "add":
         from studio.training.plan import Plan
+        from studio.training.plan_checks import check_before_queueing
 
         plan = Plan.load(args.plan)
+        check_before_queueing(plan)
         job = requests.submit(store, settings.runs, plan, plan.card.title or args.plan.stem)
         print(f"{job.id}  queued. An open studio starts it, or 'studio jobs run'.")
     elif args.command == "logs":
@@ -101,9 +103,18 @@ def _run() -> None:
         def idle() -> bool:
             return not any(j.state in ("queued", "running", "stopping") for j in supervisor.jobs())
 
+        waiting = {job.id for job in supervisor.jobs() if job.state == "queued"}
         while True:
             try:
                 supervisor.wait_for(idle, timeout=3600)
-                return
+                break
             except TimeoutError:
                 continue
+        done = [job for job in supervisor.jobs() if job.id in waiting]
+    for job in reversed(done):
+        print(f"{job.id}  {job.state:<9}  {job.title}  {job.message}".rstrip())
+    failed = [job for job in done if job.state == "failed"]
+    if failed:
+        raise StudioError(
+            f"{len(failed)} of {len(done)} trainings failed.", f"'studio jobs logs {failed[0].id}' shows why the last one did."
+        )

@@ -77,11 +77,15 @@ def main(argv: list[str] | None = None) -> int:
         os.environ["STUDIO_HOME"] = str(args.home)
     try:
         _VERBS[args.verb](args)
+        sys.stdout.flush()  # a closed pipe shows here
     except StudioError as e:
         print(f"studio: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the lines has closed the pipe, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain as it ends
+        return 0
     except Exception:
         import logging
 

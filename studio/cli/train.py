@@ -56,6 +56,7 @@ def run_train(args: argparse.Namespace) -> None:
     """Train by a plan. Raises StudioError."""
     from studio.metrics import registry
     from studio.training.plan import Plan
+    from studio.training.run_history import RunHistory
     from studio.training.trainer import train
 
     stop = []
@@ -85,8 +86,17 @@ def run_train(args: argparse.Namespace) -> None:
             measured = "".join(f"  {metric.line(event)}" for metric in registry.measured(event))
             print(f"          snapshot {event['path']}{measured}", flush=True)
 
-    snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)
-    if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
+    try:
+        snapshot = train(plan, args.out, on_event=show, should_stop=lambda: bool(stop), clock=time.monotonic, device=args.device)
+    except KeyboardInterrupt:
+        snapshots = RunHistory(args.out).refresh().snapshots
+        newest = f"The newest snapshot is {snapshots[-1].path}." if snapshots else "There is no snapshot yet."
+        print(
+            f"Stopped at once; what was learned since the state was last saved is lost. {newest} The same command resumes from the last saved state.",
+            flush=True,
+        )
+        raise
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(f"{'Stopped' if stop else 'Done'}: {snapshot}")
 
 

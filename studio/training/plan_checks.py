@@ -2,15 +2,39 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import torch
 
 from studio.errors import StudioError
-from studio.models.folder import ModelInfo
+from studio.models.folder import ModelInfo, open_folder
+from studio.models.library import default_library
 from studio.networks import Task, get_family
 from studio.training.growth import grown_at
 from studio.training.losses import get_loss
 from studio.training.plan import Plan
+
+
+def find_base(plan: Plan) -> ModelInfo | None:
+    """The model that a training starts from, a folder or an id of the library; None = from nothing. Raises StudioError."""
+    if not plan.base:
+        return None
+    return open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
+
+
+def check_before_queueing(plan: Plan) -> None:
+    """Raise StudioError for a plan that could never run here: its network, its parts, its base, or its pictures."""
+    check_plan(plan, family_config(plan, find_base(plan)))
+    wanted = [("data.path", plan.data.path)]
+    if get_family(plan.family).task is Task.TRANSLATE:
+        wanted.append(("data.path_b", plan.data.path_b))
+    for name, path in wanted:
+        if not path:
+            raise StudioError(f"The plan names no pictures: {name} is empty.", "Set it to a folder or a zip of pictures.")
+        if not Path(path).expanduser().exists():
+            raise StudioError(
+                f"The pictures of the plan are not there: {name} is {path}.", "Check the path; it counts from the plan's folder."
+            )
 
 
 def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):

@@ -19,13 +19,12 @@ from studio.common.files import atomic_write, ensure_room
 from studio.errors import StudioError
 from studio.metrics.registry import card_rows
 from studio.models.card import training_card
-from studio.models.folder import ModelInfo, build_network, open_folder, save_folder
-from studio.models.library import default_library
+from studio.models.folder import ModelInfo, build_network, save_folder
 from studio.models.rights import consent_sentences, of_sets, to_extra
 from studio.models.weights_file import read_tensors
 from studio.training.events import EventLog
 from studio.training.plan import Plan
-from studio.training.plan_checks import check_plan, choose_precision, family_config, micro_batch_size
+from studio.training.plan_checks import check_plan, choose_precision, family_config, find_base, micro_batch_size
 from studio.training.sample_sheet import COLUMNS, encode, grid
 from studio.training.tasks.base import OpenedSets, TrainingTask
 from studio.training.tasks.lookup import task_of
@@ -82,7 +81,7 @@ class _Run:
         self.should_stop: Callable[[], bool | str] = should_stop or (lambda: False)
         self.main = accelerator.is_main_process
 
-        base = _find_base(plan)
+        base = find_base(plan)
         check_plan(plan, family_config(plan, base), accelerator.num_processes)
         task = task_of(plan)
         self.sets = _open_sets(plan, task)
@@ -331,12 +330,6 @@ class _Run:
         )
         self._report("snapshot", path=str(path.relative_to(self.run_dir)), **metrics)
         return path
-
-
-def _find_base(plan: Plan) -> ModelInfo | None:
-    if not plan.base:
-        return None
-    return open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
 
 
 def _started_from(base: ModelInfo | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +22,7 @@ from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.engine.zero_gpu import make_engine
+from studio.errors import StudioError
 from studio.gallery.gallery import Gallery
 from studio.jobs.launchers.choose import choose_launcher
 from studio.jobs.supervisor import Supervisor
@@ -265,7 +266,10 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, local_only: bo
     if local_only:
         middleware.append(Middleware(LocalOnlyMiddleware, hosts=allowed_hosts()))
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed) if share else contextlib.nullcontext():  # Gradio's lines about the link; ours follow
+    with (
+        _taken_port(options.get("server_port")),
+        contextlib.redirect_stdout(printed) if share else contextlib.nullcontext(),
+    ):  # Gradio's lines about the link; ours follow
         _, url, public = app.launch(
             share=share,
             theme=make_theme(),
@@ -283,6 +287,18 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, local_only: bo
     if lines := printed.getvalue().strip():
         log.info("%s", lines)
     return url, public
+
+
+@contextlib.contextmanager
+def _taken_port(port: int | None) -> Iterator[None]:
+    """Says in a sentence that no port is free.  port: the one that was asked for, None = any of Gradio's."""
+    try:
+        yield
+    except OSError as e:
+        if "empty port" not in str(e):
+            raise
+        what = f"Port {port} is taken by another program" if port else "All ports from 7860 to 7959 are taken"
+        raise StudioError(f"{what}.", "Close it, or choose another port with --port.") from None
 
 
 def _print_audience(share: bool, public: str | None, visitors: Visitors | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -204,3 +205,21 @@ def test_the_example_in_the_readme_runs(studio_home):
     exec(compile(code, "README.md", "exec"), names)
     assert names["image"].shape == (1, 3, 64, 64)
     assert names["picture"].shape == (64, 64, 3)
+
+
+def test_a_closed_pipe_is_no_fault(home):
+    """As in `studio models | head -1`: the reader leaves before all is written."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "studio", "models"], stdout=write, stderr=subprocess.PIPE, cwd=ROOT, timeout=120)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_port_that_is_taken_is_said(home, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert main(["--no-browser", "--no-train", "--tabs", "explore", "--port", port]) == 2
+    assert f"Port {port} is taken" in capsys.readouterr().err

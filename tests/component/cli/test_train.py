@@ -7,6 +7,7 @@ import pytest
 
 from studio.cli.main import main
 from studio.datasets.store import DataSetStore
+from studio.jobs import requests
 from studio.jobs.queue import JobStore
 from studio.models.library import default_library
 from studio.training.plan import Plan
@@ -51,3 +52,44 @@ def test_without_a_snapshot_it_is_said(studio_home, tmp_path, capsys):
     JobStore(studio_home / "jobs.sqlite").add("Empty", (RUN / "plan.toml").read_text(), tmp_path / "nowhere", "cccc1111")
     assert main(["jobs", "keep", "cccc"]) == 2
     assert "no snapshot yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('family = "stylegan3"', "cannot be trained"),
+        ('family = "srvgg"\n[data]\nresolution = 61', "resolution"),
+        ('family = "dcgan"\n[data]\nresolution = 64', "names no pictures"),
+        ('family = "dcgan"\n[data]\nresolution = 64\npath = "nowhere"', "are not there"),
+        ('family = "cyclegan"\n[data]\nresolution = 64\npath = "."', "data.path_b"),
+        ('family = "dcgan"\nbase = "nobody"\n[data]\nresolution = 64\npath = "."', "nobody"),
+    ],
+)
+def test_a_plan_that_can_never_run_is_not_queued(studio_home, tmp_path, capsys, change, words):
+    file = tmp_path / "plan.toml"
+    file.write_text(change)
+    assert main(["jobs", "add", str(file)]) == 2
+    assert words in capsys.readouterr().err
+    assert JobStore(studio_home / "jobs.sqlite").list() == []
+
+
+def test_a_queue_whose_trainings_failed_says_so(studio_home, tmp_path, capsys):
+    store = JobStore(studio_home / "jobs.sqlite")
+    requests.submit(store, studio_home / "runs", Plan(), "No pictures")
+    assert main(["jobs", "run"]) == 2
+    out, err = capsys.readouterr()
+    assert "failed" in out
+    assert "1 of 1 trainings failed" in err
+
+
+def test_a_second_ctrl_c_names_the_newest_snapshot(tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(RUN, run)
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studio.training.trainer.train", interrupted)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert main(["train", str(run / "plan.toml"), "--out", str(run)]) == 130
+    assert str(RunHistory(run).refresh().snapshots[-1].path) in capsys.readouterr().out
