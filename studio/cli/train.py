@@ -91,12 +91,9 @@ def run_train(args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         snapshots = RunHistory(args.out).refresh().snapshots
         newest = f"The newest snapshot is {snapshots[-1].path}." if snapshots else "There is no snapshot yet."
-        print(
-            f"Stopped at once; what was learned since the state was last saved is lost. {newest} The same command resumes from the last saved state.",
-            flush=True,
-        )
+        print(f"Stopped at once. {newest} The same command resumes from the state that was saved last.", flush=True)
         raise
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+    if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
         print(f"{'Stopped' if stop else 'Done'}: {snapshot}")
 
 
