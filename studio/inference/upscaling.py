@@ -1,5 +1,6 @@
 """Upscaling of one picture: any mode and depth, any factor, tile by tile, into memory or row by row into a file."""
 
+import functools
 import math
 import weakref
 from collections.abc import Callable
@@ -25,7 +26,7 @@ _CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for networks with a
 _MAX_OVERLAP = 64  # pixels; anything beyond hardly matters
 _FEATHER = 8  # pixels of the source, where the overlap is not exact
 _PROBE, _MIDDLE = 128, 16  # sides of the test picture, and of the part of it that is compared
-_HALF_A_LEVEL = 0.5 / 255
+_A_LEVEL = 2 / 255  # of a picture in [-1, 1]
 _MAX_TILE_CPU, _MAX_TILE = 256, 512
 _MULTIPLICATIONS = 2e11  # in one tile on a CPU: a few seconds, the longest that other requests may have to wait
 _SHARE = 0.6  # of the free memory, as in translation
@@ -35,7 +36,8 @@ class Upscaling:
     """The upscaling of one picture.
 
     scale: 1 to 16; None = the network's own.  strength: 0 = plain resizing (Lanczos) to 1 = the network's result.
-    tile: side of the tiles in pixels of the source, 32 or more; None = chosen for the machine.
+    tile: side of the tiles in pixels of the source, 32 or more; None = chosen for the machine. A network whose results depend on the
+    full picture gets it whole where memory allows.
     at_once: without a tile, process the full picture in one piece where memory allows.
     width, height: of the result in pixels.  done, all: pixels of tiles processed so far, and in total (0 = not known yet).
     Raises StudioError for a scale, strength or tile that cannot be used, and for a result of more than 2**30 pixels.
@@ -63,6 +65,8 @@ class Upscaling:
         Yields the work to be run on the device. Raises StudioError when memory runs out for the smallest tile.
         """
         pixels = self.source.pixels
+        if _is_grey(pixels):  # a network for colours would tint it
+            pixels, write = pixels[:, :, ::3], functools.partial(_write_coloured, write)  # grey, and alpha where it has one
         plain: RowSource = StoredRows(pixels)
         picture = plain
         if self.strength > 0:
@@ -70,14 +74,14 @@ class Upscaling:
             measured = yield lambda: _measure(self.network)
             stages = []
             for _ in range(self.times):
-                tile = self.tile or self._choose_tile(measured, picture)
+                tile = self._choose_tile(measured, picture) if measured.whole else self.tile or self._choose_tile(measured, picture)
                 picture = _UpscaledRows(self, picture, measured, tile)
                 stages.append(picture)
             self.all = sum(stage.pixels for stage in stages)
         picture, plain = self._sized(picture), self._sized(plain)
         if 0 < self.strength < 1:
             picture = BlendedRows(picture, plain, self.strength)
-        yield from write_rows(picture, pixels.dtype, write, max(1, _CHUNK // (self.width * pixels.shape[2])))
+        yield from write_rows(picture, pixels.dtype, write, max(1, _CHUNK // (self.width * self.source.pixels.shape[2])))
 
     def _sized(self, picture: RowSource) -> RowSource:
         return picture if (picture.height, picture.width) == (self.height, self.width) else ResizedRows(picture, self.height, self.width)
@@ -86,9 +90,12 @@ class Upscaling:
         device = next(self.network.parameters()).device
         memory = _SHARE * free_bytes(device) / measured.bytes_a_pixel
         longest = max(picture.height, picture.width)
-        if self.network.untileable or (self.at_once and picture.height * picture.width < memory):
+        fits = picture.height * picture.width < memory
+        if self.network.untileable or ((self.at_once or measured.whole) and fits):
             return longest
         around = 2 * measured.overlap
+        if measured.whole:
+            return max(2 * MIN_TILE, int(math.sqrt(memory)) - around)
         if device.type == "cpu":
             weights = sum(p.numel() for p in self.network.parameters())
             tile = min(_MAX_TILE_CPU, int(math.sqrt(_MULTIPLICATIONS / max(1, weights))) - around)
@@ -102,11 +109,13 @@ class _Measured:
     """Requirements of a network's tiles.
 
     bytes_a_pixel: memory for each pixel of the source.  overlap: pixels read around a tile.  feather: the part of it that is blended.
+    whole: no overlap suffices, as it uses means or norms of the full picture; tiles are only for pictures that do not fit into memory.
     """
 
     bytes_a_pixel: float
     overlap: int
     feather: int
+    whole: bool = False
 
 
 _measurements: "weakref.WeakKeyDictionary[Upscaler, _Measured]" = weakref.WeakKeyDictionary()
@@ -118,15 +127,19 @@ def _measure(network: Upscaler) -> _Measured:
         device, side = next(network.parameters()).device, -(-64 // network.multiple) * network.multiple
         small = torch.zeros(1, network.in_channels, side, side, device=device)
         size = layer_bytes(network, lambda: network(small)) / side**2
-        exact = network.halo <= _EXACT or network.untileable
-        reach = (0 if network.untileable else network.halo) if exact else _reach(network, device)
-        _measurements[network] = _Measured(size, reach if exact else reach + _FEATHER, 0 if exact else _FEATHER)
+        if network.untileable:
+            _measurements[network] = _Measured(size, 0, 0, whole=True)
+        elif network.halo <= _EXACT:
+            _measurements[network] = _Measured(size, network.halo, 0)
+        else:
+            reach = _reach(network, device)
+            _measurements[network] = _Measured(size, (reach or _MAX_OVERLAP) + _FEATHER, _FEATHER, whole=reach is None)
     return _measurements[network]
 
 
-def _reach(network: Upscaler, device: torch.device) -> int:
+def _reach(network: Upscaler, device: torch.device) -> int | None:
     """Overlap in pixels with which a tile matches the full picture to half a level. It is far less than the halo of a deep network,
-    because distant pixels hardly matter."""
+    because distant pixels hardly matter. None where they do, as in networks with means or norms of the full picture."""
     k, m = network.scale, network.multiple
     side, middle = -(-_PROBE // (2 * m)) * 2 * m, -(-_MIDDLE // (2 * m)) * 2 * m
     # Sharp edges and noise at all sizes, always the same.
@@ -135,15 +148,22 @@ def _reach(network: Upscaler, device: torch.device) -> int:
         count = -(-side // cell)
         picture += rng.rand(count, count, network.in_channels).repeat(cell, 0).repeat(cell, 1)[:side, :side] / 4
     x = torch.from_numpy(picture.astype(np.float32)).to(device).permute(2, 0, 1)[None] * 2 - 1
+    left, right = (side - middle) // 2, (side + middle) // 2
 
     def drawn(border: int) -> torch.Tensor:
-        low, high = (side - middle) // 2 - border, (side + middle) // 2 + border
+        low, high = left - border, right + border
         return network(x[:, :, low:high, low:high])[:, :, border * k : (border + middle) * k, border * k : (border + middle) * k]
 
-    full = drawn((side - middle) // 2)
+    def beside(value: float) -> torch.Tensor:
+        """The middle, where the half of a picture twice as wide is all of one value."""
+        return network(torch.cat([x, torch.full_like(x, value)], dim=3))[:, :, left * k : right * k, left * k : right * k]
+
+    if not network.local and float((beside(1) - beside(-1)).abs().max()) > _A_LEVEL / 4:
+        return None
+    full = drawn(left)
     for candidate in _CANDIDATES:
         border = -(-candidate // m) * m
-        if border < (side - middle) // 2 and float((drawn(border) - full).abs().max()) <= 2 * _HALF_A_LEVEL:
+        if border < left and float((drawn(border) - full).abs().max()) <= _A_LEVEL / 2:
             return border
     return min(network.halo, _MAX_OVERLAP)
 
@@ -156,7 +176,8 @@ class _UpscaledRows:
         k, m = self.network.scale, self.network.multiple
         self.height, self.width = source.height * k, source.width * k
         # Mirrored on the right and below to a multiple that the network takes.
-        self.full = Box(0, 0, -(-source.height // m) * m, -(-source.width // m) * m)
+        sides = self.network.mirrored_to or m
+        self.full = Box(0, 0, -(-source.height // sides) * sides, -(-source.width // sides) * sides)
         alone = tile >= max(source.height, source.width)
         self.overlap, self.feather = (0, 0) if alone else (measured.overlap, measured.feather)
         side = max(self.full) if alone else max(tile, 2 * self.feather)
@@ -179,7 +200,7 @@ class _UpscaledRows:
         begin = max(0, min(top, self.source.height - 1 - below))
         rows = yield from self.source.rows(begin, min(bottom, self.source.height))
         if below or right:
-            rows = np.pad(rows, ((0, below), (0, right), (0, 0)), mode="reflect")
+            rows = _mirrored(rows, below, right)
         k = self.network.scale
         for tile in tiles:
             core = tile.core.times(k)
@@ -219,6 +240,36 @@ class _UpscaledRows:
             min(full.bottom, -(-(want.bottom + reach) // m) * m),
             min(full.right, -(-(want.right + reach) // m) * m),
         )
+
+
+def _mirrored(rows: np.ndarray, below: int, right: int) -> np.ndarray:
+    """Rows (H, W, C), mirrored on the right and below as far as there are pixels; beyond, the last ones are repeated."""
+    for axis, missing in ((0, below), (1, right)):
+        mirror = min(missing, rows.shape[axis] - 1)
+        rows = np.pad(rows, [(0, mirror if i == axis else 0) for i in range(3)], mode="reflect")
+        rows = np.pad(rows, [(0, missing - mirror if i == axis else 0) for i in range(3)], mode="edge")
+    return rows
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    """Whether a picture in RGB or RGBA shows grey alone; colours that are transparent altogether don't count."""
+    if pixels.shape[2] < 3:
+        return False
+    rows = max(1, _CHUNK // pixels[0].size)
+    visible = False
+    for top in range(0, len(pixels), rows):
+        chunk = pixels[top : top + rows]
+        shown = chunk[:, :, 3] > 0 if chunk.shape[2] == 4 else np.ones(chunk.shape[:2], bool)
+        coloured = (chunk[:, :, 0] != chunk[:, :, 1]) | (chunk[:, :, 0] != chunk[:, :, 2])
+        if (coloured & shown).any():
+            return False
+        visible = visible or bool(shown.any())
+    return visible
+
+
+def _write_coloured(write: Callable[[np.ndarray], None], rows: np.ndarray) -> None:
+    """Write grey rows (n, width, 1 or 2) as RGB or RGBA."""
+    write(np.concatenate([rows[:, :, :1].repeat(3, axis=2), rows[:, :, 1:]], axis=2))
 
 
 def _run_any_mode(network: Upscaler, x: np.ndarray) -> np.ndarray:

@@ -78,10 +78,13 @@ class Generator(Upscaler):
     of one pixel (Wang 2021, Sec. 4.1), which widens the receptive field at less cost.
     """
 
+    local = True
+
     def __init__(self, cfg: RRDBConfig):
         super().__init__()
         self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels
         self.multiple = int(cfg.fold)
+        self.mirrored_to = 4 if self.multiple > 1 else 1  # as spandrel does, the reader of most programs
         self.conv_first = KaimingConv(cfg.img_channels * self.multiple**2, cfg.width)
         self.body = nn.Sequential(*(RRDB(cfg.width, cfg.growth) for _ in range(cfg.blocks)))
         self.conv_body = KaimingConv(cfg.width, cfg.width)

@@ -72,6 +72,8 @@ class SubPixelConv(nn.Module):
 class Generator(Upscaler):
     """SRResNet (Fig. 4)."""
 
+    local = True
+
     def __init__(self, cfg: SRGANConfig):
         super().__init__()
         self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels

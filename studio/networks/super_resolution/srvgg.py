@@ -48,6 +48,8 @@ def _activation(name: str, channels: int) -> nn.Module:
 class Generator(Upscaler):
     """SRVGGNetCompact. It works on [0, 1] inside, as published: its output is added to the input resized by nearest neighbour."""
 
+    local = True
+
     def __init__(self, cfg: SRVGGConfig):
         super().__init__()
         self.config, self.scale, self.resolution, self.in_channels = cfg, cfg.scale, cfg.resolution, cfg.img_channels

@@ -20,8 +20,10 @@ class Upscaler(nn.Module):
 
     scale: whole number.  resolution: side of the high-resolution training patches; pictures of any size work.
     in_channels: 1 = grey, 3 = RGB, in the output too.  multiple: sides of the input must be multiples of it.
+    mirrored_to: pictures are mirrored on the right and below to multiples of it, itself a multiple of `multiple`; 0 = to `multiple`.
     halo: radius in input pixels that an output pixel can depend on, at most: a tile cut out with such a border comes out as it
     does within the whole picture.
+    local: whether `halo` is certain, as in networks of convolutions alone; else means or norms of the full picture may count as well.
     untileable: the output depends on the whole picture, so that tiles come out differently, whatever their border.
     """
 
@@ -30,7 +32,9 @@ class Upscaler(nn.Module):
     resolution: int
     in_channels: int
     multiple: int = 1
+    mirrored_to: int = 0
     halo: int
+    local: bool = False
     untileable: bool = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

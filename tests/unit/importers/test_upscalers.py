@@ -3,9 +3,11 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import spandrel
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import studio
@@ -88,6 +90,20 @@ def test_esrgan_draws_what_spandrel_draws(tmp_path, scale, names):
     due = theirs.model(x)
     assert due.shape == (1, 3, 8 * scale, 12 * scale)
     torch.testing.assert_close(drawn(model.network, x), due, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("size", [(33, 34), (35, 32), (37, 2), (1, 3)])
+@torch.inference_mode()
+def test_sides_of_any_length_are_mirrored_as_spandrel_mirrors_them(tmp_path, scale, size):
+    """A network that folds pictures needs sides that are multiples; how they are filled up shows at the borders."""
+    network = random_weights(make("rrdb", scale=scale, blocks=2, growth=32))
+    theirs = described(network.state_dict())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    model = studio.load(tmp_path / "net.pth", device="cpu")
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    due = theirs(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
+    assert np.abs(np.asarray(model.upscale(image), int) - (due * 255).round().int().numpy()).max() <= 1
 
 
 @pytest.mark.parametrize("doublings", [0, 1, 3])

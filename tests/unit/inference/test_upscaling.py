@@ -176,6 +176,51 @@ def test_a_network_that_needs_the_whole_gets_it(monkeypatch):
     assert apart(other.upscale(image), whole) == 0
 
 
+class Levelled(Plain):
+    """Subtracts half the mean of the full picture, as squeeze-and-excitation and norms do in their way."""
+
+    halo = 64
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x - x.mean(dim=(2, 3), keepdim=True) / 2)
+
+
+class Blurred(Plain):
+    """Sees 40 pixels far and no further."""
+
+    halo = 64
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for size, around in (((1, 81), (0, 40)), ((81, 1), (40, 0))):
+            x = torch.nn.functional.avg_pool2d(x, size, stride=1, padding=around, count_include_pad=False)
+        return super().forward(x)
+
+
+def halves_that_differ() -> Image.Image:
+    pixels = np.asarray(scene(160, 100)) // 4
+    return Image.fromarray(np.concatenate([pixels[:, :80], pixels[:, 80:] + 180], axis=1))
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_a_network_that_uses_means_of_the_picture_gets_the_whole(tile, monkeypatch):
+    """A tile of the dark half would come out brighter than the whole picture does."""
+    model, image = Model(Levelled(2), "srvgg", "levelled"), halves_that_differ()
+    runs = []
+    whole = model.upscale(image)
+    model.network.register_forward_hook(lambda *args: runs.append(args[1][0].shape))
+    assert apart(model.upscale(image, tile=tile), whole) == 0
+    assert [tuple(shape[2:]) for shape in runs] == [(100, 160)]
+    monkeypatch.setattr(upscale_module, "free_bytes", lambda device: 1 << 20)
+    assert model.upscale(image, tile=tile).size == whole.size, "too large for the memory, it is made from tiles all the same"
+    assert len(runs) > 2
+
+
+def test_a_network_that_sees_far_but_not_everything_gets_tiles():
+    model = Model(Blurred(1), "srvgg", "blurred")
+    assert apart(model.upscale(halves_that_differ(), tile=32), model.upscale(halves_that_differ())) <= 1
+    assert not upscale_module._measurements[model.network].whole
+
+
 # -- kinds of pictures ------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +258,39 @@ def test_grey_stays_grey(mode):
         out = model.upscale(image, tile=32)
         assert out.mode == mode
         assert np.array_equal(np.asarray(out), np.asarray(image).repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "16 bits"])
+def test_a_colour_picture_that_is_grey_gets_no_tint(mode, strength):
+    """It goes through the network as grey does, and comes out in the mode in which it came."""
+    grey, model = scene(40, 30).convert("L"), upscaler()
+    if mode == "16 bits":
+        deep = np.asarray(grey).astype(np.uint16)[:, :, None].repeat(3, 2) * 257
+        rasters = Raster(deep), Raster(deep[:, :, :1])
+    else:
+        image = (grey if mode == "P" else grey.convert("RGB")).convert(mode)
+        if mode == "RGBA":
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+        rasters = Raster.from_image(image), Raster.from_image(image.convert("LA") if mode == "RGBA" else grey)
+    made = []
+    for raster in rasters:
+        rows: list[np.ndarray] = []
+        run_device_work(Upscaling(model.network, raster, None, strength, None, True).into(rows.append), lambda piece: piece())
+        made.append(np.concatenate(rows))
+    coloured, plain_grey = made
+    assert coloured.shape[2] == rasters[0].pixels.shape[2]
+    assert coloured.dtype == rasters[0].pixels.dtype
+    for channel in range(3):
+        assert np.array_equal(coloured[:, :, channel], plain_grey[:, :, 0])
+    if mode == "RGBA":
+        assert np.array_equal(coloured[:, :, 3], plain_grey[:, :, 1])
+
+
+def test_one_coloured_pixel_is_seen():
+    image = Image.new("RGB", (40, 30), (90, 90, 90))
+    image.putpixel((39, 29), (90, 90, 91))
+    assert np.asarray(plain(1).upscale(image))[29, 39].tolist() == [90, 90, 91]
 
 
 def test_colours_through_a_grey_network():
