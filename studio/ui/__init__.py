@@ -1,1 +1,1 @@
-"""The browser app: one file a tab, joined in app.py."""
+"""The browser app: one folder per tab, joined in app.py."""

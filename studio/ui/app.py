@@ -37,7 +37,7 @@ from studio.ui.access.login import Login, read_accounts
 from studio.ui.access.middleware import VisitorMiddleware
 from studio.ui.access.new_visitor import open_session
 from studio.ui.access.policy import ServingPolicy, is_open_to_strangers, is_reachable
-from studio.ui.access.visitors import DAY, MOST_BYTES, Visitors
+from studio.ui.access.visitors import DAY, MAX_UPLOAD_BYTES, Visitors
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.tab import Page, Tab
@@ -58,24 +58,24 @@ _MASTHEAD = f"""
 <button type="button" onclick="{_THEME_TOGGLE_JS}" aria-label="Dark or light">◐ Dark / light</button></div>
 """
 _WELCOME = (
-    "You share this studio with other visitors, who see nothing of yours. What you upload and make here is deleted when you leave, or "
-    f"after a day: download what you want to keep. A file may have up to {MOST_BYTES >> 20} MB."
+    "Other visitors use this studio too, but they cannot see your work. What you upload and make here is deleted when you leave, or "
+    f"after a day: download what you want to keep. Each file can be up to {MAX_UPLOAD_BYTES >> 20} MB."
 )
 
 
 def build(
     engine: Engine, supervisor: Supervisor | None, policy: ServingPolicy = ServingPolicy(), visitors: Visitors | None = None
 ) -> gr.Blocks:
-    """The app over an engine and the queue of trainings (None without the Train tab).
+    """The app for an engine and a queue of trainings (None without the Train tab).
 
-    Of the engine's library only the models of `policy` are left. The public API has one endpoint, `render`: a recipe (JSON) -> a PNG
-    with the recipe inside.  visitors: where strangers have their files; None = everybody shares the home.
+    Of the engine's library only the models in `policy` are offered. The public API has one endpoint, `render`: a recipe (JSON) -> a PNG
+    with the recipe inside.  visitors: keeps the strangers' files; None = everybody shares the home folder.
     Raises StudioError for a model of `policy` that is not in the library, ValueError for visitors without a folder.
     """
     if policy.visitors and visitors is None:
         raise ValueError("visitors need files of their own: open the studio by `launch`")
     engine.library = policy.library(engine.library)
-    built: dict[str, Tab[Any]] = {}  # by id; tabs that are not wanted are missing, and nobody sends anything to them
+    built: dict[str, Tab[Any]] = {}  # by id; only the tabs that are shown
 
     def forget(session: Session | None) -> None:
         """Free what a visitor used; Gradio calls it an hour after the page was closed."""
@@ -86,8 +86,8 @@ def build(
                 tab.forget(session)
             if visitors is not None:
                 visitors.end(session.workspace)
-        except Exception:  # it would end Gradio's loop, which calls this
-            log.exception("a visitor could not be forgotten")
+        except Exception:  # an error would end the Gradio loop that calls this
+            log.exception("what a visitor used could not be freed")
 
     saved = Gallery.at(get_settings().home)
 
@@ -115,14 +115,14 @@ def build(
 
 
 def _build_status(page: Page) -> Callable[[Callable[..., Dependency]], Dependency]:
-    """The line at the bottom, drawn anew with every picture. Returns a function that wires it to another event too."""
+    """The status line at the bottom, redrawn with every picture. Returns a function that makes another event redraw it too."""
     status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
     def describe() -> str:
         now = page.engine.status()
         parts = [f"model <b>{now['model'] or 'none'}</b>", f"device <b>{now['device']}</b> ({now['precision']})"]
         if now["last_ms"]:
-            parts.append(f"<b>{now['last_ms']:.0f} ms</b> for a picture")
+            parts.append(f"<b>{now['last_ms']:.0f} ms</b> per picture")
         if now["steps_all"] and now["steps_run"] < now["steps_all"]:
             parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
         return note(" · ".join(parts))
@@ -143,7 +143,7 @@ def _wire_opening(
     visitors: Visitors | None,
     describe_on: Callable[[Callable[..., Dependency]], Dependency],
 ) -> None:
-    """What happens when the page is opened, and when a tab is.  labels: of the tabs, by id."""
+    """What happens when the page or a tab is opened.  labels: of the tabs, by id."""
     explore = cast("ExploreTab | None", page.built.get("explore"))
 
     def begin(request: gr.Request) -> Outputs:
@@ -157,7 +157,7 @@ def _wire_opening(
         opened = enter[first](opened.then)
     opened.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
     app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
-    # The page presses it by itself, see static/page.js.
+    # Pressed by static/page.js.
     gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
     for id, entered in enter.items():
         entered(labels[id].select)
@@ -167,7 +167,7 @@ def _build_api(engine: Engine, visitors: Visitors | None) -> None:
     """The public endpoint `render`."""
 
     def render(recipe: dict | str) -> str:
-        """A recipe -> PNG with the recipe inside."""
+        """A recipe -> a PNG with the recipe inside."""
         wanted = engine.stamped(Recipe.from_json(recipe if isinstance(recipe, str) else json.dumps(recipe)))
         folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
         return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
@@ -190,7 +190,7 @@ def launch(
 ):
     """Open the studio. block=False returns (app, local URL, engine, supervisor) at once, for tests and notebooks.
 
-    auth: 'user:password', or several.  auth_file: a file with one on each line.
+    auth: one or several 'user:password'.  auth_file: a file with one per line.
     policy: what is offered; None = everything or, where strangers can open the studio (by a public link or an address that others
     reach, without a login), what visitors may use.  The supervisor is None without training.
     With visitors Gradio keeps all its files in their folder (GRADIO_TEMP_DIR of this process).
@@ -201,7 +201,7 @@ def launch(
         policy = ServingPolicy(visitors=is_open_to_strangers(host, share, accounts))
     policy = _limited_to_disk(policy)
     if is_reachable(host, share):
-        # Others must not look around this network through the studio, nor use its owner's login.
+        # Others must not reach into this network through the studio, nor use its owner's login.
         os.environ.setdefault("STUDIO_PRIVATE_URLS", "0")
     show_warnings(signing.LOG, gr.Warning)
     visitors = _open_visitors() if policy.visitors else None
@@ -243,7 +243,7 @@ def _limited_to_disk(policy: ServingPolicy) -> ServingPolicy:
     home = get_settings().home
     if can_write(home):
         return policy
-    print(f"studio: The folder {home} cannot be written: nothing can be saved or trained there. --home names another.", file=sys.stderr)
+    print(f"studio: The folder {home} is not writable: nothing can be saved or trained. Choose another with --home.", file=sys.stderr)
     tabs = policy.tabs and tuple(t for t in policy.tabs if t != "train")
     return dataclasses.replace(policy, training=False, editable=False, tabs=tabs)
 
@@ -280,7 +280,7 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, local_only: bo
             prevent_thread_lock=True,
             allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
             footer_links=[],
-            max_file_size=MOST_BYTES if visitors is not None else None,
+            max_file_size=MAX_UPLOAD_BYTES if visitors is not None else None,
             app_kwargs={"openapi_url": None, "middleware": middleware},  # FastAPI would list its routes to everyone
             **options,
         )
@@ -304,17 +304,17 @@ def _taken_port(port: int | None) -> Iterator[None]:
 def _print_audience(share: bool, public: str | None, visitors: Visitors | None) -> None:
     """Who can open the studio, for the console."""
     if public:
-        print(f"Everyone can open it at {public}, as long as this runs and for a week at most.", flush=True)
+        print(f"Anyone can open it at {public} while this runs, for a week at most.", flush=True)
     elif share:
         print(
-            "studio: No public link could be made. Check the internet connection; the studio is open on this machine.",
+            "studio: No public link could be made. Check the internet connection; the studio is still open on this machine.",
             file=sys.stderr,
             flush=True,
         )
     if visitors is not None:
         print(
-            "Visitors have files of their own and cannot train. With --auth USER:PASSWORD only your own people can open it, and they share "
-            "your folder.",
+            "Visitors have files of their own and cannot train. With --auth USER:PASSWORD only people with a password can open it; they "
+            "share your folder.",
             flush=True,
         )
 

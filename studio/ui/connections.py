@@ -16,8 +16,8 @@ def connect(page: Page) -> None:
 
 
 def entrances(page: Page) -> dict[str, Callable[[Callable[..., Dependency]], Dependency]]:
-    """Id of a tab -> a function that wires what happens when the tab is opened to the event that says so: `gr.Tab.select`, or
-    `then` of another event. It returns the last event of it."""
+    """Id of a tab -> a function that wires what happens on opening the tab to the event that opens it: `gr.Tab.select`, or `then`
+    of another event. It returns the last event of the chain."""
 
     def entrance(tab: Tab) -> Callable[[Callable[..., Dependency]], Dependency]:
         def enter(on: Callable[..., Dependency]) -> Dependency:

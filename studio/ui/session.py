@@ -63,9 +63,9 @@ class Workspace:
 class Session:
     """What one visitor has open.
 
-    recipe: of the picture in Explore, which Mix and Classes begin from; None = there is none yet.
+    recipe: of the picture in Explore, which Mix and Classes start from; None = none yet.
     past, future: steps for undo and redo, the nearest last.  committed: the newest step, which undo leaves.
-    touched: the control moved last; all its moves until it is released are one step.
+    touched: the control moved last; all its moves until it is released count as one step.
     """
 
     recipe: Recipe | None = None

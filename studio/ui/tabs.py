@@ -21,7 +21,7 @@ class TabEntry:
 
     id: name for `--tabs`, for the folder of its results and at the beginning of its element ids.  title: its label on the screen.
     factory: 'module:class' of the Tab.
-    uses: ModelInfo -> whether the tab can do something with the model; None = it is no tab for working with a model.
+    uses: ModelInfo -> whether the tab can do something with the model; None = the tab is not for working with a model.
     opens: what can be opened there from other tabs; the Tab has a target for each.
     sends: ids of the tabs its results can be sent to.  sends_as: what it sends.
     verb: `verb` of the recipes in its saved pictures, '' = it makes none of its own.
@@ -96,7 +96,7 @@ _ENTRIES = (
     TabEntry("share", "Share", "studio.ui.share.tab:ShareTab"),
 )
 
-# id -> entry, in the order in which the tabs stand
+# id -> entry, in the order of the tabs
 TABS: dict[str, TabEntry] = {entry.id: entry for entry in _ENTRIES}
 
 

@@ -62,7 +62,7 @@ def test_a_blend_follows_its_weights_and_the_seed_stays(page, studio):
 
 def test_each_class_with_the_same_seed_and_a_cell_goes_to_explore(page, studio):
     open_classes(page)
-    page.get_by_label("Each class with the same seed (row)").click()
+    page.get_by_label("Side by side with the same seed (row)").click()
     page.wait_for_selector("#classes-grid [title='kind 2 · 1']")
     assert page.locator("#classes-grid [data-i]").count() == 6
     shown = changes(page, lambda: page.click("#classes-grid [title='kind 1 · 1']"), STAGE)
@@ -129,7 +129,7 @@ def test_a_set_of_ones_own_is_filled_up(page, home, tmp_path):
     store = DataSetStore(home / "datasets")
     store.add(store.ingest([tmp_path / "mine"], owned=True, title="Mine"))
     open_classes(page)
-    page.get_by_label("Fill up what one of my image sets lacks").click()
+    page.get_by_label("Fill up what one of my training sets lacks").click()
     page.wait_for_selector("#classes-advice:has-text('To be made: 3 kind 2.')")
     assert "newts" in page.locator("#classes-advice").inner_text()
     page.click("#classes-export")
@@ -143,7 +143,7 @@ def test_an_export_of_nothing_is_told(page):
     page.locator("#classes-each input").fill("")
     page.locator("#classes-each input").blur()
     page.click("#classes-export")
-    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('each class is missing'))")
+    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some(t => t.innerText.includes('per class is missing'))")
     page.wait_for_function("!document.querySelector('#classes-export-note')?.innerText.includes('Starting')")
     page.wait_for_selector("#classes-export-stop", state="hidden")
 
@@ -182,7 +182,7 @@ def test_the_model_of_explore_is_followed(page, studio):
 def test_nothing_sticks_out_on_a_phone(phone):
     open_classes(phone)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-    phone.get_by_label("Each class with the same seed (row)").click()
+    phone.get_by_label("Side by side with the same seed (row)").click()
     phone.wait_for_selector("#classes-grid [title='kind 2 · 1']")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 

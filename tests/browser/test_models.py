@@ -101,7 +101,7 @@ def test_the_list_is_filtered_and_says_what_is_broken(page):
 def test_a_model_is_added_used_renamed_copied_exported_trashed_and_restored(page, studio, home, tmp_path):
     mine, library = home / "models", studio[1].library
     open_models(page)
-    open_adding(page, "A file of mine")
+    open_adding(page, "From a file")
     page.set_input_files("#models-files input[type=file]", str(network_pickle(tmp_path / "network-snapshot.pkl")))
     page.wait_for_selector("#models-files tr.file")
     page.fill("#models-title input, #models-title textarea", "My dragon")
@@ -182,7 +182,7 @@ def test_a_model_is_added_used_renamed_copied_exported_trashed_and_restored(page
 
 def test_files_that_belong_together_and_files_that_are_none(page, studio, tmp_path):
     open_models(page)
-    open_adding(page, "A file of mine")
+    open_adding(page, "From a file")
     page.click("#models-add")
     page.wait_for_selector("#models-add-view >> text=There is no file yet.")
     (tmp_path / "page.pth").write_text("<!doctype html>")
@@ -196,13 +196,13 @@ def test_files_that_belong_together_and_files_that_are_none(page, studio, tmp_pa
     for path in ("/etc/passwd", "~/.ssh/id_rsa", "file:///etc/passwd"):
         page.fill("#models-url input, #models-url textarea", path)
         page.click("#models-add")
-        page.wait_for_selector("#models-add-view >> text=/no address on the web|cannot be opened|http/")
+        page.wait_for_selector("#models-add-view >> text=/not a web address|cannot be opened|http/")
     open_adding(page, "From Hugging Face")
     page.fill("#models-repo input, #models-repo textarea", "../models")
     page.fill("#models-token input", "hf_secret")
     assert page.locator("#models-token input").get_attribute("type") == "password"
     page.click("#models-add")
-    page.wait_for_selector("#models-add-view >> text=That is no repository.")
+    page.wait_for_selector("#models-add-view >> text=That is not a repository.")
     page.wait_for_function("document.querySelector('#models-token input').value === ''")
 
 
@@ -232,7 +232,7 @@ def test_a_download_shows_how_far_it_is_can_be_cancelled_and_done_again(page, st
         )
         monkeypatch.setattr(add, "CATALOGUE", (known,))
         open_models(page)
-        open_adding(page, "Well-known ones")
+        open_adding(page, "Well-known models")
         page.wait_for_selector("#models-known >> text=Well-known <net>")
         before = [m.id for m in studio[1].library.scan()[0]]
         page.click("#models-known [data-i='0']")
@@ -286,7 +286,7 @@ def test_it_fits_a_phone(phone):
     open_adding(phone, "From Hugging Face")
     phone.wait_for_selector("#models-repo:visible")
     fits()
-    open_adding(phone, "Well-known ones")
+    open_adding(phone, "Well-known models")
     phone.wait_for_selector("#models-known [data-i]")
     fits()
     press(phone, "Sharp")

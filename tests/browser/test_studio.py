@@ -57,7 +57,7 @@ def test_the_first_screen_shows_a_picture_at_once_and_names_what_is_broken(page,
     assert "broken" in toast(page)
     assert np.array_equal(pixels(page), studio[1].render(Recipe(model="anna", psi=0.7)))
     assert page.locator("#models [data-i]").count() == len([m for m in studio[1].library.scan()[0] if m.task is Task.GENERATE]) >= 3
-    page.wait_for_function("document.querySelector('#status').innerText.includes('ms for a picture')")
+    page.wait_for_function("document.querySelector('#status').innerText.includes('ms per picture')")
     assert "anna" in page.locator("#status").inner_text()
     assert "CPU" in page.locator("#status").inner_text()
 

@@ -80,7 +80,7 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
 
     page.wait_for_selector("text=11 pictures.")
     page.click("#train-sheet [data-i='2']")
-    page.wait_for_selector("text=Remove the 1 marked")
+    page.wait_for_selector("text=Remove 1 marked")
     page.click("#train-leave-out")
     page.wait_for_selector("text=10 pictures.")
     assert page.locator("#train-sheet img").count() == 10
@@ -96,7 +96,7 @@ def test_upload_train_pause_kill_go_on_and_open_the_result(page, studio, home, f
     assert [page.locator(f"#train-{name} input").input_value() for name in empty] == [""] * 4
     page.fill("#train-gamma input", "a lot")
     page.click("#train-start")
-    page.wait_for_selector(".toast-body >> text=is no number for 'Stability")
+    page.wait_for_selector(".toast-body >> text=is not a number for 'Stability")
     page.fill("#train-gamma input", "")
     for name, value in (("kimg", "50"), ("batch", "8")):
         page.fill(f"#train-{name} input", value)

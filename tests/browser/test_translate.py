@@ -122,7 +122,7 @@ def test_a_picture_is_translated_compared_and_kept(page, models, tmp_path):
     mine.save(tmp_path / "mine.png")
     give(page, tmp_path / "mine.png")
     page.wait_for_selector("#translate-told:has-text('90 x 61 px')")
-    assert "transparent stays" in page.locator("#translate-told").inner_text()
+    assert "transparency is kept" in page.locator("#translate-told").inner_text()
     box = page.locator("#translate-stage .gs-compare").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(90 / 61, rel=0.02)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

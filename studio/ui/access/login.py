@@ -7,11 +7,11 @@ from pathlib import Path
 
 from studio.errors import StudioError
 
-_FORM = "Write user:password, one on each line."
+_FORM = "Write user:password, one per line."
 
 
 class Login:
-    """Check of a user name and a password, as Gradio's `auth` wants it. It takes the same time whichever of them is wrong.
+    """Check of a user name and a password, in the form Gradio's `auth` expects. It takes the same time whichever is wrong.
 
     accounts: name -> password.
     """
@@ -33,9 +33,9 @@ def _digest(text: str) -> bytes:
 def read_accounts(auth: Sequence[str] = (), file: Path | None = None) -> dict[str, str]:
     """Accounts from the command line -> {name: password}.
 
-    auth: 'user:password' each.  file: one on each line; empty lines and those that begin with # do not count.
-    Raises StudioError for another form, for a name that comes twice, and for a file that cannot be read or has no account. No message
-    contains a password.
+    auth: each 'user:password'.  file: one per line; empty lines and lines that begin with # are skipped.
+    Raises StudioError for any other form, a duplicate name, and a file that cannot be read or has no accounts. No message contains
+    a password.
     """
     accounts: dict[str, str] = {}
     for text in auth:
@@ -45,10 +45,10 @@ def read_accounts(auth: Sequence[str] = (), file: Path | None = None) -> dict[st
             lines = Path(file).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as e:
             reason = e.strerror if isinstance(e, OSError) else "it is not a text file"
-            raise StudioError(f"The file {file} of --auth-file cannot be read: {reason}.", _FORM) from None
+            raise StudioError(f"The --auth-file {file} cannot be read: {reason}.", _FORM) from None
         numbered = [(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
         if not numbered:
-            raise StudioError(f"The file {file} of --auth-file has no user and password.", _FORM)
+            raise StudioError(f"The --auth-file {file} has no user and password.", _FORM)
         for i, line in numbered:
             _add(accounts, line, f"Line {i} of {file} has no user and password.", _FORM)
     return accounts
@@ -60,5 +60,5 @@ def _add(accounts: dict[str, str], text: str, wrong: str, hint: str) -> None:
     if not (name and colon and password):
         raise StudioError(wrong, hint)
     if name in accounts:
-        raise StudioError(f"The user '{name:.40}' has two passwords.", "Leave one of them out.")
+        raise StudioError(f"The user '{name:.40}' has two passwords.", "Remove one of them.")
     accounts[name] = password

@@ -10,7 +10,7 @@ from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_re
 from studio.ui.access.visitors import DAY, Visitors
 
 COOKIE = "gan-studio-visitor"
-MOST_JSON = 16 << 20  # bytes; a recipe has at most 8 MB
+MAX_JSON_BYTES = 16 << 20  # bytes; a recipe has at most 8 MB
 _API = "/gradio_api/"
 # Beginnings of every path that the page and API clients request. Gradio has more, which the studio does not use.
 _NEEDED = (
@@ -36,7 +36,7 @@ _NEEDED = (
 
 
 class VisitorMiddleware:
-    """ASGI middleware around Gradio's app: it gives each browser a cookie, and refuses files and sessions of others."""
+    """ASGI middleware around Gradio's app: it gives each browser a cookie and refuses access to the files and sessions of others."""
 
     def __init__(self, app: Callable, visitors: Visitors):
         self.app, self.visitors = app, visitors
@@ -79,14 +79,14 @@ class VisitorMiddleware:
             raise Refused(403, "This session is not yours. Reload the page.")
 
     async def _checked_body(self, receive: Receive, headers: dict[str, str], browser: str) -> Receive:
-        """Read a JSON body and check the files and sessions it names -> a `receive` that gives it again. Raises Refused."""
+        """Read a JSON body and check the files and sessions it names -> a `receive` that replays it. Raises Refused."""
         body = await _read(receive, headers)
         try:
             raw = json.loads(body) if body else None
         except RecursionError:
             raise Refused(400, "The request is nested too deeply.") from None
         except ValueError:
-            raw = None  # Gradio answers what is wrong with it
+            raw = None  # Gradio itself reports what is wrong with it
         if isinstance(raw, dict) and raw.get("session_hash") is not None:
             self._check_sessions([raw["session_hash"]], browser)
         for path in _paths(raw):
@@ -123,14 +123,14 @@ class VisitorMiddleware:
 
 async def _read(receive: Receive, headers: dict[str, str]) -> bytes:
     said = headers.get("content-length", "")
-    body, more = bytearray(), not (said.isdecimal() and int(said) > MOST_JSON)
-    while more and len(body) <= MOST_JSON:
+    body, more = bytearray(), not (said.isdecimal() and int(said) > MAX_JSON_BYTES)
+    while more and len(body) <= MAX_JSON_BYTES:
         message = await receive()
         body.extend(message.get("body", b""))
         more = message.get("more_body", False)
-        if not more and len(body) <= MOST_JSON:
+        if not more and len(body) <= MAX_JSON_BYTES:
             return bytes(body)
-    raise Refused(413, f"The request is larger than {MOST_JSON >> 20} MB.")
+    raise Refused(413, f"The request is larger than {MAX_JSON_BYTES >> 20} MB.")
 
 
 def _paths(raw: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A new visitor: their session, and what is open at first."""
+"""A new visitor: their session, and what it opens with."""
 
 import gradio as gr
 
@@ -14,7 +14,7 @@ from studio.ui.session import Session, first_recipe
 def open_session(engine: Engine, visitors: Visitors | None, request: gr.Request | None) -> Session:
     """A session with the recipe of the link, or else seed 0 of the first model; without a recipe when no model can be explored.
 
-    visitors: where strangers have their files; None = everybody shares the home. Only those who share it see which models are broken.
+    visitors: keeps the strangers' files; None = everybody shares the home folder, and then also sees which models are broken.
     """
     session = Session()
     if visitors is not None:

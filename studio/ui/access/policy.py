@@ -1,4 +1,4 @@
-"""Serving policy: what of the studio is offered, and to whom."""
+"""Serving policy: what the studio offers, and to whom."""
 
 import difflib
 import ipaddress
@@ -10,7 +10,7 @@ from studio.errors import StudioError
 from studio.models.library import Library
 from studio.ui.tabs import TABS
 
-# For visitors: how much long work may wait, and how much runs at the same time.
+# For visitors: how many long jobs may wait, and how many run at once.
 _QUEUE_SIZE, _CONCURRENCY = 64, 2
 
 
@@ -18,13 +18,13 @@ _QUEUE_SIZE, _CONCURRENCY = 64, 2
 class ServingPolicy:
     """What a studio offers to those who open it.
 
-    models: ids of the only models that can be used; None = all. Such a choice is fixed: training and editing are off.
-    tabs: ids of the only tabs; None = all.  training: whether models can be trained.
+    models: ids of the models that can be used; None = all. With such a list, training and editing are off.
+    tabs: ids of the tabs to show; None = all.  training: whether models can be trained.
     visitors: strangers may open it: each has files of their own and sees nothing of the host's pictures, image sets and trainings;
     training and editing are off.
     editable: whether models and pictures of the host can be added, renamed and deleted.
-    queue_size: how much long work (videos, zips, walks) may wait.  concurrency: how much of it runs at the same time. None = no
-    limit; for visitors both then have a default limit.
+    queue_size: how many long jobs (videos, zips, walks) may wait.  concurrency: how many run at once. None = no limit, or for
+    visitors a default one.
     Raises StudioError for an unknown tab, one that is not for visitors, no tab at all, and a number below 1.
     """
 
@@ -40,7 +40,7 @@ class ServingPolicy:
         wanted = None if self.tabs is None else tuple(self.tabs)
         for name in wanted or ():
             if name not in TABS:
-                raise StudioError(f"There is no tab '{name:.40}'.", f"There are: {', '.join(TABS)}.")
+                raise StudioError(f"There is no tab '{name:.40}'.", f"The tabs are: {', '.join(TABS)}.")
         for name, value in (("queue size", self.queue_size), ("concurrency", self.concurrency)):
             if value is not None and (type(value) is not int or value < 1):
                 raise StudioError(f"The {name} is {value!r:.40}.", "It must be a whole number, 1 or more.")
@@ -56,9 +56,9 @@ class ServingPolicy:
         for name, value in changes.items():
             object.__setattr__(self, name, value)
         if "train" in (wanted or ()) and not self.training:
-            raise StudioError("The tab 'train' is wanted, and training is off.", "Leave one of them out.")
+            raise StudioError("The tab 'train' is listed, but training is off.", "Drop one of the two.")
         if not self.shown:
-            raise StudioError("No tab is left to show.", f"There are: {', '.join(TABS)}.")
+            raise StudioError("No tab is left to show.", f"The tabs are: {', '.join(TABS)}.")
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class ServingPolicy:
         for id in self.models:
             if id not in here:
                 near = difflib.get_close_matches(str(id), here, n=3) or here[:5]
-                raise StudioError(f"The model '{id:.100}' is not in this studio.", f"Here are: {', '.join(near) or 'none'}.")
+                raise StudioError(f"The model '{id:.100}' is not in this studio.", f"Available: {', '.join(near) or 'none'}.")
         return library.limited(self.models)
 
 

@@ -18,21 +18,21 @@ import filelock
 from studio.ui.session import Workspace
 
 DAY = 24 * 3600
-_SWEEP_INTERVAL = 600  # seconds between two searches for old files
-MOST_BYTES = 100 << 20  # of one file that a visitor uploads
+_SWEEP_INTERVAL = 600  # seconds between searches for old files
+MAX_UPLOAD_BYTES = 100 << 20  # of one file
 # Folder for browsers that keep no cookie: whoever has the address of a file there, which cannot be guessed, may fetch it.
 _OPEN = "open"
 _COOKIE = re.compile("[A-Za-z0-9_-]{32,64}")
-_MOST_SESSIONS = 100_000  # of Gradio, whose browsers are remembered
+_MAX_SESSIONS = 100_000  # Gradio sessions whose browsers are remembered
 _log = logging.getLogger(__name__)
 
 
 class Visitors:
     """The folder of all visitors' files: of-<browser>/<session>/outputs and .../sources, and one folder for each upload.
 
-    A browser is recognised by a cookie, of which only the hash is stored. Gradio's own cache is to be this same folder, so that no
-    file of a visitor is anywhere else.
-    folder: emptied at the start, unless another studio uses it too.  clock: seconds since the epoch, comparable with file times.
+    A browser is recognised by a cookie; only its hash is stored. Gradio's own cache must be this same folder, so that visitors have
+    no files anywhere else.
+    folder: emptied at the start, unless another studio is using it.  clock: seconds since the epoch, comparable with file times.
     Raises OSError when the folder cannot be written.
     """
 
@@ -109,7 +109,7 @@ class Visitors:
     def owns(self, browser: str, session_hash: str) -> bool:
         """Whether a session of Gradio belongs to this browser: the first one that names a session owns it."""
         with self._lock:
-            if len(self._sessions) > _MOST_SESSIONS:
+            if len(self._sessions) > _MAX_SESSIONS:
                 self._sessions.popitem(last=False)
             return self._sessions.setdefault(session_hash, browser) == browser
 
@@ -152,7 +152,7 @@ class Visitors:
         for path in self._folders():
             parts = [path]
             if path.name.startswith(("of-", _OPEN)):
-                with contextlib.suppress(OSError):  # it may be deleted meanwhile
+                with contextlib.suppress(OSError):  # it may have been deleted meanwhile
                     parts = [p for p in path.iterdir() if p.is_dir()]
             for part in parts:
                 if _newest(part) < before:
@@ -169,7 +169,7 @@ class Visitors:
 def _newest(folder: Path) -> float:
     times = [0.0]
     for path in (folder, *folder.rglob("*")):
-        with contextlib.suppress(OSError):  # it may be deleted meanwhile
+        with contextlib.suppress(OSError):  # it may have been deleted meanwhile
             times.append(path.stat().st_mtime)
     return max(times)
 

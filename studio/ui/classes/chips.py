@@ -1,4 +1,4 @@
-"""Chips of Classes: the classes of a model with example pictures, to be pressed, and a search among many."""
+"""Chips of Classes: the classes of a model as example pictures to press, and a search when there are many."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class Chips:
         return event.then(friendly(self.draw), [self.tab.session, self.find], [self.grid], **QUIET)
 
     def for_model(self, classes: int) -> Outputs:
-        """The search as a model with so many classes needs it."""
+        """The search, shown when the model has more classes than fit on the page."""
         return {self.find: gr.update(value="", visible=classes > _LISTED)}
 
     def draw(self, session: Session, find: str | None = "") -> Outputs:

@@ -1,4 +1,4 @@
-"""Export of Classes: a set of pictures of chosen classes as a zip, balanced or to fill up an image set."""
+"""Export of Classes: a set of pictures of chosen classes as a zip, balanced or to fill up a training set."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from studio.ui.classes.tab import ClassesTab
 
 _EACH, _FILL = "each", "fill"
-_AMOUNTS = [("The same number of each class (balanced)", _EACH), ("Fill up what one of my image sets lacks", _FILL)]
+_AMOUNTS = [("The same number of each class (balanced)", _EACH), ("Fill up what one of my training sets lacks", _FILL)]
 
 
 class SetExport:
-    """Pictures of each class, the same number of all or what an image set lacks."""
+    """Pictures of each class, the same number of each, or what a training set lacks."""
 
     def __init__(self, tab: "ClassesTab"):
         self.tab, self.datasets = tab, tab.page.datasets
@@ -34,8 +34,8 @@ class SetExport:
         """Its settings, its buttons and the file."""
         gr.HTML(note(EXPORT), padding=False)
         self.amount = gr.Radio(_AMOUNTS, value=_EACH, label="How many", visible=self.datasets is not None, elem_id="classes-way")
-        self.each = gr.Number(10, label="Pictures of each class", precision=0, minimum=1, maximum=100_000, elem_id="classes-each")
-        self.set = gr.Dropdown([], label="Image set to fill up", visible=False, elem_id="classes-set")
+        self.each = gr.Number(10, label="Pictures per class", precision=0, minimum=1, maximum=100_000, elem_id="classes-each")
+        self.set = gr.Dropdown([], label="Training set to fill up", visible=False, elem_id="classes-set")
         self.advice = gr.HTML("", visible=False, padding=False, elem_id="classes-advice")
         self.only = gr.Checkbox(False, label="Only the chosen classes", elem_id="classes-only")
         self.same = gr.Checkbox(False, label="The same seeds in each class", elem_id="classes-same")
@@ -56,7 +56,7 @@ class SetExport:
         self.set.input(friendly(self._choose_set), [s, self.set], [self.advice], **QUIET)
 
     def sets(self, amount: str, chosen: str | None) -> Outputs:
-        """The image sets with classes that there are now.  chosen: id of the one before."""
+        """The training sets with classes that exist now.  chosen: id of the one selected before."""
         sets = [(s.title, s.id) for s in self.datasets.list() if s.classes] if self.datasets is not None else []
         ids = [id for _, id in sets]
         value = chosen if chosen in ids else next(iter(ids), None)
@@ -90,15 +90,18 @@ class SetExport:
         classes = self.tab.classes_of(state)
         if amount == _FILL:
             if not set_id or self.datasets is None:
-                raise StudioError("There is no image set to fill up.", "Make one from sub-folders in the Train tab.")
+                raise StudioError("There is no training set to fill up.", "Make one from sub-folders in the Train tab.")
             wanted = fill_up(self.datasets.get(set_id).classes, classes).make
         else:
             if not isinstance(each, (int, float)) or each < 1:
-                raise StudioError("The number of pictures of each class is missing.", "Write a whole number, such as 10.")
+                raise StudioError("The number of pictures per class is missing.", "Enter a whole number, such as 10.")
             wanted = dict.fromkeys(range(len(classes)), int(each))
         wanted = {k: n for k, n in wanted.items() if not only or k in state.chosen}
         if not wanted:
-            raise StudioError("Nothing is to be made.", "The set is balanced, or this model and the choice above draw none of its classes.")
+            raise StudioError(
+                "There is nothing to make.",
+                "The set is balanced already, or the missing classes are not in this model or not among those chosen.",
+            )
         return wanted
 
     def _make(

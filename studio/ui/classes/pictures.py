@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from studio.ui.classes.tab import ClassesTab
 
 _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to write down
-_MODES = [("These together (blend)", BLEND), ("Each class with the same seed (row)", ROW)]
+_MODES = [("Blended in one picture (blend)", BLEND), ("Side by side with the same seed (row)", ROW)]
 _COUNTS = {BLEND: ("Pictures: this seed and the next ones", 8), ROW: ("Rows: this seed and the next ones", 2)}
 
 
@@ -85,12 +85,12 @@ class Pictures:
         self.grid.select(friendly(self._select), s, self.outputs, **QUIET)
 
     def _set_mode(self, session: Session, mode: str) -> Outputs:
-        """The count means something else, and weights show only where they count."""
+        """The count changes its meaning, and weights are shown only in BLEND."""
         label, value = _COUNTS[mode]
         return {self.count: gr.update(label=label, value=value), **self.weight_sliders(self.tab.state_of(session), mode)}
 
     def weight_sliders(self, state: ClassesState, mode: str, weights: list[float] | None = None) -> Outputs:
-        """One slider for each class of a blend.  weights: their values, 1 where there is none; None = they stay."""
+        """One slider for each class of a blend.  weights: their values, 1 where one is missing; None = unchanged."""
         chosen = state.chosen if mode == BLEND and len(state.chosen) > 1 else []
         classes = self.tab.classes_of(state) if state.model else ()
         shown: Outputs = {}
@@ -111,8 +111,8 @@ class Pictures:
     def draw(self, session: Session, settings: ClassSettings) -> Outputs:
         """The grid and the large picture.
 
-        Raises CancelledError when a newer drawing has begun: the field of the seed draws when it loses the focus, and so does the chip
-        whose press took it.
+        Raises CancelledError when a newer drawing has begun: the seed field draws when it loses the focus, and so does the chip whose
+        press took the focus.
         """
         state = self.tab.state_of(session)
         if not state.model:

@@ -15,7 +15,7 @@ def class_recipe(model: str, seed: int, psi: float, classes: Sequence[ClassWeigh
 
 
 def side_by_side(chosen: Sequence[int], count: int) -> list[int]:
-    """Classes for a row or a walk: the chosen ones or, where one alone is chosen, the first of the model's `count`."""
+    """Classes for a row or a walk: the chosen ones or, when only one is chosen, the first of the model's `count`."""
     return list(chosen) if len(chosen) > 1 else list(range(min(MAX_CHOSEN, count)))
 
 
@@ -30,6 +30,6 @@ def grid_recipes(model: str, chosen: Sequence[int], count: int, settings: ClassS
         classes = side_by_side(chosen, count)
         return [[class_recipe(model, seed, settings.psi, [ClassWeight(k)]) for k in classes] for seed in seeds]
     shares = [ClassWeight(k, w) for k, w in zip(chosen, settings.weights, strict=False) if w and w > 0]
-    if len(shares) < 2:  # one alone needs no weight; where all are at 0 the first remains
+    if len(shares) < 2:  # a single one needs no weight; when all are 0 the first remains
         shares = [ClassWeight(shares[0].index if shares else chosen[0])]
     return [[class_recipe(model, seed, settings.psi, shares) for seed in seeds]]

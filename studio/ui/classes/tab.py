@@ -1,4 +1,4 @@
-"""Classes: what kinds of pictures a model draws, alone, blended and side by side; walks between them, and sets to export."""
+"""Classes: the kinds of pictures a model draws, alone, blended and side by side; walks between them, and sets to export."""
 
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
@@ -28,7 +28,7 @@ class ClassesTab(Tab[ClassesState]):
     id, state_type = "classes", ClassesState
 
     def __init__(self, page: Page):
-        self.page = page  # which its parts look at
+        self.page = page  # read by the parts below
         self.chips, self.pictures, self.walk, self.export = Chips(self), Pictures(self), ClassWalk(self), SetExport(self)
         super().__init__(page)
 
@@ -78,12 +78,12 @@ class ClassesTab(Tab[ClassesState]):
         settings = ClassSettings(settings.mode, settings.seed, settings.psi, settings.count, tuple(weights))
         try:
             pictures = self.pictures.draw(session, settings)
-        except CancelledError:  # a newer drawing shows them; the chips are marked all the same
+        except CancelledError:  # a newer drawing shows the pictures; the chips are marked anyway
             pictures = {}
         return {**self.chips.shown(state), **sliders, **pictures}
 
     def _show_model(self, session: Session, settings: ClassSettings) -> Outputs:
-        """Everything that belongs to the model, with the chosen classes that it has, or its first."""
+        """Everything that belongs to the model; chosen classes that it lacks are dropped, and its first is chosen when none is left."""
         state = self.state_of(session)
         classes = self.classes_of(state)
         kept = {k: w for k, w in zip(state.chosen, settings.weights, strict=False) if k < len(classes)} or {0: 1.0}
@@ -108,7 +108,7 @@ class ClassesTab(Tab[ClassesState]):
         return [*page, self.export.set, self.chips.find, *self.chosen_outputs]
 
     def enter(self, session: Session, amount: str, set_id: str | None, *values: Any) -> Outputs:
-        """The model of Explore, when it has classes and is another than before, or else the last one here."""
+        """The model of Explore if it has classes and has changed, otherwise the last one used here."""
         state, settings, models = self.state_of(session), ClassSettings.of(values), self.engine.library.scan()[0]
         found = [m for m in models if count_classes(m)]
         if not found:
@@ -129,7 +129,7 @@ class ClassesTab(Tab[ClassesState]):
 
     @staticmethod
     def _follow(state: ClassesState, recipe: Recipe | None, ids: list[str], settings: ClassSettings) -> ClassSettings:
-        """Choose the model, and where it is a new one of Explore's also its seed, truncation and classes.  recipe: Explore's."""
+        """Choose the model and, when Explore has changed to it, also its seed, truncation and classes.  recipe: Explore's."""
         if recipe is not None and recipe.model in ids and recipe.model != state.followed:
             state.model, state.chosen, weights = recipe.model, [], settings.weights
             if len(recipe.classes) <= MAX_CHOSEN:
@@ -142,7 +142,7 @@ class ClassesTab(Tab[ClassesState]):
 
     @staticmethod
     def _other_model(state: ClassesState, recipe: Recipe | None, models: list[ModelInfo], found: list[ModelInfo]) -> str:
-        """HTML: why this is not the model in Explore; empty where it is."""
+        """HTML: why this is not the model in Explore; empty when it is."""
         titles = {m.id: m.title for m in models}
         if recipe is None or recipe.model not in titles or recipe.model in [m.id for m in found]:
             return ""

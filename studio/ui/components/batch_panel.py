@@ -39,7 +39,7 @@ class BatchJob:
 class BatchPanel:
     """Panel 'Several pictures' of an image tab, built inside the current Blocks and hidden at first.
 
-    tab_id: begins the element ids.  verb: on buttons.  done: what has happened to a picture afterwards, as 'translated'.
+    tab_id: begins the element ids.  verb: on buttons.  done: past participle of it, such as 'translated'.
     words: a sentence on what happens to each.
     """
 
@@ -83,7 +83,7 @@ class BatchPanel:
 
 
 def outcomes_html(outcomes: list[Outcome], done: str) -> str:
-    """What became of several files.  done: what was to happen to them, as 'translated'."""
+    """What became of several files.  done: what was to happen to them, such as 'translated'."""
     good, bad = [o for o in outcomes if o.entry], [o for o in outcomes if not o.entry]
     text = f"<b>{len(good):,} of {len(outcomes):,} pictures {done}.</b>"
     if bad:

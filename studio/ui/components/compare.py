@@ -15,8 +15,8 @@ VIEW = 1600  # px of the longer side; larger pictures are shown smaller
 _CRISP = 128  # px; up to here pixels stay squares
 _LOSSLESS = 512 * 512  # pixels; up to here a picture is sent lossless
 
-# The slider is a real one: arrow keys move it, and it is read aloud. Its position is kept outside of what is drawn again, so
-# that the line stays where it is when another picture comes.
+# A real slider: arrow keys move it and screen readers announce it. Its position is kept outside the HTML that is redrawn, so that
+# the line stays put when the picture changes.
 _JS = """
 let at = 50;
 element.addEventListener('input', (e) => {
@@ -30,7 +30,7 @@ new MutationObserver(() => {
 }).observe(element, { childList: true, subtree: true });
 """
 
-# The point that is pointed at, pressed, or where keys have moved the line; not more often than somebody sees a difference.
+# Reports the point under the pointer, or where keys have moved the line; not more often than the eye can follow.
 _ZOOM_JS = """
 let point_at = null, waiting = false, height = 0.5;
 const report = () => { waiting = false; if (point_at) { trigger('select', point_at); point_at = null; } };
@@ -101,7 +101,7 @@ def pairs_html(pairs: list[tuple[Image.Image, Image.Image]]) -> str:
 def picture_url(picture: Image.Image, source_type: DigitalSourceType | None = None) -> str:
     """The picture inside a URL: small ones lossless, others by the fastest codec that suits them.
 
-    source_type: its AI label, for pictures on a page are saved from there too; None for one that no network made.
+    source_type: the AI label to embed, as pictures are also saved straight from the page; None for one that no network made.
     """
     buffer, label = io.BytesIO(), xmp_for(source_type)
     if picture.width * picture.height <= _LOSSLESS:
@@ -120,7 +120,7 @@ def picture_url(picture: Image.Image, source_type: DigitalSourceType | None = No
 
 
 def view(picture: Image.Image) -> Image.Image:
-    """The picture in the size it is shown."""
+    """The picture at the size at which it is shown."""
     return reduced(picture, VIEW)
 
 

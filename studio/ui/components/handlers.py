@@ -14,7 +14,7 @@ from studio.errors import StudioError
 
 log = logging.getLogger(__name__)
 
-# What a handler returns: component -> its new value, or gr.update(...). Nothing at all, {}, leaves everything as it is.
+# What a handler returns: component -> its new value, or gr.update(...). An empty dict changes nothing.
 Outputs = dict[Block, Any]
 
 # Handlers are not part of the public API, and show no spinner over the picture.
@@ -72,7 +72,7 @@ def streaming(fn: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
 
 
 def event_value(event: gr.EventData, name: str) -> Any:
-    """What the page sent with an event under this name, None when it sent nothing of the kind. Anything may be in it: check it."""
+    """The value of this name that the page sent with an event, None if there is none. It can be anything: check it."""
     try:
         return getattr(event, name, None)
     except TypeError:  # the event came without data

@@ -15,16 +15,18 @@ from studio.ui.session import Session
 def source_of(session: Session, recipe: ImageRecipe, made: Path) -> Path:
     """A copy of the picture that a recipe starts from, in a folder the browser may read; of the result itself when that is gone.
 
-    made: file of the result. The copy has the name that results were called after, so that new ones are called so again.
+    made: file of the result. The copy keeps the picture's original name, so that new results are named after it again.
     Raises StudioError when it cannot be copied.
     """
     source = find_source(recipe.source, session.workspace.sources)
     if source is None:
-        gr.Warning("The picture that this one was made from is no longer kept. This one itself is opened instead.")
+        gr.Warning("The original picture is no longer kept, so the saved result is opened instead.")
     original = source or made
     copy = session.workspace.transfer_folder() / safe_filename(f"{made.stem.split(f'-{recipe.model}-')[0]}{original.suffix}")
     try:
         shutil.copyfile(original, copy)
     except OSError as e:
-        raise StudioError(f"The picture cannot be opened: {e.strerror or e}.", "Is it still there, and room on the disk?") from None
+        raise StudioError(
+            f"The picture cannot be opened: {e.strerror or e}.", "Check that it is still there and that the disk has room."
+        ) from None
     return copy

@@ -19,12 +19,12 @@ class ImageState(TabState):
     path: Path | None = None
 
     def give(self, path: Path | None) -> None:
-        """Begin with another picture; None = there is none any more."""
+        """Begin with another picture; None = with none."""
         self.release()
         self.path = path
 
     def release(self) -> None:
-        """Free what takes room and can be made again."""
+        """Free what takes up memory or disk and can be made again."""
 
     def close(self) -> None:
         """Free everything: the visitor has left."""

@@ -1,4 +1,4 @@
-"""Base of the tabs that make a picture from a picture: one picture, several, or a video; and what other tabs open here."""
+"""Base of the tabs that make a picture from a picture: one picture, several, or a video; and what other tabs can open here."""
 
 import secrets
 from abc import ABC, abstractmethod
@@ -113,7 +113,7 @@ class ImageTab(Tab[S], ABC):
         return self.result.run_after(self, event, self.settings, only)
 
     def _open(self, session: Session, path: str | None) -> Outputs:
-        """Another picture was given, or the open one taken away (None)."""
+        """Another picture was given, or the open one removed (None)."""
         try:
             return self.result.open(self.state_of(session), path)
         except StudioError as e:
@@ -210,19 +210,21 @@ class ImageTab(Tab[S], ABC):
         return Target(self.id, self.verb, self._reopen, self._reopened)
 
     def _reopen(self, session: Session, recipe: ImageRecipe, made: Path) -> Outputs:
-        """made: file of the result. It is opened itself when the picture it was made from is no longer kept.
+        """made: file of the result. It is opened instead when the picture it was made from is no longer kept.
 
-        Raises StudioError when the model is not here, or is a model for another task by now.
+        Raises StudioError when the model is missing, or is now one for another task.
         """
         warning, state = self.engine.check(recipe), self.state_of(session)
         state.model = recipe.model
         shown = self._restore_settings(session, recipe)
         if state.model != recipe.model:
-            raise StudioError(f"The model '{recipe.model:.100}' cannot {self.verb.lower()} pictures.", "Another one has its name now.")
+            raise StudioError(
+                f"The model '{recipe.model:.100}' cannot {self.verb.lower()} pictures.", "Its name now belongs to another model."
+            )
         if warning:
             gr.Warning(warning)
         if made.suffix.lower() == ".mp4":
-            gr.Info("These are the settings of the video. Uploaded videos are not kept: upload it again.")
+            gr.Info("The settings are back. Uploaded videos are not kept: upload it again.")
             return shown
         return {**shown, **self._send(session, source_of(session, recipe, made))}
 

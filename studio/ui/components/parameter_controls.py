@@ -1,4 +1,4 @@
-"""Controls that move a parameter of a recipe: range, step and words are those of the parameter."""
+"""Controls that move a parameter of a recipe: range, step and texts are the parameter's."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from studio.engine.parameters import Parameter
 
 
 def parameter_slider(parameter: Parameter, explain: bool = True, **options: Any) -> gr.Slider:
-    """A slider over the parameter's range.  explain: with the sentence for who has never moved it.  options: of gr.Slider."""
+    """A slider over the parameter's range.  explain: with its sentence of explanation.  options: of gr.Slider."""
     words = {"label": parameter.label, "info": (parameter.explanation or None) if explain else None}
     return gr.Slider(parameter.low, parameter.high, float(parameter.default), step=parameter.step, **{**words, **options})
 

@@ -1,4 +1,4 @@
-"""Input for one picture that hands its file over as it is."""
+"""Input for one picture that hands on the file unchanged."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ class PictureInput(gr.Image):
     is_template = True
 
     def preprocess(self, payload: Any) -> Any:
-        """The path of the uploaded file; whatever Gradio makes of pictures without one."""
+        """The path of the uploaded file; Gradio's own value for pictures without one."""
         return payload.path if payload is not None and payload.path else super().preprocess(payload)

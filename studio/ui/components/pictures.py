@@ -13,7 +13,7 @@ from studio.provenance.metadata import encode
 def data_url(picture: np.ndarray, origin: DigitalSourceType | None = DigitalSourceType.GENERATED) -> str:
     """uint8 (H, W, 3) as a lossless WebP inside a URL; small pictures travel fastest that way.
 
-    origin: the mark it carries, for pictures on a page are saved from there too; None for one that no network made.
+    origin: the AI label to embed, as pictures are also saved straight from the page; None for one that no network made.
     """
     return "data:image/webp;base64," + base64.b64encode(encode(picture, origin, "webp", None if len(picture) <= 256 else 90)).decode()
 

@@ -14,7 +14,7 @@ class WorkProgress:
     """Progress bar of one piece of work, updated at most every 0.3 s.
 
     progress: Gradio's, as it is injected into a handler.  what: the words before the numbers.
-    done: how far the work is, in whatever it counts.
+    done: progress so far, in whatever unit the work counts.
     """
 
     def __init__(self, progress: gr.Progress, what: str = ""):
@@ -62,7 +62,7 @@ class WorkProgress:
 
 
 def time_left(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds in words, such as '40 s' or 'about 3 min'."""
     return f"{seconds:.0f} s" if seconds < 90 else duration(seconds)
 
 
@@ -79,5 +79,5 @@ def duration(seconds: float) -> str:
 
 
 def bytes_in_words(size: int) -> str:
-    """A number of bytes as people say it."""
+    """A number of bytes in words, such as '1.2 MB'."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

@@ -29,14 +29,14 @@ S = TypeVar("S", bound=ImageState)
 class ResultPanel(ABC, Generic[S]):
     """The open picture beside what a model makes of it, built inside the current Blocks.
 
-    engine: that runs the models.  budget: of what all visitors have open.  begin: HTML while there is no picture.
+    engine: runs the models.  budget: for what all visitors have open.  begin: HTML while there is no picture.
     """
 
     begin: ClassVar[str]
 
     # made by `_build`
     stage: gr.HTML  # the picture
-    info: gr.HTML  # a line on it
+    info: gr.HTML  # a line about it
     tools: gr.Row  # buttons for the result
     save: gr.Button
     stop: gr.Button
@@ -66,7 +66,7 @@ class ResultPanel(ABC, Generic[S]):
 
     @abstractmethod
     def show_result(self, session: Session, state: S, made: Any, seconds: float) -> Outputs:
-        """What `convert` has made, from now on the result of the open picture.  seconds: that it took."""
+        """Show what `convert` has made, from now on the result of the open picture.  seconds: how long it took."""
 
     @abstractmethod
     def saved_file(self, session: Session, state: S, *settings: Any, progress: WorkProgress | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Names of new result files, and what is said once they are saved."""
+"""Names of new result files, and the words shown once they are saved."""
 
 import datetime
 import secrets
@@ -9,7 +9,7 @@ from studio.ui.session import Session
 
 
 def new_output(session: Session, tab: str, stem: str, ending: str) -> Path:
-    """A new file for a result of a tab. Its name cannot be guessed, for whoever knows it may download it.
+    """A new file for a result of a tab. Its name cannot be guessed, because anyone who knows it may download it.
 
     Raises StudioError when nothing can be saved.
     """

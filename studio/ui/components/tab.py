@@ -27,7 +27,7 @@ from studio.ui.tabs import TABS, Given
 class Page:
     """What the tabs of one page have in common.
 
-    session: holds the visitor's Session.  tabs: the row of tabs, to change from one to another; None = the tab stands alone.
+    session: holds the visitor's Session.  tabs: the row of tabs, for switching between them; None = the tab stands alone.
     policy: what is offered, and to whom.  supervisor: the queue of trainings; None = nothing can be trained.
     datasets: image sets of the host; None = visitors see none.  gallery: Session -> the saved files of its visitor.
     built: the tabs built so far, by id.
@@ -63,14 +63,14 @@ class TabState:
     works: dict[str, Work] = field(default_factory=dict, kw_only=True, repr=False)
 
     def close(self) -> None:
-        """Free what would otherwise stay in memory or on disk. All long work has been told to stop."""
+        """Free what would otherwise stay in memory or on disk. All long work has been asked to stop."""
 
 
 State = TypeVar("State", bound=TabState)
 
 
 class Tab(Generic[State]):
-    """One tab, built inside the current Blocks. Handlers return {component: new value}; what is not named stays as it is.
+    """One tab, built inside the current Blocks. Handlers return {component: new value}; components left out stay as they are.
 
     A subclass sets `id` (of its entry in TABS) and `state_type`, and has `_build` (what is on the page), `_wire` (which handler
     follows which event), a property `<given>_target` for each thing it opens (TABS[id].opens), and `enter` where something happens
@@ -112,7 +112,7 @@ class Tab(Generic[State]):
         return cast(State, self.state_type())
 
     def forget(self, session: Session) -> None:
-        """The visitor has left: their work ends, and what is kept for them goes."""
+        """The visitor has left: stop their work and drop their state."""
         with self._lock:
             state = self._states.pop(session.id, None)
         if state is not None:
@@ -143,7 +143,7 @@ class Tab(Generic[State]):
     # -- other tabs ----------------------------------------------------------------------------------------------
 
     def target_for(self, given: Given) -> Target:
-        """How a model, a recipe, a picture or a saved picture is opened here. Which of them can be is said by TABS."""
+        """How a model, a recipe, a picture or a saved picture is opened here. TABS says which of these a tab opens."""
         return getattr(self, f"{given}_target")
 
     def add_targets(self, targets: list[Target]) -> None:
@@ -178,8 +178,8 @@ class Tab(Generic[State]):
         """A button that starts long work, and one that stops it, which is visible only meanwhile.
 
         name: of the work, for `stopping`.  run: (session, *values of `inputs`, progress=gr.Progress) -> values; it passes
-        `self.stopping(session, name)` on as `cancel`. Started again, an older run of the same visitor ends.
-        view: where progress and errors are shown; it goes when the work fails.  prepare: checks before; an error there starts nothing.
+        `self.stopping(session, name)` on as `cancel`. Starting it again ends an older run of the same visitor.
+        view: where progress and errors are shown; it is hidden when the work fails.  prepare: checks before; an error there starts nothing.
         hide: components that disappear at the start, such as the download of an older result.
         Returns the event of the run.
         """
@@ -233,7 +233,7 @@ class Tab(Generic[State]):
         return done
 
     def stopping(self, session: Session, name: str) -> Callable[[], bool]:
-        """Whether the visitor's work called `name`, as it was started last, is to stop: a function to be asked again and again."""
+        """A function that says whether the latest run of the visitor's work called `name` should stop, to be called repeatedly."""
         return self.work_of(session, name).stop.is_set
 
     def stop_work(self, session: Session, name: str) -> None:

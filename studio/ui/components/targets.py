@@ -1,4 +1,4 @@
-"""Targets: where tabs send pictures to, and open models."""
+"""Targets: where tabs send pictures and open models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

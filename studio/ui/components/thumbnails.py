@@ -1,4 +1,4 @@
-"""Thumbnails of models, on every tab that lists some."""
+"""Thumbnails of models, for every tab that lists models."""
 
 import base64
 import contextlib

@@ -27,7 +27,7 @@ def hex_colour(colour: str) -> str:
 
 
 def stated_consent(answer: str | None, licence: str, attribution: str, source: str) -> Consent:
-    """The rights that the form states; fields that the answer hides do not count.
+    """The rights stated in the form; fields hidden by the answer are ignored.
 
     Raises StudioError when a licence is claimed but not named.
     """

@@ -22,7 +22,7 @@ from studio.ui.components.press_grid import cells_html, press_grid
 from studio.ui.components.training_set_view import facts_html, hex_colour, report_html, set_label, square_crop, stated_consent
 from studio.ui.session import Session
 
-_PAGE = 48  # pictures a page of the sheet
+_PAGE = 48  # pictures per page of the sheet
 _NO_SET = "No pictures yet. Drop some into the box: files, a folder, a zip, or a video."
 _HIDDEN = gr.update(visible=False)
 
@@ -100,9 +100,9 @@ class UploadZone:
             self.facts = gr.HTML(padding=False, elem_id=f"{self.id}-sheet-note")
             self.sheet = press_grid(value=empty_html(_NO_SET), elem_id=f"{self.id}-sheet", elem_classes="gs-pictures")
             with gr.Row(elem_classes="gs-tools"):
-                self.previous = gr.Button("← Page", visible=False)
-                self.next = gr.Button("Page →", visible=False)
-                self.remove = gr.Button("Remove the marked", visible=False, elem_id=f"{self.id}-leave-out")
+                self.previous = gr.Button("← Previous page", visible=False)
+                self.next = gr.Button("Next page →", visible=False)
+                self.remove = gr.Button("Remove marked pictures", visible=False, elem_id=f"{self.id}-leave-out")
                 self.delete = gr.Button("Delete this set", visible=False, elem_id=f"{self.id}-delete")
             with gr.Group(visible=False) as self.delete_box:
                 self.delete_note = gr.HTML(padding=False, elem_id=f"{self.id}-delete-note")
@@ -136,7 +136,7 @@ class UploadZone:
         added.success(friendly(self._show_added), **look)
         self.stop.click(lambda session: self._visit(session).stop.set(), s, None, **QUIET)
         self.folder.upload(
-            lambda files: note(f"{len(files):,} files of the folder are ready: press <b>Create training set</b>."),
+            lambda files: note(f"{len(files):,} files from the folder are ready: press <b>Create training set</b>."),
             self.folder,
             self.report,
             **QUIET,
@@ -181,7 +181,7 @@ class UploadZone:
             self.facts: facts_html(stored, crop, visit.page, pages),
             self.previous: gr.update(visible=visit.page > 0),
             self.next: gr.update(visible=visit.page + 1 < pages),
-            self.remove: gr.update(visible=marked > 0, value=f"Remove the {marked} marked"),
+            self.remove: gr.update(visible=marked > 0, value=f"Remove {marked} marked"),
             self.delete: gr.update(visible=True),
         }
 
@@ -247,7 +247,7 @@ class UploadZone:
             report.discard()
             raise
         visit.added = stored.id
-        # The rights are asked anew for the next pictures, which may be somebody else's.
+        # The question about rights is reset: the next pictures may be somebody else's.
         cleared = dict.fromkeys([self.licence, self.attribution, self.source], gr.update(value="", visible=False))
         return {self.report: report_html(report), self.title: stored.title, self.files: None, self.owned: None, **cleared}
 

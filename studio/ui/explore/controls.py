@@ -45,11 +45,11 @@ class Controls:
         with gr.Row():
             self.seed = parameter_number(TABLE["seed"], elem_id="seed")
         self.psi = parameter_slider(TABLE["psi"], elem_id="psi")
-        gr.HTML(note("<b>Directions.</b> Each slider pulls the picture another way."), padding=False)
+        gr.HTML(note("<b>Directions.</b> Each slider pulls the picture in its own direction."), padding=False)
         self.layers = gr.Radio(list(LAYER_CHOICES), value=LAYER_CHOICES[0], label="What the sliders change (layers)", elem_id="layers")
         self._build_directions()
         with gr.Group(visible=False) as self.transform_box:
-            gr.HTML(note("<b>Position (transform).</b> Move and turn what is drawn."), padding=False)
+            gr.HTML(note("<b>Position (transform).</b> Move and turn the picture."), padding=False)
             with gr.Row(equal_height=True):
                 right = parameter_slider(TABLE["transform.x"], elem_id="place-x", min_width=150)
                 down = parameter_slider(TABLE["transform.y"], elem_id="place-y", min_width=150)

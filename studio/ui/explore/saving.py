@@ -31,7 +31,7 @@ class Saving:
         self.saved = gr.HTML("", visible=False, padding=False)
         self.download = gr.DownloadButton("Download it", visible=False, elem_id="download")
         self.link_text = gr.Textbox(
-            label="A link that reopens exactly this", visible=False, buttons=["copy"], interactive=False, elem_id="link-text"
+            label="Link that reopens exactly this picture", visible=False, buttons=["copy"], interactive=False, elem_id="link-text"
         )
 
     def build_drop(self) -> None:

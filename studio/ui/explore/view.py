@@ -28,5 +28,5 @@ def warning_html(warning: str | None) -> str:
 
 
 def no_model_html(folder: Path | None) -> str:
-    """In the picture's place while no model can be explored.  folder: where models can be put, None = not by this visitor."""
+    """Shown in the picture's place while no model can be explored.  folder: where models can be put; None = this visitor cannot."""
     return empty_html(_NO_MODEL + (_ADD_ONE.format(folder=html.escape(str(folder))) if folder is not None else ""))

@@ -19,7 +19,7 @@ class Filters:
         with gr.Row(elem_id="gallery-filters", equal_height=True):
             self.text = gr.Textbox(
                 label="Search",
-                placeholder="A word of the name, a tag, a model, seed 42 ...",
+                placeholder="Part of a name, a tag, a model, seed 42 ...",
                 elem_id="gallery-text",
                 scale=3,
                 min_width=220,
@@ -32,8 +32,8 @@ class Filters:
                 self.type = _choice("kind", "Type")
                 self.tag = _choice("tag", "Tag")
             with gr.Row(equal_height=True):
-                self.since = gr.DateTime(label="From the day", include_time=False, type="string", elem_id="gallery-since", min_width=150)
-                self.until = gr.DateTime(label="To the day", include_time=False, type="string", elem_id="gallery-until", min_width=150)
+                self.since = gr.DateTime(label="From date", include_time=False, type="string", elem_id="gallery-since", min_width=150)
+                self.until = gr.DateTime(label="To date", include_time=False, type="string", elem_id="gallery-until", min_width=150)
 
     @property
     def inputs(self) -> list[Any]:
@@ -42,14 +42,14 @@ class Filters:
 
     @property
     def triggers(self) -> list[Any]:
-        """Events after which the query may be another."""
+        """Events after which the query may have changed."""
         written = [part.change for part in (self.text, self.favourite, self.since, self.until)]
         return written + [part.input for part in (self.tab, self.model, self.type, self.tag)]
 
     @staticmethod
     def query(text: str, favourite: bool, tab: str, model: str, type_: str, tag: str, since: str | None, until: str | None) -> Query:
-        """The query of these values. Raises StudioError for a day that cannot be read."""
-        first, last = parse_day(since, "From the day"), parse_day(until, "To the day")
+        """The query of these values. Raises StudioError for a date that cannot be read."""
+        first, last = parse_day(since, "From date"), parse_day(until, "To date")
         return Query(text or "", model or "", tab or "", first, last, bool(favourite), tag or "", type_ or "")
 
     @property

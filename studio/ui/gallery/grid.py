@@ -17,8 +17,8 @@ from studio.ui.gallery.state import GalleryState
 from studio.ui.gallery.view import gallery_grid, grid_html
 
 PAGE = 60  # files on a page
-REDRAW_SECONDS = 0.8  # between two views of a page that fills
-_PATIENCE = 0.25  # seconds that a page waits for thumbnails before it shows without the rest
+REDRAW_SECONDS = 0.8  # between two updates of a page that is filling
+_PATIENCE = 0.25  # seconds that a page waits for thumbnails before it is shown without the missing ones
 _THREADS = 3  # that make thumbnails
 _EMPTY = "<b>Nothing is saved here yet.</b><br>Whatever you save in Explore, Classes, Translate or Upscale appears here, newest first."
 _NO_MATCH = "<b>No picture matches.</b><br>Remove a word or a filter."
@@ -59,7 +59,7 @@ class GridPanel:
         words += f" · {unread:,} more are being read" if unread else ""
         if not state.guest:
             words += f" · in the folder <code>{html.escape(str(gallery.outputs))}</code>"
-        empty = _NO_MATCH if searched else "Reading what is here ..." if unread else _EMPTY
+        empty = _NO_MATCH if searched else "Reading the saved files ..." if unread else _EMPTY
         return {
             self.grid: _html(state) if items else empty_html(empty),
             self.info: note(words),

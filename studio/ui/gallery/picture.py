@@ -1,4 +1,4 @@
-"""One picture of the Gallery, large: the pictures beside it, what is known of it, star and tags."""
+"""One picture of the Gallery, large: its neighbours, what is known about it, star and tags."""
 
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class PicturePanel:
                 self.delete = gr.Button("Delete", elem_id="gallery-delete")
             self.facts = gr.HTML("", padding=False, elem_id="gallery-facts")
             self.tags = gr.Dropdown(
-                [], multiselect=True, allow_custom_value=True, label="Tags", elem_id="gallery-tags", info="Write a word and press Enter."
+                [], multiselect=True, allow_custom_value=True, label="Tags", elem_id="gallery-tags", info="Type a word and press Enter."
             )
             self.path = gr.Textbox(label="File", interactive=False, buttons=["copy"], elem_id="gallery-path")
             self.send = gr.Row(elem_classes="gs-tools", elem_id="gallery-send", visible=False)
@@ -81,7 +81,7 @@ class PicturePanel:
         return self.show(state)
 
     def step(self, state: GalleryState, step: int) -> Outputs:
-        """The picture beside.  step: 1 = older, -1 = newer."""
+        """The neighbouring picture.  step: 1 = older, -1 = newer."""
         beside = state.gallery.beside(state.query, state.opened(), step)
         if beside is None:
             return {}
@@ -125,13 +125,13 @@ class PicturePanel:
     # -- the open picture ----------------------------------------------------------------------------------------
 
     def toggle_star(self, state: GalleryState) -> Outputs:
-        """Make the picture a favourite, or no longer one."""
+        """Make the picture a favourite, or undo that."""
         item = state.annotated()
         state.gallery.set_favourite(item, not item.favourite)
         return {self.star: _star_button(state.refresh(item).favourite)}
 
     def set_tags(self, state: GalleryState, tags: list[str] | None) -> bool:
-        """Give the picture these tags. Whether they are others than before."""
+        """Give the picture these tags. Returns whether that changed anything."""
         item = state.annotated()
         if list(item.tags) == (tags or []):
             return False
@@ -156,12 +156,12 @@ def recipe_of(state: GalleryState) -> Recipe | ImageRecipe:
     """Recipe of the open picture. Raises StudioError when there is none."""
     recipe = state.gallery.recipe(state.opened())
     if recipe is None:
-        raise StudioError("This picture has no recipe inside.", "Send it on as a plain picture instead.")
+        raise StudioError("This picture has no recipe inside.", "Send it to a tab as a plain picture instead.")
     return recipe
 
 
 def neighbour(state: GalleryState, item: Item) -> Item | None:
-    """The picture beside one that goes: the next older, else the next newer."""
+    """The neighbour of a picture that is deleted: the next older one, else the next newer."""
     return state.gallery.beside(state.query, item, 1) or state.gallery.beside(state.query, item, -1)
 
 

@@ -32,9 +32,9 @@ class SelectionPanel:
             with gr.Accordion("Contact sheet", open=False, elem_id="gallery-sheet-box"):
                 with gr.Row(equal_height=True):
                     self.format = gr.Radio(
-                        [("PDF (A4 pages)", "pdf"), ("PNG (one picture)", "png")], value="pdf", label="As", elem_id="gallery-sheet-kind"
+                        [("PDF (A4 pages)", "pdf"), ("PNG (one picture)", "png")], value="pdf", label="Format", elem_id="gallery-sheet-kind"
                     )
-                    self.columns = gr.Slider(1, 10, 5, step=1, label="Pictures in a row", elem_id="gallery-columns", min_width=180)
+                    self.columns = gr.Slider(1, 10, 5, step=1, label="Pictures per row", elem_id="gallery-columns", min_width=180)
                     self.labels = gr.Checkbox(True, label="Model and seed below each", elem_id="gallery-labels", min_width=180)
                 self.sheet = gr.Button("Make the sheet", elem_id="gallery-sheet")
             self.stop = gr.Button("Stop", visible=False, elem_id="gallery-stop")
@@ -78,7 +78,7 @@ class SelectionPanel:
         """How many are chosen. An older zip or sheet disappears."""
         size = sum(i.size for i in state.chosen.values())
         words = f"<b>{len(state.chosen):,} chosen</b>, {size / 1e6:,.1f} MB." if state.chosen else "<b>None chosen yet.</b>"
-        words += " Press pictures to choose them or leave them out; hold shift to choose all in between."
+        words += " Press pictures to choose or drop them; hold Shift for all in between."
         return {self.count: note(words), **{part: gr.update(visible=False) for part in (self.download, self.view)}}
 
     def press(self, state: GalleryState, event: gr.EventData) -> Outputs:
@@ -124,7 +124,7 @@ class SelectionPanel:
         return self._made(session, state, f"contact-sheet-{len(items)}.{'png' if format == 'png' else 'pdf'}", make)
 
     def _made(self, session: Session, state: GalleryState, name: str, make: Callable[[Path], str]) -> Outputs:
-        """make: new file -> HTML on what is in it."""
+        """make: new file -> HTML about its content."""
         state.clear_export()
         state.export = session.workspace.transfer_folder()
         path = state.export / name

@@ -1,4 +1,4 @@
-"""Gallery: everything that was saved, to be found, looked at, continued, and given away."""
+"""Gallery: everything that was saved, to find, view, continue and share."""
 
 import dataclasses
 import functools
@@ -125,7 +125,7 @@ class GalleryTab(Tab[GalleryState]):
         return [*self.grid.outputs, *self.filters.outputs]
 
     def enter(self, session: Session, *values: Any) -> Outputs:
-        """What is known already, and what was saved since when that is little."""
+        """What is known already, and new files too if they are few."""
         state = self.state_of(session)
         steps = state.gallery.refreshing()
         done, total = next(steps)

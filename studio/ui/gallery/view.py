@@ -1,4 +1,4 @@
-"""HTML of the Gallery: the grid of thumbnails, one picture large, and what is known of it in plain words."""
+"""HTML of the Gallery: the grid of thumbnails, one picture large, and what is known about it in plain words."""
 
 import base64
 import datetime
@@ -19,8 +19,8 @@ from studio.ui.components.progress import bytes_in_words
 from studio.ui.tabs import TABS
 
 FILE_TYPES = {"picture": "Pictures", CLIP: "Clips"}
-_MAX_PICTURE_BYTES = 4 << 20  # up to here a file is shown itself
-_MAX_CLIP_BYTES = 24 << 20  # the same of a clip that the page plays
+_MAX_PICTURE_BYTES = 4 << 20  # larger files are shown as a smaller picture
+_MAX_CLIP_BYTES = 24 << 20  # the limit for a clip that the page plays
 _DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 
 # A press opens a picture; while several are chosen it adds it to the selection or removes it, with shift everything since the press
@@ -97,14 +97,14 @@ def stage_html(gallery: Gallery, item: Item) -> str:
 
 
 def facts_html(item: Item, recipe: Recipe | ImageRecipe | None, model: str) -> str:
-    """What is known of a picture.  model: its title, or what else is to be said of it."""
+    """What is known about a picture.  model: its title, or whatever is shown instead."""
     facts: list[tuple[str, str]] = []
     if isinstance(recipe, Recipe):
-        facts += [("Model", model), *_of_drawing(recipe)]
+        facts += [("Model", model), *_drawing_facts(recipe)]
     elif recipe is not None:
-        facts += [("Model", model), *_of_change(recipe)]
+        facts += [("Model", model), *_conversion_facts(recipe)]
     else:
-        facts.append(("Recipe", "None inside: it can be viewed, and sent on as a picture."))
+        facts.append(("Recipe", "None inside: it can be viewed, and sent to other tabs as a plain picture."))
     size = f"{item.width:,} × {item.height:,} px, " if item.width else ""
     facts.append(("Size", f"{size}{bytes_in_words(item.size)}"))
     facts.append(("Saved", when(item.made)))
@@ -114,7 +114,7 @@ def facts_html(item: Item, recipe: Recipe | ImageRecipe | None, model: str) -> s
     return f'<dl class="gs-facts">{rows}</dl>'
 
 
-def _of_drawing(recipe: Recipe) -> list[tuple[str, str]]:
+def _drawing_facts(recipe: Recipe) -> list[tuple[str, str]]:
     facts = []
     if recipe.latent is not None:
         facts.append(("Seed", "none: a point of its own between seeds (latent)"))
@@ -137,7 +137,7 @@ def _of_drawing(recipe: Recipe) -> list[tuple[str, str]]:
     return facts
 
 
-def _of_change(recipe: ImageRecipe) -> list[tuple[str, str]]:
+def _conversion_facts(recipe: ImageRecipe) -> list[tuple[str, str]]:
     upscaled = f"upscaled {recipe.scale:g} times" if recipe.scale else "upscaled"
     parts = [f"translated {_DIRECTIONS[recipe.direction]}" if recipe.verb == "translate" else upscaled]
     parts += [f"strength {recipe.strength * 100:g} %"] * (recipe.strength != 1)
@@ -151,13 +151,13 @@ def tab_title(folder: str) -> str:
 
 
 def when(seconds: float) -> str:
-    """Seconds since 1970 as a date and time of this computer, as people write it."""
+    """Seconds since 1970 as local date and time in words."""
     date = datetime.datetime.fromtimestamp(seconds)
     return f"{date.day} {date:%B %Y, %H:%M}"
 
 
 def parse_day(text: str | None, what: str) -> datetime.date | None:
-    """A written day; None for an empty text.  what: the label of its box. Raises StudioError when it is not a day."""
+    """A date typed as text; None for an empty text.  what: the label of its box. Raises StudioError when it is not a date."""
     if not text:
         return None
     try:
@@ -165,7 +165,7 @@ def parse_day(text: str | None, what: str) -> datetime.date | None:
         if not 1971 <= date.year <= 2200:
             raise ValueError
     except ValueError:
-        raise StudioError(f"'{printable(text, 20)}' is not a day for '{what}'.", "Write it as 2026-11-25.") from None
+        raise StudioError(f"'{printable(text, 20)}' is not a date for '{what}'.", "Write it as 2026-11-25.") from None
     return date
 
 

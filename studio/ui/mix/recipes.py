@@ -16,8 +16,8 @@ def plain_recipe(like: Recipe, seed: int, psi: float) -> Recipe:
 def mixer_recipe(like: Recipe, seeds: Sequence[int], weights: Sequence[Sequence[float]], psi: float, num_ws: int) -> Recipe:
     """The first seed's picture, with shares of the other seeds in each layer range.
 
-    like: gives model, classes and noise.  weights: of each seed, one for each of LAYER_RANGE_NAMES, at least 0. In each range they
-    count against each other; where all are 0 the first seed alone remains.
+    like: gives model, classes and noise.  weights: of each seed, one for each of LAYER_RANGE_NAMES, at least 0. Within each
+    range they are relative; where all are 0 only the first seed remains.
     """
     mixes = []
     for i, layers in enumerate(layer_ranges(num_ws)[name] for name in LAYER_RANGE_NAMES):

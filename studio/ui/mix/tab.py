@@ -25,8 +25,8 @@ _MAX_SEEDS = 12  # on each side of the grid
 _OWN = "own"
 _RANGES = [*zip(LAYER_CHOICES[1:], LAYER_RANGE_NAMES, strict=True), ("My own range", _OWN)]
 _MIXER = (
-    "<b>Mixer.</b> Up to four pictures, each with a weight in every layer range. Weights count against each other: "
-    "1 and 1 is half and half; all at 0 leaves the first picture alone."
+    "<b>Mixer.</b> Up to four pictures, each with a weight in every layer range. Weights are relative: "
+    "1 and 1 is half and half; with all at 0 only the first picture remains."
 )
 _GRID = "<b>Style mixing.</b> Each cell keeps the row's picture and takes the chosen layers from the column's."
 
@@ -170,7 +170,7 @@ class MixTab(Tab[MixState]):
         row_seeds, column_seeds = parse_seeds(rows, _MAX_SEEDS), parse_seeds(columns, _MAX_SEEDS)
         if name == _OWN:
             if not 0 <= first <= last < num_ws:
-                raise StudioError(f"Layers {first:g} to {last:g} are not a range of this model.", f"It has the layers 0 to {num_ws - 1}.")
+                raise StudioError(f"Layers {first:g} to {last:g} are not a range of this model.", f"It has layers 0 to {num_ws - 1}.")
             layers = (int(first), int(last) + 1)
         else:
             layers = layer_ranges(num_ws)[name]
@@ -226,9 +226,9 @@ class MixTab(Tab[MixState]):
     def _open_recipe(self, session: Session, recipe: Recipe, rows: str) -> Outputs:
         try:
             others = [seed for seed in parse_seeds(rows, _MAX_SEEDS) if seed != recipe.seed]
-        except StudioError:  # something half written, which the picture replaces
+        except StudioError:  # incomplete text, which the picture replaces
             others = []
-        session.recipe = recipe  # Mix takes its model and its classes from there
+        session.recipe = recipe  # Mix takes its model and classes from here
         shown = self.explore.open(session, recipe) if self.explore is not None else {}
         text = ", ".join(str(seed) for seed in [recipe.seed, *others][:_MAX_SEEDS])
         return {**shown, self.rows: text, self.psi: recipe.psi, self.seeds[0]: recipe.seed}

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from studio.ui.models.tab import ModelsTab
 
 _FILE, _WEB, _HUB, _CATALOGUE = "file", "web", "hub", "catalogue"
-_SOURCES = [("A file of mine", _FILE), ("From the web", _WEB), ("From Hugging Face", _HUB), ("Well-known ones", _CATALOGUE)]
+_SOURCES = [("From a file", _FILE), ("From the web", _WEB), ("From Hugging Face", _HUB), ("Well-known models", _CATALOGUE)]
 _FORMATS = (
     "Checkpoints of StyleGAN, BigGAN, CycleGAN, pix2pix, ESRGAN and most other upscalers (.pkl, .pth, .safetensors, .bin), and zips "
-    "exported here. Give files that belong together, such as .param and .bin, at the same time. No code in them is run."
+    "exported here. Drop files that belong together, such as .param and .bin, at the same time. No code in them is run."
 )
 _TOKEN = "Only for a private or gated model. It is used once and not stored."
 _HIDDEN = gr.update(visible=False)
 
-# Adds a model: (callback for bytes: what, done, total; whether to stop) -> the model.
+# Adds a model: (callback for bytes (what, done, total), whether to stop) -> the model.
 _Add = Callable[[Callable[[str, int, int | None], None], Callable[[], bool]], ModelInfo]
 
 
@@ -203,7 +203,7 @@ class AddModel:
 
 
 def _in_one_folder(files: list[str] | None, folder: Path) -> Path:
-    """Uploaded files, each of which came into a folder of its own, side by side in `folder`; returns the one to read."""
+    """Move uploaded files, each of which has a folder of its own, into `folder`; returns the one to read."""
     if not files:
         raise StudioError("There is no file yet.", "Drop one into the box first.")
     paths = [Path(f) for f in files]
@@ -213,7 +213,7 @@ def _in_one_folder(files: list[str] | None, folder: Path) -> Path:
         try:
             os.link(path, folder / path.name)
         except FileExistsError:
-            raise StudioError(f"Two of the files are called {path.name}.", "Give one model at a time.") from None
+            raise StudioError(f"Two of the files are called {path.name}.", "Add one model at a time.") from None
         except OSError:
             shutil.copyfile(path, folder / path.name)
     suffixes = [p.suffix.lower() for p in paths]
@@ -222,15 +222,15 @@ def _in_one_folder(files: list[str] | None, folder: Path) -> Path:
 
 
 def _address(text: str) -> str:
-    """What was typed as an address on the web. Raises StudioError for a path on the server."""
+    """The web address that was typed. Raises StudioError for a path on the server."""
     if add.source_type(text.strip()) == "file" or "://" not in text:
-        raise StudioError("That is no address on the web.", "It begins with https:// and names a file.")
+        raise StudioError("That is not a web address.", "A web address begins with https:// and leads to a file.")
     return text.strip()
 
 
 def _repository(text: str) -> str:
-    """What was typed as a repository, as the address of its page."""
+    """The repository that was typed, as the address of its page."""
     text = text.strip()
     if add.source_type(text) != "hub":
-        raise StudioError("That is no repository.", "Write it as user/name, as on its page on Hugging Face.")
+        raise StudioError("That is not a repository.", "Write it as user/name, as on its page on Hugging Face.")
     return text if "://" in text else f"https://huggingface.co/{text}"

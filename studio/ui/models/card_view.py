@@ -1,4 +1,4 @@
-"""Model card as HTML that a stranger's words cannot misuse."""
+"""Model card as HTML, safe even if a stranger wrote it."""
 
 import html
 import os
@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from studio.models.folder import ModelInfo
 from studio.ui.components.pictures import file_url
 
-_MAX_CARD_CHARS = 1 << 16  # longer ones are no cards, and Markdown can be made slow to read
+_MAX_CARD_CHARS = 1 << 16  # a card is never longer, and Markdown can be crafted to parse slowly
 _MAX_PICTURE_BYTES = 2 << 20
 _PICTURE_SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".gif")
 
@@ -28,7 +28,7 @@ def card_html(info: ModelInfo) -> str:
     except OSError:
         return ""
     text = re.sub(r"\A---\n.*?\n---(?:\n|\Z)", "", text, flags=re.DOTALL)
-    text = re.sub(rf"\A\s*# {re.escape(' '.join(info.title.split()))}[ \t]*(?:\n|\Z)", "", text)  # it is shown above
+    text = re.sub(rf"\A\s*# {re.escape(' '.join(info.title.split()))}[ \t]*(?:\n|\Z)", "", text)  # the title is shown above
     return f'<div class="gs-card-text">{_MARKDOWN.render(text, {"folder": info.path})}</div>' if text.strip() else ""
 
 

@@ -138,7 +138,7 @@ class ModelDetails:
 
     def _export(self, session: Session, progress: gr.Progress = gr.Progress()) -> Outputs:
         info, bar = self.selected(session), WorkProgress(progress)
-        # The name of the file cannot be guessed, for whoever knows it may download it.
+        # The name of the file cannot be guessed, because anyone who knows it may download it.
         stamp = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
         path = session.workspace.output("models", f"{info.id}-{stamp}.zip")
         manage.export_zip(info, path, lambda done, total: bar.transfer("Packing", done, total), self.tab.stopping(session, "export"))

@@ -90,6 +90,6 @@ class TrashSection:
         return {**self.tab.enter(session, ability, find), self.undo_box: gr.update(visible=False)}
 
     def _asked(self, asked: bool) -> Outputs:
-        """Ask whether to empty the trash, or take the question back."""
+        """Ask whether to empty the trash, or withdraw the question."""
         sure = gr.update(visible=asked)
         return {self.empty: gr.update(visible=not asked), self.empty_yes: sure, self.empty_no: sure}

@@ -13,7 +13,7 @@ from studio.ui.components.tab import Tab
 from studio.ui.session import Session
 from studio.ui.share.state import ShareState
 
-_LOGGED_IN = "This computer is logged in to the Hub already: the box may stay empty."
+_LOGGED_IN = "This computer is already logged in to the Hub: you can leave the box empty."
 _LOGGED_OUT = (
     'The Hub is <a href="https://huggingface.co" target="_blank" rel="noopener">huggingface.co</a>. A token is a password for programs: '
     "create one with write access on its page "
@@ -30,7 +30,7 @@ class AccountSection:
             with gr.Column(scale=5, min_width=300):
                 self.token = gr.Textbox(type="password", label="Your access token for the Hub", max_lines=1, elem_id="share-token")
                 with gr.Row(elem_classes="gs-tools"):
-                    self.check = gr.Button("Whose is it?", elem_id="share-use")
+                    self.check = gr.Button("Check the token", elem_id="share-use")
                     self.forget = gr.Button("Forget it", visible=False, elem_id="share-forget")
             with gr.Column(scale=6, min_width=300):
                 self.account = gr.HTML(note(_LOGGED_OUT), padding=False, elem_id="share-as")
@@ -54,17 +54,17 @@ class AccountSection:
         self.forget.click(friendly(forget), tab.session, self.outputs, **QUIET)
 
     def clear_after(self, event: Dependency) -> None:
-        """What was typed into the token's box goes, whether it was of use or not."""
+        """Clear the token's box afterwards, whether the token worked or not."""
         for after in (event.success, event.failure):
             after(lambda: "", None, self.token, **QUIET)
 
     def enter(self, state: ShareState) -> Outputs:
-        """What is said when the tab is opened."""
+        """What is shown when the tab is opened."""
         return {} if state.token else {self.account: note(_greeting())}
 
     @staticmethod
     def token_of(state: ShareState, typed: str | None) -> str | None:
-        """The token to use: what was just typed, what was typed before, or None: the one that this computer knows."""
+        """The token to use: the one just typed, else the one typed before, else None (that of this computer's login)."""
         return (typed or "").strip() or state.token
 
     def log_in(self, state: ShareState, typed: str | None) -> Outputs:

@@ -55,7 +55,7 @@ class HubSection:
             label="Licence",
             allow_custom_value=True,
             elem_id="share-licence",
-            info="What others may do with it. Choose one, or write its name.",
+            info="What others may do with it. Choose one, or type its name.",
         )
         self.who = gr.Radio(WHO, value=PRIVATE, label="Who may see it", elem_id="share-who")
         self.consent = gr.HTML("", visible=False, padding=False, elem_id="share-consent")

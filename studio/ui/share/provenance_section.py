@@ -24,7 +24,7 @@ _SIGNING = (
 _CERTIFICATES = [("Make me a certificate", "own"), ("I have one", "given")]
 _LABELLED = "<b>Metadata.</b> Every saved picture and video says that AI made it. This label cannot be switched off."
 _DROP = "<b>What does a file say?</b> Drop a picture or video from anywhere to see its metadata and signature. It is only read here."
-_FIXED = "Only whoever runs this studio can change what files say."
+_FIXED = "Only the person who runs this studio can change what files say."
 
 
 class ProvenanceSection:
@@ -70,7 +70,7 @@ class ProvenanceSection:
                         "certificate",
                         now.certificate,
                         given,
-                        "Certificate: path of a PEM file on this machine, followed in it by its issuer's",
+                        "Certificate: path of a PEM file on this machine, with its issuer's certificates after it",
                     ),
                     ("key", now.key, given, "Its private key: path of a PEM file, without a password"),
                     ("server", now.timestamp_url, given, "Time-stamp server, asked at each save (address; optional)"),
@@ -102,7 +102,7 @@ class ProvenanceSection:
         return [self.metadata, self.signed, self.state, self.trouble]
 
     def enter(self) -> Outputs:
-        """The policy as it is now, which another page may have changed."""
+        """The policy as it is now; another page may have changed it."""
         now = provenance_policy()
         return {
             self.metadata: now.tells,
@@ -131,7 +131,7 @@ class ProvenanceSection:
 
     def _begin(self, way: str, artist: str, certificate: str, key: str, server: str) -> Outputs:
         if way == "given" and not (certificate.strip() and key.strip()):
-            raise StudioError("The certificate or its key is missing.", "Give the paths of both files.")
+            raise StudioError("The certificate or its key is missing.", "Enter the paths of both files.")
         server = server.strip() if way == "given" else ""
         if server and not server.startswith(("http://", "https://")):
             raise StudioError("The address of the time-stamp server is not a web address.", "Write it as https://..., or leave it empty.")
@@ -166,4 +166,4 @@ def _state_html(now: ProvenancePolicy) -> str:
 
 def _trouble_html() -> str:
     trouble = policy_problem()
-    return note(f"<b>{html.escape(trouble)}</b> A choice made here writes new ones.") if trouble else ""
+    return note(f"<b>{html.escape(trouble)}</b> Choosing here writes new ones.") if trouble else ""

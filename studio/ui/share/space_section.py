@@ -35,10 +35,10 @@ from studio.ui.share.view import (
 )
 from studio.ui.tabs import TABS, tabs_for
 
-_NOT_OFFERED = ("train", "share")  # training has a box of its own; strangers share nothing
+_NOT_OFFERED = ("train", "share")  # training has a checkbox of its own; strangers share nothing
 _ABOUT = (
-    "A Space is a web page with a studio of its own, where people play with your models; they install nothing. "
-    "Press the models it should have."
+    "A Space is a web page with a studio of its own, where people can play with your models without installing anything. "
+    "Press the models to include."
 )
 
 
@@ -89,7 +89,7 @@ class SpaceSection:
                 False,
                 label="Models can be trained there",
                 elem_id="space-training",
-                info="Only with a graphics card of its own, once you set the Space's secret STUDIO_TRAINING to 1.",
+                info="Needs a graphics card on the Space, and its secret STUDIO_TRAINING set to 1.",
             )
 
     def wire(self, tab: Tab[ShareState]) -> None:
@@ -117,7 +117,7 @@ class SpaceSection:
         self.models.select(friendly(choose), s, self.outputs, **QUIET)
         self.who.change(friendly(show_consent), [s, self.who], self.consent, **QUIET)
         shown = [self.seen, self.close]
-        waiting = note("It starts; that takes up to a minute ...")
+        waiting = note("Starting; this takes up to a minute ...")
         self.look.click(lambda: gr.update(value=waiting, visible=True), None, self.seen, **QUIET).then(
             friendly(look), [s, *settings], shown, show_progress_on=self.seen, **UPLOAD
         ).failure(lambda: [gr.update(visible=False)] * 2, None, shown, **QUIET)
@@ -143,7 +143,7 @@ class SpaceSection:
                 progress=upload_progress(progress),
                 cancel=tab.stopping(session, "space"),
             )
-            words = link_html("Your Space is on the Hub", url) + note("It is being built there, which takes some minutes.")
+            words = link_html("Your Space is on the Hub", url) + note("It is being built there, which takes a few minutes.")
             return {self.view: gr.update(value=words, visible=True), **self.account.log_in(state, typed)}
 
         inputs = [tab.session, self.account.token, self.name, self.who, self.hardware, *settings]
@@ -189,7 +189,7 @@ class SpaceSection:
 
     def _make(self, state: ShareState, tabs: list[str], title: str, licence: str | None, training: bool) -> Path:
         if not tabs and not training:
-            raise StudioError("People could do nothing there.", "Tick what they can do.")
+            raise StudioError("There would be nothing for people to do there.", "Tick at least one thing they can do.")
         title = (title or "").strip() or "My studio"
         folder = get_settings().cache / "spaces" / safe_name(title)
         return make_space(self._chosen(state), folder, tabs=tabs, title=title, training=training, licence=licence or "")
@@ -201,5 +201,5 @@ class SpaceSection:
         progress(0.3, desc="Starting it")
         running = preview(folder)
         state.open_preview(running)
-        words = link_html("It runs on this computer", running.url) + note("Nobody else can see it. Close it when you have seen enough.")
+        words = link_html("It runs on this computer", running.url) + note("Nobody else can see it. Close it when you are done.")
         return {self.seen: gr.update(value=words, visible=True), self.close: gr.update(visible=True)}

@@ -11,8 +11,8 @@ from studio.ui.components.tab import TabState
 class ShareState(TabState):
     """What one visitor does in the Share tab.
 
-    model: id of the one for the Hub.  chosen: ids of those for the Space.  token: that was typed, in memory only.
-    preview: the Space that runs here.
+    model: id of the one for the Hub.  chosen: ids of those for the Space.  token: as typed, in memory only.
+    preview: the Space that is running here.
     """
 
     model: str | None = None
@@ -21,7 +21,7 @@ class ShareState(TabState):
     preview: Preview | None = None
 
     def close(self) -> None:
-        """The visitor has left: no Space of theirs runs on."""
+        """The visitor has left: stop their Space."""
         self.close_preview()
 
     def open_preview(self, preview: Preview) -> None:

@@ -1,5 +1,5 @@
 (() => {
-  // Where one was, for a reload: sessionStorage ends with the page, so a new visitor begins with a picture.
+  // The place to return to after a reload. sessionStorage ends with the page, so a new visitor begins with a picture.
   const press = (name, where) => {
     const tab = [...document.querySelectorAll(where)].find((b) => b.textContent.trim() === name);
     if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
@@ -16,7 +16,7 @@
     const tab = e.target.closest("[role=tab]");
     if (tab) place.put(tab.closest("#train-steps") ? "step" : "tab", tab.textContent.trim());
   });
-  // Of several the one that is in sight.
+  // Of several ids the one that is visible is pressed.
   const keys = {
     " ": ["dice"], ArrowLeft: ["previous", "gallery-newer", "gallery-newer-page"], z: ["undo"], y: ["redo"],
     ArrowRight: ["next", "gallery-older", "gallery-older-page"], Escape: ["gallery-back"],
@@ -33,8 +33,8 @@
     e.preventDefault();
     (host.tagName === "BUTTON" ? host : host.querySelector("button")).click();
   });
-  // When nothing is under way the server tells Gradio's page to hang up. The page does so even if it has asked for something
-  // meanwhile, and waits for that answer until it asks again. So after each question, but its own, it asks for nothing once more.
+  // When idle, the server tells Gradio's page to close its event stream. The page does so even if it has just sent a request, whose
+  // answer then arrives only with its next request. So an empty request follows each request but this script's own.
   let own = 0, again;
   new PerformanceObserver((list) => {
     const answers = list.getEntries().filter((e) => e.name.includes("/queue/join")).length, mine = Math.min(own, answers);

@@ -59,7 +59,7 @@ class ImagesStep:
 
     @property
     def chosen(self) -> list:
-        """Inputs (goal, set A, set B, crop, background)."""
+        """Inputs: goal, set A, set B, crop, background."""
         return [self.goal, self.a.set, self.b.set, self.crop, self.background]
 
     @property

@@ -52,7 +52,7 @@ _ADVICE = {
 
 
 def method_choices(goal: str, everything: bool, suits: str | None = None) -> list[tuple[str, str]]:
-    """(label, name) of the methods for a goal, for a Radio: title and sentence on a line each.
+    """(label, name) of the methods for a goal, for a Radio: title and sentence on one line each.
 
     everything: include the less common ones.  suits: name of the method that suits the training set, which is marked.
     """

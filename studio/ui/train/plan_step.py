@@ -100,7 +100,7 @@ class PlanStep:
         self.licence = gr.Textbox("", label="Licence of the model, if you want to share it", placeholder="CC-BY-4.0")
         with gr.Accordion("Advanced", open=False):
             gr.HTML(note("Fields left empty follow from the choices above."), padding=False)
-            # Text fields: a field for numbers would show an empty one as 0, and send it.
+            # Text fields: a number field would show an empty value as 0, and send it.
             self.advanced = {
                 name: gr.Textbox("", label=label, placeholder="automatic", max_lines=1, elem_id=f"train-{id}", visible=visible)
                 for name, (id, label, visible) in _ADVANCED.items()
@@ -193,8 +193,8 @@ class PlanStep:
         choices = [
             (f"{m.title} ({m.scale} times)" if method.upscales else f"{m.title} ({m.resolution} px)", m.id) for m in self._models_of(method)
         ]
-        # What another translator has learned helps only where both tasks are alike, and it may be large and slow, as an upscaler may
-        # be: they start from scratch unless asked.
+        # What another translator has learned helps only if the tasks are alike, and it may be large and slow, as an upscaler may be:
+        # both start from scratch by default.
         choices.insert(len(choices) if method.generates else 0, ("From scratch", _SCRATCH))
         return {self.base: gr.update(choices=choices, value=chosen if chosen in [id for _, id in choices] else choices[0][1])}
 
@@ -240,7 +240,7 @@ class PlanStep:
         )
 
     def estimate_html(self, values: Mapping[Any, Any]) -> str:
-        """How long the training will take; empty where that is not known."""
+        """How long the training will take; empty when that is unknown."""
         here = self.engine.device.type == "cpu" and isinstance(self.supervisor.launcher, LocalLauncher)
         method = get_method(values[self.method])
         if not here or method.generates or not (values[self.resolution] or method.upscales):
@@ -248,11 +248,11 @@ class PlanStep:
         try:
             seconds = estimate_plan_seconds(self.choices(values), self.engine.library)
         except (StudioError, ValueError):
-            return ""  # pressing Start says what is wrong
+            return ""  # pressing Start reports what is wrong
         if seconds is None:
             return ""
         return note(
-            f"<b>{duration(seconds).capitalize()}</b> on this machine when it has nothing else to do. You can stop earlier, and keep any "
+            f"<b>{duration(seconds).capitalize()}</b> on this machine if nothing else is running. You can stop earlier, and keep any "
             "snapshot."
         )
 
@@ -285,5 +285,5 @@ def _number(label: str, text: str | None) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise StudioError(f"'{text[:20]}' is no number for '{label}'.", "Write one such as 0.5 or 12, or leave the field empty.")
+        raise StudioError(f"'{text[:20]}' is not a number for '{label}'.", "Enter one such as 0.5 or 12, or leave the field empty.")
     return value

@@ -18,7 +18,7 @@ _COLUMNS = ["kimg", "value", "curve"]
 class CurvePlot:
     """A plot of values that a training reports at each step.
 
-    curves: (key in the events, label of the line).  better: 'lower', or '' where neither is.  scale: factor for all values.
+    curves: (key in the events, label of the line).  better: 'lower', or '' when neither is.  scale: factor for all values.
     """
 
     title: str
@@ -79,7 +79,7 @@ def _line_plot(title: str, better: str, **kwargs: Any) -> gr.LinePlot:
 
 
 def metric_update(metric: Metric, snapshots: Sequence[Snapshot]) -> dict[str, Any]:
-    """The plot of a metric, once two snapshots were measured; one line a key, such as ours and bicubic's."""
+    """The plot of a metric, once two snapshots were measured; one line per key, such as ours and bicubic's."""
     lines = [(key, label) for key, label in metric.curves() if any(key in s.values for s in snapshots)]
     rows = [(s.kimg, s.values[key], label) for s in snapshots for key, label in lines if key in s.values]
     frame = pd.DataFrame(rows, columns=_COLUMNS)
@@ -98,7 +98,7 @@ def curve_update(plot: CurvePlot, curves: Mapping[str, Sequence[tuple[float, flo
 
 
 def _limits(frame: pd.DataFrame) -> list[float] | None:
-    """Limits of the y axis slightly beyond the values; from zero on, lines that are close would look like one."""
+    """Limits of the y axis slightly beyond the values: on an axis from zero, lines that are close would look like one."""
     values = [float(value) for value in frame["value"]]
     if not values:
         return None

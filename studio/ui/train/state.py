@@ -11,8 +11,8 @@ class TrainState(TabState):
     """What one visitor looks at.
 
     follow: the timeline stays at the newest sheet of samples; otherwise at: index of the sheet that is shown.  drawn: identifies what
-    the Watch page shows now.  snapshots: those on the page, in its order.  method_settled: a method was suggested once, or the visitor
-    chose; from then on it changes only with the goal.
+    the Watch page shows now.  snapshots: those on the page, in its order.  method_settled: a method was suggested or chosen once;
+    from then on it changes only with the goal.
     """
 
     follow: bool = True

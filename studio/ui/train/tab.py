@@ -1,4 +1,4 @@
-"""The Train tab: from one's own pictures to a model of one's own, in four steps. A training goes on when the page is closed."""
+"""The Train tab: from your own pictures to a model of your own, in four steps. A training continues when the page is closed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,7 +105,7 @@ class TrainTab(Tab[TrainState]):
     ) -> Outputs:
         """Training sets and trainings as they are when the tab is opened.
 
-        kept: {"job", "at"} that the browser remembers from before a reload.
+        kept: {"job", "at"}, remembered by the browser from before a reload.
         """
         state = self.state_of(session)
         state.drawn = ()
@@ -128,7 +128,7 @@ class TrainTab(Tab[TrainState]):
 
     @property
     def picture_target(self) -> Target:
-        """Pictures of other tabs, which join those for the next training set."""
+        """Pictures from other tabs, which are added to those for the next training set."""
         files = self.images.a.files
 
         def add_picture(session: Session, path: Path, waiting: list[str] | None) -> Outputs:

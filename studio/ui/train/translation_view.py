@@ -15,7 +15,7 @@ from studio.ui.components.notes import note
 from studio.ui.components.pictures import data_url
 
 _MAX_PAIRS = 6  # side by side
-_MAX_NAMES = 20  # of pictures without a partner
+_MAX_NAMES = 20  # listed of pictures without a partner
 _SIDE = 160  # pixels of a picture here
 _TRANSFORMS = {"colour": ("grey", "grey"), "fill": ("edges", "its outlines")}
 
@@ -36,7 +36,7 @@ _MEANINGS = {
 
 
 def preview_html(goal: Goal, datasets: DataSetStore, a: str | None, b: str | None, crop: str, ground: Colour, pairs: str = BY_NAME) -> str:
-    """What a model would learn from the sets `a` and `b` (ids) for the goal; empty when their sheets say it all."""
+    """What a model would learn from the sets `a` and `b` (ids) for the goal; empty when the sheets of the sets already show it."""
     if goal.image_sets != "one" and a and b and a == b:
         return note("Both sides are the same set. Choose another for one of them.")
     if goal.image_sets == "paired" and a and b:

@@ -14,7 +14,7 @@ from studio.ui.components.notes import note
 from studio.ui.components.pictures import data_url
 
 _MAX_EXAMPLES = 4
-_FEW_PATCHES = 500  # side by side; a rule of thumb: fewer are soon learned by heart
+_FEW_PATCHES = 500  # without overlap; a rule of thumb: fewer are soon learned by heart
 _DEGRADATIONS = {
     "bicubic": "scaled down and back up by bicubic interpolation, as in any image editor",
     "real": "degraded (blur, noise, JPEG), scaled down and back up by bicubic interpolation",
@@ -35,9 +35,9 @@ def amount_html(stored: DataSet, patch: int) -> str:
     if not fit.all():
         sentences.append(f"<b>{(~fit).sum():,} of {len(fit):,} are smaller than that and are left out.</b>")
     if fit.sum() == 1:
-        sentences.append("<b>With a single picture, none can be held back to measure on.</b> Use at least two; a few dozen are better.")
+        sentences.append("<b>With a single picture, none can be held back for measuring.</b> Use at least two; a few dozen are better.")
     elif patches < _FEW_PATCHES:
-        sentences.append("<b>That is little:</b> it may learn them by heart and do poorly on others. More or larger pictures are better.")
+        sentences.append("<b>That is not much:</b> it may learn them by heart and do poorly on others. More or larger pictures are better.")
     return note(" ".join(sentences))
 
 

@@ -28,7 +28,7 @@ _INTRO = (
 
 
 class UseStep:
-    """The page "4 Use it".  page: the tabs that were built before are those that can open a model."""
+    """The page "4 Use it".  page: the tabs built so far are those that can open a model."""
 
     def __init__(self, page: Page):
         self.engine, self.tabs, self.targets = page.engine, page.tabs, page.targets("model")

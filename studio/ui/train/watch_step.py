@@ -67,7 +67,7 @@ class WatchStep:
 
     @property
     def outputs(self) -> list:
-        """Components that may change when the run has gone on; known once the page is wired."""
+        """Components that may change as the run progresses; known once the page is wired."""
         plots = [*self.metrics.values(), *self.curves.values(), *self.resources.values()]
         buttons = [self.pause, self.resume, self.finish, self.cancel]
         page = [self.job, self.progress, *buttons, self.samples, self.timeline, *plots, self.resources_box, self.log_box, self.log]
@@ -121,7 +121,7 @@ class WatchStep:
         return self.redraw(session, id)
 
     def _tick(self, session: Session | None, id: str | None) -> Outputs:
-        """What has changed since the page was drawn last."""
+        """What has changed since the page was last drawn."""
         if session is None or not id:
             return {}
         state, job = self._state(session), self.supervisor.job(id)

@@ -1,4 +1,4 @@
-"""Words, sheets and scripts of the Watch page."""
+"""Texts, sheets and scripts of the Watch page."""
 
 from studio.metrics.registry import summary
 from studio.training.run_history import Sample, Snapshot
@@ -26,7 +26,7 @@ STATES = {
 
 
 def sheet_html(sample: Sample) -> str:
-    """A sheet of samples; of a model that translates or enlarges, with a label before each row."""
+    """A sheet of samples; for a model that translates or upscales, with a label before each row."""
     picture, kimg = file_url(sample.path), sample.kimg
     if sample.rows:
         return rows_html(picture, sample.rows, kimg)

@@ -17,7 +17,7 @@ def direction_words(info: ModelInfo, direction: str) -> str:
 
 
 def recipe_of(model: str | None, direction: str | None, strength: float, keep_colour: bool, repeat: float, tile: int) -> ImageRecipe:
-    """The settings on the page.  strength: %. Raises StudioError when no model is chosen."""
+    """A recipe from the settings on the page.  strength: %. Raises StudioError when no model is chosen."""
     if not model or not direction:
         raise StudioError("No model is chosen.", "Choose one first.")
     return ImageRecipe(

@@ -28,7 +28,7 @@ from studio.ui.translate.state import TranslateState
 class TranslateResult(ResultPanel[TranslateState]):
     """The open picture and its translation, with a line between them to drag; strength and colour are blended as they change."""
 
-    begin = "<b>Give it a picture.</b><br>Drop, paste or take one with the camera. The result appears here in the picture's own size."
+    begin = "<b>Give it a picture.</b><br>Drop, paste or take one with the camera. The result appears here at the picture's own size."
 
     def _build(self) -> None:
         self.stage = compare(value=empty_html(self.begin), elem_id="translate-stage")
@@ -57,7 +57,7 @@ class TranslateResult(ResultPanel[TranslateState]):
         return self.blank(alone_html(view(state.opened().picture), "Your picture"))
 
     def show_stopped(self) -> Outputs:
-        """The visitor has pressed Stop; the same can be begun again."""
+        """The visitor has pressed Stop; the same work can be started again."""
         return {**super().show_stopped(), self.again: gr.update(visible=True)}
 
     def convert(
@@ -76,8 +76,8 @@ class TranslateResult(ResultPanel[TranslateState]):
         state.views, state.recoloured, state.done = (view(picture), view(raw)), None, True
         width, height = picture.size
         parts = [f"<b>{width:,} x {height:,} px</b>", time_spent(seconds)]
-        parts += ["shown smaller here; saved in its own size"] * (max(width, height) > max(state.views[0].size))
-        parts += ["what was transparent stays so"] * (picture.mode == "RGBA")
+        parts += ["shown smaller here; saved at full size"] * (max(width, height) > max(state.views[0].size))
+        parts += ["transparency is kept"] * (picture.mode == "RGBA")
         remark = state.opened().remark
         parts += [html.escape(remark)] * bool(remark)
         both_ways = len(self.engine.model(recipe.model).directions) > 1
@@ -90,7 +90,7 @@ class TranslateResult(ResultPanel[TranslateState]):
         }
 
     def blend_live(self, session: Session, state: TranslateState, *settings: Any) -> Outputs:
-        """Strength or colour changes: both pictures are there already, and are blended in the size they are shown."""
+        """Strength or colour changes: both pictures exist already, and are blended at the size at which they are shown."""
         if not state.done:
             return {}
         recipe = recipe_of(*settings)
@@ -114,7 +114,7 @@ class TranslateResult(ResultPanel[TranslateState]):
         progress: WorkProgress | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Image.Image:
-        """What the network makes of the open picture, without strength and colour. Passes made before are kept with the state."""
+        """What the network makes of the open picture, without strength and colour. Passes already made are kept in the state."""
         source = state.opened()
         key = (source.hash, self.engine.library.get(recipe.model).hash, recipe.direction, recipe.tile)
         if state.key != key:
@@ -130,7 +130,7 @@ class TranslateResult(ResultPanel[TranslateState]):
         return picture
 
     def saved_file(self, session: Session, state: TranslateState, *settings: Any, progress: WorkProgress | None = None) -> Path:
-        """Write the result in its own size as a PNG. Raises StudioError when there is none."""
+        """Write the result at full size as a PNG. Raises StudioError when there is none."""
         recipe, source = recipe_of(*settings), state.opened()
         picture = blend(source.picture, self._raw(session, state, recipe), recipe.strength, recipe.keep_colour)
         recipe = self.engine.stamped(recipe.replace(source=keep_source(source.path, session.workspace.sources)))

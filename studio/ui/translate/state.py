@@ -11,11 +11,11 @@ from studio.ui.components.image_state import ImageState
 
 @dataclass
 class TranslateState(ImageState):
-    """The open picture and what was made of it. All but the path may be released to save memory, and is made again when needed.
+    """The open picture and what was made of it. All but the path may be released to save memory; it is made again when needed.
 
     source: the picture that was given, opened.  done: its result is on the page.
     raws: number of passes -> what the network made of the picture, before strength and colour.  key: what else that depends on.
-    views: source and raw result, in the size they are shown.  recoloured: the latter in the colours of the former.
+    views: source and raw result, at the size at which they are shown.  recoloured: the latter in the colours of the former.
     """
 
     source: SourcePicture | None = None
@@ -26,7 +26,7 @@ class TranslateState(ImageState):
     recoloured: Image.Image | None = None
 
     def give(self, path) -> None:
-        """Begin with another picture; None = there is none any more."""
+        """Begin with another picture; None = with none."""
         super().give(path)
         self.done = False
 

@@ -1,4 +1,4 @@
-"""Translate: one's own pictures and videos through a model that turns one sort of picture into another."""
+"""Translate: your own pictures and videos through a model that turns one sort of picture into another."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class TranslateTab(ImageTab[TranslateState]):
         "<b>No model here turns one sort of picture into another.</b><br>Train one in the Train tab from two unpaired sets of pictures, "
         "or import a CycleGAN or pix2pix checkpoint with <code>studio import FILE</code>; it then appears here."
     )
-    batch_words = "Each is translated in its own size, with the settings on this page."
+    batch_words = "Each is translated at its own size, with the settings on this page."
     video_words = "Every frame is translated; size, timing and sound stay. The first frame shows what it will look like."
     smoothing = "light"
     budget_bytes = 1 << 30
@@ -121,7 +121,7 @@ class TranslateTab(ImageTab[TranslateState]):
         return [self.direction]
 
     def after_enter(self, entered: Dependency) -> Dependency:
-        """An example as a first result, where the model has any, then all of them."""
+        """An example as a first result, if the model has any, then all of them."""
         inputs, opened = [self.model, self.direction], [*self.result.outputs, self.source.picture]
         shown = self._run_after(entered.success(friendly(self._open_first), [self.session, *inputs], opened, **QUIET))
         entered.success(friendly(self.examples.show), inputs, self.examples.outputs, **QUIET)

@@ -9,11 +9,11 @@ from studio.ui.components.compare import figures_html
 from studio.ui.components.notes import note
 from studio.ui.components.pictures import file_url
 
-LOUDER = 4  # how much brighter than it is the difference is shown
+BRIGHTER = 4  # factor by which the difference is brightened
 _LOSS_WORDS = (
     (0.01, "Nearly everything came back."),
     (0.04, "Most of it came back; fine detail was lost."),
-    (0.12, "The picture can be recognised; much detail was lost."),
+    (0.12, "The picture is still recognisable; much detail was lost."),
     (2.0, "Little came back: the model takes the result far from the source."),
 )
 
@@ -31,7 +31,7 @@ def cycle_html(pictures: list[tuple[Image.Image, str]]) -> str:
     )
     figures: list[tuple[Image.Image, str, DigitalSourceType | None]] = [(*pictures[0], None)]
     figures += [(*pair, DigitalSourceType.COMPOSITE) for pair in pictures[1:]]
-    figures.append((difference, f"What was lost, {LOUDER} times brighter than it is", DigitalSourceType.COMPOSITE))
+    figures.append((difference, f"What was lost, {BRIGHTER} times brighter than in reality", DigitalSourceType.COMPOSITE))
     return note(text) + figures_html(figures)
 
 
@@ -43,7 +43,7 @@ def cycle_loss(source: Image.Image, back: Image.Image) -> tuple[Image.Image, flo
     weight = np.asarray(source.getchannel("A"), np.float32) / 255 if source.mode == "RGBA" else np.ones(source.size[::-1], np.float32)
     difference = np.asarray(ImageChops.difference(source.convert("RGB"), back.convert("RGB")), np.float32) * weight[:, :, None]
     loss = float(difference.sum() / 255 / 3 / max(float(weight.sum()), 1e-6))
-    return Image.fromarray((difference * LOUDER).clip(0, 255).astype(np.uint8)), loss
+    return Image.fromarray((difference * BRIGHTER).clip(0, 255).astype(np.uint8)), loss
 
 
 def loss_words(loss: float) -> str:

@@ -25,7 +25,7 @@ from studio.ui.upscale.size import Size
 from studio.ui.upscale.state import UpscaleState
 from studio.ui.upscale.view import window_html
 
-_WINDOW = (480, 300)  # px, of what is seen at 100 %
+_WINDOW = (480, 300)  # px, of the part seen at 100 %
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class UpscaleResult(ResultPanel[UpscaleState]):
         source = state.opened()
         recipe, size = upscale_recipe(source.width, source.height, *settings)
         if any(m.id == recipe.model and not m.hash for m in self.engine.library.scan()[0]):
-            progress.progress(0.0, desc="Preparing the model, only this first time")
+            progress.progress(0.0, desc="Preparing the model, this first time only")
         progress.what = "Upscaling"
         return _Made(source, upscale_to_disk(self.engine, recipe, source, progress, cancel), recipe.strength, size.printed_dpi)
 
@@ -112,7 +112,7 @@ class UpscaleResult(ResultPanel[UpscaleState]):
         }
 
     def blend_live(self, session: Session, state: UpscaleState, strength: float) -> Outputs:
-        """Strength changes: both pictures are there already.  strength: %."""
+        """Strength changes: both pictures exist already.  strength: %."""
         if state.result is None:
             return {}
         share = strength / 100
@@ -137,14 +137,14 @@ class UpscaleResult(ResultPanel[UpscaleState]):
         return gr.update(value=window_html(before, Image.blend(before, after, share)), visible=True)
 
     def saved_file(self, session: Session, state: UpscaleState, *settings: Any, progress: WorkProgress | None = None) -> Path:
-        """Write the result that is shown as a PNG, however the settings were changed since; only the strength is that of now."""
+        """Write the result that is shown as a PNG. Of the settings changed since, only the strength counts."""
         result, strength = state.upscaled(), settings[1]
         path = new_output(session, "upscale", file_stem(f"{safe_filename(result.original.path.stem)}-{result.recipe.model}"), ".png")
         return result.save(path, strength / 100, keep_source(result.original.path, session.workspace.sources), state.dpi, progress)
 
 
 def upscale_recipe(width: int, height: int, model: str | None, strength: float, tile: int, *size: Any) -> tuple[ImageRecipe, Size]:
-    """The settings on the page, for a picture of so many pixels.  strength: %. Raises StudioError when no model is chosen."""
+    """A recipe from the settings on the page, for a picture of so many pixels.  strength: %. Raises StudioError when no model is chosen."""
     if not model:
         raise StudioError("No model is chosen.", "Choose one first.")
     wanted = Size(*size)

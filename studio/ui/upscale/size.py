@@ -43,11 +43,11 @@ class Size:
             number = self.pixels if self.by == PIXELS else (self.cm or 0) / CM_PER_INCH * (self.dpi or 0)
             if not number or number <= 0:
                 what = "pixels are" if self.by == PIXELS else "centimetres or dpi are"
-                raise StudioError(f"The {what} missing.", "Write a number above 0.")
+                raise StudioError(f"The {what} missing.", "Enter a number above 0.")
             side = {"width": width, "height": height}.get(self.side, max(width, height))
             wanted = max(1, round(number)) / side
         if wanted < 1:
-            raise StudioError(f"That is smaller than the picture, which has {width:,} x {height:,} px.", "Ask for more.")
+            raise StudioError(f"That is smaller than the picture, which has {width:,} x {height:,} px.", "Choose a larger size.")
         if wanted > MAX_SCALE:
             raise StudioError(f"That is {wanted:,.1f} times the size of the picture.", f"Up to {MAX_SCALE} times is possible.")
         return wanted
@@ -65,7 +65,7 @@ class SizeInput:
             step=0.1,
             label="Times as large (factor)",
             elem_id="upscale-factor",
-            info="Where the model has another factor, its result is resized to fit (Lanczos).",
+            info="If the model has another factor, its result is resized to fit (Lanczos).",
         )
         self.side = gr.Radio(_SIDES, value="longer", label="Which side", visible=False, elem_id="upscale-side")
         self.pixels = gr.Number(2000, label="Pixels", precision=0, minimum=1, visible=False, elem_id="upscale-pixels")

@@ -16,7 +16,7 @@ _SMALL = 256 * 256  # pixels of a picture that is upscaled as soon as it is give
 class UpscaleState(ImageState):
     """The open picture and what was made of it.
 
-    source: the picture that was given, opened.  result: what was made of it.  views: before and after, in the size they are shown.
+    source: the picture that was given, opened.  result: what was made of it.  views: before and after, at the size at which they are shown.
     dpi: of its print, 0 = none is written.  at: the part seen at 100 %, x from the left and y from the top in [0, 1].
     requested: whether a run is wanted.
     """
@@ -29,12 +29,12 @@ class UpscaleState(ImageState):
     requested: bool = False
 
     def give(self, path: Path | None) -> None:
-        """Begin with another picture; None = there is none any more."""
+        """Begin with another picture; None = with none."""
         super().give(path)
         self.requested, self.at = False, (0.5, 0.5)
 
     def release(self) -> None:
-        """Free what takes memory and disk."""
+        """Free what takes up memory and disk."""
         self.source, self.result, self.views = None, None, None
 
     def opened(self) -> UpscaleSource:

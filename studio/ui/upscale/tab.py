@@ -1,4 +1,4 @@
-"""Upscale: one's own pictures and videos enlarged by a model that draws the detail."""
+"""Upscale: your own pictures and videos enlarged by a model that draws the detail."""
 
 import secrets
 import time

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from studio.engine.recipe import Recipe
-from studio.ui.access.middleware import COOKIE, MOST_JSON
+from studio.ui.access.middleware import COOKIE, MAX_JSON_BYTES
 from studio.ui.access.policy import ServingPolicy
 from tests.conftest import save_tiny
 
@@ -30,7 +30,7 @@ def opened(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     for name, value in (("STUDIO_HOME", str(home)), ("GRADIO_TEMP_DIR", "")):
         patch.setenv(name, value)
-    patch.setattr(app_module, "MOST_BYTES", LIMIT)
+    patch.setattr(app_module, "MAX_UPLOAD_BYTES", LIMIT)
     policy = ServingPolicy(visitors=True, models=("anna",))
     app, url, engine, _ = app_module.launch(inbrowser=False, device="cpu", block=False, policy=policy)
     yield url.rstrip("/"), home, app
@@ -181,7 +181,7 @@ def test_nobody_speaks_for_the_session_or_hands_on_the_file_of_another(browsers,
 
 def test_bodies_that_are_too_much(browsers):
     a = browsers[0]
-    assert a.post("/gradio_api/queue/join", content=b'{"data": "' + b"x" * MOST_JSON + b'"}').status_code == 413
+    assert a.post("/gradio_api/queue/join", content=b'{"data": "' + b"x" * MAX_JSON_BYTES + b'"}').status_code == 413
     assert a.post("/gradio_api/queue/join", content=iter([b"x" * (1 << 20)] * 17)).status_code == 413, "also without its length"
     assert a.post("/gradio_api/queue/join", content=b"[" * 200_000 + b"]" * 200_000).status_code in (400, 422)
     assert a.post("/gradio_api/queue/join", content=b"{").status_code == 422
@@ -216,7 +216,7 @@ def test_the_api_draws_what_is_offered_and_nothing_else(opened):
             event, data = render(stranger, recipe)
             assert event == "error", recipe
             assert "Traceback" not in data, recipe
-            assert "berta" not in data.partition("Here are")[2], recipe
+            assert "berta" not in data.partition("Available")[2], recipe
 
 
 def test_without_a_login_everything_is_closed(tmp_path, studio_home):

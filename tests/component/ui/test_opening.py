@@ -93,7 +93,7 @@ def test_a_public_link_that_cannot_be_had(tmp_path):
         (["--tabs", "train", "--host", "0.0.0.0"], "training is off"),
         (["--auth", "ada"], "--auth has no user and password."),
         (["--auth-file", "missing"], "cannot be read"),
-        (["--models", "annna", "--tabs", "explore", "--device", "cpu"], "'annna' is not in this studio. Here are: anna"),
+        (["--models", "annna", "--tabs", "explore", "--device", "cpu"], "'annna' is not in this studio. Available: anna"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(studio_home, monkeypatch, capsys, words, told):
@@ -109,7 +109,7 @@ def test_mistakes_are_told_in_a_sentence(studio_home, monkeypatch, capsys, words
 
 def test_a_public_link_is_told(capsys):
     _print_audience(True, "https://abc.gradio.live", None)
-    assert "Everyone can open it at https://abc.gradio.live" in capsys.readouterr().out
+    assert "Anyone can open it at https://abc.gradio.live" in capsys.readouterr().out
 
 
 def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_path, capfd):
@@ -153,7 +153,7 @@ def test_the_studio_opens_there_without_training(unwritable, capfd):
         upload = {"url": f"{url}gradio_api/upload", "files": {"files": ("a.png", b"x")}}
         assert httpx.post(**upload, headers={"origin": "https://evil.example"}).status_code == 403
         assert httpx.post(**upload, headers={"origin": url.rstrip("/")}).status_code == 200
-        assert f"The folder {unwritable} cannot be written" in capfd.readouterr().err
+        assert f"The folder {unwritable} is not writable" in capfd.readouterr().err
         labels = {b.label for b in app.blocks.values() if type(b).__name__ == "Tab"}
         assert "Explore" in labels
         assert "Train" not in labels
