@@ -47,9 +47,9 @@ def front_matter(title: str, licence: str, family: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text on one line, as YAML has it."""
-    # A JSON string is a YAML string; but YAML does not join the two halves that JSON escapes a character like an
-    # emoji into, so these stay as they are.
+    """Text on one line, quoted for YAML."""
+    # A JSON string is a YAML string, but YAML does not join the surrogate pairs that JSON escapes emoji and the like into,
+    # so such characters are not escaped.
     return json.dumps(" ".join(text.split()), ensure_ascii=False)
 
 
@@ -75,7 +75,7 @@ def training_card(
 ) -> str:
     """The body for a model that was trained here.
 
-    card: the plan's words (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
+    card: the plan's texts (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
     of the second set, for a model that translates.  consent: sentences on whose the pictures are.
     measured: rows (what, value) of the metrics.
     """
@@ -105,9 +105,9 @@ def training_card(
     made = (
         "What it draws between the pixels is a guess, and may be wrong."
         if "learned_by" in training
-        else "Some of what it makes is malformed. Whether it repeats pictures of its data was not measured."
+        else "Some of what it makes is malformed. Whether it repeats its training pictures was not measured."
     )
-    sections.append(f"## Limits\nIt knows only the kind of pictures that it was trained on, and shares their one-sidedness. {made}")
+    sections.append(f"## Limits\nIt knows only the kind of pictures that it was trained on, and shares their biases. {made}")
     return "\n\n".join(s for s in sections if s)
 
 
@@ -115,4 +115,4 @@ def _before(training: dict[str, Any]) -> str:
     if "base" not in training:
         return ""
     seen = training["images_seen_before"]
-    return f", beginning from the model `{training['base']}`" + (f", which had seen {seen:,}" if seen else "")
+    return f", starting from the model `{training['base']}`" + (f", which had seen {seen:,}" if seen else "")

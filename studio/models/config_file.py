@@ -21,11 +21,11 @@ _MAX_ITEMS = 256  # of a list in a config
 
 
 def read_config(path: Path, where: str) -> dict[str, Any]:
-    """config.json of a folder as it is written, its parts of the right kinds. Raises StudioError, which begins with `where`."""
+    """config.json of a folder as it stands, its parts checked for their types. Raises StudioError, which begins with `where`."""
     file = path / "config.json"
     try:
         if file.stat().st_size > _MAX_CONFIG_BYTES:
-            raise StudioError(f"{where} has a config.json of more than 1 MB.", "It is no model of this studio.")
+            raise StudioError(f"{where} has a config.json of more than 1 MB.", "It is not a model of this studio.")
         raw = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudioError(f"{where} has no config.json.", "Finish copying it, or delete it.") from None
@@ -42,22 +42,22 @@ def read_config(path: Path, where: str) -> dict[str, Any]:
             raise StudioError(f"{where} has a config.json whose '{key}' is of the wrong kind.", "Get the folder again.")
     try:
         json.dumps(raw, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half of a character of two halves, which nothing could write or show again
+    except UnicodeEncodeError:  # half of a surrogate pair, which nothing could write or show again
         raise StudioError(f"{where} has a config.json with broken text.", "Get the folder again.") from None
     if any(len(raw.get(key, "")) > _MAX_LINE for key in ("title", "licence")):
         raise StudioError(f"{where} has a title or a licence of absurd length.", "Get the folder again.")
     if not all(isinstance(c, str) for c in raw.get("classes", [])):
-        raise StudioError(f"{where} has class names that are not words.", "Get the folder again.")
+        raise StudioError(f"{where} has class names that are not text.", "Get the folder again.")
     if raw["format"] != FORMAT:
         raise StudioError(f"{where} has format {raw['format']}, this studio reads {FORMAT}.", "Update the studio.")
     return raw
 
 
 def check_config(family: Family, config: Mapping[str, Any], what: str) -> None:
-    """Hold a config from a file against the family's dataclass, before anything is built or allocated.
+    """Check a config from a file against the family's dataclass, before anything is built or allocated.
 
-    Every value must have the kind that the dataclass says and a size that a network can have; then the dataclass
-    itself has its say.  Raises StudioError, whose sentence begins with `what`.
+    Every value must have the type annotated in the dataclass and a size that a network can have; then the dataclass makes its
+    own checks.  Raises StudioError, whose sentence begins with `what`.
     """
     hints = _hints(family.config)
     for key, value in config.items():
@@ -78,7 +78,7 @@ def _hints(config: type) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any, limit: int) -> bool:
-    """Whether a value read from JSON has the annotated kind. Kinds that JSON has no word for are left to the dataclass."""
+    """Whether a value read from JSON has the annotated type. Types that JSON lacks are left to the dataclass."""
     parts = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part, limit) for part in parts)

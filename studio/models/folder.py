@@ -1,5 +1,5 @@
 """The model folder: config.json, model.safetensors, README.md, thumbnail.webp and, where there are any,
-directions.safetensors, discriminator.safetensors, plan.toml and, of a model that translates, examples/: pictures to try it on,
+directions.safetensors, discriminator.safetensors, plan.toml and, for a model that translates, examples/: pictures to try it on,
 a-1.webp, a-2.webp, ... of its side A and b-1.webp, ... of its side B.
 
 Tensors live in safetensors only: reading one never runs code.
@@ -33,7 +33,7 @@ from studio.networks import Task, get_family
 
 _log = logging.getLogger(__name__)
 MAX_NAME = 100
-# Names that Windows keeps for devices, and a dot at the end, which it drops, could not be copied there.
+# Names that Windows reserves for devices, and a final dot, which it drops, could not be copied there.
 _SAFE_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 FILES = (
     "config.json",
@@ -50,7 +50,7 @@ MAX_EXAMPLE_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model folder says of itself.
+    """What a model folder says about itself.
 
     id: the folder's name.  config: hyper-parameters of the family.  hash: SHA-256 of model.safetensors, hex.
     extra: free facts (training figures, where it was imported from).
@@ -83,7 +83,7 @@ class ModelInfo:
         return get_family(self.family).config(**self.config).resolution
 
     def examples(self, side: str) -> list[Path]:
-        """Pictures of side 'A' or 'B' to try a model on that translates; none when it came without."""
+        """Pictures of side 'A' or 'B' to try a translation model on; none when it came without."""
         folder = self.path / "examples"
         if folder.is_symlink() or not folder.is_dir():
             return []
@@ -92,13 +92,13 @@ class ModelInfo:
 
     @property
     def scale(self) -> int | None:
-        """How many times larger it makes a picture; None when it is no upscaler."""
+        """Factor by which it enlarges a picture; None when it is not an upscaler."""
         family = get_family(self.family)
         return family.config(**self.config).scale if family.task is Task.UPSCALE else None
 
     @property
     def readonly(self) -> bool:
-        """Whether its folder may not be changed, as that of a model which came with the studio."""
+        """Whether its folder may not be changed, as with models that came with the studio."""
         return not os.access(self.path, os.W_OK)
 
 
@@ -116,7 +116,7 @@ def is_safe_name(name: str) -> bool:
 def open_folder(path: str | Path, id: str | None = None) -> ModelInfo:
     """Read and check a model folder; one that has not changed since is not read again. Raises StudioError that names what is broken.
 
-    id: the name that it will have, where the folder does not have it yet.
+    id: the name it will have, if the folder does not have it yet.
     """
     path = Path(os.path.abspath(path))  # "." and "x/.." have a name as well
     id = path.name if id is None else id
@@ -131,12 +131,12 @@ def open_folder(path: str | Path, id: str | None = None) -> ModelInfo:
         if (path / name).is_symlink() and os.path.dirname(os.path.realpath(path / name)) != home:
             raise StudioError(f"{where} has a {name} that points outside of it.", "Copy the file itself into the folder.")
     info = _read_folder(path, id, _version(path / "config.json"), _version(path / "model.safetensors"))
-    # Its tables are the caller's own: what is cached must not change.
+    # The caller gets tables of its own: what is cached must not change.
     return dataclasses.replace(info, config=copy.deepcopy(info.config), extra=copy.deepcopy(info.extra))
 
 
 def _version(file: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written anew or its permissions are: times and size; None when there is no such file."""
+    """What changes with a file's contents or permissions: times and size; None when there is no such file."""
     try:
         stat = file.stat()
     except OSError:
@@ -205,11 +205,11 @@ def save_folder(
     extra: Mapping[str, Any] | None = None,
     examples: Mapping[str, Sequence[Image.Image]] | None = None,
 ) -> ModelInfo:
-    """Write a model folder; it appears whole or not at all, and replaces another of its name only when it is sound.
+    """Write a model folder; it appears completely or not at all, and replaces one of the same name only when it is sound.
 
     dtype: of the weights on disk. 'float16' halves the size; single numbers, vectors (biases, the mean of w) and
     whatever would overflow stay float32.  card: Markdown body of the model card.
-    examples: of a model that translates, {'A': pictures, 'B': pictures} to try it on.
+    examples: for a model that translates, {'A': pictures, 'B': pictures} to try it on.
     Raises StudioError when the name is odd, or config and tensors do not make a model.
     """
     path = Path(os.path.abspath(path))

@@ -25,7 +25,7 @@ class Library:
     """Model folders below several roots; the first root wins when two models have the same name.
 
     A folder that cannot be used is reported and skipped; it never hides the others.
-    bundled: models of installed packages that are no folders yet; they are listed last, and `get` makes them into folders.
+    bundled: models of installed packages that are not folders yet; they are listed last, and `get` makes them into folders.
     bundled_root: where those folders go, a last root; None = the first root.
     """
 
@@ -62,7 +62,7 @@ class Library:
                 except StudioError as e:
                     broken.append(Broken(path, str(e)))
                     continue
-                except OSError as e:  # the folder or its disk went away meanwhile
+                except OSError as e:  # the folder or its disk has gone away
                     broken.append(Broken(path, f"The model folder '{path.name}' cannot be read: {e.strerror or e}."))
                     continue
                 if info.id in models:
@@ -87,7 +87,7 @@ class Library:
         Raises StudioError: with what is broken when there is only a broken folder, otherwise with similar names.
         """
         reason = None
-        # Only a plain name reaches the disk: ids come from links and pictures of strangers.
+        # Only a plain name reaches the disk: ids also come from strangers' links and pictures.
         allowed = is_safe_name(id) and not self._hidden(id)
         for root in self._all_roots if allowed else []:
             try:
@@ -104,7 +104,7 @@ class Library:
                 return bundled.install(self._root_of_bundled())
         names = {m.id.lower(): m.id for m in self.scan()[0]}
         near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]
-        hint = f"Here are: {', '.join(near)}." if near else "The library is empty: import or train a model first."
+        hint = f"Available: {', '.join(near)}." if near else "The library is empty: import or train a model first."
         raise StudioError(f"The model '{id:.100}' is not in this studio.", hint)
 
     def _root_of_bundled(self) -> Path:
@@ -112,7 +112,7 @@ class Library:
         return self._bundled_root
 
     def free_name(self, wanted: str) -> str:
-        """`wanted`, or wanted-2, wanted-3, ... when it is bundled_root."""
+        """`wanted`, or wanted-2, wanted-3, ... when it is taken."""
         name, n = wanted, 1
         while any((root / name).exists() for root in self.roots):
             n += 1

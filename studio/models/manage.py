@@ -1,7 +1,7 @@
-"""Management of models in the library: titles, copies, snapshots that are kept, and zips to carry them elsewhere.
+"""Management of models in the library: titles, copies, snapshots that are kept, and zips to take them elsewhere.
 
 A model moves by a single rename, so a studio that is killed at any moment leaves it complete, at its old or its new place.
-Copies in the making lie in the trash folder, which no list shows, until `empty_trash` clears them.
+Unfinished copies are in the trash folder, which no list shows, until `empty_trash` clears them.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from studio.models.card import quoted
 from studio.models.folder import ModelInfo, open_folder, safe_name
 from studio.models.library import Library
 
-TRASH = ".bin"  # folder among the artist's own models, so that a rename gets there; the dot keeps it out of every list
-COPY_PREFIX = ".new-"  # begins the names of copies in the making
+TRASH = ".bin"  # folder among the artist's own models, so that a rename can reach it; the dot keeps it out of every list
+COPY_PREFIX = ".new-"  # prefix of unfinished copies
 _BLOCK = 1 << 20
 _MAX_TITLE = 120
 _MAX_CARD_BYTES = 1 << 20
@@ -35,18 +35,18 @@ def is_own(library: Library, info: ModelInfo) -> bool:
     return bool(info.hash) and info.path.parent == Path(os.path.abspath(library.roots[0])) and not info.readonly
 
 
-def own_model(library: Library, id: str, deed: str) -> ModelInfo:
-    """A model that the artist may change. Raises StudioError for any other; deed: what was asked for, 'renamed'."""
+def own_model(library: Library, id: str, action: str) -> ModelInfo:
+    """A model that the artist may change. Raises StudioError for any other.  action: past participle, such as 'renamed'."""
     info = next((m for m in library.scan()[0] if m.id == id), None) or library.get(id)
     if is_own(library, info):
         return info
     if not info.hash:
         raise StudioError(
-            f"'{info.title}' comes with a package and is not in the library yet: it cannot be {deed}.", "Use it once, then try again."
+            f"'{info.title}' comes with a package and is not in the library yet: it cannot be {action}.", "Use it once, then try again."
         )
     if info.path.parent != Path(os.path.abspath(library.roots[0])):
-        raise StudioError(f"'{info.title}' came with the studio: it cannot be {deed}.", "Duplicate it: the copy is yours.")
-    raise StudioError(f"'{info.title}' is read-only: it cannot be {deed}.", f"Duplicate it, or allow writing to {info.path}.")
+        raise StudioError(f"'{info.title}' came with the studio: it cannot be {action}.", "Duplicate it: the copy is yours.")
+    raise StudioError(f"'{info.title}' is read-only: it cannot be {action}.", f"Duplicate it, or allow writing to {info.path}.")
 
 
 # -- titles ---------------------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def checked_title(title: str) -> str:
     """A title on one line. Raises StudioError when it is empty, too long, or has characters that cannot be seen."""
     title = " ".join(str(title).split())
     if not title:
-        raise StudioError("The model has no name then.", "Write one.")
+        raise StudioError("The name is empty.", "Enter one.")
     if len(title) > _MAX_TITLE or not title.isprintable():
         raise StudioError(f"'{printable(title, 40)}' cannot be the name of a model.", f"Use up to {_MAX_TITLE} letters.")
     return title
@@ -141,7 +141,7 @@ def duplicate(
 
 
 def keep_snapshot(library: Library, snapshot: Path, name: str | None = None, title: str | None = None) -> ModelInfo:
-    """Copy a training snapshot into the library and return the model there; a second time the existing copy is returned.
+    """Copy a training snapshot into the library and return the model there; if it was copied before, that copy is returned.
 
     snapshot: its model folder.  name: of the model's folder, or the next free one; None = its title and the snapshot's name.
     title: None = that of the snapshot.
@@ -165,7 +165,7 @@ def keep_snapshot(library: Library, snapshot: Path, name: str | None = None, tit
 
 
 def move_into_library(library: Library, folder: Path, wanted: str) -> ModelInfo:
-    """Move a folder from the trash among the artist's own, under the wanted name or the next free one."""
+    """Move a folder from the trash to the artist's own models, under the wanted name or the next free one."""
     while True:
         path = Path(os.path.abspath(library.roots[0])) / library.free_name(wanted)
         try:

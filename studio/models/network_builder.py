@@ -1,4 +1,4 @@
-"""Generators built from a family's config and tensors that must fit it exactly."""
+"""Generators built from a family's config and tensors, which must fit exactly."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,17 +21,17 @@ def load_network(
 
 
 def blank_network(entry: Family, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], what: str) -> nn.Module:
-    """A generator that fits `tensors`, without memory of its own but where they make it. Raises StudioError when none does."""
+    """A generator that `tensors` fit, with its weights not allocated. Raises StudioError when they do not fit."""
     check_config(entry, config, f"{what} has a config")
     try:
         if entry.from_tensors:
             network = entry.generator(entry.config(**config), tensors)
         else:
-            with torch.device("meta"):  # nothing is allocated for a config that the tensors do not bear out
+            with torch.device("meta"):  # nothing is allocated for a config that the tensors do not match
                 network = entry.generator(entry.config(**config))
     except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as e:
         reason = str(e).partition("\n")[0]
-        raise StudioError(f"{what} has a config of which no {entry.title} can be built: {reason:.200}.", "Get it again.") from None
+        raise StudioError(f"{what} has a config from which no {entry.title} can be built: {reason:.200}.", "Get it again.") from None
     wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     for name, shape in wanted.items():
         if name not in tensors:

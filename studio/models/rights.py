@@ -1,4 +1,4 @@
-"""What a model's folder says of the pictures that it learned from, those of the model it began from included."""
+"""What a model's folder says about the pictures it learned from, including those of the model it started from."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -15,24 +15,24 @@ from studio.models.library import default_library
 KEY = "data_consent"  # in the extra of config.json
 _BASE = "began_from"
 _ELSEWHERE = ("imported_from", "downloaded_from", "offered_by")  # in the extra
-_DEEPEST = 8  # models that began from models
+_MAX_DEPTH = 8  # of models that started from models
 
 
 def to_extra(own: Consent, base: ModelInfo | None = None) -> dict[str, Any]:
-    """For the config.json of a model that learned from pictures with this consent, and began from a model."""
+    """Consent for the config.json of a model that learned from pictures with consent `own`, and started from `base`."""
     began = {_BASE: {"model": base.id, **consent_of(base).to_dict()}} if base else {}
     return {KEY: {**own.to_dict(), **began}}
 
 
 def consent_sentences(extra: dict[str, Any]) -> list[str]:
-    """Sentences for the model card, of what `to_extra` gave."""
+    """Sentences for the model card, from what `to_extra` gave."""
     own = Consent.from_dict(extra[KEY])
     out = [" ".join([own.sentence, *([f"Licence or permission: {own.licence}."] if own.licence else [])])]
     out += [f"Where they came from: {own.source}"] if own.source else []
     base = extra[KEY].get(_BASE)
     if base:
         theirs = Consent.from_dict(base)
-        words = [f"It began from the model `{base['model']}`. Of the pictures behind that one: {theirs.sentence}"]
+        words = [f"It started from the model `{base['model']}`. On the pictures behind that one: {theirs.sentence}"]
         words += [f"Licence or permission: {theirs.licence}."] if theirs.licence else []
         words += [f"Attribution: {theirs.attribution}"] if theirs.attribution else []
         out.append(" ".join(words))
@@ -40,7 +40,7 @@ def consent_sentences(extra: dict[str, Any]) -> list[str]:
 
 
 def of_sets(hashes: Iterable[str], datasets: DataSetStore | None = None) -> Consent:
-    """What the sets with these content hashes say, as far as they are in the store (default: the studio's own)."""
+    """Consent of the sets with these content hashes, as far as they are in the store (default: the studio's own)."""
     found = []
     for hash in filter(None, hashes):
         try:
@@ -51,17 +51,17 @@ def of_sets(hashes: Iterable[str], datasets: DataSetStore | None = None) -> Cons
 
 
 def consent_of(info: ModelInfo, datasets: DataSetStore | None = None) -> Consent:
-    """What holds for all the pictures behind a model; the answer is '' where nobody said.
+    """Consent that holds for all the pictures behind a model; the answer is '' if nobody gave one.
 
-    A model that says nothing of it is as the sets that its plan names by their hash, as far as they are here and were asked for
-    since (datasets: the store, default: the studio's own).  One that came from elsewhere is licensed when it states a licence,
-    but for pictures that were used without one.
+    For a model without a statement, the sets that its plan names by their hash count, as far as they are here and have an answer
+    by now (datasets: the store, default: the studio's own).  A model from elsewhere is licensed when it states a licence, except
+    for pictures that were used without one.
     """
-    return _consent_of(info, datasets, _DEEPEST)
+    return _consent_of(info, datasets, _MAX_DEPTH)
 
 
 def is_imported(info: ModelInfo) -> bool:
-    """Whether it was taken over from others, and not trained in this studio."""
+    """Whether it came from others and was not trained in this studio."""
     return any(key in info.extra for key in _ELSEWHERE)
 
 
@@ -71,19 +71,19 @@ def _consent_of(info: ModelInfo, datasets: DataSetStore | None, deep: int) -> Co
         theirs = _stated(said)
         if theirs.answer == NONE:
             return theirs
-        # What was somebody's own work is so no more: it may be passed on as its licence says.
+        # What was its maker's own work is not the artist's: its licence decides whether it may be passed on.
         return dataclasses.replace(theirs, answer=LICENSED, licence=info.licence) if info.licence.strip() else Consent()
     plan = _plan(info)
     own, base = Consent.from_dict(said), []
     if isinstance(said, dict):
         base = [Consent.from_dict(said[_BASE])] if _BASE in said else []
-    if not isinstance(said, dict) or (base and not base[0].answer):  # somebody may have been asked since
+    if not isinstance(said, dict) or (base and not base[0].answer):  # an answer may have been given since
         base = _by_base(info, plan, datasets, deep) or base
     return most_restrictive([own if own.answer else _by_sets(plan, datasets), *base])
 
 
 def _stated(said: Any) -> Consent:
-    """What `to_extra` gave, for all of its pictures."""
+    """The consent that `to_extra` stored, for all of its pictures."""
     if not isinstance(said, dict):
         return Consent()
     return most_restrictive([Consent.from_dict(said), *([Consent.from_dict(said[_BASE])] if _BASE in said else [])])

@@ -1,4 +1,4 @@
-"""Trash of models: moved there they can be restored, until the trash is emptied."""
+"""Trash of models: models in it can be restored until it is emptied."""
 
 import contextlib
 import datetime
@@ -19,9 +19,9 @@ from studio.models.library import Library
 from studio.models.manage import COPY_PREFIX, TRASH, model_files, move_into_library, own_model
 
 _log = logging.getLogger(__name__)
-_GONE = ".gone-"  # begins the names of entries that are being deleted
+_GONE = ".gone-"  # prefix of entries that are being deleted
 _TIME = "%Y%m%dT%H%M%SZ"
-_LEFTOVER = datetime.timedelta(days=1)  # a copy of this age is not in the making any more
+_LEFTOVER = datetime.timedelta(days=1)  # a copy of this age is no longer being made
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def list_trash(library: Library) -> list[TrashedModel]:
 
 
 def _entry_model(entry: Path) -> TrashedModel | None:
-    """The model in an entry of the trash; None where a killed studio left it empty, and for anything else."""
+    """The model in an entry of the trash; None if a killed studio left it empty, and for anything else."""
     when = _time_of(entry)
     for path in entry.iterdir() if when and entry.is_dir() else ():
         if is_safe_name(path.name) and path.is_dir():
@@ -106,7 +106,7 @@ def restore(library: Library, entry_id: str) -> ModelInfo:
 
 
 def empty_trash(library: Library, older_than_days: float = 30, now: Callable[[], datetime.datetime] = _utc) -> int:
-    """Delete for good what has been in the trash that long, and what killed studios left unfinished. Returns how many models."""
+    """Delete permanently what has been in the trash that long, and what killed studios left unfinished. Returns the number of models."""
     trash_folder, today, count = library.roots[0] / TRASH, now(), 0
     for entry in list(trash_folder.iterdir()) if trash_folder.is_dir() else ():
         when = _time_of(entry)
@@ -121,7 +121,7 @@ def empty_trash(library: Library, older_than_days: float = 30, now: Callable[[],
                 entry.name.startswith(COPY_PREFIX) and today.timestamp() - entry.stat().st_mtime > _LEFTOVER.total_seconds()
             ):
                 shutil.rmtree(entry, ignore_errors=True)
-        except OSError as e:  # another studio with the same home was quicker, or a program has it open: next time
+        except OSError as e:  # another studio on the same home was quicker, or a program has it open: retried next time
             _log.warning("%s stays in the trash: %s", entry, e)
     return count
 

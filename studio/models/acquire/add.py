@@ -61,19 +61,19 @@ def add(
 
     source: a checkpoint in a format that can be imported, a model folder of this studio or a zip of one; the http(s) address of
     such a file; or a repository of the Hugging Face Hub, 'user/name'.
-    name: in the library; None = made from the source.  revision: of a repository.  token: for the Hub; None = that of this
-    machine's login if the studio serves this machine only, else none. It is not stored.
+    name: in the library; None = made from the source.  revision: of a repository.  token: for the Hub, not stored; None = that of
+    this machine's login if the studio serves this machine only, else none.
     sha256: expected checksum of the file, hex; of a model folder, that of its model.safetensors. None = that of `CATALOGUE` for a
     source listed there; if the catalogue has none, the checksum of the first download is expected.
     progress: called with (stage, bytes or steps done, total or None).  cancel: asked between pieces; when true
     concurrent.futures.CancelledError is raised.
 
-    Raises StudioError that says what is wrong with the source; nothing is then added to the library.
+    Raises StudioError that says what is wrong with the source; the library is then unchanged.
     """
     check_model_name(name)
     sha256 = checked_sha256(sha256)
     form = source_type(source)
-    if form == "file" or (form == "hub" and Path(source).expanduser().exists()):  # what is written like a repository may be a path
+    if form == "file" or (form == "hub" and Path(source).expanduser().exists()):  # a path may look like a repository name
         return _add_file(Path(source).expanduser(), library, name, sha256, _Source({}), progress, cancel)
     text = str(source).strip()
     if form == "hub":
@@ -170,7 +170,7 @@ def _add_file(
         if not path.exists():
             raise StudioError(
                 f"There is nothing at {printable(str(path), 200)}.",
-                "Give a file, an address on the web, or a model of the Hub (user/name).",
+                "Give a file, a web address, or a model of the Hub (user/name).",
             )
         is_folder = path.is_dir()
         if sha256:
@@ -182,7 +182,7 @@ def _add_file(
         if stranger := strangers.of_folder(path):
             raise StudioError(f"The folder '{printable(path.name, 80)}' {stranger.what}.", stranger.advice)
         raise StudioError(
-            f"The folder '{printable(path.name, 80)}' is no model: it lacks config.json or model.safetensors.",
+            f"The folder '{printable(path.name, 80)}' is not a model: it lacks config.json or model.safetensors.",
             "Choose the checkpoint itself.",
         )
     raise_if_cancelled(cancel)
@@ -217,5 +217,5 @@ def _check_sha256(path: Path, sha256: str, progress: StageProgress | None, cance
     if digest.hexdigest() != sha256:
         raise StudioError(
             f"{printable(path.name, 80)} has the SHA-256 {digest.hexdigest()[:12]}..., but {sha256[:12]}... was expected.",
-            "It was changed or damaged on the way: get it again.",
+            "It was changed or damaged on the way: download it again.",
         )

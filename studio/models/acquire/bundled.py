@@ -30,7 +30,7 @@ class BundledModel:
     file: Path
 
     def info(self, root: Path) -> ModelInfo:
-        """What the library shows before it is a folder below `root`; its hash is '', not known yet."""
+        """What the library shows before it is a folder below `root`; its hash is '', as it is not known yet."""
         return ModelInfo(self.id, root / self.id, self.family, dict(self.config), self.title, (), _LICENCE, {"offered_by": _PACKAGE}, "")
 
     def install(self, root: Path) -> ModelInfo:

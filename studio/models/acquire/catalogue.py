@@ -53,7 +53,7 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
         None,
         None,
         _ADA_PAGE,
-        "Portraits as paintings and sculptures in museums show them, 1024 pixels wide.",
+        "Portraits like those of paintings and sculptures in museums, 1024 pixels wide.",
     ),
     CatalogueModel(
         "Wild animals (AFHQ)",
@@ -64,7 +64,7 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
         None,
         None,
         _ADA_PAGE,
-        "Faces of lions, tigers, foxes, wolves and their like, 512 pixels wide.",
+        "Faces of lions, tigers, foxes, wolves and the like, 512 pixels wide.",
     ),
     CatalogueModel(
         "Faces that move smoothly (FFHQ)",
@@ -100,7 +100,7 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
         "Paints stripes on the horses of a photograph.",
     ),
     CatalogueModel(
-        "Photographs larger (Real-ESRGAN x4)",
+        "Upscaler for photographs (Real-ESRGAN x4)",
         "rrdb",
         _ESRGAN + "v0.1.0/RealESRGAN_x4plus.pth",
         "realesrgan-x4plus-pth",
@@ -108,10 +108,10 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
         67_040_989,
         "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
         _ESRGAN_PAGE,
-        "Makes photographs four times larger and mends what compression broke.",
+        "Upscales photographs four times and repairs compression damage.",
     ),
     CatalogueModel(
-        "Drawings larger (Real-ESRGAN x4)",
+        "Upscaler for drawings (Real-ESRGAN x4)",
         "rrdb",
         _ESRGAN + "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
         "realesrgan-x4plus-anime-pth",
@@ -119,10 +119,10 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
         17_938_799,
         "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
         _ESRGAN_PAGE,
-        "Makes drawings four times larger, with clean lines.",
+        "Upscales drawings four times, with clean lines.",
     ),
     CatalogueModel(
-        "Everything larger, quickly (Real-ESRGAN x4)",
+        "Quick upscaler for everything (Real-ESRGAN x4)",
         "srvgg",
         _ESRGAN + "v0.2.5.0/realesr-general-x4v3.pth",
         "realesr-general-x4v3",
@@ -130,6 +130,6 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
         4_885_111,
         "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         _ESRGAN_PAGE,
-        "A small network that makes pictures of any kind four times larger, in a fraction of the time.",
+        "A small network that upscales pictures of any kind four times, in a fraction of the time.",
     ),
 )

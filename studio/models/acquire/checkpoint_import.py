@@ -30,7 +30,7 @@ def import_checkpoint(
     """Import a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
     The weights keep the precision of the file, so that pictures equal those of the original.  name: of the model, or the next
-    free one; None = made from the file.  licence: of the model, '' = unknown.  notes: more sentences for the card.
+    free one if it is taken; None = made from the file.  licence: of the model, '' = unknown.  notes: more sentences for the card.
     extra: more facts for its config.json.
     Raises StudioError when the file cannot be read or the name is not allowed.
     """

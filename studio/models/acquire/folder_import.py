@@ -32,7 +32,7 @@ _MAX_MEMBERS = 1000
 _LIMITS = Limits(files=_MAX_MEMBERS, zip_bytes=_MAX_BYTES)
 _FREE_RATIO = 100 << 20
 _BLOCK = 1 << 20
-_ZIP_HINT = "A zip of a model holds its config.json and its model.safetensors. Of other models give the checkpoint itself, unpacked."
+_ZIP_HINT = "A zip of a model holds its config.json and its model.safetensors. Of any other model, give the checkpoint itself, unpacked."
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -54,7 +54,7 @@ def add_model_folder(folder: Path, library: Library, name: str, extra: Mapping[s
         config["extra"] = {**config.get("extra", {}), **extra}
         (part / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         info = open_folder(part, id=free)
-        build_network(info)  # so that faults show now and not when it is used
+        build_network(info)  # so that faults show now rather than when it is used
         for extras in ("discriminator.safetensors", "directions.safetensors"):
             if (part / extras).exists():
                 check_tensors(part / extras, where)
@@ -73,10 +73,12 @@ def _copy(source: Path, target: Path, name: str) -> None:
         except FileNotFoundError:
             continue
         if not stat.S_ISREG(facts.st_mode):
-            raise StudioError(f"The model '{name}' has a {file.name} that is a link or no file.", "Copy the file itself into the folder.")
+            raise StudioError(
+                f"The model '{name}' has a {file.name} that is a link or not a file.", "Copy the file itself into the folder."
+            )
         total += facts.st_size
         if total > _MAX_BYTES or (file.suffix in (".json", ".md", ".toml") and facts.st_size > _MAX_TEXT):
-            raise StudioError(f"The model '{name}' has a {file.name} of absurd size.", "It is no model of this studio.")
+            raise StudioError(f"The model '{name}' has a {file.name} of absurd size.", "It is not a model of this studio.")
         if file.suffix == ".webp" and not _can_be_shown(file):
             continue
         ensure_room(target, facts.st_size)

@@ -19,7 +19,7 @@ from studio.models.folder import FILES
 from studio.models.importers import strangers
 
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors", ".bin"}
-_BESIDE = ("config.json", ".config.json")  # what some formats keep of their settings
+_BESIDE = ("config.json", ".config.json")  # where some formats keep their settings
 _EXAMPLE = re.compile(r"examples/[ab]-\d{1,3}\.webp")
 _MAX_CONFIG = 1 << 20
 _MAX_FILES = 10_000
@@ -58,11 +58,11 @@ def downloaded_repo(
     broken or cancelled download can resume from.
 
     revision: branch, tag or commit; None = the main branch.  token: None = the one of this machine's login, False = none. It is
-    handed to huggingface_hub and kept nowhere.  The Hub is that of HF_ENDPOINT.  progress, cancel: as `fetching.fetch` has them.
-    Raises StudioError: when the Hub cannot be reached, the repository is not there or not open, or holds nothing to import.
+    handed to huggingface_hub and kept nowhere.  The Hub is that of HF_ENDPOINT.  progress, cancel: as in `download_file`.
+    Raises StudioError when the Hub cannot be reached, the repository is missing or not open, or holds nothing to import.
     """
     if not is_repo(repo):
-        raise StudioError(f"'{printable(repo, 120)}' is no name of a repository.", "It has the form user/name.")
+        raise StudioError(f"'{printable(repo, 120)}' is not the name of a repository.", "It has the form user/name.")
     target = downloads_folder() / f"hub-{repo.replace('/', '--')}"
     with exclusive(target.with_name(f"{target.name}.lock"), cancel):
         with _studio_errors(repo, revision):
@@ -135,7 +135,7 @@ def _model_folder_files(transfer: "_Transfer", sizes: dict[str, int]) -> list[st
 def _weights(repo: str, sizes: dict[str, int]) -> str:
     """The one file that can be imported. Raises StudioError when there is none, or more than one."""
     found = [name for name in sizes if PurePosixPath(name).suffix.lower() in _WEIGHTS and sizes[name] != 0]
-    if len(found) > 1:  # of the same weights in two formats, the one that cannot hold programs
+    if len(found) > 1:  # of the same weights in two formats, take the one that cannot hold programs
         by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in sorted(found, key=lambda n: n.endswith(".safetensors"))}
         found = list(by_stem.values())
     if not found:
@@ -159,7 +159,7 @@ def _companions(weights: str, sizes: dict[str, int]) -> list[str]:
 
 
 class _Transfer:
-    """Files of one state of a repository on their way into a folder."""
+    """Transfer of files of one commit of a repository into a folder."""
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ def _too_large(repo: str) -> StudioError:
 
 
 def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel | None) -> type:
-    """A progress bar class for huggingface_hub: it hears of every piece, so a download can be cancelled there."""
+    """A progress bar class for huggingface_hub: it is called for every piece, so a download can be cancelled there."""
     from tqdm import tqdm
 
     state = {"done": 0}
@@ -205,7 +205,7 @@ def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel |
         def update(self, n=1):
             raise_if_cancelled(cancel)
             state["done"] += int(n or 0)
-            if state["done"] > MAX_BYTES:  # whatever size it claimed
+            if state["done"] > MAX_BYTES:  # whatever size was claimed
                 raise _too_large(repo)
             report(progress, "Downloading", state["done"], max(total, state["done"]) or None)
 
@@ -214,7 +214,7 @@ def _bar(repo: str, total: int, progress: StageProgress | None, cancel: Cancel |
 
 @contextlib.contextmanager
 def _studio_errors(repo: str, revision: str | None) -> Iterator[None]:
-    """Turn what goes wrong at the Hub into a StudioError."""
+    """Turn errors of the Hub into StudioErrors."""
     from huggingface_hub import errors
 
     unreachable = StudioError("The Hub cannot be reached.", "Check the connection to the internet, then try again.")
@@ -233,23 +233,23 @@ def _studio_errors(repo: str, revision: str | None) -> Iterator[None]:
         raise StudioError(
             f"There is no model {repo} on the Hub, or it is private.", "Check its name; for a private one log in or set HF_TOKEN."
         ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):  # what it says where it found no way to the Hub
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):  # raised when the Hub cannot be reached
         raise unreachable from None
     except errors.EntryNotFoundError:
         raise StudioError(f"The model {repo} changed while it was downloaded.", "Try again.") from None
     except errors.HfHubHTTPError as e:
         code = getattr(getattr(e, "response", None), "status_code", None)
         if code in (401, 403):
-            raise StudioError(f"The Hub does not let you have {repo} ({code}).", "Log in with 'hf auth login', or set HF_TOKEN.") from None
-        raise StudioError(f"The Hub cannot give {repo} just now ({code or 'no answer'}).", "Try again in a while.") from None
+            raise StudioError(f"The Hub refuses access to {repo} ({code}).", "Log in with 'hf auth login', or set HF_TOKEN.") from None
+        raise StudioError(f"The Hub cannot provide {repo} right now ({code or 'no answer'}).", "Try again in a while.") from None
     except errors.HFValidationError:
-        raise StudioError(f"'{printable(repo, 120)}' is no name of a repository.", "It has the form user/name.") from None
+        raise StudioError(f"'{printable(repo, 120)}' is not the name of a repository.", "It has the form user/name.") from None
     except ConnectionError:
         raise unreachable from None
     except OSError as e:
-        if e.errno is None:  # a file of another size than was said
-            raise StudioError(f"The download of {repo} broke off.", "Try again: it goes on from there.") from None
-        raise StudioError(f"The model {repo} cannot be kept: {e.strerror}.", "Free some space, then try again.") from None
+        if e.errno is None:  # a file whose size is not the stated one
+            raise StudioError(f"The download of {repo} broke off.", "Try again: it resumes from there.") from None
+        raise StudioError(f"The model {repo} cannot be stored: {e.strerror}.", "Free some space, then try again.") from None
     except Exception as e:
         if type(e).__module__.partition(".")[0].startswith("httpx"):  # which of the two depends on the version of huggingface_hub
             raise unreachable from None

@@ -27,9 +27,9 @@ _WEIGHTS_IMPORTERS = (biggan, cyclegan, rosinality, lucidrains)  # each has reco
 
 
 def import_file(path: str | Path) -> ImportedModel:
-    """Read a foreign checkpoint; its format is told from the content, not from the name. Nothing in it is run.
+    """Read a foreign checkpoint; its format is recognised by its content, not by its name. Nothing in it is run.
 
-    Raises StudioError, which says what the file seems to be or what in it stands in the way.
+    Raises StudioError, which says what the file seems to be or what prevents its import.
     """
     path = Path(path)
     try:
@@ -47,7 +47,7 @@ def import_file(path: str | Path) -> ImportedModel:
     if safetensors:  # named before anything is read into memory: of these, many are far too large
         _refuse(path, strangers.of_tensors(torch_weights.safetensors_names(path)))
     if facts.st_size > _MAX_BYTES:
-        raise StudioError(f"{path.name} is larger than 4 GB.", "No checkpoint of the known kinds is.")
+        raise StudioError(f"{path.name} is larger than 4 GB.", "No supported checkpoint is.")
     if torch_weights.looks_like_weights(head):
         return _import_weights(path, torch_weights.load_tensors, "PyTorch weights")
     if safetensors:
@@ -62,7 +62,7 @@ def import_file(path: str | Path) -> ImportedModel:
 
 
 def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> ImportedModel:
-    """Tensors by name, whose names tell the family.  load: reads them.  what: the file holds, in words."""
+    """Import tensors by name; the names reveal the family.  load: reads them.  what: what the file holds, in words."""
 
     with torch_weights.studio_errors(path, _WEIGHTS_HINT):
         _refuse(path, strangers.of_zip(path))
@@ -79,7 +79,7 @@ def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]],
             raise
         _refuse(path, strangers.of_tensors(weights, unread=True))
         names = ", ".join(f"'{excerpt(name, 40)}'" for name in list(weights)[:4])
-        raise UnsupportedCheckpoint(f"{what} of no kind known here: {names}{', ...' if len(weights) > 4 else ''}")
+        raise UnsupportedCheckpoint(f"{what} of an unknown kind: {names}{', ...' if len(weights) > 4 else ''}")
 
 
 def _refuse(path: Path, stranger: strangers.Stranger | None) -> None:

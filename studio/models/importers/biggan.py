@@ -1,7 +1,7 @@
 """Weights of BigGAN -> our config and tensors: the paper's authors' PyTorch code, and Hugging Face's BigGAN-deep.
 
 Both are state dicts that torch wrote: tensors by name, no network. The architecture is read off names and shapes; what
-shapes cannot tell of BigGAN-deep stands in the config.json beside it.
+shapes cannot tell about BigGAN-deep is in the config.json beside it.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ def _config(**settings: Any) -> BigGANConfig:
     try:
         return BigGANConfig(**settings)
     except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
 
 
 # -- the authors' code -----------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     c_dim, shared_dim = state["mapping.embed"].shape
     blocks = t.numbers(r"blocks\.(\d{1,3})\.")
     if blocks != list(range(len(blocks))) or not 1 <= len(blocks) <= 7:
-        raise UnsupportedCheckpoint(f"{len(blocks)} blocks, where 3 to 7 are due")
+        raise UnsupportedCheckpoint(f"{len(blocks)} blocks instead of 3 to 7")
 
     def normed(ours: str, theirs: str, ndim: int, bias: bool = True) -> torch.Tensor:
         state[f"{ours}.weight"] = t.take(f"{theirs}.weight", ndim)
@@ -114,7 +114,7 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     state["synthesis.bn.gain"], state["synthesis.bn.bias"] = t.take("output_layer.0.gain", 1), t.take("output_layer.0.bias", 1)
     img_channels = normed("synthesis.torgb", "output_layer.2", 4).shape[0]
     if img_channels != 3:
-        raise UnsupportedCheckpoint(f"a generator of {img_channels} channels; only 3, pictures in colour, can be shown")
+        raise UnsupportedCheckpoint(f"a generator of {img_channels} channels; only 3 (colour) can be shown")
 
     hierarchical = cond != shared_dim
     if cond != shared_dim + (chunk if hierarchical else 0) or rows != widths[0] * 16:
@@ -135,7 +135,7 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
 
 def _multiples(widths: list[int], ch: int) -> tuple[int, ...]:
     if any(w % ch for w in widths):
-        raise UnsupportedCheckpoint("channels that are no multiples of the narrowest")
+        raise UnsupportedCheckpoint("channels that are not multiples of the narrowest")
     return tuple(w // ch for w in widths)
 
 
@@ -143,9 +143,9 @@ def _multiples(widths: list[int], ch: int) -> tuple[int, ...]:
 
 
 def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch.Tensor], tuple[str, ...]]:
-    """pytorch-pretrained-biggan's BigGAN-deep. Its spectral norms are folded into the weights, which then are plain.
+    """pytorch-pretrained-biggan's BigGAN-deep. Its spectral norms are folded into the weights.
 
-    Between two levels of truncation that code gives each level the share that is due to the other one; here the
+    Between two levels of truncation that code gives each level the share that belongs to the other one; here the
     statistics change smoothly. Pictures are equal at the levels (every 0.02) and half-way between them.
     """
     facts = _beside(path)
@@ -155,7 +155,7 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
 
     def folded(ours: str, theirs: str, ndim: int, bias: bool = True) -> torch.Tensor:
         weight, u, v = t.take(f"{theirs}.weight_orig", ndim), t.take(f"{theirs}.weight_u", 1), t.take(f"{theirs}.weight_v", 1)
-        t.skip(f"{theirs}.weight")  # old versions of torch keep the quotient as well
+        t.skip(f"{theirs}.weight")  # old versions of torch also store the normalised weight
         if (len(u), len(v)) != weight.flatten(1).shape:
             raise UnsupportedCheckpoint(f"'{theirs}.weight_u' and '{theirs}.weight_v' that do not fit the weight")
         state[f"{ours}.weight"] = weight / (u @ (weight.flatten(1) @ v))
@@ -177,10 +177,10 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
     bottom = folded("synthesis.linear", "generator.gen_z", 2)
     for name in ("synthesis.linear.weight", "synthesis.linear.bias"):
         if len(bottom) % 16:
-            raise UnsupportedCheckpoint("a bottom that is not of 4x4 pixels")
+            raise UnsupportedCheckpoint("a lowest resolution that is not 4x4 pixels")
         state[name] = state[name].unflatten(0, (16, -1)).transpose(0, 1).flatten(0, 1).contiguous()
     for i in range(len(layers)):
-        # The self-attention stands in the same list.
+        # The self-attention is in the same list.
         ours, theirs = f"synthesis.blocks.{i}", f"generator.layers.{i + (i >= place)}"
         for k in range(4):
             norm(f"{ours}.bn{k + 1}", f"{theirs}.bn_{k}")
@@ -220,7 +220,7 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """What the config.json beside the weights says: layers [(up, in, out)], attention_layer_position, channel_width, eps."""
+    """Contents of the config.json beside the weights: layers [(up, in, out)], attention_layer_position, channel_width, eps."""
     name = path.name
     candidates = [path.with_name("config.json")]
     if name.endswith("pytorch_model.bin"):  # the published files are biggan-deep-128-pytorch_model.bin, -config.json
@@ -240,7 +240,7 @@ def _beside(path: Path) -> dict[str, Any]:
             raise ValueError(f"it has {len(layers)} layers")
         eps = raw["eps"]
         if type(eps) is not float or not 0 < eps < 1:
-            raise ValueError("eps is no small number")
+            raise ValueError("eps is not a small number")
         place = raw["attention_layer_position"]
         return {"layers": layers, "attention_layer_position": _whole(place, 0), "channel_width": _whole(raw["channel_width"]), "eps": eps}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
@@ -249,7 +249,7 @@ def _beside(path: Path) -> dict[str, Any]:
 
 def _whole(value: Any, least: int = 1) -> int:
     if type(value) is not int or not least <= value <= 1 << 16:
-        raise ValueError(f"{value!r:.30} is no size")
+        raise ValueError(f"{value!r:.30} is not a size")
     return value
 
 

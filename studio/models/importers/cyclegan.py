@@ -26,7 +26,7 @@ State = dict[str, torch.Tensor]
 
 
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the names are those of a generator, or of a discriminator, which is told apart when it is read."""
+    """Whether the names are those of a generator or a discriminator; `read` refuses the latter."""
     weights = _bare(weights)
     return "model.10.conv_block.1.weight" in weights or "model.model.0.weight" in weights or _is_discriminator(weights)
 
@@ -34,11 +34,11 @@ def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
 def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     """Weights, and where they were read -> config and tensors of the generator.
 
-    Of latest_net_G_A.pth and latest_net_G_B.pth in one folder, either brings both directions.  Raises UnsupportedCheckpoint.
+    With latest_net_G_A.pth and latest_net_G_B.pth in one folder, either one gives both directions.  Raises UnsupportedCheckpoint.
     """
     weights = _bare(weights)
     if _is_discriminator(weights):
-        raise UnsupportedCheckpoint("a discriminator, which scores pictures and makes none: choose the file with net_G in its name")
+        raise UnsupportedCheckpoint("a discriminator, which scores pictures but makes none: choose the file with net_G in its name")
     facts, state = _generator(weights)
     way, other = _ways(path)
     both, notes = {"A": state}, ()
@@ -54,7 +54,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
             notes = (f"The other direction, {other.name}, was left out: {reason}.",)
     if facts["net"].startswith("unet") and len(both) == 1:
         config, names = _config(Pix2PixConfig, **facts, dropout=True), {"A": "G"}
-        notes = (*notes, "Where the published code draws with dropout, it gives one answer here.")
+        notes = (*notes, "The published code keeps dropout on when drawing; here it is off, so the result is always the same.")
     else:
         config = _config(CycleGANConfig, **facts, directions="both" if len(both) == 2 else "AtoB")
         names = {"A": "G_A2B", "B": "G_B2A"}
@@ -69,7 +69,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
 
 
 def _bare(weights: Mapping[str, torch.Tensor]) -> State:
-    """Without the 'module.' that training on several cards puts before each name."""
+    """The weights without the 'module.' that training on several cards puts before each name."""
     if all(name.startswith("module.") for name in weights):
         return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     return dict(weights)
@@ -82,7 +82,7 @@ def _is_discriminator(weights: State) -> bool:
 
 
 def _ways(path: Path) -> tuple[str, Path | None]:
-    """Which direction the file's name says it holds, 'A' (from A to B) or 'B', and the file of the other one, if it is there."""
+    """The direction in the file's name, 'A' (from A to B) or 'B', and the file of the other direction, if it is there."""
     found = re.fullmatch(r"(.*net_G_)([AB])(\..+)", path.name)
     if not found:
         return "A", None
@@ -95,7 +95,7 @@ def _config(config: type, **settings: Any) -> Any:
     try:
         return config(**settings)
     except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
 
 
 # -- one generator -----------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _generator(weights: State) -> tuple[dict[str, Any], State]:
 
 
 class _Layers:
-    """Takes layer after layer as the sequences of the published code have them."""
+    """Takes the layers one by one, in the order of the published code's sequences."""
 
     def __init__(self, t: Tensors):
         self.t, self.state = t, {}
@@ -131,7 +131,7 @@ class _Layers:
                 self.state[f"{name}.{part}"] = self.t.take(f"{name}.{part}", 1)
             self.state[f"{name}.batches_seen"] = torch.tensor(_BATCHES_SEEN)
         else:
-            # torch before 0.4 kept statistics of instance norm, which nothing ever read.
+            # torch before 0.4 stored statistics of instance norm that were never read.
             self.t.skip(f"{name}.running_mean", f"{name}.running_var")
         self.t.skip(f"{name}.num_batches_tracked")
 
@@ -143,7 +143,7 @@ class _Layers:
             self.norm(f"model.{i + 1}")
         blocks = self.t.numbers(r"model\.(\d{1,3})\.conv_block\.")
         if blocks not in (list(range(_FIRST_BLOCK, _FIRST_BLOCK + n)) for n in (6, 9)):
-            raise UnsupportedCheckpoint(f"a generator of {len(blocks)} residual blocks; only 6 and 9 are known here")
+            raise UnsupportedCheckpoint(f"a generator of {len(blocks)} residual blocks; only 6 and 9 are supported")
         dropout = "model.10.conv_block.5.weight" not in self.t.all  # it stands before the second convolution
         for i in blocks:
             for conv in (1, 6 if dropout else 5):
@@ -174,7 +174,7 @@ class _Layers:
             self.norm(f"{level}.6")
             level, downs = f"{level}.3.model", downs + 1
         if downs not in (7, 8):
-            raise UnsupportedCheckpoint(f"a U-Net of {downs} or more halvings; only 7 and 8 (for 128 and 256 px) are known here")
+            raise UnsupportedCheckpoint(f"a U-Net of {downs} or more halvings; only 7 and 8 (for 128 and 256 px) are supported")
         self.conv(f"{level}.1")
         self.conv(f"{level}.3")
         self.norm(f"{level}.4")

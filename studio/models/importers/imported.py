@@ -10,12 +10,12 @@ import torch
 class ImportedModel:
     """A foreign checkpoint, converted to a family of the studio.
 
-    family, config, state_dict: of the generator; float32 tensors, exactly those that the family's network has.
+    family, config, state_dict: of the generator; float32 tensors, exactly those of the family's network.
     title: made from the file's name.  source: what the file was, in words.  notes: sentences for the model card.
     discriminator_state: tensors of the discriminator for further training, when the file has one that fits;
     `config` describes it too. None otherwise, and a note says why.
     classes: names of the classes, where they are known.
-    dtype: 'float16' where the file's weights have no more precision than that.
+    dtype: 'float16' when the file's weights have no more precision than that.
     """
 
     family: str

@@ -1,7 +1,7 @@
 """Checkpoints of lucidrains' stylegan2-pytorch (model_N.pt: GAN, version) -> our family of the same layout.
 
-The averaged generator (SE, GE) is taken. What shapes cannot tell, the multiplier of the mapping, stands in the .config.json
-beside it. Its noise comes with no file: it is drawn here once, one picture of which each layer gets the upper left, as there.
+The averaged generator (SE, GE) is taken. The multiplier of the mapping, which shapes do not show, is in the .config.json
+beside it. Noise is not in the file: one picture of it is drawn here, of which each layer gets the upper left, as in that package.
 """
 
 import dataclasses
@@ -23,16 +23,16 @@ _MAX_CONFIG = 1 << 20
 
 
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
-    """Whether these are weights of its players."""
+    """Whether these are weights of its networks."""
     return "S.net.0.weight" in weights and "G.blocks.0.to_style1.weight" in weights
 
 
 def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
-    """All players' weights, and where they were read -> config and tensors of the generator.  Raises UnsupportedCheckpoint."""
+    """Weights of all its networks, and where they were read -> config and tensors of the generator.  Raises UnsupportedCheckpoint."""
     averaged = "GE.blocks.0.to_style1.weight" in weights
     mapping, synthesis = ("SE.", "GE.") if averaged else ("S.", "G.")
     t = Tensors({k: v for k, v in weights.items() if k.startswith((mapping, synthesis))})
-    notes = [] if averaged else ["It has no mean of its generator (GE); the last state (G) was taken."]
+    notes = [] if averaged else ["It has no averaged generator (GE); the last state (G) was taken."]
     multiplier = _multiplier(path, notes)
     state: State = {}
     layers = _mapping(t, state, mapping)
@@ -40,7 +40,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     t.check_all_used("StyleGAN2 (lucidrains)")
     config = _config(widths, attention, state, layers, multiplier)
     state["mapping.w_avg"] = _mean(config, state)
-    notes.append(f"It has no mean of w; it was measured over {_MEAN_OF:,} draws. Its noise, which no file holds, was drawn here.")
+    notes.append(f"It has no mean of w; it was measured over {_MEAN_OF:,} draws. Its noise, which the file does not hold, was drawn here.")
     title = path.stem if not path.stem.startswith("model_") or not path.parent.name else f"{path.parent.name} {path.stem}"
     return ImportedModel(
         "lucidrains", dataclasses.asdict(config), state, title, "checkpoint of lucidrains' stylegan2-pytorch", tuple(notes)
@@ -48,7 +48,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
 
 
 def _multiplier(path: Path, notes: list[str]) -> float:
-    """Of the mapping's weights: what the config beside the file says, or the package's own."""
+    """The multiplier of the mapping's weights: from the config beside the file, else the package's default."""
     file = path.with_name(".config.json")
     try:
         if file.is_file() and file.stat().st_size <= _MAX_CONFIG:
@@ -63,7 +63,7 @@ def _multiplier(path: Path, notes: list[str]) -> float:
 
 def _mapping(t: Tensors, state: State, prefix: str) -> int:
     places = t.numbers(prefix.replace(".", r"\.") + r"net\.(\d{1,3})\.")
-    if not places or places != list(range(0, 2 * len(places), 2)):  # an activation behind each
+    if not places or places != list(range(0, 2 * len(places), 2)):  # an activation after each
         raise UnsupportedCheckpoint("a mapping whose layers do not follow each other")
     for i, place in enumerate(places):
         for part, ndim in (("weight", 2), ("bias", 1)):
@@ -74,14 +74,14 @@ def _mapping(t: Tensors, state: State, prefix: str) -> int:
 def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]]:
     """(channels of what the first block gets and of each block, blocks with attention)."""
     if f"{prefix}to_initial_block.weight" in t.all:
-        raise UnsupportedCheckpoint("a generator that makes its first picture from the style (no_const), which is not known here")
+        raise UnsupportedCheckpoint("a generator that makes its first picture from the style (no_const), which is not supported")
     state["synthesis.const"] = t.take(f"{prefix}initial_block", 4)[0]
     for part, ndim in (("weight", 4), ("bias", 1)):
         state[f"synthesis.first.{part}"] = t.take(f"{prefix}initial_conv.{part}", ndim)
     pattern = prefix.replace(".", r"\.")
     numbers = t.numbers(pattern + r"blocks\.(\d{1,2})\.")
     if numbers != list(range(len(numbers))) or not 2 <= len(numbers) <= 10:
-        raise UnsupportedCheckpoint(f"{len(numbers)} blocks, where 2 to 10 are due")
+        raise UnsupportedCheckpoint(f"{len(numbers)} blocks instead of 2 to 10")
     side = 4 << numbers[-1]
     noise = torch.randn(side, side, generator=torch.Generator().manual_seed(0))
     widths = [len(state["synthesis.const"])]
@@ -98,7 +98,7 @@ def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]
         widths.append(len(state[f"{ours}.conv1.bias"]))
         state[f"{ours}.torgb.weight"] = t.take(f"{theirs}.to_rgb.conv.weight", 4)
         if len(state[f"{ours}.torgb.weight"]) != 3:
-            raise UnsupportedCheckpoint("a generator of pictures with transparency, which is not known here")
+            raise UnsupportedCheckpoint("a generator of pictures with transparency, which is not supported")
         for part, ndim in (("weight", 2), ("bias", 1)):
             state[f"{ours}.torgb.style.{part}"] = t.take(f"{theirs}.to_rgb.to_style.{part}", ndim)
         if i < numbers[-1] and t.take(f"{theirs}.to_rgb.upsample.1.f", 1).tolist() != [1, 2, 1]:
@@ -128,7 +128,7 @@ def _attention(t: Tensors, state: State, ours: str, theirs: str) -> None:
 
 def _config(widths: list[int], attention: list[int], state: State, layers: int, multiplier: float) -> LucidrainsConfig:
     blocks, most = len(widths) - 1, max(widths)
-    # capacity * 2^(blocks - i) == width, for all that the maximum did not cut.
+    # capacity * 2^(blocks - i) == width, for all that the maximum does not limit.
     capacity = next((w >> (blocks - i) for i, w in enumerate(widths[1:]) if w < most), math.ceil(most / 2))
     try:
         config = LucidrainsConfig(
@@ -141,9 +141,9 @@ def _config(widths: list[int], attention: list[int], state: State, layers: int, 
             attention=tuple(attention),
         )
     except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
     if widths != [config.channels(i) for i in range(-1, blocks)]:
-        raise UnsupportedCheckpoint("channels that follow no rule of this package")
+        raise UnsupportedCheckpoint("channels that do not follow this package's rule")
     return config
 
 

@@ -1,7 +1,7 @@
 """Upscalers in ncnn's two files -> our config and tensors: the graph as text (.param), and the weights beside it (.bin).
 
-Only the graphs of ESRGAN and of Real-ESRGAN's compact network are known. The file's graph and ours are brought into the same
-few operations and laid on each other from the end to the beginning: what is not the very same network is refused.
+Only the graphs of ESRGAN and of Real-ESRGAN's compact network are known. The file's graph and ours are reduced to the same
+few operations and compared from the end to the beginning: anything but the very same network is refused.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from studio.models.importers.upscalers import rrdb, srvgg
 
 MAGIC = b"7767517"
 _HINT = "Of ncnn's models, ESRGAN, Real-ESRGAN and its compact network can be imported, in float32 or float16."
-_MAX_TEXT = 8 << 20  # bytes of the graph; those known here have some 100,000
+_MAX_TEXT = 8 << 20  # bytes of the graph; known graphs have about 100,000
 _MAX_LAYERS = 20_000
 _MAX_VALUES = 64  # of an array in a line
 _FLOAT16, _FLOAT32 = 0x01306B47, 0  # tags before the weights of a convolution
@@ -48,7 +48,7 @@ class Node:
 
 
 def weights_beside(path: Path, head: bytes) -> bool:
-    """Whether a file that begins like this may be ncnn's weights: its graph lies beside it."""
+    """Whether a file that begins like this may be ncnn's weights: its graph is beside it."""
     if path.suffix == ".param" or int.from_bytes(head[:4], "little") not in (_FLOAT16, _FLOAT32, *_QUANTISED):
         return False
     graph = path.with_suffix(".param")
@@ -69,7 +69,7 @@ def read(path: Path) -> ImportedModel:
         if f.read(len(MAGIC)) == MAGIC:  # whatever its name
             graph_file = path
     if not weights_file.is_file() or weights_file == graph_file:
-        raise StudioError(f"There is no {weights_file.name} beside {graph_file.name}.", "A model of ncnn is two files; keep both together.")
+        raise StudioError(f"There is no {weights_file.name} beside {graph_file.name}.", "An ncnn model is two files; keep them together.")
     with studio_errors(path, _HINT):
         if graph_file.stat().st_size > _MAX_TEXT:
             raise UnsupportedCheckpoint("a graph of absurd length")
@@ -78,12 +78,12 @@ def read(path: Path) -> ImportedModel:
         return _imported(end, _weights(layers, weights_file), graph_file)
 
 
-# -- the graph as it is written ------------------------------------------------------------------------------------------
+# -- the graph as the file has it ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A line: what it is, its blobs, and its numbers by key (arrays have keys of their own below -23300)."""
+    """A line: its operation, blobs, and numbers by key (arrays have keys of their own below -23300)."""
 
     op: str
     name: str
@@ -99,12 +99,12 @@ class _Layer:
 
 
 def _layers(text: bytes) -> list[_Layer]:
-    """Raises UnsupportedCheckpoint for what is no graph."""
+    """The lines of a graph. Raises UnsupportedCheckpoint for anything else."""
     try:
         lines = [line.split() for line in text.decode("utf-8").splitlines() if line.strip()]
         counts = [int(n) for n in lines[1]]
         if lines[0] != [MAGIC.decode()] or len(counts) != 2 or counts[0] != len(lines) - 2:
-            raise UnsupportedCheckpoint("a graph with another number of lines than it says: it is cut short or damaged")
+            raise UnsupportedCheckpoint("a graph whose number of lines is not the stated one: it is cut short or damaged")
         if counts[0] > _MAX_LAYERS:
             raise UnsupportedCheckpoint(f"a graph of {counts[0]:,} layers")
         return [_layer(words) for words in lines[2:]]
@@ -203,9 +203,7 @@ def _graph(layers: Sequence[_Layer]) -> Node:
 
 
 def _node(layer: _Layer, inputs: tuple[Node, ...]) -> Node:
-    unknown = UnsupportedCheckpoint(
-        f"a layer {excerpt(layer.op, 30)} '{excerpt(layer.name, 40)}', used as in no network that is known here"
-    )
+    unknown = UnsupportedCheckpoint(f"a layer {excerpt(layer.op, 30)} '{excerpt(layer.name, 40)}', used in a way that is not supported")
     counts = {"Input": 0, "Concat": len(inputs), "Eltwise": 2, "BinaryOp": 1 if layer.whole(1) else 2}
     if len(inputs) != counts.get(layer.op, 1) or not layer.outputs or (len(layer.outputs) > 1 and layer.op != "Split"):
         raise unknown
@@ -237,12 +235,21 @@ def _node(layer: _Layer, inputs: tuple[Node, ...]) -> Node:
 
 def _convolution(layer: _Layer, inputs: tuple[Node, ...], unknown: UnsupportedCheckpoint) -> Node:
     """3x3, same size, with bias; an activation within it becomes an operation of its own."""
-    due = {1: 3, 2: 1, 3: 1, 4: 1, 5: 1, 8: 0, 18: 0, 19: 0}  # kernel, dilation, stride, border, bias, whole numbers, its value, dynamic
-    same = {11: 1, 12: 2, 13: 3, 14: 4, 15: 4, 16: 4}  # the same of the height and of the other sides, if it is said
+    expected = {
+        1: 3,
+        2: 1,
+        3: 1,
+        4: 1,
+        5: 1,
+        8: 0,
+        18: 0,
+        19: 0,
+    }  # kernel, dilation, stride, border, bias, whole numbers, its value, dynamic
+    same = {11: 1, 12: 2, 13: 3, 14: 4, 15: 4, 16: 4}  # the same for the height and the other sides, if given
     default = {2: 1, 3: 1}
-    if any(layer.get(key, default.get(key, 0)) != value for key, value in due.items()):
+    if any(layer.get(key, default.get(key, 0)) != value for key, value in expected.items()):
         raise unknown
-    if any(layer.get(key, due[of]) != due[of] for key, of in same.items()):
+    if any(layer.get(key, expected[of]) != expected[of] for key, of in same.items()):
         raise unknown
     node = Node("conv", inputs, name=layer.name)
     if layer.whole(9) == 0:
@@ -257,11 +264,11 @@ def _times(node: Node, share: float) -> Node:
 
 
 def _sum(a: Node, b: Node) -> Node:
-    """The nearer to the input comes first: which is written first does not matter to a sum."""
+    """The term nearer to the input comes first: the order in the file does not matter to a sum."""
     return Node("add", tuple(sorted((a, b), key=lambda n: n.depth)))
 
 
-# -- the graphs that are known, written with the same operations -----------------------------------------------------------
+# -- the known graphs in the same operations -----------------------------------------------------------
 
 
 def _esrgan(blocks: int, doublings: int) -> Node:
@@ -290,7 +297,7 @@ def _esrgan(blocks: int, doublings: int) -> Node:
 
 
 def _compact(convs: int, act: str, drawn: int, share: float) -> Node:
-    """Layers have the names that they have in networks/srvgg.py.  share: of the drawn size that is left at the end."""
+    """Layers have the names that they have in networks/srvgg.py.  share: of the drawn size that remains at the end."""
     start = x = Node("input")
     for i in range(convs + 1):
         x = Node("conv", (x,), name=f"body.{2 * i}")
@@ -306,7 +313,7 @@ def _matched(theirs: Node, ours: Node) -> dict[str, str] | None:
     pairs, names, waiting = {}, {}, [(theirs, ours)]
     while waiting:
         a, b = waiting.pop()
-        if id(b) in pairs:  # by another way, which must have led to the same place
+        if id(b) in pairs:  # reached another way, which must lead to the same place
             if pairs[id(b)] is not a:
                 return None
             continue
@@ -331,7 +338,7 @@ def _nodes(end: Node) -> list[Node]:
 
 
 def _imported(end: Node, weights: dict[str, tuple[torch.Tensor, ...]], path: Path) -> ImportedModel:
-    """Raises UnsupportedCheckpoint when the graph is of no known network."""
+    """The model of a graph. Raises UnsupportedCheckpoint when its network is unknown."""
     nodes = _nodes(end)
     ops = [n.op for n in nodes]
     convs, repeats = ops.count("conv"), ops.count("repeat")
@@ -345,7 +352,7 @@ def _imported(end: Node, weights: dict[str, tuple[torch.Tensor, ...]], path: Pat
         blocks = (convs - 4 - repeats) // 15
         names = _matched(end, _esrgan(blocks, repeats)) if blocks >= 1 and repeats <= 3 else None
     if names is None:
-        raise UnsupportedCheckpoint("a graph of ncnn that is of no network known here")
+        raise UnsupportedCheckpoint("an ncnn graph of an unknown network")
     tensors = {}
     for ours, theirs in names.items():
         tensors |= {f"{ours}.{part}": value for part, value in zip(("weight", "bias"), weights[theirs], strict=False)}
@@ -369,11 +376,11 @@ def _imported(end: Node, weights: dict[str, tuple[torch.Tensor, ...]], path: Pat
 
 
 def _shrunk(config, drawn: int, share: float):
-    """The compact network that draws larger than its result is."""
+    """The compact network that draws larger than its result."""
     scale = round(drawn * share)
     if not math.isclose(scale, drawn * share, rel_tol=1e-4):
-        raise UnsupportedCheckpoint(f"a network that makes pictures {drawn * share:.3f} times larger, which is no whole number")
+        raise UnsupportedCheckpoint(f"a network that makes pictures {drawn * share:.3f} times larger, which is not a whole number")
     try:
         return dataclasses.replace(config, scale=scale, drawn_scale=drawn)
     except ValueError as e:
-        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None

@@ -2,8 +2,8 @@
 
 pickle_reader reads the file without running it, nvidia_network turns its objects into tensors by the names of torch's
 state_dict. The config comes from the shapes of the tensors, which cannot lie, and is checked against what the file says
-about itself (nvidia_stylegan2, nvidia_stylegan3). An option that our network does not have ends the import: the pictures
-would be wrong.
+about itself (nvidia_stylegan2, nvidia_stylegan3). An option that our network lacks ends the import: the pictures would be
+wrong.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ def looks_like_pickle(head: bytes) -> bool:
 
 
 def read(path: str | Path) -> ImportedModel:
-    """A StyleGAN2 or StyleGAN3 network pickle -> config and tensors of its G_ema (or G, when there is no mean of it).
+    """A StyleGAN2 or StyleGAN3 network pickle -> config and tensors of its G_ema (or G, when there is no average of it).
 
-    Raises StudioError that names what was found when it is anything else.
+    Raises StudioError that names what was found if it is anything else.
     """
     path = Path(path)
     try:
@@ -60,7 +60,7 @@ def _import(path: Path) -> ImportedModel:
     if not isinstance(content.get(key), PersistentObject):
         found = ", ".join(f"'{excerpt(str(k), 30)}'" for k in list(content)[:8]) or "nothing"
         raise UnsupportedCheckpoint(f"no generator, but {found}")
-    notes = ["It has no mean of its generator (G_ema); the last state (G) was taken."] if key == "G" else []
+    notes = ["It has no averaged generator (G_ema); the last state (G) was taken."] if key == "G" else []
 
     generator = PickledNetwork(content[key])
     if stranger := strangers.of_modules({name: module.class_name for name, module in generator.modules.items()}):
@@ -78,7 +78,7 @@ def _import(path: Path) -> ImportedModel:
 
     discriminator_state = None
     if isinstance(content.get("D"), PersistentObject) and family == "stylegan3":
-        notes.append("Its discriminator was left out: StyleGAN3 can not be trained here.")
+        notes.append("Its discriminator was left out: StyleGAN3 cannot be trained here.")
     elif isinstance(content.get("D"), PersistentObject):
         try:
             discriminator = PickledNetwork(content["D"])
@@ -88,7 +88,7 @@ def _import(path: Path) -> ImportedModel:
             if clamp != config.conv_clamp:
                 notes.append(f"Its discriminator had conv_clamp {clamp}; here it gets the generator's {config.conv_clamp}.")
         except UnsupportedCheckpoint as e:
-            # It only serves further training; the generator is whole without it.
+            # It is only needed for further training; the generator is complete without it.
             notes.append(f"Its discriminator was left out: it holds {e}.")
     return ImportedModel(
         family=family,
@@ -106,6 +106,6 @@ def _training_data(content: dict) -> list[str]:
     path = kwargs.get("path") if isinstance(kwargs, dict) else None
     if not isinstance(path, str):
         return []
-    # The last part only: the rest of the path tells about somebody's computer.
+    # The last part only: the rest of the path reveals something about somebody's computer.
     name = path[-500:].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     return [f"The file names its training data: {excerpt(name)}."]

@@ -1,4 +1,4 @@
-"""A network in one of NVIDIA's pickles: its modules, its tensors, and what it says about itself."""
+"""A network in one of NVIDIA's pickles: its modules, its tensors, and the facts it states about itself."""
 
 import math
 import re
@@ -26,7 +26,7 @@ class PickledNetwork:
         waiting: list[tuple[str, Any]] = [("", root)]
         while waiting:
             path, record = waiting.pop()
-            # A network may contain itself, or share parts in ever more ways: depth and count end both.
+            # A network may contain itself, or share parts without end: limits on depth and count stop both.
             if not isinstance(record, PersistentObject) or len(path) > _MAX_PATH or len(self.modules) >= _MAX_MODULES:
                 raise UnsupportedCheckpoint("a network with an odd structure")
             self.modules[path] = record
@@ -37,7 +37,7 @@ class PickledNetwork:
                     if value is None or (part == "_buffers" and isinstance(skipped, set) and name in skipped):
                         continue
                     if not isinstance(value, StoredTensor):
-                        raise UnsupportedCheckpoint(f"'{prefix}{name}', which is no tensor")
+                        raise UnsupportedCheckpoint(f"'{prefix}{name}', which is not a tensor")
                     self.tensors[prefix + name] = value
             waiting += [(prefix + name, child) for name, child in _members(record, "_modules") if child is not None]
 
@@ -56,7 +56,7 @@ class PickledNetwork:
         return sorted(int(m.group(1)) for m in map(full.fullmatch, self.modules) if m)
 
     def fact(self, path: str, name: str) -> Any:
-        """What a module recorded about itself, as attribute or as constructor argument, or _MISSING."""
+        """A fact that a module recorded about itself, as attribute or constructor argument, or _MISSING."""
         record = self.modules.get(path)
         if record is None:
             return _MISSING
@@ -72,11 +72,11 @@ class PickledNetwork:
         return values[0] if values else default
 
     def agree(self, path: str, name: str, value: Any) -> None:
-        """Refuse a file that says something else about itself than its tensors do."""
-        said = self.one([path], name, value)
-        if said != value:
+        """Refuse a file whose statements contradict its tensors."""
+        recorded = self.one([path], name, value)
+        if recorded != value:
             raise UnsupportedCheckpoint(
-                f"a network with {name} {excerpt(str(said), 20)}, where {value} is due" + (f" ('{path}')" if path else "")
+                f"a network with {name} {excerpt(str(recorded), 20)} instead of {value}" + (f" ('{path}')" if path else "")
             )
 
     def of_class(self, *names: str) -> list[str]:
@@ -91,7 +91,7 @@ class PickledNetwork:
             if name not in expected:
                 raise UnsupportedCheckpoint(f"a tensor '{name}', which this family does not have")
             if self.tensors[name].size != expected[name]:
-                raise UnsupportedCheckpoint(f"'{name}' of the shape {self.tensors[name].size}, where {expected[name]} is due")
+                raise UnsupportedCheckpoint(f"'{name}' of the shape {self.tensors[name].size} instead of {expected[name]}")
             if not self.tensors[name].storage.dtype.is_floating_point:
                 raise UnsupportedCheckpoint(f"'{name}' in whole numbers")
         # Tensors may share data, so a small file could ask for a large network.
@@ -101,7 +101,7 @@ class PickledNetwork:
         for name, tensor in self.tensors.items():
             try:
                 state[name] = tensor.build().float()
-            except RuntimeError:  # what PyTorch raises when memory is short
+            except RuntimeError:  # raised by PyTorch when memory is short
                 raise MemoryError from None
             if not torch.isfinite(state[name]).all():
                 raise UnsupportedCheckpoint(f"'{name}' with numbers that are not finite, as after a failed training")
@@ -118,7 +118,7 @@ def _members(record: PersistentObject, part: str) -> list[tuple[str, Any]]:
 
 
 def expected_tensors(network: Callable[[Any], torch.nn.Module], config: Any) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a network, without making them."""
+    """Names and shapes of the tensors of a network, without allocating them."""
     try:
         with torch.device("meta"):
             return {k: tuple(v.shape) for k, v in network(config).state_dict().items()}
@@ -142,13 +142,13 @@ def options_of(net: PickledNetwork, *paths: str, passed_on: tuple[str, ...] = ("
 
 
 def check_options(net: PickledNetwork, classes: set[str], options: set[str]) -> None:
-    """Refuse what would make other pictures here than there."""
+    """Refuse what would make the pictures differ from the original's."""
     for path, record in net.modules.items():
         if record.class_name not in classes:
             raise UnsupportedCheckpoint(f"a module of the class '{excerpt(record.class_name)}' ('{path}')")
         for name, value in options_of(net, path, passed_on=_PARTS).items():
             if name not in options and value is not None and value is not False:
-                raise UnsupportedCheckpoint(f"the option '{excerpt(name)}' of a {record.class_name}, which is not known here")
+                raise UnsupportedCheckpoint(f"the option '{excerpt(name)}' of a {record.class_name}, which is not supported")
         if record.class_name not in ("SynthesisLayer", "ToRGBLayer", "FullyConnectedLayer", "Conv2dLayer"):
             continue
         linear = path.rsplit(".", 1)[-1] in ("affine", "embed", "skip", "out", "torgb")
@@ -167,16 +167,16 @@ def check_options(net: PickledNetwork, classes: set[str], options: set[str]) -> 
             _check_gain(net, path, "weight_gain", rate / math.sqrt(math.prod(weight.size[1:])))
 
 
-def _check_gain(net: PickledNetwork, path: str, name: str, due: float) -> None:
-    said = net.one([path], name, due)
-    if not math.isclose(positive_number(said, name), due, rel_tol=1e-3):
-        raise UnsupportedCheckpoint(f"another {name} in '{path}' than is known here")
+def _check_gain(net: PickledNetwork, path: str, name: str, expected: float) -> None:
+    recorded = net.one([path], name, expected)
+    if not math.isclose(positive_number(recorded, name), expected, rel_tol=1e-3):
+        raise UnsupportedCheckpoint(f"an unsupported {name} in '{path}'")
 
 
 def lr_multiplier_of(net: PickledNetwork) -> Any:
     layers = [f"mapping.fc{i}" for i in net.children("mapping", r"fc(\d{1,3})")]
-    said = net.one(["mapping"], "lr_multiplier", 0.01)
-    return net.one(layers, "bias_gain", net.one(layers, "lr_multiplier", said))
+    recorded = net.one(["mapping"], "lr_multiplier", 0.01)
+    return net.one(layers, "bias_gain", net.one(layers, "lr_multiplier", recorded))
 
 
 def positive_number(value: Any, name: str) -> float:

@@ -20,7 +20,7 @@ from studio.models.importers.nvidia_network import (
 from studio.networks.generative.stylegan2 import StyleGAN2Config
 from studio.networks.layers import fir_filter
 
-# The classes that a StyleGAN2 pickle is made of. Another one computes something else.
+# The classes that a StyleGAN2 pickle is made of. Any other computes something else.
 CLASSES = {
     "Generator",
     "MappingNetwork",
@@ -35,7 +35,7 @@ CLASSES = {
     "DiscriminatorEpilogue",
     "MinibatchStdLayer",
 }
-# Constructor arguments of those classes: what they set is read below, or has no effect on float32 results.
+# Constructor arguments of those classes: they are read below, or have no effect on float32 results.
 OPTIONS = {
     "z_dim",
     "c_dim",
@@ -93,7 +93,7 @@ _UNUSED_FILTER = re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|b\d+\.(fro
 
 def generator_config(net: PickledNetwork) -> StyleGAN2Config:
     if net.modules[""].class_name != "Generator" or "synthesis.b4.const" not in net.tensors:
-        raise UnsupportedCheckpoint(f"a network of the class '{excerpt(net.modules[''].class_name)}' that is no StyleGAN2 generator")
+        raise UnsupportedCheckpoint(f"a network of the class '{excerpt(net.modules[''].class_name)}' that is not a StyleGAN2 generator")
     check_options(net, CLASSES, OPTIONS)
     resolutions = net.children("synthesis", r"b(\d{1,5})")
     top = resolutions[-1]
@@ -106,7 +106,7 @@ def generator_config(net: PickledNetwork) -> StyleGAN2Config:
     embed, c_dim = net.size("mapping.embed.weight", 2) if "mapping.embed" in net.modules else (0, 0)
     (img_channels,) = net.size(f"synthesis.b{top}.torgb.bias", 1)
     if img_channels != 3:
-        raise UnsupportedCheckpoint(f"a generator with img_channels {img_channels}; only 3, pictures in colour, can be shown")
+        raise UnsupportedCheckpoint(f"a generator with img_channels {img_channels}; only 3 (colour) can be shown")
     if "synthesis.b8.skip" in net.modules:
         architecture = "resnet"
     else:
@@ -150,14 +150,14 @@ def generator_config(net: PickledNetwork) -> StyleGAN2Config:
 
 
 def discriminator_config(net: PickledNetwork, config: StyleGAN2Config) -> tuple[StyleGAN2Config, float | None]:
-    """The config of both players, and the discriminator's own conv_clamp."""
+    """The config of both networks, and the discriminator's own conv_clamp."""
     if net.modules[""].class_name != "Discriminator":
         raise UnsupportedCheckpoint(f"a network of the class '{excerpt(net.modules[''].class_name)}'")
     check_options(net, CLASSES, OPTIONS)
     net.agree("", "img_resolution", config.resolution)
     net.agree("", "c_dim", config.c_dim)
     if net.children("", r"b(\d{1,5})") != config.block_resolutions:
-        raise UnsupportedCheckpoint("blocks of other resolutions than the generator")
+        raise UnsupportedCheckpoint("blocks whose resolutions are not the generator's")
     widths = {r: net.size(f"b{r}.conv0.bias", 1)[0] for r in config.block_resolutions[1:]}
     widths[4], joined = net.size("b4.conv.weight", 4)[:2]
     base, most = _channel_rule(widths, options_of(net, ""))
@@ -167,10 +167,10 @@ def discriminator_config(net: PickledNetwork, config: StyleGAN2Config) -> tuple[
     else:
         architecture = "skip" if "b4.fromrgb" in net.modules else "orig"
     if net.one(blocks, "architecture", architecture) != architecture:
-        raise UnsupportedCheckpoint("blocks of another architecture than they say")
+        raise UnsupportedCheckpoint("blocks whose architecture is not the stated one")
     layers = len(net.children("mapping", r"fc(\d{1,3})"))
     if layers and lr_multiplier_of(net) != 0.01:
-        raise UnsupportedCheckpoint("a class mapping with another lr_multiplier than 0.01")
+        raise UnsupportedCheckpoint("a class mapping with an lr_multiplier other than 0.01")
     group = net.one(["b4.mbstd"], "group_size", 4)
     if group is not None and (type(group) is not int or group < 1):
         raise UnsupportedCheckpoint("an odd group_size")
@@ -191,12 +191,12 @@ def discriminator_config(net: PickledNetwork, config: StyleGAN2Config) -> tuple[
 def _channel_rule(widths: dict[int, int], options: dict[str, Any]) -> tuple[int, int]:
     """channel_base and channel_max, such that min(base // r, max) are the widths of all resolutions r."""
     most = max(widths.values())
-    # base // r == width says r * width <= base < r * (width + 1), for all that the maximum did not cut.
+    # base // r == width says r * width <= base < r * (width + 1), for all that the maximum does not limit.
     derived = max((r * w for r, w in widths.items() if w < most), default=max(widths) * most)
     for base, top in ((options.get("channel_base", 32768), options.get("channel_max", 512)), (derived, most)):
         if type(base) is int and type(top) is int and all(min(base // r, top) == w for r, w in widths.items()):
             return base, top
-    raise UnsupportedCheckpoint("channels that follow no rule of StyleGAN2")
+    raise UnsupportedCheckpoint("channels that do not follow StyleGAN2's rule")
 
 
 def _taps(net: PickledNetwork) -> tuple[float, ...]:

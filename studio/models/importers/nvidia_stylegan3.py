@@ -1,7 +1,7 @@
-"""What is StyleGAN3's own in NVIDIA's network pickles: its classes, its options, and its config read off the file.
+"""StyleGAN3 in NVIDIA's network pickles: its classes, its options, and its config read off the file.
 
 Most of its hyper-parameters leave no trace in the shapes of tensors, so they are taken from what the file says about
-itself; the names of the layers, which hold sizes and widths, and what each layer recorded must then bear them out.
+itself; the names of the layers, which hold sizes and widths, and the facts that each layer recorded must then confirm them.
 """
 
 import math
@@ -30,7 +30,7 @@ _FIELDS: dict[str, type] = {
     "conv_clamp": float,
     "magnitude_ema_beta": float,
 }
-# These are read below, held against the tensors, or have no effect on float32 results.
+# These are read below, checked against the tensors, or have no effect on float32 results.
 OPTIONS = set(_FIELDS) | {
     "z_dim",
     "c_dim",
@@ -73,10 +73,10 @@ def generator_config(net: PickledNetwork, lr_multiplier: Any, options: dict[str,
     """The config of a recorded generator.
 
     lr_multiplier: of its mapping.  options: constructor arguments of the generator and its synthesis.
-    Raises UnsupportedCheckpoint when the file contradicts itself or asks for what our StyleGAN3 is not.
+    Raises UnsupportedCheckpoint when the file contradicts itself or asks for what our StyleGAN3 lacks.
     """
     if net.modules[""].class_name != "Generator":
-        raise UnsupportedCheckpoint(f"a network of the class '{excerpt(net.modules[''].class_name)}' that is no StyleGAN3 generator")
+        raise UnsupportedCheckpoint(f"a network of the class '{excerpt(net.modules[''].class_name)}' that is not a StyleGAN3 generator")
     (w_dim,) = net.size("mapping.w_avg", 1)
     layers = len(net.children("mapping", r"fc(\d{1,3})"))
     _, z_and_class = net.size("mapping.fc0.weight", 2)
@@ -98,15 +98,15 @@ def generator_config(net: PickledNetwork, lr_multiplier: Any, options: dict[str,
             w_avg_beta=_value(float, net.one(["mapping"], "w_avg_beta", 0.998), "w_avg_beta"),
         )
     except ValueError as e:
-        raise UnsupportedCheckpoint(f"a StyleGAN3 of which no network can be made: {e}") from None
+        raise UnsupportedCheckpoint(f"a StyleGAN3 that cannot be built: {e}") from None
     if config.img_channels != 3:
-        raise UnsupportedCheckpoint(f"a generator with img_channels {config.img_channels}; only 3, pictures in colour, can be shown")
+        raise UnsupportedCheckpoint(f"a generator with img_channels {config.img_channels}; only 3 (colour) can be shown")
     _check(net, config)
     return config
 
 
 def _check(net: PickledNetwork, config: StyleGAN3Config) -> None:
-    """Hold the config against the names of the layers and against what all modules recorded."""
+    """Check the config against the names of the layers and the facts that all modules recorded."""
     bands = config.bands
     names = [f"L{i}_{band.size}_{band.channels}" for i, band in enumerate(bands)]
     there = {path.removeprefix("synthesis.") for path in net.modules if path.count(".") == 1 and path.startswith("synthesis.")}
@@ -133,14 +133,14 @@ def _check(net: PickledNetwork, config: StyleGAN3Config) -> None:
 
 
 def _agree(net: PickledNetwork, path: str, name: str, value: float) -> None:
-    """As `agree`, for numbers that were computed."""
-    said = net.one([path], name, value)
-    if not isinstance(said, (int, float)) or not math.isclose(said, value, rel_tol=1e-6):
-        raise UnsupportedCheckpoint(f"a layer with {name} {excerpt(str(said), 20)}, where {value:g} is due ('{path}')")
+    """Like `agree`, for computed numbers."""
+    recorded = net.one([path], name, value)
+    if not isinstance(recorded, (int, float)) or not math.isclose(recorded, value, rel_tol=1e-6):
+        raise UnsupportedCheckpoint(f"a layer with {name} {excerpt(str(recorded), 20)} instead of {value:g} ('{path}')")
 
 
 def _value(type_: type, value: Any, name: str) -> Any:
-    """A number of the type that the config wants; conv_clamp may be None. Raises UnsupportedCheckpoint."""
+    """A number of the type that the config needs; conv_clamp may be None. Raises UnsupportedCheckpoint."""
     if value is None and name == "conv_clamp":
         return None
     if value is None:

@@ -27,19 +27,19 @@ _MAX_NAME = 200  # characters of 'module.name'
 
 
 class DamagedPickle(Exception):
-    """The file is no complete pickle."""
+    """The file is not a complete pickle."""
 
 
 @dataclass(eq=False, repr=False)
 class Constructor:
-    """What a name in the file stands for. make: called with the budget and the arguments in the file; None = not to be called."""
+    """What a name in the file stands for. make: called with the budget and the arguments in the file; None = may not be called."""
 
     name: str
     make: Callable[..., Any] | None
 
 
 class Stateful:
-    """An object that a pickle may give a state after making it."""
+    """An object whose state a pickle may set after making it."""
 
     def set_state(self, state: Any) -> bool:
         """Take the state. Returns False, and changes nothing, when it has an odd form."""
@@ -82,7 +82,7 @@ def key_of(value: Any) -> str | int:
 
 
 class PickleMachine:
-    """Runs the instructions of protocols 2 to 5 that carry data. `left` is what the file still has."""
+    """Runs the instructions of protocols 2 to 5 that carry data. `left`: unread bytes of the file."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class PickleMachine:
                     raise UnsupportedCheckpoint(f"the instruction {_INSTRUCTIONS[code]}, which no checkpoint needs")
                 handler(self)
         except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error):
-            raise DamagedPickle from None  # a stack or memo that is empty, text that is none, too few arguments
+            raise DamagedPickle from None  # an empty stack or memo, invalid text, too few arguments
 
     def read(self, n: int) -> bytes:
         if n > self.left:
@@ -140,7 +140,7 @@ class PickleMachine:
         if n > _MAX_TEXT:
             raise DamagedPickle if n > self.left else UnsupportedCheckpoint("a text of absurd length")
         value = str(self.read(n), "utf-8")
-        # A single odd character makes Python keep all of a text with 4 bytes each.
+        # A single rare character makes Python store a whole text with 4 bytes per character.
         self.budget.allocate(sys.getsizeof(value))
         return value
 
@@ -206,7 +206,7 @@ class PickleMachine:
 
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise UnsupportedCheckpoint("a name that is no text")
+            raise UnsupportedCheckpoint("a name that is not text")
         full = f"{module[:_MAX_NAME]}.{name[:_MAX_NAME]}"
         if full not in self.names:
             raise _forbidden_name(full)

@@ -1,6 +1,6 @@
-"""Reader of network pickles: tensors, numbers, text, lists and dicts, and objects as the state that they held.
+"""Reader of network pickles: tensors, numbers, text, lists and dicts, and objects as the state they held.
 
-Nothing of the file is imported or run (see pickle_machine). What a name in it may stand for is the short table of
+Nothing of the file is imported or run (see pickle_machine). A name in it may only stand for one of the few
 constructors here, each of which checks its arguments.
 """
 
@@ -32,14 +32,14 @@ class PersistentObject:
     state: dict
 
     def kwargs(self) -> dict:
-        """The keyword arguments that it was made with, as far as they are recorded."""
+        """The keyword arguments it was made with, as far as they are recorded."""
         value = self.state.get("_init_kwargs")
         return value if isinstance(value, dict) else {}
 
 
 @dataclass(eq=False, repr=False)
 class Storage:
-    """The numbers of one or more tensors, still in the bytes of the file until they are asked for."""
+    """The numbers of one or more tensors, left as bytes of the file until they are needed."""
 
     data: bytes
     dtype: torch.dtype
@@ -47,7 +47,7 @@ class Storage:
     _values: torch.Tensor | None = None
 
     def values(self) -> torch.Tensor:
-        """All numbers, (numel,). Raises UnsupportedCheckpoint when PyTorch's weights-only reader does not take the bytes."""
+        """All numbers, (numel,). Raises UnsupportedCheckpoint when PyTorch's weights-only reader rejects the bytes."""
         if self._values is None:
             try:
                 loaded = torch.load(io.BytesIO(self.data), map_location="cpu", weights_only=True)
@@ -89,7 +89,7 @@ class StoredTensor:
 
 @dataclass(eq=False, repr=False)
 class Array(Stateful):
-    """A numpy array; its content comes after it was made."""
+    """A numpy array; its content is set after it is made."""
 
     value: np.ndarray | None = None
 
@@ -148,7 +148,7 @@ def _tensor(budget: PickleBudget, storage: Any, offset: Any, size: Any, stride: 
         raise UnsupportedCheckpoint("a tensor with an absurd shape")
     count = math.prod(size)
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count else 0
-    # The second test refuses strides of 0, which would make a giant of a single number.
+    # The second test refuses strides of 0, which would turn a single number into a giant tensor.
     if count and (last >= storage.numel or count > storage.numel):
         raise UnsupportedCheckpoint("a tensor that reaches beyond its data")
     return StoredTensor(storage, offset, size, stride)
@@ -156,17 +156,17 @@ def _tensor(budget: PickleBudget, storage: Any, offset: Any, size: Any, stride: 
 
 def _parameter(budget: PickleBudget, data: Any, *_flags_and_hooks) -> StoredTensor:
     if not isinstance(data, StoredTensor):
-        raise UnsupportedCheckpoint("a parameter that is no tensor")
+        raise UnsupportedCheckpoint("a parameter that is not a tensor")
     return data
 
 
 def _storage(budget: PickleBudget, data: Any) -> Storage:
-    """Check the frame of PyTorch's older format, which these bytes must be, without reading the numbers in it.
+    """Check that the bytes have the frame of PyTorch's older format, without reading the numbers in it.
 
-    Zip files, PyTorch's newer format, are refused: no network pickle has them inside, and they may be compressed.
+    Zip files, PyTorch's newer format, are refused: no network pickle contains them, and they may be compressed.
     """
     if not isinstance(data, bytes):
-        raise UnsupportedCheckpoint("tensor data that are no bytes")
+        raise UnsupportedCheckpoint("tensor data that are not bytes")
     if not data.startswith(b"\x80\x02"):
         raise UnsupportedCheckpoint("tensor data of an unknown format")
     file = io.BytesIO(data)
@@ -227,7 +227,7 @@ def _numpy_buffer(budget: PickleBudget, data: Any, array_type: Any, shape: Any, 
 
 
 def _encoded(budget: PickleBudget, text: Any, encoding: Any) -> bytes:
-    """How protocol 2 writes bytes."""
+    """Bytes as protocol 2 writes them."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise UnsupportedCheckpoint("text in an odd encoding")
     budget.allocate(len(text))

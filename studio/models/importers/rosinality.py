@@ -1,8 +1,8 @@
 """Checkpoints of rosinality's stylegan2-pytorch (.pt with g_ema, and g, d, latent_avg beside it) -> our StyleGAN2.
 
 It is the paper's configuration F: skip generator, residual discriminator, filter (1, 3, 3, 1). Only names and a few shapes
-differ from ours. One thing does not follow: it adds the small number under the root of the demodulation after the weights are
-scaled and not before, which no picture shows.
+differ from ours. One difference remains: it adds the epsilon of the demodulation after the weights are scaled and not before,
+which is not visible in any picture.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
 
 
 def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
-    """Weights as `torch_weights.load_tensors` gives them -> config and tensors of both players.  Raises UnsupportedCheckpoint."""
+    """Weights as `torch_weights.load_tensors` gives them -> config and tensors of both networks.  Raises UnsupportedCheckpoint."""
     own = {k: v for k, v in weights.items() if not k.startswith("d.")}
     t, notes = Tensors(own), []
     config, state = _generator(t, notes)
@@ -38,7 +38,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     if len(own) < len(weights):
         try:
             discriminator = _discriminator(Tensors({k[2:]: v for k, v in weights.items() if k.startswith("d.")}), config)
-        except UnsupportedCheckpoint as e:  # it only serves further training
+        except UnsupportedCheckpoint as e:  # it is only needed for further training
             notes.append(f"Its discriminator was left out: it holds {e}.")
     return ImportedModel(
         "stylegan2",
@@ -61,7 +61,7 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
         state[f"mapping.fc{i - 1}.weight"], state[f"mapping.fc{i - 1}.bias"] = t.take(f"style.{i}.weight", 2), t.take(f"style.{i}.bias", 1)
     convs = t.numbers(r"convs\.(\d{1,2})\.")
     if convs != list(range(len(convs))) or len(convs) % 2 or not 2 <= len(convs) <= 18:
-        raise UnsupportedCheckpoint(f"{len(convs)} convolutions, where 2 to 18 are due")
+        raise UnsupportedCheckpoint(f"{len(convs)} convolutions instead of 2 to 18")
     resolutions = [4 * 2**i for i in range(len(convs) // 2 + 1)]
     noise = torch.Generator().manual_seed(0)
     if "noises.noise_0" not in t.all:
@@ -100,7 +100,7 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
             mapping_lr_multiplier=_LR_MULTIPLIER,
         )
     except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
     return config, state
 
 
@@ -118,11 +118,11 @@ def _rgb(t: Tensors, state: State, ours: str, theirs: str) -> None:
 
 
 def _check_filter(t: Tensors, name: str, gain: float) -> None:
-    """The filter that is kept with a layer must be the one that ours has."""
+    """The filter stored with a layer must be ours."""
     if name in t.all:
-        found, due = t.take(name, 2), fir_filter((1, 3, 3, 1)) * gain
-        if found.shape != due.shape or not torch.allclose(found, due, atol=1e-5):
-            raise UnsupportedCheckpoint(f"'{name}', another filter than (1, 3, 3, 1)")
+        found, expected = t.take(name, 2), fir_filter((1, 3, 3, 1)) * gain
+        if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-5):
+            raise UnsupportedCheckpoint(f"'{name}', a filter other than (1, 3, 3, 1)")
 
 
 def _channel_rule(widths: dict[int, int]) -> tuple[int, int]:
@@ -130,12 +130,12 @@ def _channel_rule(widths: dict[int, int]) -> tuple[int, int]:
     most = max(widths.values())
     base = max((r * w for r, w in widths.items() if w < most), default=max(widths) * most)
     if any(min(base // r, most) != w for r, w in widths.items()):
-        raise UnsupportedCheckpoint("channels that follow no rule of StyleGAN2")
+        raise UnsupportedCheckpoint("channels that do not follow StyleGAN2's rule")
     return base, most
 
 
 def _mean(weights: Mapping[str, torch.Tensor], config: StyleGAN2Config, state: State, notes: list[str]) -> torch.Tensor:
-    """The mean of w, (w_dim,): that of the file, or measured."""
+    """The mean of w, (w_dim,): from the file, or measured."""
     kept = weights.get("latent_avg")
     if kept is not None and kept.numel() == config.w_dim and torch.isfinite(kept).all():
         return kept.float().flatten().clone()
@@ -155,7 +155,7 @@ def _discriminator(t: Tensors, config: StyleGAN2Config) -> State:
     top = config.resolution
 
     def layer(ours: str, theirs: str, place: int, ndim: int = 4, bias: bool = True, separate: bool = True) -> None:
-        """A convolution at `place` of a sequence, its bias in the activation behind it; a linear layer has its own."""
+        """A convolution at `place` of a sequence, with its bias in the activation after it; a linear layer has its own."""
         state[f"{ours}.weight"] = t.take(f"{theirs}.{place}.weight", ndim)
         if bias:
             state[f"{ours}.bias"] = t.take(f"{theirs}.{place + separate}.bias", 1)
@@ -175,11 +175,11 @@ def _discriminator(t: Tensors, config: StyleGAN2Config) -> State:
 
 
 def _with_filters(state: State, config: StyleGAN2Config) -> State:
-    """With the filters that our discriminator keeps, when the rest is just what it has.  Raises UnsupportedCheckpoint."""
+    """The state with the filters that our discriminator stores, if everything else matches exactly.  Raises UnsupportedCheckpoint."""
     with torch.device("meta"):
-        due = {k: tuple(v.shape) for k, v in Discriminator(config).state_dict().items()}
-    state |= {k: fir_filter((1, 3, 3, 1)) for k in due if k.endswith("resample_filter")}
-    for name, shape in due.items():
+        expected = {k: tuple(v.shape) for k, v in Discriminator(config).state_dict().items()}
+    state |= {k: fir_filter((1, 3, 3, 1)) for k in expected if k.endswith("resample_filter")}
+    for name, shape in expected.items():
         if name not in state or tuple(state[name].shape) != shape:
             raise UnsupportedCheckpoint(f"no '{name}' of the shape {shape}")
     return state

@@ -1,6 +1,6 @@
-"""Weights of others: a file that torch.save wrote, read in torch's mode for weights only, which runs nothing, or safetensors.
+"""Foreign weights: a file that torch.save wrote, read in torch's weights-only mode, which runs nothing, or safetensors.
 
-A state dict is tensors by name and no network. What they are of is told from the names by the importers beside this file.
+A state dict holds tensors by name, not a network. The importers beside this file recognise the network by the names.
 """
 
 import argparse
@@ -23,8 +23,8 @@ _AGAIN = "Download it again and compare its size."
 _WEIGHTS_ALONE = "Where its code is, save the weights alone with torch.save(model.state_dict(), 'weights.pth'), and import those."
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _MAX_TENSORS = 20_000
-_MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of parts; a tensor takes some hundred
-_MAX_TABLE = 1 << 27  # bytes; the library takes no more either
+_MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of parts; a tensor takes about a hundred
+_MAX_TABLE = 1 << 27  # bytes; the library's own limit
 # Where training codes put the state dict within what they save, the averaged weights first.
 _WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
 
@@ -36,13 +36,13 @@ def looks_like_weights(head: bytes) -> bool:
 
 
 def looks_like_safetensors(head: bytes) -> bool:
-    """Whether a file that begins like this holds safetensors: 8 bytes tell the length of a table in JSON."""
+    """Whether a file that begins like this holds safetensors: 8 bytes give the length of a table in JSON."""
     return head[8:10] in (b'{"', b"{ ", b"{}") and int.from_bytes(head[:8], "little") < _MAX_TABLE
 
 
 @contextlib.contextmanager
 def studio_errors(path: Path, hint: str) -> Iterator[None]:
-    """Turn what goes wrong with the weights in `path` into a StudioError.  hint: what could be imported."""
+    """Turn errors in reading the weights in `path` into StudioErrors.  hint: what could be imported."""
     try:
         yield
     except UnsupportedCheckpoint as e:
@@ -54,17 +54,17 @@ def studio_errors(path: Path, hint: str) -> Iterator[None]:
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file. Raises UnsupportedCheckpoint for what is no state dict, StudioError for a damaged file."""
+    """The tensors of a file. Raises UnsupportedCheckpoint if it is not a state dict, StudioError for a damaged file."""
     size = path.stat().st_size
     with open(path, "rb") as f:
         if f.read(4) == b"PK\x03\x04":
-            if directory_bytes(path) > _MAX_DIRECTORY:  # it would be read into memory whole
+            if directory_bytes(path) > _MAX_DIRECTORY:  # it would be read into memory as a whole
                 raise UnsupportedCheckpoint("an absurdly long list of parts")
             try:
                 entries = zipfile.ZipFile(f).infolist()
             except (zipfile.BadZipFile, ValueError, NotImplementedError):
                 raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
-            # torch does not compress; a small file that unpacks to a large one is no honest one.
+            # torch does not compress; a small file that unpacks to a large one is malicious.
             if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
                 raise UnsupportedCheckpoint("compressed parts, which torch does not write")
     try:
@@ -88,14 +88,14 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _state_dict(content: dict) -> dict:
-    """The state dict within what a training code saved. Of rosinality's, what further training needs comes with it: the mean of w
-    as 'latent_avg', and the discriminator's tensors as 'd.name'."""
+    """The state dict within what a training code saved. Rosinality's includes what further training needs: the mean of w as
+    'latent_avg', and the discriminator's tensors as 'd.name'."""
     average = content.get("g_ema", content.get("g"))
     if isinstance(average, dict):
         discriminator = content["d"] if isinstance(content.get("d"), dict) else {}
         mean = {"latent_avg": content["latent_avg"]} if isinstance(content.get("latent_avg"), torch.Tensor) else {}
         return {**average, **mean, **{f"d.{name}": value for name, value in discriminator.items()}}
-    if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator stands there twice, over the same numbers
+    if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator is there twice, sharing the same numbers
         return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
     return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
 
@@ -131,7 +131,7 @@ def _checked(content: object, size: int) -> dict[str, torch.Tensor]:
         )
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-            raise UnsupportedCheckpoint(f"'{excerpt(str(name), 40)}', which is no tensor")
+            raise UnsupportedCheckpoint(f"'{excerpt(str(name), 40)}', which is not a tensor")
     # Tensors may share data, so a small file could ask for a large network.
     if sum(t.nbytes for t in content.values()) > size:
         raise UnsupportedCheckpoint("tensors that are larger than the file")
@@ -139,13 +139,13 @@ def _checked(content: object, size: int) -> dict[str, torch.Tensor]:
 
 
 class Tensors:
-    """Named tensors that are taken one by one, so that none is left over unseen."""
+    """Named tensors that are taken one by one, so that none is left over unnoticed."""
 
     def __init__(self, tensors: dict[str, torch.Tensor]):
         self.all, self.used = tensors, set()
 
     def take(self, name: str, ndim: int) -> torch.Tensor:
-        """A tensor as float32, when it is there with so many axes and only finite numbers. Raises UnsupportedCheckpoint."""
+        """A tensor as float32. Raises UnsupportedCheckpoint unless it exists with `ndim` axes and only finite numbers."""
         if name not in self.all:
             raise UnsupportedCheckpoint(f"no tensor '{name}'")
         tensor = self.all[name]
@@ -157,7 +157,7 @@ class Tensors:
         return tensor.float().contiguous().clone()
 
     def skip(self, *names: str) -> None:
-        """Names that may be there and are not needed."""
+        """Ignore names that may be there but are not needed."""
         self.used.update(names)
 
     def numbers(self, pattern: str) -> list[int]:
@@ -166,7 +166,7 @@ class Tensors:
         return sorted(found)
 
     def check_all_used(self, family: str) -> None:
-        """Refuse a network that has more than ours: its pictures would be others.  family: its title."""
+        """Refuse a network that has more than ours: its pictures would differ.  family: its title."""
         left = sorted(self.all.keys() - self.used)
         if left:
             raise UnsupportedCheckpoint(f"a tensor '{excerpt(left[0], 60)}', which this {family} does not have")

@@ -1,4 +1,4 @@
-"""Weights of upscalers and restorers -> our config and tensors: ESRGAN's and Real-ESRGAN's networks, and what spandrel knows.
+"""Weights of upscalers and restorers -> our config and tensors: ESRGAN's and Real-ESRGAN's networks, and those spandrel knows.
 
 ESRGAN's layers have had three kinds of names: those of the first code (model.1.sub.0.RDB1.conv1.0), of BSRGAN and RealSR
 (RRDB_trunk.0.RDB1.conv1), and of Real-ESRGAN (body.0.rdb1.conv1), which are ours.
@@ -33,18 +33,18 @@ _RENAMED = (  # (theirs, ours)
 
 
 def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel | None:
-    """Weights -> config and tensors; None when they are of no upscaler or restorer known here.  Raises UnsupportedCheckpoint."""
+    """Weights -> config and tensors; None when they are of no known upscaler or restorer.  Raises UnsupportedCheckpoint."""
     weights = _bare(weights)
     for family, recognise, take in (("rrdb", _esrgan_names, rrdb), ("srvgg", _compact_names, srvgg)):
         if named := recognise(weights):
             config, state = take(named)
             source = "ESRGAN weights" if family == "rrdb" else "weights of Real-ESRGAN's compact network"
             return ImportedModel(family, dataclasses.asdict(config), state, path.stem, source)
-    return _of_the_community(path, weights)
+    return _read_by_spandrel(path, weights)
 
 
 def _bare(weights: Mapping[str, torch.Tensor]) -> State:
-    """Without the words that some training codes put before each name."""
+    """The weights without the prefixes that some training codes put before each name."""
     for prefix in ("module.", "netG.", "generator."):
         if all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
@@ -108,7 +108,7 @@ def rrdb(named: State) -> tuple[RRDBConfig, State]:
     t.check_all_used("ESRGAN")
     fold = math.isqrt(first.shape[1] // channels)
     if fold**2 * channels != first.shape[1] or 2**doublings % fold:
-        raise UnsupportedCheckpoint(f"an ESRGAN that turns {first.shape[1]} channels into {channels}, which is no picture")
+        raise UnsupportedCheckpoint(f"an ESRGAN that turns {first.shape[1]} channels into {channels}, which is not a picture")
     facts = dict(img_channels=channels, width=first.shape[0], growth=growth, blocks=blocks)
     return _config(RRDBConfig, scale=2**doublings // fold, doublings=doublings, **facts), state
 
@@ -125,7 +125,7 @@ def _compact_names(weights: State) -> State | None:
 def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
     """Weights -> config and the tensors of our network.  Raises UnsupportedCheckpoint.
 
-    act: 'prelu', 'relu' or 'leakyrelu', where it is known; the two latter have no weights to tell them apart by.
+    act: 'prelu', 'relu' or 'leakyrelu', if known; the last two have no weights that distinguish them.
     """
     t, state = Tensors(named), {}
     places = t.numbers(r"body\.(\d{1,4})\.weight")
@@ -145,7 +145,7 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
     first, last = state["body.0.weight"], state[f"body.{places[-1]}.weight"]
     scale = math.isqrt(last.shape[0] // first.shape[1])
     if scale**2 * first.shape[1] != last.shape[0]:
-        raise UnsupportedCheckpoint(f"a compact network that turns {first.shape[1]} channels into {last.shape[0]}, which is no picture")
+        raise UnsupportedCheckpoint(f"a compact network that turns {first.shape[1]} channels into {last.shape[0]}, which is not a picture")
     facts = dict(img_channels=first.shape[1], width=first.shape[0], convs=places[-1] // 2 - 1, act=act)
     return _config(SRVGGConfig, scale=scale, **facts), state
 
@@ -153,10 +153,10 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
 # -- what spandrel knows --------------------------------------------------------------------------------------------------
 
 
-def _of_the_community(path: Path, weights: State) -> ImportedModel | None:
+def _read_by_spandrel(path: Path, weights: State) -> ImportedModel | None:
     if any(w.is_meta or w.is_sparse or w.is_quantized for w in weights.values()):
         raise UnsupportedCheckpoint("tensors without plain values")
-    # Half precision is for the disk.
+    # Half precision is for storage only.
     weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
     for name, value in weights.items():
         if not torch.isfinite(value).all():
@@ -170,7 +170,7 @@ def _of_the_community(path: Path, weights: State) -> ImportedModel | None:
     config = network.config
     notes = [f"Architecture: {config.architecture}, read by spandrel."]
     if config.whole:
-        notes.append("It looks at a picture as a whole: drawn in pieces, large pictures may show seams.")
+        notes.append("It looks at a picture as a whole: large pictures, drawn in pieces, may show seams.")
     return ImportedModel(
         "spandrel",
         dataclasses.asdict(config),
@@ -193,4 +193,4 @@ def _config(config: Callable[..., Any], **settings: Any) -> Any:
     try:
         return config(**settings)
     except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an architecture that is not known here: {e}") from None
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None

@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_named(weights, tmp_path):
         out = {**weights, **{k.replace("__", "."): v for k, v in changes.items()}}
         return {k: v for k, v in out.items() if v is not None}
 
-    refused({"features.0.weight": torch.ones(2), "head.bias": torch.ones(2)}, path, "no kind known here: 'features.0.weight', 'head.bias'")
+    refused({"features.0.weight": torch.ones(2), "head.bias": torch.ones(2)}, path, "of an unknown kind: 'features.0.weight', 'head.bias'")
     refused(changed(extra__weight=torch.ones(2)), path, "'extra.weight', which this BigGAN does not have")
     refused(changed(linear__bias=None), path, "no tensor 'linear.bias'")
     refused(changed(linear__bias=torch.full([2048], float("nan"))), path, "not finite")

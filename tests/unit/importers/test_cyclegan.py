@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     for judge in (PatchDiscriminator(3, 4), PixelDiscriminator(3, 4)):
         refused(judge.state_dict(), path, "a discriminator, which scores")
     refused(
-        torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "no kind known here: 'model.0"
+        torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "of an unknown kind: 'model.0"
     )
     deep = {"model.model.1.model." + "3.model." * i + "1.weight": torch.ones(1, 1, 4, 4) for i in range(3000)}
     refused({**Unet(7).state_dict(), **deep}, path, "U-Net of 9 or more|no tensor")

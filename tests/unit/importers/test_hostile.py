@@ -573,7 +573,7 @@ def array_bytes():
 
 OTHERS = {
     "nothing": (b"", "0 bytes"),
-    "one byte": (b"\x80", "no kind known"),
+    "one byte": (b"\x80", "of an unknown kind"),
     "proto only": (b"\x80\x04", "damaged"),
     "web page": (b"\n  <!DOCTYPE html><html><body>404</body></html>", "web page"),
     "xml": (b"\xef\xbb\xbf<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
@@ -589,7 +589,7 @@ OTHERS = {
     "numpy": (array_bytes(), "numpy"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(100), "PNG"),
     "gzip": (b"\x1f\x8b\x08" + bytes(100), "gzip"),
-    "noise": (bytes(range(256)) * 8, "no kind known"),
+    "noise": (bytes(range(256)) * 8, "of an unknown kind"),
 }
 
 

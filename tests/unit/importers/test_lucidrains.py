@@ -122,7 +122,7 @@ def test_a_file_without_means_gives_its_last_state(saved):
     content = checkpoint()
     content["GAN"] = {k: v for k, v in content["GAN"].items() if not k.startswith(("SE.", "GE."))}
     found = import_file(saved(content))
-    assert "no mean of its generator" in found.notes[0]
+    assert "no averaged generator" in found.notes[0]
     z = torch.randn(2, 16)
     assert (model(found).mapping(z)[:, 0] - mapping(content["GAN"], z, player="S.")).abs().max() < 1e-5
 

@@ -80,7 +80,7 @@ def test_older_ones_without_noise_and_discriminator(saved, tmp_path):
 def test_what_does_not_fit_is_named(saved):
     for change, named in (
         ({"to_rgbs.0.bias": torch.zeros(1, 1, 1, 1)}, "not in colour"),
-        ({"convs.0.conv.blur.kernel": torch.full((4, 4), 0.25)}, "another filter"),
+        ({"convs.0.conv.blur.kernel": torch.full((4, 4), 0.25)}, "a filter other than"),
         ({"extra.weight": torch.zeros(3)}, "'extra.weight'"),
         ({"conv1.activate.bias": torch.full((24,), torch.nan)}, "not finite"),
         ({"convs.3.activate.bias": torch.zeros(5)}, "no rule"),

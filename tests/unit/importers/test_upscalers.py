@@ -211,7 +211,7 @@ def test_what_does_not_fit_is_named(tmp_path, community):
     refused(changed(esrgan, conv_hr__weight=None), path, "no tensor 'conv_hr.weight'")
     refused(changed(esrgan, conv_first__weight=nan), path, "not finite")
     refused(changed(esrgan, conv_extra__weight=nan), path, "'conv_extra.weight', which this ESRGAN does not have")
-    refused(changed(esrgan, conv_last__weight=torch.ones(5, 8, 3, 3)), path, "which is no picture|not known here")
+    refused(changed(esrgan, conv_last__weight=torch.ones(5, 8, 3, 3)), path, "which is not a picture|unsupported")
     refused(changed(esrgan, body__7__rdb1__conv1__weight=nan), path, "do not follow each other")
     refused(changed(esrgan, body__0__rdb2__conv1__weight=torch.ones(5, 8, 3, 3)), path, "of shape")
     refused(changed(compact, body__1__weight=None, body__3__weight=None, body__5__weight=None), path, "activations it does not name")
@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_named(tmp_path, community):
     span = community["SPAN"].state_dict()
     refused(changed(span, conv_1__eval_conv__weight=None), path, "do not make a network")
     refused(changed(span, conv_1__eval_conv__bias=torch.full((8,), float("inf"))), path, "not finite")
-    refused({"some.weight": torch.ones(2), "other.bias": torch.ones(2)}, path, "no kind known here: 'some.weight'")
+    refused({"some.weight": torch.ones(2), "other.bias": torch.ones(2)}, path, "of an unknown kind: 'some.weight'")
 
 
 def test_a_network_of_two_channels_draws_no_pictures(tmp_path):

@@ -109,7 +109,7 @@ def test_programs_in_torch_files(refused, tmp_path, legacy, name):
 def test_a_program_in_the_numbers_of_a_tensor_is_just_numbers(refused, tmp_path):
     evil = pickle.dumps(Call(os.mkdir, str(tmp_path / "owned")))
     weights = saved({"w": torch.zeros(len(evil), dtype=torch.uint8)})
-    refused(repacked(weights, {"data/0": evil}), "no kind known here")
+    refused(repacked(weights, {"data/0": evil}), "of an unknown kind")
     assert not (tmp_path / "owned").exists()
 
 
@@ -118,7 +118,7 @@ def test_options_beside_the_weights_are_names_with_values(refused):
 
     hidden = argparse.Namespace(a=Call(os.system, "true"))
     refused(saved({"w": torch.zeros(3), "args": argparse.Namespace(a=1)}), "holds 'args', which is no tensor")
-    refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": argparse.Namespace(a=1)}), "no kind known here")
+    refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": argparse.Namespace(a=1)}), "of an unknown kind")
     refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": hidden}), "more than weights")
     refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": argparse.Action((), "a")}), "more than weights")
 
@@ -352,7 +352,7 @@ OTHERS = {
     "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
     "rar": (b"Rar!\x1a\x07" + bytes(100), "is a RAR archive"),
     "nothing": (b"", "0 bytes"),
-    "zeros": (bytes(1000), "of no kind known here"),
+    "zeros": (bytes(1000), "of an unknown kind"),
 }
 
 

@@ -89,7 +89,7 @@ def test_near_names_are_offered_whatever_their_case(tmp_path):
     save_tiny(tmp_path, "other")
     with pytest.raises(StudioError) as e:
         Library([tmp_path]).get("lpc-charakters")
-    assert e.value.hint == "Here are: LPC-Characters."
+    assert e.value.hint == "Available: LPC-Characters."
 
 
 def test_free_names_stay_names(tmp_path):

@@ -102,7 +102,7 @@ def test_a_model_is_held_to_what_it_began_from(studio_home):
         assert consent_of(child).answer == answer
         assert may_share_publicly(child)[0] is (base is fair)
         assert consent_of(model(models, f"of-of-{base.id}", training={}, **to_extra(OWN, child))).answer == answer
-        assert f"began from the model `{base.id}`" in " ".join(consent_sentences(extra))
+        assert f"started from the model `{base.id}`" in " ".join(consent_sentences(extra))
     # One of before the question was asked: only its plan names the base.
     old = model(models, "old", plan='base = "imported"\n', training={})
     assert consent_of(old).answer == ""
@@ -156,7 +156,7 @@ def test_training_carries_it_into_config_and_card(studio_home, pictures, tmp_pat
     assert "Licence or permission: CC BY 4.0." in text
     assert "a fair" in text
     assert "Anna" in text
-    assert "began from the model `base`" in text
+    assert "started from the model `base`" in text
     assert not may_share_publicly(info)[0], "what it began from is not known"
     with pytest.raises(StudioError, match="Which permission or licence"):
         dataclasses.replace(plan, card=dataclasses.replace(card, data_licence=""))

@@ -50,7 +50,7 @@ def test_what_makes_no_sense_is_told(wrong, words):
 
 
 def test_only_the_chosen_models_are_listed_and_can_be_used(engine, models):
-    with pytest.raises(StudioError, match=r"'tinny' is not in this studio\. Here are: tiny"):
+    with pytest.raises(StudioError, match=r"'tinny' is not in this studio\. Available: tiny"):
         build(engine, None, ServingPolicy(models=("tinny",)))
     (models / "broken").mkdir()
     (models / "broken" / "config.json").write_text("{")
@@ -59,7 +59,7 @@ def test_only_the_chosen_models_are_listed_and_can_be_used(engine, models):
     assert engine.library.scan()[1] == []
     engine.render(Recipe(model="tiny"))
     for use in (engine.render, engine.stamped, engine.check, lambda r: engine.model(r.model)):
-        with pytest.raises(StudioError, match=r"'tiny-classes' is not in this studio\. Here are: tiny\."):
+        with pytest.raises(StudioError, match=r"'tiny-classes' is not in this studio\. Available: tiny\."):
             use(Recipe(model="tiny-classes"))
     with pytest.raises(StudioError, match="not in this studio"):
         engine.library.get("broken")
