@@ -1,4 +1,4 @@
-"""Running average of a generator: the version of it that people see."""
+"""Running average of a generator: the version that people see."""
 
 import torch
 from torch import nn

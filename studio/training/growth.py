@@ -1,4 +1,4 @@
-"""Schedule of progressive growing: a function of the number of pictures seen alone, so that a resumed run continues where it was."""
+"""Schedule of progressive growing: a function only of the number of pictures seen, so that a resumed run continues where it was."""
 
 import math
 from dataclasses import dataclass

@@ -93,7 +93,7 @@ def clip_weights(critic: nn.Module, bound: float) -> None:
 
 def add_spectral_norm(critic: nn.Module) -> nn.Module:
     """Divide every weight matrix of the critic by its largest singular value (Miyato 2018, Sec. 2.1), estimated by one power iteration
-    per forward pass. Layers that are parametrised already stay as they are. Returns the critic."""
+    per forward pass. Layers that are already parametrised are left alone. Returns the critic."""
     for module in list(critic.modules()):
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.ndim >= 2 and not parametrize.is_parametrized(module):

@@ -2,7 +2,7 @@
 
 One family can be trained with several objectives (DCGAN with the Wasserstein loss, say), and one objective can train several
 families. A method is a sound combination of both, with hyper-parameters from the papers where they suit a set of a few thousand
-pictures. What a method is good for is its goal; each goal has methods of its own.
+pictures. Each method serves one goal.
 """
 
 from collections.abc import Mapping
@@ -42,14 +42,12 @@ GOALS = [
     Goal(
         "pairs",
         "Before and after",
-        "It learns from pairs what a picture should become: from your sketches your paintings, say.",
+        "It learns from pairs what a picture should become: your sketches become your paintings, say.",
         "paired",
         "Before: the pictures to start from",
         "After: what each should become",
     ),
-    Goal(
-        "colour", "Colouring in", "It gives colours to grey pictures. It learns from your coloured ones and makes the grey versions itself."
-    ),
+    Goal("colour", "Colouring in", "It colours grey pictures. It learns from your coloured ones and makes the grey versions itself."),
     Goal(
         "fill",
         "Filling line art",
@@ -95,7 +93,7 @@ class Method:
     tunable_weight: str = ""
     """Translation and upscaling: name of the objective's weight that an artist may set: of the content, or of the discriminator."""
     budget_scale: float = 1.0
-    """Pictures shown, as a fraction of what the presets say."""
+    """Pictures shown, as a fraction of the presets' number."""
     images_per_second: float = 0.0
     """Translation: training speed, see `presets.estimate_seconds`; 0 = not known."""
     scale_factors: tuple[int, ...] = ()
@@ -149,8 +147,8 @@ _UNET: dict[str, Any] = dict(
     tunable_weight="lambda_l1",
     images_per_second=13.0,
 )
-# The compact network of Real-ESRGAN (Wang 2021): small enough to train on a CPU. How its methods differ is
-# said by presets_super_resolution.py.
+# The compact network of Real-ESRGAN (Wang 2021): small enough to train on a CPU. Its methods differ as
+# described in presets_super_resolution.py.
 _SRVGG: dict[str, Any] = dict(family="srvgg", goal="upscale", scale_factors=(2, 3, 4), resolutions=())
 
 METHODS = [
@@ -305,7 +303,7 @@ METHODS = [
     Method(
         "colourise",
         "pix2pix, to colour in",
-        "compares the colours it chose for a picture made grey with the real ones.",
+        "compares the colours it chose for a grey version of a picture with the real ones.",
         objective=dict(loss="non_saturating", lambda_l1=100.0),
         network=dict(transform="grey"),
         goal="colour",
@@ -337,8 +335,8 @@ METHODS = [
     ),
     Method(
         "mend",
-        "Sharp, and mends",
-        "as sharp, and made for worn pictures: blur, noise, JPEG (Real-ESRGAN); pick it for scans and pictures that went round the web.",
+        "Sharp and restored",
+        "as sharp, and made for damaged pictures: blur, noise, JPEG (Real-ESRGAN); pick it for scans and pictures from the web.",
         tunable_weight="lambda_adversarial",
         **_SRVGG,
     ),

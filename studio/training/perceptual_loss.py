@@ -61,7 +61,7 @@ class VGGLoss(nn.Module):
             self.net = VGG19Features(activated=not before)
         own = self.net.state_dict()
         self.net.load_state_dict({k: v for k, v in state.items() if k in own}, assign=True)
-        # What ImageNet's pictures have in common, which VGG19 expects to be taken away.
+        # ImageNet's mean and standard deviation, by which VGG19 expects its input to be normalised.
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
 

@@ -14,7 +14,7 @@ from studio.imaging.colour import parse_colour
 from studio.imaging.crop import MODES
 from studio.training.growth import Growth
 
-OPTIMIZERS = ("adam", "rmsprop")  # what each is built of is in optimizers.py
+OPTIMIZERS = ("adam", "rmsprop")  # how each is built is in optimizers.py
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Data:
     conditional: bool = False  # also learn the classes (sub-folders)
     mirror: bool = False  # also show each picture flipped left-right; upscaling: also turned by quarters
     crop: str = "centre"  # how a picture becomes a square: 'centre', 'smart' (where there is most to see) or 'fit' (padded with the ground)
-    ground: str = "#ffffff"  # colour below transparent pictures, and beside padded ones
+    ground: str = "#ffffff"  # colour behind transparent parts, and in the margins of padded pictures
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Objective:
     clip: float = 0.0  # bound of the discriminator's weights (WGAN, Arjovsky 2017), 0 = off
     spectral_norm: bool = False  # on every layer of the discriminator (Miyato 2018)
     ortho_weight: float = 0.0  # weight of orthogonal regularisation of the generator (BigGAN, Sec. 3.1), 0 = off
-    mismatch: float = 0.0  # share of real pictures with a wrong class among what D must call false (Reed 2016), 0 = off
+    mismatch: float = 0.0  # share of real pictures with a wrong class among those that D must call false (Reed 2016), 0 = off
     n_critic: int = 1  # steps of the discriminator for each of the generator
     pl_weight: float = 0.0  # weight of the path length penalty (StyleGAN2, Sec. 3.2), 0 = off
     pl_interval: int = 4
@@ -80,7 +80,7 @@ class Optimizer:
     """Optimiser of both networks, and the running average of the generator."""
 
     kind: str = "adam"  # or 'rmsprop', whose decay is beta2
-    batch: int = 32  # pictures a step, over all processes
+    batch: int = 32  # pictures per step, over all processes
     micro_batch: int = 0  # pictures at once, 0 = batch / processes; smaller needs less memory, and only batch norm then sees fewer
     lr_g: float = 0.0025
     lr_d: float = 0.0025
@@ -116,13 +116,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Card:
-    """Words for the model card."""
+    """Texts for the model card."""
 
     title: str = ""
     licence: str = ""  # of the model
     attribution: str = ""
     description: str = ""
-    consent: str = ""  # whose the pictures are: 'own', 'licensed', 'none', or '' = not stated
+    consent: str = ""  # whose pictures they are: 'own', 'licensed', 'none', or '' = not stated
     source: str = ""  # where the pictures came from
     data_licence: str = ""  # of the pictures, or the permission
 
@@ -136,7 +136,7 @@ class Plan:
     """Family, base model, data, network, objective, budget, seed and precision of one training."""
 
     family: str = "stylegan2"
-    base: str = ""  # id or folder of a model to start from, empty = from nothing
+    base: str = ""  # id or folder of a model to start from, empty = from scratch
     seed: int = 0
     precision: str = "auto"  # 'fp32', 'bf16', 'fp16' or 'auto': the fastest that the device supports
     data: Data = field(default_factory=Data)
@@ -211,7 +211,7 @@ class Plan:
         for name in ("log_kimg", "sample_kimg", "snapshot_kimg", "state_kimg"):
             _need(getattr(b, name) > 0, f"budget.{name}", getattr(b, name), "above 0")
         _need(self.objective.r1_interval >= 1 and self.objective.pl_interval >= 1, "intervals", "", "1 or more")
-        self.card.data()  # which checks the statements about the pictures
+        self.card.data()  # checks the statements about the pictures
         _need(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
 
     @property
@@ -253,7 +253,7 @@ class Plan:
 
 
 def _from(folder: Path, path: str) -> str:
-    """A relative path, taken from `folder`; others, and none, as they are."""
+    """A relative path, taken from `folder`; absolute and empty paths unchanged."""
     return str((Path(folder) / path).resolve()) if path and not Path(path).expanduser().is_absolute() else path
 
 
@@ -268,9 +268,9 @@ def _from_plain(raw: Any) -> Plan:
     except SchemaError as e:
         if e.problem == "unknown":
             known = ", ".join(known_fields(Plan, e.where))
-            raise StudioError(f"The plan has '{e.name}', which is no setting.", f"Known here: {known}.") from None
+            raise StudioError(f"The plan has '{e.name}', which is not a setting.", f"Known settings: {known}.") from None
         if e.problem == "table":
             raise StudioError(f"[{e.name}] of the plan must be a table.", "Compare it with the example in README.md.") from None
         if e.problem == "finite":
-            raise StudioError(f"The plan's {e.name} is infinite or no number.", "It must be a finite number.") from None
+            raise StudioError(f"The plan's {e.name} is infinite or not a number.", "It must be a finite number.") from None
         raise StudioError(f"The plan's {e.name} is {e.value!r:.100}.", f"It must be of the type '{e.expected}'.") from None

@@ -1,4 +1,4 @@
-"""Plans made of an artist's choices: the page, the command line and the API get the same plan for the same choices."""
+"""Plans made from an artist's choices: the page, the command line and the API get the same plan for the same choices."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -30,11 +30,11 @@ class PlanChoices:
     preset: str = "sketch"
     """A name of presets.PRESETS: how long to train."""
     base: str = ""
-    """Id of a model in the library to start from, empty = from nothing."""
+    """Id of a model in the library to start from, empty = from scratch."""
     resolution: int = 64
     """Side in pixels of pictures that are generated or translated; upscalers take `patch`."""
     factor: int = 2
-    """Upscaling: how many times as wide and high; with a base that of the base counts."""
+    """Upscaling: how many times as wide and high; with a base, the base's counts."""
     classes: bool = False
     """Generation: also learn the classes."""
     crop: str = "centre"
@@ -55,7 +55,7 @@ class PlanChoices:
     kimg: float | None = None
     """Thousands of pictures shown."""
     batch: float | None = None
-    """Pictures a step; rounded down."""
+    """Pictures per step; rounded down."""
     patch: float | None = None
     """Upscaling: side of the large patches in pixels; rounded down, 0 = as None."""
     r1_gamma: float | None = None
@@ -65,7 +65,7 @@ class PlanChoices:
     ada_target: float | None = None
     """Generation: sign of D(real) that ADA steers to."""
     tunable_weight: float | None = None
-    """Translation and upscaling: the weight that the method names."""
+    """Translation and upscaling: the weight named by the method."""
     lambda_identity: float | None = None
     """Unpaired translation: weight of leaving a picture of the wanted side as it is."""
 
@@ -76,7 +76,7 @@ def find_base(choices: PlanChoices, library: Library | None = None) -> ModelInfo
 
 
 def draft_plan(choices: PlanChoices, base: ModelInfo | None, pictures: int = 1) -> Plan:
-    """The plan without its data and card: what is needed to estimate time and to preview what is asked of the model.
+    """The plan without its data and card: enough to estimate the time and to preview the task.
 
     base: of `find_base`.  pictures: number in the set.  Raises StudioError as the presets do.
     """
@@ -132,7 +132,7 @@ def build_plan(choices: PlanChoices, a: DataSet, b: DataSet | None = None, libra
 
 
 def estimate_plan_seconds(choices: PlanChoices, library: Library | None = None) -> float | None:
-    """About how many seconds training takes on this machine's CPU; None where that is not known.
+    """About how many seconds training takes on this machine's CPU; None if that is not known.
 
     Raises StudioError as `draft_plan` does.
     """
@@ -155,7 +155,7 @@ def _check_sets(method: Method, a: DataSet, b: DataSet | None, pairs: str) -> li
     for stored in sets:
         if not stored.answered:
             raise StudioError(
-                f"Nobody has said yet whose the pictures of '{stored.title}' are.",
+                f"Nobody has said yet whose pictures '{stored.title}' are.",
                 "Add them again, and answer 'Rights to these pictures'.",
             )
     if b is not None and method.image_sets == "paired":

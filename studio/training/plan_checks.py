@@ -56,7 +56,7 @@ def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):
     unknown = sorted(set(plan.network) - known)
     if unknown:
         raise StudioError(
-            f"[network] of the plan has '{unknown[0]}', which is no setting of {family.title}.", f"Known: {', '.join(sorted(known))}."
+            f"[network] of the plan has '{unknown[0]}', which is not a setting of {family.title}.", f"Known: {', '.join(sorted(known))}."
         )
     # A base of another size or number of classes is fine: what fits is copied (see transfer.py).
     settings = plan.network if base is None else base.config
@@ -130,7 +130,7 @@ def check_plan(plan: Plan, config, processes: int = 1) -> None:
             'Set network.d_norm = "layer", or objective.gp_weight = 0.',
         )
     if objective.pl_weight > 0 and not family.learns_w:
-        raise StudioError(f"{family.title} has no latent w whose paths could be measured.", "Set objective.pl_weight = 0.")
+        raise StudioError(f"{family.title} has no latent w whose path lengths could be measured.", "Set objective.pl_weight = 0.")
     if plan.growth.fade_kimg > 0:
         _check_growth(plan, config)
     _check_batch(plan, config, micro_batch_size(plan, processes), own)

@@ -17,7 +17,7 @@ FEW = 5_000  # pictures below which the discriminator memorises them without aug
 
 @dataclass(frozen=True)
 class Preset:
-    """A choice on the page. kimg: thousands of pictures shown when a model is the start; from nothing it is `scratch`."""
+    """A choice on the page. kimg: thousands of pictures shown when a model is the start; from scratch it is `scratch`."""
 
     name: str
     label: str
@@ -38,21 +38,21 @@ def method_for(pictures: int) -> str:
     """Name of the method that suits a set of so many pictures.
 
     On 200 paintings at 64 px, starting from a model of other drawings, KID after ten minutes on one core was 0.42 with projected
-    features (0.40 after the first 4,000 pictures) and 0.86 with ADA and FreezeD (1.17); from nothing 1.25 and 2.59. Both showed
-    about as many pictures a second (tests/benchmarks/few_pictures.py).
+    features (0.40 after the first 4,000 pictures) and 0.86 with ADA and FreezeD (1.17); from scratch 1.25 and 2.59. Both showed
+    about as many pictures per second (tests/benchmarks/few_pictures.py).
     """
     return "projected" if pictures < FEW else "stylegan2"
 
 
 def preset_plan(name: str, base: str = "", *, pictures: int, resolution: int, device: str, method: str = "stylegan2") -> Plan:
-    """The plan of a preset; data path and titles are for the caller to fill in.
+    """The plan of a preset; the caller fills in data path and titles.
 
-    name: one of PRESETS.  base: id or folder of the model to start from, empty = from nothing.  pictures: number in the set.
-    resolution: side in pixels.  device: 'cpu' or 'cuda'; from nothing on a CPU the network is a small one.  method: a name of methods.py.
+    name: one of PRESETS.  base: id or folder of the model to start from, empty = from scratch.  pictures: number in the set.
+    resolution: side in pixels.  device: 'cpu' or 'cuda'; from scratch on a CPU the network is a small one.  method: a name of methods.py.
 
     R1's weight, where the method leaves it open: 5 up to 128 px, 10 above. At 64 px on flat grounds 0.5 ended with all pictures alike
     after 60 kimg and 5 did not (measured with batch 16); 10 is StyleGAN2's for 1024 px (Karras 2019b, App. B).
-    Few pictures: where the discriminator learns from nothing ADA, with its strength moving five times as fast as in long trainings,
+    Few pictures: where the discriminator learns from scratch, ADA with its strength moving five times as fast as in long trainings,
     and with a base also FreezeD of the two finest blocks (Mo 2020); otherwise DiffAugment.
     Progressive growing takes three fifths of the time. A translator's pictures are cropped at random from slightly larger ones
     (Isola 2017, App. 6.2: 256 px from 286).

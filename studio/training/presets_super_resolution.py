@@ -16,7 +16,7 @@ STYLES = tuple(method.name for method in METHODS if method.upscales)
 
 @dataclass(frozen=True)
 class _Length:
-    """kimg: thousands of patches shown when training starts from a model; from nothing it is `kimg_from_scratch`."""
+    """kimg: thousands of patches shown when training starts from a model; from scratch it is `kimg_from_scratch`."""
 
     kimg: float
     kimg_from_scratch: float
@@ -33,13 +33,13 @@ _GENERATOR_SECONDS, _DISCRIMINATOR_SECONDS, _DEGRADATION_SECONDS = 1 / 80, 1 / 2
 def preset_upscaler_plan(
     name: str, base: str = "", *, pictures: int, device: str, scale: int = 4, style: str = "faithful", family: str = "srvgg"
 ) -> Plan:
-    """The plan of a preset; data path and titles are for the caller to fill in.
+    """The plan of a preset; the caller fills in data path and titles.
 
-    name: one of presets.PRESETS.  base: id or folder of an upscaler to start from, empty = from nothing.  pictures: number in the set.
+    name: one of presets.PRESETS.  base: id or folder of an upscaler to start from, empty = from scratch.  pictures: number in the set.
     scale: of the network; the base's own when there is one.  style: one of STYLES.  device: 'cpu' or 'cuda'.  family: 'srvgg',
     'rrdb' or 'srgan'.
     Learning rates and weights of the adversarial part are ESRGAN's (Wang 2018, Sec. 4.1); a compact network that begins as a linear
-    map bears a rate of 0.001 in the part before it.
+    map tolerates a rate of 0.001 in the part before it.
     Raises StudioError for another name or style.
     """
     if name not in _LENGTHS:

@@ -93,7 +93,7 @@ class RunHistory:
 
     @property
     def transfer_summary(self) -> str:
-        """What was taken over from the model it started from, in a sentence; empty when it started from nothing."""
+        """What was taken over from the model it started from, in a sentence; empty when it started from scratch."""
         start = self._of("start")
         parts = start[0].get("transferred", {}) if start else {}
         if not parts:
@@ -133,10 +133,10 @@ class RunHistory:
         held, small = facts["held_back"], facts["too_small"]
         words = f"Learns from {facts['pictures'] - len(held) - small:,} pictures"
         if not held:
-            words += "; none could be held back to measure on."
+            words += "; none could be held back for measuring."
         else:
             shown = ", ".join(held[:4]) + (" and more" if len(held) > 4 else "")
-            words += f"; {len(held):,} held back to measure on, never learned from ({shown})."
+            words += f"; {len(held):,} held back for measuring, never learned from ({shown})."
         return words + (f" Left out, smaller than a patch: {small:,}." if small else "")
 
     @property
@@ -148,7 +148,7 @@ class RunHistory:
 
     @property
     def speed(self) -> float:
-        """Recent pictures a second, including everything between the steps; 0 = not known yet."""
+        """Recent pictures per second, including everything between the steps; 0 = not known yet."""
         steps = self._of("step")[-_WINDOW:]
         if len(steps) < 2 or steps[-1]["step"] < _FIRST_STEPS:
             return 0.0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
 
-COLUMNS = 8  # pictures a row
+COLUMNS = 8  # pictures per row
 
 
 @dataclass(frozen=True)

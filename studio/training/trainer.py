@@ -112,7 +112,7 @@ class _Run:
         self.events = EventLog(run_dir / "events.jsonl", events_length) if self.main else None
 
     def _agree_with_run(self, plan: Plan) -> Plan:
-        """A run folder belongs to one plan; only its budget, the words of its card and its micro-batch may change."""
+        """A run folder belongs to one plan; only its budget, the texts of its card and its micro-batch may change."""
         path = self.run_dir / "plan.toml"
         if path.exists():
             old = Plan.load(path)
@@ -229,7 +229,7 @@ class _Run:
         self._sample()
 
     def _request(self) -> bool | str:
-        """What the first process is asked for. All processes stop at the same step, or some would wait for the others forever."""
+        """The request to the first process. All processes stop at the same step, or some would wait for the others forever."""
         if self.accelerator.num_processes == 1:
             return self.should_stop()
         answer = [self.should_stop() if self.main else False]
@@ -243,7 +243,7 @@ class _Run:
     def _batches(self) -> list[list[Any]]:
         """For each turn of the discriminator this process's micro-batches of real pictures.
 
-        Which pictures, and how they are changed, depends on the step and the position in it alone.
+        Which pictures, and how they are changed, depends only on the step and the position in it.
         """
         plan, process = self.plan, self.accelerator.process_index
         turn = plan.optimizer.batch // self.micro_batch  # micro-batches of all processes together
@@ -277,7 +277,7 @@ class _Run:
             self.log_sums, self.log_count = {}, 0
 
     def _sample(self) -> None:
-        """Write a sheet of what the network makes of the same inputs as time goes by."""
+        """Write a sheet of what the network makes of the same inputs over time."""
         if self.main:
             path = self.run_dir / "samples" / f"{_name(self.images_seen)}.webp"
             sheet = self.task.sample_sheet()
@@ -293,7 +293,7 @@ class _Run:
         metrics = self.task.metrics()
         g_state, d_state = self.objective.networks()
         ensure_room(self.run_dir, 4 * sum(t.numel() for s in (g_state, d_state) if s for t in s.values()))
-        # A model may be given away: the paths of this machine are nobody's business.
+        # A model may be shared: it must not reveal paths of this machine.
         names = dict(path=Path(plan.data.path).name, path_b=Path(plan.data.path_b).name)
         shared = dataclasses.replace(plan, base=Path(plan.base).name, data=dataclasses.replace(plan.data, **names))
         training = {
@@ -333,7 +333,7 @@ class _Run:
 
 
 def _started_from(base: ModelInfo | None) -> dict[str, Any]:
-    """For config.json and the card: the base, and how many pictures it had seen with those before it."""
+    """For config.json and the card: the base, and how many pictures it and its own bases had seen."""
     if base is None:
         return {}
     before = base.extra.get("training", {})
@@ -342,7 +342,7 @@ def _started_from(base: ModelInfo | None) -> dict[str, Any]:
 
 
 def _open_sets(plan: Plan, task: type[TrainingTask]) -> OpenedSets:
-    """The plan's image sets. Raises StudioError when they are not those of its hashes, or lack the classes it asks for."""
+    """The plan's image sets. Raises StudioError when they do not match its hashes, or lack the classes it asks for."""
     opened = []
     for path, wanted, name in ((plan.data.path, plan.data.hash, "hash"), (plan.data.path_b, plan.data.hash_b, "hash_b")):
         if name == "hash_b" and not path:

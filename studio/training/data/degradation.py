@@ -1,4 +1,4 @@
-"""Degradation: how pictures are made small for an upscaler to learn from, by clean bicubic or like pictures found in the wild.
+"""Degradation: how pictures are made small for an upscaler to learn from, by clean bicubic or like pictures in the wild.
 
 'bicubic' is the choice of the papers up to ESRGAN: faithful enlargement of clean pictures. 'real' is the second-order pipeline of
 Real-ESRGAN (Wang 2021, Sec. 3) with its numbers (Sec. 4.1): for pictures that were blurred, resized and compressed before.
@@ -142,14 +142,14 @@ def gaussian_kernel(k: int, s1: float, s2: float, angle: float = 0.0, beta: floa
 
 
 def draw_sinc(rng: torch.Generator, low: float) -> torch.Tensor:
-    """A random sinc kernel with a cutoff from `low` to pi radians a pixel."""
+    """A random sinc kernel with a cutoff from `low` to pi radians per pixel."""
     return sinc_kernel(_odd(rng), _uniform(low, math.pi, rng))
 
 
 def sinc_kernel(k: int, cutoff: float) -> torch.Tensor:
     """Isotropic kernel (k, k) of sum 1: cutoff * J1(cutoff * r) / (2 pi r), which rings and overshoots (Wang 2021, Eq. 6).
 
-    cutoff: radians a pixel.
+    cutoff: radians per pixel.
     """
     y, x = torch.meshgrid(*[torch.arange(k, dtype=torch.float64) - k // 2] * 2, indexing="ij")
     r = (x**2 + y**2).sqrt()

@@ -65,7 +65,7 @@ class PatchData:
     pictures: of any size; those smaller than the plan's resolution are left out.  config: of the family (scale, img_channels).
     multiple: sides of a low-resolution picture must be multiples of it.
     The fraction data.held_back of the pictures, chosen by the first bits of their content hash, is never learned from: a picture keeps
-    its role when others come and go.
+    its role when others are added or removed.
     Raises StudioError when no picture is large enough, and when there is nothing to learn.
     """
 

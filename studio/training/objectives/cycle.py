@@ -46,8 +46,8 @@ class Cycle(Translation):
 
     L = sum over both directions of GAN + lambda_cycle * |G'(G(x)) - x| + lambda_cycle * lambda_identity * |G(y) - y|
 
-    Where side A cannot hold all of B, as lines hold no colours, the way B -> A -> B asks for what cannot be known and is answered with
-    the median: colours become a greyish brown. There cycle_b gives it less weight than the way A -> B -> A.
+    Where side A cannot hold all of B, as lines hold no colours, the way B -> A -> B asks for what cannot be known, and the answer is the
+    median: colours become a greyish brown. cycle_b then gives it less weight than the way A -> B -> A.
     """
 
     def __init__(self, plan: Plan, config: Any, label_counts: list[int], accelerator: Accelerator, precision: str):

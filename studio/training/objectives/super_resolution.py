@@ -42,14 +42,14 @@ class SuperResolution(Translation):
         return {**super().state_dict(), "perceptual": self.perceptual}
 
     def load_state_dict(self, state: dict) -> None:
-        """Return to a state that `state_dict` gave, with the perceptual loss of then."""
+        """Return to a state that `state_dict` gave, with the perceptual loss in use at that time."""
         super().load_state_dict(state)
         if state["perceptual"] != self.perceptual:
             self._load_perceptual(state["perceptual"])
 
     @property
     def words(self) -> str:
-        """What it is trained by, for the model card."""
+        """What it is trained on, for the model card."""
         o = self.plan.objective
         pixels = "pixels (mean absolute difference)" if o.pixel_loss == "l1" else "pixels (mean squared difference)"
         if o.pretrain >= 1:

@@ -65,7 +65,7 @@ class Translation:
         self.device = accelerator.device
         _check(plan, family.title, self.losses)
         self.loss = get_loss(plan.objective.loss)
-        # Zhu 2017 (Sec. 4) leaves out the factor 1/2 of Mao's least squares, and its other weights count on that.
+        # Zhu 2017 (Sec. 4) leaves out the factor 1/2 of Mao's least squares, and its other weights rely on that.
         self.gan_weight = 2.0 if plan.objective.loss == "least_squares" else 1.0
         # Weights are drawn on the CPU from the plan's seed: the same on every device and every process.
         with torch.random.fork_rng(devices=[]):

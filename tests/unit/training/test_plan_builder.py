@@ -121,7 +121,7 @@ def test_sets_that_do_not_go_with_the_method_are_refused(sets):
         build_plan(PlanChoices("cut"), a, a)
     with pytest.raises(StudioError, match="learns classes"):
         build_plan(PlanChoices("cgan"), dataclasses.replace(a, classes={}))
-    with pytest.raises(StudioError, match="whose the pictures of 'Birds' are"):
+    with pytest.raises(StudioError, match="whose pictures 'Birds' are"):
         build_plan(PlanChoices("pix2pix", resolution=128), a, dataclasses.replace(b, consent=Consent(), owned=False))
     with pytest.raises(StudioError, match="No picture is 128 pixels"):
         build_plan(PlanChoices("faithful"), b)

@@ -37,7 +37,7 @@ def read(name: str, folder: Path) -> RunHistory:
 def test_events_of_an_upscaler_of_the_first_studio(tmp_path):
     history = read("events_upscaler.jsonl", tmp_path)
     assert history.progress == 1
-    assert history.patches_summary == "Learns from 8 pictures; 2 held back to measure on, never learned from (000.png, 008.png)."
+    assert history.patches_summary == "Learns from 8 pictures; 2 held back for measuring, never learned from (000.png, 008.png)."
     assert history.samples[-1].rows == ("low", "bicubic", "ours", "original")
     assert {"l1", "psnr", "perceptual", "loss_g", "loss_d", "memory", "hours"} <= set(history.curves)
     first, last = history.snapshots
