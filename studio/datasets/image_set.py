@@ -65,7 +65,7 @@ class ImageSet:
         hash. Files that cannot be read or decoded are left out and listed in `skipped`. Pictures are sorted by name, so that the
         same files always give the same set, from a zip or a folder.
 
-        resolution: pixels a side.  cache: the decoded set is kept below it.  progress: called with (done, all).
+        resolution: pixels per side.  cache: the decoded set is kept below it.  progress: called with (done, all).
         Raises StudioError if the path cannot be read or holds no usable picture.
         """
         path = Path(path).expanduser()
@@ -102,9 +102,9 @@ def _from_cache(folder: Path):
 
 
 def read_or_make(folder: Path, source: Path, read: Callable[[Path], T | None], make: Callable[[], None]) -> T:
-    """Contents of a folder of the cache, which is made first if it is missing.
+    """Contents of a folder in the cache, which is made first if it is missing.
 
-    Other processes may ask at the same time: those of one training all begin at once.
+    Other processes may call it at the same time: those of one training all start together.
     folder: in the cache.  source: what it is made from, for the message.  read: its contents, or None if it is missing.
     make: writes it.  Raises StudioError if it cannot be written.
     """
@@ -117,7 +117,7 @@ def read_or_make(folder: Path, source: Path, read: Callable[[Path], T | None], m
                     make()
         except OSError as e:
             raise StudioError(
-                f"The pictures of {source} cannot be read_or_make: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?"
+                f"The pictures of {source} cannot be prepared: {e.strerror or e}.", f"Is there room on the disk of {folder.parent}?"
             ) from e
         cached = read(folder)
         if cached is None:
@@ -138,7 +138,7 @@ def _decode(found: FoundPictures, square_of, resolution, folder, progress, sourc
                 except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
                     skipped.append((file.name, reason(e)))
                 else:
-                    # Outside of the try: a full disk is no fault of the picture.
+                    # Outside the try: a full disk is not the picture's fault.
                     pixels.write(square.tobytes())
                     names.append(file.name)
                 report(progress, i + 1, len(found.files))

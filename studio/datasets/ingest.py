@@ -56,14 +56,14 @@ def ingest(
     metadata stays. GIF, BMP, TIFF, HEIC, AVIF and video frames become PNG. Animations give their first frame. Of identical files
     one is stored, unless `keep_equal`; pictures that look nearly the same are reported and kept.
 
-    owned: the answer to `ingest_report.OWNERSHIP`.  consent: whose the pictures are.
+    owned: the answer to `ingest_report.OWNERSHIP`.  consent: whose pictures they are.
     ground: colour under transparent parts when pictures are compared (stored pictures keep their transparency).
     classes: the labels of a dataset.json or, without one, sub-folders become classes; of several folders or zips each is one.
     keep_equal: keep each of several identical files, as half of a pair.
     home: the store, where the pictures are staged (default: the studio's).
     progress: called with (files done, all files, name).  cancel: asked before each file and within videos.
-    workers: pictures prepared at the same time; memory is that of so many files and of one large decoded picture, however
-    many files there are.
+    workers: pictures prepared at the same time; memory is that of as many files and of one large decoded picture, whatever
+    the number of files.
     Raises CancelledError, and StudioError if a path does not exist, there are too many files, or the disk is full; nothing is
     left behind then.
     """
@@ -190,7 +190,7 @@ class _Ingestion:
         try:
             with self.reading:
                 return file_format(read_head(file), file.filename)
-        except Exception:  # it will fail again, where the reason is kept
+        except Exception:  # it will fail again where the reason is recorded
             return "picture"
 
     def _prepare(self, file: SourceFile, form: str, number: int) -> _StagedPicture | str:

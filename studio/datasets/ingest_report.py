@@ -62,14 +62,14 @@ class IngestReport:
     locations_removed: int = 0
     """Photographs whose GPS location was removed."""
     ignored: int = 0
-    """Files that operating systems leave everywhere, passed over."""
+    """Files that operating systems leave everywhere, ignored."""
 
     def __len__(self) -> int:
         return len(self.accepted)
 
     @property
     def classes(self) -> dict[str, int]:
-        """Pictures a class, named as training names them; empty if there is one class."""
+        """Pictures per class, named as training names them; empty if there is one class."""
         return count_classes((a.name for a in self.accepted), self.labels)
 
     def lines(self) -> list[str]:

@@ -85,7 +85,7 @@ def class_names(folders: Sequence[PurePosixPath]) -> list[str]:
 
 
 def count_classes(names: Iterable[str], labels: Labels = NO_LABELS) -> dict[str, int]:
-    """Pictures a class, in the order and with the names that training gives them; empty if there is one class.
+    """Pictures per class, in the order and with the names that training gives them; empty if there is one class.
 
     names: of the pictures in a set, 'cats/tom.png'.
     """

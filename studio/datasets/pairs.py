@@ -1,4 +1,4 @@
-"""Pairs of pictures from two sets: those of the same name belong together, or those at the same place when the artist says so."""
+"""Pairs of pictures from two sets, matched by name."""
 
 import re
 import unicodedata

@@ -30,7 +30,7 @@ def content_hash(files: Iterable[tuple[str, bytes]], labels: Labels = NO_LABELS)
 
     files: (name with forward slashes, SHA-256 of the file), in the order of the names.
     """
-    # The white background means nothing any more; without it every earlier plan would be a plan for other pictures.
+    # The white background has no meaning now, but without it every earlier plan would be a plan for other pictures.
     digest = hashlib.sha256(f"{_HASH_VERSION} (255, 255, 255)".encode())
     for name, sha in files:
         # On Linux a file name need not be valid text.

@@ -35,7 +35,7 @@ class PreparedPicture:
 def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int) -> PreparedPicture:
     """Check a picture file and prepare it.
 
-    JPEG, PNG and WebP are stored byte for byte but for a GPS location; all else becomes PNG.
+    JPEG, PNG and WebP are stored byte for byte but for a GPS location; everything else becomes PNG.
     data: the file.  ground: colour under transparent parts for the perceptual hash.
     max_pixels: of the picture.  min_side: pixels of the shorter side.
     Raises UnusablePicture, and what Pillow raises for a damaged file; `decode.reason` puts either into words.
@@ -52,7 +52,7 @@ def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int)
     if ending:
         try:
             data, location_removed = strip_location(data, form)
-        except ValueError:  # Pillow could read what we cannot take apart: keep the pixels alone
+        except ValueError:  # Pillow could read what we cannot parse: keep only the pixels
             ending, location_removed = None, True
             with open_picture(data, max_pixels) as image:
                 picture = upright(image)

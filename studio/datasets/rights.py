@@ -1,4 +1,4 @@
-"""Rights to the pictures of a set: whose they are, and what their makers said to a model learning from them."""
+"""Rights to the pictures of a set: whose they are, and whether a model may learn from them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from studio.errors import StudioError
 
 OWN, LICENSED, NONE, UNKNOWN = "own", "licensed", "none", ""
-# From the most restrictive answer on: of several sets, the most restrictive answer holds for all.
+# From the most restrictive answer to the least: for several sets together the most restrictive holds.
 _STRICTEST_FIRST = (NONE, UNKNOWN, LICENSED, OWN)
 ANSWERS = {
     OWN: "my own work",
@@ -18,14 +18,14 @@ _SENTENCES = {
     OWN: "The pictures are the work of whoever trained it.",
     LICENSED: "The pictures are used with permission or under a licence.",
     NONE: "The pictures are by others, used without a licence or permission, or their origin is not known.",
-    UNKNOWN: "Nobody said whose the pictures are.",
+    UNKNOWN: "Nobody said whose pictures they are.",
 }
 _MAX_LENGTH = 1000  # characters of each text
 
 
 @dataclass(frozen=True)
 class Consent:
-    """The answer to whose the pictures are, and what goes with it.
+    """The answer to whose pictures they are, and the details.
 
     Raises StudioError for an unknown answer, and for 'licensed' without a licence or permission.
     """
@@ -41,7 +41,9 @@ class Consent:
 
     def __post_init__(self):
         if self.answer not in _STRICTEST_FIRST:
-            raise StudioError(f"The answer to whose the pictures are is '{self.answer!s:.40}'.", f"It must be one of {', '.join(ANSWERS)}.")
+            raise StudioError(
+                f"The answer to whose pictures they are is '{self.answer!s:.40}'.", f"It must be one of {', '.join(ANSWERS)}."
+            )
         for name in ("source", "licence", "attribution"):
             object.__setattr__(self, name, " ".join(str(getattr(self, name)).split())[:_MAX_LENGTH])
         if self.answer == LICENSED and not self.licence:
@@ -57,12 +59,12 @@ class Consent:
         return {name: getattr(self, name) for name in ("licence", "attribution") if getattr(self, name)}
 
     def to_dict(self) -> dict[str, str]:
-        """Values for JSON; see `from_dict`."""
+        """The consent as plain values for JSON; see `from_dict`."""
         return {"consent": self.answer, "source": self.source, "licence": self.licence, "attribution": self.attribution}
 
     @classmethod
     def from_dict(cls, raw: Any) -> "Consent":
-        """Consent from what `to_dict` gave. Anything odd counts as not answered, as files come from anywhere."""
+        """Consent from what `to_dict` gave. Anything invalid counts as not answered, since files come from anywhere."""
         if not isinstance(raw, dict):
             return cls()
         texts = {name: raw.get(name, "") for name in ("source", "licence", "attribution")}

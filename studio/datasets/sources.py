@@ -18,7 +18,7 @@ from studio.errors import StudioError
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 _RAW = {".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
-_FREE_RATIO = 100 << 20  # bytes; a zip that unpacks to less harms nobody, however well it is packed
+_FREE_RATIO = 100 << 20  # bytes; a zip that unpacks to less does no harm, however well it is packed
 _PICTURE_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
 
 
@@ -78,7 +78,7 @@ class SourceFiles:
     refused: list[tuple[str, str]] = field(default_factory=list)
     """(name, reason)."""
     ignored: int = 0
-    """How many were passed over without a word because operating systems put them everywhere ('.DS_Store', 'Thumbs.db')."""
+    """How many were ignored silently because operating systems put them everywhere ('.DS_Store', 'Thumbs.db')."""
 
 
 @contextlib.contextmanager
@@ -194,7 +194,7 @@ def _walk(top: Path, limits: Limits, found: SourceFiles, follow_links: bool) -> 
     for folder, folders, names in os.walk(top):
         below = Path(folder).relative_to(top).parts
         for name in sorted(folders):
-            if Path(folder, name).is_symlink():  # os.walk does not follow it; say so
+            if Path(folder, name).is_symlink():  # os.walk does not follow it; report that
                 found.refused.append((printable("/".join((root, *below, name))), "a link to a folder; links are not followed"))
             elif len(below) >= limits.depth:
                 found.refused.append((printable("/".join((root, *below, name))), f"more than {limits.depth} folders deep"))
@@ -224,7 +224,7 @@ def _walk(top: Path, limits: Limits, found: SourceFiles, follow_links: bool) -> 
 
 
 def _open_plain(path: Path) -> IO[bytes]:
-    # Should a link take the file's place between the look and the reading, it is not followed either.
+    # If a link replaces the file between the check and the reading, it is not followed either.
     return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb")
 
 
@@ -242,7 +242,7 @@ def _starts_like_zip(path: Path) -> bool:
 def _look_into_zip(path: Path, limits: Limits, found: SourceFiles, stack: contextlib.ExitStack) -> None:
     label = printable(path.name)
     try:
-        # The whole list of members is read into memory: a look at its size comes first.
+        # The whole list of members is read into memory, so its size is checked first.
         if directory_bytes(path) > limits.files * 1024:
             found.refused.append((label, "a zip with an absurdly long list of files"))
             return
@@ -253,7 +253,7 @@ def _look_into_zip(path: Path, limits: Limits, found: SourceFiles, stack: contex
     members = [m for m in archive.infolist() if not m.is_dir()]
     total, packed = sum(m.file_size for m in members), path.stat().st_size
     if total > limits.zip_bytes or total > max(_FREE_RATIO, limits.zip_ratio * packed):
-        # Compared with the file and not with what the members state: those may share their bytes.
+        # Compared with the file's size, not with the sizes that members state: members may share their bytes.
         found.refused.append((label, f"a zip bomb: {packed / 1e6:.1f} MB that unpack to {total / 1e9:.1f} GB"))
         return
     for member in sorted(members, key=lambda m: m.filename):
@@ -281,7 +281,7 @@ def read_file(file: SourceFile, limit: int) -> bytes:
 
 
 def read_head(file: SourceFile) -> bytes:
-    """The first 64 bytes of an file."""
+    """The first 64 bytes of a file."""
     with file.open() as f:
         return f.read(64)
 

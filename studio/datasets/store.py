@@ -1,6 +1,6 @@
-"""Store of the studio's image sets: each kept once, in a folder named by its content, and never changed."""
+"""Store of the studio's training sets: each is kept once, in a folder named by its content, and never changed."""
 
-from __future__ import annotations  # inside of the class, `list` is its method
+from __future__ import annotations  # inside the class, `list` is its method
 
 import contextlib
 import datetime
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DataSet:
-    """An image set of the store."""
+    """A training set in the store."""
 
     id: str
     """SHA-256 of names and contents: the hash of `ImageSet` and of `Plan.data`."""
@@ -52,7 +52,7 @@ class DataSet:
     count: int
     """Pictures."""
     classes: dict[str, int]
-    """Pictures a class; empty if there is one class."""
+    """Pictures per class; empty if there is one class."""
     owned: bool
     """Whether whoever added it confirmed `OWNERSHIP`."""
     created: str
@@ -60,11 +60,11 @@ class DataSet:
     card: dict[str, Any]
     """All of set.json but the pictures."""
     consent: Consent = Consent()
-    """Whose the pictures are."""
+    """Whose pictures they are."""
 
     @property
     def answered(self) -> bool:
-        """Whether somebody stated whose the pictures are or, in sets of earlier studios, that they may be used."""
+        """Whether somebody stated whose pictures they are or, in sets of earlier studios, that they may be used."""
         return self.owned or self.consent.answer != UNKNOWN
 
     @property
@@ -95,7 +95,7 @@ class DataSet:
 
 
 class DataSetStore:
-    """The image sets below a folder.
+    """The training sets below a folder.
 
     home: the folder (default: the studio's own).  now: clock for the cards.
     """
@@ -125,7 +125,7 @@ class DataSetStore:
         cancel: Cancel | None = None,
         workers: int = 2,
     ) -> IngestReport:
-        """Ingest pictures into this store -> the report for `add`. Parameters as of `ingest.ingest`."""
+        """Ingest pictures into this store -> the report for `add`. Parameters as in `ingest.ingest`."""
         self.sweep()
         return ingest(
             paths,
@@ -144,9 +144,9 @@ class DataSetStore:
 
     def add(self, report: IngestReport, *, crop: str = "centre") -> DataSet:
         """Make a set from an ingestion. The same pictures under the same names give the set that exists already; it then takes over
-        a yes to `OWNERSHIP` and the new answer to whose the pictures are.
+        a yes to `OWNERSHIP` and the new consent.
 
-        crop: the artist's choice, for the card only: training asks its plan.
+        crop: the artist's choice, for the card only: training follows its plan.
         Raises StudioError if no picture is usable or the pictures cannot be stored; the report stays usable then.
         """
         if not report.accepted:
@@ -278,8 +278,8 @@ class DataSetStore:
         if len(found) == 1:
             return found[0]
         if found:
-            raise StudioError(f"'{id}' may be any of {len(found)} image sets.", "Give more letters of the id.")
-        raise StudioError(f"There is no image set '{id}'.", "'studio dataset list' names those that are here.")
+            raise StudioError(f"'{id}' may be any of {len(found)} training sets.", "Give more letters of the id.")
+        raise StudioError(f"There is no training set '{id}'.", "'studio dataset list' shows those that exist.")
 
     def changed(self, id: str) -> list[str]:
         """Names of pictures whose files are missing or changed. Reads all of them."""
@@ -337,13 +337,13 @@ class DataSetStore:
                 if uses and (file.parent / "config.json").is_file():
                     out.append(f"The model '{file.parent.name}' was trained on it; it still works, but cannot be trained again.")
                 elif uses:
-                    out.append(f"The training '{file.parent.name}' learns from it and could not go on.")
+                    out.append(f"The training '{file.parent.name}' learns from it and could not continue.")
         return [*out, *others]
 
     def delete(self, id: str) -> None:
         """Delete a set permanently. Ask first, and show `dependants`. Sets made from it keep their pictures."""
         stored = self.get(id)
-        # Renamed, it is gone from every listing at once; its files follow.
+        # Once renamed, it is gone from every listing; then its files are deleted.
         deleted = self.home / f".deleted-{secrets.token_hex(6)}.part"
         try:
             os.replace(stored.path, deleted)
@@ -368,7 +368,7 @@ def _stored(path: Path) -> DataSet:
         card, consent = full.raw, Consent.from_dict(full.raw.get("consent"))
         return DataSet(card["id"], path, card["title"], card["count"], full.classes, card["owned"], card["created"], card, consent)
     except KeyError as e:
-        raise StudioError(f"The image set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
+        raise StudioError(f"The training set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
 
 
 def _link(source: Path, target: Path) -> None:

@@ -8,13 +8,13 @@ from studio.errors import StudioError
 from studio.jobs.queue import Job
 from studio.training.plan import Plan
 
-LIVE_STATES = ("queued", "running", "paused", "stopping")  # of trainings that are under way or will go on without being asked
+LIVE_STATES = ("queued", "running", "paused", "stopping")  # of trainings that are in progress or will continue by themselves
 
 
 def needing_set(jobs: Iterable[Job], set_id: str) -> list[str]:
     """A sentence for each training under way that learns from the training set `set_id`, as side A or B."""
     return [
-        f"The training '{job.title}' learns from it and could not go on."
+        f"The training '{job.title}' learns from it and could not continue."
         for job, plan in _under_way(jobs)
         if set_id in (plan.data.hash, plan.data.hash_b)
     ]
@@ -23,7 +23,7 @@ def needing_set(jobs: Iterable[Job], set_id: str) -> list[str]:
 def needing_model(jobs: Iterable[Job], model_id: str) -> list[str]:
     """A sentence for each training under way that is fine-tuned from the model `model_id`."""
     return [
-        f"The training '{job.title}' begins from it: restore it, or that may not go on."
+        f"The training '{job.title}' starts from it: restore it, or the training may be unable to continue."
         for job, plan in _under_way(jobs)
         if Path(plan.base).name == model_id
     ]

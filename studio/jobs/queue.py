@@ -1,4 +1,4 @@
-"""Queue of trainings in SQLite: one row a training, and which state may follow which."""
+"""Queue of trainings in SQLite: one row per training, and which state may follow which."""
 
 import contextlib
 import datetime
@@ -81,7 +81,9 @@ class JobStore:
         try:
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         except sqlite3.Error as e:
-            raise StudioError(f"The queue {self.path} cannot be opened: {e}.", "Is the disk full, or the file someone else's?") from None
+            raise StudioError(
+                f"The queue {self.path} cannot be opened: {e}.", "Is the disk full, or does the file belong to someone else?"
+            ) from None
         try:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA journal_mode = WAL")

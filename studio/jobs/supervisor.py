@@ -20,14 +20,14 @@ from studio.settings import get_settings
 from studio.training.events import read_events
 from studio.training.plan import Plan
 
-MOST_RESTARTS = 2
+MAX_RESTARTS = 2
 _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Queue of one home folder. Of several apps on the same home one owns the queue; the others can only watch.
+    """Queue of one home folder. If several apps share a home, one owns the queue; the others can only watch.
 
-    home: default the studio's.  launcher: default processes of this machine.  slots: number of workers at the same time, one an
+    home: default the studio's.  launcher: default processes of this machine.  slots: number of workers at the same time, one per
     accelerator.  every: seconds between two checks of the workers.  Close it, or use it in a `with`; workers keep running after
     that.
     """
@@ -203,12 +203,12 @@ class Supervisor:
             self.store.change(
                 job.id, "queued", message="The machine or the studio was stopped; it continues from its last state.", **no_worker
             )
-        elif job.restarts < MOST_RESTARTS:
-            text = f"Its worker died; it continues from its last state (try {job.restarts + 2} of {MOST_RESTARTS + 1})."
+        elif job.restarts < MAX_RESTARTS:
+            text = f"Its worker died; it continues from its last state (try {job.restarts + 2} of {MAX_RESTARTS + 1})."
             self.store.change(job.id, "queued", message=text, restarts=job.restarts + 1, **no_worker)
         else:
             last = [line for line in requests.read_log(job, 4096).splitlines() if line.strip()][-1:]
-            text = f"Its worker died {MOST_RESTARTS + 1} times." + (f" The log ends with: {last[0][:300]}" if last else "")
+            text = f"Its worker died {MAX_RESTARTS + 1} times." + (f" The log ends with: {last[0][:300]}" if last else "")
             self.store.change(job.id, "failed", message=text, **idle)
 
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-FRESH = 0.7  # seconds for which activity counts
-LONGEST = 5.0  # seconds that one step waits at most, so that training advances beside an endless animation
+FRESH = 0.7  # seconds for which activity counts as fresh
+LONGEST = 5.0  # most seconds that one step waits, so that training advances even during an endless animation
 _INTERVAL = 0.2  # seconds between two touches of the file
 
 

@@ -1,7 +1,7 @@
 """Worker: one training in a process of its own, `python -m studio.jobs.worker RUN_DIR`.
 
 It trains by RUN_DIR/job.toml, obeys requests in RUN_DIR/control, and writes RUN_DIR/outcome.json when it ends by itself. It
-needs no app: training continues when the app closes. A launcher may start it several times for one training, one process a
+needs no app: training continues when the app closes. A launcher may start it several times for one training, one process per
 graphics card (environment RANK and WORLD_SIZE); they start and end together.
 """
 
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
         end("failed", str(e))
     except Exception as e:
         logging.exception("the training failed")
-        # Losing another process is no failure of this one: without an outcome it counts as a worker that died.
+        # Losing another process is not a failure of this one: without an outcome it counts as a worker that died.
         gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
         text = f"Something unexpected went wrong: {type(e).__name__}. The log of the training has the details."
         end("gone" if gone else "failed", text)

@@ -1,7 +1,7 @@
 """Uploads to the Hugging Face Hub, with its own client.
 
 The token is the artist's: the studio writes it to no file, log or error message.
-The environment variable HF_ENDPOINT names another Hub than huggingface.co.
+The environment variable HF_ENDPOINT names a Hub other than huggingface.co.
 """
 
 import contextlib
@@ -101,7 +101,7 @@ def ensure_public(info: ModelInfo) -> None:
     """Raises StudioError if a model may not be shared publicly."""
     allowed, reason = may_share_publicly(info)
     if not allowed:
-        raise StudioError(f"'{info.title}' cannot be shown to everybody.", reason)
+        raise StudioError(f"'{info.title}' cannot be made public.", reason)
 
 
 # -- shared by models and Spaces ------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def open_repo(api: "HfApi", repo_id: str, repo_type: str, *, private: bool, **mo
     names = tuple(s.rfilename for s in siblings or ())
     ours = card.get("library_name") == "gan-studio" or "gan-studio" in (card.get("tags") or ())
     if not ours and not set(names) <= {".gitattributes"}:
-        raise StudioError(f"There is something else named {repo_id} on the Hub already.", "Choose another name.")
+        raise StudioError(f"There is already something else named {repo_id} on the Hub.", "Choose another name.")
     repo = Repo(api, repo_id, repo_type, names, bool(found.private))
     if private:
         repo.set_visibility(True)
@@ -207,7 +207,7 @@ def upload(
     """Upload files (name in the repository -> file or bytes) and delete those in `gone`, as one commit. Other files stay as they are."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    # The readers below report progress and can stop the upload midway; for such files the client logs that it does without Xet.
+    # The readers below report progress and can stop the upload midway; for such files the client logs that it does not use Xet.
     logging.getLogger("huggingface_hub._commit_api").setLevel(logging.ERROR)
     all_bytes = sum(len(f) if isinstance(f, bytes) else f.stat().st_size for f in files.values())
     readers: list[_UploadReader] = []
@@ -228,7 +228,7 @@ def upload(
             additions.append(CommitOperationAdd(name, readers[-1]))  # reads it once, for its hash
         for reader in readers:
             reader.sending = True
-        # Of files with the same bytes one goes first: the client would read it once for each of them, in parallel.
+        # Of files with the same bytes one is sent first: the client would read it once for each of them, in parallel.
         first = {a.upload_info.sha256: a for a in additions}
         again = [a for a in additions if first[a.upload_info.sha256] is not a]
         small = [a for a in first.values() if a.upload_info.size < _LARGE]
@@ -303,11 +303,11 @@ def _refused(error, host: str, token: str) -> StudioError:
     if status == 403:
         return StudioError(f"This token may not write there.{quoted}", "Use a token that may, or a name of your own account.")
     if status == 404:
-        return StudioError("The Hub does not know this name, or not for you.", "Check the name, and whose token it is.")
+        return StudioError("The Hub has nothing of this name, or does not show it to you.", "Check the name, and whose token it is.")
     if status == 409:
         return StudioError("Somebody changed it at the same moment, or the name is taken.", "Try again, or choose another name.")
     if status == 429:
-        return StudioError("The Hub asks you to wait: there were too many requests.", "Try again in some minutes.")
+        return StudioError("The Hub asks you to wait: there were too many requests.", "Try again in a few minutes.")
     if status >= 500:
         return StudioError(f"The Hub ({host}) is in trouble right now (error {status}).", "Try again later; nothing is lost.")
     return StudioError(f"The Hub did not accept it (error {status}).{quoted}", "Change what the message names, then try again.")

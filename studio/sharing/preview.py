@@ -44,7 +44,7 @@ class Preview:
 
 
 def preview(folder: Path, python: str = sys.executable) -> Preview:
-    """Start a Space's app.py. It is open when this returns, after some seconds.
+    """Start a Space's app.py. It is open when this returns, after a few seconds.
 
     python: the interpreter to start it with.  The Space sees only its own folder and an empty home.
     Raises StudioError with its last output if it does not start.

@@ -13,7 +13,7 @@ def may_share_publicly(info: ModelInfo, datasets: DataSetStore | None = None) ->
     """(whether it may, a sentence why), and what to do if it may not.
 
     It may if all its training pictures, and those of the model it started from, are the artist's own or used with permission or
-    under a licence.  datasets: the store of image sets (default: the studio's own).
+    under a licence.  datasets: the store of training sets (default: the studio's own).
     """
     consent = consent_of(info, datasets)
     trained_here = not is_imported(info)
@@ -31,8 +31,8 @@ def may_share_publicly(info: ModelInfo, datasets: DataSetStore | None = None) ->
         )
     if not trained_here:
         return False, (
-            "It came from elsewhere, and no licence is stated that allows passing it on. It stays private, unless its makers gave it a "
-            "licence: then add it again with that licence."
+            "It came from elsewhere, without a licence that allows passing it on. It stays private, unless its makers gave it one: "
+            "then add it again with that licence."
         )
-    said = "Nobody said whose pictures it, or the model it started from, was trained on. It stays private until then."
+    said = "Nobody has said whose pictures it, or the model it started from, was trained on. Until then it stays private."
     return False, f"{said} {_ASK}"

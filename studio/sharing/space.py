@@ -67,7 +67,7 @@ def make_space(
         raise StudioError("The Space has no title.", "Give it one.")
     ids = [info.id for info in infos]
     if lost := [id for id in by_id if id not in ids]:
-        raise StudioError(f"'{lost[0]:.100}' is to be downloaded from the Hub but is none of the chosen models.", "Choose it as well.")
+        raise StudioError(f"'{lost[0]:.100}' is to be downloaded from the Hub but is not among the chosen models.", "Choose it as well.")
     if new := [info.title for info in infos if not (info.path / "config.json").is_file()]:
         raise StudioError(f"'{new[0]}' is not ready yet.", "Use it once, then make the Space.")
     _ensure_replaceable(out)
@@ -154,7 +154,7 @@ def _is_space(folder: Path) -> bool:
 
 def _ensure_replaceable(out: Path) -> None:
     if out.exists() and not (out.is_dir() and (_is_space(out) or not any(out.iterdir()))):
-        raise StudioError(f"{out} is there already, and is not a Space of this studio.", "Choose another folder; it is left as it is.")
+        raise StudioError(f"{out} already exists and is not a Space of this studio.", "Choose another folder; it is left as it is.")
 
 
 def _is_bytecode(path: Path) -> bool:
@@ -204,19 +204,19 @@ def _readme(infos: Sequence[ModelInfo], title: str, by_id: Mapping[str, str], li
             if info.id in by_id
             else f"[its card](checkpoints/{info.id}/README.md)"
         )
-        rows.append(f"| {_cell(info.title)} | {_cell(info.licence or 'not said')} | {where} |")
+        rows.append(f"| {_cell(info.title)} | {_cell(info.licence or 'not stated')} | {where} |")
     parts = [
         "\n".join(lines),
         f"# {title}",
         "A studio to play with in the browser, made with GAN Studio. Every picture in it is made by AI. "
-        "Files that visitors bring stay apart from each other and are deleted afterwards.",
+        "Each visitor's files are kept apart from the others' and deleted afterwards.",
         "\n".join(rows),
         "`python app.py` starts it on your own machine, after `pip install -r requirements.txt`.",
     ]
     if training:
         parts.append(
             "Training is on where this Space has a graphics card and its secret `STUDIO_TRAINING` is `1`. Keep such a Space private, or "
-            "set the secret `STUDIO_AUTH` to `name:password`: whoever comes in sees its pictures and trainings."
+            "set the secret `STUDIO_AUTH` to `name:password`: everyone who opens it sees its pictures and trainings."
         )
     return "\n\n".join(parts) + "\n"
 

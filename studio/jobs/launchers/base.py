@@ -26,5 +26,5 @@ class Launcher(Protocol):
         ...
 
     def lost(self, job: Job) -> bool:
-        """Whether the worker ended because its machine did, which is no fault of the job."""
+        """Whether the worker ended because its machine did, which is not the job's fault."""
         ...

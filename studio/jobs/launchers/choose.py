@@ -11,7 +11,7 @@ from studio.settings import environment_integer
 def choose_launcher() -> Launcher:
     """A Ray cluster when STUDIO_RAY holds its address, otherwise this machine.
 
-    With STUDIO_PROCESSES=N, N processes of this machine, one a graphics card, train one model together.
+    With STUDIO_PROCESSES=N, N processes of this machine, one per graphics card, train one model together.
     Raises StudioError when a variable makes no sense, or Ray is not installed.
     """
     address = os.environ.get("STUDIO_RAY", "").strip()

@@ -12,8 +12,8 @@ from studio.jobs.queue import Job
 from studio.jobs.requests import log_path
 
 _WORKER = ("-m", "studio.jobs.worker")
-# Every setting is given, because accelerate otherwise reads the answers somebody once gave to its own questionnaire.
-# 'multi_gpu' is one process a card; without a card the processes communicate over gloo and compute on the CPU.
+# Every setting is given, because accelerate otherwise reads answers once given to its own questionnaire.
+# 'multi_gpu' is one process per card; without a card the processes communicate over gloo and compute on the CPU.
 _DISTRIBUTED = (
     "-m",
     "accelerate.commands.launch",
@@ -54,7 +54,7 @@ class LocalLauncher:
 
     @property
     def slots(self) -> int:
-        """Number of trainings at the same time: one a graphics card, otherwise one."""
+        """Number of trainings at the same time: one per graphics card, otherwise one."""
         if self.processes > 1 or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
             return 1
         import torch

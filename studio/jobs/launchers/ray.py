@@ -1,7 +1,7 @@
 """Launcher of workers on a Ray cluster, whose machines share no disk with this one.
 
 Only the port of Ray's dashboard is needed, which Ray's job API uses anyway; an SSH tunnel to it will do, and neither Python nor Ray
-need be of the same version on both sides.
+need have the same version on both sides.
 
 - Upload (ray_upload.py): the program, the pictures, the base model and the state of the run are packages of the job's runtime
   environment.
@@ -33,10 +33,10 @@ class RayLauncher:
     address: of the dashboard ('http://head:8265'), or what else Ray's job API accepts: 'auto', 'head:6379', 'ray://head:10001'.
     patience: seconds for which the cluster may be silent before its trainings go back into the queue.
     every: seconds between two checks of a worker.
-    A handle is the name of the submission.  Raises StudioError for another address, and when Ray is not installed.
+    A handle is the name of the submission.  Raises StudioError for an invalid address, and when Ray is not installed.
     """
 
-    # Jobs for which there is no room wait at the cluster.
+    # Jobs that do not fit wait on the cluster.
     slots = 16
 
     def __init__(self, address: str, patience: float = 120.0, every: float = 1.0, clock: Callable[[], float] = time.monotonic):
@@ -46,7 +46,7 @@ class RayLauncher:
             raise StudioError("Ray is not installed here.", 'Install it: pip install "gan-studio[ray]"') from None
         valid = address == "auto" or address.startswith(("http://", "https://", "ray://")) or address.rpartition(":")[2].isdecimal()
         if not valid:
-            raise StudioError(f"'{address}' is no address of a Ray cluster.", "Give that of its dashboard, like http://head:8265.")
+            raise StudioError(f"'{address}' is not the address of a Ray cluster.", "Give that of its dashboard, like http://head:8265.")
         self.address, self.patience, self.every, self.clock = address, patience, every, clock
         self.gpus = environment_integer("STUDIO_RAY_GPUS", None, least=0)
         self._links: dict[str, RayLink] = {}

@@ -35,7 +35,7 @@ class RayConnection:
                 return None
             raise ConnectionError(str(e)) from None
         if not info.status.is_terminal():
-            self._heard()  # of an ended one only its remains are of interest
+            self._heard()  # of an ended one only the results matter
         return info
 
     def submit(self, **arguments: Any) -> None:

@@ -91,7 +91,7 @@ class RayLink:
         self.ended = True
 
     def _round(self) -> None:
-        """Send what is to be sent, and fetch what is new."""
+        """Send what is waiting, and fetch what is new."""
         connection = self.connection
         if self.send:
             self._submit(connection)
@@ -104,7 +104,7 @@ class RayLink:
         self._node_id = info.driver_node_id or ""
         listing = self._download.listing() if self._node_id else None
         if listing is None:
-            # A job that waits for room on the cluster has no worker that could obey.
+            # A job that waits for room on the cluster has no worker to obey yet.
             if self._request() in ("pause", "cancel") and not ended and not self._node_id:
                 connection.stop(self.job.handle)
         else:
@@ -117,7 +117,7 @@ class RayLink:
                 self._fetch_log(connection)
             else:
                 connection.run_shell(f"rm -rf {shlex.quote(str(Path(listing['folder']).parent))}", listing["node"])
-            # A machine that went away is no fault of the job; a command that failed is.
+            # The loss of a machine is not the job's fault; a failed command is.
             self.lost = "ACTOR" in str(getattr(info, "error_type", None) or "")
             self.ended = True
 
@@ -142,7 +142,7 @@ class RayLink:
             f.write(self._log_title())
         with tempfile.TemporaryDirectory(prefix="studio-ray-") as stage:
             code, parcels = pack_job(self.run_dir, Path(stage))
-            # Nothing is heard while Ray takes the parcels.
+            # There is no answer while Ray receives the parcels.
             self.last_answer = self.clock() + 600
             arguments: dict[str, Any] = dict(
                 entrypoint=f"python -m studio.jobs.launchers.ray_worker {self.job.handle} {self.job.id} {max(1, gpus)}",

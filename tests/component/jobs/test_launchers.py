@@ -323,5 +323,5 @@ def test_a_wrong_address_is_told():
     from studio.jobs.launchers.ray import RayLauncher
 
     for bad in ("here", "ftp://head", "head:dashboard"):
-        with pytest.raises(StudioError, match="no address"):
+        with pytest.raises(StudioError, match="not the address"):
             RayLauncher(bad)

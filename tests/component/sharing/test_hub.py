@@ -137,7 +137,7 @@ FAILURES = {
     "trouble": ({}, {"/whoami": (503, {}, {})}, "in trouble"),
     "too many": ({}, {"/whoami": (429, {}, {})}, "asks you to wait"),
     "bad card": ({}, {"/validate-yaml": (400, {}, {"errors": [{"message": "emoji"}], "error": "emoji"})}, "emoji"),
-    "lost": ({}, {"/preupload/": (404, {"X-Error-Code": "RepoNotFound"}, {})}, "does not know this name"),
+    "lost": ({}, {"/preupload/": (404, {"X-Error-Code": "RepoNotFound"}, {})}, "has nothing of this name"),
 }
 
 
@@ -185,7 +185,7 @@ def test_the_token_of_the_environment_is_used(hub_server, info, monkeypatch):
 
 
 def test_public_only_with_consent(hub_server, info):
-    with pytest.raises(StudioError, match="cannot be shown to everybody") as refused:
+    with pytest.raises(StudioError, match="cannot be made public") as refused:
         _push(info, private=False)
     assert refused.value.hint
     assert not hub_server.repos, "nothing was even made"

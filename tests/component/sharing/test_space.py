@@ -93,7 +93,7 @@ def test_only_a_space_is_replaced(infos, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [(dict(title=" "), "no title"), (dict(licence=""), "licence is missing"), (dict(by_id={"bob": "a/b"}), "none of the chosen")],
+    [(dict(title=" "), "no title"), (dict(licence=""), "licence is missing"), (dict(by_id={"bob": "a/b"}), "not among the chosen")],
 )
 def test_what_cannot_be_made_leaves_nothing(infos, tmp_path, changes, words):
     with pytest.raises(StudioError, match=words):
@@ -150,7 +150,7 @@ def test_a_space_that_does_not_start_says_why(infos, tmp_path):
 def test_a_public_space_needs_the_consent_of_each_model(infos, tmp_path, hub_server):
     shipped = open_folder(ROOT / "checkpoints" / "lpc-characters")
     folder = _make([shipped, infos[0]], tmp_path / "space")
-    with pytest.raises(StudioError, match="'Tiny anna' cannot be shown to everybody"):
+    with pytest.raises(StudioError, match="'Tiny anna' cannot be made public"):
         push_space(folder, "play", token=TOKEN, private=False)
     assert not hub_server.repos
     _make([shipped], folder)

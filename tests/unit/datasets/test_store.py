@@ -121,10 +121,10 @@ def test_deleting_says_what_depends_on_it(photos, store, studio_home):
     (studio_home / "runs" / "broken" / "plan.toml").write_bytes(b"\xff")
     assert store.dependants(stored.id, others=["A training waits for it."]) == [
         "The model 'pets' was trained on it; it still works, but cannot be trained again.",
-        "The training 'by-hash' learns from it and could not go on.",
-        "The training 'by-path' learns from it and could not go on.",
-        "The training 'side-b' learns from it and could not go on.",
-        "The training 'side-b-by-path' learns from it and could not go on.",
+        "The training 'by-hash' learns from it and could not continue.",
+        "The training 'by-path' learns from it and could not continue.",
+        "The training 'side-b' learns from it and could not continue.",
+        "The training 'side-b-by-path' learns from it and could not continue.",
         "A training waits for it.",
     ]
     store.delete(stored.id)
