@@ -202,7 +202,7 @@ def test_two_sets_become_a_translator(page, studio, home, tmp_path):
     # The set of side B is needed.
     page.get_by_role("tab", name="1 Training set").click()
     page.click("#train-b-delete")
-    page.wait_for_selector("#train-b-delete-note >> text=The training 'Orange to Teal' learns from it and could not go on.")
+    page.wait_for_selector("#train-b-delete-note >> text=The training 'Orange to Teal' learns from it and could not continue.")
     page.get_by_role("tab", name="3 Watch").click()
     page.click("#train-finish")
     page.wait_for_selector("#train-progress >> text=finished")

@@ -1,4 +1,4 @@
-"""Importers of foreign checkpoints, one file a format: each gives the config and tensors of one of our families.
+"""Importers of foreign checkpoints, one file per format: each gives the config and tensors of one of our families.
 
 Nothing above this floor knows the formats.
 """

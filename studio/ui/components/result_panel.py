@@ -103,7 +103,7 @@ class ResultPanel(ABC, Generic[S]):
         Raises StudioError, with an empty state, for a file that cannot be used.
         """
         if (work := state.works.get(_WORK)) is not None:
-            work.stop.set()  # a run on the picture of before ends; one that is about to begin must not find itself stopped
+            work.stop.set()  # ends a run on the previous picture; the next run gets an event of its own
             work.stop = threading.Event()
         state.give(Path(path) if path else None)
         if path is None:

@@ -106,9 +106,9 @@ class AddModel:
         self.source.input(self._choose_source, self.source, boxes, **QUIET)
         form = [self.files, self.url, self.repo, self.revision, self.token, self.title]
         begun = self.add.click(friendly(self._begin), self.session, [self.stop, self.view], **QUIET)
-        self._run_after(begun, self._add, [*self.tab.look, self.source, *form], form)
+        self._run_after(begun, self._add, [*self.tab.filter_inputs, self.source, *form], form)
         begun = self.catalogue.select(friendly(self._begin_from_catalogue), self.session, [self.stop, self.view], **QUIET)
-        self._run_after(begun, self._add_from_catalogue, self.tab.look, form)
+        self._run_after(begun, self._add_from_catalogue, self.tab.filter_inputs, form)
         self.stop.click(friendly(lambda session: self._state(session).stop.set()), self.session, None, **QUIET)
 
     def _run_after(self, begun: Any, run: Callable[..., Outputs], inputs: list, form: list) -> None:

@@ -83,9 +83,9 @@ class ModelDetails:
         work: dict[str, Any] = {"view": self.work_view, "hide": [self.zip], "stopped": "Stopped; nothing was saved."}
         tab.long_work("export", self.export, self.stop, self._export, [tab.session], [self.work_view, self.zip], **work)
         if self.editable:
-            tab.long_work("duplicate", self.duplicate, self.stop, self._duplicate, tab.look, tab.enter_outputs, **work)
+            tab.long_work("duplicate", self.duplicate, self.stop, self._duplicate, tab.filter_inputs, tab.enter_outputs, **work)
             for trigger in (self.rename.click, self.name.submit):
-                trigger(friendly(self._rename), [*tab.look, self.name], tab.enter_outputs, **QUIET)
+                trigger(friendly(self._rename), [*tab.filter_inputs, self.name], tab.enter_outputs, **QUIET)
             tab.on(self.unload.click, self._unload)
 
     def shown(self, session: Session, models: Sequence[ModelInfo]) -> Outputs:

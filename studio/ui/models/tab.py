@@ -80,13 +80,13 @@ class ModelsTab(Tab[ModelsState]):
         return [self.cards, self.broken, *(output for outputs in parts for output in outputs)]
 
     @property
-    def look(self) -> list:
+    def filter_inputs(self) -> list:
         """Inputs of handlers that end by showing the page again."""
         return [self.session, *self.enter_inputs]
 
     def _wire(self) -> None:
         self.then_scroll: dict[str, Any] = {"fn": None, "js": _TO_DETAILS_JS, **QUIET}
-        gr.on([self.ability.input, self.find.change], friendly(self._list), self.look, self.enter_outputs, **LIVE)
+        gr.on([self.ability.input, self.find.change], friendly(self._list), self.filter_inputs, self.enter_outputs, **LIVE)
         self.on(self.cards.select, self._press).success(**self.then_scroll)
         self.details.wire()
         if self.trash:
@@ -96,7 +96,7 @@ class ModelsTab(Tab[ModelsState]):
 
     def on(self, trigger: Callable, handler: Callable[..., Outputs]) -> Any:
         """Wire a handler of (session, ability, find) that shows the page again; returns the event."""
-        return trigger(friendly(handler), self.look, self.enter_outputs, **QUIET)
+        return trigger(friendly(handler), self.filter_inputs, self.enter_outputs, **QUIET)
 
     # -- showing -------------------------------------------------------------------------------------------------
 

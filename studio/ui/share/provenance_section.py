@@ -166,4 +166,4 @@ def _state_html(now: ProvenancePolicy) -> str:
 
 def _trouble_html() -> str:
     trouble = policy_problem()
-    return note(f"<b>{html.escape(trouble)}</b> Choosing here writes new ones.") if trouble else ""
+    return note(f"<b>{html.escape(trouble)}</b> Any choice made here writes new settings.") if trouble else ""

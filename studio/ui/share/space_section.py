@@ -62,7 +62,7 @@ class SpaceSection:
         self.who = gr.Radio(WHO, value=PRIVATE, label="Who may see it", elem_id="space-who")
         self.consent = gr.HTML("", visible=False, padding=False, elem_id="space-consent")
         with gr.Row(elem_classes="gs-tools"):
-            self.look = gr.Button("Preview it here", elem_id="space-look")
+            self.show_preview = gr.Button("Preview it here", elem_id="space-look")
             self.zip = gr.Button("Make a zip of it", elem_id="space-zip")
         self.seen = gr.HTML("", visible=False, padding=False, elem_id="space-seen")
         self.close = gr.Button("Close the preview", visible=False, elem_id="space-close")
@@ -102,8 +102,8 @@ class SpaceSection:
         def show_consent(session: Session, who: str) -> Outputs:
             return {self.consent: consent_update(self._chosen(tab.state_of(session)), who)}
 
-        def look(session: Session, *values: Any, progress: gr.Progress = gr.Progress()) -> Outputs:
-            return self._look(tab.state_of(session), values, progress)
+        def open_preview(session: Session, *values: Any, progress: gr.Progress = gr.Progress()) -> Outputs:
+            return self._open_preview(tab.state_of(session), values, progress)
 
         def close(session: Session) -> Outputs:
             tab.state_of(session).close_preview()
@@ -118,8 +118,8 @@ class SpaceSection:
         self.who.change(friendly(show_consent), [s, self.who], self.consent, **QUIET)
         shown = [self.seen, self.close]
         waiting = note("Starting; this takes up to a minute ...")
-        self.look.click(lambda: gr.update(value=waiting, visible=True), None, self.seen, **QUIET).then(
-            friendly(look), [s, *settings], shown, show_progress_on=self.seen, **UPLOAD
+        self.show_preview.click(lambda: gr.update(value=waiting, visible=True), None, self.seen, **QUIET).then(
+            friendly(open_preview), [s, *settings], shown, show_progress_on=self.seen, **UPLOAD
         ).failure(lambda: [gr.update(visible=False)] * 2, None, shown, **QUIET)
         self.close.click(friendly(close), s, shown, **QUIET)
         self.zip.click(friendly(make_zip), [s, *settings], self.download, show_progress_on=self.download, **UPLOAD)
@@ -194,7 +194,7 @@ class SpaceSection:
         folder = get_settings().cache / "spaces" / safe_name(title)
         return make_space(self._chosen(state), folder, tabs=tabs, title=title, training=training, licence=licence or "")
 
-    def _look(self, state: ShareState, settings: tuple[Any, ...], progress: gr.Progress) -> Outputs:
+    def _open_preview(self, state: ShareState, settings: tuple[Any, ...], progress: gr.Progress) -> Outputs:
         state.close_preview()
         progress(0.1, desc="Making it")
         folder = self._make(state, *settings)

@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_named(weights, tmp_path):
     refused(changed(shared__weight=torch.ones(10, 0)), path, "shape")
     refused(changed(linear__bias=torch.ones(2048, dtype=torch.int64)), path, "does not fit")
     refused([torch.ones(2)], path, "a single list")
-    refused({"a": 1}, path, "'a', which is no tensor")
+    refused({"a": 1}, path, "'a', which is not a tensor")
     refused({}, path, "no weights")
 
 

@@ -244,7 +244,7 @@ BY_HAND = {
     "list items of a dict": (program(pickle.EMPTY_DICT, pickle.NONE, pickle.APPEND), "filled like a list"),
     "calling text": (program(text("os.system"), pickle.EMPTY_TUPLE, pickle.REDUCE), "a call of a str"),
     "calling a record's name": (program(name("numpy", "ndarray"), pickle.EMPTY_TUPLE, pickle.REDUCE), "numpy.ndarray"),
-    "a name of numbers": (program(pickle.BININT1, b"1", text("x"), pickle.STACK_GLOBAL), "no text"),
+    "a name of numbers": (program(pickle.BININT1, b"1", text("x"), pickle.STACK_GLOBAL), "not text"),
     "persistent, another type": (
         program(PERSISTENT, pickle.EMPTY_DICT, text("type"), text("module"), pickle.SETITEM, pickle.TUPLE1, pickle.REDUCE),
         "persistent object",

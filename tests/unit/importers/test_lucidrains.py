@@ -133,7 +133,7 @@ REFUSED = {
     "another blur": ({"GE.blocks.0.to_rgb.upsample.1.f": torch.ones(3)}, r"\(1, 2, 1\)"),
     "another attention": ({"GE.attns.1.0.fn.fn.to_k.weight": torch.zeros(512, 64, 1, 1)}, "no tensor 'GE.attns.1"),
     "more than ours": ({"GE.blocks.0.extra": torch.zeros(3)}, "GE.blocks.0.extra"),
-    "odd channels": ({"GE.blocks.3.to_noise2.bias": torch.zeros(7)}, "no rule"),
+    "odd channels": ({"GE.blocks.3.to_noise2.bias": torch.zeros(7)}, "do not follow"),
     "not finite": ({"GE.initial_conv.bias": torch.full((64,), torch.inf)}, "not finite"),
 }
 

@@ -173,7 +173,7 @@ def test_it_becomes_a_model_of_the_library(tmp_path):
     ws = model.mapping(np.random.RandomState(0).randn(1, 32))
     assert info.family == "stylegan3"
     assert torch.equal(model.synthesis(ws), load(file, "cpu").synthesis(ws))
-    assert "can not be trained here" in (info.path / "README.md").read_text()
+    assert "cannot be trained here" in (info.path / "README.md").read_text()
 
 
 def change(path, **facts):

@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_named(saved):
         ({"convs.0.conv.blur.kernel": torch.full((4, 4), 0.25)}, "a filter other than"),
         ({"extra.weight": torch.zeros(3)}, "'extra.weight'"),
         ({"conv1.activate.bias": torch.full((24,), torch.nan)}, "not finite"),
-        ({"convs.3.activate.bias": torch.zeros(5)}, "no rule"),
+        ({"convs.3.activate.bias": torch.zeros(5)}, "do not follow"),
         ({"style.2.weight": torch.zeros(5, 16)}, "shape"),
         ({"style.9.weight": torch.zeros(16, 16)}, "do not follow"),
     ):

@@ -216,7 +216,7 @@ def test_what_does_not_fit_is_named(tmp_path, community):
     refused(changed(esrgan, body__0__rdb2__conv1__weight=torch.ones(5, 8, 3, 3)), path, "of shape")
     refused(changed(compact, body__1__weight=None, body__3__weight=None, body__5__weight=None), path, "activations it does not name")
     refused(changed(compact, body__2__weight=None), path, "do not follow each other")
-    refused(changed(compact, body__6__weight=torch.ones(47, 8, 3, 3)), path, "which is no picture")
+    refused(changed(compact, body__6__weight=torch.ones(47, 8, 3, 3)), path, "which is not a picture")
     refused(changed(compact, body__600__weight=torch.ones(1)), path, "do not follow each other")
     span = community["SPAN"].state_dict()
     refused(changed(span, conv_1__eval_conv__weight=None), path, "do not make a network")

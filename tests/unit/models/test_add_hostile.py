@@ -117,7 +117,7 @@ def test_options_beside_the_weights_are_names_with_values(refused):
     import argparse
 
     hidden = argparse.Namespace(a=Call(os.system, "true"))
-    refused(saved({"w": torch.zeros(3), "args": argparse.Namespace(a=1)}), "holds 'args', which is no tensor")
+    refused(saved({"w": torch.zeros(3), "args": argparse.Namespace(a=1)}), "holds 'args', which is not a tensor")
     refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": argparse.Namespace(a=1)}), "of an unknown kind")
     refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": hidden}), "more than weights")
     refused(saved({"state_dict": {"w": torch.zeros(3)}, "args": argparse.Action((), "a")}), "more than weights")

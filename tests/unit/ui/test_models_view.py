@@ -198,6 +198,6 @@ def test_a_training_that_begins_from_it_is_named_when_it_is_moved_to_the_trash(e
     tab._press(visitor, "everything", "", gr.EventData(None, {"index": 0}))
     text = tab.trash._move_to_trash(visitor, "everything", "")[tab.trash.undo_note]
     assert "Set &lt;queued&gt;" in text
-    assert text.count("begins from it") == 1
+    assert text.count("starts from it") == 1
     tab.trash._undo(visitor, "everything", "")
     assert engine.library.get("tiny").title == "Tiny tiny"
