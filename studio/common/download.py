@@ -210,7 +210,7 @@ def _unreachable(target: _Target) -> StudioError:
 
 
 class _Download:
-    """One download. `part` holds the bytes so far; a record beside it, how the server identifies the file."""
+    """One download. `part` holds the bytes so far, and a record beside it how the server identifies the file."""
 
     def __init__(
         self, url: str, part: Path, private: bool, sha256: str | None, most: int, progress: StageProgress | None, cancel: Cancel | None

@@ -87,7 +87,7 @@ def ingest(
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file that nobody reads yet, and wait until it is on the disk."""
+    """Write a file that is not in use yet, and wait until it is on the disk."""
     with open(path, "wb") as f:
         f.write(data)
         f.flush()

@@ -174,7 +174,7 @@ class DataSetStore:
         return self._finish(report.staged, [(a.name, a.sha) for a in report.accepted], card, report.labels)
 
     def without(self, id: str, names: Iterable[str]) -> DataSet:
-        """Make a set without the pictures `names`. The old one stays as it is; the two share their files where the disk can.
+        """Make a set without the pictures `names`. The old one stays as it is; the two share their files if the disk supports that.
 
         Raises StudioError for a name that is not in the set, or if no picture would remain.
         """

@@ -131,7 +131,7 @@ class JobStore:
     def change(self, id: str, state: str | None = None, only_from: tuple[str, ...] | None = None, **values) -> Job:
         """Set the state, and other attributes of Job. Raises StudioError when the job's current state does not allow it.
 
-        only_from: states outside of which nothing is changed.
+        only_from: the only states in which anything is changed.
         """
         with self._open() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", [id]).fetchone()

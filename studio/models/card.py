@@ -76,7 +76,7 @@ def training_card(
     """The body for a model that was trained here.
 
     card: the plan's texts (description, attribution, licence).  training: numbers of the run.  other: pictures and content hash
-    of the second set, for a model that translates.  consent: sentences on whose the pictures are.
+    of the second set, for a model that translates.  consent: sentences on whose pictures they are.
     measured: rows (what, value) of the metrics.
     """
     hours = training["seconds"] / 3600

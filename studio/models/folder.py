@@ -174,7 +174,7 @@ def _read_folder(path: Path, id: str, config_version: tuple | None, weights_vers
 
 @functools.lru_cache(maxsize=256)
 def _sha256(path: str, mtime_ns: int, size: int) -> str:
-    # Time and size are part of the key: a changed file is hashed anew, an unchanged one is not.
+    # Time and size are part of the key: a changed file is hashed again, an unchanged one is not.
     return sha256_of(path)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-# The files of a model folder, all of which the Hub gets, and nothing else.
+# The files of a model folder; exactly these are uploaded.
 MODEL_FILES = tuple(name for name in FILES if name != "README.md")
 _LARGE = 1 << 17  # bytes; from this size on a file is sent by itself
 _TOKEN = re.compile(r"[\x21-\x7e]{8,1000}")

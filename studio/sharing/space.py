@@ -96,9 +96,9 @@ def make_space(
 
 def requirements() -> list[str]:
     """Dependencies of the studio as lines for pip, sorted; without those of tests and extras."""
-    beside = _SOURCE.parent / "pyproject.toml"
-    if beside.is_file():
-        project = toml.loads(beside.read_text(encoding="utf-8"))["project"]
+    pyproject = _SOURCE.parent / "pyproject.toml"
+    if pyproject.is_file():
+        project = toml.loads(pyproject.read_text(encoding="utf-8"))["project"]
         if project["name"] == "gan-studio":
             return sorted(project["dependencies"])
     return sorted(line for line in importlib.metadata.requires("gan-studio") or () if not re.search(r"\bextra\s*==", line))
@@ -154,7 +154,7 @@ def _is_space(folder: Path) -> bool:
 
 def _ensure_replaceable(out: Path) -> None:
     if out.exists() and not (out.is_dir() and (_is_space(out) or not any(out.iterdir()))):
-        raise StudioError(f"{out} already exists and is not a Space of this studio.", "Choose another folder; it is left as it is.")
+        raise StudioError(f"{out} already exists and is not a Space of this studio.", "Choose another folder; this one is left alone.")
 
 
 def _is_bytecode(path: Path) -> bool:
@@ -227,8 +227,8 @@ def _cell(text: str) -> str:
 
 def _own_licence() -> str:
     """The licence text of the studio's source."""
-    beside = _SOURCE.parent / "LICENSE"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
+    licence = _SOURCE.parent / "LICENSE"
+    if licence.is_file():
+        return licence.read_text(encoding="utf-8")
     found = [f for f in importlib.metadata.files("gan-studio") or () if os.path.basename(f) == "LICENSE"]
     return found[0].read_text(encoding="utf-8") if found else "Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0\n"

@@ -31,7 +31,7 @@ _SYM6 = (
 
 
 class NoAugment(nn.Module):
-    """No augmentation: returns the pictures as they are."""
+    """No augmentation: returns the pictures unchanged."""
 
     def forward(self, images: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         return images

@@ -60,7 +60,7 @@ class Objective:
     unpaired: str = "cycle"  # what preserves the content without pairs: 'cycle' (Zhu 2017), or 'contrastive' (Park 2020) for A -> B alone
     lambda_cycle: float = 10.0  # weight of the cycle loss
     cycle_b: float = 1.0  # fraction of lambda_cycle on the way B -> A -> B; less where A cannot hold all of B, as lines hold no colours
-    lambda_identity: float = 0.5  # weight, times lambda_cycle, of leaving a picture of the target side as it is
+    lambda_identity: float = 0.5  # weight, times lambda_cycle, of leaving a picture of the target side unchanged
     lambda_nce: float = 1.0  # weight of the contrastive loss between patches
     lambda_l1: float = 100.0  # weight of the distance to the partner (Isola 2017)
     pool: int = 50  # earlier generated pictures shown to the discriminators again (Shrivastava 2017), 0 = none

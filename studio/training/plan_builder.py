@@ -40,7 +40,7 @@ class PlanChoices:
     crop: str = "centre"
     """How pictures become squares: 'centre', 'smart' or 'fit'. Upscalers crop nothing."""
     ground: str = "#ffffff"
-    """Colour below transparent pictures and beside padded ones."""
+    """Colour behind transparent parts and in the margins of padded pictures."""
     mirror: bool = False
     """Also learn each picture flipped; upscalers always do."""
     pairs: str = BY_NAME
@@ -67,7 +67,7 @@ class PlanChoices:
     tunable_weight: float | None = None
     """Translation and upscaling: the weight named by the method."""
     lambda_identity: float | None = None
-    """Unpaired translation: weight of leaving a picture of the wanted side as it is."""
+    """Unpaired translation: weight of leaving a picture of the target side unchanged."""
 
 
 def find_base(choices: PlanChoices, library: Library | None = None) -> ModelInfo | None:

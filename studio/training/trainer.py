@@ -139,7 +139,9 @@ class _Run:
             return None
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state.get("format") != _STATE_FORMAT:
-            raise StudioError(f"{path} was written by another version of the studio.", "Train with that version, or start anew.")
+            raise StudioError(
+                f"{path} was written by another version of the studio.", "Train with that version, or start again in a new folder."
+            )
         self.objective.load_state_dict(state["objective"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.log_sums, self.log_count = state["log_sums"], state["log_count"]
@@ -342,7 +344,7 @@ def _started_from(base: ModelInfo | None) -> dict[str, Any]:
 
 
 def _open_sets(plan: Plan, task: type[TrainingTask]) -> OpenedSets:
-    """The plan's image sets. Raises StudioError when they do not match its hashes, or lack the classes it asks for."""
+    """The plan's training sets. Raises StudioError when they do not match its hashes, or lack the classes it asks for."""
     opened = []
     for path, wanted, name in ((plan.data.path, plan.data.hash, "hash"), (plan.data.path_b, plan.data.hash_b, "hash_b")):
         if name == "hash_b" and not path:

@@ -117,7 +117,7 @@ class RunDownload:
         self._fetched[PLAN] = stamp
 
     def _download(self, name: str, target: Path, stamp: Stamp) -> None:
-        """Write a file of the run to `target`. Raises ConnectionError when it is not as it is listed."""
+        """Write a file of the run to `target`. Raises ConnectionError when it differs from the listing."""
         size = stamp[0]
         ensure_room(self.run_dir, size)
         target.parent.mkdir(parents=True, exist_ok=True)

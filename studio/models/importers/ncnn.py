@@ -142,7 +142,7 @@ def _weights(layers: Sequence[_Layer], file: Path) -> dict[str, tuple[torch.Tens
             nbytes = -(-count * width // 4) * 4  # in steps of 4 bytes
             if count < 1 or nbytes > left:
                 raise UnsupportedCheckpoint(
-                    f"a graph that asks for more weights than {file.name} has: it is cut short, or of another model"
+                    f"a graph that asks for more weights than {file.name} has: it is cut short, or belongs to another model"
                 )
             left -= nbytes
             data = f.read(nbytes)

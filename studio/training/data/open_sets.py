@@ -14,5 +14,5 @@ def open_squares(plan: Plan, path: str) -> ImageSet:
 
 
 def open_full_size(plan: Plan, path: str) -> FullSizeImages:
-    """The pictures in `path`, as large as they are. Raises StudioError as `FullSizeImages.open`."""
+    """The pictures in `path` at their full size. Raises StudioError as `FullSizeImages.open`."""
     return FullSizeImages.open(path, get_settings().cache, ground=parse_colour(plan.data.ground))

@@ -1,4 +1,4 @@
-"""Data for super-resolution: patches of full-size pictures with their degraded versions, and pictures held back to measure on."""
+"""Data for super-resolution: patches of full-size pictures with their degraded versions, and pictures held back for measuring."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from studio.training.data.degradation import bicubic, degrade, margin
 from studio.training.plan import Plan
 from studio.training.randomness import DataOrder, derive, generator
 
-_TRIES = 2  # locations drawn for a patch, of which the one with most detail is taken: flat ground teaches little
+_TRIES = 2  # locations drawn for a patch, of which the one with most detail is taken: flat areas teach little
 _EXAMPLE_TRIES = 16
 _MEASURED = 32  # held-back pictures that are measured, at most
 _MEASURED_SIDE = 1024  # pixels; of larger pictures the centre is measured

@@ -57,7 +57,7 @@ class TrainingTask(Protocol):
     def __init__(self, plan: Plan, config: Any, sets: OpenedSets, accelerator: Accelerator, precision: str): ...
 
     def start_facts(self) -> dict[str, Any]:
-        """What the start event says of the data, beside the number of pictures."""
+        """What the start event says about the data, besides the number of pictures."""
         ...
 
     def batch(self, step: int, index: int, position: int, count: int) -> Any:

@@ -16,7 +16,7 @@ from studio.training.tasks.base import OpenedSets
 
 
 class SuperResolutionTask:
-    """A `TrainingTask` of an upscaler on patches of full-size pictures, some of which are held back to measure it on."""
+    """A `TrainingTask` of an upscaler on patches of full-size pictures, some of which are held back for measuring."""
 
     source: ClassVar = DigitalSourceType.COMPOSITE
     plain_convolutions: ClassVar = False

@@ -152,7 +152,7 @@ class Visitors:
         for path in self._folders():
             parts = [path]
             if path.name.startswith(("of-", _OPEN)):
-                with contextlib.suppress(OSError):  # it may have been deleted meanwhile
+                with contextlib.suppress(OSError):  # it may just have been deleted
                     parts = [p for p in path.iterdir() if p.is_dir()]
             for part in parts:
                 if _newest(part) < before:
@@ -169,7 +169,7 @@ class Visitors:
 def _newest(folder: Path) -> float:
     times = [0.0]
     for path in (folder, *folder.rglob("*")):
-        with contextlib.suppress(OSError):  # it may have been deleted meanwhile
+        with contextlib.suppress(OSError):  # it may just have been deleted
             times.append(path.stat().st_mtime)
     return max(times)
 

@@ -175,7 +175,7 @@ class Tab(Generic[State]):
         stopped: str = "Stopped; nothing was saved.",
         wiring: dict[str, Any] = WORK,
     ) -> Dependency:
-        """A button that starts long work, and one that stops it, which is visible only meanwhile.
+        """A button that starts long work, and one that stops it, visible only while it runs.
 
         name: of the work, for `stopping`.  run: (session, *values of `inputs`, progress=gr.Progress) -> values; it passes
         `self.stopping(session, name)` on as `cancel`. Starting it again ends an older run of the same visitor.

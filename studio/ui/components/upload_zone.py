@@ -155,7 +155,7 @@ class UploadZone:
     # -- showing a set -------------------------------------------------------------------------------------------
 
     def shown(self, session: Session, id: str | None, crop: str, background: str) -> Outputs:
-        """The sets as they are now, and the sheet of the one called `id`; of none when that is gone."""
+        """The sets that exist now, and the sheet of the set `id`, if it still exists."""
         sets = self.datasets.list()
         id = id if any(x.id == id for x in sets) else None
         return {

@@ -1,4 +1,4 @@
-"""State of Explore: what one visitor does there beside the recipe and its history, which are in the Session."""
+"""State of Explore: what one visitor does there, apart from the recipe and its history, which are in the Session."""
 
 from dataclasses import dataclass, field
 

@@ -34,7 +34,7 @@ class Variations:
                 self.others = gr.Button("Nine others")
 
     def wire(self, button: gr.Button) -> None:
-        """button: asks for the sheet."""
+        """button: shows the sheet."""
         inputs, outputs = [self.tab.session, self.spread], [self.box, self.sheet]
         for trigger in (button.click, self.spread.release):
             trigger(friendly(self._draw), inputs, outputs, **QUIET)

@@ -203,7 +203,7 @@ class AddModel:
 
 
 def _in_one_folder(files: list[str] | None, folder: Path) -> Path:
-    """Move uploaded files, each of which has a folder of its own, into `folder`; returns the one to read."""
+    """Move uploaded files, each of which has a folder of its own, into `folder`. Returns the one to read."""
     if not files:
         raise StudioError("There is no file yet.", "Drop one into the box first.")
     paths = [Path(f) for f in files]

@@ -20,7 +20,7 @@ def card_html(info: ModelInfo) -> str:
     """The model card, README.md, as HTML; '' when there is none.
 
     Its text may come from a stranger: HTML in it is shown as text, links lead to the web or nowhere, and pictures must be files of
-    the model folder, so that nothing in it runs and nobody learns who reads it.
+    the model folder, so that nothing in it runs and no server learns who reads it.
     """
     try:
         with open(info.path / "README.md", encoding="utf-8", errors="replace") as f:

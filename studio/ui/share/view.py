@@ -31,7 +31,7 @@ def shareable(library: Library) -> list[ModelInfo]:
 
 
 def model_of(library: Library, id: str | None) -> ModelInfo:
-    """A chosen model as it is now. Raises StudioError when none is chosen or it is gone."""
+    """A chosen model in its current state. Raises StudioError when none is chosen or it is gone."""
     if not id:
         raise StudioError("No model is chosen.", "Choose one first.")
     return library.get(id)

@@ -94,7 +94,7 @@ class TranslateResult(ResultPanel[TranslateState]):
         if not state.done:
             return {}
         recipe = recipe_of(*settings)
-        if state.views is None:  # released meanwhile
+        if state.views is None:  # released in the meantime
             state.views = (view(state.opened().picture), view(self._raw(session, state, recipe)))
         return {self.stage: self._compared(state, recipe), **{part: gr.update(visible=False) for part in (self.saved, self.download)}}
 
