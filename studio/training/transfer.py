@@ -1,4 +1,4 @@
-"""Transfer of weights from a model whose size or classes may differ: what fits is copied, the rest starts from new values and is reported."""
+"""Transfer of weights from a model whose size or classes may differ: what fits is copied, the rest is initialised anew and reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

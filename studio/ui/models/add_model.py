@@ -1,4 +1,4 @@
-"""Form of the Models tab that adds a model: a file, an address on the web, a repository of the Hugging Face Hub, or the catalogue."""
+"""Form of the Models tab that adds a model: a file, a web address, a repository of the Hugging Face Hub, or the catalogue."""
 
 from __future__ import annotations
 

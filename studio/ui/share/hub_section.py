@@ -57,7 +57,7 @@ class HubSection:
             elem_id="share-licence",
             info="What others may do with it. Choose one, or type its name.",
         )
-        self.who = gr.Radio(WHO, value=PRIVATE, label="Who may see it", elem_id="share-who")
+        self.who = gr.Radio(WHO, value=PRIVATE, label="Who can see it", elem_id="share-who")
         self.consent = gr.HTML("", visible=False, padding=False, elem_id="share-consent")
         self.push = gr.Button("Upload to the Hub", variant="primary", elem_id="share-push")
         self.stop = gr.Button("Cancel", visible=False, elem_id="share-stop")

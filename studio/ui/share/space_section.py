@@ -59,11 +59,11 @@ class SpaceSection:
     def _build_settings(self) -> None:
         self.title = gr.Textbox(label="Title", max_lines=1, max_length=80, placeholder="My studio", elem_id="space-title")
         self.licence = gr.Dropdown(LICENCES, label="Licence", allow_custom_value=True, elem_id="space-licence")
-        self.who = gr.Radio(WHO, value=PRIVATE, label="Who may see it", elem_id="space-who")
+        self.who = gr.Radio(WHO, value=PRIVATE, label="Who can see it", elem_id="space-who")
         self.consent = gr.HTML("", visible=False, padding=False, elem_id="space-consent")
         with gr.Row(elem_classes="gs-tools"):
             self.show_preview = gr.Button("Preview it here", elem_id="space-look")
-            self.zip = gr.Button("Make a zip of it", elem_id="space-zip")
+            self.zip = gr.Button("Pack it as a zip", elem_id="space-zip")
         self.seen = gr.HTML("", visible=False, padding=False, elem_id="space-seen")
         self.close = gr.Button("Close the preview", visible=False, elem_id="space-close")
         self.download = gr.DownloadButton("Download it (zip)", visible=False, elem_id="space-download")
@@ -83,7 +83,7 @@ class SpaceSection:
                 value="",
                 label="Hardware: the computer it runs on",
                 elem_id="space-hardware",
-                info="ZeroGPU needs a PRO account; the others are paid by the hour.",
+                info="ZeroGPU needs a PRO account; paid hardware is billed by the hour.",
             )
             self.training = gr.Checkbox(
                 False,

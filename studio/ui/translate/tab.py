@@ -39,7 +39,7 @@ class TranslateTab(ImageTab[TranslateState]):
         "or import a CycleGAN or pix2pix checkpoint with <code>studio import FILE</code>; it then appears here."
     )
     batch_words = "Each is translated at its own size, with the settings on this page."
-    video_words = "Every frame is translated; size, timing and sound stay. The first frame shows what it will look like."
+    video_words = "Every frame is translated; size, timing and sound stay the same. The first frame shows what it will look like."
     smoothing = "light"
     budget_bytes = 1 << 30
 
@@ -57,7 +57,7 @@ class TranslateTab(ImageTab[TranslateState]):
             100,
             100,
             step=1,
-            label="How much of it (strength, %)",
+            label="How much of the effect (strength, %)",
             elem_id="translate-strength",
             info="100 is the model's picture, 0 your own; in between, both are blended.",
         )
@@ -72,7 +72,7 @@ class TranslateTab(ImageTab[TranslateState]):
             MAX_REPEATS,
             1,
             step=1,
-            label="Times in a row (repeat)",
+            label="Number of passes (repeat)",
             elem_id="translate-repeat",
             info="The result goes through the model again: more of the same, and stranger.",
         )

@@ -48,7 +48,7 @@ class UpscaleTab(ImageTab[UpscaleState]):
         "it then appears here."
     )
     batch_words = "Each is upscaled with the settings on this page."
-    video_words = "Every frame is upscaled; timing and sound stay. A piece of the first frame shows what it will look like."
+    video_words = "Every frame is upscaled; timing and sound stay the same. A piece of the first frame shows what it will look like."
     budget_bytes = 8 << 30  # nearly all of it on disk
 
     result: UpscaleResult
@@ -65,7 +65,7 @@ class UpscaleTab(ImageTab[UpscaleState]):
             100,
             100,
             step=1,
-            label="How much of it (strength, %)",
+            label="How much of the effect (strength, %)",
             elem_id="upscale-strength",
             info="100 is the model's picture, 0 a plain enlargement; in between, both are blended.",
         )
