@@ -292,7 +292,7 @@ def test_what_cannot_be_trained_is_told(pictures, studio_home, tmp_path):
         (dataclasses.replace(plan, data=Data(path=str(flat), resolution=16, conditional=True)), "one folder"),
         (dataclasses.replace(plan, data=dataclasses.replace(plan.data, hash="0" * 64)), "not the ones"),
         (dataclasses.replace(plan, data=dataclasses.replace(plan.data, resolution=17)), "power of two"),
-        (dataclasses.replace(plan, network={"colour": 1}), "no setting"),
+        (dataclasses.replace(plan, network={"colour": 1}), "not a setting"),
         (dataclasses.replace(plan, objective=Objective(loss="what")), "no loss"),
         (dataclasses.replace(plan, family="what"), "no family"),
     ):

@@ -374,7 +374,7 @@ def test_what_cannot_be_trained_is_told(sides, pictures, studio_home, tmp_path):
         (with_(good, "objective", unpaired="contrastive"), "one direction"),
         (dataclasses.replace(good, network={**NETWORK, "directions": "AtoB"}), "both directions"),
         (dataclasses.replace(good, network={**NETWORK, "input_channels": 1}), "identity"),
-        (dataclasses.replace(good, network={**NETWORK, "c_dim": 3}), "no setting"),
+        (dataclasses.replace(good, network={**NETWORK, "c_dim": 3}), "not a setting"),
     ):
         with pytest.raises(StudioError, match=words):
             train(bad, tmp_path / "bad", device="cpu")

@@ -149,7 +149,7 @@ def test_a_folder(library, tiny):
     assert len(info.examples("A")) == 1
     assert same_pictures(load(tiny), load_info(info))
     assert add(tiny, library, name="mine").id == "mine"
-    with pytest.raises(StudioError, match="is no model"):
+    with pytest.raises(StudioError, match="is not a model"):
         add(tiny / "examples", library)
 
 

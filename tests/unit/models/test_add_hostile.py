@@ -335,7 +335,7 @@ def test_folders_with_links_and_pipes(refused, tmp_path):
     if hasattr(os, "mkfifo"):
         (folder / "README.md").unlink()
         os.mkfifo(folder / "README.md")  # opening it would wait forever
-        refused(folder, "a link or no file")
+        refused(folder, "a link or not a file")
         (folder / "README.md").unlink()
     (folder / "model.safetensors").unlink()
     refused(folder, "lacks config.json or model.safetensors")

@@ -346,6 +346,6 @@ def test_a_snapshot_is_kept_once_under_a_name_of_its_own(library, tmp_path):
     assert library.get("anna").hash != snapshot.hash
     (library.roots[0] / "torn").mkdir()
     assert manage.keep_snapshot(library, snapshot.path, "torn").id == "torn-2"
-    with pytest.raises(StudioError, match="no name"):
+    with pytest.raises(StudioError, match="name is empty"):
         manage.keep_snapshot(library, snapshot.path, title=" ")
     assert set(ids(library)) == {"anna", "anna-2", "berta", "clara", "dragons-0.5k", "tiny-000004-000004", "torn-2"}

@@ -82,7 +82,7 @@ def test_shipped_models_may_be_shared(studio_home):
         ({"downloaded_from": "hub", "training": {}, **to_extra(OWN)}, "", False, "without a licence that allows"),
         ({"downloaded_from": "hub", "training": {}, **to_extra(OWN)}, "CC BY 4.0", True, "CC BY 4.0"),
         ({"downloaded_from": "hub", "training": {}, **to_extra(NONE)}, "CC BY 4.0", False, "without a licence"),
-        ({"data_consent": ["own"], "training": 3}, "MIT", False, "Nobody said"),
+        ({"data_consent": ["own"], "training": 3}, "MIT", False, "Nobody has said"),
     ],
 )
 def test_who_may_be_shared(studio_home, tmp_path, extra, licence, allowed, word):
