@@ -4,9 +4,7 @@ They are separate because the index is written all the time and may be lost, whi
 """
 
 import contextlib
-import datetime
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +13,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from studio.common.databases import check, is_damaged, says_damaged, set_aside, text_of
 from studio.errors import StudioError
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,7 @@ _PICTURES = """CREATE TABLE IF NOT EXISTS pictures (
 _NEWEST = "CREATE INDEX IF NOT EXISTS newest ON pictures (made, path)"
 _MARKS = """CREATE TABLE IF NOT EXISTS marks.marks (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, favourite INTEGER NOT NULL, tags TEXT NOT NULL)"""
+_MARK_COLUMNS = ("path", "size", "sha256", "favourite", "tags")
 PICTURE_COLUMNS = ("path", "made", "size", "tab", "kind", "width", "height", "verb", "model", "seed", "words")
 
 
@@ -79,28 +79,48 @@ class Store:
 
     def write_mark(self, sql: str, values: Sequence) -> None:
         """Change a mark. Raises StudioError when marks cannot be saved."""
+
+        def run(db: sqlite3.Connection) -> None:
+            if not self.keeps_marks:
+                raise sqlite3.OperationalError(f"{self.marks.parent} cannot be written")
+            db.execute(sql, values)
+
         with self._lock:
-            db = self._opened()
             try:
-                if not self.keeps_marks:
-                    raise sqlite3.OperationalError(f"{self.marks.parent} cannot be written")
-                db.execute(sql, values)
-            except sqlite3.OperationalError as e:
+                try:
+                    run(self._opened())
+                except (sqlite3.DatabaseError, UnicodeDecodeError) as e:
+                    if not says_damaged(e):
+                        raise
+                    self._mend(e)
+                    run(self._opened())
+            except sqlite3.DatabaseError as e:
                 raise StudioError(f"Stars and tags cannot be saved: {e}.", "Check the folder's permissions and free space.") from None
 
     def _with(self, act: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             try:
                 return act(self._opened())
-            except sqlite3.OperationalError as e:
-                if "locked" in str(e) or not self.keeps_marks:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as e:
+                if says_damaged(e) and self.keeps_marks:
+                    self._mend(e)
+                elif isinstance(e, sqlite3.OperationalError) and self.keeps_marks and "locked" not in str(e):
+                    self.close()
+                    self._db = self._in_memory(e)
+                else:
                     raise StudioError(f"The gallery's index cannot be used: {e}.", "Try again in a moment.") from None
-                self.close()
-                self._db = self._in_memory(e)
-            except sqlite3.DatabaseError:
-                log.exception("the gallery's index is damaged")
-                self.close()  # reopening finds out which file is damaged
-            return act(self._opened())
+            try:
+                return act(self._opened())
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as e:
+                raise StudioError(f"The gallery's index cannot be used: {e}.", "Try again in a moment.") from None
+
+    def _mend(self, why: Exception) -> None:
+        """Set aside what is damaged; if nothing seems to be, go on in memory."""
+        log.warning("the gallery's index cannot be read: %s", why)
+        self.close()
+        aside = [self._set_aside(path) for path in (self.index, self.marks)]
+        if not any(aside):
+            self._db = self._in_memory(why)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -110,8 +130,9 @@ class Store:
                 self._db = self._on_disk()
             except _Damaged as e:
                 try:
-                    self._set_aside(e.path)
-                except OSError as error:  # the damaged file stays where it is, unused
+                    if not self._set_aside(e.path):
+                        self._db = self._in_memory(e)
+                except OSError as error:  # it stays where it is, and is not used
                     self._db = self._in_memory(error)
             except (OSError, sqlite3.OperationalError) as e:
                 if "locked" in str(e):
@@ -128,19 +149,21 @@ class Store:
             with _detect_damage(self.index):
                 db.execute("PRAGMA main.journal_mode = WAL")
                 db.execute("PRAGMA main.synchronous = NORMAL")
-                _check(db, "main")
+                check(db, thorough=True)
                 if db.execute("PRAGMA main.user_version").fetchone()[0] != _SCHEMA:
                     db.execute("DROP TABLE IF EXISTS main.pictures")
                 db.execute(_PICTURES)
                 db.execute(_NEWEST)
+                db.execute(f"SELECT {', '.join(PICTURE_COLUMNS)} FROM main.pictures LIMIT 0")
                 db.execute(f"PRAGMA main.user_version = {_SCHEMA}")
             with _detect_damage(self.marks):
                 db.execute("ATTACH ? AS marks", [str(self.marks)])
                 db.execute("PRAGMA marks.synchronous = FULL")
-                _check(db, "marks")
+                check(db, "marks", thorough=True)
                 if db.execute("PRAGMA marks.user_version").fetchone()[0] > _SCHEMA:
                     raise StudioError(f"The stars and tags in {self.marks} were written by a newer studio.", "Open them with that one.")
                 db.execute(_MARKS)
+                db.execute(f"SELECT {', '.join(_MARK_COLUMNS)} FROM marks.marks LIMIT 0")
                 db.execute(f"PRAGMA marks.user_version = {_SCHEMA}")
         except BaseException:
             db.close()
@@ -152,7 +175,8 @@ class Store:
         """A database in memory, filled with whatever can be read from the files."""
         log.warning("the gallery's index %s is kept in memory: %s", self.index, why)
         db = _connect(":memory:")
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(_read_only(self.index))) as old:
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError), contextlib.closing(_connect(_read_only(self.index))) as old:
+            check(old, thorough=True)
             old.backup(db)
         db.execute(_PICTURES)
         db.execute(_NEWEST)
@@ -162,59 +186,49 @@ class Store:
         self.keeps_marks = False
         return db
 
-    def _set_aside(self, path: Path) -> None:
+    def _set_aside(self, path: Path) -> bool:
+        """Set a file aside if it is damaged; what can be read of the marks is carried over. Returns whether it was, now or by another
+        process meanwhile."""
+        table, columns = ("marks", _MARK_COLUMNS) if path == self.marks else ("pictures", PICTURE_COLUMNS)
+        before = _inode(path)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            if not _is_damaged(path):
-                return  # another process has repaired it
+            if not is_damaged(path, table, columns, _TIMEOUT):
+                return _inode(path) != before
             kept = _readable_marks(path) if path == self.marks else []
-            timestamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            aside = path.with_name(f"{path.name}.damaged-{timestamp}")
+            aside = set_aside(path)
             log.warning("%s is damaged; it is set aside as %s", path, aside.name)
-            for ending in ("-wal", "-shm", "-journal"):
-                path.with_name(path.name + ending).unlink(missing_ok=True)
-            os.replace(path, aside)
             if kept:
                 db = _connect(":memory:")
                 db.execute("ATTACH ? AS marks", [str(path)])
                 db.execute(_MARKS)
                 _insert_marks(db, kept)
                 db.close()
+        return True
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _connect(name: str) -> sqlite3.Connection:
     db = sqlite3.connect(name, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
-    db.row_factory = sqlite3.Row
+    db.row_factory, db.text_factory = sqlite3.Row, text_of
     db.create_function("folded", 1, lambda text: (text or "").casefold(), deterministic=True)  # SQLite itself folds ASCII only
     return db
 
 
 @contextlib.contextmanager
 def _detect_damage(path: Path) -> Iterator[None]:
-    """Raise _Damaged for this file where SQLite raises a plain DatabaseError, which means a damaged file."""
+    """Raise _Damaged for this file where an error of SQLite means damage."""
     try:
         yield
-    except sqlite3.DatabaseError as e:
-        if type(e) is sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as e:
+        if says_damaged(e):
             raise _Damaged(path) from e
         raise
-
-
-def _check(db: sqlite3.Connection, name: str) -> None:
-    if db.execute(f"PRAGMA {name}.quick_check(1)").fetchone()[0] != "ok":
-        raise sqlite3.DatabaseError("the check failed")
-
-
-def _is_damaged(path: Path) -> bool:
-    if not path.exists():
-        return False
-    db = _connect(str(path))
-    try:
-        _check(db, "main")
-    except sqlite3.DatabaseError as e:
-        return type(e) is sqlite3.DatabaseError
-    finally:
-        db.close()
-    return False
 
 
 def _read_only(path: Path) -> str:
@@ -224,11 +238,13 @@ def _read_only(path: Path) -> str:
 def _readable_marks(path: Path) -> list[tuple]:
     """Rows of a file of marks, read from both ends up to the damage; none if the file is missing."""
     rows: dict[str, tuple] = {}
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(_read_only(path))) as db:
-        for order in ("ASC", "DESC"):
-            with contextlib.suppress(sqlite3.Error):
-                for row in db.execute(f"SELECT path, size, sha256, favourite, tags FROM marks ORDER BY path {order}"):
-                    rows[row["path"]] = tuple(row)
+    unusable = (sqlite3.Error, UnicodeDecodeError)
+    with contextlib.suppress(*unusable), contextlib.closing(_connect(_read_only(path))) as db:
+        for order in ("ORDER BY path ASC", "ORDER BY path DESC", "NOT INDEXED"):
+            with contextlib.suppress(*unusable):
+                for row in db.execute(f"SELECT {', '.join(_MARK_COLUMNS)} FROM marks {order}"):
+                    if [type(value) for value in row] == [str, int, str, int, str]:
+                        rows[row["path"]] = tuple(row)
     return list(rows.values())
 
 

@@ -2,13 +2,20 @@
 
 import contextlib
 import datetime
+import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import filelock
+
+from studio.common.databases import is_damaged, says_damaged, set_aside, text_of
 from studio.errors import StudioError
+from studio.jobs.recovery import MESSAGE, readable_rows, runs_with_plan
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = 1
 ENDED = ("done", "failed", "cancelled")
@@ -60,45 +67,103 @@ _COLUMNS = {f.name: f.name for f in fields(Job)} | {"request": "wish"}
 class JobStore:
     """Rows of the queue in the file `path`. Several processes and threads may use it at the same time.
 
-    now: the current time, which goes into the rows.
+    now: the current time, which goes into the rows.  runs: folder of the runs, default beside the file.
+    A damaged file, or one that was cut to nothing, is set aside and made again from what can be read and from the runs.
     """
 
-    def __init__(self, path: Path, now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc)):
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
+        runs: Path | None = None,
+    ):
         self.path, self._now = Path(path), now
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.runs = self.path.parent / "runs" if runs is None else Path(runs)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StudioError(f"The folder {self.path.parent} cannot be made: {e.strerror or e}.", "--home names another one.") from None
+        if self._is_damaged():
+            self._recover()
         with self._open() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > _SCHEMA:
                 raise StudioError(f"The queue {self.path} was written by a newer studio.", "Open it with that one.")
-            types = {_COLUMNS[f.name]: "INTEGER" if f.type is int else "TEXT" for f in fields(Job)}
-            columns = ", ".join(f"{name} {type_} NOT NULL" for name, type_ in types.items() if name != "id")
-            db.execute(f"CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, {columns})")
-            db.execute(f"PRAGMA user_version = {_SCHEMA}")
+            self._make_table(db)
+
+    @staticmethod
+    def _make_table(db: sqlite3.Connection) -> None:
+        types = {_COLUMNS[f.name]: "INTEGER" if f.type is int else "TEXT" for f in fields(Job)}
+        columns = ", ".join(f"{name} {type_} NOT NULL" for name, type_ in types.items() if name != "id")
+        db.execute(f"CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, {columns})")
+        db.execute(f"PRAGMA user_version = {_SCHEMA}")
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the database in a transaction that locks out other writers."""
+    def _open(self, recover: bool = True) -> Iterator[sqlite3.Connection]:
+        """Open the database in a transaction that locks out other writers.
+
+        Raises StudioError when it cannot be used; a damaged one is then made again already.
+        """
         try:
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         except sqlite3.Error as e:
-            raise StudioError(
-                f"The queue {self.path} cannot be opened: {e}.", "Is the disk full, or does the file belong to someone else?"
-            ) from None
+            raise self._failed(e) from None
         try:
-            db.row_factory = sqlite3.Row
+            db.row_factory, db.text_factory = sqlite3.Row, text_of
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
             except BaseException:
-                db.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # a full disk may have rolled it back already
+                    db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
-        except sqlite3.Error as e:
-            raise StudioError(f"The queue {self.path} cannot be used: {e}.", "Is the disk full?") from None
+        except (sqlite3.Error, UnicodeDecodeError) as e:
+            db.close()
+            if not (recover and says_damaged(e)):
+                raise self._failed(e) from None
+            self._recover()
+            raise StudioError(MESSAGE, "Look through the list, then try again.") from None
         finally:
             db.close()
+
+    def _failed(self, error: Exception) -> StudioError:
+        text = str(error)
+        hint = "Is the disk full?" if "full" in text else "Another studio may be writing to it: try again in a moment."
+        if "unable to open" in text or "readonly" in text:
+            hint = "May you write in its folder? --home names another one."
+        return StudioError(f"The queue {self.path} cannot be used: {error}.", hint)
+
+    def _is_damaged(self) -> bool:
+        """Whether the file is no sound queue, or was cut to nothing although there are runs."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_size == 0:
+                return any(self.runs.glob("*/job.toml"))
+        if is_damaged(self.path, "jobs", _COLUMNS.values()):
+            return True
+        # Sound pages may hold damaged text.
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self.path, timeout=30)) as db:
+            return db.execute("SELECT count(*) FROM jobs").fetchone()[0] > len(readable_rows(self.path, _COLUMNS.values(), _MAY_FOLLOW))
+        return False
+
+    def _recover(self) -> None:
+        """Set a damaged queue aside and make it again: rows that can be read stay, other runs get a row of what their folder says."""
+        try:
+            with filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=30):
+                if not self._is_damaged():
+                    return  # another process was quicker
+                rows = readable_rows(self.path, _COLUMNS.values(), _MAY_FOLLOW)
+                aside = set_aside(self.path)
+                runs = [row for row in runs_with_plan(self.runs) if row["id"] not in rows]
+                log.warning("%s is damaged and set aside as %s; kept %d rows, made %d", self.path, aside.name, len(rows), len(runs))
+                with self._open(recover=False) as db:
+                    self._make_table(db)
+                    for row in sorted([*rows.values(), *runs], key=lambda row: row["created"]):
+                        _insert(db, {_COLUMNS[f.name]: f.default for f in fields(Job)} | row)
+        except (OSError, filelock.Timeout) as e:
+            raise StudioError(f"The queue {self.path} is damaged and cannot be set aside: {e}.", "May you write in its folder?") from None
 
     def new_id(self) -> str:
         """A new job id: the time, so that ids sort by age, and random digits."""
@@ -108,15 +173,14 @@ class JobStore:
         """Add a row in the state 'queued'."""
         job = Job(id, title, "queued", plan_toml, str(run_dir), self._now().isoformat(timespec="microseconds"))
         with self._open() as db:
-            placeholders = ", ".join("?" * len(_COLUMNS))
-            values = [getattr(job, name) for name in _COLUMNS]
-            db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS.values())}) VALUES ({placeholders})", values)
+            _insert(db, {column: getattr(job, name) for name, column in _COLUMNS.items()})
         return job
 
     def list(self) -> "list[Job]":
         """All jobs, newest first."""
         with self._open() as db:
-            rows = db.execute("SELECT * FROM jobs ORDER BY created DESC").fetchall()
+            # By their number and not by the time: the clock may have been set back.
+            rows = db.execute("SELECT * FROM jobs ORDER BY rowid DESC").fetchall()
         return [_job(row) for row in rows]
 
     def get(self, id: str) -> Job:
@@ -162,3 +226,7 @@ class JobStore:
 
 def _job(row: sqlite3.Row) -> Job:
     return Job(**{name: row[column] for name, column in _COLUMNS.items()})
+
+
+def _insert(db: sqlite3.Connection, row: dict) -> None:
+    db.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))

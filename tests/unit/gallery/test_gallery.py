@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -501,3 +502,28 @@ def test_a_pdf_sheet_has_its_pages(gallery, tmp_path):
             assert page[b"MediaBox"][2:] == pytest.approx([595.3, 841.9], abs=0.5), "A4 in points"
             image = pdf.read_indirect(page[b"Resources"][b"XObject"][b"image"])
             assert image.dictionary[b"Width"] == 1654
+
+
+def test_bytes_changed_anywhere_in_the_marks(gallery, filled):
+    """Whatever is damaged, the gallery shows its pictures and keeps stars and tags."""
+    items = gallery.page(Query())
+    for i, item in enumerate(items):
+        gallery.set_tags(item, [f"tag {i}"])
+    gallery.close()
+    file = filled / "gallery-marks.sqlite3"
+    data = file.read_bytes()
+    for seed in range(25):
+        dice, changed = random.Random(seed), bytearray(data)
+        for _ in range(dice.choice((1, 5, 100))):
+            changed[dice.randrange(len(changed)) if dice.random() < 0.5 else -1 - dice.randrange(1500)] = dice.randrange(256)
+        for old in filled.glob("gallery-marks.sqlite3*"):
+            old.unlink()
+        file.write_bytes(changed)
+        if 1 < int.from_bytes(changed[60:64], "big") < 1000:
+            continue  # it says that it is of a later studio
+        gallery.refresh()
+        assert gallery.count() == len(items), seed
+        gallery.set_tags(items[0], ["new"])
+        gallery.set_favourite(items[1], True)
+        assert len(found(gallery, tag="new")) == len(found(gallery, favourite=True)) == 1, seed
+        gallery.close()
