@@ -12,7 +12,8 @@ from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
-from studio.gallery.gallery import Gallery, Item
+from studio.gallery.gallery import Gallery
+from studio.gallery.items import Item
 from studio.gallery.thumbnails import CRISP, small_view
 from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.provenance.signing import sign_in_place

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from studio.engine.recipe import Recipe, SeedWeight
-from studio.gallery.gallery import Gallery, Query
+from studio.gallery.gallery import Gallery
+from studio.gallery.items import Query
 from studio.provenance.metadata import encode
 
 PAGE = 60

@@ -7,7 +7,8 @@ import pytest
 
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import ClassWeight, Edit, Mix, Noise, Recipe, SeedWeight, Transform
-from studio.gallery.gallery import Gallery, Query
+from studio.gallery.gallery import Gallery
+from studio.gallery.items import Query
 from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
 from studio.provenance.policy import provenance_policy, save_policy

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.gallery.gallery import Query
+from studio.gallery.items import Query
 from studio.ui.components.handlers import Outputs
 from studio.ui.gallery.state import GalleryState
 from studio.ui.gallery.view import FILE_TYPES, parse_day, tab_title

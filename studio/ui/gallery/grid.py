@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.gallery.gallery import Item, Query
+from studio.gallery.items import Item, Query
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.notes import empty_html, note
 from studio.ui.gallery.state import GalleryState

@@ -8,7 +8,7 @@ import gradio as gr
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.gallery.gallery import CLIP, Item
+from studio.gallery.items import CLIP, Item
 from studio.models.library import Library
 from studio.ui.components.handlers import Outputs, event_value
 from studio.ui.components.notes import note

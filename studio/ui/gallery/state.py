@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.errors import StudioError
-from studio.gallery.gallery import Gallery, Item, Query
+from studio.gallery.gallery import Gallery
+from studio.gallery.items import Item, Query
 from studio.ui.components.tab import TabState
 
 

@@ -148,7 +148,7 @@ class GalleryTab(Tab[GalleryState]):
             if 0 < done < total and time.monotonic() - shown > REDRAW_SECONDS:
                 shown = time.monotonic()
                 yield self._show(state, unread=total - done)
-        state.gallery.empty_bin()
+        state.gallery.empty_trash()
         if read:
             yield self._show(state)
 

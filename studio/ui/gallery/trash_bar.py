@@ -6,7 +6,8 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.gallery.gallery import BIN_DAYS, Item
+from studio.gallery.items import Item
+from studio.gallery.trash import TRASH_DAYS
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.notes import note
 from studio.ui.gallery.state import GalleryState
@@ -29,7 +30,7 @@ class TrashBar:
         """Move files to the trash."""
         state.deleted.append(state.gallery.delete(items))
         what = "One file is" if len(items) == 1 else f"{len(items):,} files are"
-        return {self.bar: gr.update(visible=True), self.words: note(f"<b>{what} in the trash</b> for {BIN_DAYS} days.")}
+        return {self.bar: gr.update(visible=True), self.words: note(f"<b>{what} in the trash</b> for {TRASH_DAYS} days.")}
 
     def restore(self, state: GalleryState) -> Outputs:
         """Bring back what was deleted last. Raises StudioError when there is nothing."""

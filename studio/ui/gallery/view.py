@@ -10,7 +10,8 @@ from studio.common.text import printable
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe, Transform
 from studio.errors import StudioError
-from studio.gallery.gallery import CLIP, Gallery, Item
+from studio.gallery.gallery import Gallery
+from studio.gallery.items import CLIP, Item
 from studio.gallery.thumbnails import CRISP, small_view
 from studio.ui.components.compare import VIEW, picture_url
 from studio.ui.components.notes import empty_html

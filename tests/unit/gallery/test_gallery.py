@@ -23,7 +23,8 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import ClassWeight, Edit, Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.gallery.export import save_contact_sheet, to_zip
-from studio.gallery.gallery import Choices, Gallery, Query
+from studio.gallery.gallery import Gallery
+from studio.gallery.items import Choices, Query
 from studio.gallery.thumbnails import small_view
 from studio.outputs.clips import save_clip
 from studio.provenance.metadata import save_picture
@@ -440,9 +441,9 @@ def test_the_bin_is_emptied_after_its_days_and_of_nothing_else(filled):
     old = gallery.delete([first])
     now[0] += datetime.timedelta(days=29)
     young = gallery.delete([second])
-    assert gallery.empty_bin() == 0
+    assert gallery.empty_trash() == 0
     now[0] += datetime.timedelta(days=2)
-    assert gallery.empty_bin() == 1
+    assert gallery.empty_trash() == 1
     with pytest.raises(StudioError):
         gallery.undo_delete(old)
     assert gallery.undo_delete(young) == 1
