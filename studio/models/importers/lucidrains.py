@@ -20,6 +20,7 @@ from studio.networks.generative.lucidrains import Mapping as MappingNetwork
 State = dict[str, torch.Tensor]
 _MEAN_OF = 10_000  # draws for the mean of w
 _MAX_CONFIG = 1 << 20
+_LR_MLP = 0.1  # the package's own
 
 
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
@@ -41,6 +42,8 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     config = _config(widths, attention, state, layers, multiplier)
     state["mapping.w_avg"] = _mean(config, state)
     notes.append(f"It has no mean of w; it was measured over {_MEAN_OF:,} draws. Its noise, which the file does not hold, was drawn here.")
+    if config.transparent:
+        notes.append("Its pictures are transparent; here they are shown and saved on white.")
     title = path.stem if not path.stem.startswith("model_") or not path.parent.name else f"{path.parent.name} {path.stem}"
     return ImportedModel(
         "lucidrains", dataclasses.asdict(config), state, title, "checkpoint of lucidrains' stylegan2-pytorch", tuple(notes)
@@ -52,13 +55,18 @@ def _multiplier(path: Path, notes: list[str]) -> float:
     file = path.with_name(".config.json")
     try:
         if file.is_file() and file.stat().st_size <= _MAX_CONFIG:
-            value = json.loads(file.read_bytes()).get("lr_mlp", 0.1)
+            value = json.loads(file.read_bytes()).get("lr_mlp", _LR_MLP)
             if type(value) in (int, float) and 0 < value <= 100:
                 return float(value)
             raise UnsupportedCheckpoint(f"a .config.json beside it with an odd lr_mlp ({excerpt(str(value), 20)})")
+        why = "there is no .config.json beside it"
     except (OSError, ValueError, AttributeError, RecursionError):
-        notes.append("The .config.json beside it could not be read.")
-    return 0.1
+        why = "the .config.json beside it could not be read"
+    notes.append(
+        f"The multiplier of its mapping (lr_mlp) is not known: {why}. The package's own, {_LR_MLP}, was taken; if its pictures look "
+        "broken, put the .config.json of its training into the same folder and import it again."
+    )
+    return _LR_MLP
 
 
 def _mapping(t: Tensors, state: State, prefix: str) -> int:
@@ -74,8 +82,11 @@ def _mapping(t: Tensors, state: State, prefix: str) -> int:
 def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]]:
     """(channels of what the first block gets and of each block, blocks with attention)."""
     if f"{prefix}to_initial_block.weight" in t.all:
-        raise UnsupportedCheckpoint("a generator that makes its first picture from the style (no_const), which is not supported")
-    state["synthesis.const"] = t.take(f"{prefix}initial_block", 4)[0]
+        state["synthesis.first_map.weight"] = t.take(f"{prefix}to_initial_block.weight", 4)
+        widths = [state["synthesis.first_map.weight"].shape[1]]
+    else:
+        state["synthesis.const"] = t.take(f"{prefix}initial_block", 4)[0]
+        widths = [len(state["synthesis.const"])]
     for part, ndim in (("weight", 4), ("bias", 1)):
         state[f"synthesis.first.{part}"] = t.take(f"{prefix}initial_conv.{part}", ndim)
     pattern = prefix.replace(".", r"\.")
@@ -84,7 +95,6 @@ def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]
         raise UnsupportedCheckpoint(f"{len(numbers)} blocks instead of 2 to 10")
     side = 4 << numbers[-1]
     noise = torch.randn(side, side, generator=torch.Generator().manual_seed(0))
-    widths = [len(state["synthesis.const"])]
     for i in numbers:
         theirs, ours = f"{prefix}blocks.{i}", f"synthesis.b{4 << i}"
         for k in (1, 2):
@@ -97,8 +107,8 @@ def _blocks(t: Tensors, state: State, prefix: str) -> tuple[list[int], list[int]
             state[f"{conv}.noise_const"] = noise[: 4 << i, : 4 << i].clone()
         widths.append(len(state[f"{ours}.conv1.bias"]))
         state[f"{ours}.torgb.weight"] = t.take(f"{theirs}.to_rgb.conv.weight", 4)
-        if len(state[f"{ours}.torgb.weight"]) != 3:
-            raise UnsupportedCheckpoint("a generator of pictures with transparency, which is not supported")
+        if (channels := len(state[f"{ours}.torgb.weight"])) not in (3, 4) or channels != len(state["synthesis.b4.torgb.weight"]):
+            raise UnsupportedCheckpoint("a generator of pictures that are not in colour")
         for part, ndim in (("weight", 2), ("bias", 1)):
             state[f"{ours}.torgb.style.{part}"] = t.take(f"{theirs}.to_rgb.to_style.{part}", ndim)
         if i < numbers[-1] and t.take(f"{theirs}.to_rgb.upsample.1.f", 1).tolist() != [1, 2, 1]:
@@ -139,6 +149,8 @@ def _config(widths: list[int], attention: list[int], state: State, layers: int, 
             capacity=capacity,
             channel_max=most,
             attention=tuple(attention),
+            transparent=len(state["synthesis.b4.torgb.weight"]) == 4,
+            no_const="synthesis.first_map.weight" in state,
         )
     except (TypeError, ValueError) as e:
         raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None

@@ -6,6 +6,7 @@ which is not visible in any picture.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,11 +25,13 @@ _LR_MULTIPLIER = 0.01  # of the mapping; a constant of that code
 
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
     """Whether these are weights of its generator."""
-    return "style.1.weight" in weights and "conv1.conv.modulation.weight" in weights
+    return any(f"{prefix}style.1.weight" in weights and f"{prefix}conv1.conv.modulation.weight" in weights for prefix in ("", "module."))
 
 
 def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     """Weights as `torch_weights.load_tensors` gives them -> config and tensors of both networks.  Raises UnsupportedCheckpoint."""
+    # A training on several cards saves its networks within wrappers.
+    weights = {re.sub(r"^(d\.)?module\.", r"\1", name): tensor for name, tensor in weights.items()}
     own = {k: v for k, v in weights.items() if not k.startswith("d.")}
     t, notes = Tensors(own), []
     config, state = _generator(t, notes)

@@ -29,6 +29,8 @@ class LucidrainsConfig:
     capacity: int = 16  # channels of block i of n are min(capacity * 2^(n - i), channel_max)
     channel_max: int = 512
     attention: tuple[int, ...] = ()  # blocks, counted from 0, that have attention before them
+    transparent: bool = False  # pictures have a fourth channel, how opaque they are; here they are shown on white
+    no_const: bool = False  # what the first block gets is made of w, by a row of its own, and not learned as it is
 
     def __post_init__(self):
         r = self.resolution
@@ -50,20 +52,25 @@ class LucidrainsConfig:
         """How many blocks there are, of 4, 8, ..., resolution pixels."""
         return int(math.log2(self.resolution)) - 1
 
+    @property
+    def num_ws(self) -> int:
+        """Rows of ws: one a block, and before them one for what the first block gets, where that is made of w."""
+        return self.blocks + self.no_const
+
     def channels(self, block: int) -> int:
         """Feature channels that a block puts out; what the first one gets has as many."""
         return min(self.capacity * 2 ** (self.blocks - max(block, 0)), self.channel_max)
 
 
 class Mapping(nn.Module):
-    """z on the unit sphere -> w, a row for each block. There is no class."""
+    """z on the unit sphere -> w, the same in each row. There is no class."""
 
     w_avg: torch.Tensor
 
     def __init__(self, cfg: LucidrainsConfig):
         super().__init__()
         self.z_dim = self.w_dim = cfg.w_dim
-        self.c_dim, self.num_ws, self.num_layers, self.lr_multiplier = 0, cfg.blocks, cfg.mapping_layers, cfg.mapping_lr_multiplier
+        self.c_dim, self.num_ws, self.num_layers, self.lr_multiplier = 0, cfg.num_ws, cfg.mapping_layers, cfg.mapping_lr_multiplier
         for i in range(cfg.mapping_layers):
             setattr(self, f"fc{i}", nn.Linear(cfg.w_dim, cfg.w_dim))
         self.register_buffer("w_avg", torch.zeros(cfg.w_dim))
@@ -180,7 +187,7 @@ class SynthesisBlock(nn.Module):
         self.attention = Attention(inside) if number in cfg.attention else None
         self.conv0 = NoisyConv(inside, outside, self.resolution, cfg.w_dim)
         self.conv1 = NoisyConv(outside, outside, self.resolution, cfg.w_dim)
-        self.torgb = ModulatedConv(outside, 3, 1, cfg.w_dim, demodulate=False)
+        self.torgb = ModulatedConv(outside, 4 if cfg.transparent else 3, 1, cfg.w_dim, demodulate=False)
 
 
 def enlarged(img: torch.Tensor) -> torch.Tensor:
@@ -190,28 +197,46 @@ def enlarged(img: torch.Tensor) -> torch.Tensor:
     return F.conv2d(F.pad(doubled(img), (1, 1, 1, 1), mode="reflect"), torch.outer(taps, taps).expand(channels, 1, 3, 3), groups=channels)
 
 
+def on_white(img: torch.Tensor) -> torch.Tensor:
+    """(N, 4, H, W), colour and opacity in [0, 1] -> the colour that is seen on white, (N, 3, H, W)."""
+    colour, opacity = img[:, :3].clamp(0, 1), img[:, 3:].clamp(0, 1)
+    return colour * opacity + (1 - opacity)
+
+
 class Synthesis(SteppedSynthesis):
-    """ws -> picture; a row of ws for each block."""
+    """ws -> picture; a row of ws for each block, see LucidrainsConfig.num_ws.
+
+    Where the package makes the first map from w, it takes the mean of the styles of all blocks. Here it has a row of its own, so
+    that each step reads one; the pictures are equal where that row is the mean of the others, as it is before anything is mixed.
+    """
 
     def __init__(self, cfg: LucidrainsConfig):
         super().__init__()
-        self.w_dim, self.resolution, self.num_ws = cfg.w_dim, cfg.resolution, cfg.blocks
-        self.const = nn.Parameter(normal(cfg.channels(-1), 4, 4))
+        self.w_dim, self.resolution, self.num_ws, self.blocks = cfg.w_dim, cfg.resolution, cfg.num_ws, cfg.blocks
+        self.transparent, self.no_const = cfg.transparent, cfg.no_const
+        if cfg.no_const:
+            self.first_map = nn.ConvTranspose2d(cfg.w_dim, cfg.channels(-1), 4, bias=False)
+        else:
+            self.const = nn.Parameter(normal(cfg.channels(-1), 4, 4))
         self.first = nn.Conv2d(cfg.channels(-1), cfg.channels(-1), 3, padding=1)
         for i in range(cfg.blocks):
             setattr(self, f"b{4 << i}", SynthesisBlock(i, cfg))
 
     @property
     def steps(self) -> list[Step]:
-        """Two convolutions and the picture so far, a block."""
-        out = []
-        for i in range(self.num_ws):
+        """Two convolutions and the picture so far, a block; before them the first map, where w makes it."""
+
+        def first_map(w, state, noise):
+            return self.first_map(w[:, :, None, None]), None
+
+        out = [Step("first_map", 4, 0, first_map)] if self.no_const else []
+        for i in range(self.blocks):
             block = getattr(self, f"b{4 << i}")
 
             def conv0(w, state, noise, block=block):
                 x, img = state
                 if block.is_first:
-                    x = self.first(self.const.unsqueeze(0)).expand(len(w), -1, -1, -1)
+                    x = self.first(x if self.no_const else self.const.unsqueeze(0)).expand(len(w), -1, -1, -1)
                 if block.attention is not None:
                     x = block.attention(x)
                 return block.conv0(x if block.is_first else doubled(x), w, noise(block.conv0)), img
@@ -224,9 +249,12 @@ class Synthesis(SteppedSynthesis):
                 x, img = state
                 rgb = block.torgb(x, w).float()
                 rgb = rgb if img is None else rgb + img
-                return x, rgb * 2 - 1 if block.is_last else enlarged(rgb)
+                if not block.is_last:
+                    return x, enlarged(rgb)
+                return x, (on_white(rgb) if self.transparent else rgb) * 2 - 1
 
-            out += [Step(f"b{block.resolution}.{run.__name__}", block.resolution, i, run) for run in (conv0, conv1, torgb)]
+            row = i + self.no_const
+            out += [Step(f"b{block.resolution}.{run.__name__}", block.resolution, row, run) for run in (conv0, conv1, torgb)]
         return out
 
 

@@ -50,7 +50,10 @@ FORMATS: dict[str, dict[str, Callable[[Path], Path]]] = {
         "StyleGAN3": golden("stylegan3-t-64", "network-full.pkl"),
     },
     "rosinality": {"StyleGAN2": saved(rosinality_layout.checkpoint, "rosinality.pt")},
-    "lucidrains": {"StyleGAN2": of_lucidrains},
+    "lucidrains": {
+        "StyleGAN2": of_lucidrains,
+        "transparent": saved(lambda: lucidrains_layout.checkpoint(transparent=True, no_const=True), "model_4.pt"),
+    },
     "biggan": {"BigGAN": golden("biggan-64-hier", "G_ema.pth")},
     "cyclegan": {
         "ResNet": saved(lambda: official("resnet_6blocks", "instance").state_dict(), "horses_net_G.pth"),

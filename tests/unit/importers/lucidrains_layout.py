@@ -5,7 +5,15 @@ import torch.nn.functional as F
 
 
 def checkpoint(
-    size: int = 32, dim: int = 16, layers: int = 3, capacity: int = 4, most: int = 512, attention: tuple[int, ...] = (), seed: int = 0
+    size: int = 32,
+    dim: int = 16,
+    layers: int = 3,
+    capacity: int = 4,
+    most: int = 512,
+    attention: tuple[int, ...] = (),
+    transparent: bool = False,
+    no_const: bool = False,
+    seed: int = 0,
 ) -> dict:
     """What the package saves, with random weights that all matter.  attention: blocks that have it, counted from 0."""
     torch.manual_seed(seed)
@@ -21,7 +29,10 @@ def checkpoint(
         for i in range(layers):
             linear(f"{s}net.{2 * i}", dim, dim)
             players[f"{s}net.{2 * i}.weight"] *= 20
-        players[f"{g}initial_block"] = torch.randn(1, widths[0], 4, 4)
+        if no_const:
+            players[f"{g}to_initial_block.weight"] = torch.randn(dim, widths[0], 4, 4)
+        else:
+            players[f"{g}initial_block"] = torch.randn(1, widths[0], 4, 4)
         players[f"{g}initial_conv.weight"] = torch.randn(widths[0], widths[0], 3, 3) * 0.1
         players[f"{g}initial_conv.bias"] = torch.randn(widths[0])
         for i in range(blocks):
@@ -33,7 +44,7 @@ def checkpoint(
             players[f"{block}.conv1.weight"] = torch.randn(outside, inside, 3, 3)
             players[f"{block}.conv2.weight"] = torch.randn(outside, outside, 3, 3)
             linear(f"{block}.to_rgb.to_style", dim, outside)
-            players[f"{block}.to_rgb.conv.weight"] = torch.randn(3, outside, 1, 1) * 0.1
+            players[f"{block}.to_rgb.conv.weight"] = torch.randn(4 if transparent else 3, outside, 1, 1) * 0.1
             if i < blocks - 1:
                 players[f"{block}.to_rgb.upsample.1.f"] = torch.tensor([1.0, 2.0, 1.0])
             if i in attention:
@@ -63,7 +74,7 @@ def mapping(p: dict, z: torch.Tensor, multiplier: float = 0.1, player: str = "SE
 
 
 def picture(p: dict, rows: torch.Tensor, noise: torch.Tensor, player: str = "GE.") -> torch.Tensor:
-    """rows: (blocks, dim), the style of each block.  noise: (size, size) in [0, 1].  Returns (1, 3, size, size), about [0, 1]."""
+    """rows: (blocks, dim), the style of each block.  noise: (size, size) in [0, 1].  Returns (1, 3 or 4, size, size), about [0, 1]."""
 
     def modulated(name: str, style: str, x: torch.Tensor, w: torch.Tensor, demodulate: bool = True) -> torch.Tensor:
         s = p[f"{style}.weight"] @ w + p[f"{style}.bias"]
@@ -96,7 +107,11 @@ def picture(p: dict, rows: torch.Tensor, noise: torch.Tensor, player: str = "GE.
     def double(x: torch.Tensor) -> torch.Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
-    x, image = F.conv2d(p[f"{player}initial_block"], p[f"{player}initial_conv.weight"], p[f"{player}initial_conv.bias"], padding=1), None
+    if f"{player}to_initial_block.weight" in p:
+        first = torch.einsum("d,dcyx->cyx", rows.mean(dim=0), p[f"{player}to_initial_block.weight"])[None]
+    else:
+        first = p[f"{player}initial_block"]
+    x, image = F.conv2d(first, p[f"{player}initial_conv.weight"], p[f"{player}initial_conv.bias"], padding=1), None
     for i, w in enumerate(rows):
         block = f"{player}blocks.{i}"
         if f"{player}attns.{i}.0.fn.norm.g" in p:

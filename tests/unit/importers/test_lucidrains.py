@@ -74,6 +74,34 @@ def test_pictures_are_those_of_its_formulas(saved, layout):
     assert (theirs[0] - theirs[1]).abs().max() > 0.01
 
 
+def test_the_first_map_can_be_made_of_w(saved):
+    """There it is made of the mean of all styles, which here has a row of its own."""
+    content = checkpoint(no_const=True)
+    ours = model(import_file(saved(content)))
+    assert ours.num_ws == 5
+    blocks = ours.mapping(torch.randn(2, 16))[:, 1:].clone()
+    blocks[0, 2:] = blocks[1, 2:]  # a mix
+    drawn = (ours.synthesis(torch.cat([blocks.mean(dim=1, keepdim=True), blocks], dim=1)) + 1) / 2
+    theirs = torch.cat([picture(content["GAN"], rows, noise_of(ours)) for rows in blocks])
+    assert theirs.std() > 0.1
+    assert (drawn - theirs).abs().max() < 1e-4 * theirs.abs().max()
+    same = ours.mapping(torch.randn(1, 16))
+    assert torch.equal(same[:, 0], same[:, 1])
+
+
+def test_transparent_pictures_stand_on_white(saved):
+    content = checkpoint(transparent=True)
+    found = import_file(saved(content))
+    assert any("on white" in note for note in found.notes)
+    ours = model(found)
+    rows = ours.mapping(torch.randn(1, 16))
+    theirs = picture(content["GAN"], rows[0], noise_of(ours)).clamp(0, 1)
+    assert theirs.shape[1] == 4
+    assert theirs[:, 3].std() > 0.05
+    seen = theirs[:, :3] * theirs[:, 3:] + 1 - theirs[:, 3:]
+    assert ((ours.synthesis(rows) + 1) / 2 - seen).abs().max() < 1e-3
+
+
 def test_without_noise_its_mean_remains(saved):
     content = checkpoint()
     ours = model(import_file(saved(content)))
@@ -106,7 +134,13 @@ def test_its_config_tells_the_multiplier(saved):
     assert (model(found).mapping(z)[:, 0] - mapping(content["GAN"], z, 0.05)).abs().max() < 1e-5
     with pytest.raises(StudioError, match="odd lr_mlp"):
         import_file(saved(content, {"lr_mlp": "0.1"}))
+    assert not any("lr_mlp" in note for note in found.notes)
     assert any("could not be read" in note for note in import_file(saved(content, "[" * 9000)).notes)
+
+
+def test_a_multiplier_that_nothing_tells_is_said_and_not_guessed_in_silence(saved):
+    notes = import_file(saved(checkpoint())).notes
+    assert any("lr_mlp" in note and "0.1" in note and ".config.json" in note for note in notes)
 
 
 def test_the_mean_of_w_is_that_of_many_draws(saved):
@@ -128,8 +162,9 @@ def test_a_file_without_means_gives_its_last_state(saved):
 
 
 REFUSED = {
-    "style as first picture": ({"GE.to_initial_block.weight": torch.zeros(16, 64, 4, 4)}, "no_const"),
-    "transparent": ({"GE.blocks.0.to_rgb.conv.weight": torch.zeros(4, 32, 1, 1)}, "transparency"),
+    "two ways to begin": ({"GE.to_initial_block.weight": torch.zeros(16, 64, 4, 4)}, "GE.initial_block"),
+    "grey": ({"GE.blocks.0.to_rgb.conv.weight": torch.zeros(1, 32, 1, 1)}, "not in colour"),
+    "transparent in one block": ({"GE.blocks.0.to_rgb.conv.weight": torch.zeros(4, 64, 1, 1)}, "not in colour"),
     "another blur": ({"GE.blocks.0.to_rgb.upsample.1.f": torch.ones(3)}, r"\(1, 2, 1\)"),
     "another attention": ({"GE.attns.1.0.fn.fn.to_k.weight": torch.zeros(512, 64, 1, 1)}, "no tensor 'GE.attns.1"),
     "more than ours": ({"GE.blocks.0.extra": torch.zeros(3)}, "GE.blocks.0.extra"),

@@ -63,6 +63,16 @@ def test_a_training_checkpoint_with_its_options_and_without_a_mean(saved):
     assert (found.state_dict["mapping.w_avg"] - w.mean(dim=0)).abs().max() < 6 * (w.std(dim=0) / 100).max()
 
 
+def test_players_of_a_training_on_several_cards(saved):
+    """DistributedDataParallel puts 'module.' before each name."""
+    plain = checkpoint()
+    wrapped = {k: {f"module.{n}": t for n, t in v.items()} if isinstance(v, dict) else v for k, v in plain.items()}
+    one, other = import_file(saved(plain)), import_file(saved(wrapped))
+    assert one.config == other.config
+    assert all(torch.equal(one.state_dict[k], other.state_dict[k]) for k in one.state_dict | other.state_dict)
+    assert one.discriminator_state.keys() == other.discriminator_state.keys()
+
+
 def test_older_ones_without_noise_and_discriminator(saved, tmp_path):
     content = {"g_ema": {k: v for k, v in checkpoint()["g_ema"].items() if not k.startswith("noises.")}, "latent_avg": torch.zeros(16)}
     path = saved(content)
