@@ -59,7 +59,8 @@ def translation_steps(
     where the picture may be transparent.
 
     tile: side of a piece in pixels, 32 or more; None = the full picture at once if it fits into memory, else pieces of a usual
-    size. The result is the same up to rounding (see layerwise). When memory runs out, smaller pieces are tried.
+    size. The result is the same up to rounding (see layerwise). A network that cannot be run in pieces takes the picture at once,
+    whatever the tile. When memory runs out, smaller pieces are tried.
     make_room: called before such an attempt.
     Raises StudioError for anything that is not a picture, has no pixels or more than 64 megapixels, or cannot be decoded, for a
     smaller tile, and when memory runs out for the smallest pieces.
@@ -73,11 +74,15 @@ def translation_steps(
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
     pixels = _padded(pixels, network.multiple)
     device = next(network.parameters()).device
-    out = None
-    if tile is None and (not supports_layerwise(network.generator(direction)) or _fits(network, direction, pixels)):
+    out, whole = None, not supports_layerwise(network.generator(direction))
+    if whole or (tile is None and _fits(network, direction, pixels)):
         out = _at_once(network, pixels, direction, device)
         if out is None:
             make_room()
+    if out is None and whole:
+        out = _at_once(network, pixels, direction, device)
+        if out is None:
+            raise StudioError("The device ran out of memory.", "Close other programs, or make the picture smaller.")
     if out is None:
         out = yield from _in_pieces(network, pixels, direction, device, tile, make_room)
     else:

@@ -10,20 +10,42 @@ from pathlib import Path
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers import biggan, cyclegan, lucidrains, ncnn, nvidia, rosinality, strangers, torch_weights, upscalers
+from studio.models.importers import (
+    animegan2,
+    biggan,
+    cyclegan,
+    fastgan,
+    lucidrains,
+    ncnn,
+    nvidia,
+    r3gan,
+    rosinality,
+    strangers,
+    torch_weights,
+    upscalers,
+)
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
 
 _MAX_BYTES = 4 << 30
 _HINT = (
     "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, PyTorch weights (.pth, .pt, .bin) of StyleGAN2 (rosinality's, lucidrains'), "
-    "BigGAN, CycleGAN and pix2pix, and upscalers and restorers (.pth, .safetensors, ncnn's .param and .bin) can be imported."
+    "BigGAN, FastGAN, R3GAN, CycleGAN, pix2pix and AnimeGANv2, and upscalers and restorers (.pth, .safetensors, ncnn's "
+    ".param and .bin) can be imported."
 )
 _WEIGHTS_HINT = (
     "Of weights, StyleGAN2's of rosinality and lucidrains (.pt), BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), "
-    "CycleGAN's and pix2pix's generators (latest_net_G.pth), and upscalers and restorers such as ESRGAN, Real-ESRGAN and SwinIR can be "
-    "imported."
+    "FastGAN's, R3GAN's, CycleGAN's, pix2pix's and AnimeGANv2's generators (latest_net_G.pth), and upscalers and restorers such as "
+    "ESRGAN, Real-ESRGAN and SwinIR can be imported."
 )
-_WEIGHTS_IMPORTERS = (biggan, cyclegan, rosinality, lucidrains)  # each has recognises(weights) and read(path, weights)
+_WEIGHTS_IMPORTERS = (
+    biggan,
+    cyclegan,
+    rosinality,
+    lucidrains,
+    fastgan,
+    r3gan,
+    animegan2,
+)  # each has recognises(weights) and read(path, weights)
 
 
 def import_file(path: str | Path) -> ImportedModel:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import StudioError
-from studio.models.importers import nvidia_stylegan2, nvidia_stylegan3, strangers
+from studio.models.importers import fastgan, nvidia_stylegan2, nvidia_stylegan3, r3gan, strangers
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
 from studio.models.importers.nvidia_network import PickledNetwork, check_options, expected_tensors, lr_multiplier_of, options_of
 from studio.models.importers.pickle_machine import DamagedPickle
@@ -65,6 +65,13 @@ def _import(path: Path) -> ImportedModel:
     generator = PickledNetwork(content[key])
     if stranger := strangers.of_modules({name: module.class_name for name, module in generator.modules.items()}):
         raise UnsupportedCheckpoint(stranger.what.removeprefix("holds "), stranger.advice)
+    for importer in (r3gan, fastgan):  # whose code bases grew out of NVIDIA's and write such files too
+        if importer.recognises(generator.tensors):
+            found = importer.read(path, generator.build(size))
+            if isinstance(content.get("D"), PersistentObject):
+                notes.append(f"Its discriminator was left out: {get_family(found.family).title} cannot be trained here.")
+            source = f"{found.source.replace('weights', 'network pickle')}, {key}"
+            return dataclasses.replace(found, source=source, notes=(*notes, *found.notes, *_training_data(content)))
     # StyleGAN3's synthesis begins with Fourier features (a module 'input') where StyleGAN2 has a constant.
     family = "stylegan3" if "synthesis.input" in generator.modules else "stylegan2"
     config: Any

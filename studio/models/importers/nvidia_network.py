@@ -83,6 +83,16 @@ class PickledNetwork:
         """Paths of the modules of these classes."""
         return [path for path, record in self.modules.items() if record.class_name in names]
 
+    def build(self, file_size: int) -> dict[str, torch.Tensor]:
+        """All tensors, whatever they are. Raises UnsupportedCheckpoint."""
+        # Tensors may share data, so a small file could ask for a large network.
+        if sum(t.nbytes for t in self.tensors.values()) > file_size:
+            raise UnsupportedCheckpoint("tensors that are larger than the file")
+        try:
+            return {name: tensor.build() for name, tensor in self.tensors.items()}
+        except RuntimeError:  # what PyTorch raises when memory is short
+            raise MemoryError from None
+
     def load(self, expected: dict[str, tuple[int, ...]], file_size: int) -> dict[str, torch.Tensor]:
         """All tensors as float32, when they are exactly the expected ones. Raises UnsupportedCheckpoint."""
         for name in sorted(expected.keys() | self.tensors.keys()):

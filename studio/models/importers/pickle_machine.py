@@ -92,9 +92,10 @@ class PickleMachine:
         names: dict[str, Any],
         persistent: Callable[[Any], Any] | None = None,
         key: Callable[[Any], Any] = key_of,
+        classes: Callable[[str], Any] | None = None,  # what a name stands for that is not in `names`; None = nothing
     ):
         self.file, self.left, self.budget = file, size, budget
-        self.names, self.persistent, self.key = names, persistent, key
+        self.names, self.persistent, self.key, self.classes = names, persistent, key, classes
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []  # the stacks below the marks
         self.memo: dict[int, Any] = {}
@@ -208,9 +209,10 @@ class PickleMachine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise UnsupportedCheckpoint("a name that is not text")
         full = f"{module[:_MAX_NAME]}.{name[:_MAX_NAME]}"
-        if full not in self.names:
+        found = self.names[full] if full in self.names else self.classes(full) if self.classes else None
+        if found is None:
             raise _forbidden_name(full)
-        self.stack.append(self.names[full])
+        self.stack.append(found)
 
     def refuse_instance(self) -> None:
         raise _forbidden_name(f"{self.line()}.{self.line()}")

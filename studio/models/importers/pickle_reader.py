@@ -6,6 +6,7 @@ constructors here, each of which checks its arguments.
 
 import io
 import math
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,18 @@ class PersistentObject:
         """The keyword arguments it was made with, as far as they are recorded."""
         value = self.state.get("_init_kwargs")
         return value if isinstance(value, dict) else {}
+
+
+@dataclass(eq=False, repr=False)
+class NamedObject(PersistentObject, Stateful):
+    """An object whose class the file only names; what it held comes after it was made."""
+
+    def set_state(self, state: Any) -> bool:
+        """state: its attributes."""
+        if not isinstance(state, dict) or self.state:
+            return False
+        self.state = state
+        return True
 
 
 @dataclass(eq=False, repr=False)
@@ -261,6 +274,24 @@ def _device(budget: PickleBudget, name: Any = "", index: Any = None) -> str:
     return excerpt(name, 20)  # where the tensors once were is of no use here
 
 
+# Modules of torch and of code bases that keep their networks by name. Their classes are never looked up: what is kept of an object
+# is the name of its class and what it held.
+_RECORDED = re.compile(r"(?:torch\.nn\.(?:modules|utils|parameter)|training\.networks\w*|R3GAN|pg_modules)(?:\.\w+)*\._?[A-Za-z]\w*")
+
+
+def _class_named(full: str) -> Constructor | None:
+    """A class that is recorded by its name, or None."""
+    if not _RECORDED.fullmatch(full):
+        return None
+
+    def make(budget: PickleBudget, *args: Any) -> NamedObject:
+        if args:
+            raise UnsupportedCheckpoint(f"an odd use of '{excerpt(full)}'")
+        return NamedObject(full.rpartition(".")[2], {})
+
+    return Constructor(full, make)
+
+
 _NUMPY_DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 _DTYPES = {
     "Float": torch.float32,
@@ -307,7 +338,7 @@ def read_pickle(path: Path) -> Any:
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
-        content = PickleMachine(file, size, PickleBudget(size), _FILE_NAMES).run()
+        content = PickleMachine(file, size, PickleBudget(size), _FILE_NAMES, classes=_class_named).run()
     if type(content) is int and content == _TORCH_MAGIC:
         raise UnsupportedCheckpoint("PyTorch weights in the format before version 1.6 (.pth), not a network pickle")
     return content

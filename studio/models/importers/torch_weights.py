@@ -91,6 +91,8 @@ def _state_dict(content: dict) -> dict:
     """The state dict within what a training code saved. Rosinality's includes what further training needs: the mean of w as
     'latent_avg', and the discriminator's tensors as 'd.name'."""
     average = content.get("g_ema", content.get("g"))
+    if isinstance(average, list) and isinstance(content.get("g"), dict):
+        average = _with_parameters(content["g"], average)
     if isinstance(average, dict):
         discriminator = content["d"] if isinstance(content.get("d"), dict) else {}
         mean = {"latent_avg": content["latent_avg"]} if isinstance(content.get("latent_avg"), torch.Tensor) else {}
@@ -98,6 +100,17 @@ def _state_dict(content: dict) -> dict:
     if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator is there twice, sharing the same numbers
         return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
     return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
+
+
+def _with_parameters(state: dict, parameters: list) -> dict:
+    """FastGAN's mean: a state dict with other parameters, given in their order. As it is when they do not fit."""
+    buffers = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
+    names = [name for name in state if not str(name).endswith(buffers)]
+    fits = len(names) == len(parameters) and all(
+        isinstance(p, torch.Tensor) and isinstance(state[name], torch.Tensor) and p.shape == state[name].shape
+        for name, p in zip(names, parameters, strict=True)
+    )
+    return {**state, **dict(zip(names, parameters, strict=True))} if fits else state
 
 
 def safetensors_names(path: Path) -> list[str]:
