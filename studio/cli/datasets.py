@@ -34,6 +34,9 @@ def add_verb(verb: AddVerb) -> None:
     a.add_argument("--every", type=float, help="seconds between two frames of a video (default: evenly over its length)")
     a.add_argument("--frames", type=int, help="maximum number of frames of a video (default: 200)")
 
+    a = action("split", "Split pictures that hold a pair side by side into two training sets: A, the left halves, and B, the right.")
+    a.add_argument("id", help="the first letters of its id, or its title")
+
     a = action("pairs", "List the pairs of two training sets, as studio.pairs() gives them.")
     for side in ("a", "b"):
         a.add_argument(side, help="the first letters of its id, or its title; or a folder or zip of pictures")
@@ -53,7 +56,7 @@ def add_verb(verb: AddVerb) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the parsed action. Raises StudioError."""
-    {"add": _add, "list": _list, "show": _show, "pairs": _pairs, "remove": _remove}[args.action](args)
+    {"add": _add, "list": _list, "show": _show, "pairs": _pairs, "split": _split, "remove": _remove}[args.action](args)
 
 
 def _add(args) -> None:
@@ -192,6 +195,14 @@ def _pairs(args) -> None:
     for side, strays in (("A", found.strays_a), ("B", found.strays_b)):
         for name in strays:
             print(f"without a partner in {side}: {name}", file=sys.stderr)
+
+
+def _split(args) -> None:
+    from studio.datasets.side_by_side import split_side_by_side
+    from studio.datasets.store import DataSetStore
+
+    for made in split_side_by_side(DataSetStore(), args.id, _progress()):
+        print(f"{made.id[:12]}  {made.count:,} pictures  {made.title}")
 
 
 def _remove(args) -> None:

@@ -19,7 +19,7 @@ from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, rep
 from studio.common.text import SafeFolders, UniqueNames, printable, safe_filename
 from studio.datasets.ingest_report import AcceptedPicture, IngestReport
 from studio.datasets.label_file import MAX_LABEL_FILE, is_label_file, read_label_files, to_labels
-from studio.datasets.labels import class_folders
+from studio.datasets.labels import class_folders, common_folder
 from studio.datasets.origins import Origins
 from studio.datasets.prepare_picture import PreparedPicture, check_side, png_bytes, prepare_picture, preview_bytes
 from studio.datasets.rights import Consent
@@ -303,10 +303,9 @@ class _Ingestion:
         unique = UniqueNames()
         spelled: dict[str, str] = {}
         names, origins = self.names, {}
-        common = 0
         came_with = [self._folders_of(k.file) for k in self.kept]
-        while came_with and all(len(f) > common and f[common] == came_with[0][common] for f in came_with):
-            common += 1
+        shared = common_folder(came_with) if came_with else ()
+        common = len(shared)
         safe = list(map(SafeFolders(), came_with))
         for kept, folders, folder in zip(self.kept, came_with, class_folders(safe), strict=True):
             folder = spelled.setdefault(folder.casefold(), folder)  # 'Cats' and 'cats' are one folder to some systems
@@ -322,7 +321,6 @@ class _Ingestion:
         for folder in [pictures, *(p for p in pictures.rglob("*") if p.is_dir())]:
             fsync_path(folder)
         self.report.duplicates = [(source, names[first]) for source, _, first in self.duplicates]
-        shared = came_with[0][:common] if came_with else ()
         equal = []
         for _, file, first in self.duplicates:
             folders = self._folders_of(file)

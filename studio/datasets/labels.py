@@ -94,6 +94,17 @@ def count_classes(names: Iterable[str], labels: Labels = NO_LABELS) -> dict[str,
     return {name: counts[i] for i, name in enumerate(classes)} if len(classes) > 1 else {}
 
 
+def common_folder(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folder that all pictures have in common, but for folders that only pack them: label files name those.
+
+    folders: of each picture, from the outermost on; at least one.
+    """
+    common = folders[0]
+    while any(f[: len(common)] != common for f in folders) or (common and is_packing(common[-1])):
+        common = common[:-1]
+    return common
+
+
 def class_folders(folders: Sequence[tuple[str, ...]]) -> list[str]:
     """Folder in the set for each picture, 'a/b', without the folders that all have in common.
 
@@ -101,9 +112,7 @@ def class_folders(folders: Sequence[tuple[str, ...]]) -> list[str]:
     """
     if not folders:
         return []
-    common = folders[0]
-    while any(f[: len(common)] != common for f in folders):
-        common = common[:-1]
+    common = common_folder(folders)
     below = [f[len(common) :] for f in folders]
     meaning = [tuple(part for part in b if not is_packing(part)) for b in below]
     if not any(meaning):

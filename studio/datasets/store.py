@@ -30,7 +30,7 @@ from studio.datasets.picture_files import content_hash
 from studio.datasets.previews import adopt_previews, small_picture
 from studio.datasets.rights import UNKNOWN, Consent
 from studio.datasets.set_card import SET_FORMAT, read_card
-from studio.datasets.sources import Limits
+from studio.datasets.sources import Limits, UploadedFile
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import crop as crop_square
@@ -112,7 +112,7 @@ class DataSetStore:
 
     def ingest(
         self,
-        paths: Iterable[str | Path],
+        paths: Iterable[str | Path | UploadedFile],
         *,
         owned: bool,
         consent: Consent = Consent(),

@@ -4,12 +4,12 @@ import html
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.datasets.rights import ANSWERS, LICENSED, NONE, OWN
+from studio.datasets.sources import UploadedFile
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.imaging.colour import parse_colour
@@ -20,6 +20,7 @@ from studio.ui.components.notes import empty_html, note
 from studio.ui.components.pictures import data_url
 from studio.ui.components.press_grid import cells_html, press_grid
 from studio.ui.components.training_set_view import facts_html, hex_colour, report_html, set_label, square_crop, stated_consent
+from studio.ui.components.uploads import FilesInput, FolderButton
 from studio.ui.session import Session
 
 _PAGE = 48  # pictures per page of the sheet
@@ -68,10 +69,10 @@ class UploadZone:
         """The column with the upload form.  intro: HTML above it.  below: builds what else is in the column."""
         with gr.Column(scale=4, min_width=300, visible=self.visible, elem_classes=self.css) as self.form:
             self.intro = gr.HTML(note(intro), padding=False)
-            self.files = gr.File(
+            self.files = FilesInput(
                 label="Drop pictures here", file_count="multiple", height=170, elem_id=f"{self.id}-files", elem_classes="gs-drop"
             )
-            self.folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm", elem_id=f"{self.id}-folder")
+            self.folder = FolderButton("Choose a folder", size="sm", elem_id=f"{self.id}-folder")
             self.title = gr.Textbox("", label="Name of the training set", placeholder="My watercolours", elem_id=f"{self.id}-title")
             self.by_folder = gr.Checkbox(True, label="Each sub-folder is a class (a kind of picture)", visible=self.visible)
             answers = [(f"{words[0].upper()}{words[1:]}", answer) for answer, words in ANSWERS.items()]
@@ -211,8 +212,8 @@ class UploadZone:
     def _add(
         self,
         session: Session,
-        files: list[str] | None,
-        folder: list[str] | None,
+        files: list[UploadedFile] | None,
+        folder: list[UploadedFile] | None,
         title: str,
         by_folder: bool,
         answer: str | None,
@@ -223,7 +224,7 @@ class UploadZone:
         background: str,
         progress: gr.Progress = gr.Progress(),
     ) -> Outputs:
-        paths = [Path(p) for p in [*(files or []), *(folder or [])]]
+        paths = [*(files or []), *(folder or [])]
         if not paths:
             raise StudioError("There are no pictures yet.", "Drop files, a zip or a video first.")
         visit, consent = self._visit(session), stated_consent(answer, licence, attribution, source)

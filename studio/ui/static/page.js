@@ -33,6 +33,12 @@
     e.preventDefault();
     (host.tagName === "BUTTON" ? host : host.querySelector("button")).click();
   });
+  // A folder is chosen with its sub-folders, which Gradio leaves out of the files' names.
+  document.addEventListener("change", (e) => {
+    if (e.target.type !== "file" || !e.target.webkitdirectory) return;
+    for (const file of e.target.files)
+      if (file.webkitRelativePath) Object.defineProperty(file, "name", { value: file.webkitRelativePath });
+  }, true);
   // When idle, the server tells Gradio's page to close its event stream. The page does so even if it has just sent a request, whose
   // answer then arrives only with its next request. So an empty request follows each request but this script's own.
   let own = 0, again;

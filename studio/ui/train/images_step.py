@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import gradio as gr
 
+from studio.datasets.pairs import BY_NAME, BY_ORDER
+from studio.datasets.side_by_side import looks_side_by_side, split_side_by_side
 from studio.datasets.store import DataSetStore
 from studio.imaging.colour import parse_colour
 from studio.jobs.supervisor import Supervisor
@@ -48,6 +50,11 @@ class ImagesStep:
             self.b.build_form(_INTRO.format("B"))
             self.a.build_viewer()
             self.b.build_viewer()
+        with gr.Row(elem_classes="gs-tools"):
+            self.by_order = gr.Checkbox(
+                False, label="Pair by order: the first of A with the first of B", visible=False, elem_id="train-order"
+            )
+            self.split = gr.Button("Split into A (left half) and B (right half)", visible=False, elem_id="train-split")
         self.preview = gr.HTML(padding=False, elem_id="train-preview")
         self.next = gr.Button("Next: what to make →", visible=False, variant="primary", elem_id="train-next")
 
@@ -59,14 +66,19 @@ class ImagesStep:
 
     @property
     def chosen(self) -> list:
-        """Inputs: goal, set A, set B, crop, background."""
-        return [self.goal, self.a.set, self.b.set, self.crop, self.background]
+        """Inputs: goal, set A, set B, crop, background, whether pairs are found by order."""
+        return [self.goal, self.a.set, self.b.set, self.crop, self.background, self.by_order]
 
     @property
     def outputs(self) -> list:
         """Components that `shown` and `choose_goal` may change."""
         zones = [x for zone in (self.a, self.b) for x in (zone.intro, zone.form, zone.viewer, *zone.outputs)]
-        return [*zones, self.a.by_folder, self.crop, self.mirror, self.preview, self.next]
+        return [*zones, self.a.by_folder, self.crop, self.mirror, *self._previewed]
+
+    @property
+    def _previewed(self) -> list:
+        """Components that `_preview` changes."""
+        return [self.by_order, self.split, self.preview, self.next]
 
     def wire(self) -> None:
         """Connect the events within the step."""
@@ -77,19 +89,29 @@ class ImagesStep:
         self.a.set.change(friendly(self._refresh_b), [s, self.goal, self.b.set, *look], self.b.outputs, **QUIET)
         self.b.set.change(friendly(self.a.shown), [s, self.a.set, *look], self.a.outputs, **QUIET)
         gr.on(
-            [self.a.set.change, self.b.set.change, self.crop.input, self.background.input],
+            [self.a.set.change, self.b.set.change, self.crop.input, self.background.input, self.by_order.input],
             friendly(self._preview),
             self.chosen,
-            [self.preview, self.next],
+            self._previewed,
             **QUIET,
         )
+        self.split.click(
+            friendly(self._split),
+            [s, self.a.set, *look],
+            [*self.a.outputs, *self.b.outputs],
+            show_progress="full",
+            show_progress_on=self.preview,
+            api_visibility="private",
+        )
 
-    def shown(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str) -> Outputs:
+    def shown(
+        self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str, by_order: bool = False
+    ) -> Outputs:
         """The training sets as they are now."""
         return {
             **self.a.shown(session, set_a, crop, background),
             **self.b.shown(session, set_b, crop, background),
-            **self._preview(goal, set_a, set_b, crop, background),
+            **self._preview(goal, set_a, set_b, crop, background, by_order),
         }
 
     def existing_or_newest(self, id: str | None) -> str | None:
@@ -97,7 +119,9 @@ class ImagesStep:
         sets = self.datasets.list()
         return id if any(x.id == id for x in sets) else sets[0].id if sets else None
 
-    def choose_goal(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str) -> Outputs:
+    def choose_goal(
+        self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str, by_order: bool = False
+    ) -> Outputs:
         """Show the zones and crops that the goal needs."""
         what = get_goal(goal)
         upscales, two = what.name == "upscale", what.image_sets != "one"
@@ -112,7 +136,7 @@ class ImagesStep:
             self.b.viewer: gr.update(visible=two),
             self.crop: gr.update(choices=crops, value=new_crop, visible=not upscales),
             self.mirror: gr.update(visible=not upscales),
-            **self._preview(goal, set_a, set_b, new_crop, background),
+            **self._preview(goal, set_a, set_b, new_crop, background, by_order),
         }
         if new_crop != crop:
             shown |= self.a.shown(session, set_a, new_crop, background)
@@ -130,7 +154,12 @@ class ImagesStep:
             return {}
         return self.b.shown(session, set_b, crop, background)
 
-    def _preview(self, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str) -> Outputs:
+    def _split(self, session: Session, set_a: str, crop: str, background: str, progress: gr.Progress = gr.Progress()) -> Outputs:
+        """Two new sets of the halves of the pictures in set A, selected for A and B."""
+        a, b = split_side_by_side(self.datasets, set_a, lambda done, total, name: progress((done, total), desc=name, unit="files"))
+        return {**self.a.shown(session, a.id, crop, background), **self.b.shown(session, b.id, crop, background)}
+
+    def _preview(self, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str, by_order: bool = False) -> Outputs:
         what = get_goal(goal)
         there = {x.id for x in self.datasets.list()}
         a, b = (id if id in there else None for id in (set_a, set_b))
@@ -138,8 +167,15 @@ class ImagesStep:
         if what.name == "upscale" and a:
             preview = self._amount_html(a)
         else:
-            preview = preview_html(what, self.datasets, a, b, crop, parse_colour(hex_colour(background)))
-        return {self.preview: preview, self.next: gr.update(visible=ready)}
+            pairs = BY_ORDER if by_order else BY_NAME
+            preview = preview_html(what, self.datasets, a, b, crop, parse_colour(hex_colour(background)), pairs)
+        paired = what.image_sets == "paired"
+        return {
+            self.preview: preview,
+            self.next: gr.update(visible=ready),
+            self.by_order: gr.update(visible=paired and ready),
+            self.split: gr.update(visible=paired and bool(a) and looks_side_by_side(self.datasets.get(str(a)))),
+        }
 
 
 def _crops_for(goal: str) -> list[tuple[str, str]]:

@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from studio.datasets.pairs import BY_NAME, BY_ORDER
+from studio.datasets.sources import UploadedFile
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.jobs.queue import Job
@@ -98,6 +100,7 @@ class TrainTab(Tab[TrainState]):
         set_b: str | None,
         crop: str,
         background: str,
+        by_order: bool,
         job: str | None,
         method: str,
         base: str | None,
@@ -120,7 +123,7 @@ class TrainTab(Tab[TrainState]):
             methods = self.plan.suggest(goal, set_a)
         else:
             methods = self.plan.bases(method, base)
-        return {**self.images.shown(session, goal, set_a, set_b, crop, background), **self.watch.job_choices(job), **methods}
+        return {**self.images.shown(session, goal, set_a, set_b, crop, background, by_order), **self.watch.job_choices(job), **methods}
 
     def after_enter(self, entered: Dependency) -> Dependency:
         """Open the step that was open before a reload."""
@@ -131,16 +134,18 @@ class TrainTab(Tab[TrainState]):
         """Pictures from other tabs, which are added to those for the next training set."""
         files = self.images.a.files
 
-        def add_picture(session: Session, path: Path, waiting: list[str] | None) -> Outputs:
+        def add_picture(session: Session, path: Path, waiting: list[UploadedFile] | None) -> Outputs:
             return {self.steps: gr.update(selected="pictures"), files: [*(waiting or []), str(path)]}
 
         return Target("train", "Use for training", add_picture, [self.steps, files], [files])
 
     # -- from step to step ---------------------------------------------------------------------------------------
 
-    def _choose_goal(self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str) -> Outputs:
+    def _choose_goal(
+        self, session: Session, goal: str, set_a: str | None, set_b: str | None, crop: str, background: str, by_order: bool
+    ) -> Outputs:
         self.state_of(session).method_settled = True
-        return {**self.images.choose_goal(session, goal, set_a, set_b, crop, background), **self.plan.suggest(goal, set_a)}
+        return {**self.images.choose_goal(session, goal, set_a, set_b, crop, background, by_order), **self.plan.suggest(goal, set_a)}
 
     def _go_to_plan(self, session: Session, goal: str, set_a: str, set_b: str | None) -> Outputs:
         self.state_of(session).method_settled = True
@@ -153,7 +158,11 @@ class TrainTab(Tab[TrainState]):
         if not set_a:
             raise StudioError("There are no pictures to learn from.", "Create a training set under '1 Training set'.")
         choices = self.plan.choices(
-            values, crop=values[images.crop], ground=hex_colour(values[images.background]), mirror=bool(values[images.mirror])
+            values,
+            crop=values[images.crop],
+            ground=hex_colour(values[images.background]),
+            mirror=bool(values[images.mirror]),
+            pairs=BY_ORDER if values.get(images.by_order) else BY_NAME,
         )
         two = get_goal(get_method(choices.method).goal).image_sets != "one"
         plan = build_plan(choices, self.datasets.get(set_a), self.datasets.get(set_b) if two and set_b else None, self.engine.library)

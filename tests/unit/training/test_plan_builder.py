@@ -128,7 +128,7 @@ def test_sets_that_do_not_go_with_the_method_are_refused(sets):
     with pytest.raises(StudioError, match="no training method"):
         build_plan(PlanChoices("magic"), a)
     with pytest.raises(StudioError, match="no pictures of 64 px"):
-        build_plan(PlanChoices("pix2pix", resolution=128), a, b)
+        build_plan(PlanChoices("pix2pix"), a, b)
 
 
 def test_estimates_are_those_of_the_presets(monkeypatch):
