@@ -19,6 +19,11 @@ def add_verb(verb: AddVerb) -> None:
     p.add_argument("files", type=Path, nargs="*", help="PNG, WebP, JPEG, MP4 or MOV")
     p.add_argument("--metadata", choices=tuple(_WORDS), help="from now on: everything (AI label and recipe), or mark (the AI label alone)")
     p.add_argument("--tell", dest="metadata", choices=tuple(_WORDS), help=argparse.SUPPRESS)  # older spelling
+    p.add_argument(
+        "--source-metadata",
+        choices=("keep", "drop"),
+        help="from now on: keep what a source says of author, rights, content and size in print in results made from it, or drop it",
+    )
     p.add_argument("--sign", metavar="NAME", help="from now on: sign files (Content Credentials) in this name; a certificate is made here")
     p.add_argument("--certificate", type=Path, help="with --key: sign with your own certificate (PEM, followed by its issuer's)")
     p.add_argument("--key", type=Path, help="private key of the certificate (PEM, without a password)")
@@ -34,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     signing = bool(args.sign or args.certificate or args.key)
     if signing and args.no_sign:
         raise StudioError("--no-sign cannot be combined with --sign, --certificate or --key.", "Leave one of them out.")
-    chosen = bool(args.metadata or signing or args.no_sign)
+    chosen = bool(args.metadata or args.source_metadata or signing or args.no_sign)
     if not (args.files or chosen):
         now = provenance_policy()
         print(policy_problem() or f"Saved files hold {_WORDS[now.tells]}, and are {'signed' if now.credentials else 'not signed'}.")
@@ -42,6 +47,10 @@ def run(args: argparse.Namespace) -> None:
     if args.metadata:
         save_policy(provenance_policy().replace(tells=args.metadata))
         print(f"Files saved from now on hold {_WORDS[args.metadata]}.")
+    if args.source_metadata:
+        keep = args.source_metadata == "keep"
+        save_policy(provenance_policy().replace(source_metadata=keep))
+        print(f"Author, rights, description and resolution of a source are {'kept' if keep else 'dropped'} in results from now on.")
     if args.no_sign:
         save_policy(provenance_policy().replace(credentials=False))
         print("Files saved from now on are not signed.")

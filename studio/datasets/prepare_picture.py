@@ -3,12 +3,14 @@
 import io
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from studio.imaging.colour import Colour
 from studio.imaging.decode import UnusablePicture, open_picture, over_ground, upright
-from studio.imaging.location import strip_location
+from studio.imaging.location import has_location, strip_location
 from studio.imaging.perceptual_hash import PerceptualHash, perceptual_hash
+from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, read_source_metadata
+from studio.imaging.xmp import PNG_XMP_KEY, xmp_of_source
 
 PREVIEW = 256  # pixels of the shorter side of the small copies that sheets are made from
 _STORED_AS_THEY_ARE = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -35,7 +37,8 @@ class PreparedPicture:
 def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int) -> PreparedPicture:
     """Check a picture file and prepare it.
 
-    JPEG, PNG and WebP are stored byte for byte but for a GPS location; everything else becomes PNG.
+    JPEG, PNG and WebP are stored byte for byte but for a GPS location; everything else becomes PNG, which keeps author,
+    rights, date, description and resolution.
     data: the file.  ground: colour under transparent parts for the perceptual hash.
     max_pixels: of the picture.  min_side: pixels of the shorter side.
     Raises UnusablePicture, and what Pillow raises for a damaged file; `decode.reason` puts either into words.
@@ -46,18 +49,20 @@ def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int)
         ending = _STORED_AS_THEY_ARE.get(form)
         if ending:
             image.draft(None, (2 * PREVIEW, 2 * PREVIEW))  # a JPEG is then read to its end at a fraction of the cost
+        kept, located = (NO_METADATA, False) if ending else (read_source_metadata(image), has_location(image))
         picture = upright(image)
     seen = perceptual_hash(over_ground(picture, ground))
-    note, location_removed = "", False
+    note, location_removed = "", located
     if ending:
         try:
             data, location_removed = strip_location(data, form)
         except ValueError:  # Pillow could read what we cannot parse: keep only the pixels
             ending, location_removed = None, True
             with open_picture(data, max_pixels) as image:
+                kept = read_source_metadata(image)
                 picture = upright(image)
     if not ending:
-        data, ending, note = png_bytes(picture), ".png", f"{form} to PNG"
+        data, ending, note = png_bytes(picture, kept), ".png", f"{form} to PNG"
     return PreparedPicture(data, ending, preview_bytes(picture, size), size, seen, note, location_removed)
 
 
@@ -67,10 +72,12 @@ def check_side(size: tuple[int, int], min_side: int) -> None:
         raise UnusablePicture(f"too small: {size[0]} x {size[1]} pixels, the shorter side must have {min_side}")
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """A PNG file of a picture in sRGB."""
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=4)
+def png_bytes(image: Image.Image, kept: SourceMetadata = NO_METADATA) -> bytes:
+    """A PNG file of a picture in sRGB.  kept: what its own file said of author, rights and content."""
+    file, info = io.BytesIO(), PngImagePlugin.PngInfo()
+    if kept.xmp:
+        info.add_itxt(PNG_XMP_KEY, xmp_of_source(kept.xmp))
+    image.save(file, "PNG", compress_level=4, pnginfo=info, exif=kept.exif, dpi=(kept.dpi, kept.dpi) if kept.dpi else None)
     return file.getvalue()
 
 

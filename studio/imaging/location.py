@@ -1,6 +1,7 @@
 """Removal of the location (GPS) from the metadata of a photograph; its pixels stay as they are."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -8,6 +9,13 @@ from PIL import Image
 
 _GPS = 0x8825
 _ORIENTATION = 0x0112
+_DETAILS, _MAKER_NOTE = 0x8769, 0x927C
+# A property as an attribute, as an empty element, or as an element with its content.
+_XMP_GPS = re.compile(
+    rb"""\s[\w.-]+:GPS\w*\s*=\s*(?:"[^"]*"|'[^']*')|<[\w.-]+:GPS\w*(?:\s[^<>]*)?/>|<([\w.-]+:GPS\w*)(?:\s[^<>]*)?>.*?</\1\s*>""", re.DOTALL
+)
+_XMP_GPS_LEFT = re.compile(rb":GPS(?:Lat|Lon|Pos|Alt|Dest|Area)")
+_PNG_XMP = b"XML:com.adobe.xmp\0"
 _EXIF, _XMP = b"Exif\0\0", (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
 
 
@@ -21,18 +29,56 @@ def strip_location(data: bytes, form: str) -> tuple[bytes, bool]:
     """
     try:
         out = {"JPEG": _jpeg, "MPO": _jpeg, "PNG": _png, "WEBP": _webp}[form](data)
-    except (struct.error, IndexError) as e:
+    except (struct.error, IndexError, zlib.error) as e:
         raise ValueError("its parts cannot be followed") from e
     return (out, True) if out is not None else (data, False)
+
+
+def has_location(image: Image.Image) -> bool:
+    """Whether the metadata of an opened picture of any format hold a GPS position."""
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    packet = packet.encode("utf-8", "replace") if isinstance(packet, str) else packet
+    try:
+        return _GPS in image.getexif() or bool(_XMP_GPS.search(packet))
+    except Exception:  # a block nobody can read may hold anything
+        return True
 
 
 def _has_location(exif: bytes) -> bool:
     block = Image.Exif()
     try:
         block.load(exif)
-    except Exception:  # an unreadable block may hold anything
+    except Exception:  # a block nobody can read may hold anything
         return True
     return _GPS in block
+
+
+def _without_location(exif: bytes) -> bytes:
+    """The EXIF block without its location; b'' if nothing is left, or it cannot be read."""
+    block = Image.Exif()
+    try:
+        block.load(exif)
+        details = {tag: _writable(value) for tag, value in block.get_ifd(_DETAILS).items() if tag != _MAKER_NOTE}
+        new = Image.Exif()
+        for tag, value in block.items():
+            if tag not in (_GPS, _DETAILS):
+                new[tag] = _writable(value)
+        if details:
+            new[_DETAILS] = details
+        return new.tobytes() if len(new) else b""
+    except Exception:
+        return _orientation_only(exif)
+
+
+def _writable(value):
+    """A value of EXIF as Pillow writes it without loss: it reads texts as Latin-1, and writes ASCII alone."""
+    return value.encode("latin-1", "replace") if isinstance(value, str) and not value.isascii() else value
+
+
+def _xmp_without_location(packet: bytes) -> bytes:
+    """The XMP packet without properties of GPS, b'' if some could not be removed."""
+    packet = _XMP_GPS.sub(b"", packet)
+    return b"" if _XMP_GPS_LEFT.search(packet) else packet
 
 
 def _orientation_only(exif: bytes) -> bytes:
@@ -68,9 +114,11 @@ def _jpeg(data: bytes) -> bytes | None:
         at += 2 + length
         if marker == 0xE1 and body.startswith(_EXIF) and _has_location(body):
             found = True
-            small = _orientation_only(body)
-            segment = b"\xff\xe1" + struct.pack(">H", len(small) + 2) + small if small else b""
-        elif marker == 0xE1 and body.startswith(_XMP) and b"GPS" in body:
+            segment = _app1(_without_location(body))
+        elif marker == 0xE1 and body.startswith(_XMP[0]) and b"GPS" in body:
+            rest = _xmp_without_location(body[len(_XMP[0]) :])
+            found, segment = True, _app1(_XMP[0] + rest) if rest else b""
+        elif marker == 0xE1 and body.startswith(_XMP[1]) and b"GPS" in body:  # one packet in several segments, under a checksum
             found, segment = True, b""
         elif marker == 0xE2 and body.startswith(b"MPF\0") and found:
             segment = b""
@@ -92,6 +140,22 @@ def _jpeg(data: bytes) -> bytes | None:
     return out.getvalue()
 
 
+def _app1(body: bytes) -> bytes:
+    """A JPEG segment for metadata; b'' for one that is empty or too long."""
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body if 0 < len(body) < 0xFFFE else b""
+
+
+def _png_chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png_xmp(body: bytes) -> bytes:
+    """The packet in an iTXt chunk with the key of XMP, unpacked (PNG specification, 11.3.3.4)."""
+    rest = body[len(_PNG_XMP) :]
+    text = rest[2:].split(b"\0", 2)[2]
+    return zlib.decompress(text) if rest[:1] == b"\1" else text
+
+
 def _png(data: bytes) -> bytes | None:
     """The file without its location, or None if there was none. Chunks: PNG specification, Sec. 5."""
     out, found, at = io.BytesIO(), False, 8
@@ -103,16 +167,23 @@ def _png(data: bytes) -> bytes | None:
         at += 12 + length
         if chunk_type == b"eXIf" and _has_location(body):
             found = True
-            small = _orientation_only(body).removeprefix(_EXIF)
-            chunk = struct.pack(">I", len(small)) + b"eXIf" + small + struct.pack(">I", zlib.crc32(b"eXIf" + small)) if small else b""
-        elif chunk_type in (b"iTXt", b"tEXt", b"zTXt") and (
-            (body.startswith(b"XML:com.adobe.xmp\0") and b"GPS" in body)
+            small = _without_location(body).removeprefix(_EXIF)
+            chunk = _png_chunk(b"eXIf", small) if small else b""
+        elif chunk_type == b"iTXt" and body.startswith(_PNG_XMP):
+            packet = _png_xmp(body)
+            if _XMP_GPS.search(packet):
+                found, rest = True, _xmp_without_location(packet)
+                chunk = _png_chunk(b"iTXt", _PNG_XMP + b"\0\0\0\0" + rest) if rest else b""
+        elif chunk_type in (b"iTXt", b"tEXt", b"zTXt") and body.startswith((b"Raw profile type exif", b"Raw profile type APP1")):
             # Compressed EXIF in the old form for PNG; dropped without inspection.
-            or body.startswith((b"Raw profile type exif", b"Raw profile type APP1"))
-        ):
             found, chunk = True, b""
         out.write(chunk)
     return out.getvalue() if found else None
+
+
+def _riff_chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk of a RIFF file; b'' without content."""
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2) if body else b""
 
 
 def _webp(data: bytes) -> bytes | None:
@@ -131,11 +202,12 @@ def _webp(data: bytes) -> bytes | None:
             flags_at = len(parts)
         elif chunk_type == b"EXIF" and _has_location(body):
             found = True
-            small = _orientation_only(body).removeprefix(_EXIF)
-            chunk = b"EXIF" + struct.pack("<I", len(small)) + small + b"\0" * (len(small) % 2) if small else b""
+            small = _without_location(body).removeprefix(_EXIF)
+            chunk = _riff_chunk(b"EXIF", small)
             dropped_flags |= 0 if small else 0x08
         elif chunk_type == b"XMP " and b"GPS" in body:
-            found, chunk, dropped_flags = True, b"", dropped_flags | 0x04
+            rest = _xmp_without_location(body)
+            found, chunk, dropped_flags = True, _riff_chunk(b"XMP ", rest), dropped_flags | (0 if rest else 0x04)
         parts.append(chunk)
     if not found:
         return None

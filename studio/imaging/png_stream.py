@@ -15,7 +15,7 @@ class PngWriter:
     """Writer of a PNG of 8 or 16 bits a channel. Close it when all rows are written.
 
     file: opened for bytes.  channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.  dtype: uint8 or uint16.  profile: ICC.
-    texts: (key, text) of its metadata.  dpi: dots per inch in print; 0 = not stated.
+    texts: (key, text) of its metadata.  dpi: dots per inch in print; 0 = not stated.  exif: a block of EXIF; b'' = none.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class PngWriter:
         profile: bytes | None = None,
         texts: Iterable[tuple[str, str]] = (),
         dpi: float = 0,
+        exif: bytes = b"",
     ):
         self._file, self._shape, self._left = file, (width, channels), height
         self._bytes = np.dtype(dtype).itemsize
@@ -42,6 +43,8 @@ class PngWriter:
         if dpi:
             per_metre = round(dpi / 0.0254)
             self._chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+        if exif:
+            self._chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
         for key, text in texts:
             self._chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + text.encode())
 

@@ -27,11 +27,11 @@ class DigitalSourceType(Enum):
     COMPOSITE = _CODES + "compositeWithTrainedAlgorithmicMedia"
 
 
-def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "") -> str:
+def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "", kept: str = "") -> str:
     """XMP packet for a file.
 
     made: the digital source type.  model: id of the model, '' = not stated.  recipe: as in a link (letters, digits, '-' and '_'),
-    '' = not stated.
+    '' = not stated.  kept: properties of the source picture that are kept, as XML.
     """
     facts = f"<gs:model>{escape(model)}</gs:model>" * bool(model) + f"<gs:recipe>{recipe}</gs:recipe>" * bool(recipe)
     return (
@@ -40,8 +40,17 @@ def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "") -> st
         '<rdf:Description rdf:about="" xmlns:gs="urn:gan-studio:1" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
         'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
         "<xmp:CreatorTool>GAN Studio</xmp:CreatorTool>"
-        f"<Iptc4xmpExt:DigitalSourceType>{made.value}</Iptc4xmpExt:DigitalSourceType>{facts}"
+        f"<Iptc4xmpExt:DigitalSourceType>{made.value}</Iptc4xmpExt:DigitalSourceType>{facts}{kept}"
         '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )
+
+
+def xmp_of_source(properties: str) -> str:
+    """XMP packet with properties of a source picture alone."""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about="">{properties}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
     )
 
 

@@ -94,12 +94,12 @@ def convert_file(
     if conversion.recipe.verb == "translate":
         opened = open_source(source)
         recipe = engine.stamped(_with_source(conversion.recipe, source))
-        return save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target)
+        return save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target, source)
     raster = Raster.from_file(source)
     recipe = engine.stamped(_with_source(conversion.sized(raster.pixels.shape[1], raster.pixels.shape[0]), source))
     if conversion.file_type == "png":
         return upscale_file(engine, recipe, source, target, progress, cancel)
-    return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target)
+    return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target, source)
 
 
 def is_video(path: Path) -> bool:

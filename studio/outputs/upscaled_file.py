@@ -12,7 +12,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
-from studio.provenance.metadata import png_texts
+from studio.provenance.metadata import kept_metadata, png_texts
 from studio.provenance.signing import signed_file
 
 
@@ -35,6 +35,8 @@ def upscale_file(
         raise StudioError(f"Large pictures cannot be saved as '{out.suffix}'.", "Choose png.")
     raster = Raster.from_file(source)
     channels, stamped = raster.pixels.shape[2], engine.stamped(recipe)
+    kept = kept_metadata(source)
+    texts = png_texts(stamped, kept)
     writers: list[PngWriter] = []
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +44,7 @@ def upscale_file(
 
             def begin(height: int, width: int) -> Callable[[np.ndarray], None]:
                 ensure_room(out.parent, height * width * channels * raster.pixels.itemsize // 2)
-                writers.append(PngWriter(file, width, height, channels, raster.pixels.dtype, raster.profile, png_texts(stamped)))
+                writers.append(PngWriter(file, width, height, channels, raster.pixels.dtype, raster.profile, texts, kept.dpi, kept.exif))
                 return writers[0].write
 
             engine.upscale_rows(recipe, raster, begin, progress, cancel)

@@ -20,7 +20,7 @@ from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
 from studio.provenance.made_by import source_file
-from studio.provenance.metadata import png_texts
+from studio.provenance.metadata import kept_metadata, png_texts
 from studio.provenance.signing import signed_file
 from studio.settings import get_settings
 
@@ -140,18 +140,20 @@ class UpscaledPicture:
         """Write a PNG at the bit depth of the original, with its colour profile and the recipe inside, row by row.
 
         strength: share of the network's picture; the rest is the Lanczos-resized one.  source: hash of the original, for the recipe.
-        dpi: dots an inch in print; 0 = not stated.  progress: called with (rows done, all).  cancel: asked from time to time; when
+        dpi: dots an inch in print; 0 = as the original.  progress: called with (rows done, all).  cancel: asked from time to time; when
         true CancelledError is raised. The file appears whole or not at all.  Raises StudioError when the disk is full.
         """
         path, raster = Path(path), self.original.raster
         channels, dtype = raster.pixels.shape[2], raster.pixels.dtype
         picture = self._result if strength >= 1 else BlendedRows(self._result, self._plain, strength)
         recipe, done = self.recipe.replace(strength=strength, source=source), 0
+        kept = kept_metadata(self.original.path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(path.parent, self.bytes // 2)
             with signed_file(path, recipe, source_file(recipe)) as file:
-                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, png_texts(recipe), dpi)
+                texts = png_texts(recipe, kept)
+                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts, dpi or kept.dpi, kept.exif)
 
                 def write(rows: np.ndarray) -> None:
                     nonlocal done

@@ -16,6 +16,7 @@ from studio.common.files import atomic_write
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parse_json, unpack_link
 from studio.errors import StudioError
+from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, read_source_metadata
 from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, xmp_packet
 from studio.provenance.made_by import MadeBy, digital_source_type, source_file
 from studio.provenance.policy import provenance_policy
@@ -31,13 +32,18 @@ _MAX_WEBP_SIDE = 16383
 _MAX_FILE = 512 << 20
 
 
-def xmp_for(made_by: MadeBy | None) -> str:
-    """XMP packet for a file; '' if no network made it. It holds the recipe if the policy includes recipes."""
+def kept_metadata(source: str | Path | None) -> SourceMetadata:
+    """What a result keeps of the metadata of its source file, as the policy says: author, rights, content, size in print."""
+    return read_source_metadata(Path(source)) if source is not None and provenance_policy().source_metadata else NO_METADATA
+
+
+def xmp_for(made_by: MadeBy | None, kept: SourceMetadata = NO_METADATA) -> str:
+    """XMP packet for a file; '' if no network made it. It holds the recipe if the policy includes recipes.  kept: of its source."""
     if made_by is None:
         return ""
     if isinstance(made_by, DigitalSourceType) or not provenance_policy().includes_recipe:
-        return xmp_packet(digital_source_type(made_by))
-    return xmp_packet(digital_source_type(made_by), made_by.model, made_by.to_link())
+        return xmp_packet(digital_source_type(made_by), kept=kept.xmp)
+    return xmp_packet(digital_source_type(made_by), made_by.model, made_by.to_link(), kept.xmp)
 
 
 def _readable_text(recipe: Recipe | ImageRecipe) -> str:
@@ -71,46 +77,60 @@ def _recipe_lines(recipe: Recipe) -> list[str]:
     return parts
 
 
-def png_texts(made_by: MadeBy) -> list[tuple[str, str]]:
-    """Text chunks of a PNG for its provenance, as (key, text); with the recipe if the policy includes recipes."""
+def png_texts(made_by: MadeBy, kept: SourceMetadata = NO_METADATA) -> list[tuple[str, str]]:
+    """Text chunks of a PNG for its provenance, as (key, text); with the recipe if the policy includes recipes.  kept: of its source."""
     if isinstance(made_by, DigitalSourceType) or not provenance_policy().includes_recipe:
-        return [(_TEXT_KEY, AI_LABEL), (PNG_XMP_KEY, xmp_for(made_by))]
-    return [(_JSON_KEY, made_by.to_json()), (_TEXT_KEY, _readable_text(made_by)), (PNG_XMP_KEY, xmp_for(made_by))]
+        return [(_TEXT_KEY, AI_LABEL), (PNG_XMP_KEY, xmp_for(made_by, kept))]
+    return [(_JSON_KEY, made_by.to_json()), (_TEXT_KEY, _readable_text(made_by)), (PNG_XMP_KEY, xmp_for(made_by, kept))]
 
 
-def encode(picture: np.ndarray | Image.Image, made_by: MadeBy | None, format: str = "png", quality: int | None = None) -> bytes:
+def encode(
+    picture: np.ndarray | Image.Image,
+    made_by: MadeBy | None,
+    format: str = "png",
+    quality: int | None = None,
+    kept: SourceMetadata = NO_METADATA,
+) -> bytes:
     """Encode uint8 (H, W, 3), or an image with its transparency and colour profile, as a PNG or WebP with its metadata.
 
     made_by: the recipe; a DigitalSourceType for the AI label alone; None for a picture that no network made.
-    format: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.
+    format: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.  kept: what is kept of the source's metadata.
     Raises StudioError for another format, or a WebP of more than 16383 px a side.
     """
     image, buffer = picture if isinstance(picture, Image.Image) else Image.fromarray(picture), io.BytesIO()
     profile = image.info.get("icc_profile")
     if format == "png":
         info = PngImagePlugin.PngInfo()
-        for key, text in png_texts(made_by) if made_by is not None else ():
+        for key, text in png_texts(made_by, kept) if made_by is not None else ():
             info.add_itxt(key, text)
-        image.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
+        image.save(buffer, "PNG", pnginfo=info, icc_profile=profile, exif=kept.exif, dpi=(kept.dpi, kept.dpi) if kept.dpi else None)
     elif format == "webp":
         if max(image.size) > _MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        image.save(buffer, "WEBP", xmp=xmp_for(made_by).encode(), icc_profile=profile, **options)
+        image.save(buffer, "WEBP", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **options)
     else:
         raise StudioError(f"Pictures cannot be saved as '{format}'.", "Choose png or webp.")
     return buffer.getvalue()
 
 
-def encode_signed(picture: np.ndarray | Image.Image, made_by: MadeBy, format: str = "png") -> bytes:
-    """As `encode`, for a file that leaves the studio: signed if the policy says so."""
-    return signed(encode(picture, made_by, format), format, made_by, source_file(made_by))
+def encode_signed(
+    picture: np.ndarray | Image.Image, made_by: MadeBy, format: str = "png", quality: int | None = None, source: Path | None = None
+) -> bytes:
+    """As `encode`, for a file that leaves the studio: signed if the policy says so.
+
+    source: file of the picture it was made from, whose rights are kept; None = the one that the recipe names, if it is here.
+    """
+    source = source or source_file(made_by)
+    return signed(encode(picture, made_by, format, quality, kept_metadata(source)), format, made_by, source)
 
 
-def save_picture(picture: np.ndarray | Image.Image, made_by: MadeBy, path: str | Path) -> Path:
-    """Write a .png or .webp atomically. Raises StudioError for another ending or a full disk."""
+def save_picture(
+    picture: np.ndarray | Image.Image, made_by: MadeBy, path: str | Path, source: Path | None = None, quality: int | None = None
+) -> Path:
+    """Write a .png or .webp atomically.  source, quality: as of `encode_signed`.  Raises StudioError for another ending or a full disk."""
     path = Path(path).expanduser()
-    data = encode_signed(picture, made_by, path.suffix.lower().lstrip("."))
+    data = encode_signed(picture, made_by, path.suffix.lower().lstrip("."), quality, source)
     try:
         atomic_write(path, data)
     except OSError as e:

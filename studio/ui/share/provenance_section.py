@@ -54,6 +54,12 @@ class ProvenanceSection:
             elem_classes="gs-cards",
             interactive=self.editable,
         )
+        self.source_metadata = gr.Checkbox(
+            now.source_metadata,
+            label="Results keep the author, rights, description and resolution of the picture they were made from (never its position)",
+            elem_id="marks-source-metadata",
+            interactive=self.editable,
+        )
         self.signed = gr.Checkbox(
             now.credentials, label="Sign files (Content Credentials)", elem_id="marks-signed", interactive=self.editable
         )
@@ -91,6 +97,7 @@ class ProvenanceSection:
         if not self.editable:
             return  # not even by a request that does not come from the page
         self.metadata.input(friendly(self._choose), self.metadata, self.trouble, **QUIET)
+        self.source_metadata.input(friendly(self._keep_source_metadata), self.source_metadata, self.trouble, **QUIET)
         self.signed.input(friendly(self._switch), self.signed, [self.box, self.state], **QUIET)
         self.way.input(self._show_way, self.way, [self.artist, self.certificate, self.key, self.server], **QUIET)
         given = [self.way, self.artist, self.certificate, self.key, self.server]
@@ -99,13 +106,14 @@ class ProvenanceSection:
     @property
     def enter_outputs(self) -> list[Any]:
         """Components that `enter` changes."""
-        return [self.metadata, self.signed, self.state, self.trouble]
+        return [self.metadata, self.source_metadata, self.signed, self.state, self.trouble]
 
     def enter(self) -> Outputs:
         """The policy as it is now; another page may have changed it."""
         now = provenance_policy()
         return {
             self.metadata: now.tells,
+            self.source_metadata: now.source_metadata,
             self.signed: now.credentials,
             self.state: _shown(_state_html(now)),
             self.trouble: _shown(_trouble_html()),
@@ -115,6 +123,10 @@ class ProvenanceSection:
 
     def _choose(self, metadata: str) -> Outputs:
         save_policy(provenance_policy().replace(tells=LABEL_ONLY if metadata == LABEL_ONLY else EVERYTHING))
+        return {self.trouble: _shown(_trouble_html())}
+
+    def _keep_source_metadata(self, keep: bool) -> Outputs:
+        save_policy(provenance_policy().replace(source_metadata=keep))
         return {self.trouble: _shown(_trouble_html())}
 
     def _switch(self, signed: bool) -> Outputs:

@@ -135,4 +135,4 @@ class TranslateResult(ResultPanel[TranslateState]):
         picture = blend(source.picture, self._raw(session, state, recipe), recipe.strength, recipe.keep_colour)
         recipe = self.engine.stamped(recipe.replace(source=keep_source(source.path, session.workspace.sources)))
         stem = file_stem(f"{safe_filename(source.path.stem)}-{recipe.model}")
-        return save_picture(picture, recipe, new_output(session, "translate", stem, ".png"))
+        return save_picture(picture, recipe, new_output(session, "translate", stem, ".png"), source.path)

@@ -176,7 +176,8 @@ class TranslateTab(ImageTab[TranslateState]):
 
         def convert(source: SourcePicture, progress: Callable, cancel: Callable) -> tuple[Image.Image, bytes]:
             picture = self.engine.translate(recipe, source.picture, progress, cancel)
-            return picture, encode_signed(picture, recipe.replace(source=keep_source(source.path, session.workspace.sources)))
+            made_by = recipe.replace(source=keep_source(source.path, session.workspace.sources))
+            return picture, encode_signed(picture, made_by, source=source.path)
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._words(recipe.model, recipe.direction)}."
         return BatchJob(recipe.model, about, open_source, convert)
