@@ -30,7 +30,7 @@ from studio.ui.tabs import TABS, tabs_for
 from tests.conftest import save_tiny
 from tests.unit.importers.every_format import FORMATS
 
-HELPERS = {"imported", "torch_weights", "strangers"}  # modules beside the importers that read no format of their own
+HELPERS = {"imported", "torch_weights", "strangers", "weights_scan"}  # modules beside the importers that read no format of their own
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from studio.networks.generative.biggan import BigGANConfig
 _MAX_BLOCKS = 64
 _MAX_CONFIG_BYTES = 1 << 20
 _CLASSES = 1000  # of ImageNet
+_WRAPPERS = ("", "module.")  # what a training on several cards puts before each name
+_FOLDED = "Its spectral norms are folded into the weights: further training of the generator goes without them."
 
 
 def recognises(tensors: dict[str, torch.Tensor]) -> bool:
@@ -27,7 +29,9 @@ def recognises(tensors: dict[str, torch.Tensor]) -> bool:
 
 
 def _is_official(tensors: dict[str, torch.Tensor]) -> bool:
-    return "shared.weight" in tensors and "output_layer.0.stored_mean" in tensors
+    return any(
+        {f"{p}linear.weight", f"{p}blocks.0.0.bn1.gain.weight", f"{p}output_layer.0.stored_mean"} <= tensors.keys() for p in _WRAPPERS
+    )
 
 
 def read(path: Path, weights: dict[str, torch.Tensor]) -> ImportedModel:
@@ -35,9 +39,10 @@ def read(path: Path, weights: dict[str, torch.Tensor]) -> ImportedModel:
 
     Raises UnsupportedCheckpoint, and StudioError when something is wrong with the config.json beside them.
     """
-    tensors = Tensors(weights)
+    tensors = Tensors({name.removeprefix("module."): tensor for name, tensor in weights.items()})
     if _is_official(weights):
-        config, state, source, notes = *_official(tensors), "BigGAN-PyTorch state dict", ()
+        config, state, notes = _official(tensors)
+        source = "BigGAN-PyTorch state dict"
     else:
         config, state, notes = _hugging_face(tensors, path)
         source = "pytorch-pretrained-biggan weights"
@@ -68,43 +73,60 @@ def _config(**settings: Any) -> BigGANConfig:
 # -- the authors' code -----------------------------------------------------------------------------------------------
 
 
-def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
-    """BigGAN-PyTorch's generator: blocks.I.0 is a residual block, blocks.I.1 the self-attention behind it."""
-    state: dict[str, torch.Tensor] = {"mapping.embed": t.take("shared.weight", 2)}
-    c_dim, shared_dim = state["mapping.embed"].shape
-    blocks = t.numbers(r"blocks\.(\d{1,3})\.")
-    if blocks != list(range(len(blocks))) or not 1 <= len(blocks) <= 7:
-        raise UnsupportedCheckpoint(f"{len(blocks)} blocks instead of 3 to 7")
+def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor], tuple[str, ...]]:
+    """BigGAN-PyTorch's generators: blocks.I.0 is a residual block, blocks.I.1 the self-attention behind it.
+
+    A block of four convolutions is one of BigGAN-deep. Without a shared class embedding each norm has one of its own, which here is
+    a linear layer of the class itself; it has no spectral norm, which is then folded into all other weights.
+    """
+    deep, shared = "blocks.0.0.conv4.weight" in t.all, "shared.weight" in t.all
+    fold = not shared or "linear.u0" not in t.all
+    state: dict[str, torch.Tensor] = {}
 
     def normed(ours: str, theirs: str, ndim: int, bias: bool = True) -> torch.Tensor:
-        state[f"{ours}.weight"] = t.take(f"{theirs}.weight", ndim)
-        state[f"{ours}.u"] = t.take(f"{theirs}.u0", 2)[0]
+        weight = t.take(f"{theirs}.weight", ndim)
+        if not fold:
+            state[f"{ours}.u"] = t.take(f"{theirs}.u0", 2)[0]
+        elif f"{theirs}.u0" in t.all:
+            weight = _normalised(weight, t.take(f"{theirs}.u0", 2)[0])
         t.skip(f"{theirs}.sv0")
+        state[f"{ours}.weight"] = weight
         if bias:
             state[f"{ours}.bias"] = t.take(f"{theirs}.bias", 1)
-        return state[f"{ours}.weight"]
+        return weight
 
     def statistics(ours: str, theirs: str) -> None:
         state[f"{ours}.running_mean"] = t.take(f"{theirs}.stored_mean", 1)[None]
         state[f"{ours}.running_var"] = t.take(f"{theirs}.stored_var", 1)[None]
         t.skip(f"{theirs}.accumulation_counter")
 
+    if shared:
+        state["mapping.embed"] = t.take("shared.weight", 2)
+    else:
+        state["mapping.embed"] = torch.eye(len(t.take("blocks.0.0.bn1.gain.weight", 2)))
+    c_dim, shared_dim = state["mapping.embed"].shape
+    blocks = t.numbers(r"blocks\.(\d{1,3})\.")
+    if blocks != list(range(len(blocks))) or not 1 <= len(blocks) <= (14 if deep else 7) or (deep and len(blocks) % 2):
+        raise UnsupportedCheckpoint(f"{len(blocks)} blocks instead of 3 to 7" + (", or twice as many" if deep else ""))
     rows, chunk = normed("synthesis.linear", "linear", 2).shape
     widths, places, cond = [], [], 0
+    convs = (1, 2, 3, 4) if deep else (1, 2)
     for i in blocks:
         ours, theirs = f"synthesis.blocks.{i}", f"blocks.{i}.0"
-        for k in (1, 2):
+        for k in convs:
             conv = normed(f"{ours}.conv{k}", f"{theirs}.conv{k}", 4)
-            if k == 1:
-                widths += [conv.shape[1]] if i == 0 else []
-                widths += [conv.shape[0]]
+            widths += [conv.shape[1]] if i == 0 and k == 1 else []
             statistics(f"{ours}.bn{k}", f"{theirs}.bn{k}")
             for part in ("gain", "bias"):
                 weight = normed(f"{ours}.bn{k}.{part}", f"{theirs}.bn{k}.{part}", 2, bias=False)
+                if not shared:  # an embedding: a row for each class
+                    state[f"{ours}.bn{k}.{part}.weight"] = weight = weight.t().contiguous()
                 cond = weight.shape[1]
-                # There the class comes before z, here after it.
-                state[f"{ours}.bn{k}.{part}.weight"] = torch.cat([weight[:, shared_dim:], weight[:, :shared_dim]], dim=1)
-        normed(f"{ours}.skip", f"{theirs}.conv_sc", 4)
+                if not deep:  # there the class comes before z, here after it
+                    state[f"{ours}.bn{k}.{part}.weight"] = torch.cat([weight[:, shared_dim:], weight[:, :shared_dim]], dim=1)
+        widths.append(len(state[f"{ours}.conv{convs[-1]}.weight"]))
+        if not deep:
+            normed(f"{ours}.skip", f"{theirs}.conv_sc", 4)
         if f"blocks.{i}.1.gamma" in t.all:
             places.append(i + 1)
             for part in ("theta", "phi", "g", "o"):
@@ -116,21 +138,39 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor]]:
     if img_channels != 3:
         raise UnsupportedCheckpoint(f"a generator of {img_channels} channels; only 3 (colour) can be shown")
 
-    hierarchical = cond != shared_dim
-    if cond != shared_dim + (chunk if hierarchical else 0) or rows != widths[0] * 16:
+    hierarchical = not deep and cond != shared_dim
+    due = chunk if deep else shared_dim + (chunk if hierarchical else 0)
+    if cond != due or rows != widths[0] * 16 or (deep and chunk <= shared_dim):
         raise UnsupportedCheckpoint("layers that do not fit each other")
+    ups = (0, 1) * (len(blocks) // 2) if deep else (1,) * len(blocks)  # of two blocks a resolution, the second doubles it
     config = _config(
-        resolution=4 << len(blocks),
-        z_dim=chunk * (len(blocks) + 1) if hierarchical else chunk,
+        resolution=4 << sum(ups),
+        z_dim=chunk - shared_dim if deep else chunk * (len(blocks) + 1) if hierarchical else chunk,
         c_dim=c_dim,
         ch=min(widths),
         shared_dim=shared_dim,
         hierarchical=hierarchical,
+        deep=deep,
         widths=_multiples(widths, min(widths)),
-        attention=tuple(4 << i for i in places),
+        ups=ups,
+        attention=tuple(4 << sum(ups[:i]) for i in places),
         attention_after=tuple(places),
+        spectral_norm=not fold,
     )
-    return config, state
+    return config, state, (_FOLDED,) if fold and "linear.u0" in t.all else ()
+
+
+def _normalised(weight: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """A weight divided by its spectral norm: one step of the power iteration from u, as that code makes it for every picture."""
+    matrix = weight.flatten(1)
+    if len(u) != len(matrix):
+        raise UnsupportedCheckpoint("a vector of a spectral norm that does not fit its weight")
+    v = torch.nn.functional.normalize(u @ matrix, dim=0, eps=1e-12)
+    u = torch.nn.functional.normalize(matrix @ v, dim=0, eps=1e-12)
+    weight = weight / (u @ (matrix @ v))
+    if not torch.isfinite(weight).all():
+        raise UnsupportedCheckpoint("a weight whose spectral norm is 0")
+    return weight
 
 
 def _multiples(widths: list[int], ch: int) -> tuple[int, ...]:
@@ -215,8 +255,7 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
         bn_eps=facts["eps"],
         spectral_norm=False,
     )
-    note = "Its spectral norms are folded into the weights: further training of the generator goes without them."
-    return config, state, (note,)
+    return config, state, (_FOLDED,)
 
 
 def _beside(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.unit.importers import lucidrains_layout, rosinality_layout
 from tests.unit.importers.ncnn_files import write_srvgg
 from tests.unit.importers.official_translators import official
 from tests.unit.importers.test_animegan2 import weights as animegan2_weights
+from tests.unit.importers.test_biggan_variants import weights as biggan_weights
 from tests.unit.networks.test_super_resolution import make
 
 
@@ -55,7 +56,10 @@ FORMATS: dict[str, dict[str, Callable[[Path], Path]]] = {
         "StyleGAN2": of_lucidrains,
         "transparent": saved(lambda: lucidrains_layout.checkpoint(transparent=True, no_const=True), "model_4.pt"),
     },
-    "biggan": {"BigGAN": golden("biggan-64-hier", "G_ema.pth")},
+    "biggan": {
+        "BigGAN": golden("biggan-64-hier", "G_ema.pth"),
+        "BigGAN-deep": saved(lambda: biggan_weights(deep=True), "G_ema_best.pth"),
+    },
     "fastgan": {"FastGAN": golden("fastgan-lite-128", "G_ema.pth")},
     "r3gan": {"R3GAN": golden("r3gan-32", "network-full.pkl")},
     "animegan2": {"AnimeGANv2": saved(animegan2_weights, "hayao.pt")},
