@@ -34,7 +34,7 @@ from studio.settings import get_settings, scratch
 from studio.ui.access.app_blocks import AppBlocks
 from studio.ui.access.local_only import LocalOnlyMiddleware, allowed_hosts
 from studio.ui.access.login import Login, read_accounts
-from studio.ui.access.middleware import VisitorMiddleware
+from studio.ui.access.middleware import VisitorMiddleware, sender_of
 from studio.ui.access.new_visitor import open_session
 from studio.ui.access.policy import ServingPolicy, is_open_to_strangers, is_reachable
 from studio.ui.access.visitors import DAY, MAX_UPLOAD_BYTES, Visitors
@@ -65,7 +65,7 @@ _WELCOME = (
 
 def build(
     engine: Engine, supervisor: Supervisor | None, policy: ServingPolicy = ServingPolicy(), visitors: Visitors | None = None
-) -> gr.Blocks:
+) -> AppBlocks:
     """The app for an engine and a queue of trainings (None without the Train tab).
 
     Of the engine's library only the models in `policy` are offered. The public API has one endpoint, `render`: a recipe (JSON) -> a PNG
@@ -95,7 +95,8 @@ def build(
         return Gallery.at(session.workspace.folder) if session.workspace.guest else saved
 
     cache = (3600, DAY) if visitors is not None else None
-    with AppBlocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache) as app:
+    app = AppBlocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache)
+    with app:
         app.strangers = policy.visitors
         gr.HTML(_MASTHEAD, padding=False)
         if visitors is not None:
@@ -214,6 +215,8 @@ def launch(
             launcher = choose_launcher()
             supervisor = Supervisor(launcher=launcher, slots=launcher.slots)
         app = build(engine, supervisor, policy, visitors)
+        if accounts or visitors is not None:
+            app.visitor_of = sender_of
         app.queue(max_size=policy.queue_size, default_concurrency_limit=policy.concurrency)
         url, public = _open(
             app,
@@ -256,7 +259,7 @@ def _open_visitors() -> Visitors:
     return visitors
 
 
-def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, local_only: bool, **options) -> tuple[str, str | None]:
+def _open(app: AppBlocks, visitors: Visitors | None, share: bool, local_only: bool, **options) -> tuple[str, str | None]:
     """Start the server -> its local address, and its public one or None.
 
     local_only: whether it answers to names of this machine alone.  options: of `Blocks.launch`.
@@ -284,6 +287,7 @@ def _open(app: gr.Blocks, visitors: Visitors | None, share: bool, local_only: bo
             app_kwargs={"openapi_url": None, "middleware": middleware},  # FastAPI would list its routes to everyone
             **options,
         )
+    app.limit_sessions(visitors.visitor_of if visitors is not None else lambda session: "")
     if lines := printed.getvalue().strip():
         log.info("%s", lines)
     return url, public

@@ -17,6 +17,7 @@ PRIVATE = {
     "_untyped_storage": ("torch", "TypedStorage", "the bytes of a tensor in an old checkpoint; set in TypedStorage.__new__"),
     "_meta": ("torchvision.models._meta", "_IMAGENET_CATEGORIES", "names of the 1,000 classes"),
     "_IMAGENET_CATEGORIES": ("torchvision.models._meta", "_IMAGENET_CATEGORIES", "names of the 1,000 classes"),
+    "_id": ("gradio.queueing", "Event", "the id of an event in the queue"),
     "_exit": ("os", "_exit", "of the standard library, documented"),
 }
 LOGGERS = ("huggingface_hub._commit_api",)

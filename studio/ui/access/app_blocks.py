@@ -1,11 +1,13 @@
 """The page as Gradio's Blocks, with one door for everything that is shown as a toast."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.queueing import Queue
 
+from studio.ui.access.app_queue import AppQueue, no_visitor
+from studio.ui.access.app_sessions import AppSessions
 from studio.ui.access.toast_text import toast_text
 from studio.ui.components.handlers import UNEXPECTED
 
@@ -18,10 +20,11 @@ class AppBlocks(gr.Blocks):
     Gradio draws the text of a toast as HTML, and much of it comes from files, links and other people. Errors of handlers, and those
     that Gradio raises before and after them, pass through `process_api`; gr.Warning, gr.Info and gr.Success through the queue.
     What is no error for people goes to the log, and the page shows a short sentence.
-    strangers: whether those who see it may learn no path of this machine.
+    strangers: whether those who see it may learn no path of this machine.  visitor_of: see `AppQueue`; set both before `queue`.
     """
 
     strangers = False
+    visitor_of: Callable[..., str] = staticmethod(no_visitor)
 
     def queue(self, *args: Any, **kwargs: Any) -> "AppBlocks":
         """As `gr.Blocks.queue`."""
@@ -34,8 +37,14 @@ class AppBlocks(gr.Blocks):
             max_size=of_gradio.max_size,
             blocks=self,
             default_concurrency_limit=of_gradio.default_concurrency_limit,
+            visitor_of=self.visitor_of,
+            strangers=self.strangers,
         )
         return self
+
+    def limit_sessions(self, visitor_of: Callable[[str], str] = lambda session: "") -> None:
+        """Keep only so many sessions in memory, once the server runs.  visitor_of: see `AppSessions`."""
+        self.app.state_holder = AppSessions(self, visitor_of)
 
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """As `gr.Blocks.process_api`. Raises gr.Error, with escaped text, for every error."""
@@ -47,14 +56,3 @@ class AppBlocks(gr.Blocks):
         except Exception:
             log.exception("an event failed outside of its handler")
             raise gr.Error(UNEXPECTED, print_exception=False) from None
-
-
-class AppQueue(Queue):
-    """Gradio's queue of events. What a handler says meanwhile is escaped."""
-
-    blocks: AppBlocks
-
-    def log_message(self, event_id: str, log: str, title: str, *args: Any, **kwargs: Any) -> None:
-        """Send a warning or a note to the page."""
-        strangers = self.blocks.strangers
-        super().log_message(event_id, toast_text(str(log), strangers), toast_text(str(title), strangers), *args, **kwargs)

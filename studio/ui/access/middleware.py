@@ -35,6 +35,16 @@ _NEEDED = (
 )
 
 
+def sender_of(request: Any, username: str | None) -> str:
+    """Who sent a request: the one who logged in, or a browser by its cookie, or else an address.  request: Starlette's."""
+    if username:
+        return f"user {username}"
+    browser = Visitors.browser_of(request.cookies.get(COOKIE)) if request is not None else Visitors.browser_of(None)
+    if browser != Visitors.browser_of(None):
+        return browser
+    return f"address {request.client.host if request is not None and request.client else ''}"
+
+
 class VisitorMiddleware:
     """ASGI middleware around Gradio's app: it gives each browser a cookie and refuses access to the files and sessions of others."""
 

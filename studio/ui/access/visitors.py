@@ -113,6 +113,12 @@ class Visitors:
                 self._sessions.popitem(last=False)
             return self._sessions.setdefault(session_hash, browser) == browser
 
+    def visitor_of(self, session_hash: str) -> str:
+        """The browser that owns a session of Gradio; '' for one that is not known, and for those without a cookie."""
+        with self._lock:
+            browser = self._sessions.get(session_hash, "")
+        return "" if browser == _OPEN else browser
+
     # -- files ---------------------------------------------------------------------------------------------------
 
     def render_folder(self) -> Path:
