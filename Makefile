@@ -52,6 +52,9 @@ $(STAMP): pyproject.toml
 $(DEV_STAMP): $(STAMP)
 	@echo "Installing what tests and checks need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lint]"
+	@# Of these only the weights are read: what they depend on is not needed, nor is the version of Python.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+	  "gan-face-generate>=1.1,<2" "vintagify>=0.1,<0.2"
 	@touch $(DEV_STAMP)
 
 .PHONY: venv

@@ -17,6 +17,12 @@ def add_verbs(verb: AddVerb) -> None:
     p.add_argument("--name", help="name in the library (default: from the source)")
     p.add_argument("--revision", help="branch, tag or commit of a repository (default: its main branch)")
     p.add_argument("--sha256", help="checksum that the file must have")
+    p.add_argument(
+        "--statistics",
+        choices=["picture", "running"],
+        default="picture",
+        help="of pix2pix and CycleGAN with batch norm: those of each picture, as published, or the running ones (default: picture)",
+    )
 
     verb("models", "List the models in the library, and folders that are broken.", "studio models")
 
@@ -28,7 +34,15 @@ def run_import(args: argparse.Namespace) -> None:
 
     # The Hub's token comes from HF_TOKEN or the login; as an argument it would be visible in the process list.
     with progress_line() as progress:
-        info = add(args.source, default_library(), name=args.name, revision=args.revision, sha256=args.sha256, progress=progress)
+        info = add(
+            args.source,
+            default_library(),
+            name=args.name,
+            revision=args.revision,
+            sha256=args.sha256,
+            statistics=args.statistics,
+            progress=progress,
+        )
     print(f"Imported as '{info.id}' ({', '.join(_facts(info))}): {info.path}")
 
 

@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -306,14 +306,16 @@ def load_info(info: ModelInfo, device: str | torch.device | None = None) -> Mode
     return Model(network, info.family, info.id, info.classes, info)
 
 
-def load(source: str | Path, device: str | None = None) -> Model:
+def load(source: str | Path, device: str | None = None, *, statistics: Literal["picture", "running"] = "picture") -> Model:
     """Load a model by its name in the library, from a model folder, or from a foreign checkpoint file.
 
-    device: 'cpu', 'cuda', ... ; None = the best available.  Raises StudioError when it is missing or cannot be read.
+    device: 'cpu', 'cuda', ... ; None = the best available.  statistics: of a checkpoint of pix2pix or CycleGAN with batch norm, by
+    which it normalises: those of each picture, as its published test script does, or the running ones.
+    Raises StudioError when it is missing or cannot be read.
     """
     path = Path(source).expanduser()
     if os.path.isfile(path):  # unlike Path.is_file, this treats a name that is too long for a file as missing
-        found = import_file(path)
+        found = import_file(path, statistics)
         network = load_network(found.family, found.config, found.state_dict, path.name, choose_device(device))
         return Model(network, found.family, found.title, found.classes)
     # What looks like a path is treated as one, so that an incomplete folder is reported as such.

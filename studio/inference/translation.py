@@ -13,7 +13,8 @@ from studio.errors import StudioError
 from studio.imaging.decode import over_ground
 from studio.imaging.pixels import to_uint8
 from studio.imaging.raster import check_image
-from studio.inference.layerwise import PictureMap, buffer_bytes, largest_values, plan_layer_passes, run_layer_passes, supports_layerwise
+from studio.inference.feature_maps import PictureMap
+from studio.inference.layerwise import buffer_bytes, largest_values, plan_layer_passes, run_layer_passes, supports_layerwise
 from studio.inference.tiling import Box
 from studio.networks.translation.resnet_unet_patchgan import Translator
 from studio.settings import get_settings

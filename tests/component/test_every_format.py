@@ -30,7 +30,8 @@ from studio.ui.tabs import TABS, tabs_for
 from tests.conftest import save_tiny
 from tests.unit.importers.every_format import FORMATS
 
-HELPERS = {"imported", "torch_weights", "strangers", "weights_scan"}  # modules beside the importers that read no format of their own
+# Modules beside the importers that read no format of their own.
+HELPERS = {"imported", "layer_order", "strangers", "torch_weights", "weights_scan", "wrappers"}
 
 
 @pytest.fixture(scope="module")

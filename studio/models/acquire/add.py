@@ -17,7 +17,7 @@ from studio.models.acquire.checkpoint_import import check_model_name, import_che
 from studio.models.acquire.folder_import import add_model_folder, is_model_folder, unpacked_model
 from studio.models.acquire.hub_download import downloaded_repo, is_repo
 from studio.models.folder import ModelInfo, safe_name
-from studio.models.importers import strangers, torch_weights
+from studio.models.importers import Statistics, strangers, torch_weights
 from studio.models.library import Library
 
 __all__ = ["CATALOGUE", "CatalogueModel", "add", "private_ok", "source_type"]
@@ -29,11 +29,12 @@ _HUBS = ("huggingface.co", "www.huggingface.co", "hf.co")
 
 @dataclass(frozen=True)
 class _Source:
-    """Source of a model, as its folder records it."""
+    """Source of a model, as its folder records it.  statistics: by which it is to normalise."""
 
     facts: dict[str, Any]
     licence: str = ""
     notes: Sequence[str] = ()
+    statistics: Statistics = "picture"
 
 
 def source_type(source: str | Path) -> SourceType:
@@ -54,6 +55,7 @@ def add(
     revision: str | None = None,
     token: str | None = None,
     sha256: str | None = None,
+    statistics: Statistics = "picture",
     progress: StageProgress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelInfo:
@@ -65,6 +67,8 @@ def add(
     this machine's login if the studio serves this machine only, else none.
     sha256: expected checksum of the file, hex; of a model folder, that of its model.safetensors. None = that of `CATALOGUE` for a
     source listed there; if the catalogue has none, the checksum of the first download is expected.
+    statistics: of a checkpoint of pix2pix or CycleGAN with batch norm, by which it normalises: those of each picture, as its
+    published test script does, or the running ones.
     progress: called with (stage, bytes or steps done, total or None).  cancel: asked between pieces; when true
     concurrent.futures.CancelledError is raised.
 
@@ -74,12 +78,12 @@ def add(
     sha256 = checked_sha256(sha256)
     form = source_type(source)
     if form == "file" or (form == "hub" and Path(source).expanduser().exists()):  # a path may look like a repository name
-        return _add_file(Path(source).expanduser(), library, name, sha256, _Source({}), progress, cancel)
+        return _add_file(Path(source).expanduser(), library, name, sha256, _Source({}, statistics=statistics), progress, cancel)
     text = str(source).strip()
     if form == "hub":
         repo, page_revision = _repo_of_page(text) or (text, None)
-        return _add_repo(repo, library, name, revision or page_revision, token, sha256, progress, cancel)
-    return _add_url(text, library, name, sha256, progress, cancel)
+        return _add_repo(repo, library, name, revision or page_revision, token, sha256, statistics, progress, cancel)
+    return _add_url(text, library, name, sha256, statistics, progress, cancel)
 
 
 def _repo_of_page(url: str) -> tuple[str, str | None] | None:
@@ -102,7 +106,13 @@ def _repo_of_page(url: str) -> tuple[str, str | None] | None:
 
 
 def _add_url(
-    url: str, library: Library, name: str | None, sha256: str | None, progress: StageProgress | None, cancel: Cancel | None
+    url: str,
+    library: Library,
+    name: str | None,
+    sha256: str | None,
+    statistics: Statistics,
+    progress: StageProgress | None,
+    cancel: Cancel | None,
 ) -> ModelInfo:
     if (urlsplit(url).hostname or "").lower() in _HUBS:
         url = url.replace("/blob/", "/resolve/", 1)  # the page of a file -> the file
@@ -117,7 +127,7 @@ def _add_url(
             notes.append("Nothing was known to check the file against; this checksum is that of the first download.")
         if entry:
             notes.append(f"Its page: {entry.page}")
-        source = _Source(facts, entry.licence if entry else "", notes)
+        source = _Source(facts, entry.licence if entry else "", notes, statistics)
         return _add_file(fetched.path, library, name or (entry.name if entry else None), None, source, progress, cancel)
     finally:
         remove_download(fetched)
@@ -140,6 +150,7 @@ def _add_repo(
     revision: str | None,
     token: str | None,
     sha256: str | None,
+    statistics: Statistics,
     progress: StageProgress | None,
     cancel: Cancel | None,
 ) -> ModelInfo:
@@ -149,7 +160,7 @@ def _add_repo(
     with downloaded_repo(repo, revision=revision, token=pass_on, progress=progress, cancel=cancel) as found:
         facts = {"downloaded_from": f"hub:{repo}", "revision": found.commit}
         notes = [f"Downloaded from the Hugging Face Hub: {repo}, revision {found.commit or revision or 'main'}."]
-        source = _Source(facts, found.licence or (entry.licence if entry else ""), notes)
+        source = _Source(facts, found.licence or (entry.licence if entry else ""), notes, statistics)
         name = name or safe_name(entry.name if entry else repo.partition("/")[2])
         return _add_file(found.weights or found.folder, library, name, sha256, source, progress, cancel)
 
@@ -195,7 +206,9 @@ def _add_file(
             with unpacked_model(path, downloads_folder()) as (folder, found):
                 raise_if_cancelled(cancel)
                 return add_model_folder(folder, library, name or found, source.facts)
-        return import_checkpoint(library, path, name, licence=source.licence, notes=source.notes, extra=source.facts)
+        return import_checkpoint(
+            library, path, name, licence=source.licence, notes=source.notes, extra=source.facts, statistics=source.statistics
+        )
 
 
 def _is_plain_zip(path: Path) -> bool:

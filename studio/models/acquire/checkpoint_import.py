@@ -4,15 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
-from studio.common.memory import out_of_memory
 from studio.errors import StudioError
-from studio.imaging.pixels import to_uint8
+from studio.models.acquire.first_picture import first_picture
 from studio.models.folder import ModelInfo, safe_name, save_folder
-from studio.models.importers import import_file
+from studio.models.importers import Statistics, import_file
 from studio.models.library import Library
 from studio.models.network_builder import load_network
 from studio.networks.generative.latent_generator import LatentGenerator
@@ -26,17 +21,18 @@ def import_checkpoint(
     licence: str = "",
     notes: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
+    statistics: Statistics = "picture",
 ) -> ModelInfo:
     """Import a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
     The weights keep the precision of the file, so that pictures equal those of the original.  name: of the model, or the next
     free one if it is taken; None = made from the file.  licence: of the model, '' = unknown.  notes: more sentences for the card.
-    extra: more facts for its config.json.
+    extra: more facts for its config.json.  statistics: see `import_file`.
     Raises StudioError when the file cannot be read or the name is not allowed.
     """
     path = Path(path).expanduser()
     check_model_name(name)
-    found = import_file(path)
+    found = import_file(path, statistics)
     network = load_network(found.family, found.config, found.state_dict, path.name)
     generates = isinstance(network, LatentGenerator)
     c_dim = network.c_dim if generates else 0
@@ -50,7 +46,7 @@ def import_checkpoint(
         classes=found.classes if len(found.classes) == c_dim else tuple(str(i) for i in range(c_dim)),
         licence=licence,
         card=card,
-        thumbnail=_first_picture(network) if generates else None,
+        thumbnail=first_picture(network),
         discriminator=found.discriminator_state,
         dtype=found.dtype,
         extra={"imported_from": path.name, **(extra or {})},
@@ -61,17 +57,3 @@ def check_model_name(name: str | None) -> None:
     """Raises StudioError when a model cannot have this name (in lower case)."""
     if name is not None and safe_name(name) != name.lower():
         raise StudioError(f"'{name:.100}' cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
-
-
-@torch.inference_mode()
-def _first_picture(network: LatentGenerator) -> Image.Image | None:
-    """The picture of seed 0 at a psi that suits most models; None when memory runs out, as the model may still be fine."""
-    z = torch.from_numpy(np.random.RandomState(0).randn(1, network.z_dim)).float()
-    c = torch.eye(network.c_dim)[:1] if network.c_dim else None
-    try:
-        pixels = to_uint8(network(z, c, 0.7))[0]
-    except (MemoryError, RuntimeError) as e:
-        if not out_of_memory(e):
-            raise
-        return None
-    return Image.fromarray(pixels).resize((256, 256), Image.Resampling.NEAREST if network.resolution < 256 else Image.Resampling.LANCZOS)

@@ -4,6 +4,7 @@ Nothing above this floor knows the formats.
 """
 
 import stat
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from studio.models.importers import (
     animegan2,
     biggan,
     cyclegan,
+    dcgan,
     fastgan,
     lucidrains,
     ncnn,
@@ -24,22 +26,23 @@ from studio.models.importers import (
     torch_weights,
     upscalers,
 )
+from studio.models.importers.cyclegan import Statistics
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
 
 _MAX_BYTES = 4 << 30
 _HINT = (
     "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, PyTorch weights (.pth, .pt, .bin) of StyleGAN2 (rosinality's, lucidrains'), "
-    "BigGAN, FastGAN, R3GAN, CycleGAN, pix2pix and AnimeGANv2, and upscalers and restorers (.pth, .safetensors, ncnn's "
+    "DCGAN, BigGAN, FastGAN, R3GAN, CycleGAN, CUT, pix2pix and AnimeGANv2, and upscalers and restorers (.pth, .safetensors, ncnn's "
     ".param and .bin) can be imported."
 )
 _WEIGHTS_HINT = (
     "Of weights, StyleGAN2's of rosinality and lucidrains (.pt), BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), "
-    "FastGAN's, R3GAN's, CycleGAN's, pix2pix's and AnimeGANv2's generators (latest_net_G.pth), and upscalers and restorers such as "
-    "ESRGAN, Real-ESRGAN and SwinIR can be imported."
+    "DCGAN's, FastGAN's, R3GAN's, CycleGAN's, CUT's, pix2pix's and AnimeGANv2's generators (latest_net_G.pth), and upscalers and "
+    "restorers such as ESRGAN, Real-ESRGAN and SwinIR can be imported."
 )
 _WEIGHTS_IMPORTERS = (
     biggan,
-    cyclegan,
+    dcgan,
     rosinality,
     lucidrains,
     fastgan,
@@ -48,12 +51,16 @@ _WEIGHTS_IMPORTERS = (
 )  # each has recognises(weights) and read(path, weights)
 
 
-def import_file(path: str | Path) -> ImportedModel:
+def import_file(path: str | Path, statistics: Statistics = "picture") -> ImportedModel:
     """Read a foreign checkpoint; its format is recognised by its content, not by its name. Nothing in it is run.
 
+    statistics: of a translator whose norm layers have running statistics, whether it uses those of each picture, as its published
+    test script does, or the running ones.
     Raises StudioError, which says what the file seems to be or what prevents its import.
     """
     path = Path(path)
+    if statistics not in typing.get_args(Statistics):
+        raise StudioError(f"There are no statistics '{statistics!s:.40}'.", "Say 'picture' or 'running'.")
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait forever
@@ -71,9 +78,9 @@ def import_file(path: str | Path) -> ImportedModel:
     if facts.st_size > _MAX_BYTES:
         raise StudioError(f"{path.name} is larger than 4 GB.", "No supported checkpoint is.")
     if torch_weights.looks_like_weights(head):
-        return _import_weights(path, torch_weights.load_tensors, "PyTorch weights")
+        return _import_weights(path, torch_weights.load_tensors, "PyTorch weights", statistics)
     if safetensors:
-        return _import_weights(path, torch_weights.load_safetensors, "weights (safetensors)")
+        return _import_weights(path, torch_weights.load_safetensors, "weights (safetensors)", statistics)
     if nvidia.looks_like_pickle(head):
         return nvidia.read(path)
     if head.startswith(ncnn.MAGIC) or ncnn.weights_beside(path, head):
@@ -83,12 +90,14 @@ def import_file(path: str | Path) -> ImportedModel:
     raise StudioError(f"{path.name} {strangers.in_words(head)}.", _HINT)
 
 
-def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str) -> ImportedModel:
+def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]], what: str, statistics: Statistics) -> ImportedModel:
     """Import tensors by name; the names reveal the family.  load: reads them.  what: what the file holds, in words."""
 
     with torch_weights.studio_errors(path, _WEIGHTS_HINT):
         _refuse(path, strangers.of_zip(path))
         weights = load(path)
+        if cyclegan.recognises(weights):
+            return cyclegan.read(path, weights, statistics)
         for importer in _WEIGHTS_IMPORTERS:
             if importer.recognises(weights):
                 return importer.read(path, weights)

@@ -1,84 +1,136 @@
-"""Generators of the published CycleGAN and pix2pix code (latest_net_G.pth, latest_net_G_A.pth) -> our config and tensors.
+"""Generators of CycleGAN, pix2pix and CUT (latest_net_G.pth, latest_net_G_A.pth) -> our config and tensors.
 
-The architecture is read off names and shapes. Our sequences are numbered like theirs, so tensors are taken over by name.
-A ResNet becomes a CycleGAN; a U-Net alone becomes a pix2pix, which draws the same pictures whatever it was trained by.
+What such a network is, is told by the order and the shapes of its layers, whatever they are called: a ResNet of three to twelve
+blocks, which becomes a CycleGAN, or a U-Net for 64 to 512 px, which becomes a pix2pix. Numbers in the names tell the layers
+without tensors apart: a border that is mirrored by a layer of its own, dropout.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from studio.errors import StudioError
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
-from studio.models.importers.torch_weights import Tensors, load_tensors
+from studio.models.importers.layer_order import Layer, LayerReader, layers_of, misfit
+from studio.models.importers.torch_weights import load_tensors
+from studio.models.importers.wrappers import generators_among
+from studio.networks.layers import BatchNorm
 from studio.networks.translation.cyclegan import CycleGANConfig
 from studio.networks.translation.pix2pix import Pix2PixConfig
+from studio.networks.translation.resnet_unet_patchgan import BLOCKS, HALVINGS, SmoothDoubling, SmoothHalving, make_generator, net_parts
 
-_FIRST_BLOCK = 10  # the residual blocks are model.10, model.11, ...
+Statistics = Literal["picture", "running"]
 _BATCHES_SEEN = 10.0  # by a BatchNorm whose statistics are settled
 _MAX_PARTNER_BYTES = 1 << 30
+_OUTERMOST = "model.model.0.weight"  # of the published U-Net
+_BLOCK = re.compile(r"model\.\d{1,3}\.(conv_block|block)\.\d")
+_BY_PICTURE = (
+    "Its norm layers use the statistics of each picture, as the published test script does. Imported again with "
+    "`studio import FILE --statistics running` it uses the running statistics of its training."
+)
+_BY_RUNNING = "Its norm layers use the running statistics of its training. The published test script uses those of each picture."
+_PLAIN = "It has neither weights of a norm nor biases before one, and is taken for a network without norm layers."
+_UNNUMBERED = (
+    "The names in its file do not say how borders are padded: they are mirrored, as in the paper. Compare a picture with one of the "
+    "original."
+)
 
 State = dict[str, torch.Tensor]
+Facts = dict[str, Any]
 
 
 def recognises(weights: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the names are those of a generator or a discriminator; `read` refuses the latter."""
-    weights = _bare(weights)
-    return "model.10.conv_block.1.weight" in weights or "model.model.0.weight" in weights or _is_discriminator(weights)
+    """Whether this is a generator or a discriminator; `read` refuses the latter."""
+    return any(_is_generator(state) or _is_discriminator(state) for state in _by_side(weights).values())
 
 
-def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
+def read(path: Path, weights: Mapping[str, torch.Tensor], statistics: Statistics = "picture") -> ImportedModel:
     """Weights, and where they were read -> config and tensors of the generator.
 
-    With latest_net_G_A.pth and latest_net_G_B.pth in one folder, either one gives both directions.  Raises UnsupportedCheckpoint.
+    statistics: by which norm layers that have running ones normalise: those of each picture, as the published test script
+    does, or the running ones.  Of latest_net_G_A.pth and latest_net_G_B.pth in one folder, either brings both directions, as a
+    file does that holds two generators.  Raises UnsupportedCheckpoint.
     """
-    weights = _bare(weights)
-    if _is_discriminator(weights):
-        raise UnsupportedCheckpoint("a discriminator, which scores pictures but makes none: choose the file with net_G in its name")
-    facts, state = _generator(weights)
+    sides = _by_side(weights)
+    found = {side: _Generator(state, statistics) for side, state in sides.items()}
     way, other = _ways(path)
-    both, notes = {"A": state}, ()
-    if other is not None:
+    notes: list[str] = []
+    if len(found) == 1 and other is not None:
+        found = {way: next(iter(found.values()))}
         try:
-            other_facts, other_state = _generator(_bare(load_tensors(other)))
-            if other_facts != {**facts, "input_channels": facts["output_channels"], "output_channels": facts["input_channels"]}:
-                raise UnsupportedCheckpoint("another architecture")
-            both = {way: state, "B" if way == "A" else "A": other_state}
-            facts = facts if way == "A" else other_facts
+            partner = next(iter(_by_side(load_tensors(other)).values()))
+            found["B" if way == "A" else "A"] = _Generator(partner, statistics)
+            _check_partners(found)
         except (UnsupportedCheckpoint, StudioError, OSError) as e:
             reason = f"it holds {e}" if isinstance(e, UnsupportedCheckpoint) else e
-            notes = (f"The other direction, {other.name}, was left out: {reason}.",)
-    if facts["net"].startswith("unet") and len(both) == 1:
-        config, names = _config(Pix2PixConfig, **facts, dropout=True), {"A": "G"}
-        notes = (*notes, "The published code keeps dropout on when drawing; here it is off, so the result is always the same.")
-    else:
-        config = _config(CycleGANConfig, **facts, directions="both" if len(both) == 2 else "AtoB")
-        names = {"A": "G_A2B", "B": "G_B2A"}
+            notes.append(f"The other direction, {other.name}, was left out: {reason}.")
+            found = {"A": found[way]}
+    elif len(found) == 2:
+        _check_partners(found)
+    both = len(found) == 2
+    first = found["A"] if both else next(iter(found.values()))
+    unet = first.facts["net"].startswith("unet") and not both
+    config = (
+        _config(Pix2PixConfig, **first.facts) if unet else _config(CycleGANConfig, **first.facts, directions="both" if both else "AtoB")
+    )
+    if unet:
+        notes.append("The published code keeps dropout on when drawing; here it is off, so the result is always the same.")
+    names = {"A": "G" if unet else "G_A2B", "B": "G_B2A"}
     return ImportedModel(
-        family="pix2pix" if isinstance(config, Pix2PixConfig) else "cyclegan",
+        family="pix2pix" if unet else "cyclegan",
         config=dataclasses.asdict(config),
-        state_dict={f"{names[side]}.{name}": tensor for side, tensors in both.items() for name, tensor in tensors.items()},
-        title=path.stem if len(both) == 1 else path.stem.removesuffix(f"_{way}"),
-        source="state dict of pytorch-CycleGAN-and-pix2pix",
-        notes=notes,
+        state_dict={f"{names[s]}.{k}": v for s, g in (found if both else {"A": first}).items() for k, v in g.state.items()},
+        title=path.stem.removesuffix(f"_{way}") if both else path.stem,
+        source="state dict of CycleGAN, pix2pix or CUT",
+        notes=(*notes, *first.notes),
     )
 
 
-def _bare(weights: Mapping[str, torch.Tensor]) -> State:
-    """The weights without the 'module.' that training on several cards puts before each name."""
-    if all(name.startswith("module.") for name in weights):
-        return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-    return dict(weights)
+def _by_side(weights: Mapping[str, torch.Tensor]) -> dict[str, State]:
+    """The generators in a file by the side they start from: 'A' (also of the only one) and 'B', without what stands before all names.
+
+    That is 'module.' of training on several cards, and 'netG.' and the like where discriminators lie beside.
+    """
+    state, depth = dict(weights), 0
+    while depth < 4 and state:
+        depth += 1
+        tops = {name.partition(".")[0] for name in state}
+        if tops == {"module"}:
+            state = _below("module", state)
+            continue
+        sides = generators_among(tops)
+        if len(sides) == 2:
+            return {side: next(iter(_by_side(_below(top, state)).values())) for side, top in sides.items()}
+        if not sides:
+            break
+        state = _below(next(iter(sides.values())), state)
+    return {"A": state}
+
+
+def _below(top: str, state: Mapping[str, torch.Tensor]) -> State:
+    return {name.partition(".")[2]: tensor for name, tensor in state.items() if name.startswith(f"{top}.")}
 
 
 def _is_discriminator(weights: State) -> bool:
     """A PatchGAN begins with a 4x4 kernel, a pixel discriminator with one pixel."""
     patch = "model.2.weight" in weights and "model.0.weight" in weights and weights["model.0.weight"].shape[2:] == (4, 4)
     return patch or ("net.2.weight" in weights and "net.0.weight" in weights and weights["net.0.weight"].shape[2:] == (1, 1))
+
+
+def _is_generator(weights: State) -> bool:
+    if _OUTERMOST in weights or any(_BLOCK.match(name) for name in weights):
+        return True
+    try:
+        _resnet_facts(layers_of(weights))
+    except UnsupportedCheckpoint:
+        return False
+    return True
 
 
 def _ways(path: Path) -> tuple[str, Path | None]:
@@ -101,91 +153,217 @@ def _config(config: type, **settings: Any) -> Any:
 # -- one generator -----------------------------------------------------------------------------------------------------
 
 
-def _generator(weights: State) -> tuple[dict[str, Any], State]:
-    """Tensors -> (settings of the config, tensors under our names)."""
-    layers = _Layers(Tensors(weights))
-    facts = layers.unet() if "model.model.0.weight" in weights else layers.resnet()
-    layers.t.check_all_used("CycleGAN" if facts["net"].startswith("resnet") else "pix2pix")
-    return {**facts, "upsampling": "transposed"}, layers.state
+class _Generator:
+    """One generator: facts (settings of the config), tensors under our names, notes for the card."""
+
+    def __init__(self, weights: State, statistics: Statistics):
+        if _is_discriminator(weights):
+            raise UnsupportedCheckpoint("a discriminator, which scores pictures but makes none: choose the file with net_G in its name")
+        layers, self.notes = layers_of(weights), ()
+        is_unet = _OUTERMOST in weights
+        self.facts, reader = _unet_facts(layers) if is_unet else _resnet_facts(layers), LayerReader(weights, layers)
+        norm, biased = _norm_of(layers[2 if is_unet else 1], layers)
+        kept = any("running_mean" in layer.shapes for layer in layers)
+        self.facts["norm"] = "batch" if kept and statistics == "running" else norm
+        if kept:
+            self.notes = (_BY_PICTURE if statistics == "picture" else _BY_RUNNING,)
+        elif norm == "none":
+            self.notes = (_PLAIN,)
+        if not is_unet and not _told_by_numbers(layers, self.facts):
+            self.notes = (*self.notes, _UNNUMBERED)
+        cfg = _config(CycleGANConfig, **self.facts)
+        with torch.device("meta"):  # the layers that ours has, without their memory
+            ours = make_generator(cfg, cfg.input_channels, cfg.output_channels)
+        _match(ours, reader, biased)
+        self.state = reader.state
 
 
-class _Layers:
-    """Takes the layers one by one, in the order of the published code's sequences."""
+def _check_partners(found: dict[str, _Generator]) -> None:
+    """Raises UnsupportedCheckpoint when two generators cannot be the two directions of one model."""
+    a, b = found["A"].facts, found["B"].facts
+    if b != {**a, "input_channels": a["output_channels"], "output_channels": a["input_channels"]}:
+        raise UnsupportedCheckpoint("another architecture")
 
-    def __init__(self, t: Tensors):
-        self.t, self.state = t, {}
-        # Instance norm has no weights there; what follows the first halving tells it from batch norm.
-        first = "model.model.1.model.2" if "model.model.0.weight" in t.all else "model.2"
-        self.batch = f"{first}.weight" in t.all
 
-    def conv(self, name: str, bias: bool | None = None) -> torch.Tensor:
-        """bias: None = where the norm has none of its own."""
-        weight = self.state[f"{name}.weight"] = self.t.take(f"{name}.weight", 4)
-        if not self.batch if bias is None else bias:
-            self.state[f"{name}.bias"] = self.t.take(f"{name}.bias", 1)
-        return weight
+def _norm_of(following: Layer, layers: list[Layer]) -> tuple[str, bool]:
+    """The norm by picture that a network has, and whether its convolutions have biases.  following: the layer after the first
+    convolution that a norm follows.
 
-    def norm(self, name: str) -> None:
-        if self.batch:
-            for part in ("weight", "bias", "running_mean", "running_var"):
-                self.state[f"{name}.{part}"] = self.t.take(f"{name}.{part}", 1)
-            self.state[f"{name}.batches_seen"] = torch.tensor(_BATCHES_SEEN)
-        else:
-            # torch before 0.4 stored statistics of instance norm that were never read.
-            self.t.skip(f"{name}.running_mean", f"{name}.running_var")
-        self.t.skip(f"{name}.num_batches_tracked")
+    A norm without weights leaves no trace but the bias of the convolution before it, which the published code omits otherwise.
+    """
+    biased = any("bias" in layer.shapes for layer in layers if layer.is_conv and layer.name != _last_conv(layers).name)
+    if following.is_norm:
+        return ("instance_affine" if following.weight else "instance"), biased
+    return ("instance" if biased else "none"), biased
 
-    def resnet(self) -> dict[str, Any]:
-        first = self.conv("model.1")
-        self.norm("model.2")
-        for i in (4, 7):
-            self.conv(f"model.{i}")
-            self.norm(f"model.{i + 1}")
-        blocks = self.t.numbers(r"model\.(\d{1,3})\.conv_block\.")
-        if blocks not in (list(range(_FIRST_BLOCK, _FIRST_BLOCK + n)) for n in (6, 9)):
-            raise UnsupportedCheckpoint(f"a generator of {len(blocks)} residual blocks; only 6 and 9 are supported")
-        dropout = "model.10.conv_block.5.weight" not in self.t.all  # it stands before the second convolution
-        for i in blocks:
-            for conv in (1, 6 if dropout else 5):
-                self.conv(f"model.{i}.conv_block.{conv}")
-                self.norm(f"model.{i}.conv_block.{conv + 1}")
-        after = blocks[-1] + 1
-        for i in (after, after + 3):
-            self.conv(f"model.{i}")
-            self.norm(f"model.{i + 1}")
-        last = self.conv(f"model.{after + 7}", bias=True)
-        return dict(
-            net=f"resnet_{len(blocks)}blocks",
-            ngf=first.shape[0],
-            input_channels=first.shape[1],
-            output_channels=last.shape[0],
-            norm=self._norm_name(),
-            dropout=dropout,
-            resolution=256,
+
+def _last_conv(layers: list[Layer]) -> Layer:
+    """The convolution that makes the picture: it comes last in a ResNet and in a U-Net as well, whose sequences hold those below."""
+    return [layer for layer in layers if layer.is_conv][-1]
+
+
+def _resnet_facts(layers: list[Layer]) -> Facts:
+    convs = [layer for layer in layers if layer.is_conv]
+    if len(convs) < 8:
+        raise UnsupportedCheckpoint("a generator of too few layers" if convs else "no tensor of a convolution")
+    first, inner, blocks, ups, last = convs[0], convs[1:3], convs[3:-3], convs[-3:-1], convs[-1]
+    width = first.weight[0]
+    kernels = [(first, (width, first.weight[1], 7, 7)), (last, (last.weight[0], width, 7, 7))]
+    kernels += [(layer, (2 * c, c, 3, 3)) for layer, c in zip(inner, (width, 2 * width), strict=True)]
+    kernels += [(layer, (4 * width, 4 * width, 3, 3)) for layer in blocks]
+    for layer, shape in kernels:
+        if layer.weight != shape:
+            raise misfit(layer)
+    if len(blocks) % 2 or len(blocks) // 2 not in BLOCKS:
+        count = f"{len(blocks) / 2:g}"
+        raise UnsupportedCheckpoint(f"a generator of {count} residual blocks; {BLOCKS[0]} to {BLOCKS[-1]} are supported")
+    transposed = ups[0].weight[:2] == (4 * width, 2 * width)
+    for layer, c in zip(ups, (4 * width, 2 * width), strict=True):
+        if layer.weight != ((c, c // 2, 3, 3) if transposed else (c // 2, c, 3, 3)):
+            raise misfit(layer)
+    filters = [i for i, layer in enumerate(layers) if layer.is_filter]
+    downsampling = "antialias" if any(i < layers.index(blocks[0]) for i in filters) else "strided"
+    upsampling = "antialias" if any(i > layers.index(blocks[-1]) for i in filters) else "transposed" if transposed else "resize"
+    return dict(
+        net=f"resnet_{len(blocks) // 2}blocks",
+        ngf=width,
+        input_channels=first.weight[1],
+        output_channels=last.weight[0],
+        resolution=256,
+        upsampling=upsampling,
+        downsampling=downsampling,
+    )
+
+
+def _told_by_numbers(layers: list[Layer], facts: Facts) -> bool:
+    """Whether the numbers in the names of the convolutions say which layers without tensors lie between; they enter the facts."""
+    found = [layer.numbers for layer in layers if layer.is_conv]
+    names = {re.sub(r"\d+", "", layer.name) for layer in layers}
+    if {"down_blocks..conv.", "res_blocks..block..conv."} <= names:  # that code mirrors the border of every convolution
+        facts["downsampling"] = "strided_reflect"
+        return True
+    blocks, ways = net_parts(facts["net"])[1], ("resize", "resize_zero") if facts["upsampling"] == "resize" else (facts["upsampling"],)
+    for upsampling, padding, dropout in itertools.product(ways, ("reflect", "zero"), (False, True)):
+        if found == _numbers(blocks, upsampling, facts["downsampling"], padding, dropout):
+            facts.update(upsampling=upsampling, padding=padding, dropout=dropout)
+            return True
+    return False
+
+
+def _numbers(blocks: int, upsampling: str, downsampling: str, padding: str, dropout: bool) -> list[tuple[int, ...]]:
+    """The numbers of the convolutions in the sequences of a ResNet. A border, a norm, ReLU and a filter take one each."""
+    at, found = 4, [(1,)]
+    for _ in range(2):
+        found.append((at,))
+        at += 4 if downsampling == "antialias" else 3
+    border = 1 if padding == "reflect" else 0
+    for _ in range(blocks):
+        found += [(at, border), (at, 2 * border + 3 + dropout)]
+        at += 1
+    before = {"transposed": 0, "antialias": 1, "resize": 2, "resize_zero": 1}[upsampling]
+    for _ in range(2):
+        found.append((at + before,))
+        at += before + 3
+    return [*found, (at + 1,)]
+
+
+def _unet_facts(layers: list[Layer]) -> Facts:
+    convs = [layer for layer in layers if layer.is_conv]
+    if any(layer.weight[2:] != (4, 4) for layer in convs):
+        raise misfit(next(layer for layer in convs if layer.weight[2:] != (4, 4)))
+    first, last, downs = convs[0], convs[-1], len(convs) // 2
+    if downs not in HALVINGS:
+        raise UnsupportedCheckpoint(
+            f"a U-Net of {downs} halvings; supported are {HALVINGS[0]} to {HALVINGS[-1]}, for {2 ** HALVINGS[0]} to {2 ** HALVINGS[-1]} px"
         )
+    return dict(
+        net=f"unet_{2**downs}",
+        ngf=first.weight[0],
+        input_channels=first.weight[1],
+        output_channels=last.weight[1],
+        resolution=2**downs,
+        upsampling="transposed",
+        dropout=True,
+    )
 
-    def unet(self) -> dict[str, Any]:
-        first, last = self.conv("model.model.0"), self.conv("model.model.3", bias=True)
-        level, downs = "model.model.1.model", 2
-        while f"{level}.3.model.1.weight" in self.t.all and downs < 9:
-            self.conv(f"{level}.1")
-            self.norm(f"{level}.2")
-            self.conv(f"{level}.5")
-            self.norm(f"{level}.6")
-            level, downs = f"{level}.3.model", downs + 1
-        if downs not in (7, 8):
-            raise UnsupportedCheckpoint(f"a U-Net of {downs} or more halvings; only 7 and 8 (for 128 and 256 px) are supported")
-        self.conv(f"{level}.1")
-        self.conv(f"{level}.3")
-        self.norm(f"{level}.4")
-        return dict(
-            net=f"unet_{2**downs}",
-            ngf=first.shape[0],
-            input_channels=first.shape[1],
-            output_channels=last.shape[1],
-            norm=self._norm_name(),
-            resolution=2**downs,
-        )
 
-    def _norm_name(self) -> str:
-        return "batch" if self.batch else "instance"
+# -- tensors -----------------------------------------------------------------------------------------------------------
+
+
+def _match(ours: nn.Module, reader: LayerReader, biased: bool) -> None:
+    """Take the tensors of each layer of ours from the next layer of theirs.  biased: whether their convolutions have biases.
+
+    Raises UnsupportedCheckpoint for a layer too many, too few, or of another shape.
+    """
+    bias, last = None, [m for m in ours.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)][-1]
+    for name, module in ours.named_modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if bias is not None and bias.any():
+                raise UnsupportedCheckpoint("biases where a network with running statistics has none here", "Use those of each picture.")
+            bias = _take_conv(name, module, reader, biased or module is last)
+        elif isinstance(module, BatchNorm):
+            _take_batch_norm(name, module, reader, bias)
+            bias = None
+        elif isinstance(module, nn.InstanceNorm2d):
+            _take_instance_norm(name, module, reader)
+        elif isinstance(module, SmoothHalving | SmoothDoubling):
+            _check_filter(name, module, reader)
+    reader.tensors.check_all_used("pix2pix" if "unet" in type(ours).__name__.lower() else "CycleGAN")
+
+
+def _take_conv(name: str, module: nn.Conv2d | nn.ConvTranspose2d, reader: LayerReader, biased: bool) -> torch.Tensor | None:
+    """Weight and bias; returns a bias that ours has no room for, as a BatchNorm follows."""
+    layer = reader.next_layer(name)
+    if not layer.is_conv or layer.weight != tuple(module.weight.shape):
+        raise misfit(layer)
+    reader.state[f"{name}.weight"] = reader.take(layer, "weight", 4)
+    bias = reader.take(layer, "bias") if biased else torch.zeros(module.out_channels)
+    if len(bias) != module.out_channels:
+        raise misfit(layer)
+    if module.bias is None:
+        return bias
+    reader.state[f"{name}.bias"] = bias
+    return None
+
+
+def _take_batch_norm(name: str, module: BatchNorm, reader: LayerReader, bias: torch.Tensor | None) -> None:
+    """bias: of the convolution before, by which the mean is lower without it."""
+    layer = reader.next_layer(name)
+    if not layer.is_norm:
+        raise misfit(layer)
+    parts = {part: reader.take(layer, part) for part in ("running_mean", "running_var")}
+    for part, plain in (("weight", torch.ones), ("bias", torch.zeros)):  # of an instance norm with statistics alone
+        parts[part] = reader.take(layer, part) if layer.weight else plain(len(module.weight))
+    if bias is not None:
+        parts["running_mean"] = parts["running_mean"] - bias
+    for part, tensor in parts.items():
+        if tensor.shape != module.weight.shape:
+            raise misfit(layer)
+        reader.state[f"{name}.{part}"] = tensor
+    reader.state[f"{name}.batches_seen"] = torch.tensor(_BATCHES_SEEN)
+    reader.skip_statistics(layer)
+
+
+def _take_instance_norm(name: str, module: nn.InstanceNorm2d, reader: LayerReader) -> None:
+    if not module.affine and not (reader.left and reader.left[0].is_norm):
+        return
+    layer = reader.next_layer(name)
+    if not layer.is_norm:
+        raise misfit(layer)
+    for part in ("weight", "bias") if module.affine else ():
+        tensor = reader.take(layer, part)
+        if len(tensor) != module.num_features:
+            raise misfit(layer)
+        reader.state[f"{name}.{part}"] = tensor
+    reader.skip_statistics(layer)
+
+
+def _check_filter(name: str, module: SmoothHalving | SmoothDoubling, reader: LayerReader) -> None:
+    """Raises UnsupportedCheckpoint when their filter is another than ours."""
+    layer = reader.next_layer(name)
+    taps = torch.tensor(module.taps, dtype=torch.float32)
+    wanted = taps[:, None] * taps * ((4 if isinstance(module, SmoothDoubling) else 1) / float(taps.sum()) ** 2)
+    if not layer.is_filter or layer.shapes["filt"][1:] != (1, *wanted.shape):
+        raise misfit(layer)
+    if not torch.allclose(reader.take(layer, "filt", 4), wanted.expand(layer.shapes["filt"]), atol=1e-3):
+        raise UnsupportedCheckpoint(f"'{layer.name}.filt', a filter that is not known here")

@@ -6,9 +6,11 @@ A state dict holds tensors by name, not a network. The importers beside this fil
 import argparse
 import contextlib
 import re
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +20,7 @@ from studio.errors import StudioError
 from studio.models.importers.imported import UnsupportedCheckpoint, excerpt
 from studio.models.importers.pickle_machine import DamagedPickle
 from studio.models.importers.weights_scan import scan_weights
+from studio.models.importers.wrappers import generators_among
 
 _AGAIN = "Download it again and compare its size."
 _WEIGHTS_ALONE = "Where its code is, save the weights alone with torch.save(model.state_dict(), 'weights.pth'), and import those."
@@ -27,6 +30,50 @@ _MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of parts; a tensor takes about
 _MAX_TABLE = 1 << 27  # bytes; the library's own limit
 # Where training codes put the state dict within what they save, the averaged weights first.
 _WITHIN = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
+_MAX_WRAPPERS = 4  # dicts around a state dict
+
+
+class _Blank:
+    """A value that stands beside the weights and is not needed, such as a numpy number or a path: nothing of it is built."""
+
+    __slots__ = ()
+
+    def __new__(cls, *args: Any) -> "_Blank":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+_NUMPY = ("scalar", "_reconstruct")
+_BLANKS = (
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in _NUMPY),
+    *(f"numpy.{name}" for name in ("ndarray", "dtype", "float16", "float32", "float64", "int32", "int64", "uint8", "bool_")),
+    *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in ("Path", "PosixPath", "WindowsPath")),
+    *(f"{module}.Pure{name}" for module in ("pathlib", "pathlib._local") for name in ("Path", "PosixPath", "WindowsPath")),
+    *(f"datetime.{name}" for name in ("datetime", "date", "timedelta", "timezone")),
+)
+# A Namespace is no more than names with values.
+_allowed = torch.serialization.safe_globals([argparse.Namespace, *((_Blank, name) for name in _BLANKS)])
+_BESIDE = (_Blank, bool, int, float, str, bytes, type(None))  # what may stand between the tensors
+_lock, _reading = threading.Lock(), 0
+
+
+@contextlib.contextmanager
+def _values_beside_weights() -> Iterator[None]:
+    """While it lasts, torch reads options that training codes keep beside the weights. Several threads may be inside at once."""
+    global _reading
+    with _lock:
+        _reading += 1
+        if _reading == 1:
+            _allowed.__enter__()
+    try:
+        yield
+    finally:
+        with _lock:
+            _reading -= 1
+            if not _reading:
+                _allowed.__exit__(None, None, None)
 
 
 def looks_like_weights(head: bytes) -> bool:
@@ -72,9 +119,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     except (DamagedPickle, zipfile.BadZipFile, NotImplementedError, RuntimeError):  # the last two for what zipfile cannot read
         raise StudioError(f"{path.name} is damaged or cut short.", _AGAIN) from None
     try:
-        # Some training codes keep their options beside the weights; a Namespace is no more than names with values.
         # Opened here: of some endings torch would think that it knows the format by them.
-        with torch.serialization.safe_globals([argparse.Namespace]), open(path, "rb") as f:
+        with _values_beside_weights(), open(path, "rb") as f:
             content = torch.load(f, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
@@ -87,9 +133,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     return _checked(content, size)
 
 
-def _state_dict(content: dict) -> dict:
+def _state_dict(content: dict, wrappers: int = _MAX_WRAPPERS) -> dict:
     """The state dict within what a training code saved. Rosinality's includes what further training needs: the mean of w as
-    'latent_avg', and the discriminator's tensors as 'd.name'."""
+    'latent_avg', and the discriminator's tensors as 'd.name'. Of two generators, one per direction, names begin with 'G_A.' or 'G_B.'.
+    """
     average = content.get("g_ema", content.get("g"))
     if isinstance(average, list) and isinstance(content.get("g"), dict):
         average = _with_parameters(content["g"], average)
@@ -99,7 +146,18 @@ def _state_dict(content: dict) -> dict:
         return {**average, **mean, **{f"d.{name}": value for name, value in discriminator.items()}}
     if isinstance(content.get("GAN"), dict):  # lucidrains' discriminator is there twice, sharing the same numbers
         return {name: value for name, value in content["GAN"].items() if not str(name).startswith("D")}
-    return next((content[key] for key in _WITHIN if isinstance(content.get(key), dict)), content)
+    inner = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
+    if wrappers and inner:
+        within = next((inner[key] for key in _WITHIN if key in inner), None)
+        if within is not None:
+            return _state_dict(within, wrappers - 1)
+        found = {side: _state_dict(inner[key], wrappers - 1) for side, key in generators_among(inner).items()}
+        if len(found) == 2:
+            return {f"G_{side}.{name}": value for side, state in found.items() for name, value in state.items()}
+        if found:
+            return next(iter(found.values()))
+    has_tensors = any(isinstance(value, torch.Tensor) for value in content.values())
+    return {name: value for name, value in content.items() if not (has_tensors and isinstance(value, _BESIDE))}
 
 
 def _with_parameters(state: dict, parameters: list) -> dict:

@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from studio.networks.registry import Family, Task, register
-from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
+from studio.networks.translation.resnet_unet_patchgan import (
+    DIRECTIONS,
+    NORMS,
+    Translator,
+    check_translator,
+    make_discriminator,
+    make_generator,
+)
 
 
 @dataclass(frozen=True)
@@ -18,11 +25,11 @@ class CycleGANConfig:
     """Hyper-parameters of the generators and the discriminators."""
 
     resolution: int = 256  # side of the training pictures, in pixels
-    net: str = "resnet_9blocks"  # or 'resnet_6blocks', 'unet_128', 'unet_256'
+    net: str = "resnet_9blocks"  # or of 3 to 12 blocks; 'unet_64', 'unet_128', 'unet_256', 'unet_512'
     ngf: int = 64  # channels of the generators at full size (ResNet) or at half of it (U-Net)
     ndf: int = 64  # of the discriminators' first layer
-    norm: str = "instance"  # or 'batch'
-    upsampling: str = "transposed"  # convolutions, as in the paper, or 'resize': no checkerboards (Odena 2016)
+    norm: str = "instance"  # or 'instance_affine' (with weights of its own), 'batch', 'none'
+    upsampling: str = "transposed"  # as in the paper, 'resize': no checkerboards (Odena 2016), 'resize_zero', 'antialias'
     dropout: bool = False  # in training, within the generators
     discriminator: str = "patch"  # or 'pixel'
     n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = a receptive field of 70x70 pixels
@@ -30,11 +37,13 @@ class CycleGANConfig:
     output_channels: int = 3  # of side B
     directions: str = "both"  # or 'AtoB'
     d_norm: str = ""  # of the discriminators, '' = as norm; 'none': they see absolute colour strength, which a norm cancels
+    downsampling: str = "strided"  # convolutions, or of a ResNet 'strided_reflect' (over mirrored borders), 'antialias' (Zhang 2019)
+    padding: str = "reflect"  # within the blocks of a ResNet, or 'zero'
 
     def __post_init__(self):
         check_translator(self)
-        if self.d_norm not in ("", "instance", "batch", "none"):
-            raise ValueError(f"d_norm must be instance, batch, none or empty, not {self.d_norm!r}")
+        if self.d_norm not in ("", *NORMS):
+            raise ValueError(f"d_norm must be {', '.join(NORMS)} or empty, not {self.d_norm!r}")
         if self.directions not in ("both", "AtoB"):
             raise ValueError(f"directions must be both or AtoB, not {self.directions!r}")
 
@@ -46,10 +55,9 @@ class Generator(Translator):
         super().__init__()
         self.config, self.resolution = cfg, cfg.resolution
         self.directions = DIRECTIONS if cfg.directions == "both" else DIRECTIONS[:1]
-        shape = (cfg.ngf, cfg.norm, cfg.upsampling, cfg.dropout)
-        self.G_A2B = make_generator(cfg.net, cfg.input_channels, cfg.output_channels, *shape)
+        self.G_A2B = make_generator(cfg, cfg.input_channels, cfg.output_channels)
         if cfg.directions == "both":
-            self.G_B2A = make_generator(cfg.net, cfg.output_channels, cfg.input_channels, *shape)
+            self.G_B2A = make_generator(cfg, cfg.output_channels, cfg.input_channels)
         self.multiple = self.G_A2B.multiple
 
     def generator(self, direction: str) -> nn.Module:

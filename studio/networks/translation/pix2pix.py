@@ -23,17 +23,19 @@ class Pix2PixConfig:
     """Hyper-parameters of the generator and the discriminator."""
 
     resolution: int = 256  # side of the training pictures, in pixels
-    net: str = "unet_256"  # or 'unet_128', 'resnet_6blocks', 'resnet_9blocks'
+    net: str = "unet_256"  # or 'unet_64', 'unet_128', 'unet_512', 'resnet_9blocks' and others of 3 to 12 blocks
     ngf: int = 64  # channels of the generator at half of the size (U-Net) or at full size (ResNet)
     ndf: int = 64  # of the discriminator's first layer
-    norm: str = "instance"  # or 'batch'; with one picture per step, as in the paper, both use the statistics of that picture
-    upsampling: str = "transposed"  # convolutions, as in the paper, or 'resize': no checkerboards (Odena 2016)
+    norm: str = "instance"  # or 'instance_affine', 'none', 'batch'; with one picture per step batch norm uses its statistics as well
+    upsampling: str = "transposed"  # as in the paper, 'resize': no checkerboards (Odena 2016), 'resize_zero', 'antialias'
     dropout: bool = True  # within the generator, in training only: inference is deterministic
     discriminator: str = "patch"  # or 'pixel'
     n_layers: int = 3  # strided convolutions of the patch discriminator; 3 = a receptive field of 70x70 pixels
     input_channels: int = 3  # 1 = grey, 3 = RGB
     output_channels: int = 3
     transform: str = "none"  # applied to the input picture: 'grey' (for colouring in), 'edges' (for filling line art)
+    downsampling: str = "strided"  # convolutions, or of a ResNet 'strided_reflect' (over mirrored borders), 'antialias' (Zhang 2019)
+    padding: str = "reflect"  # within the blocks of a ResNet, or 'zero'
 
     def __post_init__(self):
         check_translator(self)
@@ -82,7 +84,7 @@ class Generator(Translator):
     def __init__(self, cfg: Pix2PixConfig):
         super().__init__()
         self.config, self.resolution = cfg, cfg.resolution
-        self.G = make_generator(cfg.net, cfg.input_channels, cfg.output_channels, cfg.ngf, cfg.norm, cfg.upsampling, cfg.dropout)
+        self.G = make_generator(cfg, cfg.input_channels, cfg.output_channels)
         self.multiple = self.G.multiple
         self.reach = _reach(_WIDE) if cfg.transform == "edges" else 0
 

@@ -5,7 +5,8 @@ Code outside this package relies only on the interface `Translator` of a family'
 `resolution`, `config`, and `forward(picture, direction)`.
 """
 
-from typing import Any
+import re
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,10 @@ from studio.networks.generative.dcgan import (  # initialised with N(0, 0.02^2),
 )
 from studio.networks.layers import BatchNorm
 
-NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")
+NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")  # of the papers; others have 3 to 12 blocks, or are 64 or 512
+BLOCKS = range(3, 13)  # of a ResNet
+HALVINGS = range(6, 10)  # of a U-Net
+NORMS = ("instance", "instance_affine", "batch", "none")
 DIRECTIONS = ("AtoB", "BtoA")
 _STD = 0.02  # of all initial weights (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
 
@@ -58,26 +62,55 @@ class Translator(nn.Module):
 
 
 class ResizeConv(NormalConv):
-    """Nearest-neighbour doubling, then a 3x3 convolution: no checkerboards (Odena 2016)."""
+    """Nearest-neighbour doubling, then a 3x3 convolution: no checkerboards (Odena 2016).  padding_mode: 'reflect' or 'zeros'."""
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool):
-        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool, padding_mode: Literal["reflect", "zeros"] = "reflect"):
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
+class SmoothHalving(nn.Module):
+    """Half the size without aliasing: a binomial filter (1, 2, 1) over mirrored borders, then each second pixel (Zhang 2019)."""
+
+    taps = (1, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.halved(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+    def halved(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (N, C, H, W) with its border of one pixel.  Returns (N, C, (H - 1) // 2, (W - 1) // 2)."""
+        weight = x.new_tensor(self.taps) / sum(self.taps)
+        weight = weight[:, None] * weight
+        return F.conv2d(x, weight.expand(x.shape[1], 1, -1, -1), stride=2, groups=x.shape[1])
+
+
+class SmoothDoubling(nn.Module):
+    """Twice the size: zeros in between, then a binomial filter (1, 3, 3, 1) over repeated borders, which is bilinear interpolation."""
+
+    taps = (1, 3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 def _norm(name: str, channels: int) -> nn.Module:
-    """Norm layer: 'batch', 'none', or 'instance' (Ulyanov 2016), which has no weights here."""
+    """Norm layer: one of NORMS. Instance norm (Ulyanov 2016) has weights where it is 'instance_affine'."""
     if name == "none":
         return nn.Identity()
-    return BatchNorm(channels, _STD) if name == "batch" else nn.InstanceNorm2d(channels)
+    return BatchNorm(channels, _STD) if name == "batch" else nn.InstanceNorm2d(channels, affine=name == "instance_affine")
+
+
+def _has_bias(norm: str) -> bool:
+    """Whether a convolution before this norm has a bias: BatchNorm has its own."""
+    return norm != "batch"
 
 
 def _up(upsampling: str, in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Module:
-    """Layer that doubles the size."""
-    if upsampling == "resize":
-        return ResizeConv(in_channels, out_channels, bias)
+    """Layer that doubles the size and convolves."""
+    if upsampling.startswith("resize"):
+        return ResizeConv(in_channels, out_channels, bias, "zeros" if upsampling == "resize_zero" else "reflect")
     # The output padding makes the size exactly double for an odd kernel.
     return NormalTransposedConv(in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=kernel_size % 2, bias=bias)
 
@@ -86,19 +119,20 @@ def _up(upsampling: str, in_channels: int, out_channels: int, kernel_size: int, 
 
 
 class ResnetBlock(nn.Module):
-    """Residual block: x + two 3x3 convolutions of x."""
+    """Residual block: x + two 3x3 convolutions of x.  padding: 'reflect' or 'zero'."""
 
-    def __init__(self, channels: int, norm: str, dropout: bool):
+    def __init__(self, channels: int, norm: str, dropout: bool, padding: str = "reflect"):
         super().__init__()
-        bias = norm == "instance"  # BatchNorm has its own
+        mirror = [nn.ReflectionPad2d(1)] if padding == "reflect" else []
+        bias, zeros = _has_bias(norm), 0 if mirror else 1
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            NormalConv(channels, channels, 3, bias=bias),
+            *mirror,
+            NormalConv(channels, channels, 3, padding=zeros, bias=bias),
             _norm(norm, channels),
             nn.ReLU(),
             *([nn.Dropout(0.5)] if dropout else []),
-            nn.ReflectionPad2d(1),
-            NormalConv(channels, channels, 3, bias=bias),
+            *mirror,
+            NormalConv(channels, channels, 3, padding=zeros, bias=bias),
             _norm(norm, channels),
         )
 
@@ -107,7 +141,11 @@ class ResnetBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """ResNet generator: down twice, residual blocks, up twice (Johnson 2016; Zhu 2017, App. 7.2)."""
+    """ResNet generator: down twice, residual blocks, up twice (Johnson 2016; Zhu 2017, App. 7.2).
+
+    Anti-aliased, a convolution at full size comes before each halving and after each doubling (Zhang 2019, "Making Convolutional
+    Networks Shift-Invariant Again"; the choice of Park 2020).
+    """
 
     multiple = 4
 
@@ -117,22 +155,33 @@ class ResnetGenerator(nn.Module):
         out_channels: int,
         width: int,  # channels at full size; they double as the size halves
         blocks: int,  # 6 for 128 px, 9 for 256 px in the paper
-        norm: str = "instance",  # or 'batch'
-        upsampling: str = "transposed",  # convolutions, or 'resize'
+        norm: str = "instance",  # one of NORMS
+        upsampling: str = "transposed",  # convolutions, 'resize', 'resize_zero' (with zeros around the map) or 'antialias'
         dropout: bool = False,  # within the blocks
+        downsampling: str = "strided",  # convolutions, 'strided_reflect' (over mirrored borders) or 'antialias'
+        padding: str = "reflect",  # within the blocks, or 'zero'
     ):
         super().__init__()
-        bias = norm == "instance"
+        bias = _has_bias(norm)
         layers = [nn.ReflectionPad2d(3), NormalConv(in_channels, width, 7, bias=bias), _norm(norm, width), nn.ReLU()]
+        smooth, mode = downsampling == "antialias", "reflect" if downsampling == "strided_reflect" else "zeros"
+        halvings = []
         for c in (width, 2 * width):
-            layers += [NormalConv(c, 2 * c, 3, stride=2, padding=1, bias=bias), _norm(norm, 2 * c), nn.ReLU()]
-        layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
+            halvings.append(len(layers))
+            conv = NormalConv(c, 2 * c, 3, stride=1 if smooth else 2, padding=1, padding_mode=mode, bias=bias)
+            layers += [conv, _norm(norm, 2 * c), nn.ReLU(), *([SmoothHalving()] if smooth else [])]
+        first = len(layers)
+        layers += [ResnetBlock(4 * width, norm, dropout, padding) for _ in range(blocks)]
         for c in (4 * width, 2 * width):
-            layers += [_up(upsampling, c, c // 2, 3, bias), _norm(norm, c // 2), nn.ReLU()]
+            if upsampling == "antialias":
+                layers += [SmoothDoubling(), NormalConv(c, c // 2, 3, padding=1, bias=bias)]
+            else:
+                layers.append(_up(upsampling, c, c // 2, 3, bias))
+            layers += [_norm(norm, c // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), NormalConv(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         # For contrastive learning: the pixels, both downsamplings, the first and the fifth block (Park 2020, App. B.1).
-        self.feature_layers = (0, 4, 7, 10, 14)
+        self.feature_layers = (0, *halvings, first, first + min(4, blocks - 1))
         self.feature_channels = (in_channels, 2 * width, 4 * width, 4 * width, 4 * width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -158,7 +207,7 @@ class UnetBlock(nn.Module):
         self, outer: int, inner: int, below: nn.Module | None, norm: str, upsampling: str, dropout: bool, in_channels: int | None = None
     ):
         super().__init__()
-        bias = norm == "instance"
+        bias = _has_bias(norm)
         self.outermost = in_channels is not None
         wide = inner if below is None else 2 * inner
         down = NormalConv(outer if in_channels is None else in_channels, inner, 4, stride=2, padding=1, bias=bias)
@@ -190,7 +239,7 @@ class UnetGenerator(nn.Module):
         out_channels: int,
         width: int,  # channels at half the size; they double as the size halves, up to eight times as many
         downs: int,  # 7 for 128 px, 8 for 256 px
-        norm: str = "batch",  # or 'instance'
+        norm: str = "batch",  # or another of NORMS
         upsampling: str = "transposed",  # convolutions, or 'resize'
         dropout: bool = False,
     ):
@@ -207,14 +256,23 @@ class UnetGenerator(nn.Module):
         return self.model(x)
 
 
-def make_generator(
-    net: str, in_channels: int, out_channels: int, width: int, norm: str, upsampling: str, dropout: bool
-) -> ResnetGenerator | UnetGenerator:
-    """Build one of NETS."""
-    design, size = net.split("_")
+def make_generator(cfg: Any, in_channels: int, out_channels: int) -> ResnetGenerator | UnetGenerator:
+    """The generator that the config of a family of translators describes."""
+    design, size = net_parts(cfg.net)
+    shape = (cfg.ngf, size, cfg.norm, cfg.upsampling, cfg.dropout)
     if design == "resnet":
-        return ResnetGenerator(in_channels, out_channels, width, int(size.removesuffix("blocks")), norm, upsampling, dropout)
-    return UnetGenerator(in_channels, out_channels, width, int(size).bit_length() - 1, norm, upsampling, dropout)
+        return ResnetGenerator(in_channels, out_channels, *shape, cfg.downsampling, cfg.padding)
+    return UnetGenerator(in_channels, out_channels, *shape)
+
+
+def net_parts(net: str) -> tuple[str, int]:
+    """'resnet_9blocks' -> ('resnet', 9 blocks), 'unet_256' -> ('unet', 8 halvings).  Raises ValueError for no name of a network."""
+    found = re.fullmatch(r"resnet_(\d{1,2})blocks|unet_(\d{2,3})", net)
+    if found and found.group(1) and int(found.group(1)) in BLOCKS:
+        return "resnet", int(found.group(1))
+    if found and found.group(2) and int(found.group(2)) in [2**n for n in HALVINGS]:
+        return "unet", int(found.group(2)).bit_length() - 1
+    raise ValueError(f"net must be one of {', '.join(NETS)}, or another of 3 to 12 blocks or for 64 or 512 px, not {net!r:.60}")
 
 
 # -- discriminators ----------------------------------------------------------------------------------------------------
@@ -273,7 +331,15 @@ def make_discriminator(design: str, in_channels: int, width: int, n_layers: int,
 
 def check_translator(cfg: Any) -> None:
     """Check hyper-parameters. Raises ValueError for those that no network can be built from."""
-    choices = dict(net=NETS, norm=("instance", "batch"), upsampling=("transposed", "resize"), discriminator=("patch", "pixel"))
+    design, size = net_parts(cfg.net)
+    resnet = design == "resnet"
+    choices = dict(
+        norm=NORMS,
+        upsampling=("transposed", "resize", *(("resize_zero", "antialias") if resnet else ())),
+        downsampling=("strided", *(("strided_reflect", "antialias") if resnet else ())),
+        padding=("reflect", *(("zero",) if resnet else ())),
+        discriminator=("patch", "pixel"),
+    )
     for name, allowed in choices.items():
         if getattr(cfg, name) not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(cfg, name)!r}")
@@ -284,7 +350,7 @@ def check_translator(cfg: Any) -> None:
         raise ValueError("ngf and ndf must be 1 or more")
     if not 1 <= cfg.n_layers <= 5:
         raise ValueError(f"n_layers must be 1 to 5, not {cfg.n_layers}")
-    multiple = int(cfg.net.split("_")[1]) if cfg.net.startswith("unet") else 4
+    multiple = 4 if resnet else 2**size
     if not 16 <= cfg.resolution <= 4096 or cfg.resolution % multiple:
         raise ValueError(f"resolution must be a multiple of {multiple} from 16 to 4096 for {cfg.net}, not {cfg.resolution}")
     if cfg.discriminator == "patch" and cfg.resolution < 3 * 2**cfg.n_layers:

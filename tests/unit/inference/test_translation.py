@@ -17,7 +17,8 @@ import studio.inference.translation as translate_module
 from studio.common.memory import layer_bytes
 from studio.errors import NoRoom, StudioError
 from studio.imaging.raster import MAX_NETWORK_PIXELS
-from studio.inference.layerwise import PictureMap, plan_layer_passes
+from studio.inference.feature_maps import PictureMap
+from studio.inference.layerwise import plan_layer_passes
 from studio.inference.model import Model
 from studio.inference.tiling import plan_tiles
 from studio.networks.translation.cyclegan import CycleGANConfig
@@ -29,10 +30,14 @@ from studio.networks.translation.pix2pix import Pix2PixConfig
 def lively(network: torch.nn.Module) -> torch.nn.Module:
     """Weights that pass on what they get, so that each pixel of the result hangs on many of the source."""
     torch.manual_seed(0)
+    gain = 2 if network.config.norm == "none" else 1
     for p in network.parameters():
         if p.ndim == 4:
-            torch.nn.init.normal_(p, std=p[0].numel() ** -0.5)
+            torch.nn.init.normal_(p, std=gain * p[0].numel() ** -0.5)
     for module in network.modules():
+        if isinstance(module, torch.nn.InstanceNorm2d) and module.affine:
+            torch.nn.init.normal_(module.weight, 1, 0.2)
+            torch.nn.init.normal_(module.bias, std=0.2)
         if hasattr(module, "running_mean") and module.running_mean is not None:
             module.running_mean.normal_(std=0.2)
     return network.eval().requires_grad_(False)
@@ -62,14 +67,19 @@ def apart(a: Image.Image, b: Image.Image) -> int:
 
 
 MODELS = {
-    f"cyclegan {net} {norm} {up}": lambda net=net, norm=norm, up=up: cyclegan(net=net, norm=norm, upsampling=up)
-    for net, norm, up in [
-        ("resnet_6blocks", "instance", "transposed"),
-        ("resnet_9blocks", "instance", "resize"),
-        ("resnet_6blocks", "batch", "transposed"),
-        ("unet_128", "instance", "transposed"),
-        ("unet_256", "batch", "resize"),
-        ("unet_256", "instance", "transposed"),
+    f"cyclegan {net} {norm} {up} {more}": lambda net=net, norm=norm, up=up, more=more: cyclegan(net=net, norm=norm, upsampling=up, **more)
+    for net, norm, up, more in [
+        ("resnet_6blocks", "instance", "transposed", {}),
+        ("resnet_9blocks", "instance", "resize", {}),
+        ("resnet_6blocks", "batch", "transposed", {}),
+        ("unet_128", "instance", "transposed", {}),
+        ("unet_256", "batch", "resize", {}),
+        ("unet_256", "instance", "transposed", {}),
+        ("resnet_3blocks", "instance_affine", "resize_zero", dict(downsampling="strided_reflect")),
+        ("resnet_4blocks", "none", "transposed", dict(padding="zero")),
+        ("resnet_3blocks", "instance_affine", "antialias", dict(downsampling="antialias")),
+        ("resnet_3blocks", "batch", "antialias", {}),
+        ("unet_64", "instance_affine", "transposed", {}),
     ]
 } | {
     "pix2pix edges": lambda: pix2pix(transform="edges", input_channels=1),

@@ -16,7 +16,7 @@ from studio.errors import NoRoom, StudioError
 from studio.inference.model import load_info
 from studio.models import manage, trash
 from studio.models.acquire.add import add
-from studio.models.acquire.bundled import BundledModel
+from studio.models.acquire.bundled import PACKAGES, BundledModel
 from studio.models.folder import open_folder
 from studio.models.library import Library
 from tests.conftest import ROOT, save_tiny
@@ -118,7 +118,7 @@ def test_one_that_may_not_be_written_is_told_as_that(library, monkeypatch):
 
 
 def test_one_that_is_only_offered_is_not_thrown_away(library, tmp_path):
-    library.bundled = (BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "none.param"),)
+    library.bundled = (BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "none.param", PACKAGES[0]),)
     with pytest.raises(StudioError, match="comes with a package"):
         trash.move_to_trash(library, "offered")
     assert trash.list_trash(library) == []

@@ -137,11 +137,24 @@ def test_features_are_those_of_the_forward_pass():
     assert all(torch.equal(m, seen[i]) for m, i in zip(maps, g.feature_layers, strict=True))
 
 
+def test_features_of_anti_aliased_sampling_are_those_that_cut_takes():
+    with torch.device("meta"):
+        g = Generator(CycleGANConfig(directions="AtoB", downsampling="antialias", upsampling="antialias")).G_A2B
+    assert g.feature_layers == (0, 4, 8, 12, 16)  # the published default of --nce_layers
+
+
 @pytest.mark.parametrize(
     "bad",
     [
-        dict(net="resnet_7blocks"),
-        dict(norm="none"),
+        dict(net="resnet_13blocks"),
+        dict(net="resnet_2blocks"),
+        dict(net="unet_1024", resolution=1024),
+        dict(net="unet_100"),
+        dict(net="resnet_99999999999999blocks"),
+        dict(norm="layer"),
+        dict(downsampling="pooling"),
+        dict(padding="circular"),
+        dict(net="unet_64", resolution=64, upsampling="antialias"),
         dict(upsampling="shuffle"),
         dict(discriminator="image"),
         dict(input_channels=2),

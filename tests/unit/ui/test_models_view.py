@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from studio.jobs.queue import Job
-from studio.models.acquire.bundled import BundledModel
+from studio.models.acquire.bundled import PACKAGES, BundledModel
 from studio.models.acquire.catalogue import CATALOGUE
 from studio.models.library import Broken, Library
 from studio.training.plan import Plan
@@ -144,7 +144,7 @@ def test_where_it_is_from(tmp_path):
     save_tiny(tmp_path / "mine", "anna")
     save_tiny(tmp_path / "shipped", "clara")
     library = Library(
-        [tmp_path / "mine", tmp_path / "shipped"], [BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "x.param")]
+        [tmp_path / "mine", tmp_path / "shipped"], [BundledModel("offered", "Offered", "stylegan2", {}, tmp_path / "x.param", PACKAGES[0])]
     )
     anna, clara, offered = library.scan()[0]
 
