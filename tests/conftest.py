@@ -1,12 +1,14 @@
 """What several tests share."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # In workers and commands too: threads cost tiny networks more than they give, and sums are rounded alike only with as many everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
-
 import numpy as np
 import pytest
 import torch
@@ -20,8 +22,21 @@ from studio.networks.generative.stylegan2 import Discriminator, Generator, Style
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# No test reads or writes the home of whoever runs it, however it reaches for one.
+os.environ["STUDIO_HOME"] = tempfile.mkdtemp(prefix="gan-studio-tests-")
+atexit.register(shutil.rmtree, os.environ["STUDIO_HOME"], ignore_errors=True)
+_USUAL_HOME = Path.home() / "gan-studio"
+_HAD_HOME = _USUAL_HOME.exists()
+
 
 GOLDEN = ROOT / "tests" / "golden"  # reference checkpoints of other code bases, with their outputs
+
+
+def pytest_sessionfinish(session):
+    """The tests as a whole fail when they have made a home for whoever runs them."""
+    if not _HAD_HOME and _USUAL_HOME.exists() and not hasattr(session.config, "workerinput"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print(f"\nThe tests have made {_USUAL_HOME} with {sorted(path.name for path in _USUAL_HOME.iterdir())}.")
 
 
 @pytest.fixture(scope="session")
