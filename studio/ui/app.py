@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from gradio.events import Dependency
+from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
 from studio.common.files import can_write
@@ -34,9 +35,11 @@ from studio.settings import get_settings, scratch
 from studio.ui.access.app_blocks import AppBlocks
 from studio.ui.access.local_only import LocalOnlyMiddleware, allowed_hosts
 from studio.ui.access.login import Login, read_accounts
+from studio.ui.access.login_delay import LoginDelayMiddleware
 from studio.ui.access.middleware import VisitorMiddleware, sender_of
 from studio.ui.access.new_visitor import open_session
 from studio.ui.access.policy import ServingPolicy, is_open_to_strangers, is_reachable
+from studio.ui.access.unknown_names import no_such_function
 from studio.ui.access.visitors import DAY, MAX_UPLOAD_BYTES, Visitors
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
@@ -94,7 +97,8 @@ def build(
     def gallery_of(session: Session) -> Gallery:
         return Gallery.at(session.workspace.folder) if session.workspace.guest else saved
 
-    cache = (3600, DAY) if visitors is not None else None
+    # Gradio deletes its files when it closes; before that `Visitors` does it, whatever the time of day is set to.
+    cache = (DAY, 10_000 * DAY) if visitors is not None else None
     app = AppBlocks(title="GAN Studio", fill_width=True, analytics_enabled=False, delete_cache=cache)
     with app:
         app.strangers = policy.visitors
@@ -266,6 +270,8 @@ def _open(app: AppBlocks, visitors: Visitors | None, share: bool, local_only: bo
     """
     os.environ["GRADIO_RUN_HISTORY"] = "False"  # a browser used by several people would keep what each of them did
     middleware = [Middleware(VisitorMiddleware, visitors=visitors)] if visitors is not None else []
+    if options.get("auth"):
+        middleware.append(Middleware(LoginDelayMiddleware))
     if local_only:
         middleware.append(Middleware(LocalOnlyMiddleware, hosts=allowed_hosts()))
     printed = io.StringIO()
@@ -284,7 +290,11 @@ def _open(app: AppBlocks, visitors: Visitors | None, share: bool, local_only: bo
             allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
             footer_links=[],
             max_file_size=MAX_UPLOAD_BYTES if visitors is not None else None,
-            app_kwargs={"openapi_url": None, "middleware": middleware},  # FastAPI would list its routes to everyone
+            app_kwargs={
+                "openapi_url": None,
+                "middleware": middleware,
+                "exception_handlers": {FnIndexInferError: no_such_function, KeyError: no_such_function},
+            },  # FastAPI would list its routes to everyone
             **options,
         )
     app.limit_sessions(visitors.visitor_of if visitors is not None else lambda session: "")

@@ -6,8 +6,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
+from studio.common.files import ensure_room
+from studio.errors import NoRoom
 from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_refusal
-from studio.ui.access.visitors import DAY, Visitors
+from studio.ui.access.visitors import DAY, MOST_UPLOADED, Visitors
 
 COOKIE = "gan-studio-visitor"
 MAX_JSON_BYTES = 16 << 20  # bytes; a recipe has at most 8 MB
@@ -33,6 +35,10 @@ _NEEDED = (
     "user",
     "token",
 )
+
+
+class _Disconnected(Exception):
+    """The line was cut before a request was complete."""
 
 
 def sender_of(request: Any, username: str | None) -> str:
@@ -66,12 +72,34 @@ class VisitorMiddleware:
                 return await self.app(scope, receive, _with_cookie(send, known, _is_https(scope, headers)))
             self._check(asked, scope, browser)
             if scope["method"] == "POST" and asked.partition("/")[0] == "upload":
-                return await self.app(scope, receive, self._recording_uploads(send, browser))
+                return await self.app(scope, self._counted(receive, headers, browser), self._recording_uploads(send, browser))
             if scope["method"] == "POST":
                 receive = await self._checked_body(receive, headers, browser)
             await self.app(scope, receive, send)
         except Refused as e:
             await send_refusal(scope, send, e)
+        except _Disconnected:
+            pass  # there is nobody left to answer
+
+    def _counted(self, receive: Receive, headers: dict[str, str], browser: str) -> Receive:
+        """A `receive` that counts what a visitor uploads. Raises Refused, at once when the length that is announced is too much."""
+        text = headers.get("content-length", "")
+        announced = int(text) if text.isdecimal() and len(text) < 20 else 0
+        too_much = Refused(413, f"You can upload {MOST_UPLOADED >> 20} MB in all, and again an hour after you close the page.")
+        if announced > MOST_UPLOADED:
+            raise too_much
+        try:
+            ensure_room(self.visitors.folder, announced)
+        except NoRoom:
+            raise Refused(507, "The disk of this studio is nearly full. Try a smaller file, or come back later.") from None
+
+        async def counting() -> dict:
+            message = await receive()
+            if not self.visitors.receive(browser, len(message.get("body", b""))):
+                raise too_much
+            return message
+
+        return counting
 
     def _check(self, asked: str, scope: dict, browser: str) -> None:
         """Check the address. Raises Refused."""
@@ -136,6 +164,8 @@ async def _read(receive: Receive, headers: dict[str, str]) -> bytes:
     body, more = bytearray(), not (said.isdecimal() and int(said) > MAX_JSON_BYTES)
     while more and len(body) <= MAX_JSON_BYTES:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
         body.extend(message.get("body", b""))
         more = message.get("more_body", False)
         if not more and len(body) <= MAX_JSON_BYTES:

@@ -20,6 +20,8 @@ from studio.ui.session import Workspace
 DAY = 24 * 3600
 _SWEEP_INTERVAL = 600  # seconds between searches for old files
 MAX_UPLOAD_BYTES = 100 << 20  # of one file
+MOST_UPLOADED = 512 << 20  # bytes that one visitor may upload before they leave, or in a day
+_HALF_SENT = 3600  # seconds after which a file whose upload was broken off is deleted
 # Folder for browsers that keep no cookie: whoever has the address of a file there, which cannot be guessed, may fetch it.
 _OPEN = "open"
 _COOKIE = re.compile("[A-Za-z0-9_-]{32,64}")
@@ -32,16 +34,18 @@ class Visitors:
 
     A browser is recognised by a cookie; only its hash is stored. Gradio's own cache must be this same folder, so that visitors have
     no files anywhere else.
-    folder: emptied at the start, unless another studio is using it.  clock: seconds since the epoch, comparable with file times.
+    folder: emptied at the start, unless another studio is using it.  clock: seconds, not the time of day, which may be set.
     Raises OSError when the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time):
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic):
         self.folder, self._clock = Path(folder).resolve(), clock
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._uploaders: dict[str, set[str]] = {}  # folder of an upload -> browsers it came from
         self._open: dict[str, set[str]] = {}  # browser -> its sessions
+        self._seen: dict[Path, tuple[float, float]] = {}  # file or folder -> its newest file time, and when that was first seen
+        self._received: dict[str, tuple[int, float]] = {}  # browser -> bytes it has uploaded, since when
         self._swept = self._clock()
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session hash of Gradio -> browser
         self._alone = filelock.FileLock(self.folder / ".lock", thread_local=False)
@@ -59,11 +63,9 @@ class Visitors:
             self._alone.release()
 
     def _empty(self) -> None:
-        for path in self._folders():
-            _remove(path)
-
-    def _folders(self) -> list[Path]:
-        return [p for p in self.folder.iterdir() if p.is_dir()]
+        for path in self.folder.iterdir():
+            if path.name != ".lock":
+                _remove(path)
 
     # -- browsers and their sessions -----------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ class Visitors:
             self._open.setdefault(browser, set()).add(session)
         workspace = Workspace(self.folder / browser / session, guest=True)
         workspace.folder.mkdir(parents=True, exist_ok=True)
+        self._unused_for(workspace.folder)
         return workspace
 
     def end(self, workspace: Workspace) -> None:
@@ -98,6 +101,7 @@ class Visitors:
             if left or browser == _OPEN:
                 return
             self._open.pop(browser, None)
+            self._received.pop(browser, None)
             for uploaders in self._uploaders.values():
                 uploaders.discard(browser)
             orphaned = [name for name, uploaders in self._uploaders.items() if not uploaders]
@@ -126,6 +130,7 @@ class Visitors:
         self._sweep_when_due()
         folder = self.folder / _OPEN / secrets.token_hex(16)
         folder.mkdir(parents=True)
+        self._unused_for(folder)
         return folder
 
     def uploaded(self, browser: str, paths: Iterable[str]) -> None:
@@ -133,6 +138,7 @@ class Visitors:
         with self._lock:
             for path in paths:
                 self._uploaders.setdefault(self._first(path), set()).add(browser)
+                self._unused_for(self.folder / self._first(path))
 
     def may_read(self, browser: str, path: str) -> bool:
         """Whether a browser may read a file: one of its own, or one open to everybody who knows its name."""
@@ -153,16 +159,37 @@ class Visitors:
             return ""
 
     def sweep(self) -> None:
-        """Delete what nobody has used for a day."""
-        before = self._clock() - DAY
-        for path in self._folders():
-            parts = [path]
-            if path.name.startswith(("of-", _OPEN)):
+        """Delete what nobody has used for a day, and what was left of uploads that were broken off."""
+        parts: list[Path] = []
+        for path in self.folder.iterdir():
+            if path.is_dir() and path.name.startswith(("of-", _OPEN)):
                 with contextlib.suppress(OSError):  # it may just have been deleted
-                    parts = [p for p in path.iterdir() if p.is_dir()]
-            for part in parts:
-                if _newest(part) < before:
-                    _remove(part)
+                    parts += [p for p in path.iterdir() if p.is_dir()]
+            elif path.name != ".lock":
+                parts.append(path)
+        for part in parts:
+            if self._unused_for(part) >= (DAY if part.is_dir() else _HALF_SENT):
+                _remove(part)
+        self._seen = {path: seen for path, seen in self._seen.items() if path.exists()}
+
+    def _unused_for(self, path: Path) -> float:
+        """Seconds since something below a path was last seen to change. Times of files are only compared with each other."""
+        newest, now = _newest(path), self._clock()
+        before = self._seen.get(path)
+        if before is None or before[0] != newest:
+            self._seen[path] = before = newest, now
+        return now - before[1]
+
+    def receive(self, browser: str, count: int) -> bool:
+        """Count bytes of an upload. Returns False, and counts nothing, when the visitor may not upload so many more."""
+        with self._lock:
+            total, since = self._received.get(browser, (0, self._clock()))
+            if self._clock() - since >= DAY:
+                total, since = 0, self._clock()
+            fits = total + count <= MOST_UPLOADED
+            if fits:
+                self._received[browser] = total + count, since
+            return fits
 
     def _sweep_when_due(self) -> None:
         with self._lock:
@@ -181,6 +208,10 @@ def _newest(folder: Path) -> float:
 
 
 def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            folder.unlink(missing_ok=True)
     if folder.exists():
         _log.warning("%s could not be deleted", folder)

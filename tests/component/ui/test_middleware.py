@@ -190,6 +190,27 @@ def test_bodies_that_are_too_much(browsers):
     assert "maximum allowed size" in too_large.text
 
 
+def test_functions_that_there_are_not(browsers):
+    for address in ("call/nothing", "call/v2/nothing", "run/nothing", "api/nothing"):
+        answer = browsers[0].post(f"/gradio_api/{address}", json={"data": []})
+        assert (answer.status_code, "has no such function" in answer.json()["detail"]) == (404, True), address
+    assert browsers[0].post("/gradio_api/queue/join", json={"fn_index": 9999, "session_hash": "n", "data": []}).status_code == 404
+
+
+def test_a_visitor_uploads_only_so_much(browsers, opened, monkeypatch):
+    import studio.ui.access.visitors as visitors_module
+
+    a, b = browsers
+    upload(a)
+    monkeypatch.setattr(visitors_module, "MOST_UPLOADED", 40_000)
+    for _ in range(2):
+        assert a.post("/gradio_api/upload", files={"files": ("a.png", b"x" * 15_000)}).status_code == 200
+    refused = a.post("/gradio_api/upload", files={"files": ("a.png", b"x" * 15_000)})
+    assert refused.status_code == 413
+    assert "in all" in refused.json()["detail"]
+    assert upload(b), "others are not concerned"
+
+
 def render(browser, recipe) -> list:
     """What the public API says at the end: [event, data]."""
     id = browser.post("/gradio_api/call/render", json={"data": [recipe]}).raise_for_status().json()["event_id"]

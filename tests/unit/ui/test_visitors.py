@@ -1,11 +1,13 @@
 """Folders of visitors: who may read them, and when they are deleted."""
 
+import asyncio
 import os
 import time
 
 import pytest
 
-from studio.ui.access.visitors import DAY, Visitors
+from studio.ui.access.middleware import VisitorMiddleware
+from studio.ui.access.visitors import DAY, MOST_UPLOADED, Visitors
 
 A, B, NOBODY = (Visitors.browser_of(c) for c in ("a" * 43, "b" * 43, None))
 
@@ -113,3 +115,72 @@ def test_a_session_belongs_to_whoever_named_it_first(visitors):
     assert not visitors.owns(B, "x")
     assert visitors.owns(A, "x")
     assert visitors.owns(B, "y")
+
+
+def test_setting_the_clock_deletes_nothing(tmp_path):
+    clock = [50.0]  # of a machine that was started a minute ago
+    visitors = Visitors(tmp_path / "visitors", clock=lambda: clock[0])
+    path = visitors.workspace(A, "session").output("explore", "a.png")
+    path.write_bytes(b"x")
+    for when in (0, 4e9):  # files of 1970 and of 2096
+        os.utime(path, (when, when))
+        visitors.sweep()
+        assert path.exists()
+    clock[0] += DAY - 1
+    visitors.sweep()
+    assert path.exists()
+    clock[0] += 2
+    visitors.sweep()
+    assert not path.exists()
+    visitors.close()
+
+
+def test_what_is_left_of_uploads_that_were_broken_off_goes(visitors, clock):
+    half = visitors.folder / "tmp1234"
+    half.write_bytes(b"x")
+    visitors.sweep()
+    clock[0] += 3000
+    half.write_bytes(b"xx")
+    os.utime(half, (1, 1))
+    visitors.sweep()
+    clock[0] += 3000
+    visitors.sweep()
+    assert half.exists(), "it grew meanwhile"
+    clock[0] += 3000
+    visitors.sweep()
+    assert not half.exists()
+
+
+def test_a_quota_of_uploads(visitors, clock):
+    for _ in range(4):
+        assert visitors.receive(A, MOST_UPLOADED // 4)
+    assert not visitors.receive(A, 1)
+    assert visitors.receive(B, MOST_UPLOADED)
+    visitors.end(visitors.workspace(A, "session"))
+    assert visitors.receive(A, 1), "who left and comes back begins anew"
+    clock[0] += DAY
+    assert visitors.receive(B, 1), "and so does everybody after a day"
+
+
+def test_a_body_whose_line_is_cut_goes_nowhere(visitors):
+    reached, parts = [], iter([{"type": "http.request", "body": b"x" * 1000, "more_body": True}, {"type": "http.disconnect"}])
+
+    async def app(scope, receive, send):
+        reached.append(scope)
+
+    async def receive():
+        return next(parts)
+
+    async def send(message):
+        raise AssertionError("there is nobody left to answer")
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/gradio_api/queue/join",
+        "headers": [],
+        "query_string": b"",
+        "client": ("1.2.3.4", 1),
+    }
+    asyncio.run(VisitorMiddleware(app, visitors)(scope, receive, send))
+    assert reached == []
