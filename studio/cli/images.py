@@ -23,6 +23,7 @@ def add_verbs(verb: AddVerb) -> None:
         "studio upscale scan.png --model drawings-x4 -o large.png",
     )
     _add_files(p)
+    p.add_argument("--seamless", action="store_true", help="for tiles of a pattern: opposite borders keep fitting together")
     size = p.add_mutually_exclusive_group()
     size.add_argument("--scale", type=float, default=0.0, help="factor, 1 to 16 (default: the model's own)")
     size.add_argument("--size", type=int, default=0, metavar="PX", help="pixels of the longer side, instead of a factor")
@@ -36,6 +37,12 @@ def _add_files(p: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, help="a file for one file, else a folder or a .zip (default: named after the first and the model)"
     )
     p.add_argument("--type", dest="file_type", choices=("png", "webp"), help="file type of pictures (default: that of -o, or png)")
+    p.add_argument("--quality", type=int, help="of WebP, 1 to 100 (default: lossless)")
+    p.add_argument(
+        "--pattern",
+        default="{name}",
+        help="names of the results in a folder or zip: {name}, {number}, {model}, {scale}, as in '{name}_x{scale}' (default: {name})",
+    )
     p.add_argument("--tile", type=int, default=0, metavar="PX", help="side of the tiles, to save memory (default: as the machine allows)")
     p.add_argument("--smoothing", choices=("none", "light", "strong"), default="none", help="of videos, against flicker (default: none)")
 
@@ -52,7 +59,7 @@ def run_upscale(args: argparse.Namespace) -> None:
     """Upscale files. Raises StudioError."""
     from studio.networks import Task
 
-    _run(args, Task.UPSCALE, "upscale", dict(scale=args.scale, strength=args.strength), args.size)
+    _run(args, Task.UPSCALE, "upscale", dict(scale=args.scale, strength=args.strength, seamless=args.seamless), args.size)
 
 
 def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: int) -> None:
@@ -66,7 +73,7 @@ def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: 
     with open_engine(args.device) as engine:
         model = model_id(engine, args.model, task)
         recipe = ImageRecipe(model, verb=verb, tile=args.tile, **options)
-        conversion = Conversion(recipe, _file_type(args, single), args.smoothing, longer_side)
+        conversion = Conversion(recipe, _file_type(args, single), args.smoothing, longer_side, args.quality, args.pattern)
         first = args.files[0]
         with percent_line() as show:
             if single is not None:

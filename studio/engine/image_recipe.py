@@ -26,6 +26,7 @@ class ImageRecipe(SerializableRecipe):
     keep_colour: the lightness of the result with the colours of the source.
     repeat: how many times in a row, 1 to 8.
     scale: when upscaling, 1 to 16; 0 = the model's own.  tile: pixels a side, 0 = chosen to suit the machine.
+    seamless: when upscaling, the picture is a tile of a pattern, and the result is one too.
     Raises StudioError when a value is out of range.
     """
 
@@ -39,6 +40,7 @@ class ImageRecipe(SerializableRecipe):
     repeat: int = 1
     scale: float = 0.0
     tile: int = 0
+    seamless: bool = False
 
     _always = ("model", "verb")  # the verb distinguishes it from a Recipe
 
@@ -46,7 +48,7 @@ class ImageRecipe(SerializableRecipe):
         checked_name(self.model, "The recipe's model", "Choose a model by its name.")
         checked_hash(self.model_hash, "The recipe's model hash")
         checked_hash(self.source, "The hash of the recipe's source")
-        for name, choices in (("verb", VERBS), ("direction", DIRECTIONS), ("keep_colour", (False, True))):
+        for name, choices in (("verb", VERBS), ("direction", DIRECTIONS), ("keep_colour", (False, True)), ("seamless", (False, True))):
             value = getattr(self, name)
             if type(value) is not type(choices[0]) or value not in choices:
                 raise StudioError(f"The recipe's {name} is {short_repr(value)}.", f"It must be {' or '.join(map(str, choices))}.")

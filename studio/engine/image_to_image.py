@@ -113,7 +113,7 @@ class ImageToImage:
             model = self._loaded_model(recipe.model)
             model.need_scale()
             self._note_model(recipe.model)
-            return Upscaling(model.network, source, recipe.scale or None, recipe.strength, recipe.tile or None, at_once=False)
+            return Upscaling(model.network, source, recipe.scale or None, recipe.strength, recipe.tile or None, False, recipe.seamless)
 
         return self._ask(begin).result()
 

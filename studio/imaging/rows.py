@@ -70,21 +70,43 @@ class StoredRows:
 
 
 class ResizedRows:
-    """Rows of another picture resized with Lanczos to any size."""
+    """Rows of another picture, or of a part of it, resized with Lanczos to any size.
 
-    def __init__(self, source: RowSource, height: int, width: int):
-        self.source, self.height, self.width, self.channels = source, height, width, source.channels
+    margin: pixels on each side of the source that are not part of the result, but are seen by the kernel at its borders.
+    """
+
+    def __init__(self, source: RowSource, height: int, width: int, margin: int = 0):
+        self.source, self.height, self.width, self.channels, self.margin = source, height, width, source.channels, margin
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
-        step = self.source.height / self.height
+        margin = self.margin
+        step = (self.source.height - 2 * margin) / self.height
         reach = math.ceil(_SUPPORT * max(1.0, step)) + 1
-        low, high = max(0, math.floor(top * step) - reach), min(self.source.height, math.ceil(bottom * step) + reach)
+        begin, end = margin + top * step, margin + bottom * step
+        low, high = max(0, math.floor(begin) - reach), min(self.source.height, math.ceil(end) + reach)
         rows = yield from self.source.rows(low, high)
         # Pillow looks beyond the box as far as there are rows, so the result is that of the complete picture.
-        box = (0, top * step - low, self.source.width, min(high - low, bottom * step - low))
+        box = (margin, begin - low, self.source.width - margin, min(high - low, end - low))
         size = (self.width, bottom - top)
         channels = [Image.fromarray(rows[:, :, c]).resize(size, Image.Resampling.LANCZOS, box) for c in range(self.channels)]
         return np.stack([np.asarray(channel) for channel in channels], axis=2)
+
+
+class InnerRows:
+    """Rows of another picture without a margin on each side."""
+
+    def __init__(self, source: RowSource, margin: int):
+        self.source, self.margin, self.channels = source, margin, source.channels
+        self.height, self.width = source.height - 2 * margin, source.width - 2 * margin
+
+    def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
+        rows = yield from self.source.rows(top + self.margin, bottom + self.margin)
+        return rows[:, self.margin : self.margin + self.width]
+
+
+def tiled_margin(pixels: np.ndarray, margin: int) -> np.ndarray:
+    """Pixels (H, W, C) with a margin on each side that continues them as if copies of the picture lay all around it."""
+    return np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
 
 
 class BlendedRows:

@@ -13,7 +13,17 @@ from studio.common.memory import free_bytes, layer_bytes, out_of_memory
 from studio.common.progress import Cancel, Progress
 from studio.errors import StudioError
 from studio.imaging.raster import Raster
-from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
+from studio.imaging.rows import (
+    BlendedRows,
+    DeviceWork,
+    InnerRows,
+    ResizedRows,
+    RowSource,
+    StoredRows,
+    run_device_work,
+    tiled_margin,
+    write_rows,
+)
 from studio.inference.tiling import Box, Canvas, plan_tiles, quarters
 from studio.networks.super_resolution.upscaler import Upscaler
 
@@ -21,6 +31,7 @@ MAX_SCALE = 16
 MAX_OUTPUT_PIXELS = 1 << 30  # pixels
 MIN_TILE = 32
 _CHUNK = 1 << 22  # numbers of the result that are written at a time
+_LEAST_MARGIN = 16  # pixels around a seamless picture, for the resizing
 _EXACT = 32  # pixels; networks with a halo of at most this get exactly their halo as overlap
 _CANDIDATES = (8, 16, 24, 32, 48)  # overlaps that are tried for networks with a larger halo
 _MAX_OVERLAP = 64  # pixels; anything beyond hardly matters
@@ -39,11 +50,21 @@ class Upscaling:
     tile: side of the tiles in pixels of the source, 32 or more; None = chosen for the machine. A network whose results depend on the
     full picture gets it whole where memory allows.
     at_once: without a tile, process the full picture in one piece where memory allows.
+    seamless: the picture is a tile of a pattern: its opposite borders continue each other, and so do those of the result.
     width, height: of the result in pixels.  done, all: pixels of tiles processed so far, and in total (0 = not known yet).
     Raises StudioError for a scale, strength or tile that cannot be used, and for a result of more than 2**30 pixels.
     """
 
-    def __init__(self, network: Upscaler, source: Raster, scale: float | None, strength: float, tile: int | None, at_once: bool):
+    def __init__(
+        self,
+        network: Upscaler,
+        source: Raster,
+        scale: float | None,
+        strength: float,
+        tile: int | None,
+        at_once: bool,
+        seamless: bool = False,
+    ):
         if scale is not None and not (isinstance(scale, (int, float)) and not isinstance(scale, bool) and 1 <= scale <= MAX_SCALE):
             raise StudioError(f"The scale is {scale!r:.40}.", f"It must be a number from 1 to {MAX_SCALE}, or None for the model's own.")
         if not (isinstance(strength, (int, float)) and 0 <= strength <= 1):
@@ -51,6 +72,7 @@ class Upscaling:
         if tile is not None and (type(tile) is not int or tile < MIN_TILE):
             raise StudioError(f"The tile is {tile!r:.40} pixels.", f"It must be a whole number from {MIN_TILE} on, or None.")
         self.network, self.source, self.strength, self.tile, self.at_once = network, source, strength, tile, at_once
+        self.seamless, self.margin = seamless, 0
         height, width, _ = source.pixels.shape
         factor = scale or network.scale
         self.height, self.width = (max(1, round(side * factor)) for side in (height, width))
@@ -67,11 +89,14 @@ class Upscaling:
         pixels = self.source.pixels
         if _is_grey(pixels):  # a network for colours would tint it
             pixels, write = pixels[:, :, ::3], functools.partial(_write_coloured, write)  # grey, and alpha where it has one
+        measured = (yield lambda: _measure(self.network)) if self.strength > 0 else None
+        if self.seamless:
+            self.margin = max(measured.overlap if measured is not None else 0, _LEAST_MARGIN)
+            pixels = tiled_margin(pixels, self.margin)
         plain: RowSource = StoredRows(pixels)
         picture = plain
-        if self.strength > 0:
+        if measured is not None:
             picture = StoredRows(_fill_transparent(pixels))
-            measured = yield lambda: _measure(self.network)
             stages = []
             for _ in range(self.times):
                 tile = self._choose_tile(measured, picture) if measured.whole else self.tile or self._choose_tile(measured, picture)
@@ -84,7 +109,10 @@ class Upscaling:
         yield from write_rows(picture, pixels.dtype, write, max(1, _CHUNK // (self.width * self.source.pixels.shape[2])))
 
     def _sized(self, picture: RowSource) -> RowSource:
-        return picture if (picture.height, picture.width) == (self.height, self.width) else ResizedRows(picture, self.height, self.width)
+        margin = self.margin * picture.height // (self.source.pixels.shape[0] + 2 * self.margin)
+        if (picture.height - 2 * margin, picture.width - 2 * margin) == (self.height, self.width):
+            return InnerRows(picture, margin) if margin else picture
+        return ResizedRows(picture, self.height, self.width, margin)
 
     def _choose_tile(self, measured: "_Measured", picture: RowSource) -> int:
         device = next(self.network.parameters()).device
@@ -187,11 +215,17 @@ class _UpscaledRows:
         self._ready, self._top = np.zeros((0, self.width, self.channels), np.float32), 0  # rows from `top` on
 
     def rows(self, top: int, bottom: int) -> DeviceWork[np.ndarray]:
-        self._ready, self._top = self._ready[top - self._top :], top
-        while len(self._ready) < bottom - top:
+        self._drop_above(top)
+        while self._top + len(self._ready) < bottom:
             finished = (yield from self._row_of_tiles())[:, : self.width]
             self._ready = np.concatenate([self._ready, finished]) if len(self._ready) else finished
+            self._drop_above(top)
         return self._ready[: bottom - top]
+
+    def _drop_above(self, top: int) -> None:
+        """Forget the rows above `top` that are ready; those that are not ready yet are dropped when they are."""
+        count = min(top - self._top, len(self._ready))
+        self._ready, self._top = self._ready[count:], self._top + count
 
     def _row_of_tiles(self) -> DeviceWork[np.ndarray]:
         tiles = self.plan.pop(0)

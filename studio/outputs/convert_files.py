@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,6 +27,8 @@ from studio.provenance.source_pictures import keep_source
 from studio.settings import get_settings
 
 FILE_TYPES = ("png", "webp")
+_FIELD = re.compile(r"\{(\w*)\}")
+_FIELDS = ("name", "number", "model", "scale")  # of a pattern
 _LIMITS = Limits()
 
 
@@ -35,16 +38,38 @@ class Conversion:
 
     recipe: model and settings; its source hash is filled in for each picture.  file_type: of pictures, one of FILE_TYPES.
     smoothing: of videos, one of `video_translation.SMOOTHING`.  longer_side: of upscaled pictures, in pixels; 0 = recipe.scale.
+    quality: of WebP, 1 to 100; None = lossless.  pattern: of the results' names, with {name} of the source, {number} from 1,
+    {model} and {scale}.
     """
 
     recipe: ImageRecipe
     file_type: str = "png"
     smoothing: str = "none"
     longer_side: int = 0
+    quality: int | None = None
+    pattern: str = "{name}"
 
     def __post_init__(self):
+        unknown = [field for field in _FIELD.findall(self.pattern) if field not in _FIELDS]
+        if unknown or not {"name", "number"} & set(_FIELD.findall(self.pattern)):
+            problem = f"has '{{{unknown[0]}}}'" if unknown else "gives all results one name"
+            raise StudioError(
+                f"The pattern '{printable(self.pattern, 60)}' {problem}.",
+                f"Use {', '.join(f'{{{field}}}' for field in _FIELDS)}, {{name}} or {{number}} among them.",
+            )
+        if self.quality is not None and (self.file_type != "webp" or not 1 <= self.quality <= 100):
+            raise StudioError(f"The quality is {self.quality}.", "It is for WebP, from 1 to 100; PNG is always lossless.")
         if self.file_type not in FILE_TYPES:
             raise StudioError(f"Pictures cannot be saved as '{printable(self.file_type, 20)}'.", f"Choose {' or '.join(FILE_TYPES)}.")
+
+    def stem(self, name: str, number: int, own_scale: int) -> str:
+        """Name of a result without its ending, safe to be written.
+
+        name: of the source, without its ending.  number: of the file, from 1.  own_scale: the model's.
+        """
+        scale = f"{self.longer_side}px" if self.longer_side else f"{self.recipe.scale or own_scale:g}"
+        values = {"name": name, "number": f"{number:04d}", "model": self.recipe.model, "scale": scale}
+        return safe_filename(_FIELD.sub(lambda match: values[match[1]], self.pattern))
 
     def sized(self, width: int, height: int) -> ImageRecipe:
         """The recipe for a picture of this size. Raises StudioError for a size that cannot be made."""
@@ -94,12 +119,12 @@ def convert_file(
     if conversion.recipe.verb == "translate":
         opened = open_source(source)
         recipe = engine.stamped(_with_source(conversion.recipe, source))
-        return save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target, source)
+        return save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target, source, conversion.quality)
     raster = Raster.from_file(source)
     recipe = engine.stamped(_with_source(conversion.sized(raster.pixels.shape[1], raster.pixels.shape[0]), source))
     if conversion.file_type == "png":
         return upscale_file(engine, recipe, source, target, progress, cancel)
-    return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target, source)
+    return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target, source, conversion.quality)
 
 
 def is_video(path: Path) -> bool:
@@ -137,11 +162,12 @@ def convert_sources(
             archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(atomic_path(out)), "w", zipfile.ZIP_STORED))
         unique, protected = UniqueNames(), {file.path.resolve() for file in files if file.path is not None}
         yield from (Converted(name, problem=reason) for name, reason in found.refused)
-        for file in files:
+        own_scale = engine.library.get(conversion.recipe.model).scale or 1
+        for number, file in enumerate(files, 1):
             raise_if_cancelled(cancel)
             report = functools.partial(progress, file.name) if progress is not None else None
             folders = tuple(safe_filename(part) for part in (file.folders[1:] if len(sources) == 1 else file.folders))
-            stem = unique("/".join(folders), safe_filename(Path(file.filename).stem), "")
+            stem = unique("/".join(folders), conversion.stem(Path(file.filename).stem, number, own_scale), "")
             try:
                 with _local_file(file, scratch) as path:
                     target = (scratch / "results" if archive is not None else out) / stem

@@ -18,12 +18,13 @@ from studio.errors import StudioError
 from studio.imaging.colour import in_srgb
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
-from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, write_rows
+from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, tiled_margin, write_rows
 from studio.provenance.made_by import source_file
 from studio.provenance.metadata import kept_metadata, png_texts
 from studio.provenance.signing import signed_file
 from studio.settings import get_settings
 
+_MARGIN = 16  # pixels around a seamless picture that is resized
 _BAND = 1 << 22  # values in memory at once
 _MAX_DECODED = 1 << 24  # pixels of a picture that is resized in memory as a whole
 
@@ -107,12 +108,16 @@ class UpscaledPicture:
         self.original, self.recipe = original, recipe
         self.width, self.height, self.bytes = result.width, result.height, result.bytes
         self._result: RowSource = result
-        self._plain = ResizedRows(StoredRows(original.raster.pixels), result.height, result.width)
+        pixels, margin = original.raster.pixels, 0
+        if recipe.seamless:
+            margin = _MARGIN
+            pixels = tiled_margin(pixels, margin)
+        self._plain = ResizedRows(StoredRows(pixels), result.height, result.width, margin)
 
     def views(self, side: int) -> tuple[Image.Image, Image.Image]:
         """The picture resized by Lanczos, and the network's: in sRGB and 8 bits, the longer side at most `side` pixels."""
         after = _within(self._result, side)
-        before = ResizedRows(self._plain.source, after.height, after.width)
+        before = ResizedRows(self._plain.source, after.height, after.width, self._plain.margin)
         return _picture(before, self.original.raster.profile), _picture(after, self.original.raster.profile)
 
     def window(self, x: float, y: float, width: int, height: int) -> tuple[Image.Image, Image.Image]:

@@ -58,6 +58,7 @@ def _image_recipe_lines(recipe: ImageRecipe) -> list[str]:
     parts.append(f"strength: {recipe.strength:g}")
     parts += ["colours of the source"] * recipe.keep_colour
     parts += [f"repeated: {recipe.repeat} times"] * (recipe.repeat > 1)
+    parts += ["seamless"] * recipe.seamless
     parts += [f"source: SHA-256 {recipe.source}"] * bool(recipe.source)
     return parts
 

@@ -51,6 +51,20 @@ def test_a_folder_keeps_its_tree_and_a_broken_file_stops_nothing(work, capsys):
     assert "1 of the files could not be used" in error
 
 
+def test_a_batch_has_names_by_a_pattern_a_type_and_a_quality(work, capsys):
+    (work / "in/broken.png").unlink()
+    command = ["upscale", "in", "--seamless", "--type", "webp", "--pattern", "{number}_{name}_x{scale}", "--device", "cpu"]
+    sizes = []
+    for out, quality in (("out", ["--quality", "30"]), ("fine", [])):
+        assert main([*command, "-o", out, *quality]) == 0
+        assert tree(work / out) == ["0001_a_x4.webp", "deep/0002_a_x4.webp", "deep/0003_b_x4.webp"]
+        sizes.append((work / out / "0001_a_x4.webp").stat().st_size)
+    assert sizes[0] < sizes[1] / 2
+    assert read_recipe(work / "out/0001_a_x4.webp", ImageRecipe).seamless
+    assert main([*command, "--pattern", "same"]) == 2
+    assert "one name" in capsys.readouterr().err
+
+
 def test_a_zip_in_is_a_zip_out(work, capsys):
     with zipfile.ZipFile("set.zip", "w") as archive:
         archive.write("in/a.png", "one/a.png")

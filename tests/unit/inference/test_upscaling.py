@@ -427,3 +427,28 @@ def test_only_a_few_rows_are_there_at_once(monkeypatch):
     assert sum(got) == 8000
     assert max(got) == 64
     assert max(held) <= 3 * 32
+
+
+@pytest.mark.parametrize(("scale", "strength"), [(None, 1.0), (3, 1.0), (1.5, 0.5), (2, 0.0)])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_seamless_picture_stays_seamless(scale, strength, channels):
+    """Moved round its borders before or after, it is the same: no border can be seen."""
+    network = upscaler("srvgg", scale=2).network
+    picture = np.random.default_rng(3).integers(0, 255, (24, 20, channels), np.uint8)
+    picture[..., 3:] |= 1  # nothing is fully transparent
+
+    def upscaled(pixels: np.ndarray, seamless: bool = True) -> np.ndarray:
+        rows: list[np.ndarray] = []
+        job = Upscaling(network, Raster(pixels), scale, strength, 32, at_once=False, seamless=seamless)
+        run_device_work(job.into(rows.append), lambda piece: piece())
+        return np.concatenate(rows).astype(int)
+
+    k = scale or 2
+    here, moved = upscaled(picture), upscaled(np.roll(picture, (8, 6), (0, 1)))
+    assert here.shape == (24 * k, 20 * k, channels)
+    assert abs(moved - np.roll(here, (int(8 * k), int(6 * k)), (0, 1))).max() <= 2
+    if channels == 3 and strength:
+        plain = upscaled(picture, seamless=False)
+        assert abs(plain - here)[0].max() > 4, "without the switch the border is drawn as an end"
+        inner = slice(int(10 * k), int(12 * k))
+        assert abs(plain - here)[inner, inner].max() <= 2
