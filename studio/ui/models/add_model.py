@@ -18,6 +18,7 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.models.acquire import add
 from studio.models.folder import ModelInfo, safe_name
+from studio.models.importers import Statistics
 from studio.models.manage import checked_title, rename
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note, refusal_html
@@ -36,6 +37,7 @@ _FORMATS = (
     "exported here. Drop files that belong together, such as .param and .bin, at the same time. No code in them is run."
 )
 _TOKEN = "Only for a private or gated model. It is used once and not stored."
+_STATISTICS = [("Each picture's statistics, as published", "picture"), ("Running statistics of its training", "running")]
 _HIDDEN = gr.update(visible=False)
 
 # Adds a model: (callback for bytes (what, done, total), whether to stop) -> the model.
@@ -83,6 +85,9 @@ class AddModel:
                 self.catalogue = press_grid(elem_id="models-known")
             with gr.Row(elem_classes="gs-field") as self.add_box:
                 self.title = gr.Textbox("", label="Name (optional)", max_lines=1, max_length=120, elem_id="models-title")
+                self.statistics = gr.Dropdown(
+                    _STATISTICS, value="picture", label="Batch norm (pix2pix, CycleGAN)", min_width=200, elem_id="models-statistics"
+                )
                 self.add = gr.Button("Add it", variant="primary", elem_id="models-add")
             self.view = gr.HTML("", visible=False, padding=False, elem_id="models-add-view")
             self.stop = gr.Button("Cancel", visible=False, elem_id="models-add-stop")
@@ -106,7 +111,7 @@ class AddModel:
         self.source.input(self._choose_source, self.source, boxes, **QUIET)
         form = [self.files, self.url, self.repo, self.revision, self.token, self.title]
         begun = self.add.click(friendly(self._begin), self.session, [self.stop, self.view], **QUIET)
-        self._run_after(begun, self._add, [*self.tab.filter_inputs, self.source, *form], form)
+        self._run_after(begun, self._add, [*self.tab.filter_inputs, self.source, self.statistics, *form], form)
         begun = self.catalogue.select(friendly(self._begin_from_catalogue), self.session, [self.stop, self.view], **QUIET)
         self._run_after(begun, self._add_from_catalogue, self.tab.filter_inputs, form)
         self.stop.click(friendly(lambda session: self._state(session).stop.set()), self.session, None, **QUIET)
@@ -155,6 +160,7 @@ class AddModel:
         ability: str,
         find: str,
         source: str,
+        statistics: Statistics,
         files: list[str] | None,
         url: str,
         repo: str,
@@ -166,7 +172,7 @@ class AddModel:
         def acquire(transferred: Callable[[str, int, int | None], None], stopping: Callable[[], bool]) -> ModelInfo:
             wanted = checked_title(title) if title.strip() else ""
             library, name = self.engine.library, safe_name(wanted) if wanted else None
-            options: dict[str, Any] = {"name": name, "progress": transferred, "cancel": stopping}
+            options: dict[str, Any] = {"name": name, "statistics": statistics, "progress": transferred, "cancel": stopping}
             if source == _FILE:
                 with tempfile.TemporaryDirectory(prefix="studio-given-") as folder:
                     info = add.add(_in_one_folder(files, Path(folder)), library, **options)

@@ -36,7 +36,8 @@ class TranslateTab(ImageTab[TranslateState]):
     verb, done = "Translate", "translated"
     no_model = (
         "<b>No model here turns one sort of picture into another.</b><br>Train one in the Train tab from two unpaired sets of pictures, "
-        "or import a CycleGAN or pix2pix checkpoint with <code>studio import FILE</code>; it then appears here."
+        "import a CycleGAN, CUT or pix2pix checkpoint with <code>studio import FILE</code>, or install one that makes photographs vintage "
+        "with <code>pip install --no-deps vintagify</code>; it then appears here."
     )
     batch_words = "Each is translated at its own size, with the settings on this page."
     video_words = "Every frame is translated; size, timing and sound stay the same. The first frame shows what it will look like."

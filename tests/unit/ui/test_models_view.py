@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+import torch
 from PIL import Image
 
 from studio.jobs.queue import Job
@@ -23,6 +24,7 @@ from studio.ui.models.card_view import card_html
 from studio.ui.models.tab import ModelsTab
 from studio.ui.session import Session
 from tests.conftest import save_tiny
+from tests.unit.importers.official_translators import official
 
 ATTACK = "<img src=x onerror='window.hacked=1'>"
 HOSTILE = f"""---
@@ -181,6 +183,19 @@ def test_where_many_come_nothing_can_be_changed(engine):
     shown = tab._press(visitor, "everything", "", gr.EventData(None, {"index": 1}))
     assert set(shown) <= set(tab.enter_outputs)
     assert "tiny-classes" in shown[tab.details.about]
+
+
+@pytest.mark.parametrize(("chosen", "norm"), [("picture", "instance_affine"), ("running", "batch")])
+def test_a_pix2pix_is_added_with_the_chosen_statistics(engine, tmp_path, chosen, norm):
+    torch.save(official("unet_64", "batch").state_dict(), tmp_path / "facades_net_G.pth")
+    engine.library = Library([tmp_path / "models"])
+    with gr.Blocks():
+        tab = ModelsTab(Page(engine, gr.State()))
+    assert tab.adding.statistics.value == "picture"
+    given = ("file", chosen, [str(tmp_path / "facades_net_G.pth")], "", "", "", "", "Facades")
+    shown = tab.adding._add(Session(), "everything", "", *given)
+    assert "was added" in shown[tab.adding.view]
+    assert engine.library.get("facades").config["norm"] == norm
 
 
 def test_a_training_that_begins_from_it_is_named_when_it_is_moved_to_the_trash(engine):
