@@ -301,5 +301,5 @@ def in_words(head: bytes) -> str:
     try:
         codecs.utf_8_decode(head, "strict", False)  # a character may be cut at the end
     except UnicodeDecodeError:
-        return "is of no kind known here"
-    return "is of no kind known here" if b"\0" in head else "is text, not a checkpoint"
+        return "is of an unknown kind"
+    return "is of an unknown kind" if b"\0" in head else "is text, not a checkpoint"

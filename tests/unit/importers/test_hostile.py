@@ -59,6 +59,8 @@ def watched_import(path):
 @pytest.fixture(autouse=True, scope="module")
 def _warm(tmp_path_factory):
     # Modules that are imported when first used have nothing to do with the file.
+    import encodings.cp437  # noqa: F401  (names in zips)
+
     import spandrel  # noqa: F401
 
     from studio.models.importers import biggan, cyclegan, lucidrains, rosinality, upscalers  # noqa: F401
