@@ -20,3 +20,7 @@ class StudioError(Exception):
 
 class NoRoom(StudioError):
     """The disk is too full for what would be written."""
+
+
+class NotFinite(StudioError):
+    """A network gave values that are no numbers (NaN or infinity), of which no picture can be made."""

@@ -363,20 +363,27 @@ class Engine(ImageToImage):
         return model.network.synthesis.transformed(transform.x, transform.y, transform.rotate)
 
     def _synthesise(self, synthesis, ws, recipe: Recipe, limit, start=None, trace=None) -> torch.Tensor:
-        generator = None
-        if recipe.noise.mode == "random":
-            generator = torch.Generator().manual_seed(recipe.noise.seed)
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return synthesis(
-                ws,
-                noise_mode=recipe.noise.mode,
-                noise_strength=recipe.noise.strength,
-                generator=generator,
-                start=start,
-                trace=trace,
-                max_resolution=limit,
-            )
+        """Pictures of ws, in the engine's precision; where half precision overflows, once more in full precision."""
+        reduced = PRECISIONS[self.precision]
+        for dtype in (reduced, None):
+            generator = None
+            if recipe.noise.mode == "random":
+                generator = torch.Generator().manual_seed(recipe.noise.seed)
+            if trace is not None:
+                trace.clear()
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                img = synthesis(
+                    ws,
+                    noise_mode=recipe.noise.mode,
+                    noise_strength=recipe.noise.strength,
+                    generator=generator,
+                    start=start,
+                    trace=trace,
+                    max_resolution=limit,
+                )
+            if dtype is None or torch.isfinite(img).all():
+                break
+        return img
 
 
 def _no_latents(id: str) -> StudioError:

@@ -13,7 +13,7 @@ from PIL import Image
 from studio.common.memory import out_of_memory
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.image_recipe import ImageRecipe
-from studio.errors import StudioError
+from studio.errors import NotFinite, StudioError
 from studio.imaging.blending import blend
 from studio.imaging.decode import MAX_PIXELS
 from studio.imaging.raster import Raster, check_image
@@ -141,11 +141,18 @@ class ImageToImage:
     def _translated(
         self, recipe: ImageRecipe, picture: Image.Image, report_share: Callable[[float], None], cancel: Cancel | None
     ) -> Image.Image:
-        steps = self._ask(lambda: self._translation(recipe, picture)).result()
+        steps, full = self._ask(lambda: self._translation(recipe, picture)).result(), False
         while True:
             raise_if_cancelled(cancel)
             self._on_request()
-            share, result = self._ask(lambda: self._step(steps)).result()
+            try:
+                share, result = self._ask(functools.partial(self._step, steps, full)).result()
+            except NotFinite:
+                if full or not self._reduced:
+                    raise
+                # Half precision overflowed: from the beginning, in full precision.
+                steps, full = self._ask(lambda: self._translation(recipe, picture)).result(), True
+                continue
             report_share(share)
             if result is not None:
                 return result
@@ -159,10 +166,16 @@ class ImageToImage:
         return translation_steps(model.network, picture, recipe.direction, recipe.tile or default_tile_size(self.device), self._rescue)
 
     def _piece(self, piece: Callable[[], Any]) -> tuple[Any, Exception | None]:
-        """Result of a piece of work, and the exception if memory ran out: it has then been freed for another try."""
+        """Result of a piece of work, and the exception if memory ran out: it has then been freed for another try. Where half precision
+        overflows, the piece is done again in full precision."""
         try:
-            with self._autocast():
-                return piece(), None
+            try:
+                with self._autocast():
+                    return piece(), None
+            except NotFinite:
+                if not self._reduced:
+                    raise
+            return piece(), None
         except Exception as e:
             if not out_of_memory(e):
                 raise
@@ -172,13 +185,16 @@ class ImageToImage:
 
     def _autocast(self) -> contextlib.AbstractContextManager:
         """Autocast for image-to-image networks; reduced precision pays off on CUDA alone."""
-        dtype = PRECISIONS[self.precision] if self.device.type == "cuda" else None
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        return torch.autocast(self.device.type, dtype=self._reduced, enabled=self._reduced is not None)
 
-    def _step(self, steps: TranslationSteps) -> tuple[float, Image.Image | None]:
-        """Run one more piece. Returns the share of work done, and the picture when it is finished."""
+    @property
+    def _reduced(self) -> torch.dtype | None:
+        return PRECISIONS[self.precision] if self.device.type == "cuda" else None
+
+    def _step(self, steps: TranslationSteps, full: bool = False) -> tuple[float, Image.Image | None]:
+        """Run one more piece. Returns the share of work done, and the picture when it is finished.  full: in full precision."""
         try:
-            with self._autocast():
+            with contextlib.nullcontext() if full else self._autocast():
                 done, total = next(steps)
         except StopIteration as end:
             return 1.0, end.value

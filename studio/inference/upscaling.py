@@ -12,6 +12,7 @@ import torch
 from studio.common.memory import free_bytes, layer_bytes, out_of_memory
 from studio.common.progress import Cancel, Progress
 from studio.errors import StudioError
+from studio.imaging.pixels import check_finite
 from studio.imaging.raster import Raster
 from studio.imaging.rows import (
     BlendedRows,
@@ -335,7 +336,7 @@ def _run_grey(network: Upscaler, x: np.ndarray) -> np.ndarray:
 def _run(network: Upscaler, x: np.ndarray) -> np.ndarray:
     """Run the network on (H, W, in_channels) in [0, 1] -> (H * scale, W * scale, in_channels) float32."""
     tensor = torch.from_numpy(np.ascontiguousarray(x)).to(next(network.parameters()).device).permute(2, 0, 1)[None]
-    return network(tensor * 2 - 1).float().mul_(0.5).add_(0.5)[0].permute(1, 2, 0).cpu().numpy()
+    return check_finite(network(tensor * 2 - 1)).float().mul_(0.5).add_(0.5)[0].permute(1, 2, 0).cpu().numpy()
 
 
 def _fill_transparent(pixels: np.ndarray) -> np.ndarray:

@@ -14,7 +14,13 @@ from studio.networks import Family, get_family
 def load_network(
     family: str, config: Mapping[str, Any], tensors: dict[str, torch.Tensor], what: str, device: str | torch.device = "cpu"
 ) -> nn.Module:
-    """A generator from its config and its tensors; see `build_network`."""
+    """A generator from its config and its tensors; see `build_network`. Raises StudioError also for weights that are no numbers."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise StudioError(
+                f"{what} holds values that are no numbers (NaN or infinity) in '{name}'.",
+                "It is damaged, or its training failed: get it again, or take an earlier snapshot.",
+            )
     network = blank_network(get_family(family), config, tensors, what)
     network.load_state_dict(tensors, assign=True)
     return network.to(device).eval().requires_grad_(False)
