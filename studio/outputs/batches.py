@@ -14,12 +14,14 @@ from PIL import Image
 from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import UniqueNames, printable, safe_filename
+from studio.datasets.sources import Limits, copy_file, file_format, open_sources
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, open_picture, reason, upright
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _PREVIEW, _PREVIEWS = 256, 48  # px, and how many
+_ZIP_LIMITS = Limits(files=10_000, zip_bytes=8 << 30)
 _NOT_REACHED = "not reached: you stopped before"
 
 
@@ -101,6 +103,35 @@ class Outcome:
 S = TypeVar("S", bound=Opened)
 
 
+def unpack_zips(files: Sequence[str | Path], scratch: Path, cancel: Cancel | None = None) -> tuple[list[tuple[Path, str]], list[Outcome]]:
+    """Files with the pictures of the zips among them: ([(file, name of its result, with the folders in the zip)], what was refused).
+
+    scratch: folder for what is unpacked.  Raises CancelledError, and StudioError for more files than a batch may have.
+    """
+    out: list[tuple[Path, str]] = []
+    refused: list[Outcome] = []
+    for file in map(Path, files):
+        with open(file, "rb") as opened:
+            head = opened.read(64)
+        if file_format(head, file.name) != "zip":
+            out.append((file, file.stem))
+            continue
+        with open_sources([file], _ZIP_LIMITS) as found:
+            refused += [Outcome(name, problem=why) for name, why in found.refused]
+            for member in found.files:
+                raise_if_cancelled(cancel)
+                copy = scratch / str(len(out)) / safe_filename(member.filename)
+                copy.parent.mkdir()
+                try:
+                    ensure_room(scratch, member.size)
+                    copy_file(member, copy, _ZIP_LIMITS.file_bytes, cancel)
+                except (OSError, ValueError, zipfile.BadZipFile) as e:
+                    refused.append(Outcome(member.name, problem=f"it cannot be unpacked: {e}"))
+                    continue
+                out.append((copy, "/".join((*member.folders[1:], Path(member.filename).stem))))
+    return out, refused
+
+
 def process_files(
     make: Callable[[S], tuple[Image.Image, bytes | Path]],
     files: Sequence[str | Path],
@@ -110,11 +141,13 @@ def process_files(
     cancel: Cancel | None = None,
     open_file: Callable[[Path], S] = open_source,
     made: str = "translated",
+    names: Sequence[str] = (),
 ) -> list[Outcome]:
     """Process files into a zip at `path` with one PNG per file, named after it. A file that fails is reported and stops no other.
 
     make: opened file -> (the result, possibly reduced, for its preview; the result as a PNG: bytes, or a file, which is then
     deleted).  about: lines for the report inside the zip.  made: what was done, as a participle for that report.
+    names: of the results without their endings, with folders; none = those of the files.
     progress: called with (done, all, name of the next).  cancel: asked before each; when true, or when `make` raises
     CancelledError, the results so far are kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
@@ -139,7 +172,8 @@ def process_files(
                 if archive is None:
                     archive = zipfile.ZipFile(stack.enter_context(atomic_path(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
-                entry = unique("", safe_filename(file.stem), ".png")
+                *folders, stem = names[i].split("/") if names else [file.stem]
+                entry = unique("/".join(safe_filename(f, "folder") for f in folders), safe_filename(stem), ".png")
                 _put(archive, entry, png, path.parent)
                 preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
                 outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))

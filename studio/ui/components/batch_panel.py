@@ -1,6 +1,7 @@
 """Panel for several pictures at once: the results are downloaded as one zip."""
 
 import html
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType
-from studio.outputs.batches import Outcome, process_files
+from studio.outputs.batches import Outcome, process_files, unpack_zips
 from studio.ui.components.compare import figures_html
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.notes import note
@@ -47,7 +48,10 @@ class BatchPanel:
         self.tab_id, self.done = tab_id, done
         with gr.Column(visible=False, elem_id=f"{tab_id}-many") as self.column:
             gr.HTML(
-                note(f"<b>Several pictures.</b> {words} The zip keeps their names. A file that cannot be used is listed and skipped."),
+                note(
+                    f"<b>Several pictures.</b> {words} The zip keeps their names, and for a zip that you drop its folders too. A file that "
+                    "cannot be used is listed and skipped."
+                ),
                 padding=False,
             )
             with gr.Row(elem_classes="gs-tools"):
@@ -69,12 +73,18 @@ class BatchPanel:
         tab.long_work("batch", self.start, self.stop, convert, inputs, [self.view, self.zip], view=self.view, hide=[self.zip])
 
     def _convert(self, session: Session, paths: list[str], job: BatchJob, progress: WorkProgress, cancel: Callable[[], bool]) -> Outputs:
+        count = [len(paths)]
+
         def convert(opened: Any) -> tuple[Image.Image, bytes | Path]:
             begun = progress.done
-            return job.convert(opened, lambda done, total: progress(begun + done / total, len(paths)), cancel)
+            return job.convert(opened, lambda done, total: progress(begun + done / total, count[0]), cancel)
 
-        path = new_output(session, self.tab_id, f"{len(paths)}-pictures-{job.model}", ".zip")
-        outcomes = process_files(convert, paths, path, job.about, progress, cancel, job.open, self.done)
+        with tempfile.TemporaryDirectory(prefix="studio-batch-") as scratch:
+            files, refused = unpack_zips(paths, Path(scratch), cancel)
+            count[0], names = len(files), [name for _, name in files]
+            path = new_output(session, self.tab_id, f"{len(files)}-pictures-{job.model}", ".zip")
+            given = [file for file, _ in files]
+            outcomes = process_files(convert, given, path, job.about, progress, cancel, job.open, self.done, names) + refused
         some = any(o.entry for o in outcomes)
         return {
             self.view: gr.update(value=outcomes_html(outcomes, self.done), visible=True),

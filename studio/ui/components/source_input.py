@@ -32,7 +32,7 @@ class SourceInput:
                 buttons=[],
             )
             drop: dict[str, Any] = dict(height=200, visible=False, elem_classes="gs-drop")
-            self.files = gr.File(label="Drop pictures here", file_count="multiple", elem_id=f"{tab_id}-files", **drop)
+            self.files = gr.File(label="Drop pictures or a zip here", file_count="multiple", elem_id=f"{tab_id}-files", **drop)
             self.video = gr.File(label="Drop a video here", elem_id=f"{tab_id}-video", **drop)
         areas = {ONE: self.picture, SEVERAL: self.files, VIDEO: self.video}
         self._parts = {what: (panels[what], area) for what, area in areas.items()}

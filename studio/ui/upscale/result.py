@@ -143,10 +143,14 @@ class UpscaleResult(ResultPanel[UpscaleState]):
         return result.save(path, strength / 100, keep_source(result.original.path, session.workspace.sources), state.dpi, progress)
 
 
-def upscale_recipe(width: int, height: int, model: str | None, strength: float, tile: int, *size: Any) -> tuple[ImageRecipe, Size]:
+def upscale_recipe(
+    width: int, height: int, model: str | None, strength: float, tile: int, seamless: bool, *size: Any
+) -> tuple[ImageRecipe, Size]:
     """A recipe from the settings on the page, for a picture of so many pixels.  strength: %. Raises StudioError when no model is chosen."""
     if not model:
         raise StudioError("No model is chosen.", "Choose one first.")
     wanted = Size(*size)
-    recipe = ImageRecipe(model, verb="upscale", strength=strength / 100, scale=wanted.scale(width, height), tile=int(tile))
+    recipe = ImageRecipe(
+        model, verb="upscale", strength=strength / 100, scale=wanted.scale(width, height), tile=int(tile), seamless=bool(seamless)
+    )
     return recipe, wanted

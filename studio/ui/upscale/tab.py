@@ -70,12 +70,18 @@ class UpscaleTab(ImageTab[UpscaleState]):
             info="100 is the model's picture, 0 a plain enlargement; in between, both are blended.",
         )
         with gr.Accordion("Advanced", open=False):
+            self.seamless = gr.Checkbox(
+                False,
+                label="Seamless: my picture is a tile of a pattern",
+                info="Opposite borders go on fitting together.",
+                elem_id="upscale-seamless",
+            )
             self.tile = tile_dropdown("upscale-tile", "There are no seams.")
 
     @property
     def settings(self) -> list[Any]:
         """Inputs that say what is done to a picture."""
-        return [self.model, self.strength, self.tile, *self.size.inputs]
+        return [self.model, self.strength, self.tile, self.seamless, *self.size.inputs]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -165,6 +171,7 @@ class UpscaleTab(ImageTab[UpscaleState]):
             self.size.factor: gr.update(value=scale, visible=True),
             self.strength: percent(recipe.strength),
             self.tile: known_tile(recipe.tile),
+            self.seamless: recipe.seamless,
         }
 
     @property

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from studio.errors import StudioError
-from studio.outputs.batches import SourcePicture, open_source, process_files, reduced
+from studio.outputs.batches import SourcePicture, open_source, process_files, reduced, unpack_zips
 
 
 def picture(width=40, height=24, mode="RGB") -> Image.Image:
@@ -207,3 +207,26 @@ def test_reduced():
     assert reduced(picture(400, 10), 100).size == (100, 2)
     assert reduced(picture(400, 1), 100).size == (100, 1)
     assert reduced(picture(40, 24), 100).size == (40, 24)
+
+
+def test_a_zip_in_keeps_its_tree(tmp_path):
+    file = io.BytesIO()
+    picture().save(file, "PNG")
+    (tmp_path / "loose.png").write_bytes(file.getvalue())
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as z:
+        for name in ("cats/1.png", "dogs/1.png", "dogs/{2}.png", "__MACOSX/._1.png"):
+            z.writestr(name, file.getvalue())
+        z.writestr("notes.txt", "about cats")
+        z.writestr("../out.png", file.getvalue())
+    (tmp_path / "scratch").mkdir()
+    files, refused = unpack_zips([tmp_path / "loose.png", tmp_path / "set.zip"], tmp_path / "scratch")
+    assert [name for _, name in files] == ["loose", "cats/1", "dogs/1", "dogs/{2}", "notes"]
+    assert [o.name for o in refused] == ["set.zip/../out.png"]
+    assert "outside" in refused[0].problem
+    outcomes = process_files(
+        lambda opened: (opened.picture, file.getvalue()), [f for f, _ in files], tmp_path / "made.zip", names=[name for _, name in files]
+    )
+    assert [o.entry for o in outcomes] == ["loose.png", "cats/1.png", "dogs/1.png", "dogs/{2}.png", ""]
+    with zipfile.ZipFile(tmp_path / "made.zip") as made:
+        assert sorted(made.namelist()) == ["cats/1.png", "dogs/1.png", "dogs/{2}.png", "loose.png", "report.txt"]
+    assert not (tmp_path / "out.png").exists()
