@@ -20,6 +20,7 @@ from studio.models.importers import (
     lucidrains,
     ncnn,
     nvidia,
+    pix2pixhd,
     r3gan,
     rosinality,
     strangers,
@@ -32,8 +33,8 @@ from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoin
 _MAX_BYTES = 4 << 30
 _HINT = (
     "NVIDIA network pickles (.pkl) of StyleGAN2 and StyleGAN3, PyTorch weights (.pth, .pt, .bin) of StyleGAN2 (rosinality's, lucidrains'), "
-    "DCGAN, BigGAN, FastGAN, R3GAN, CycleGAN, CUT, pix2pix and AnimeGANv2, and upscalers and restorers (.pth, .safetensors, ncnn's "
-    ".param and .bin) can be imported."
+    "DCGAN, BigGAN, FastGAN, R3GAN, CycleGAN, CUT, pix2pix, pix2pixHD and AnimeGANv2, and upscalers and restorers (.pth, .safetensors, "
+    "ncnn's .param and .bin) can be imported."
 )
 _WEIGHTS_HINT = (
     "Of weights, StyleGAN2's of rosinality and lucidrains (.pt), BigGAN's (G_ema.pth), pytorch-pretrained-biggan's (pytorch_model.bin), "
@@ -96,6 +97,8 @@ def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]],
     with torch_weights.studio_errors(path, _WEIGHTS_HINT):
         _refuse(path, strangers.of_zip(path))
         weights = load(path)
+        if pix2pixhd.recognises(weights):  # before CycleGAN's, whose layers have the same names
+            return pix2pixhd.read(path, weights)
         if cyclegan.recognises(weights):
             return cyclegan.read(path, weights, statistics)
         for importer in _WEIGHTS_IMPORTERS:

@@ -13,6 +13,7 @@ from tests.unit.importers.ncnn_files import write_srvgg
 from tests.unit.importers.official_translators import official
 from tests.unit.importers.test_animegan2 import weights as animegan2_weights
 from tests.unit.importers.test_biggan_variants import weights as biggan_weights
+from tests.unit.importers.test_pix2pixhd import plain as plain_pix2pixhd
 from tests.unit.networks.test_super_resolution import make
 
 
@@ -64,6 +65,7 @@ FORMATS: dict[str, dict[str, Callable[[Path], Path]]] = {
     },
     "fastgan": {"FastGAN": golden("fastgan-lite-128", "G_ema.pth")},
     "r3gan": {"R3GAN": golden("r3gan-32", "network-full.pkl")},
+    "pix2pixhd": {"pix2pixHD": saved(lambda: plain_pix2pixhd(3, 1).state_dict(), "hd_net_G.pth")},
     "animegan2": {"AnimeGANv2": saved(animegan2_weights, "hayao.pt")},
     "cyclegan": {
         "ResNet": saved(lambda: official("resnet_6blocks", "instance").state_dict(), "horses_net_G.pth"),
