@@ -86,6 +86,13 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the lines has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain as it ends
         return 0
+    except OSError as e:
+        from studio.common.files import is_disk_full
+
+        name = f" ({e.filename})" if e.filename else ""
+        hint = "Free some space, then try again." if is_disk_full(e) else "Check the folder's permissions, or name another one."
+        print(f"studio: A file cannot be read or written{name}: {e.strerror or e}. {hint}", file=sys.stderr)
+        return 2
     except Exception:
         import logging
 

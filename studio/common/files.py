@@ -1,12 +1,14 @@
 """Files written so that a reader never sees a half-written one, and checks of folders and disk space."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -133,6 +135,43 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, says that a disk or a quota is full. Libraries in C++ and Rust say so in words alone."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            return True
+        if any(
+            words in str(error) for words in ("No space left on device", "PytorchStreamWriter failed writing", "database or disk is full")
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def sweep_parts(folder: Path, unchanged: float = 3600, clock: Callable[[], float] = time.time) -> int:
+    """Delete what processes that were killed left directly in a folder: names as of `part_beside`. Returns how many were deleted.
+
+    unchanged: seconds for which nothing in it may have changed; somebody may still be writing it.  clock: comparable with file times.
+    """
+    gone = 0
+    for part in sorted(folder.glob(".*.part")) if folder.is_dir() else ():
+        times = [0.0]
+        for path in (part, *(part.rglob("*") if part.is_dir() else ())):
+            with contextlib.suppress(OSError):  # it may just have been deleted
+                times.append(path.stat().st_mtime)
+        if clock() - max(times) < unchanged:
+            continue
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                part.unlink()
+        gone += not part.exists()
+    return gone
 
 
 def sha256_of(path: str | Path) -> str:

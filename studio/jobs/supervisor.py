@@ -10,6 +10,7 @@ from typing import Any
 
 import filelock
 
+from studio.common.files import sweep_parts
 from studio.errors import StudioError
 from studio.jobs import requests
 from studio.jobs.launchers.base import Launcher
@@ -51,8 +52,11 @@ class Supervisor:
         return self._lock.is_locked
 
     def _try_to_own(self) -> None:
-        with contextlib.suppress(filelock.Timeout):
+        with contextlib.suppress(filelock.Timeout, OSError):
             self._lock.acquire(timeout=0)
+            home = self.runs.parent
+            for folder in (home, home / "models", home / "outputs", self.runs, *self.runs.glob("*/"), *self.runs.glob("*/snapshots/")):
+                sweep_parts(folder)
 
     def close(self) -> None:
         """Stop managing the queue. Running trainings keep running."""

@@ -5,6 +5,7 @@ needs no app: training continues when the app closes. A launcher may start it se
 graphics card (environment RANK and WORLD_SIZE); they start and end together.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 OUTCOME = "outcome.json"
+_RESERVE = ".reserve"  # a file in the run folder that keeps room on the disk for the outcome
 
 
 def main(argv: list[str]) -> int:
@@ -33,6 +35,7 @@ def main(argv: list[str]) -> int:
     # Imported late, so that a signal during the seconds this takes is handled.
     import torch
 
+    from studio.common.files import atomic_write, is_disk_full
     from studio.errors import NoRoom, StudioError
     from studio.jobs.requests import CONTROL, JOB_PLAN
     from studio.jobs.throttle import Throttle
@@ -53,6 +56,9 @@ def main(argv: list[str]) -> int:
             return ""
 
     result: dict[str, str] = {}
+    reserve = run_dir / _RESERVE
+    with contextlib.suppress(OSError):
+        reserve.write_bytes(bytes(64 << 10))
 
     def show(event: dict) -> None:
         if event["type"] in ("start", "sample", "snapshot", "done"):
@@ -83,17 +89,21 @@ def main(argv: list[str]) -> int:
         end("failed", str(e))
     except Exception as e:
         logging.exception("the training failed")
+        full = is_disk_full(e)
         # Losing another process is not a failure of this one: without an outcome it counts as a worker that died.
         gone = several and (isinstance(e, torch.distributed.DistError) or "gloo" in str(e))
         text = f"Something unexpected went wrong: {type(e).__name__}. The log of the training has the details."
-        end("gone" if gone else "failed", text)
-    from studio.common.files import atomic_write
+        if full:
+            end("room", "The disk is full. Free some space, then resume the training: it continues from its last state.")
+        else:
+            end("gone" if gone else "failed", text)
 
     well = result["outcome"] in ("done", "paused", "cancelled")
     try:
         # Of several processes the first one reports the outcome, and whichever failed first reports the failure: the others then only
         # notice that it is gone.
         if result["outcome"] != "gone" and (first or not well) and not (several and (run_dir / OUTCOME).exists()):
+            reserve.unlink(missing_ok=True)  # on a full disk there is room for the outcome then
             atomic_write(run_dir / OUTCOME, json.dumps(result).encode())
     except OSError:
         logging.exception("the outcome cannot be written")  # the supervisor then reads the log

@@ -174,7 +174,7 @@ def _build_api(engine: Engine, visitors: Visitors | None) -> None:
     def render(recipe: dict | str) -> str:
         """A recipe -> a PNG with the recipe inside."""
         wanted = engine.stamped(Recipe.from_json(recipe if isinstance(recipe, str) else json.dumps(recipe)))
-        folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="studio-render-"))
+        folder = visitors.render_folder() if visitors is not None else Path(tempfile.mkdtemp(prefix="render-", dir=scratch()))
         return str(save_picture(engine.render(wanted), wanted, folder / f"{wanted.key()}.png"))
 
     with gr.Row(visible=False):

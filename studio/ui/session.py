@@ -13,7 +13,7 @@ from pathlib import Path
 from studio.common.files import ensure_writable
 from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.settings import get_settings
+from studio.settings import get_settings, scratch
 
 _HISTORY = 500  # steps that undo can go back
 
@@ -47,7 +47,7 @@ class Workspace:
     def transfer_folder(self) -> Path:
         """A new folder for a file that one tab sends to another."""
         if not self.guest:
-            return Path(tempfile.mkdtemp(prefix="studio-sent-"))
+            return Path(tempfile.mkdtemp(prefix="sent-", dir=scratch()))
         folder = self.folder / "sent" / secrets.token_hex(8)
         folder.mkdir(parents=True)
         return folder

@@ -1,5 +1,6 @@
 """Settings, and atomic writes of files and folders."""
 
+import errno
 import os
 import pickle
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.common.files import atomic_folder, atomic_write
+from studio.common.files import atomic_folder, atomic_write, is_disk_full, part_beside, sweep_parts
 from studio.errors import StudioError
 from studio.settings import get_settings
 
@@ -79,3 +80,37 @@ def test_errors_keep_their_two_sentences():
     assert str(StudioError("It is wrong.")) == "It is wrong."
     again = pickle.loads(pickle.dumps(error))  # they cross the border of a worker process
     assert (again.message, again.hint) == ("It is wrong.", "Do this.")
+
+
+def test_parts_of_killed_processes_are_swept(tmp_path):
+    old, new, own = part_beside(tmp_path / "cats"), part_beside(tmp_path / "dogs"), tmp_path / "model.part"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x")
+    part_beside(tmp_path / "plan.toml").write_bytes(b"x")
+    own.write_bytes(b"x")
+    now = (new / "model.safetensors").stat().st_mtime
+    os.utime(new, (1, 1))  # what is in it was written a moment ago
+    assert sweep_parts(tmp_path, clock=lambda: now + 3599) == 0
+    os.utime(new / "model.safetensors", (now + 1000, now + 1000))
+    assert sweep_parts(tmp_path, clock=lambda: now + 3700) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([new.name, own.name])
+    assert sweep_parts(tmp_path / "nowhere") == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("[enforce fail at inline_container.cc:858] . PytorchStreamWriter failed writing file data/5: file write failed"),
+        ValueError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_known_by_what_libraries_say(error):
+    assert is_disk_full(error)
+    outer = RuntimeError("saving failed")
+    outer.__cause__ = error
+    assert is_disk_full(outer)
+    assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
+    assert not is_disk_full(None)
