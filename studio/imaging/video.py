@@ -10,8 +10,11 @@ from PIL import Image
 
 from studio.common.progress import Cancel, raise_if_cancelled
 from studio.imaging.decode import UnusablePicture
+from studio.imaging.hdr import HDR, sdr_pixels
 from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash
 
+_UNSPECIFIED, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
+_HD = 720  # lines; from here on players take unlabelled colours for BT.709
 CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf")
 _MIN_INTERVAL = 0.5  # seconds between two frames if no interval is given
 
@@ -107,8 +110,16 @@ def _length(source, stream, time_base: int) -> float:
 
 
 def upright_pixels(frame, stream) -> np.ndarray:
-    """Pixels of a decoded frame of a stream: (H, W, 3) uint8, square pixels, turned the way the camera was held."""
-    pixels = frame.to_ndarray(format="rgb24")
+    """Pixels of a decoded frame of a stream: (H, W, 3) uint8, square pixels, turned the way the camera was held.
+
+    Where the file does not state its colours they are guessed by its size, as players do; HDR is toned down to what a screen shows.
+    """
+    if frame.colorspace == _UNSPECIFIED:
+        frame.colorspace = _BT709 if frame.height >= _HD else _BT601
+    if frame.color_trc in HDR:
+        pixels = sdr_pixels(frame.to_ndarray(format="rgb48le"), HDR[frame.color_trc])
+    else:
+        pixels = frame.to_ndarray(format="rgb24")
     aspect = stream.sample_aspect_ratio
     if aspect and 0.1 < aspect < 10 and aspect != 1:
         pixels = np.asarray(

@@ -32,10 +32,8 @@ _BLUR = 2  # px; single noisy pixels do not count as movement
 # Audio codecs that players expect in an .mp4. The container allows others, but players would not play them.
 _COPIED_AUDIO = ("aac", "mp3", "ac3", "eac3", "alac", "flac", "opus")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_UNSPECIFIED, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
 _RESAVE = "Open it in another program, and save it again as MP4."
 _NO_FRAME = ("No frame of this video can be read.", _RESAVE)
-_HD = 720  # lines; from here on players take unlabelled colours for BT.709
 
 
 class Smoother:
@@ -163,8 +161,6 @@ def _frame_count(reader, stream) -> int:
 
 
 def _picture(frame: av.VideoFrame, stream) -> Image.Image:
-    if frame.colorspace == _UNSPECIFIED:  # guessed as players do
-        frame.colorspace = _BT709 if frame.height >= _HD else _BT601
     return Image.fromarray(upright_pixels(frame, stream))
 
 
