@@ -83,6 +83,14 @@ def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
     return image.convert("RGB")
 
 
+def left_out(image: Image.Image) -> str:
+    """A sentence on the frames or pages of an opened picture that are not taken; '' if it has one."""
+    if getattr(image, "n_frames", 1) < 2 or image.format == "MPO":  # its others are views or previews of the same picture
+        return ""
+    several = {"TIFF": "It has several pages", "HEIF": "It holds several pictures"}.get(image.format or "", "It is an animation")
+    return f"{several}: only its first picture was taken."
+
+
 def reason(e: Exception) -> str:
     """The reason why a file was left out, in plain words."""
     if isinstance(e, UnidentifiedImageError):  # its message contains a memory address

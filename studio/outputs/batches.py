@@ -16,10 +16,9 @@ from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, rep
 from studio.common.text import UniqueNames, printable, safe_filename
 from studio.datasets.sources import Limits, copy_file, file_format, open_sources
 from studio.errors import StudioError
-from studio.imaging.decode import UnusablePicture, open_picture, reason, upright
+from studio.imaging.decode import UnusablePicture, left_out, open_picture, reason, upright
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 
-_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _PREVIEW, _PREVIEWS = 256, 48  # px, and how many
 _ZIP_LIMITS = Limits(files=10_000, zip_bytes=8 << 30)
 _NOT_REACHED = "not reached: you stopped before"
@@ -68,7 +67,7 @@ def open_source(path: str | Path) -> SourcePicture:
         raise StudioError(f"'{name}' is empty: the file has 0 bytes.", "Copy or download it again.")
     try:
         with open_picture(data, MAX_NETWORK_PIXELS) as opened:
-            moving = opened.format in _ANIMATED and getattr(opened, "is_animated", False)
+            remark = left_out(opened)
             picture = upright(opened)
     except UnusablePicture as e:
         raise StudioError(f"'{name}' is {e}.", "Make it smaller, then try again.") from None
@@ -76,7 +75,6 @@ def open_source(path: str | Path) -> SourcePicture:
         problem = reason(e)
         said = f"is {problem}" if problem.startswith("not a picture") else f"cannot be read: {problem.rstrip('.')}"
         raise StudioError(f"'{name}' {said}.", again) from None
-    remark = "It is an animation: only its first picture was taken." if moving else ""
     return SourcePicture(path, name, hashlib.sha256(data).hexdigest(), picture, remark)
 
 

@@ -16,6 +16,7 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.colour import in_srgb
+from studio.imaging.decode import left_out, open_picture
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, tiled_margin, write_rows
@@ -63,7 +64,9 @@ def open_upscale_source(path: str | Path) -> UpscaleSource:
     except OSError as e:
         raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
     try:
-        return UpscaleSource(path, name, Raster.from_file(path))
+        raster = Raster.from_file(path)
+        with open_picture(path) as opened:
+            return UpscaleSource(path, name, raster, left_out(opened))
     except StudioError as e:
         raise StudioError(e.message.replace("The picture", f"'{name}'", 1), e.hint) from None
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from studio.errors import StudioError
 from studio.outputs.batches import SourcePicture, open_source, process_files, reduced, unpack_zips
+from studio.outputs.upscaled_picture import open_upscale_source
 
 
 def picture(width=40, height=24, mode="RGB") -> Image.Image:
@@ -103,6 +104,16 @@ def test_a_profile_that_changes_nothing_or_does_not_fit_is_left_alone(tmp_path):
         assert np.array_equal(np.asarray(open_source(tmp_path / f"{i}.png").picture), np.asarray(picture())), i
     picture(mode="L").save(tmp_path / "grey.png", icc_profile=linear_profile())
     assert np.array_equal(np.asarray(open_source(tmp_path / "grey.png").picture), np.asarray(picture(mode="L")))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_other_frames_and_pages_are_mentioned_wherever_one_is_taken(tmp_path, kind):
+    others = [ImageOps.invert(picture())]
+    picture().save(tmp_path / "several", kind, save_all=True, append_images=others)
+    picture().save(tmp_path / "one", kind)
+    for opens in (open_source, open_upscale_source):
+        assert "only its first picture" in opens(tmp_path / "several").remark
+        assert opens(tmp_path / "one").remark == ""
 
 
 def test_an_animation_says_that_one_picture_was_taken(tmp_path):
