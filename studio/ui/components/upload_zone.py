@@ -72,7 +72,7 @@ class UploadZone:
             self.files = FilesInput(
                 label="Drop pictures here", file_count="multiple", height=170, elem_id=f"{self.id}-files", elem_classes="gs-drop"
             )
-            self.folder = FolderButton("Choose a folder", size="sm", elem_id=f"{self.id}-folder")
+            self.folder = FolderButton("Choose a folder", file_count="directory", size="sm", elem_id=f"{self.id}-folder")
             self.title = gr.Textbox("", label="Name of the training set", placeholder="My watercolours", elem_id=f"{self.id}-title")
             self.by_folder = gr.Checkbox(True, label="Each sub-folder is a class (a kind of picture)", visible=self.visible)
             answers = [(f"{words[0].upper()}{words[1:]}", answer) for answer, words in ANSWERS.items()]

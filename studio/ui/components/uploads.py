@@ -29,15 +29,12 @@ class FilesInput(gr.File):
 
 
 class FolderButton(gr.UploadButton):
-    """Button that uploads a folder with its sub-folders; its value is a list of `UploadedFile`.
+    """Button that uploads a folder with its sub-folders (file_count="directory"); its value is a list of `UploadedFile`.
 
     The page's script gives each file the path within the folder as its name, of which Gradio would send the last part alone.
     """
 
     is_template = True
-
-    def __init__(self, label: str, **kwargs: Any):
-        super().__init__(label, file_count="directory", **kwargs)
 
     def preprocess(self, payload: Any) -> Any:
         """The uploaded files with their paths within the folder."""

@@ -32,7 +32,9 @@ def upload(tmp_path):
 
 def test_a_folder_chosen_in_the_browser_keeps_its_sub_folders(upload, studio_home):
     store = DataSetStore()
-    files = FolderButton("Choose").preprocess(upload("pets/cats/1.png", "pets/dogs/1.png", "pets/dogs/{2}.png", "pets/.hidden/3.png"))
+    files = FolderButton("Choose", file_count="directory").preprocess(
+        upload("pets/cats/1.png", "pets/dogs/1.png", "pets/dogs/{2}.png", "pets/.hidden/3.png")
+    )
     report = store.ingest(files, owned=True)
     assert report.title == "pets"
     assert report.classes == {"cats": 1, "dogs": 2}
@@ -44,7 +46,9 @@ def test_a_folder_chosen_in_the_browser_has_its_label_file(upload, studio_home):
     labels = json.dumps({"labels": [["00000/a.png", 1], ["00000/b.png", 0]]}).encode()
     names = ("faces/00000/a.png", "faces/00000/b.png", "faces/dataset.json")
     store = DataSetStore()
-    report = store.ingest(FolderButton("Choose").preprocess(upload(*names, data={"faces/dataset.json": labels})), owned=True)
+    report = store.ingest(
+        FolderButton("Choose", file_count="directory").preprocess(upload(*names, data={"faces/dataset.json": labels})), owned=True
+    )
     assert report.classes == {"0": 1, "1": 1}
     seen = studio.dataset(store.add(report).path)
     assert dict(zip(seen.names, seen.labels, strict=True)) == {"00000/a.png": 1, "00000/b.png": 0}
@@ -56,6 +60,11 @@ def test_dropped_files_keep_braces_and_pair_by_them(upload, studio_home):
     stored = store.add(store.ingest(files, owned=True, title="A"))
     assert stored.names() == ["1.png", "{1}.png"]
     assert FilesInput(file_count="multiple").preprocess(None) is None
+
+
+def test_the_page_knows_that_a_folder_is_chosen():
+    assert FolderButton("Choose", file_count="directory").get_config()["file_count"] == "directory"
+    assert FilesInput(file_count="multiple").get_config()["file_count"] == "multiple"
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd.png", "a/../../b.png", "", "/", "x" * 300 + ".png", "a/" * 20 + "b.png", "a\n.png"])
