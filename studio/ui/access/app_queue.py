@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import fastapi
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, EventQueue, Queue
 from gradio.server_messages import ProcessCompletedMessage
+from starlette.requests import Request
 
 from studio.ui.access.toast_text import toast_text
 
@@ -18,7 +18,7 @@ _SHARE = 8  # of the places for waiting work one visitor may take one in so many
 _KEPT = 10_000  # visitors whose last turn is remembered
 
 
-def no_visitor(request: fastapi.Request | None, username: str | None) -> str:
+def no_visitor(request: Request | None, username: str | None) -> str:
     """Everybody counts as one person, as on one's own machine."""
     return ""
 
@@ -58,7 +58,7 @@ class AppQueue(Queue):
             self._visitors[event] = self.visitor_of(event.request, event.username)
         return self._visitors[event]
 
-    async def push(self, body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> Any:
+    async def push(self, body: PredictBodyInternal, request: Request, username: str | None) -> Any:
         """Add an event, as Gradio's does. Returns (False, a sentence, 'error' or 'queue_full') when there is no place for it."""
         fn = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if self.places is not None and fn is not None and self._is_work(fn):
