@@ -197,9 +197,8 @@ def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _checked(content: object, size: int) -> dict[str, torch.Tensor]:
     """The content of a file of `size` bytes, when it is tensors by name. Raises UnsupportedCheckpoint."""
     if not isinstance(content, dict) or not content or len(content) > _MAX_TENSORS:
-        raise UnsupportedCheckpoint(
-            f"a single {type(content).__name__}, not tensors by name" if not isinstance(content, dict) else "no weights"
-        )
+        single = "no weights" if isinstance(content, dict | _Blank) else f"a single {type(content).__name__}, not tensors by name"
+        raise UnsupportedCheckpoint(single)
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
             raise UnsupportedCheckpoint(f"'{excerpt(str(name), 40)}', which is not a tensor")

@@ -99,11 +99,17 @@ def test_programs_in_torch_files(refused, tmp_path, legacy, name):
         Call(eval, f"__import__('os').mkdir({str(target)!r})"),
         Call(torch.storage._load_from_bytes, pickle.dumps(Call(os.mkdir, str(target)))),
         Call(getattr, "", "upper"),
-        Path("/"),
     ):
         for content in (evil, {"g_ema": evil}, {"GAN": {"S.net.0.weight": evil}}, {"w": torch.zeros(3), "args": evil}):
             refused(saved(content, **options), "more than weights", name)
     assert not target.exists()
+
+
+def test_a_value_in_the_place_of_weights(refused):
+    """What may stand beside weights, such as a path, is no weights."""
+    refused(saved(Path("/")), "no weights", "net.pt")
+    refused(saved({"g_ema": Path("/")}), "'g_ema', which is not a tensor", "net.pt")
+    refused(saved({"GAN": {"S.net.0.weight": Path("/")}}), "which is not a tensor", "net.pt")
 
 
 def test_a_program_in_the_numbers_of_a_tensor_is_just_numbers(refused, tmp_path):
@@ -433,8 +439,8 @@ def test_little_memory_and_time(tmp_path, studio_home):
         "bomb.zip": (bomb, "a bomb"),
         "lies.zip": (claiming(bomb, 1000), "damaged"),
         "claim.pt": (repacked(honest, {"data.pkl": pickled.replace(b"K\x04", b"\x8a\x05\x00\x00\x00\x00\x40", 1)}), ""),
-        "claims.pt": (repacked(honest, {"data.pkl": pickled.replace(b"K\x04", b"\x8a\x05\x00\x00\x00\x00\x40")}), "damaged"),
-        "legacy.pt": (legacy_claim(1 << 38), "damaged"),
+        "claims.pt": (repacked(honest, {"data.pkl": pickled.replace(b"K\x04", b"\x8a\x05\x00\x00\x00\x00\x40")}), "larger than the file"),
+        "legacy.pt": (legacy_claim(1 << 38), "larger than the file"),
         "giant.pt": (saved({"w": torch.zeros(1).expand(1 << 40)}), "larger than the file"),
         "deep.pt": (saved({"GAN": deep}), "mapping_layers"),
         "noiseless.pt": (saved({"g_ema": {k: v for k, v in noiseless.items() if not k.startswith("noises")}}), None),
