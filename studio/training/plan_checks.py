@@ -22,19 +22,23 @@ def find_base(plan: Plan) -> ModelInfo | None:
     return open_folder(Path(plan.base)) if Path(plan.base).is_dir() else default_library().get(plan.base)
 
 
+def check_pictures(plan: Plan) -> None:
+    """Raise StudioError when the plan names no pictures: an empty path would be the folder at hand."""
+    if not plan.data.path:
+        raise StudioError("The plan names no pictures: data.path is empty.", "Set it to a folder or a zip of pictures.")
+
+
 def check_before_queueing(plan: Plan) -> None:
     """Raise StudioError for a plan that could never run here: its network, its parts, its base, or its pictures."""
     check_plan(plan, family_config(plan, find_base(plan)))
-    wanted = [("data.path", plan.data.path)]
-    if get_family(plan.family).task is Task.TRANSLATE:
-        wanted.append(("data.path_b", plan.data.path_b))
-    for name, path in wanted:
-        if not path:
-            raise StudioError(f"The plan names no pictures: {name} is empty.", "Set it to a folder or a zip of pictures.")
-        if not Path(path).expanduser().exists():
-            raise StudioError(
-                f"The pictures of the plan are not there: {name} is {path}.", "Check the path; it counts from the plan's folder."
-            )
+    check_pictures(plan)
+    if get_family(plan.family).task is Task.TRANSLATE and not plan.data.path_b:
+        raise StudioError("The plan names no pictures of the other side: data.path_b is empty.", "Set it to a folder or a zip of pictures.")
+    for name in ("path", "path_b"):
+        path = getattr(plan.data, name)
+        if path and not Path(path).expanduser().exists():
+            hint = "Check the path; it counts from the plan's folder."
+            raise StudioError(f"The pictures of the plan are not there: data.{name} is {path}.", hint)
 
 
 def family_config(plan: Plan, base: ModelInfo | None, c_dim: int = 0):

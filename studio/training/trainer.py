@@ -24,7 +24,7 @@ from studio.models.rights import consent_sentences, of_sets, to_extra
 from studio.models.weights_file import read_tensors
 from studio.training.events import EventLog
 from studio.training.plan import Plan
-from studio.training.plan_checks import check_plan, choose_precision, family_config, find_base, micro_batch_size
+from studio.training.plan_checks import check_pictures, check_plan, choose_precision, family_config, find_base, micro_batch_size
 from studio.training.sample_sheet import COLUMNS, encode, grid
 from studio.training.tasks.base import OpenedSets, TrainingTask
 from studio.training.tasks.lookup import task_of
@@ -83,6 +83,7 @@ class _Run:
 
         base = find_base(plan)
         check_plan(plan, family_config(plan, base), accelerator.num_processes)
+        check_pictures(plan)
         task = task_of(plan)
         self.sets = _open_sets(plan, task)
         hashes = dict(hash=self.sets.a.hash, hash_b=self.sets.b.hash if self.sets.b else "")
