@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from studio.errors import StudioError
+from studio.models.importers import weights_scan
 from studio.models.importers.torch_weights import load_tensors, studio_errors
 from studio.models.importers.weights_scan import scan_weights
 
@@ -63,7 +64,6 @@ COSTLY = {
     "a nest of pairs": (call("collections", "OrderedDict", pickle.EMPTY_LIST + DEEP + pickle.APPEND), "a dictionary in an odd form"),
     "claimed data": (DATA, "larger than the file"),
     "marks": (pickle.MARK * 2_000, "a nest of absurd depth"),
-    "endless": (pickle.NONE + (pickle.BINPUT + b"\0") * 2_000_001, "more instructions than any checkpoint"),
 }
 
 
@@ -96,6 +96,17 @@ def test_what_costs_too_much_is_refused(tmp_path, layout, content, said):
         tracemalloc.stop()
     assert said in e.value.message
     assert peak < 64 << 20
+
+
+@pytest.mark.parametrize("layout", [archived, legacy])
+def test_instructions_without_end_are_refused(tmp_path, monkeypatch, layout):
+    monkeypatch.setattr(weights_scan, "_MAX_STEPS", 1_000)
+    path = tmp_path / "net.pth"
+    for steps, words in ((1_001, "more instructions than any checkpoint"), (900, "no weights")):
+        path.write_bytes(layout(pickle.EMPTY_DICT + (pickle.BINPUT + b"\0") * steps))
+        with pytest.raises(StudioError) as e, studio_errors(path, "Try another."):
+            load_tensors(path)
+        assert words in e.value.message
 
 
 @pytest.mark.parametrize("zipped", [True, False])
