@@ -49,21 +49,18 @@ class SafeFolders:
     """Folders with names safe to write. Different folders stay different when their names are shortened; case is ignored."""
 
     def __init__(self):
-        self._safe: dict[tuple[tuple[str, ...], str], str] = {}
+        self._safe: dict[tuple[str, str], str] = {}  # (safe path above, folder in lower case) -> safe path
+        self._unique = UniqueNames()
 
     def __call__(self, folders: tuple[str, ...]) -> tuple[str, ...]:
         """('a?', 'b') -> ('a_', 'b'), or with a number where another folder beside it is called so already."""
-        out: tuple[str, ...] = ()
+        path = ""
         for folder in folders:
-            key = (out, folder.casefold())
+            key = (path, folder.casefold())
             if key not in self._safe:
-                first = name = safe_filename(folder, "folder")
-                taken, number = {safe.casefold() for (above, _), safe in self._safe.items() if above == out}, 2
-                while name.casefold() in taken:
-                    name, number = f"{first}-{number}", number + 1
-                self._safe[key] = name
-            out = (*out, self._safe[key])
-        return out
+                self._safe[key] = self._unique(path, safe_filename(folder, "folder"), "")
+            path = self._safe[key]
+        return tuple(path.split("/")) if path else ()
 
 
 def short_repr(value) -> str:

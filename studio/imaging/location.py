@@ -7,6 +7,8 @@ import zlib
 
 from PIL import Image
 
+from studio.imaging.xmp import PNG_XMP_KEY, packet_in
+
 _GPS = 0x8825
 _ORIENTATION = 0x0112
 _DETAILS, _MAKER_NOTE = 0x8769, 0x927C
@@ -15,7 +17,7 @@ _XMP_GPS = re.compile(
     rb"""\s[\w.-]+:GPS\w*\s*=\s*(?:"[^"]*"|'[^']*')|<[\w.-]+:GPS\w*(?:\s[^<>]*)?/>|<([\w.-]+:GPS\w*)(?:\s[^<>]*)?>.*?</\1\s*>""", re.DOTALL
 )
 _XMP_GPS_LEFT = re.compile(rb":GPS(?:Lat|Lon|Pos|Alt|Dest|Area)")
-_PNG_XMP = b"XML:com.adobe.xmp\0"
+_PNG_XMP = PNG_XMP_KEY.encode() + b"\0"
 _EXIF, _XMP = b"Exif\0\0", (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
 
 
@@ -36,7 +38,7 @@ def strip_location(data: bytes, form: str) -> tuple[bytes, bool]:
 
 def has_location(image: Image.Image) -> bool:
     """Whether the metadata of an opened picture of any format hold a GPS position."""
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    packet = packet_in(image)
     packet = packet.encode("utf-8", "replace") if isinstance(packet, str) else packet
     try:
         return _GPS in image.getexif() or bool(_XMP_GPS.search(packet))

@@ -14,8 +14,8 @@ from xml.sax.saxutils import escape
 from PIL import Image, ImageFile, IptcImagePlugin
 
 from studio.imaging.decode import open_picture
+from studio.imaging.xmp import packet_in
 
-_PNG_XMP = "XML:com.adobe.xmp"
 _MAX_XMP = 4 << 20
 _MAX_TEXT = 10_000  # characters of one field
 _EXIF_IFD = 0x8769
@@ -31,6 +31,7 @@ _XMP_NAMES = {
     "statement": ("xmpRights:WebStatement",),
     "credit": ("photoshop:Credit",),
 }
+_ALTERNATIVES = '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'  # a text by language
 _PNG_KEYS = {"creator": "Author", "rights": "Copyright", "description": "Description", "title": "Title"}  # PNG specification, 11.3.3.2
 _IPTC = {"creator": 80, "rights": 116, "description": 120, "title": 5, "credit": 110}  # data sets of record 2 (IPTC IIM)
 
@@ -78,11 +79,11 @@ class SourceMetadata:
         out = ""
         for name, tag, shape in (
             ("creator", "dc:creator", "<rdf:Seq><rdf:li>{}</rdf:li></rdf:Seq>"),
-            ("rights", "dc:rights", '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'),
-            ("description", "dc:description", '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'),
-            ("title", "dc:title", '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'),
+            ("rights", "dc:rights", _ALTERNATIVES),
+            ("description", "dc:description", _ALTERNATIVES),
+            ("title", "dc:title", _ALTERNATIVES),
             ("date", "photoshop:DateCreated", "{}"),
-            ("terms", "xmpRights:UsageTerms", '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'),
+            ("terms", "xmpRights:UsageTerms", _ALTERNATIVES),
             ("statement", "xmpRights:WebStatement", "{}"),
             ("credit", "photoshop:Credit", "{}"),
         ):
@@ -119,7 +120,7 @@ def _read(image: Image.Image) -> SourceMetadata:
 
 
 def _from_xmp(image: Image.Image) -> dict[str, str]:
-    packet = image.info.get("xmp") or image.info.get(_PNG_XMP) or ""
+    packet = packet_in(image)
     packet = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
     if not isinstance(packet, str) or len(packet) > _MAX_XMP:
         return {}

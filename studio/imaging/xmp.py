@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
+from PIL import Image
+
 AI_LABEL = "Made by AI with GAN Studio"
 PNG_XMP_KEY = "XML:com.adobe.xmp"
 _CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -52,6 +54,11 @@ def xmp_of_source(properties: str) -> str:
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         f'<rdf:Description rdf:about="">{properties}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
     )
+
+
+def packet_in(image: Image.Image) -> str | bytes:
+    """The XMP packet of an opened picture, as Pillow gives it; '' = none."""
+    return image.info.get("xmp") or image.info.get(PNG_XMP_KEY) or ""
 
 
 def stated_source_type(packet: str) -> str:

@@ -1,7 +1,6 @@
 """Translation or upscaling of a video, frame by frame: timing and sound stay as they were."""
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -13,7 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image, ImageChops, ImageFilter
 
-from studio.common.files import atomic_path
+from studio.common.files import atomic_path, is_disk_full
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.datasets.sources import file_format
 from studio.engine.image_recipe import ImageRecipe
@@ -129,7 +128,7 @@ def _reading(path: Path) -> Iterator:
         with open_video(path, _container(path)) as reader:
             yield reader
     except FFmpegError as e:
-        if e.errno == errno.ENOSPC:
+        if is_disk_full(e):
             raise StudioError("The disk is full.", "Free some space, then try again.") from None
         raise StudioError(f"The video cannot be used: {e.strerror or e}.", _RESAVE) from None
 

@@ -41,15 +41,8 @@ _WEIGHTS_HINT = (
     "DCGAN's, FastGAN's, R3GAN's, CycleGAN's, CUT's, pix2pix's and AnimeGANv2's generators (latest_net_G.pth), and upscalers and "
     "restorers such as ESRGAN, Real-ESRGAN and SwinIR can be imported."
 )
-_WEIGHTS_IMPORTERS = (
-    biggan,
-    dcgan,
-    rosinality,
-    lucidrains,
-    fastgan,
-    r3gan,
-    animegan2,
-)  # each has recognises(weights) and read(path, weights)
+# Each has recognises(weights) and read(path, weights). pix2pixHD's layers have the names of CycleGAN's, so it comes first.
+_WEIGHTS_IMPORTERS = (pix2pixhd, cyclegan, biggan, dcgan, rosinality, lucidrains, fastgan, r3gan, animegan2)
 
 
 def import_file(path: str | Path, statistics: Statistics = "picture") -> ImportedModel:
@@ -97,13 +90,9 @@ def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]],
     with torch_weights.studio_errors(path, _WEIGHTS_HINT):
         _refuse(path, strangers.of_zip(path))
         weights = load(path)
-        if pix2pixhd.recognises(weights):  # before CycleGAN's, whose layers have the same names
-            return pix2pixhd.read(path, weights)
-        if cyclegan.recognises(weights):
-            return cyclegan.read(path, weights, statistics)
         for importer in _WEIGHTS_IMPORTERS:
             if importer.recognises(weights):
-                return importer.read(path, weights)
+                return importer.read(path, weights, **({"statistics": statistics} if importer is cyclegan else {}))
         _refuse(path, strangers.of_tensors(weights))
         try:
             if found := upscalers.read(path, weights):

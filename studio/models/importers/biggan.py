@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from studio.errors import StudioError
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of, excerpt
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.biggan import BigGANConfig
 
@@ -61,13 +61,6 @@ def read(path: Path, weights: dict[str, torch.Tensor]) -> ImportedModel:
         notes=notes,
         classes=classes,
     )
-
-
-def _config(**settings: Any) -> BigGANConfig:
-    try:
-        return BigGANConfig(**settings)
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
 
 
 # -- the authors' code -----------------------------------------------------------------------------------------------
@@ -143,7 +136,8 @@ def _official(t: Tensors) -> tuple[BigGANConfig, dict[str, torch.Tensor], tuple[
     if cond != due or rows != widths[0] * 16 or (deep and chunk <= shared_dim):
         raise UnsupportedCheckpoint("layers that do not fit each other")
     ups = (0, 1) * (len(blocks) // 2) if deep else (1,) * len(blocks)  # of two blocks a resolution, the second doubles it
-    config = _config(
+    config = config_of(
+        BigGANConfig,
         resolution=4 << sum(ups),
         z_dim=chunk - shared_dim if deep else chunk * (len(blocks) + 1) if hierarchical else chunk,
         c_dim=c_dim,
@@ -240,7 +234,8 @@ def _hugging_face(t: Tensors, path: Path) -> tuple[BigGANConfig, dict[str, torch
     widths = [layers[0][1], *(b for _, _, b in layers)]
     if any(a != before for (_, a, _), before in zip(layers, widths, strict=False)):
         raise UnsupportedCheckpoint("layers that do not fit each other")
-    config = _config(
+    config = config_of(
+        BigGANConfig,
         resolution=4 << sum(up for up, _, _ in layers) if len(layers) <= _MAX_BLOCKS else 0,
         z_dim=bottom.shape[1] - shared_dim,
         c_dim=c_dim,

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from studio.errors import StudioError
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
-from studio.models.importers.layer_order import Layer, LayerReader, layers_of, misfit
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of
+from studio.models.importers.layer_order import BATCHES_SEEN, Layer, LayerReader, layers_of, misfit
 from studio.models.importers.torch_weights import load_tensors
 from studio.models.importers.wrappers import generators_among
 from studio.networks.layers import BatchNorm
@@ -26,7 +26,6 @@ from studio.networks.translation.pix2pix import Pix2PixConfig
 from studio.networks.translation.resnet_unet_patchgan import BLOCKS, HALVINGS, SmoothDoubling, SmoothHalving, make_generator, net_parts
 
 Statistics = Literal["picture", "running"]
-_BATCHES_SEEN = 10.0  # by a BatchNorm whose statistics are settled
 _MAX_PARTNER_BYTES = 1 << 30
 _OUTERMOST = "model.model.0.weight"  # of the published U-Net
 _BLOCK = re.compile(r"model\.\d{1,3}\.(conv_block|block)\.\d")
@@ -77,7 +76,7 @@ def read(path: Path, weights: Mapping[str, torch.Tensor], statistics: Statistics
     first = found["A"] if both else next(iter(found.values()))
     unet = first.facts["net"].startswith("unet") and not both
     config = (
-        _config(Pix2PixConfig, **first.facts) if unet else _config(CycleGANConfig, **first.facts, directions="both" if both else "AtoB")
+        config_of(Pix2PixConfig, **first.facts) if unet else config_of(CycleGANConfig, **first.facts, directions="both" if both else "AtoB")
     )
     if unet:
         notes.append("The published code keeps dropout on when drawing; here it is off, so the result is always the same.")
@@ -143,13 +142,6 @@ def _ways(path: Path) -> tuple[str, Path | None]:
     return way, other if other.is_file() and other.stat().st_size <= _MAX_PARTNER_BYTES else None
 
 
-def _config(config: type, **settings: Any) -> Any:
-    try:
-        return config(**settings)
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
-
-
 # -- one generator -----------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +163,7 @@ class _Generator:
             self.notes = (_PLAIN,)
         if not is_unet and not _told_by_numbers(layers, self.facts):
             self.notes = (*self.notes, _UNNUMBERED)
-        cfg = _config(CycleGANConfig, **self.facts)
+        cfg = config_of(CycleGANConfig, **self.facts)
         with torch.device("meta"):  # the layers that ours has, without their memory
             ours = make_generator(cfg, cfg.input_channels, cfg.output_channels)
         _match(ours, reader, biased)
@@ -340,7 +332,7 @@ def _take_batch_norm(name: str, module: BatchNorm, reader: LayerReader, bias: to
         if tensor.shape != module.weight.shape:
             raise misfit(layer)
         reader.state[f"{name}.{part}"] = tensor
-    reader.state[f"{name}.batches_seen"] = torch.tensor(_BATCHES_SEEN)
+    reader.state[f"{name}.batches_seen"] = torch.tensor(BATCHES_SEEN)
     reader.skip_statistics(layer)
 
 

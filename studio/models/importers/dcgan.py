@@ -12,11 +12,9 @@ from pathlib import Path
 import torch
 
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
-from studio.models.importers.layer_order import Layer, LayerReader, layers_of, misfit
+from studio.models.importers.layer_order import BATCHES_SEEN, Layer, LayerReader, layers_of, misfit
 from studio.models.importers.wrappers import generators_among
 from studio.networks.generative.dcgan import DCGANConfig
-
-_BATCHES_SEEN = 10.0  # by a BatchNorm whose statistics are settled
 
 State = dict[str, torch.Tensor]
 
@@ -107,5 +105,5 @@ def _take_block(reader: LayerReader, ours: str, resolution: int, config: DCGANCo
         if len(tensor) != len(bias):
             raise misfit(norm)
         reader.state[f"{ours}.norm.{part}"] = tensor
-    reader.state[f"{ours}.norm.batches_seen"] = torch.tensor(_BATCHES_SEEN)
+    reader.state[f"{ours}.norm.batches_seen"] = torch.tensor(BATCHES_SEEN)
     reader.skip_statistics(norm)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.fastgan import FastGANConfig
 
@@ -72,18 +72,16 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     # A small picture that its training looks at beside the large one.
     t.skip(*(name for name in t.all if name.startswith("to_128.")))
     t.check_all_used("FastGAN")
-    try:
-        config = FastGANConfig(
-            resolution=resolution,
-            z_dim=state["synthesis.first.weight"].shape[0],
-            widths=tuple(widths.values()),
-            twice=tuple(int(v) for v in twice.values()),
-            normalized=projected,
-            bias=projected,
-            tanh=not projected and resolution == 1024,  # the authors' code has it at this size only
-        )
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
+    config = config_of(
+        FastGANConfig,
+        resolution=resolution,
+        z_dim=state["synthesis.first.weight"].shape[0],
+        widths=tuple(widths.values()),
+        twice=tuple(int(v) for v in twice.values()),
+        normalized=projected,
+        bias=projected,
+        tanh=not projected and resolution == 1024,  # the authors' code has it at this size only
+    )
     source = "FastGAN weights of Projected GANs' code" if projected else "weights of FastGAN's own code"
     notes = ("Its noise, which no file holds, was drawn here.",) if any(twice.values()) else ()
     return ImportedModel("fastgan", dataclasses.asdict(config), state, path.stem, source, notes)

@@ -1,9 +1,12 @@
 """What every importer returns, and how it refuses a checkpoint."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class UnsupportedCheckpoint(Exception):
     def __init__(self, what: str, hint: str = ""):
         super().__init__(what)
         self.hint = hint
+
+
+def config_of(config: Callable[..., Config], hint: str = "", /, **settings: Any) -> Config:
+    """The config of a family with these settings. Raises UnsupportedCheckpoint for settings of which no network can be made."""
+    try:
+        return config(**settings)
+    except (TypeError, ValueError) as e:
+        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}", hint) from None
 
 
 def excerpt(text: Any, limit: int = 80) -> str:

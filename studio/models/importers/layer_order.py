@@ -11,6 +11,7 @@ from studio.models.importers.torch_weights import Tensors
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _PARTS = {"weight", "bias", *_STATISTICS, "filt"}
+BATCHES_SEEN = 10.0  # by a BatchNorm whose statistics are settled
 _MAX_DEPTH = 40  # parts of a name that are looked at; a U-Net of 9 halvings has 20
 Shape = tuple[int, ...]
 

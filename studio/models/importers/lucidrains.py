@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of, excerpt
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.lucidrains import LucidrainsConfig
 from studio.networks.generative.lucidrains import Mapping as MappingNetwork
@@ -140,20 +140,18 @@ def _config(widths: list[int], attention: list[int], state: State, layers: int, 
     blocks, most = len(widths) - 1, max(widths)
     # capacity * 2^(blocks - i) == width, for all that the maximum does not limit.
     capacity = next((w >> (blocks - i) for i, w in enumerate(widths[1:]) if w < most), math.ceil(most / 2))
-    try:
-        config = LucidrainsConfig(
-            resolution=4 << (blocks - 1),
-            w_dim=state["mapping.fc0.weight"].shape[1],
-            mapping_layers=layers,
-            mapping_lr_multiplier=multiplier,
-            capacity=capacity,
-            channel_max=most,
-            attention=tuple(attention),
-            transparent=len(state["synthesis.b4.torgb.weight"]) == 4,
-            no_const="synthesis.first_map.weight" in state,
-        )
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
+    config = config_of(
+        LucidrainsConfig,
+        resolution=4 << (blocks - 1),
+        w_dim=state["mapping.fc0.weight"].shape[1],
+        mapping_layers=layers,
+        mapping_lr_multiplier=multiplier,
+        capacity=capacity,
+        channel_max=most,
+        attention=tuple(attention),
+        transparent=len(state["synthesis.b4.torgb.weight"]) == 4,
+        no_const="synthesis.first_map.weight" in state,
+    )
     if widths != [config.channels(i) for i in range(-1, blocks)]:
         raise UnsupportedCheckpoint("channels that do not follow this package's rule")
     return config

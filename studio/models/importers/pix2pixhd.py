@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.translation.pix2pixhd import Pix2PixHDConfig
 
@@ -61,11 +61,13 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     norms = ("running_mean", "running_var", "num_batches_tracked")
     t.skip(*(name for name in t.all if name.endswith(norms) and f"{name.rpartition('.')[0]}.weight" not in t.all))
     t.check_all_used("pix2pixHD")
-    try:
-        config = Pix2PixHDConfig(
-            ngf=len(first), halvings=halvings, blocks=len(blocks), input_channels=first.shape[1], output_channels=len(last)
-        )
-    except (TypeError, ValueError) as e:
-        hint = "Of pix2pixHD, generators that take pictures are imported (--label_nc 0 --no_instance), not those that take label maps."
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}", hint) from None
+    config = config_of(
+        Pix2PixHDConfig,
+        "Of pix2pixHD, generators that take pictures are imported (--label_nc 0 --no_instance), not those that take label maps.",
+        ngf=len(first),
+        halvings=halvings,
+        blocks=len(blocks),
+        input_channels=first.shape[1],
+        output_channels=len(last),
+    )
     return ImportedModel("pix2pixhd", dataclasses.asdict(config), state, path.stem, "weights of pix2pixHD's global generator")

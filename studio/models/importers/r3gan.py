@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.r3gan import R3GANConfig
 from studio.networks.layers import fir_filter
@@ -61,20 +61,18 @@ def read(path: Path, weights: Mapping[str, torch.Tensor]) -> ImportedModel:
     if len(inner) != 1:
         raise UnsupportedCheckpoint("residual blocks of several designs")
     ((expansion, kernel_size),) = inner
-    try:
-        config = R3GANConfig(
-            resolution=4 << stages[-1],
-            z_dim=weigh.shape[1] - embed_dim,
-            c_dim=c_dim,
-            embed_dim=embed_dim,
-            widths=tuple(widths),
-            blocks=tuple(blocks),
-            groups=tuple(groups),
-            expansion=int(expansion),
-            kernel_size=kernel_size,
-        )
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
+    config = config_of(
+        R3GANConfig,
+        resolution=4 << stages[-1],
+        z_dim=weigh.shape[1] - embed_dim,
+        c_dim=c_dim,
+        embed_dim=embed_dim,
+        widths=tuple(widths),
+        blocks=tuple(blocks),
+        groups=tuple(groups),
+        expansion=int(expansion),
+        kernel_size=kernel_size,
+    )
     return ImportedModel("r3gan", dataclasses.asdict(config), state, path.stem, "R3GAN weights")
 
 

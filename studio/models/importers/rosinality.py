@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.generative.stylegan2 import Discriminator, StyleGAN2Config
 from studio.networks.generative.stylegan2 import Mapping as MappingNetwork
@@ -92,18 +92,16 @@ def _generator(t: Tensors, notes: list[str]) -> tuple[StyleGAN2Config, State]:
         state[f"synthesis.b{r}.resample_filter"] = fir_filter((1, 3, 3, 1))
     w_dim, z_dim = state["mapping.fc0.weight"].shape
     base, most = _channel_rule(widths)
-    try:
-        config = StyleGAN2Config(
-            resolution=resolutions[-1],
-            z_dim=z_dim,
-            w_dim=w_dim,
-            channel_base=base,
-            channel_max=most,
-            mapping_layers=len(layers),
-            mapping_lr_multiplier=_LR_MULTIPLIER,
-        )
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None
+    config = config_of(
+        StyleGAN2Config,
+        resolution=resolutions[-1],
+        z_dim=z_dim,
+        w_dim=w_dim,
+        channel_base=base,
+        channel_max=most,
+        mapping_layers=len(layers),
+        mapping_lr_multiplier=_LR_MULTIPLIER,
+    )
     return config, state
 
 

@@ -7,13 +7,12 @@ ESRGAN's layers have had three kinds of names: those of the first code (model.1.
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
+from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, config_of, excerpt
 from studio.models.importers.torch_weights import Tensors
 from studio.networks.super_resolution.rrdb import RRDBConfig
 from studio.networks.super_resolution.spandrel_network import SpandrelNetwork
@@ -110,7 +109,7 @@ def rrdb(named: State) -> tuple[RRDBConfig, State]:
     if fold**2 * channels != first.shape[1] or 2**doublings % fold:
         raise UnsupportedCheckpoint(f"an ESRGAN that turns {first.shape[1]} channels into {channels}, which is not a picture")
     facts = dict(img_channels=channels, width=first.shape[0], growth=growth, blocks=blocks)
-    return _config(RRDBConfig, scale=2**doublings // fold, doublings=doublings, **facts), state
+    return config_of(RRDBConfig, scale=2**doublings // fold, doublings=doublings, **facts), state
 
 
 # -- the compact network of Real-ESRGAN -----------------------------------------------------------------------------------
@@ -147,7 +146,7 @@ def srvgg(named: State, act: str | None = None) -> tuple[SRVGGConfig, State]:
     if scale**2 * first.shape[1] != last.shape[0]:
         raise UnsupportedCheckpoint(f"a compact network that turns {first.shape[1]} channels into {last.shape[0]}, which is not a picture")
     facts = dict(img_channels=first.shape[1], width=first.shape[0], convs=places[-1] // 2 - 1, act=act)
-    return _config(SRVGGConfig, scale=scale, **facts), state
+    return config_of(SRVGGConfig, scale=scale, **facts), state
 
 
 # -- what spandrel knows --------------------------------------------------------------------------------------------------
@@ -187,10 +186,3 @@ def _sequence(numbers: list[int], what: str, least: int = 1) -> int:
     if numbers != list(range(len(numbers))) or not least <= len(numbers) <= _MAX_BLOCKS:
         raise UnsupportedCheckpoint(f"{what} that do not follow each other")
     return len(numbers)
-
-
-def _config(config: Callable[..., Any], **settings: Any) -> Any:
-    try:
-        return config(**settings)
-    except (TypeError, ValueError) as e:
-        raise UnsupportedCheckpoint(f"an unsupported architecture: {e}") from None

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.registry import Family, Task, register
-from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator
+from studio.networks.translation.resnet_unet_patchgan import OneWayTranslator
 
 
 @dataclass(frozen=True)
@@ -97,20 +97,15 @@ class AnimeGenerator(nn.Module):
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
 
 
-class Generator(Translator):
+class Generator(OneWayTranslator):
     """A -> B."""
 
-    directions = DIRECTIONS[:1]
     multiple = 4
 
     def __init__(self, cfg: AnimeGAN2Config):
         super().__init__()
         self.config, self.resolution = cfg, cfg.resolution
         self.G = AnimeGenerator(cfg)
-
-    def generator(self, direction: str) -> nn.Module:
-        """The network of its one direction."""
-        return self.G
 
 
 register(

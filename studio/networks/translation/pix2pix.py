@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from studio.networks.registry import Family, Task, register
-from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, Translator, check_translator, make_discriminator, make_generator
+from studio.networks.translation.resnet_unet_patchgan import OneWayTranslator, check_translator, make_discriminator, make_generator
 
 TRANSFORMS = ("none", "grey", "edges")
 _WIDE = 1.6  # sigma of the wider blur of `edges`, as a multiple of the narrower one's
@@ -76,10 +76,8 @@ def _blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
     return F.conv2d(F.conv2d(x, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
 
 
-class Generator(Translator):
+class Generator(OneWayTranslator):
     """Generator A -> B. Its input is prepared by the config's transform."""
-
-    directions = DIRECTIONS[:1]
 
     def __init__(self, cfg: Pix2PixConfig):
         super().__init__()
@@ -93,10 +91,6 @@ class Generator(Translator):
         if self.config.transform == "none":
             return x
         return (grey(x) if self.config.transform == "grey" else edges(x)).expand(-1, self.config.input_channels, -1, -1)
-
-    def generator(self, direction: str) -> nn.Module:
-        """The network of its one direction."""
-        return self.G
 
 
 class Discriminator(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from studio.networks.registry import Family, Task, register
-from studio.networks.translation.resnet_unet_patchgan import DIRECTIONS, ResnetBlock, ResnetGenerator, Translator
+from studio.networks.translation.resnet_unet_patchgan import OneWayTranslator, ResnetBlock, ResnetGenerator
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,14 @@ class GlobalGenerator(ResnetGenerator):
         return self.model(x).float()
 
 
-class Generator(Translator):
+class Generator(OneWayTranslator):
     """A -> B."""
-
-    directions = DIRECTIONS[:1]
 
     def __init__(self, cfg: Pix2PixHDConfig):
         super().__init__()
         self.config, self.resolution = cfg, cfg.resolution
         self.G = GlobalGenerator(cfg)
         self.multiple = self.G.multiple
-
-    def generator(self, direction: str) -> nn.Module:
-        """The network of its one direction."""
-        return self.G
 
 
 register(

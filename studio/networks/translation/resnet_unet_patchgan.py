@@ -58,6 +58,17 @@ class Translator(nn.Module):
         return self.config.input_channels if direction == "AtoB" else self.config.output_channels
 
 
+class OneWayTranslator(Translator):
+    """Picture of side A -> picture of side B, by the network `G`."""
+
+    directions = DIRECTIONS[:1]
+    G: nn.Module
+
+    def generator(self, direction: str) -> nn.Module:
+        """The network of its one direction."""
+        return self.G
+
+
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 
