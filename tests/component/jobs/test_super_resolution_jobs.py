@@ -50,12 +50,12 @@ def stored(studio_home, tmp_path):
 def test_pictures_of_any_size_stay_whole_and_what_is_too_small_or_too_little_is_said(stored):
     with Image.open(stored.picture("0.png")) as image:
         assert image.size == (150, 96), "the intake keeps them as large as they are"
-    assert "5" not in amount_html(stored, 32).split("That is little")[1]
+    assert "5" not in amount_html(stored, 32).split("That is not much")[1]
     assert "left out" not in amount_html(stored, 32)
     text = amount_html(stored, 64)
     assert "1 of 6 are smaller than that and are left out" in text
     assert "hold 10" in text
-    assert "That is little" in text
+    assert "That is not much" in text
     assert "Too small" in amount_html(stored, 128)
     assert example_html(stored, 128, 2, "bicubic", (255, 255, 255)) == ""
     assert example_html(stored, 64, 2, "real", (255, 255, 255)).count("<img") == 8
@@ -117,7 +117,7 @@ def test_the_tab_makes_the_plan(stored):
             page = Page(engine, gr.State(), gr.Tabs(), supervisor=s, datasets=DataSetStore())
             tab = TrainTab(page)
         images, plan_step, session = tab.images, tab.plan, Session()
-        update = tab._choose_goal(session, "upscale", stored.id, None, "smart", "#ffffff")
+        update = tab._choose_goal(session, "upscale", stored.id, None, "smart", "#ffffff", False)
         crop = update[images.crop]
         assert crop["value"] == FULL_SIZE
         assert crop["visible"] is False

@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import gradio as gr
 
-from studio.ui.classes.state import Settings
+from studio.ui.classes.state import ClassSettings
 from studio.ui.classes.tab import ClassesTab
 from studio.ui.components.tab import Page
 from studio.ui.session import Session
@@ -28,10 +28,10 @@ def test_a_drawing_that_was_overtaken_changes_nothing(engine, monkeypatch):
 
     monkeypatch.setattr(engine, "render_many", held_up)
     with ThreadPoolExecutor() as pool:
-        old = pool.submit(tab.pictures.draw, session, Settings("blend", 5, 0.7, 8, (1.0,)))
+        old = pool.submit(tab.pictures.draw, session, ClassSettings("blend", 5, 0.7, 8, (1.0,)))
         assert rendered.wait(60)
         state.chosen = [0, 2]
-        shown = tab.pictures.draw(session, Settings("blend", 5, 0.7, 8, (1.0, 1.0)))
+        shown = tab.pictures.draw(session, ClassSettings("blend", 5, 0.7, 8, (1.0, 1.0)))
         go_on.set()
         assert isinstance(old.exception(), CancelledError)
     assert "kind 0 and kind 2, seed 5" in shown[tab.stage]

@@ -135,7 +135,7 @@ def test_a_home_that_cannot_be_written_is_opened_all_the_same(unwritable, tmp_pa
             explore.saving._save(session)
         for tab, settings in (
             (TranslateTab(Page(engine, gr.State())), ("ink", "AtoB", 100, False, 1, 0)),
-            (UpscaleTab(Page(engine, gr.State())), ("sharp", 100, 0, "factor", 2.0, "longer", 2000, 20, 300)),
+            (UpscaleTab(Page(engine, gr.State())), ("sharp", 100, 0, False, "factor", 2.0, "longer", 2000, 20, 300)),
         ):
             tab._open(session, str(tmp_path / "mine.png"))
             assert 'class="after"' in tab.result.run(tab, session, settings, nothing)[tab.stage]
