@@ -6,12 +6,10 @@ SHA-256 where one is known. A download that broke off is resumed if the server s
 
 import contextlib
 import hashlib
-import ipaddress
 import json
 import os
 import re
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import filelock
 
+from studio.common.addresses import ADDRESS_HINT, public_address, public_url, unreachable, web_address
 from studio.common.files import atomic_write, ensure_room
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable, safe_filename
@@ -36,8 +35,6 @@ _MAX_TRIES = 5
 _TIMEOUT = 30.0  # seconds without a byte
 _KEPT_DAYS = 7  # for which an unfinished download is kept to be resumed
 _DOWNLOADING = "Downloading"
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_ADDRESS_HINT = "Give the address of a file on the web, such as https://example.org/model.pkl."
 
 
 @dataclass(frozen=True)
@@ -56,22 +53,6 @@ class DownloadedFile:
 
 class _Broken(Exception):
     """The connection ended before the file was complete."""
-
-
-def private_ok() -> bool:
-    """Whether addresses of this machine and its network may be asked; not where visitors could use that to explore the network.
-
-    The environment variable STUDIO_PRIVATE_URLS says so (1 or 0). Unset, they may: the studio then serves this machine only.
-    """
-    return os.environ.get("STUDIO_PRIVATE_URLS", "1").strip().lower() not in ("0", "no", "false", "off")
-
-
-def public_url(url: str) -> str:
-    """An address without the parts that may be secret (user, password, query), safe to show and store."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def downloads_folder() -> Path:
@@ -99,7 +80,7 @@ def download_file(
     Raises StudioError, and NoRoom if the disk is full; nothing is kept of a file that is too large or has another hash.
     """
     wanted = checked_sha256(sha256)
-    _target(url)
+    web_address(url)
     key = hashlib.sha256(url.encode()).hexdigest()[:24]
     folder = downloads_folder()
     _tidy(folder)
@@ -125,7 +106,7 @@ def checked_sha256(sha256: str | None) -> str | None:
 
 @contextlib.contextmanager
 def exclusive(path: Path, cancel: Cancel | None) -> Iterator[None]:
-    """Hold the lock file `path`: a second download of the same file waits instead of writing into the first."""
+    """Hold the lock file `path`: a second download of the same file waits instead of writing into the first. The file goes afterwards."""
     lock = filelock.FileLock(path)
     while True:
         raise_if_cancelled(cancel)
@@ -135,6 +116,8 @@ def exclusive(path: Path, cancel: Cancel | None) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            path.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes another
         lock.release()
 
 
@@ -144,66 +127,6 @@ def _tidy(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEPT_DAYS * 86400:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-# -- addresses --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Target:
-    url: str
-    scheme: str
-    host: str
-    port: int
-
-
-def _target(url: str) -> _Target:
-    """The parts of an address. Raises StudioError if it is not one of a file on the web."""
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
-        if host is not None:
-            host.encode("idna")
-    except (ValueError, UnicodeError):
-        raise StudioError(f"'{printable(url, 120)}' is not the address of a file.", _ADDRESS_HINT) from None
-    if scheme not in ("http", "https"):
-        raise StudioError(f"'{printable(scheme, 20)}' addresses are not followed, only http and https.", _ADDRESS_HINT)
-    if not host or any(ord(c) <= 32 or ord(c) == 127 for c in url):
-        raise StudioError(f"'{printable(url, 120)}' is not the address of a file.", _ADDRESS_HINT)
-    return _Target(url, scheme, host, port or (443 if scheme == "https" else 80))
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is public, also if it is an IPv4 address embedded in an IPv6 one."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-def _public_address(target: _Target) -> str:
-    """An IP address of the host, all of whose addresses must be public. Raises StudioError."""
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise _unreachable(target) from None
-    addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(map(is_public, addresses)):
-        raise StudioError(
-            f"{printable(target.host, 80)} is an address in a private network, which this studio doesn't ask.",
-            "Download the file yourself, then add it here.",
-        )
-    return addresses[0]
-
-
-def _unreachable(target: _Target) -> StudioError:
-    return StudioError(
-        f"{printable(target.host, 80)} cannot be reached.", "Check the address and the connection to the internet, then try again."
-    )
 
 
 # -- one download --------------------------------------------------------------------------------------------------------
@@ -285,10 +208,10 @@ class _Download:
             return self._attempt()  # there is nothing to resume now, so this happens once
         except (httpx.TransportError, httpx.DecodingError) as e:
             if isinstance(e, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol) and not have:
-                raise _unreachable(_target(self.end)) from None
+                raise unreachable(web_address(self.end)) from None
             raise _Broken from None
         except (httpx.InvalidURL, httpx.HTTPError, UnicodeError):
-            raise StudioError(f"The address {printable(public_url(self.end), 160)} cannot be opened.", _ADDRESS_HINT) from None
+            raise StudioError(f"The address {printable(public_url(self.end), 160)} cannot be opened.", ADDRESS_HINT) from None
 
     # -- asking
 
@@ -303,10 +226,10 @@ class _Download:
             url = self.url
             for _ in range(_MAX_HOPS + 1):
                 self.end = url
-                target, extensions, own = _target(url), {}, dict(headers)
+                target, extensions, own = web_address(url), {}, dict(headers)
                 if not self.private:
                     # Connect to the very address that was checked: resolved again, the name could lead elsewhere.
-                    address = _public_address(target)
+                    address = public_address(target)
                     own["Host"] = urlsplit(url).netloc.rpartition("@")[2]
                     extensions = {"sni_hostname": target.host}
                     ask = httpx.URL(url).copy_with(host=address)
@@ -318,7 +241,7 @@ class _Download:
                         yield response
                         return
                     onward = urljoin(url, response.headers["Location"])
-                if target.scheme == "https" and _target(onward).scheme == "http":
+                if target.scheme == "https" and web_address(onward).scheme == "http":
                     raise StudioError(
                         f"{self._host()} redirects from https to an address that is not safe.", "Look for the file at its author's page."
                     )

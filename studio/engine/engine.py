@@ -1,7 +1,6 @@
 """The engine: models in memory, one thread that owns the device, the newest request of a session first."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -11,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 import psutil
 import torch
-from safetensors import safe_open
 
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.byte_cache import ByteCache
@@ -19,12 +17,12 @@ from studio.engine.device_thread import DeviceThread, Superseded
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.image_to_image import PRECISIONS, ImageToImage
 from studio.engine.latent_space import LatentSpace
-from studio.engine.model_facts import DirectionSet, ModelFacts
+from studio.engine.model_facts import ModelFacts
 from studio.engine.recipe import Recipe, Transform
 from studio.engine.synthesis_cache import SynthesisCache, steps_within
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
-from studio.inference.model import Model, choose_device, load_info
+from studio.inference.model import Model, choose_device, float32_bytes, load_info
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
 from studio.networks import Task
@@ -95,7 +93,7 @@ class Engine(ImageToImage):
         memory = self._memory()
         share = 2 if self.device.type == "cuda" else 4
         self._models: ByteCache[_Loaded] = ByteCache(memory_budget or memory // share)
-        self._traces: ByteCache[SynthesisCache] = ByteCache(max(512 << 20, memory // 8))
+        self._caches: ByteCache[SynthesisCache] = ByteCache(max(512 << 20, memory // 8))
         # Replaced as a whole by the device thread, so that other threads may read it at any time.
         self._status: dict[str, Any] = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0, "loaded": [], "bytes": 0}
         self._worker = DeviceThread(self._rescue)
@@ -174,7 +172,7 @@ class Engine(ImageToImage):
         """Drop the session's waiting request and its cached layers."""
         self._worker.drop(session)
         if not self._worker.closed:
-            self._ask(lambda: self._traces.drop(session))
+            self._ask(lambda: self._caches.drop(session))
 
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
@@ -198,10 +196,6 @@ class Engine(ImageToImage):
         """Free a model's memory; it is loaded again when it is next needed."""
         self._ask(lambda: self._forget(id)).result()
 
-    def direction_sets(self, id: str) -> list[DirectionSet]:
-        """Directions that sliders can be made for. Raises as `facts`."""
-        return list(self.facts(id).direction_sets)
-
     def check(self, recipe: Recipe | ImageRecipe) -> str | None:
         """Warning when the installed model's hash differs from the recipe's, None when it does not.
 
@@ -224,7 +218,7 @@ class Engine(ImageToImage):
         """Stop the thread, cancel waiting requests, release models and caches. May be called again."""
         self._worker.close()
         self._models.clear()
-        self._traces.clear()
+        self._caches.clear()
         self._free_unused()
 
     def __enter__(self) -> "Engine":
@@ -243,7 +237,7 @@ class Engine(ImageToImage):
 
     def _rescue(self) -> None:
         """Free all memory, on the device thread, after it ran out: the next try loads only what it needs."""
-        self._traces.clear()
+        self._caches.clear()
         self._models.clear()
         self._free_unused()
 
@@ -269,7 +263,7 @@ class Engine(ImageToImage):
             return found
         self._models.drop(id)
         # Others are evicted before it is loaded, so that both are never in memory at once.
-        self._models.make_room(_float32_bytes(info))
+        self._models.make_room(float32_bytes(info))
         model = load_info(info, self.device)
         # Measured: the faster layout for convolutions on CPUs, except for wide networks at 64 px and below.
         if self.device.type == "cpu" or self.precision != "fp32":
@@ -287,7 +281,7 @@ class Engine(ImageToImage):
 
     def _forget(self, id: str) -> None:
         self._models.drop(id)
-        self._traces.clear()  # some may hold its layers; those of other models are computed again
+        self._caches.clear()  # some may hold its layers; those of other models are computed again
         self._free_unused()
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
 
@@ -312,27 +306,27 @@ class Engine(ImageToImage):
         ws = space.ws(recipe).unsqueeze(0)
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         end = steps_within(synthesis, limit)
-        trace, start, same = None, None, 0
+        cache, start, same = None, None, 0
         if session is not None and recipe.noise.mode != "random":
             here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform))
-            trace = self._traces.get(session)
-            if trace is None or not trace.fits(*here):
-                trace = SynthesisCache(*here, ws)
+            cache = self._caches.get(session)
+            if cache is None or not cache.fits(*here):
+                cache = SynthesisCache(*here, ws)
             else:
-                same = trace.unchanged(ws, synthesis)
-                start = trace.start(same, end)
+                same = cache.unchanged(ws, synthesis)
+                start = cache.start(same, end)
         states: list = []
         begin = start[0] if start else 0
         if start is not None and begin == end:
             img = start[1][1]
         else:
             with placed:
-                img = self._synthesise(synthesis, ws, recipe, limit, start, states if trace else None)
+                img = self._synthesise(synthesis, ws, recipe, limit, start, states if cache else None)
         assert img is not None, "the last state holds the picture"
-        if trace is not None:
-            trace = trace.updated(ws, same, begin, states, end, img)
-            trace.shrink(self._traces.budget // 2)
-            self._traces.put(session, trace, trace.nbytes)
+        if cache is not None:
+            cache = cache.updated(ws, same, begin, states, end, img)
+            cache.shrink(self._caches.budget // 2)
+            self._caches.put(session, cache, cache.nbytes)
         picture = to_uint8(fit(img, limit))[0]
         ms = (time.perf_counter() - began) * 1000
         self._status = {**self._status, "model": recipe.model, "last_ms": ms, "steps_run": end - begin, "steps_all": end}
@@ -394,12 +388,6 @@ def _changed(info: ModelInfo, recipe: Recipe | ImageRecipe) -> str | None:
     if recipe.model_hash and recipe.model_hash != info.hash:
         return f"The model '{info.id}' has changed since this was saved: the picture may differ."
     return None
-
-
-def _float32_bytes(info: ModelInfo) -> int:
-    """Bytes of a model in memory, from the header of its file."""
-    with safe_open(info.path / "model.safetensors", framework="pt") as f:
-        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f.keys())  # noqa: SIM118 - safe_open is not a mapping
 
 
 def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from studio.common.progress import Cancel, Progress
 from studio.common.text import short_repr
@@ -327,3 +328,9 @@ def load(source: str | Path, device: str | None = None, *, statistics: Literal["
             f"There is no model at {str(source)!r:.200}.", "Give a name from the library, a model folder or a checkpoint file."
         )
     return load_info(default_library().get(str(source)), device)
+
+
+def float32_bytes(info: ModelInfo) -> int:
+    """Bytes of a model in memory, from the header of its file."""
+    with safe_open(info.path / "model.safetensors", framework="pt") as f:
+        return sum(4 * math.prod(f.get_slice(name).get_shape()) for name in f.keys())  # noqa: SIM118 - safe_open is not a mapping

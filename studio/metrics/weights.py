@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from studio.common import download
+from studio.common.addresses import private_ok
 from studio.common.files import ensure_room
 from studio.errors import NoRoom, StudioError
 from studio.settings import get_settings
@@ -27,7 +28,7 @@ def fetch(url: str, sha256: str, size: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         ensure_room(path.parent, size)
-        fetched = download.download_file(url, private_ok=download.private_ok(), max_bytes=2 * size)
+        fetched = download.download_file(url, private_ok=private_ok(), max_bytes=2 * size)
     except NoRoom:
         raise
     except StudioError as e:

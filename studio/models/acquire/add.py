@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from studio.common.download import checked_sha256, download_file, downloads_folder, exclusive, private_ok, public_url, remove_download
+from studio.common.addresses import private_ok, public_url
+from studio.common.download import checked_sha256, download_file, downloads_folder, exclusive, remove_download
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError

@@ -214,7 +214,7 @@ def test_a_closed_engine_says_so(models):
 def test_directions_of_the_model_come_first(engine, models):
     smile = torch.randn(16)
     save_file({"smile": smile, "wrong size": torch.randn(3)}, str(models / "tiny" / "directions.safetensors"))
-    sets = engine.direction_sets("tiny")
+    sets = engine.facts("tiny").direction_sets
     assert [s.id for s in sets] == ["model", "random"]
     assert sets[0].names == ("model:smile",)
     moved = engine.ws(PLAIN.replace(edits=(Edit("model:smile", 2, (1, 3)),))) - engine.ws(PLAIN)
@@ -301,7 +301,6 @@ def test_a_slider_move_takes_one_turn_on_the_device_thread(engine, monkeypatch):
     recipe = slider.set(PLAIN, 1.5)
     drawn = engine.draw("s", recipe)
     assert engine.model("tiny").num_ws == facts.num_ws
-    assert engine.direction_sets("tiny") == list(facts.direction_sets)
     assert turns == ["s"]
     assert np.array_equal(drawn.picture, engine.render(recipe))
     assert (drawn.info.id, drawn.warning) == ("tiny", None)

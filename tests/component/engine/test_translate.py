@@ -152,7 +152,7 @@ def test_a_translator_has_no_latents(engine):
         lambda: engine.submit("s", recipe).result(),
         lambda: engine.ws(recipe),
         lambda: with_latent(engine, recipe),
-        lambda: engine.direction_sets("painter"),
+        lambda: engine.facts("painter"),
     ):
         with pytest.raises(StudioError, match="no latent w to explore"):
             ask()

@@ -57,7 +57,7 @@ def test_pictures_are_those_of_the_plain_engine(models, engine, lent):
         assert all(map(np.array_equal, sheet, engine.render_many([one, two])))
         assert told == [(2, 2)]
         assert zero.status()["device"] == "CPU"
-        assert zero.direction_sets("tiny")
+        assert zero.facts("tiny").direction_sets
     assert lent == [("render", 15), ("render", 15), ("render_many", 60)]
 
 

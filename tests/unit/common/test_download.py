@@ -4,12 +4,13 @@ import hashlib
 import os
 import random
 import socket
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
-from studio.common import download
-from studio.common.download import download_file, downloads_folder, is_public, private_ok, public_url, remove_download
+from studio.common import addresses
+from studio.common.addresses import is_public, private_ok, public_url
+from studio.common.download import download_file, downloads_folder, exclusive, remove_download
 from studio.errors import NoRoom, StudioError
 from tests.web_server import Page, web_server
 
@@ -24,8 +25,8 @@ def web(studio_home):
 
 
 def kept() -> list[str]:
-    """What lies in the folder of downloads, but for the locks."""
-    return sorted(p.name.partition(".")[2] or p.name for p in downloads_folder().iterdir() if p.suffix != ".lock")
+    """What lies in the folder of downloads."""
+    return sorted(p.name.partition(".")[2] or p.name for p in downloads_folder().iterdir())
 
 
 def get(web, path="/model.pkl", **options):
@@ -295,7 +296,7 @@ def test_this_machine_is_not_asked_for_visitors(web, host):
 
 def test_each_hop_is_looked_at_and_the_address_that_was_looked_at_is_asked(web, monkeypatch):
     """The test's server plays the internet: is_public is told that its one address is public, and no other one is."""
-    monkeypatch.setattr(download, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1")
     port, looked = web.url.rpartition(":")[2], []
     real = socket.getaddrinfo
 
@@ -322,6 +323,23 @@ def test_who_may_ask_private_addresses(monkeypatch):
     assert not private_ok()
     monkeypatch.setenv("STUDIO_PRIVATE_URLS", "1")
     assert private_ok()
+
+
+def test_only_one_at_a_time_holds_a_lock_that_goes_afterwards(tmp_path):
+    inside, together = [], []
+
+    def work(i):
+        with exclusive(tmp_path / "x.lock", None):
+            inside.append(i)
+            together.append(len(inside))
+            (tmp_path / "held").touch(exist_ok=False)
+            (tmp_path / "held").unlink()
+            inside.remove(i)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(200)))
+    assert together == [1] * 200
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_addresses_are_shown_without_their_secrets():

@@ -60,7 +60,7 @@ def tiny(tmp_path) -> Path:
 
 def left_over() -> list[str]:
     """What lies in the folder of downloads, but for the locks."""
-    return [p.name for p in downloads_folder().iterdir() if p.suffix != ".lock"]
+    return [p.name for p in downloads_folder().iterdir()]
 
 
 def files_of(folder: Path) -> set[str]:
