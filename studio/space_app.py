@@ -42,7 +42,7 @@ def serve(models: Sequence[str] | None = None, tabs: Sequence[str] | None = None
 
 
 def _open(models: Sequence[str] | None, tabs: Sequence[str] | None) -> None:
-    from studio.ui.access.policy import ServingPolicy
+    from studio.ui.access.serving import ServingPolicy
     from studio.ui.app import launch
 
     training = _may_train()

@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _first_with_classes(engine) -> str:
-    from studio.models.folder import count_classes
+    from studio.models.folder import num_classes
 
     for info in engine.library.scan()[0]:
-        if count_classes(info):
+        if num_classes(info):
             return info.id
     raise StudioError("There is no model with classes.", "Train one with sub-folders as classes, or import one.")
 

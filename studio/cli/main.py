@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from studio import __version__
-from studio.cli import classes, datasets, images, jobs, models, pictures, provenance, share, train
+from studio.cli import classes, datasets, jobs, models, provenance, render, share, train, translate_upscale
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -58,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", default=argparse.SUPPRESS, help="cpu, cuda, ... (default: the best available)")
         return sub
 
-    pictures.add_verbs(verb)
-    images.add_verbs(verb)
+    render.add_verbs(verb)
+    translate_upscale.add_verbs(verb)
     models.add_verbs(verb)
     train.add_verbs(verb)
     classes.add_verb(verb)
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args) -> None:
     print("Starting the studio ...", flush=True)
     from studio.ui.access.login import read_accounts
-    from studio.ui.access.policy import ServingPolicy, comma_separated, is_open_to_strangers
+    from studio.ui.access.serving import ServingPolicy, comma_separated, is_open_to_strangers
     from studio.ui.app import launch
 
     visitors = args.visitors
@@ -123,11 +123,11 @@ def _run(args) -> None:
 
 _VERBS = {
     None: _run,
-    "render": pictures.run_render,
-    "seeds": pictures.run_seeds,
-    "mix": pictures.run_mix,
-    "translate": images.run_translate,
-    "upscale": images.run_upscale,
+    "render": render.run_render,
+    "seeds": render.run_seeds,
+    "mix": render.run_mix,
+    "translate": translate_upscale.run_translate,
+    "upscale": translate_upscale.run_upscale,
     "import": models.run_import,
     "models": models.run_models,
     "plan": train.run_plan,

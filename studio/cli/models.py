@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from studio.cli.helpers import AddVerb, progress_line
+from studio.models.endings import endings_in_words
 
 
 def add_verbs(verb: AddVerb) -> None:
@@ -13,7 +14,7 @@ def add_verbs(verb: AddVerb) -> None:
         "Import a model made elsewhere: from a file, a URL, or a repository on the Hugging Face Hub. No code in it is executed.",
         "studio import network.pkl --name cats\n  studio import https://example.org/network.pkl\n  studio import user/name",
     )
-    p.add_argument("source", help="a checkpoint (.pkl, .pth, .pt, .safetensors, .param), a model folder or a zip of one, URL, or user/name")
+    p.add_argument("source", help=f"a checkpoint ({endings_in_words()}), a model folder or a zip of one, URL, or user/name")
     p.add_argument("--name", help="name in the library (default: from the source)")
     p.add_argument("--revision", help="branch, tag or commit of a repository (default: its main branch)")
     p.add_argument("--sha256", help="checksum that the file must have")

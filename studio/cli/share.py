@@ -48,7 +48,7 @@ def run_space(args: argparse.Namespace) -> None:
     """Make a Space, and upload it if asked to. Raises StudioError when it fails."""
     from studio.models.library import default_library
     from studio.sharing.space import make_space, push_space
-    from studio.ui.access.policy import ServingPolicy, comma_separated
+    from studio.ui.access.serving import ServingPolicy, comma_separated
     from studio.ui.tabs import tabs_for
 
     library = default_library()

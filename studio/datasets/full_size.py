@@ -13,10 +13,10 @@ from studio.common.progress import Progress, report
 from studio.datasets.image_set import read_or_make
 from studio.datasets.labels import NO_LABELS, Labels
 from studio.datasets.origins import NO_ORIGINS, Origins
-from studio.datasets.picture_files import FORMATS, FoundPictures, picture_files, read_again
+from studio.datasets.picture_files import FoundPictures, picture_files, read_again
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
-from studio.imaging.decode import decode, reason
+from studio.imaging.decode import FORMATS, decode, reason
 
 _LAYOUT = 2  # of the cached folder
 
@@ -101,7 +101,7 @@ def _prepare(found: FoundPictures, folder: Path, ground: Colour, progress, sourc
             for i, file in enumerate(found.files):
                 data = read_again(file, source)
                 try:
-                    picture = decode(data, ground, formats=FORMATS)
+                    picture = decode(data, ground)
                 except Exception as e:  # Pillow's decoders raise nearly anything for a damaged file
                     skipped.append((file.name, reason(e)))
                 else:

@@ -13,7 +13,7 @@ from studio.common.files import atomic_folder
 from studio.common.progress import Progress, report
 from studio.datasets.labels import label_pictures
 from studio.datasets.origins import NO_ORIGINS, Origins
-from studio.datasets.picture_files import FORMATS, FoundPictures, picture_files, read_again
+from studio.datasets.picture_files import FoundPictures, picture_files, read_again
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import check_mode
@@ -161,4 +161,4 @@ def _with_header(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
 
 def _square(data: bytes, resolution: int, ground: Colour, crop: str) -> np.ndarray:
     """Square of one picture file, (resolution, resolution, 3) uint8."""
-    return crop_square(decode(data, ground, formats=FORMATS), resolution, crop, ground)
+    return crop_square(decode(data, ground), resolution, crop, ground)

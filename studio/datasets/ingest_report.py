@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from studio.datasets.labels import NO_LABELS, Labels, count_classes
+from studio.datasets.labels import NO_LABELS, Labels, pictures_per_class
 from studio.datasets.origins import NO_ORIGINS, Origins
 from studio.datasets.rights import Consent
 from studio.imaging.colour import Colour
@@ -70,7 +70,7 @@ class IngestReport:
     @property
     def classes(self) -> dict[str, int]:
         """Pictures per class, named as training names them; empty if there is one class."""
-        return count_classes((a.name for a in self.accepted), self.labels)
+        return pictures_per_class((a.name for a in self.accepted), self.labels)
 
     def lines(self) -> list[str]:
         """The report in plain sentences; the lists themselves are the fields."""

@@ -84,7 +84,7 @@ def class_names(folders: Sequence[PurePosixPath]) -> list[str]:
     return [str(f.relative_to(common)) if f != common else common.name or "other" for f in folders]
 
 
-def count_classes(names: Iterable[str], labels: Labels = NO_LABELS) -> dict[str, int]:
+def pictures_per_class(names: Iterable[str], labels: Labels = NO_LABELS) -> dict[str, int]:
     """Pictures per class, in the order and with the names that training gives them; empty if there is one class.
 
     names: of the pictures in a set, 'cats/tom.png'.

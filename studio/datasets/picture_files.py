@@ -15,7 +15,6 @@ from studio.datasets.origins import NO_ORIGINS, Origins
 from studio.datasets.set_card import is_stored_set, read_card
 from studio.datasets.sources import Limits, SourceFile, file_format, open_sources, read_file, read_head
 from studio.errors import StudioError
-from studio.imaging.decode import FORMATS as FORMATS
 from studio.imaging.decode import reason
 
 # Files of these endings are always looked into; those of any other when their first bytes are a picture's.

@@ -24,7 +24,7 @@ from studio.common.files import atomic_write, fsync_path
 from studio.common.progress import Cancel, ItemProgress
 from studio.datasets.ingest import ingest, write_synced
 from studio.datasets.ingest_report import COLOURS, EARLIER_COLOURS, OWNERSHIP, IngestReport
-from studio.datasets.labels import Labels, count_classes
+from studio.datasets.labels import Labels, pictures_per_class
 from studio.datasets.pairs import PairNames
 from studio.datasets.picture_files import content_hash
 from studio.datasets.previews import adopt_previews, small_picture
@@ -224,7 +224,7 @@ class DataSetStore:
             "id": id,
             "created": self._now().isoformat(timespec="seconds"),
             "count": len(pictures),
-            "classes": count_classes((name for name, _ in pictures), labels),
+            "classes": pictures_per_class((name for name, _ in pictures), labels),
             **({"labels": labels.to_dict()} if labels else {}),
             **card,
             "pictures": pictures,

@@ -256,7 +256,7 @@ def check_described(info: ModelInfo) -> None:
     Lists and tabs describe every model there is; one that cannot be described is broken, and may not stop the others.
     """
     try:
-        facts = [info.resolution, count_classes(info), *([info.scale] if info.task is Task.UPSCALE else [])]
+        facts = [info.resolution, num_classes(info), *([info.scale] if info.task is Task.UPSCALE else [])]
         if not all(type(fact) is int for fact in facts):
             raise TypeError(f"its sizes are {facts}")
     except StudioError:
@@ -268,7 +268,7 @@ def check_described(info: ModelInfo) -> None:
         ) from None
 
 
-def count_classes(info: ModelInfo) -> int:
+def num_classes(info: ModelInfo) -> int:
     """How many classes a model of the library draws from noise; 0 = it has none. Nothing is loaded."""
     family = get_family(info.family)
     return family.config(**info.config).c_dim if family.task is Task.GENERATE else 0

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+_SMALL = 0.02  # standard deviation
+
 
 def fir_filter(taps: tuple[float, ...] | list[float]) -> torch.Tensor:
     """A separable 2-D low-pass filter (k, k) with unit sum from its 1-D taps (StyleGAN uses 1, 3, 3, 1)."""
@@ -27,6 +29,30 @@ def normal(*shape: int, std: float = 1.0, mean: float = 0.0) -> torch.Tensor:
     """
     blank = torch.empty(shape)
     return blank if blank.is_meta else blank.normal_(mean, std)
+
+
+class _SmallWeights:
+    """A layer of torch whose weights begin at N(0, 0.02^2) and whose biases begin at 0.
+
+    Radford 2015, Sec. 4; Isola 2017, App. 6.2; Zhu 2017, App. 7.1.
+    """
+
+    def reset_parameters(self) -> None:
+        self.weight = nn.Parameter(normal(*self.weight.shape, std=_SMALL))
+        if self.bias is not None:
+            self.bias = nn.Parameter(torch.zeros(self.bias.shape))
+
+
+class NormalConv(_SmallWeights, nn.Conv2d):
+    """nn.Conv2d that begins with small weights."""
+
+
+class NormalTransposedConv(_SmallWeights, nn.ConvTranspose2d):
+    """nn.ConvTranspose2d that begins with small weights."""
+
+
+class NormalLinear(_SmallWeights, nn.Linear):
+    """nn.Linear that begins with small weights."""
 
 
 def fir(x: torch.Tensor, f: torch.Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0):

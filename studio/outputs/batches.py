@@ -13,7 +13,7 @@ from PIL import Image
 
 from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
-from studio.common.text import UniqueNames, printable, safe_filename
+from studio.common.text import SafeFolders, UniqueNames, printable, safe_filename
 from studio.datasets.sources import Limits, copy_file, file_format, open_sources
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, left_out, open_picture, reason, upright
@@ -150,7 +150,7 @@ def process_files(
     CancelledError, the results so far are kept.
     The zip appears whole or not at all, and not at all when no file could be used.  Raises StudioError when the disk is full.
     """
-    path, unique, outcomes = Path(path), UniqueNames(), []
+    path, unique, safe_folders, outcomes = Path(path), UniqueNames(), SafeFolders(), []
     unique("", "report", ".txt")
     try:
         with contextlib.ExitStack() as stack:
@@ -171,7 +171,7 @@ def process_files(
                     archive = zipfile.ZipFile(stack.enter_context(atomic_path(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
                 *folders, stem = names[i].split("/") if names else [file.stem]
-                entry = unique("/".join(safe_filename(f, "folder") for f in folders), safe_filename(stem), ".png")
+                entry = unique("/".join(safe_folders(tuple(folders))), safe_filename(stem), ".png")
                 _put(archive, entry, png, path.parent)
                 preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
                 outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))

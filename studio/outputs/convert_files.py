@@ -13,7 +13,7 @@ from PIL import Image
 
 from studio.common.files import atomic_path, can_write
 from studio.common.progress import Cancel, Progress, raise_if_cancelled
-from studio.common.text import UniqueNames, printable, safe_filename
+from studio.common.text import SafeFolders, UniqueNames, printable, safe_filename
 from studio.datasets.sources import Limits, SourceFile, copy_file, file_format, open_sources, read_head
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MAX_SCALE, ImageRecipe
@@ -160,13 +160,13 @@ def convert_sources(
         archive = None
         if out.suffix.lower() == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(atomic_path(out)), "w", zipfile.ZIP_STORED))
-        unique, protected = UniqueNames(), {file.path.resolve() for file in files if file.path is not None}
+        unique, safe_folders, protected = UniqueNames(), SafeFolders(), {file.path.resolve() for file in files if file.path is not None}
         yield from (Converted(name, problem=reason) for name, reason in found.refused)
         own_scale = engine.library.get(conversion.recipe.model).scale or 1
         for number, file in enumerate(files, 1):
             raise_if_cancelled(cancel)
             report = functools.partial(progress, file.name) if progress is not None else None
-            folders = tuple(safe_filename(part) for part in (file.folders[1:] if len(sources) == 1 else file.folders))
+            folders = safe_folders(file.folders[1:] if len(sources) == 1 else file.folders)
             stem = unique("/".join(folders), conversion.stem(Path(file.filename).stem, number, own_scale), "")
             try:
                 with _local_file(file, scratch) as path:

@@ -38,7 +38,7 @@ from studio.ui.access.login import Login, read_accounts
 from studio.ui.access.login_delay import LoginDelayMiddleware
 from studio.ui.access.middleware import VisitorMiddleware, sender_of
 from studio.ui.access.new_visitor import open_session
-from studio.ui.access.policy import ServingPolicy, is_open_to_strangers, is_reachable
+from studio.ui.access.serving import ServingPolicy, is_open_to_strangers, is_reachable
 from studio.ui.access.unknown_names import no_such_function
 from studio.ui.access.visitors import DAY, MAX_UPLOAD_BYTES, Visitors
 from studio.ui.components.handlers import QUIET, Outputs, friendly

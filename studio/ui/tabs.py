@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.models.folder import ModelInfo, count_classes
+from studio.models.folder import ModelInfo, num_classes
 from studio.networks import Task
 
 # What a tab can be given: a model to use, a Recipe to draw, the file of a picture, or a saved picture whose settings come back.
@@ -47,7 +47,7 @@ def _for_task(task: Task) -> Callable[[ModelInfo], bool]:
 
 
 def _has_classes(info: ModelInfo) -> bool:
-    return bool(count_classes(info))
+    return bool(num_classes(info))
 
 
 _ENTRIES = (

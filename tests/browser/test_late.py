@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 
 from studio.engine.engine import Engine
 from studio.models.library import Library
-from studio.ui.access.policy import ServingPolicy
+from studio.ui.access.serving import ServingPolicy
 from studio.ui.app import build
 from studio.ui.static import page_head
 from tests.browser.test_studio import changes

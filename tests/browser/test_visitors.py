@@ -16,7 +16,7 @@ from studio.engine.recipe import Recipe
 from studio.models.folder import save_folder
 from studio.provenance.metadata import read_recipe
 from studio.provenance.source_pictures import find_source
-from studio.ui.access.policy import ServingPolicy
+from studio.ui.access.serving import ServingPolicy
 from tests.browser.test_gallery import CELLS
 from tests.browser.test_studio import changes, pixels, slide, source
 from tests.browser.test_translate import download, picture, save_translator

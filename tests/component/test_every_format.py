@@ -17,7 +17,7 @@ from studio.gallery.gallery import Gallery
 from studio.jobs.supervisor import Supervisor
 from studio.models import importers
 from studio.models.acquire.checkpoint_import import import_checkpoint
-from studio.models.folder import count_classes, open_folder
+from studio.models.folder import num_classes, open_folder
 from studio.models.library import Library, default_library
 from studio.networks import Task, families, registry
 from studio.sharing.hub_card import hub_card
@@ -80,7 +80,7 @@ def test_each_is_described(engine):
         assert info.title in about_html(engine.library, info)
         assert info.family in hub_card(info, "somebody/something", "MIT")
         model = engine.model(info.id)
-        assert (model.resolution, model.c_dim, model.scale) == (info.resolution, count_classes(info), info.scale)
+        assert (model.resolution, model.c_dim, model.scale) == (info.resolution, num_classes(info), info.scale)
         if info.task is Task.GENERATE:
             assert engine.facts(info.id).num_ws == model.num_ws
 

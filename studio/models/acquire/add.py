@@ -17,6 +17,7 @@ from studio.models.acquire.catalogue import CATALOGUE, CatalogueModel
 from studio.models.acquire.checkpoint_import import check_model_name, import_checkpoint
 from studio.models.acquire.folder_import import add_model_folder, is_model_folder, unpacked_model
 from studio.models.acquire.hub_download import downloaded_repo, is_repo
+from studio.models.endings import CHECKPOINT_ENDINGS
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.importers import Statistics, strangers, torch_weights
 from studio.models.library import Library
@@ -24,7 +25,6 @@ from studio.models.library import Library
 __all__ = ["CATALOGUE", "CatalogueModel", "add", "private_ok", "source_type"]
 
 SourceType = Literal["file", "url", "hub"]
-_FILE_ENDINGS = (".pkl", ".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".param", ".zip")
 _HUBS = ("huggingface.co", "www.huggingface.co", "hf.co")
 
 
@@ -45,7 +45,7 @@ def source_type(source: str | Path) -> SourceType:
     text = source.strip()
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
         return "hub" if _repo_of_page(text) else "url"
-    return "hub" if is_repo(text) and not text.lower().endswith(_FILE_ENDINGS) else "file"
+    return "hub" if is_repo(text) and not text.lower().endswith((*CHECKPOINT_ENDINGS, ".zip")) else "file"
 
 
 def add(

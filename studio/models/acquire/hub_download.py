@@ -15,10 +15,11 @@ from studio.common.files import ensure_room
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
+from studio.models.endings import CHECKPOINT_ENDINGS, endings_in_words
 from studio.models.folder import FILES
 from studio.models.importers import strangers
 
-_WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors", ".bin"}
+_WEIGHTS = tuple(ending for ending in CHECKPOINT_ENDINGS if ending != ".param")  # which needs its .bin beside it
 _BESIDE = ("config.json", ".config.json")  # where some formats keep their settings
 _EXAMPLE = re.compile(r"examples/[ab]-\d{1,3}\.webp")
 _MAX_CONFIG = 1 << 20
@@ -141,7 +142,7 @@ def _weights(repo: str, sizes: dict[str, int]) -> str:
     if not found:
         raise StudioError(
             f"{repo} holds no weights that can be imported.",
-            "Weights of GANs and upscalers are .pkl, .pth, .pt, .safetensors or .bin files.",
+            f"Weights of GANs and upscalers are {endings_in_words(endings=_WEIGHTS)} files.",
         )
     if len(found) > 1:
         names = ", ".join(printable(name, 60) for name in sorted(found)[:5])

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from studio.networks.generative.latent_generator import LatentGenerator, RowMapping, Step, SteppedSynthesis
-from studio.networks.layers import LabelEmbedding, make_norm, normal, settle_batch_norm
+from studio.networks.layers import LabelEmbedding, NormalConv, NormalLinear, NormalTransposedConv, make_norm, settle_batch_norm
 from studio.networks.registry import Family, Task, register
 
 _STD = 0.02  # of all weights at the beginning (Sec. 4)
@@ -65,27 +65,6 @@ class DCGANConfig:
     def d_channels(self, resolution: int) -> int:
         """Feature channels of the discriminator, likewise."""
         return min(self.ndf * self.resolution // (2 * resolution), self.channel_max)
-
-
-class _SmallWeights:
-    """A layer of torch whose weights begin at N(0, 0.02^2) and whose biases begin at 0."""
-
-    def reset_parameters(self) -> None:
-        self.weight = nn.Parameter(normal(*self.weight.shape, std=_STD))
-        if self.bias is not None:
-            self.bias = nn.Parameter(torch.zeros(self.bias.shape))
-
-
-class NormalConv(_SmallWeights, nn.Conv2d):
-    """nn.Conv2d begun as the paper has it."""
-
-
-class NormalTransposedConv(_SmallWeights, nn.ConvTranspose2d):
-    """nn.ConvTranspose2d begun as the paper has it."""
-
-
-class NormalLinear(_SmallWeights, nn.Linear):
-    """nn.Linear begun as the paper has it."""
 
 
 class Root(nn.Module):

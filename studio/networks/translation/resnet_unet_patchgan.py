@@ -12,11 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.dcgan import (  # initialised with N(0, 0.02^2), as here (Zhu 2017, App. 7.1; Isola 2017, App. 6.2)
-    NormalConv,
-    NormalTransposedConv,
-)
-from studio.networks.layers import BatchNorm
+from studio.networks.layers import BatchNorm, NormalConv, NormalTransposedConv
 
 NETS = ("resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256")  # of the papers; others have 3 to 12 blocks, or are 64 or 512
 BLOCKS = range(3, 13)  # of a ResNet

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
-from studio.ui.access.policy import is_loopback
 from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_refusal
+from studio.ui.access.serving import is_loopback
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HINT = "Open it at http://localhost, or name the other address in the environment's STUDIO_ALLOWED_HOSTS."

@@ -10,7 +10,7 @@ from studio.errors import StudioError
 from studio.ui.classes.recipes import class_recipe
 from studio.ui.classes.state import MAX_CHOSEN, ClassesState, ClassSettings
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
-from studio.ui.components.pictures import data_url
+from studio.ui.components.picture_html import data_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.session import Session
 

@@ -8,10 +8,10 @@ import gradio as gr
 from gradio.events import Dependency
 
 from studio.engine.recipe import Recipe
-from studio.models.folder import ModelInfo, count_classes
+from studio.models.folder import ModelInfo, num_classes
 from studio.ui.classes.chips import Chips
-from studio.ui.classes.export import SetExport
-from studio.ui.classes.pictures import Pictures
+from studio.ui.classes.class_pictures import Pictures
+from studio.ui.classes.set_export import SetExport
 from studio.ui.classes.state import MAX_CHOSEN, ClassesState, ClassSettings
 from studio.ui.classes.view import HELP, NOTHING, other_model_html
 from studio.ui.classes.walk import ClassWalk
@@ -110,7 +110,7 @@ class ClassesTab(Tab[ClassesState]):
     def enter(self, session: Session, amount: str, set_id: str | None, *values: Any) -> Outputs:
         """The model of Explore if it has classes and has changed, otherwise the last one used here."""
         state, settings, models = self.state_of(session), ClassSettings.of(values), self.engine.library.scan()[0]
-        found = [m for m in models if count_classes(m)]
+        found = [m for m in models if num_classes(m)]
         if not found:
             return {self.nothing: gr.update(visible=True), self.body: gr.update(visible=False)}
         settings = self._follow(state, session.recipe, [m.id for m in found], settings)

@@ -11,8 +11,8 @@ from studio.ui.classes.recipes import class_recipe, side_by_side
 from studio.ui.classes.view import WALK
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import file_url
-from studio.ui.components.saving import time_stamp
+from studio.ui.components.output_names import time_stamp
+from studio.ui.components.picture_html import file_url
 from studio.ui.session import Session
 
 if TYPE_CHECKING:

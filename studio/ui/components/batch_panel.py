@@ -16,9 +16,9 @@ from studio.outputs.batches import Outcome, process_files, unpack_zips
 from studio.ui.components.compare import figures_html
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.notes import note
-from studio.ui.components.progress import WorkProgress
-from studio.ui.components.saving import new_output
+from studio.ui.components.output_names import new_output
 from studio.ui.components.tab import Tab
+from studio.ui.components.work_progress import WorkProgress
 from studio.ui.session import Session
 
 

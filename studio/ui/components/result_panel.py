@@ -16,9 +16,9 @@ from studio.errors import StudioError
 from studio.ui.components.handlers import QUIET, WORK, Outputs, friendly
 from studio.ui.components.image_state import ImageState, PictureBudget
 from studio.ui.components.notes import empty_html, note, refusal_html
-from studio.ui.components.progress import WorkProgress
-from studio.ui.components.saving import metadata_words
+from studio.ui.components.output_names import metadata_words
 from studio.ui.components.tab import Tab
+from studio.ui.components.work_progress import WorkProgress
 from studio.ui.session import Session
 
 _WORK = "picture"  # name of the work on the open picture

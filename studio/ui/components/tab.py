@@ -15,7 +15,7 @@ from studio.engine.engine import Engine
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery
 from studio.jobs.supervisor import Supervisor
-from studio.ui.access.policy import ServingPolicy
+from studio.ui.access.serving import ServingPolicy
 from studio.ui.components.handlers import QUIET, WORK, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.targets import Target, target_buttons

@@ -17,7 +17,7 @@ from studio.jobs.dependants import needing_set
 from studio.jobs.supervisor import Supervisor
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html, note
-from studio.ui.components.pictures import data_url
+from studio.ui.components.picture_html import data_url
 from studio.ui.components.press_grid import cells_html, press_grid
 from studio.ui.components.training_set_view import facts_html, hex_colour, report_html, set_label, square_crop, stated_consent
 from studio.ui.components.uploads import FilesInput, FolderButton

@@ -17,9 +17,9 @@ from studio.provenance.policy import file_stem
 from studio.ui.components.compare import compare, compare_html
 from studio.ui.components.handlers import LIVE, Outputs, friendly
 from studio.ui.components.notes import note, refusal_html
-from studio.ui.components.progress import WorkProgress, time_left
-from studio.ui.components.saving import new_output
+from studio.ui.components.output_names import new_output
 from studio.ui.components.tab import Tab
+from studio.ui.components.work_progress import WorkProgress, time_left
 from studio.ui.session import Session
 
 _SMOOTHING = [("None: each frame by itself", "none"), ("Light", "light"), ("Strong: least flicker", "strong")]

@@ -8,9 +8,9 @@ from studio.outputs.clips import save_clip
 from studio.outputs.sheets import walk_at, walk_recipes
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import data_url, file_url
+from studio.ui.components.output_names import time_stamp
+from studio.ui.components.picture_html import data_url, file_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
-from studio.ui.components.saving import time_stamp
 from studio.ui.explore.controls import on_release
 from studio.ui.session import Session
 

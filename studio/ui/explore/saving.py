@@ -10,7 +10,7 @@ from studio.provenance.metadata import read_recipe, save_picture
 from studio.provenance.policy import file_stem, provenance_policy
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
-from studio.ui.components.saving import metadata_words, time_stamp
+from studio.ui.components.output_names import metadata_words, time_stamp
 from studio.ui.session import Session
 
 if TYPE_CHECKING:

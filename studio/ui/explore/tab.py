@@ -17,11 +17,11 @@ from studio.models.folder import ModelInfo
 from studio.networks import Task
 from studio.settings import get_settings
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
+from studio.ui.components.model_cells import model_cells
 from studio.ui.components.notes import empty_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
-from studio.ui.components.thumbnails import model_cells
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.pins import Pins
 from studio.ui.explore.saving import Saving

@@ -7,7 +7,7 @@ import gradio as gr
 from studio.outputs.sheets import variations
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import data_url
+from studio.ui.components.picture_html import data_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.session import Session
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from studio.engine.engine import Drawn
 from studio.engine.recipe import Recipe
 from studio.ui.components.notes import empty_html, note
-from studio.ui.components.pictures import stage_html
+from studio.ui.components.picture_html import stage_html
 
 KEYS = '<div class="gs-note keys">Keys: space for a surprise · ← → neighbours · z undo · y redo</div>'
 LOADING = "Loading the model ..."

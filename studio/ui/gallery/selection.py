@@ -10,8 +10,8 @@ from studio.common.progress import Cancel
 from studio.gallery.export import save_contact_sheet, to_zip
 from studio.ui.components.handlers import Outputs, event_value
 from studio.ui.components.notes import note
-from studio.ui.components.progress import WorkProgress
 from studio.ui.components.tab import Tab
+from studio.ui.components.work_progress import WorkProgress
 from studio.ui.gallery.state import GalleryState
 from studio.ui.session import Session
 

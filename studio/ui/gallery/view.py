@@ -15,8 +15,8 @@ from studio.gallery.items import CLIP, Item
 from studio.gallery.thumbnails import CRISP, small_view
 from studio.ui.components.compare import VIEW, picture_url
 from studio.ui.components.notes import empty_html
-from studio.ui.components.pictures import file_url
-from studio.ui.components.progress import bytes_in_words
+from studio.ui.components.picture_html import file_url
+from studio.ui.components.work_progress import bytes_in_words
 from studio.ui.tabs import TABS
 
 FILE_TYPES = {"picture": "Pictures", CLIP: "Clips"}

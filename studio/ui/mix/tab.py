@@ -13,7 +13,7 @@ from studio.latents.seeds import MAX_SEED, check_seed, parse_seeds
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html, note
 from studio.ui.components.parameter_controls import parameter_slider
-from studio.ui.components.pictures import data_url, stage_html
+from studio.ui.components.picture_html import data_url, stage_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab, TabState
 from studio.ui.components.targets import Target

@@ -17,13 +17,14 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.models.acquire import add
+from studio.models.endings import endings_in_words
 from studio.models.folder import ModelInfo, safe_name
 from studio.models.importers import Statistics
 from studio.models.manage import checked_title, rename
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note, refusal_html
 from studio.ui.components.press_grid import press_grid, pressed
-from studio.ui.components.progress import WorkProgress
+from studio.ui.components.work_progress import WorkProgress
 from studio.ui.models.view import catalogue_html
 from studio.ui.session import Session
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _FILE, _WEB, _HUB, _CATALOGUE = "file", "web", "hub", "catalogue"
 _SOURCES = [("From a file", _FILE), ("From the web", _WEB), ("From Hugging Face", _HUB), ("Well-known models", _CATALOGUE)]
 _FORMATS = (
-    "Checkpoints of StyleGAN, BigGAN, CycleGAN, pix2pix, ESRGAN and most other upscalers (.pkl, .pth, .safetensors, .bin), and zips "
+    f"Checkpoints of StyleGAN, BigGAN, CycleGAN, pix2pix, ESRGAN and most other upscalers ({endings_in_words('and')}), and zips "
     "exported here. Drop files that belong together, such as .param and .bin, at the same time. No code in them is run."
 )
 _TOKEN = "Only for a private or gated model. It is used once and not stored."

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 
 from studio.models.folder import ModelInfo
-from studio.ui.components.pictures import file_url
+from studio.ui.components.picture_html import file_url
 
 _MAX_CARD_CHARS = 1 << 16  # a card is never longer, and Markdown can be crafted to parse slowly
 _MAX_PICTURE_BYTES = 2 << 20

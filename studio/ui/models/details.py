@@ -15,8 +15,8 @@ from studio.models import manage
 from studio.models.folder import ModelInfo
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html, note
-from studio.ui.components.progress import WorkProgress, bytes_in_words
 from studio.ui.components.targets import Target
+from studio.ui.components.work_progress import WorkProgress, bytes_in_words
 from studio.ui.models.card_view import card_html
 from studio.ui.models.view import about_html
 from studio.ui.session import Session

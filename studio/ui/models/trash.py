@@ -12,7 +12,7 @@ from studio.models import trash
 from studio.ui.components.handlers import QUIET, Outputs
 from studio.ui.components.notes import note
 from studio.ui.components.press_grid import press_grid, pressed
-from studio.ui.components.progress import bytes_in_words
+from studio.ui.components.work_progress import bytes_in_words
 from studio.ui.models.view import trash_html
 from studio.ui.session import Session
 

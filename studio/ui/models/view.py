@@ -7,15 +7,15 @@ from pathlib import Path
 
 from studio.common.text import printable
 from studio.models.acquire.catalogue import CatalogueModel
-from studio.models.folder import ModelInfo, count_classes
+from studio.models.folder import ModelInfo, num_classes
 from studio.models.library import Broken, Library
 from studio.models.manage import size_of
 from studio.models.trash import TrashedModel
 from studio.networks import Task, get_family
+from studio.ui.components.model_cells import thumbnail_url
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import file_url
-from studio.ui.components.progress import bytes_in_words
-from studio.ui.components.thumbnails import thumbnail_url
+from studio.ui.components.picture_html import file_url
+from studio.ui.components.work_progress import bytes_in_words
 
 EVERYTHING = "everything"
 ABILITIES = [
@@ -74,7 +74,7 @@ def cards_html(library: Library, models: Sequence[ModelInfo], selected: str, loa
     """Models to press, each with its picture and a few facts.  selected: id.  loaded: ids of those in memory."""
     cells = []
     for i, info in enumerate(models):
-        title, classes = html.escape(printable(info.title)), count_classes(info)
+        title, classes = html.escape(printable(info.title)), num_classes(info)
         facts = [
             bytes_in_words(size_of(info)) if info.hash else "",
             f"{classes} classes" if classes else "",

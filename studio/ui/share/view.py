@@ -12,10 +12,10 @@ from studio.models.card import KNOWN_LICENCES
 from studio.models.folder import ModelInfo
 from studio.models.library import Library
 from studio.sharing import hub
+from studio.ui.components.model_cells import model_cells
 from studio.ui.components.notes import note
 from studio.ui.components.press_grid import cells_html
-from studio.ui.components.progress import WorkProgress
-from studio.ui.components.thumbnails import model_cells
+from studio.ui.components.work_progress import WorkProgress
 
 PRIVATE, PUBLIC = "private", "public"
 WHO = [("Only me (private)", PRIVATE), ("Everybody (public)", PUBLIC)]

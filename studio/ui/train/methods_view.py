@@ -4,7 +4,7 @@ import html
 from pathlib import Path
 
 from studio.training.methods import METHODS, Method
-from studio.ui.components.pictures import file_url
+from studio.ui.components.picture_html import file_url
 
 _COMMON = ("stylegan2", "projected", "stylegan", "biggan", "dcgan")  # the others are shown on request
 _PICTURES = Path(__file__).resolve().parents[3] / "assets" / "families"  # in the repository; a wheel has none

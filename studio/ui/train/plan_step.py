@@ -19,8 +19,8 @@ from studio.training.plan_checks import family_config
 from studio.training.presets import PRESETS, method_for
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
-from studio.ui.components.progress import duration
 from studio.ui.components.training_set_view import hex_colour
+from studio.ui.components.work_progress import duration
 from studio.ui.train.methods_view import advice_html, method_choices
 from studio.ui.train.upscaler_view import amount_html, example_html
 

@@ -12,7 +12,7 @@ from studio.imaging.colour import Colour
 from studio.training.data.translation import made_input
 from studio.training.methods import Goal
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import data_url
+from studio.ui.components.picture_html import data_url
 
 _MAX_PAIRS = 6  # side by side
 _MAX_NAMES = 20  # listed of pictures without a partner

@@ -11,7 +11,7 @@ from studio.imaging.colour import Colour
 from studio.imaging.decode import decode
 from studio.training.data.patches import example, names_large_enough, stored_sizes
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import data_url
+from studio.ui.components.picture_html import data_url
 
 _MAX_EXAMPLES = 4
 _FEW_PATCHES = 500  # without overlap; a rule of thumb: fewer are soon learned by heart

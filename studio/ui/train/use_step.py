@@ -12,7 +12,7 @@ from studio.models.manage import keep_snapshot
 from studio.training.run_history import RunHistory, Snapshot
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.notes import empty_html, note
-from studio.ui.components.pictures import file_url
+from studio.ui.components.picture_html import file_url
 from studio.ui.components.press_grid import cells_html, press_grid
 from studio.ui.components.tab import Page
 from studio.ui.components.targets import Target

@@ -12,7 +12,7 @@ from studio.metrics.registry import metrics
 from studio.training.run_history import RunHistory
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html, note
-from studio.ui.components.progress import duration
+from studio.ui.components.work_progress import duration
 from studio.ui.session import Session
 from studio.ui.train.plots import CURVE_PLOTS, RESOURCE_PLOTS, curve_plot, curve_update, metric_plot, metric_update
 from studio.ui.train.state import TrainState

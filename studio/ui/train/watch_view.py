@@ -3,7 +3,7 @@
 from studio.metrics.registry import summary
 from studio.training.run_history import Sample, Snapshot
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import file_url
+from studio.ui.components.picture_html import file_url
 from studio.ui.train.translation_view import rows_html
 
 # What the browser keeps of the page, so that a reload shows the same training at the same point in time.

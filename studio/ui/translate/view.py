@@ -7,7 +7,7 @@ from studio.imaging.xmp import DigitalSourceType
 from studio.models.folder import ModelInfo
 from studio.ui.components.compare import figures_html
 from studio.ui.components.notes import note
-from studio.ui.components.pictures import file_url
+from studio.ui.components.picture_html import file_url
 
 BRIGHTER = 4  # factor by which the difference is brightened
 _LOSS_WORDS = (

@@ -17,9 +17,9 @@ from studio.provenance.source_pictures import keep_source
 from studio.ui.components.compare import VIEW, alone_html, compare, compare_html
 from studio.ui.components.handlers import Outputs, event_value
 from studio.ui.components.notes import empty_html, note
-from studio.ui.components.progress import WorkProgress, time_spent
+from studio.ui.components.output_names import new_output
 from studio.ui.components.result_panel import ResultPanel
-from studio.ui.components.saving import new_output
+from studio.ui.components.work_progress import WorkProgress, time_spent
 from studio.ui.session import Session
 from studio.ui.upscale.size import Size
 from studio.ui.upscale.state import UpscaleState

@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.engine.recipe import Recipe
 from studio.ui.access.middleware import COOKIE, MAX_JSON_BYTES
-from studio.ui.access.policy import ServingPolicy
+from studio.ui.access.serving import ServingPolicy
 from tests.conftest import save_tiny
 
 LIMIT = 1 << 20  # of an upload, here

@@ -25,7 +25,7 @@ from studio.models.folder import save_folder
 from studio.models.library import Library, default_library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
 from studio.settings import get_settings
-from studio.ui.access.policy import ServingPolicy
+from studio.ui.access.serving import ServingPolicy
 from studio.ui.app import _print_audience, build, launch
 from studio.ui.components.tab import Page
 from studio.ui.explore.tab import ExploreTab

@@ -18,9 +18,9 @@ from studio.inference.model import load_info
 from studio.models.folder import save_folder
 from studio.models.library import Library
 from studio.networks.translation.cyclegan import CycleGANConfig, Generator
-from studio.ui.components import progress
-from studio.ui.components.progress import WorkProgress
+from studio.ui.components import work_progress
 from studio.ui.components.tab import Page
+from studio.ui.components.work_progress import WorkProgress
 from studio.ui.session import Session
 from studio.ui.translate.tab import TranslateTab
 from studio.ui.translate.view import cycle_loss, loss_words
@@ -95,7 +95,7 @@ def test_what_was_lost_is_the_mean_of_what_can_be_seen():
 
 def test_progress_is_shown_now_and_then_with_the_time_that_is_left(monkeypatch):
     clock, shown = [0.0], []
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(work_progress.time, "perf_counter", lambda: clock[0])
     work = WorkProgress(lambda share, desc: shown.append((share, desc)), "Frames")
     for i in range(1, 1001):
         clock[0] = i * 0.01

@@ -9,7 +9,7 @@ import pytest
 import studio
 from studio.datasets.image_set import ImageSet
 from studio.datasets.label_file import read_label_files, to_labels
-from studio.datasets.labels import count_classes
+from studio.datasets.labels import pictures_per_class
 from tests.unit.datasets.pictures import encoded, scene
 
 NAMES = [f"0000{i // 3}/img{i:08d}.png" for i in range(6)]
@@ -108,7 +108,7 @@ def test_folders_that_only_pack_pictures_are_no_classes(names, classes, store, t
     seen = ImageSet.open(path, 8, tmp_path / "cache")
     counts = np.bincount(seen.labels).tolist() if seen.labels is not None else []
     assert sorted(zip(seen.classes, counts, strict=True)) == sorted(classes.items())
-    assert count_classes(sorted(names)) == classes or "3.png" in names
+    assert pictures_per_class(sorted(names)) == classes or "3.png" in names
 
 
 def test_labels_count_from_the_folder_of_their_file():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from studio.ui.access.local_only import LocalOnlyMiddleware, allowed_hosts
-from studio.ui.access.policy import is_loopback
+from studio.ui.access.serving import is_loopback
 
 OWN = "http://127.0.0.1:7860"
 

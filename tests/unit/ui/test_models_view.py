@@ -16,9 +16,9 @@ from studio.models.acquire.bundled import PACKAGES, BundledModel
 from studio.models.acquire.catalogue import CATALOGUE
 from studio.models.library import Broken, Library
 from studio.training.plan import Plan
-from studio.ui.access.policy import ServingPolicy
+from studio.ui.access.serving import ServingPolicy
+from studio.ui.components.model_cells import thumbnail_url
 from studio.ui.components.tab import Page
-from studio.ui.components.thumbnails import thumbnail_url
 from studio.ui.models import view as page
 from studio.ui.models.card_view import card_html
 from studio.ui.models.tab import ModelsTab

@@ -5,7 +5,7 @@ import pytest
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.models.library import Library
-from studio.ui.access.policy import ServingPolicy, comma_separated, is_loopback, is_open_to_strangers
+from studio.ui.access.serving import ServingPolicy, comma_separated, is_loopback, is_open_to_strangers
 from studio.ui.app import build
 from studio.ui.tabs import TABS
 

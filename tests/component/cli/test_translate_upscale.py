@@ -51,6 +51,15 @@ def test_a_folder_keeps_its_tree_and_a_broken_file_stops_nothing(work, capsys):
     assert "1 of the files could not be used" in error
 
 
+def test_long_folders_that_begin_alike_stay_apart(work):
+    for end in "ab":
+        folder = work / "long" / ("x" * 100 + end)
+        folder.mkdir(parents=True)
+        (work / "in/a.png").rename(folder / "a.png") if end == "a" else (work / "in/deep/b.png").rename(folder / "a.png")
+    assert main(["upscale", "long", "--size", "72", "-o", "out", "--device", "cpu"]) == 0
+    assert tree(work / "out") == [f"{'x' * 80}-2/a.png", f"{'x' * 80}/a.png"]
+
+
 def test_a_batch_has_names_by_a_pattern_a_type_and_a_quality(work, capsys):
     (work / "in/broken.png").unlink()
     command = ["upscale", "in", "--seamless", "--type", "webp", "--pattern", "{number}_{name}_x{scale}", "--device", "cpu"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.models.folder import ModelInfo
 from studio.networks import Task, get_family
-from studio.ui.components.pictures import file_url
+from studio.ui.components.picture_html import file_url
 
 _MAX_BYTES = 2 << 20  # a page shows many of them
 # Greys that are calm on a light ground and on a dark one.

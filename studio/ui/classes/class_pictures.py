@@ -15,7 +15,7 @@ from studio.ui.classes.view import columns_html
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html
 from studio.ui.components.parameter_controls import parameter_number, parameter_slider
-from studio.ui.components.pictures import data_url, stage_html
+from studio.ui.components.picture_html import data_url, stage_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.session import Session
 

@@ -11,8 +11,8 @@ from studio.ui.classes.state import ClassesState
 from studio.ui.classes.view import EXPORT, NO_SET, fill_up_html
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
-from studio.ui.components.progress import WorkProgress
-from studio.ui.components.saving import time_stamp
+from studio.ui.components.output_names import time_stamp
+from studio.ui.components.work_progress import WorkProgress
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
