@@ -74,3 +74,11 @@ def test_the_studio_is_lazy():
     """`studio --help` must not wait for torch."""
     code = "import sys, studio, studio.cli.main; assert not {'torch', 'gradio'} & set(sys.modules); studio.StudioError; studio.load"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_contributing_names_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = {name for name in re.findall(r"`([\w/.]+(?:\.py|/))`", text) if not name.startswith(".")}
+    paths = {p.relative_to(ROOT).as_posix() + ("/" if p.is_dir() else "") for room in ("studio", "tests") for p in (ROOT / room).rglob("*")}
+    assert len(named) > 40
+    assert {name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in paths)} == set()
