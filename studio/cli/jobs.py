@@ -6,6 +6,7 @@ from pathlib import Path
 from studio.cli.helpers import AddVerb
 from studio.errors import StudioError
 
+_AT_WORK = ("queued", "running", "stopping")
 _COMMANDS = {
     "pause": "Save it and free the accelerator.",
     "resume": "Resume it exactly where it was saved.",
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "keep":
         print(_keep(store.get(args.job), args.kimg, args.title))
     elif args.command == "run":
-        _run()
+        _run(store)
     else:
         request = {"pause": requests.pause, "resume": requests.resume, "stop": requests.finish, "cancel": requests.cancel}[args.command]
         job = request(store, args.job)
@@ -91,26 +92,26 @@ def _list(store) -> None:
         print(f"{job.id}  {job.state:<9}  {history.progress:4.0%}  {history.kimg:8.1f} kimg  {job.title}  {job.message}".rstrip())
 
 
-def _run() -> None:
+def _run(store) -> None:
     from studio.jobs.launchers.choose import choose_launcher
     from studio.jobs.supervisor import Supervisor
 
+    at_rest = {job.id for job in store.list() if job.state not in _AT_WORK}  # a supervisor may start the others at once
     launcher = choose_launcher()
     with Supervisor(launcher=launcher, slots=launcher.slots) as supervisor:
         if not supervisor.owner:
             raise StudioError(supervisor.sentence, "It is already working through the queue.")
 
         def idle() -> bool:
-            return not any(j.state in ("queued", "running", "stopping") for j in supervisor.jobs())
+            return not any(job.state in _AT_WORK for job in supervisor.jobs())
 
-        waiting = {job.id for job in supervisor.jobs() if job.state == "queued"}
         while True:
             try:
                 supervisor.wait_for(idle, timeout=3600)
                 break
             except TimeoutError:
                 continue
-        done = [job for job in supervisor.jobs() if job.id in waiting]
+        done = [job for job in supervisor.jobs() if job.id not in at_rest]
     for job in reversed(done):
         print(f"{job.id}  {job.state:<9}  {job.title}  {job.message}".rstrip())
     failed = [job for job in done if job.state == "failed"]
