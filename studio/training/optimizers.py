@@ -1,5 +1,10 @@
-"""Optimizers of a plan, made by name; `plan.OPTIMIZERS` are the names."""
+"""Optimizers of a plan, made by name; `plan.OPTIMIZERS` are the names.
 
+Nothing here is compiled, but torch's optimizers import the machinery of torch.compile when they are made and when they step: two
+seconds in each process that trains. These do not.
+"""
+
+import inspect
 from collections.abc import Callable, Iterable
 
 import torch
@@ -7,12 +12,25 @@ from torch import nn
 
 from studio.training.plan import Optimizer
 
+for _name in ("add_param_group", "state_dict", "load_state_dict", "zero_grad"):
+    _plain = inspect.unwrap(getattr(torch.optim.Optimizer, _name))
+    _plain.__dynamo_disable = _plain  # as torch notes that it has found out how to call it; it imports the machinery only for that
+
+
+class _Adam(torch.optim.Adam):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class _RMSprop(torch.optim.RMSprop):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
+
+
 Maker = Callable[[Iterable[nn.Parameter], float, Optimizer, float], torch.optim.Optimizer]
 
 # (parameters, learning rate, settings of the plan, ratio of the lazy correction) -> optimizer.
 _MAKERS: dict[str, Maker] = {
-    "adam": lambda parameters, lr, o, ratio: torch.optim.Adam(parameters, lr=lr * ratio, betas=(o.beta1**ratio, o.beta2**ratio), eps=1e-8),
-    "rmsprop": lambda parameters, lr, o, ratio: torch.optim.RMSprop(parameters, lr=lr, alpha=o.beta2, eps=1e-8),
+    "adam": lambda parameters, lr, o, ratio: _Adam(parameters, lr=lr * ratio, betas=(o.beta1**ratio, o.beta2**ratio), eps=1e-8),
+    "rmsprop": lambda parameters, lr, o, ratio: _RMSprop(parameters, lr=lr, alpha=o.beta2, eps=1e-8),
 }
 
 
