@@ -7,6 +7,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from studio.datasets.store import DataSetStore
 from studio.jobs.queue import JobStore
 from studio.models.library import default_library
 from studio.training.methods import GOALS, METHODS
@@ -162,6 +163,27 @@ def test_what_is_missing_is_said_and_deleting_asks_first(page, studio, home, fil
     page.click("#train-delete-yes")
     page.wait_for_selector("#train-delete-yes", state="hidden")
     assert len(list((home / "datasets").glob("*/set.json"))) == sets - 1
+
+
+def test_a_chosen_folder_keeps_its_sub_folders_as_classes(page, studio, home, tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("boats {old}", "trees"):
+        for i in range(3):
+            path = tmp_path / "my art" / kind / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(path)
+    open_train(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("#train-folder")
+    chooser.value.set_files(tmp_path / "my art")
+    page.wait_for_selector("#train-report >> text=6 files from the folder are ready")
+    page.fill("#train-title input, #train-title textarea", "Folder")
+    page.check("#train-owned input")
+    page.click("#train-take")
+    page.wait_for_selector("#train-report >> text=6 pictures added")
+    (stored,) = [s for s in DataSetStore().list() if s.title == "Folder"]
+    assert stored.classes == {"boats {old}": 3, "trees": 3}
+    page.wait_for_selector("text=6 pictures in 2 classes.")
 
 
 def test_two_sets_become_a_translator(page, studio, home, tmp_path):
