@@ -14,7 +14,6 @@ from studio.datasets.full_size import FullSizeImages
 from studio.datasets.image_set import ImageSet
 from studio.datasets.labels import label_pictures
 from studio.datasets.pairs import BY_NAME, PairNames, pair_sets
-from studio.datasets.picture_files import FORMATS
 from studio.datasets.set_card import is_stored_set, read_card
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
@@ -66,7 +65,7 @@ class TrainingPictures:
         if self.resolution is not None:
             return np.array(self._squares.array[row])
         if is_stored_set(self.path):
-            return np.array(decode(self.path / "pictures" / self._stored[row], self._ground, formats=FORMATS))
+            return np.array(decode(self.path / "pictures" / self._stored[row], self._ground))
         return np.array(self._full_size[row])
 
     def __iter__(self) -> Iterator[np.ndarray]:
