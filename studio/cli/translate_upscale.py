@@ -1,4 +1,4 @@
-"""`studio translate`, `studio upscale`: pictures and videos through a model, alone, in folders or in zips."""
+"""`studio translate`, `studio upscale`: pictures, animations and videos through a model, alone, in folders or in zips."""
 
 import argparse
 import sys
@@ -31,13 +31,19 @@ def add_verbs(verb: AddVerb) -> None:
 
 
 def _add_files(p: argparse.ArgumentParser) -> None:
-    p.add_argument("files", type=Path, nargs="+", help="pictures, videos, folders (their tree is kept) and zips")
+    p.add_argument("files", type=Path, nargs="+", help="pictures, animations, videos, folders (their tree is kept) and zips")
     p.add_argument("--model", help="name of a model (default: the first that can do it)")
     p.add_argument(
         "-o", "--out", type=Path, help="a file for one file, else a folder or a .zip (default: named after the first and the model)"
     )
-    p.add_argument("--type", dest="file_type", choices=("png", "webp"), help="file type of pictures (default: that of -o, or png)")
-    p.add_argument("--quality", type=int, help="of WebP, 1 to 100 (default: lossless)")
+    p.add_argument(
+        "--type",
+        dest="file_type",
+        choices=("png", "jpeg", "webp", "gif"),
+        help="file type of pictures; gif for animations alone (default: that of -o, or png, and for animations what they are)",
+    )
+    p.add_argument("--quality", type=int, help="of WebP and JPEG, 1 to 100 (default: a lossless WebP, a JPEG of 92)")
+    p.add_argument("--first-frame", action="store_true", help="of an animation take the first frame alone (default: every frame)")
     p.add_argument(
         "--pattern",
         default="{name}",
@@ -73,12 +79,13 @@ def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: 
     with open_engine(args.device) as engine:
         model = model_id(engine, args.model, task)
         recipe = ImageRecipe(model, verb=verb, tile=args.tile, **options)
-        conversion = Conversion(recipe, _file_type(args, single), args.smoothing, longer_side, args.quality, args.pattern)
+        type_ = _file_type(args, single)
+        conversion = Conversion(recipe, type_, args.smoothing, longer_side, args.quality, args.pattern, not args.first_frame)
         first = args.files[0]
         with percent_line() as show:
             if single is not None:
                 target = single.with_suffix("") if args.out is not None else single.with_name(f"{single.name}-{model}")
-                print(convert_file(engine, conversion, first, target, lambda done, total: show(first.name, done, total)))
+                _say(convert_file(engine, conversion, first, target, lambda done, total: show(first.name, done, total)))
                 return
             name = f"{first.stem if first.is_file() else first.resolve().name}-{model}"
             out = args.out or Path(f"{name}.zip" if len(args.files) == 1 and _is_zip(first) else name)
@@ -88,9 +95,16 @@ def _run(args: argparse.Namespace, task, verb: str, options: dict, longer_side: 
                     failed += 1
                     print(f"studio: {result.name}: {result.problem}", file=sys.stderr)
                 else:
-                    print(result.path)
+                    _say(result)
     if failed:
         raise StudioError(f"{failed} of the files could not be used.", "The others are done.")
+
+
+def _say(made) -> None:
+    """Print where a result is, and what an artist should know of it."""
+    print(made.path)
+    if made.remark:
+        print(f"studio: {made.name}: {made.remark}", file=sys.stderr)
 
 
 def _single_target(args: argparse.Namespace) -> Path | None:
@@ -98,7 +112,8 @@ def _single_target(args: argparse.Namespace) -> Path | None:
 
     Raises StudioError when the ending of --out does not fit.
     """
-    from studio.outputs.convert_files import FILE_TYPES, is_video
+    from studio.outputs.animations import animation_info
+    from studio.outputs.convert_files import FILE_TYPES, MOVING_TYPES, is_video
 
     first, out = args.files[0], args.out
     if len(args.files) > 1 or not first.is_file() or _is_zip(first):
@@ -107,16 +122,18 @@ def _single_target(args: argparse.Namespace) -> Path | None:
         return Path(first.stem)
     if out.suffix == "" or out.is_dir() or _is_zip(out):
         return None
-    endings = (".mp4",) if is_video(first) else (f".{args.file_type}",) if args.file_type else tuple(f".{t}" for t in FILE_TYPES)
+    moves = not args.first_frame and animation_info(first) is not None
+    types = {t: f".{t}" for t in MOVING_TYPES} if moves else FILE_TYPES
+    endings = [".mp4"] if is_video(first) else [ending for name, ending in types.items() if args.file_type in (None, name)]
     if out.suffix.lower() not in endings:
         raise StudioError(f"{first.name} cannot be saved as {out.name}.", f"Its name must end in {' or '.join(endings)}.")
     return out
 
 
 def _file_type(args: argparse.Namespace, single: Path | None) -> str:
-    """File type of pictures: as asked for, else by the ending of --out, else png."""
+    """File type of pictures: as asked for, else by the ending of --out; '' = PNG, and for animations what they are."""
     ending = single.suffix.lower().removeprefix(".") if single is not None and args.out is not None else ""
-    return args.file_type or (ending if ending not in ("", "mp4") else "png")
+    return args.file_type or {"mp4": "", "jpg": "jpeg"}.get(ending, ending)
 
 
 def _is_zip(path: Path) -> bool:

@@ -20,7 +20,7 @@ from studio.provenance.metadata import read_recipe
 
 SIDE = 256  # px, the longer side of a thumbnail
 CRISP = 128  # px; pictures up to this size are scaled without blurring their pixels
-_FORMATS = ("PNG", "WEBP", "JPEG")
+_FORMATS = ("PNG", "WEBP", "JPEG", "GIF")
 _MAX_WEBP = 512 << 20  # bytes; Pillow reads the whole file to see its header
 _LARGE = 24_000_000  # pixels; larger pictures are decoded one at a time
 _one_large = threading.Lock()
@@ -44,7 +44,7 @@ def look_inside(path: Path) -> Inside:
         with _header(path) as image:
             recipe = None
             with contextlib.suppress(StudioError):
-                recipe = read_recipe(image)
+                recipe = read_recipe(path if image.format == "GIF" else image)
             return Inside(image.width, image.height, bool(getattr(image, "is_animated", False)), recipe)
     except Exception:  # the parsers of Pillow and FFmpeg may raise anything
         return Inside(moving=path.suffix.lower() == ".mp4")

@@ -85,10 +85,23 @@ def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
 
 def left_out(image: Image.Image) -> str:
     """A sentence on the frames or pages of an opened picture that are not taken; '' if it has one."""
-    if getattr(image, "n_frames", 1) < 2 or image.format == "MPO":  # its others are views or previews of the same picture
+    count = count_pictures(image)
+    if count < 2:
         return ""
-    several = {"TIFF": "It has several pages", "HEIF": "It holds several pictures"}.get(image.format or "", "It is an animation")
-    return f"{several}: only its first picture was taken."
+    several = {"TIFF": f"It has {count:,} pages", "HEIF": f"It holds {count:,} pictures"}
+    return several.get(image.format or "", f"It is an animation of {count:,} frames") + ": only its first picture was taken."
+
+
+def count_pictures(image: Image.Image) -> int:
+    """Frames or pages of an opened picture."""
+    if image.format == "MPO":  # its others are views or previews of the same picture
+        return 1
+    return max(1, getattr(image, "n_frames", 1) - hidden_pictures(image))
+
+
+def hidden_pictures(image: Image.Image) -> int:
+    """Pictures at the beginning that are no part of the animation: a PNG may hold one for programs that know no animations."""
+    return 1 if image.format == "PNG" and image.info.get("default_image") and getattr(image, "n_frames", 1) > 1 else 0
 
 
 def reason(e: Exception) -> str:

@@ -16,6 +16,9 @@ AI_LABEL = "Made by AI with GAN Studio"
 PNG_XMP_KEY = "XML:com.adobe.xmp"
 _CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _MP4_XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
+_GIF_XMP = b"XMP DataXMP"
+# Each byte of a packet is read as the length of a block; from wherever that leads, these lead to the end.
+_GIF_TRAILER = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
 _MAX_XMP = 4 << 20
 _MAX_BOXES = 10_000  # at the top level; a fragmented video has thousands
 # As an element or as an attribute, whatever the prefix of its namespace.
@@ -89,6 +92,19 @@ def mp4_xmp(path: str | Path) -> str:
                 return ""
             at += size
     return ""
+
+
+def gif_with_xmp(data: bytes, packet: str) -> bytes:
+    """A GIF with an XMP packet before its first frame (XMP specification, Part 3, Sec. 1.1.2)."""
+    end = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)  # of the header and the global palette
+    return data[:end] + b"\x21\xff\x0b" + _GIF_XMP + packet.encode() + _GIF_TRAILER + data[end:]
+
+
+def gif_xmp(data: bytes) -> str:
+    """XMP of a GIF; '' if it has none."""
+    at = data.find(_GIF_XMP)
+    end = data.find(_GIF_TRAILER[:2], at) if at >= 0 else -1
+    return data[at + len(_GIF_XMP) : end].decode("utf-8", "replace") if 0 < end - at <= _MAX_XMP else ""
 
 
 def _box(file: BinaryIO, at: int, end: int) -> tuple[int, bytes, int]:

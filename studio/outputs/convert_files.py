@@ -1,4 +1,5 @@
-"""Conversion of files by a model that translates or upscales: pictures and videos, single, in folders with their tree, or in zips."""
+"""Conversion of files by a model that translates or upscales: pictures, animations and videos, single, in folders with their tree, or in
+zips."""
 
 import contextlib
 import functools
@@ -18,15 +19,18 @@ from studio.datasets.sources import Limits, SourceFile, copy_file, file_format, 
 from studio.engine.engine import Engine
 from studio.engine.image_recipe import MAX_SCALE, ImageRecipe
 from studio.errors import StudioError
-from studio.imaging.raster import Raster
+from studio.outputs.animations import AnimationInfo, animation_info, convert_animation
 from studio.outputs.batches import open_source
 from studio.outputs.upscaled_file import upscale_file
+from studio.outputs.upscaled_picture import open_upscale_source
 from studio.outputs.video_translation import convert_video, first_frame
 from studio.provenance.metadata import save_picture
 from studio.provenance.source_pictures import keep_source
 from studio.settings import get_settings
 
-FILE_TYPES = ("png", "webp")
+FILE_TYPES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # of pictures, and their endings
+MOVING_TYPES = ("gif", "webp", "png")
+FEW_COLOURS = "A GIF holds 256 colours a frame; choose WebP to keep them all."
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("name", "number", "model", "scale")  # of a pattern
 _LIMITS = Limits()
@@ -36,18 +40,20 @@ _LIMITS = Limits()
 class Conversion:
     """Settings of a conversion, the same for each file.
 
-    recipe: model and settings; its source hash is filled in for each picture.  file_type: of pictures, one of FILE_TYPES.
+    recipe: model and settings; its source hash is filled in for each picture.  file_type: of pictures, one of FILE_TYPES, or 'gif' for
+    animations alone; '' = PNG, and for animations what they are.
     smoothing: of videos, one of `video_translation.SMOOTHING`.  longer_side: of upscaled pictures, in pixels; 0 = recipe.scale.
-    quality: of WebP, 1 to 100; None = lossless.  pattern: of the results' names, with {name} of the source, {number} from 1,
-    {model} and {scale}.
+    quality: of WebP and JPEG, 1 to 100; None = a lossless WebP, a JPEG of 92.  pattern: of the results' names, with {name} of the source,
+    {number} from 1, {model} and {scale}.  every_frame: animations stay animations; otherwise only their first frame is taken.
     """
 
     recipe: ImageRecipe
-    file_type: str = "png"
+    file_type: str = ""
     smoothing: str = "none"
     longer_side: int = 0
     quality: int | None = None
     pattern: str = "{name}"
+    every_frame: bool = True
 
     def __post_init__(self):
         unknown = [field for field in _FIELD.findall(self.pattern) if field not in _FIELDS]
@@ -57,10 +63,21 @@ class Conversion:
                 f"The pattern '{printable(self.pattern, 60)}' {problem}.",
                 f"Use {', '.join(f'{{{field}}}' for field in _FIELDS)}, {{name}} or {{number}} among them.",
             )
-        if self.quality is not None and (self.file_type != "webp" or not 1 <= self.quality <= 100):
-            raise StudioError(f"The quality is {self.quality}.", "It is for WebP, from 1 to 100; PNG is always lossless.")
-        if self.file_type not in FILE_TYPES:
-            raise StudioError(f"Pictures cannot be saved as '{printable(self.file_type, 20)}'.", f"Choose {' or '.join(FILE_TYPES)}.")
+        if self.quality is not None and (self.file_type not in ("webp", "jpeg") or not 1 <= self.quality <= 100):
+            raise StudioError(f"The quality is {self.quality}.", "It is for WebP and JPEG, from 1 to 100; PNG is always lossless.")
+        if self.file_type and self.file_type not in (*FILE_TYPES, *MOVING_TYPES):
+            raise StudioError(f"Pictures cannot be saved as '{printable(self.file_type, 20)}'.", f"Choose {', '.join(FILE_TYPES)}.")
+
+    @property
+    def ending(self) -> str:
+        """Of the result of a picture. Raises StudioError where it can only be an animation."""
+        if self.file_type == "gif":
+            raise StudioError("It does not move, and a GIF holds 256 colours.", f"Choose {', '.join(FILE_TYPES)}.")
+        return FILE_TYPES[self.file_type or "png"]
+
+    def moving_type(self, animation: AnimationInfo) -> str:
+        """File type of an animation's result: the one chosen, where that can move, else what it is."""
+        return self.file_type if self.file_type in MOVING_TYPES else animation.file_type
 
     def stem(self, name: str, number: int, own_scale: int) -> str:
         """Name of a result without its ending, safe to be written.
@@ -87,11 +104,12 @@ class Conversion:
 @dataclass(frozen=True)
 class Converted:
     """Outcome of one file.  name: of the source, with its folders.  path: of the result, or its entry in the zip; '' = none, `problem`
-    says why."""
+    says why.  remark: a sentence on what was not used or could not be kept, or ''."""
 
     name: str
     path: str = ""
     problem: str = ""
+    remark: str = ""
 
 
 def convert_file(
@@ -102,29 +120,47 @@ def convert_file(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     protected: Collection[Path] = (),
-) -> Path:
-    """Convert one picture or video. The result is written completely or not at all.
+) -> Converted:
+    """Convert one picture, animation or video. The result is written completely or not at all.
 
-    target: the result without its ending, which is the conversion's file type, or .mp4 for a video.
-    progress: called with (done, total), in frames for a video.  cancel: asked in between; when true CancelledError is raised.
+    target: the result without its ending, which is that of the conversion's file type, or .mp4 for a video.
+    progress: called with (done, total), in frames for what moves.  cancel: asked in between; when true CancelledError is raised.
     protected: resolved paths that must not be overwritten, besides that of the source.
     Raises StudioError for a file that cannot be used, a target that would overwrite a source, and a full disk.
     """
     video = is_video(source)
-    target = target.with_name(f"{target.name}.{'mp4' if video else conversion.file_type}")
+    animation = animation_info(source) if conversion.every_frame and not video else None
+    ending = ".mp4" if video else f".{conversion.moving_type(animation)}" if animation is not None else conversion.ending
+    target = target.with_name(f"{target.name}{ending}")
     if target.resolve() in (source.resolve(), *protected):
         raise StudioError(f"'{printable(target.name)}' would overwrite a source.", "Choose another folder or name for the result.")
+    remark = ""
     if video:
-        return _convert_video(engine, conversion, source, target, progress, cancel)
-    if conversion.recipe.verb == "translate":
+        _convert_video(engine, conversion, source, target, progress, cancel)
+    elif animation is not None:
+        recipe = engine.stamped(_with_source(conversion.sized(*animation.size), source))
+        draw = functools.partial(engine.translate if recipe.verb == "translate" else engine.upscale, recipe, cancel=cancel)
+        convert_animation(source, target, draw, progress, cancel, recipe, conversion.quality if ending == ".webp" else None)
+        remark = animation_remark(animation, ending)
+    elif conversion.recipe.verb == "translate":
         opened = open_source(source)
-        recipe = engine.stamped(_with_source(conversion.recipe, source))
-        return save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target, source, conversion.quality)
-    raster = Raster.from_file(source)
-    recipe = engine.stamped(_with_source(conversion.sized(raster.pixels.shape[1], raster.pixels.shape[0]), source))
-    if conversion.file_type == "png":
-        return upscale_file(engine, recipe, source, target, progress, cancel)
-    return save_picture(engine.upscale(recipe, raster, progress, cancel), recipe, target, source, conversion.quality)
+        recipe, remark = engine.stamped(_with_source(conversion.recipe, source)), opened.remark
+        save_picture(engine.translate(recipe, opened.picture, progress, cancel), recipe, target, source, conversion.quality)
+    else:
+        opened = open_upscale_source(source)
+        recipe, remark = engine.stamped(_with_source(conversion.sized(opened.width, opened.height), source)), opened.remark
+        if ending == ".png":
+            upscale_file(engine, recipe, source, target, progress, cancel)
+        else:
+            save_picture(engine.upscale(recipe, opened.raster, progress, cancel), recipe, target, source, conversion.quality)
+    return Converted(printable(source.name), str(target), remark=remark)
+
+
+def animation_remark(animation: AnimationInfo, ending: str) -> str:
+    """What an artist should know of an animation's result; '' = nothing.  ending: of the result."""
+    if ending == ".gif":
+        return FEW_COLOURS
+    return "An AVIF that moves becomes an animated WebP." if animation.format == "AVIF" else ""
 
 
 def is_video(path: Path) -> bool:
@@ -178,7 +214,8 @@ def convert_sources(
             except (OSError, ValueError, zipfile.BadZipFile) as e:
                 yield Converted(file.name, problem=f"It cannot be read: {e}.")
                 continue
-            yield Converted(file.name, str(made) if archive is None else _move_into(archive, made, scratch / "results"))
+            path = made.path if archive is None else _move_into(archive, Path(made.path), scratch / "results")
+            yield Converted(file.name, path, remark=made.remark)
         if archive is not None and not archive.namelist():
             raise StudioError("No file could be used, so no zip was written.", "The reasons stand above.")
 

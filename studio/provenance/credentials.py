@@ -34,6 +34,7 @@ _MEDIA_TYPES = {
     "mp4": "video/mp4",
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
+    "gif": "image/gif",
     "mov": "video/quicktime",
 }
 # No thumbnails inside, and no network requests on behalf of untrusted files.
@@ -64,7 +65,7 @@ def _library() -> tuple[Any, Any]:
 def sign(source: BinaryIO, target: BinaryIO, format: str, made_by: MadeBy, parent: Path | None, policy: ProvenancePolicy) -> None:
     """Write `source` to `target` with signed credentials inside.
 
-    format: 'png', 'webp' or 'mp4'.  parent: the source picture; it becomes an ingredient if the policy includes recipes.
+    format: 'png', 'webp', 'jpeg', 'gif' or 'mp4'.  parent: the source picture; it becomes an ingredient if the policy includes recipes.
     Raises StudioError if certificate and key cannot be used, and c2pa's errors.
     """
     c2pa, context = _library()
@@ -188,7 +189,7 @@ class Credentials:
 
 
 def read_credentials(path: str | Path, format: str) -> Credentials | None:
-    """The credentials inside a file; None if it has none.  format: 'png', 'webp', 'jpeg', 'mp4' or 'mov'.
+    """The credentials inside a file; None if it has none.  format: 'png', 'webp', 'jpeg', 'gif', 'mp4' or 'mov'.
 
     Raises StudioError if c2pa-python is missing, or the credentials are too damaged to be read.
     """

@@ -13,7 +13,14 @@ from studio.provenance.credentials import Credentials, read_credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
 
 # (offset, bytes there, format). The format is detected by content, because endings may be wrong.
-_SIGNATURES = ((0, b"\x89PNG", "png"), (8, b"WEBP", "webp"), (0, b"\xff\xd8\xff", "jpeg"), (4, b"ftypqt", "mov"), (4, b"ftyp", "mp4"))
+_SIGNATURES = (
+    (0, b"\x89PNG", "png"),
+    (8, b"WEBP", "webp"),
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (4, b"ftypqt", "mov"),
+    (4, b"ftyp", "mp4"),
+    (0, b"GIF8", "gif"),
+)
 # https://cv.iptc.org/newscodes/digitalsourcetype, as other programs write it
 _SOURCES = {
     "trainedAlgorithmicMedia": "made by AI (a trained network)",
@@ -106,7 +113,7 @@ class ProvenanceReport:
 
 
 def inspect_file(path: str | Path) -> ProvenanceReport:
-    """Read the provenance of a PNG, WebP, JPEG, MP4 or MOV. Raises StudioError for other files, and unreadable ones."""
+    """Read the provenance of a PNG, WebP, JPEG, GIF, MP4 or MOV. Raises StudioError for other files, and unreadable ones."""
     path = Path(path)
     name = printable(path.name, 80)
     try:
@@ -116,7 +123,7 @@ def inspect_file(path: str | Path) -> ProvenanceReport:
         raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
     format = next((format for at, first, format in _SIGNATURES if head[at:].startswith(first)), None)
     if format is None:
-        raise StudioError(f"'{name}' is not a picture or video that can be inspected.", "Choose a PNG, WebP, JPEG, MP4 or MOV.")
+        raise StudioError(f"'{name}' is not a picture or video that can be inspected.", "Choose a PNG, WebP, JPEG, GIF, MP4 or MOV.")
     moving = format in ("mp4", "mov")
     packet = mp4_xmp(path) if moving else read_packet(path)
     try:

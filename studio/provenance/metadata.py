@@ -1,9 +1,10 @@
 """Metadata of saved pictures: the AI label, and their Recipe or ImageRecipe if the policy includes recipes.
 
-XMP holds both in PNG and in WebP, and most tools keep it. A PNG also holds the recipe as plain JSON, and as readable text
+XMP holds both in PNG, WebP, JPEG and GIF, and most tools keep it. A PNG also holds the recipe as plain JSON, and as readable text
 ("parameters") that other tools display.
 """
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -16,8 +17,10 @@ from studio.common.files import atomic_write
 from studio.engine.image_recipe import ImageRecipe, recipe_from
 from studio.engine.recipe import Recipe, Transform, parse_json, unpack_link
 from studio.errors import StudioError
+from studio.imaging.colour import eight_bits
+from studio.imaging.decode import over_ground
 from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, read_source_metadata
-from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, xmp_packet
+from studio.imaging.xmp import AI_LABEL, PNG_XMP_KEY, DigitalSourceType, gif_xmp, xmp_packet
 from studio.provenance.made_by import MadeBy, digital_source_type, source_file
 from studio.provenance.policy import provenance_policy
 from studio.provenance.signing import signed
@@ -28,7 +31,9 @@ PictureFile = str | Path | bytes | Image.Image
 _JSON_KEY = "gan-studio-recipe"
 _TEXT_KEY = "parameters"
 _MAX_XMP = 4 << 20
-_MAX_WEBP_SIDE = 16383
+MAX_WEBP_SIDE, _MAX_JPEG_SIDE = 16383, 65500
+_MAX_JPEG_TEXT = 50_000  # bytes of the source's texts; the recipe needs its room, too
+JPEG_QUALITY = 92  # where none is chosen
 _MAX_FILE = 512 << 20
 
 
@@ -92,11 +97,12 @@ def encode(
     quality: int | None = None,
     kept: SourceMetadata = NO_METADATA,
 ) -> bytes:
-    """Encode uint8 (H, W, 3), or an image with its transparency and colour profile, as a PNG or WebP with its metadata.
+    """Encode uint8 (H, W, 3), or an image with its transparency and colour profile, as a PNG, WebP or JPEG with its metadata.
 
     made_by: the recipe; a DigitalSourceType for the AI label alone; None for a picture that no network made.
-    format: 'png' or 'webp'.  quality: of WebP, 1..100; None = lossless.  kept: what is kept of the source's metadata.
-    Raises StudioError for another format, or a WebP of more than 16383 px a side.
+    format: 'png', 'webp' or 'jpeg' ('jpg'), which has no transparency: white is behind it.
+    quality: of WebP and JPEG, 1..100; None = a lossless WebP, a JPEG of 92.  kept: what is kept of the source's metadata.
+    Raises StudioError for another format, a WebP of more than 16383 px a side, or a JPEG of more than 65500.
     """
     image, buffer = picture if isinstance(picture, Image.Image) else Image.fromarray(picture), io.BytesIO()
     profile = image.info.get("icc_profile")
@@ -106,13 +112,38 @@ def encode(
             info.add_itxt(key, text)
         image.save(buffer, "PNG", pnginfo=info, icc_profile=profile, exif=kept.exif, dpi=(kept.dpi, kept.dpi) if kept.dpi else None)
     elif format == "webp":
-        if max(image.size) > _MAX_WEBP_SIDE:
-            raise StudioError(f"A WebP cannot be larger than {_MAX_WEBP_SIDE} px a side.", "Choose png.")
+        if max(image.size) > MAX_WEBP_SIDE:
+            raise StudioError(f"A WebP cannot be larger than {MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
         image.save(buffer, "WEBP", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **options)
+    elif format in ("jpeg", "jpg"):
+        if max(image.size) > _MAX_JPEG_SIDE:
+            raise StudioError(f"A JPEG cannot be larger than {_MAX_JPEG_SIDE} px a side.", "Choose png.")
+        kept, dpi = _kept_by_jpeg(kept), (round(kept.dpi), round(kept.dpi)) if kept.dpi else (0, 0)
+        # Every pixel keeps its own colour: halved chroma would soften what was drawn.
+        options = {"quality": quality or JPEG_QUALITY, "subsampling": 0, "dpi": dpi}
+        _for_jpeg(image).save(buffer, "JPEG", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **options)
     else:
-        raise StudioError(f"Pictures cannot be saved as '{format}'.", "Choose png or webp.")
+        raise StudioError(f"Pictures cannot be saved as '{format}'.", "Choose png, webp or jpeg.")
     return buffer.getvalue()
+
+
+def _for_jpeg(image: Image.Image) -> Image.Image:
+    """The picture in 8 bits without transparency: RGB or L."""
+    image = eight_bits(image) if image.mode.startswith("I") else image
+    if image.mode == "LA":  # its profile may be one for grey alone
+        return Image.composite(image.getchannel("L"), Image.new("L", image.size, 255), image.getchannel("A"))
+    return image if image.mode == "L" else over_ground(image, (255, 255, 255))
+
+
+def _kept_by_jpeg(kept: SourceMetadata) -> SourceMetadata:
+    """What a JPEG has room for, in segments of 64 kB: without the longest texts."""
+    texts = {f.name: value for f in dataclasses.fields(kept) if isinstance(value := getattr(kept, f.name), str)}
+    while texts and max(len(kept.xmp.encode()), len(kept.exif)) > _MAX_JPEG_TEXT:
+        longest = max(texts, key=lambda name: len(texts[name]))
+        del texts[longest]
+        kept = dataclasses.replace(kept, **{longest: ""})
+    return kept
 
 
 def encode_signed(
@@ -129,7 +160,10 @@ def encode_signed(
 def save_picture(
     picture: np.ndarray | Image.Image, made_by: MadeBy, path: str | Path, source: Path | None = None, quality: int | None = None
 ) -> Path:
-    """Write a .png or .webp atomically.  source, quality: as of `encode_signed`.  Raises StudioError for another ending or a full disk."""
+    """Write a .png, .webp or .jpg atomically.  source, quality: as of `encode_signed`.
+
+    Raises StudioError for another ending or a full disk.
+    """
     path = Path(path).expanduser()
     data = encode_signed(picture, made_by, path.suffix.lower().lstrip("."), quality, source)
     try:
@@ -144,9 +178,19 @@ def _texts(source: str | Path | bytes | Image.Image) -> dict:
         return source.info
     if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) > _MAX_FILE:
         raise StudioError("The file is larger than 512 MB.", "Drop a picture that the studio saved.")
+    data = source if isinstance(source, bytes) else _read_gif(Path(source))
+    if data.startswith(b"GIF8"):
+        return {"xmp": gif_xmp(data)}
     # Only the header is read, without decoding pixels, and only with the parsers of these formats.
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "WEBP", "JPEG")) as image:
         return image.info
+
+
+def _read_gif(path: Path) -> bytes:
+    """Bytes of a GIF, whose XMP Pillow does not read; only the first of another file."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+        return head + file.read() if head == b"GIF8" else head
 
 
 def _read_texts(source: str | Path | bytes | Image.Image) -> dict:
@@ -155,7 +199,7 @@ def _read_texts(source: str | Path | bytes | Image.Image) -> dict:
     except StudioError:
         raise
     except Exception:  # an untrusted file: Pillow's parsers may raise anything
-        raise StudioError("This file is not a picture that can be read.", "Drop a PNG or WebP that the studio saved.") from None
+        raise StudioError("This file is not a picture that can be read.", "Drop a PNG, WebP or JPEG that the studio saved.") from None
 
 
 @overload
@@ -176,7 +220,7 @@ def read_recipe(source: PictureFile, wanted: type[Any] | None = None) -> Any:
 
 
 def read_packet(source: str | Path | bytes | Image.Image) -> str:
-    """The XMP packet of a picture (PNG, WebP, JPEG); '' if it has none. Raises StudioError if it cannot be read."""
+    """The XMP packet of a picture (PNG, WebP, JPEG, GIF); '' if it has none. Raises StudioError if it cannot be read."""
     return _packet_in(_read_texts(source))
 
 

@@ -27,7 +27,10 @@ _last_problem = ""
 
 
 def signed(data: bytes, format: str, made_by: MadeBy, parent: Path | None = None) -> bytes:
-    """A finished file in memory, signed if the policy says so.  format: 'png', 'webp' or 'mp4'.  parent: its source picture."""
+    """A finished file in memory, signed if the policy says so.
+
+    format: 'png', 'webp', 'jpeg', 'gif' or 'mp4'.  parent: its source picture.
+    """
     if not provenance_policy().credentials:
         return data
     target = io.BytesIO()
@@ -51,7 +54,7 @@ def signed_file(path: Path, made_by: MadeBy, parent: Path | None = None) -> Iter
 
 
 def sign_in_place(file: Path, format: str, made_by: MadeBy, parent: Path | None = None) -> None:
-    """Sign a file that is not in use yet, if the policy says so.  format: 'png', 'webp' or 'mp4'."""
+    """Sign a file that is not in use yet, if the policy says so.  format: 'png', 'webp', 'jpeg', 'gif' or 'mp4'."""
     if not provenance_policy().credentials:
         return
     new = part_beside(file)

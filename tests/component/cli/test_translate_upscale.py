@@ -11,6 +11,7 @@ from studio.cli.main import main
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.provenance.metadata import read_recipe
+from tests.unit.outputs import test_animations as animation
 from tests.unit.outputs.test_video_translation import write
 
 
@@ -173,6 +174,42 @@ def test_a_video_stays_a_video(work):
     assert (work / "inked.mp4").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("verb", ["upscale", "translate"])
+def test_an_animation_stays_one(work, capsys, verb):
+    source = animation.write(work / "in/run.gif", animation.frames("RGBA"))
+    pages = [Image.new("RGB", (24, 24), shade) for shade in ("red", "blue", "green")]
+    pages[0].save(work / "in/pages.tif", save_all=True, append_images=pages[1:])
+    (work / "in/broken.png").unlink()
+    scale = 4 if verb == "upscale" else 1
+    assert main([verb, "in", "-o", "out", "--device", "cpu"]) == 0
+    said = capsys.readouterr().err
+    assert "run.gif: A GIF holds 256 colours a frame; choose WebP to keep them all." in said
+    assert "pages.tif: It has 3 pages: only its first picture was taken." in said
+    assert tree(work / "out") == ["a.png", "deep/a.png", "deep/b.png", "pages.png", "run.gif"]
+    shown, times, loop = animation.read(work / "out/run.gif")
+    assert (len(shown), times, loop) == (4, animation.DURATIONS, 0)
+    assert shown[0].shape == (24 * scale, 40 * scale, 4)
+    assert shown[0][..., 3].min() == 0
+    assert read_recipe(work / "out/run.gif", ImageRecipe).verb == verb
+    assert main([verb, "in/run.gif", "-o", "run.webp", "--quality", "80", "--device", "cpu"]) == 0
+    assert animation.read(work / "run.webp")[1] == animation.DURATIONS
+    assert main([verb, str(source), "-o", "run.png", "--first-frame", "--device", "cpu"]) == 0
+    assert "animation of 4 frames: only its first picture was taken" in capsys.readouterr().err
+    with Image.open(work / "run.png") as still:
+        assert not getattr(still, "is_animated", False)
+
+
+def test_a_jpeg_with_its_recipe(work):
+    Image.new("RGBA", (24, 24), (200, 0, 0, 0)).save(work / "clear.png", dpi=(300, 300))
+    assert main(["upscale", "clear.png", "-o", "large.jpg", "--quality", "95", "--device", "cpu"]) == 0
+    with Image.open(work / "large.jpg") as made:
+        assert made.format == "JPEG"
+        assert made.size == (96, 96)
+        assert made.info["dpi"] == (300, 300)
+        assert min(made.convert("RGB").getextrema(), key=min)[0] >= 254, "white behind what is transparent"
+    assert read_recipe(work / "large.jpg", ImageRecipe).verb == "upscale"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -182,7 +219,9 @@ def test_a_video_stays_a_video(work):
         (["upscale", "in/a.png", "--model", "ink-colour"], "ink-colour"),
         (["translate", "in/a.png", "--model", "nobody"], "nobody"),
         (["upscale", "in/a.png", "-o", "in/a.png"], "would overwrite a source"),
-        (["upscale", "in/a.png", "-o", "a.jpg"], "cannot be saved as a.jpg"),
+        (["upscale", "in/a.png", "-o", "a.bmp"], "cannot be saved as a.bmp"),
+        (["upscale", "in/a.png", "-o", "a.gif"], "cannot be saved as a.gif"),
+        (["upscale", "in/a.png", "--type", "gif"], "does not move"),
         (["upscale", "in/a.png", "-o", "a.mp4"], "cannot be saved as a.mp4"),
         (["upscale", "in/a.png", "--type", "webp", "-o", "a.png"], "must end in .webp"),
     ],

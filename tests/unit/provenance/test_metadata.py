@@ -9,6 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from studio.engine.recipe import Edit, Mix, Recipe, pack_latent
 from studio.errors import StudioError
+from studio.imaging.source_metadata import SourceMetadata, read_source_metadata
 from studio.provenance.metadata import encode, read_recipe, save_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (16, 12, 3), dtype=np.uint8)
@@ -88,21 +89,22 @@ def test_bombs_do_not_go_off():
 
 
 def test_other_kinds_of_files_are_not_opened(tmp_path):
-    for kind in ("gif", "tiff", "bmp"):
+    for kind in ("tiff", "bmp"):
         Image.new("RGB", (4, 4)).save(tmp_path / f"p.{kind}")
         with pytest.raises(StudioError, match="not a picture that can be read"):
             read_recipe(tmp_path / f"p.{kind}")
-    Image.new("RGB", (4, 4)).save(tmp_path / "p.jpg")
-    with pytest.raises(StudioError, match="no recipe inside"):
-        read_recipe(tmp_path / "p.jpg")
+    for kind in ("jpg", "gif"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"p.{kind}")
+        with pytest.raises(StudioError, match="no recipe inside"):
+            read_recipe(tmp_path / f"p.{kind}")
     for path in (tmp_path, tmp_path / "missing.png"):
         with pytest.raises(StudioError):
             read_recipe(path)
 
 
 def test_what_cannot_be_saved_is_told(tmp_path):
-    for name in ("p.jpg", "p"):
-        with pytest.raises(StudioError, match="png or webp"):
+    for name in ("p.bmp", "p"):
+        with pytest.raises(StudioError, match="png, webp or jpeg"):
             save_picture(PICTURE, RECIPE, tmp_path / name)
     with pytest.raises(StudioError, match="16383"):
         save_picture(np.zeros((1, 16384, 3), np.uint8), None, tmp_path / "wide.webp")
@@ -110,3 +112,25 @@ def test_what_cannot_be_saved_is_told(tmp_path):
     with pytest.raises(StudioError, match="could not be saved"):
         save_picture(PICTURE, RECIPE, tmp_path / "file" / "p.png")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_jpeg_holds_recipe_rights_and_colours(tmp_path):
+    kept = SourceMetadata(creator="Ada Müller", rights="CC BY 4.0", description="a" * 90_000, dpi=300)
+    data = encode(PICTURE, RECIPE, "jpeg", 100, kept)
+    assert read_recipe(data) == RECIPE
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == "JPEG"
+        assert image.layer[0][1:3] == (1, 1), "colours at full resolution"
+        assert image.info["dpi"] == (300, 300)
+        said = read_source_metadata(image)
+        assert (said.creator, said.rights) == ("Ada Müller", "CC BY 4.0")
+        assert np.abs(np.asarray(image).astype(int) - PICTURE).mean() < 2
+    assert len(encode(PICTURE, RECIPE, "jpeg", 20)) < len(encode(PICTURE, RECIPE, "jpeg")) < len(data)
+
+
+@pytest.mark.parametrize(("mode", "out"), [("RGBA", "RGB"), ("LA", "L"), ("L", "L"), ("I;16", "L")])
+def test_a_jpeg_has_white_behind_what_is_transparent(mode, out):
+    clear = Image.new("I;16", (8, 8), 65535) if mode == "I;16" else Image.new(mode, (8, 8), 255 if mode == "L" else None)
+    with Image.open(io.BytesIO(encode(clear, RECIPE, "jpeg"))) as image:
+        assert image.mode == out
+        assert np.asarray(image).min() >= 254
