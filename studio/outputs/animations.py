@@ -88,14 +88,14 @@ def convert_animation(
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="studio-frames-") as scratch:
             # Frames wait on the disk: hundreds of upscaled ones are more than memory holds.
-            stored, size, loop = Path(scratch) / "frames.tif", (0, 0), 0
+            stored, size, played = Path(scratch) / "frames.tif", (0, 0), 0
             with open(stored, "w+b") as file, AppendingTiffWriter(file, new=True) as pages:
                 for frame, duration, count, loop in _frames(source):
                     raise_if_cancelled(cancel)
                     report(progress, len(durations), count)
                     made = make(frame)
                     if not durations:
-                        size = made.size
+                        size, played = made.size, loop
                         _check_size(form, size, count)
                         ensure_room(stored.parent, size[0] * size[1] * 4 * count)
                     page = made.convert("RGBA" if made.mode in ("RGBA", "LA") else "RGB")
@@ -104,7 +104,7 @@ def convert_animation(
                     durations.append(duration)
             raise_if_cancelled(cancel)
             with atomic_path(target) as part, Image.open(stored, formats=("TIFF",)) as frames:
-                _write(frames, part, form, durations, loop, made_by, kept_metadata(source), quality)
+                _write(frames, part, form, durations, played, made_by, kept_metadata(source), quality)
                 sign_in_place(part, form, made_by, source)
     except OSError as e:
         raise StudioError(f"The animation could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None

@@ -32,7 +32,8 @@ _MAX_DECODED = 1 << 24  # pixels of a picture that is resized in memory as a who
 
 @dataclass(frozen=True)
 class UpscaleSource:
-    """A picture to be upscaled.  path: its file.  name: of the file, safe to display.  raster: its pixels at full bit depth."""
+    """A picture to be upscaled.  path: its file.  name: of the file, safe to display.  raster: its pixels at full bit depth.
+    remark: a sentence on what was not used, or ''."""
 
     path: Path
     name: str

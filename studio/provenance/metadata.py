@@ -32,6 +32,7 @@ _JSON_KEY = "gan-studio-recipe"
 _TEXT_KEY = "parameters"
 _MAX_XMP = 4 << 20
 MAX_WEBP_SIDE, _MAX_JPEG_SIDE = 16383, 65500
+_MAX_JPEG_XMP = 65_500
 _MAX_JPEG_TEXT = 50_000  # bytes of the source's texts; the recipe needs its room, too
 JPEG_QUALITY = 92  # where none is chosen
 _MAX_FILE = 512 << 20
@@ -120,9 +121,12 @@ def encode(
         if max(image.size) > _MAX_JPEG_SIDE:
             raise StudioError(f"A JPEG cannot be larger than {_MAX_JPEG_SIDE} px a side.", "Choose png.")
         kept, dpi = _kept_by_jpeg(kept), (round(kept.dpi), round(kept.dpi)) if kept.dpi else (0, 0)
+        packet = xmp_for(made_by, kept).encode()
+        if len(packet) > _MAX_JPEG_XMP:
+            raise StudioError("The recipe is too long for a JPEG.", "Choose png or webp.")
         # Every pixel keeps its own colour: halved chroma would soften what was drawn.
         options = {"quality": quality or JPEG_QUALITY, "subsampling": 0, "dpi": dpi}
-        _for_jpeg(image).save(buffer, "JPEG", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **options)
+        _for_jpeg(image).save(buffer, "JPEG", xmp=packet, exif=kept.exif, icc_profile=profile, **options)
     else:
         raise StudioError(f"Pictures cannot be saved as '{format}'.", "Choose png, webp or jpeg.")
     return buffer.getvalue()

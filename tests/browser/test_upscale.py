@@ -20,6 +20,7 @@ from tests.browser.test_studio import pixels, slide, source
 from tests.browser.test_translate import download, picture, same
 from tests.conftest import save_tiny
 from tests.unit.networks.test_super_resolution import make
+from tests.unit.outputs import test_animations as animation
 from tests.unit.outputs.test_video_translation import HEIGHT, WIDTH, sound, write
 
 pytestmark = pytest.mark.browser
@@ -227,3 +228,23 @@ def test_two_visitors_do_not_see_each_others_pictures(page, browser, studio, tmp
     assert other.locator(AFTER).count() == 0
     assert "secret-garden" not in other.content()
     context.close()
+
+
+def test_a_picture_that_moves_stays_one(page, model, tmp_path):
+    open_upscale(page)
+    assert not page.locator("#upscale-moving").is_visible()
+    animation.write(tmp_path / "run.gif", animation.frames("RGBA"))
+    give(page, tmp_path / "run.gif")
+    page.wait_for_selector("#upscale-told:has-text('It is an animation of 4 frames: only its first picture was taken.')")
+    page.wait_for_selector("#upscale-moving-words:has-text('4 frames')")
+    page.click("#upscale-start-moving")
+    page.wait_for_selector("#upscale-moving-note:has-text('256 colours a frame')")
+    path = download(page, "#upscale-moving-file", tmp_path)
+    shown, times, _ = animation.read(path)
+    assert times == animation.DURATIONS
+    assert shown[0].shape == (24 * model.scale, 40 * model.scale, 4)
+    recipe = read_recipe(path, ImageRecipe)
+    assert (recipe.model, len(recipe.source)) == ("sharp", 64)
+    picture(3).save(tmp_path / "still.png")
+    page.set_input_files("#upscale-picture input[type=file]", str(tmp_path / "still.png"))
+    page.wait_for_selector("#upscale-moving", state="hidden")

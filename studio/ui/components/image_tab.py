@@ -1,4 +1,4 @@
-"""Base of the tabs that make a picture from a picture: one picture, several, or a video; and what other tabs can open here."""
+"""Base of the tabs that make a picture from a picture: one picture or animation, several, or a video; and what other tabs can open here."""
 
 import secrets
 from abc import ABC, abstractmethod
@@ -13,6 +13,7 @@ from PIL import Image
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.ui.components.animation_panel import AnimationPanel
 from studio.ui.components.batch_panel import BatchJob, BatchPanel
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.image_reopen import source_of
@@ -66,6 +67,7 @@ class ImageTab(Tab[S], ABC):
             with gr.Column(scale=6, min_width=320, elem_id=f"{self.id}-left"):
                 with gr.Column(elem_id=f"{self.id}-one") as one:
                     self.result = self._build_result()
+                    self.animation = AnimationPanel(self.id, self.verb)
                 self.batch = BatchPanel(self.id, self.verb, self.done, self.batch_words)
                 self.video = VideoPanel(self.id, self.verb, self.video_words, self.smoothing)
             with gr.Column(scale=4, min_width=320, elem_id=f"{self.id}-right"):
@@ -95,12 +97,13 @@ class ImageTab(Tab[S], ABC):
     # -- wiring --------------------------------------------------------------------------------------------------
 
     def _wire(self) -> None:
-        s, source, opened = self.session, self.source, [*self.result.outputs, self.source.picture]
+        s, source, opened = self.session, self.source, self._opened
         source.what.input(source.show, source.what, source.outputs, **QUIET)
         given = source.picture.input(friendly(self._open), [s, source.picture], opened, **QUIET, trigger_mode="multiple")
         for event in (given, self.arrived.change(friendly(self._open_arrived), s, opened, **QUIET)):
             self._after_open(event)
         self.result.wire(self, self.settings)
+        self.animation.wire(self, self.settings, self._video_job)
         self.batch.wire(self, source.files, self.settings, self._batch_job)
         self.video.wire(self, source.video, self.settings, self._video_job, self._preview_frame, self._preview_triggers)
 
@@ -112,12 +115,18 @@ class ImageTab(Tab[S], ABC):
         """Wire the conversion of the open picture to follow an event."""
         return self.result.run_after(self, event, self.settings, only)
 
+    @property
+    def _opened(self) -> list[Any]:
+        """Components that `_open` may change."""
+        return [*self.result.outputs, *self.animation.outputs, self.source.picture]
+
     def _open(self, session: Session, path: str | None) -> Outputs:
         """Another picture was given, or the open one removed (None)."""
+        self.stop_work(session, "animation")
         try:
-            return self.result.open(self.state_of(session), path)
+            return {**self.result.open(self.state_of(session), path), **self.animation.show(Path(path) if path else None)}
         except StudioError as e:
-            return {**self.result.refuse(e), self.source.picture: None}
+            return {**self.result.refuse(e), **self.animation.show(None), self.source.picture: None}
 
     def _open_arrived(self, session: Session) -> Outputs:
         path = self.state_of(session).path
@@ -162,8 +171,8 @@ class ImageTab(Tab[S], ABC):
         """What is done to each of several pictures."""
 
     @abstractmethod
-    def _video_job(self, video: str, *settings: Any) -> VideoJob:
-        """What is done to a video."""
+    def _video_job(self, video: str | Path, *settings: Any) -> VideoJob:
+        """What is done to a video or an animation."""
 
     @abstractmethod
     def _preview_frame(self, frame: Image.Image, *settings: Any) -> FramePreview:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -90,8 +91,7 @@ class TranslateTab(ImageTab[TranslateState]):
     def _wire(self) -> None:
         super()._wire()
         s, inputs, examples = self.session, [self.session, *self.settings], self.examples
-        opened = [*self.result.outputs, self.source.picture]
-        self._run_after(examples.strip.select(friendly(self._open_example), [s, self.model, self.direction], opened, **QUIET))
+        self._run_after(examples.strip.select(friendly(self._open_example), [s, self.model, self.direction], self._opened, **QUIET))
         choosing = self.model.input(friendly(self._choose_model), [s, self.model, self.direction], self.direction, **QUIET)
         for event in (choosing, self.direction.input(_nothing, None, None, **QUIET)):
             self._run_after(event)
@@ -123,7 +123,7 @@ class TranslateTab(ImageTab[TranslateState]):
 
     def after_enter(self, entered: Dependency) -> Dependency:
         """An example as a first result, if the model has any, then all of them."""
-        inputs, opened = [self.model, self.direction], [*self.result.outputs, self.source.picture]
+        inputs, opened = [self.model, self.direction], self._opened
         shown = self._run_after(entered.success(friendly(self._open_first), [self.session, *inputs], opened, **QUIET))
         entered.success(friendly(self.examples.show), inputs, self.examples.outputs, **QUIET)
         return shown
@@ -183,7 +183,7 @@ class TranslateTab(ImageTab[TranslateState]):
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._words(recipe.model, recipe.direction)}."
         return BatchJob(recipe.model, about, open_source, convert)
 
-    def _video_job(self, video: str, *settings: Any) -> VideoJob:
+    def _video_job(self, video: str | Path, *settings: Any) -> VideoJob:
         return VideoJob(self.engine.stamped(recipe_of(*settings)), self.engine.translate)
 
     def _preview_frame(self, frame: Image.Image, *settings: Any) -> FramePreview:

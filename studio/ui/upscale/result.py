@@ -1,5 +1,6 @@
 """Panel of the Upscale tab with one picture and its upscaled version."""
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ class UpscaleResult(ResultPanel[UpscaleState]):
         """The picture that was given, before there is a result. A small one is upscaled at once."""
         source = state.opened()
         state.requested = state.small
-        words = note(f"<b>{source.width:,} x {source.height:,} px</b> · choose how large, then press <b>Upscale it</b>.")
+        said = f" {html.escape(source.remark)}" * bool(source.remark)
+        words = note(f"<b>{source.width:,} x {source.height:,} px</b> · choose how large, then press <b>Upscale it</b>.{said}")
         return {
             **self.blank(alone_html(source.view(VIEW), "Your picture")),
             self.info: gr.update(value=words, visible=True),
@@ -101,6 +103,7 @@ class UpscaleResult(ResultPanel[UpscaleState]):
         parts += ["transparency was upscaled too"] * (pixels.shape[2] in (2, 4))
         parts += ["16 bits are kept"] * (pixels.itemsize == 2)
         parts += ["with its colour profile"] * bool(source.raster.profile)
+        parts += [html.escape(source.remark)] * bool(source.remark)
         return {
             self.stage: self._compared(state, made.strength),
             self.info: gr.update(value=note(" · ".join(parts)), visible=True),

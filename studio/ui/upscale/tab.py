@@ -14,6 +14,7 @@ from studio.common.text import safe_filename
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.outputs.animations import animation_info
 from studio.outputs.upscaled_picture import UpscaleSource, open_upscale_source, upscale_to_disk
 from studio.outputs.video_translation import first_frame
 from studio.provenance.metadata import save_picture
@@ -194,9 +195,10 @@ class UpscaleTab(ImageTab[UpscaleState]):
         about = f"Model: {self.engine.library.get(settings[0]).title}."
         return BatchJob(settings[0], about, open_upscale_source, convert)
 
-    def _video_job(self, video: str, *settings: Any) -> VideoJob:
-        frame, _ = first_frame(video)
-        recipe, _ = upscale_recipe(frame.width, frame.height, *settings)
+    def _video_job(self, video: str | Path, *settings: Any) -> VideoJob:
+        animation = animation_info(video)
+        width, height = animation.size if animation is not None else first_frame(video)[0].size
+        recipe, _ = upscale_recipe(width, height, *settings)
         return VideoJob(self.engine.stamped(recipe), self.engine.upscale)
 
     def _preview_frame(self, frame: Image.Image, *settings: Any) -> FramePreview:
