@@ -32,7 +32,10 @@ def add_verb(verb: AddVerb) -> None:
     a.add_argument("--keep-equal", action="store_true", help="keep each of several identical files, as halves of pairs may be")
     a.add_argument("--min-side", type=int, help="leave out pictures with a shorter side below this (default: 32 pixels)")
     a.add_argument("--every", type=float, help="seconds between two frames of a video (default: evenly over its length)")
-    a.add_argument("--frames", type=int, help="maximum number of frames of a video (default: 200)")
+    a.add_argument("--frames", type=int, help="maximum number of frames of a video or an animation (default: 200)")
+    a.add_argument(
+        "--first-frame", action="store_true", help="of animations and files of several pages take the first picture alone (default: each)"
+    )
 
     a = action("split", "Split pictures that hold a pair side by side into two training sets: A, the left halves, and B, the right.")
     a.add_argument("id", help="the first letters of its id, or its title")
@@ -86,6 +89,7 @@ def _add(args) -> None:
         ground=ground,
         classes=not args.flat,
         keep_equal=args.keep_equal,
+        every_frame=not args.first_frame,
         limits=limits,
         progress=_progress(),
     )

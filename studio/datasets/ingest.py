@@ -21,13 +21,14 @@ from studio.datasets.ingest_report import AcceptedPicture, IngestReport
 from studio.datasets.label_file import MAX_LABEL_FILE, is_label_file, read_label_files, to_labels
 from studio.datasets.labels import class_folders, common_folder
 from studio.datasets.origins import Origins
-from studio.datasets.prepare_picture import PreparedPicture, check_side, png_bytes, prepare_picture, preview_bytes
+from studio.datasets.prepare_picture import PreparedPicture, check_side, png_bytes, prepare_picture, prepare_several, preview_bytes
 from studio.datasets.rights import Consent
 from studio.datasets.sources import Limits, SourceFile, UploadedFile, copy_file, file_format, open_sources, read_file, read_head
+from studio.datasets.staged_pictures import StagedFrames, StagedPicture, stage, stage_frames
 from studio.errors import StudioError
 from studio.imaging.colour import Colour
-from studio.imaging.decode import UnusablePicture, open_picture, reason
-from studio.imaging.perceptual_hash import PerceptualHash, similar_groups
+from studio.imaging.decode import UnusablePicture, count_pictures, open_picture, reason
+from studio.imaging.perceptual_hash import similar_groups
 from studio.imaging.video import CONTAINERS, frames
 from studio.settings import get_settings
 
@@ -44,6 +45,7 @@ def ingest(
     ground: Colour = (255, 255, 255),
     classes: bool = True,
     keep_equal: bool = False,
+    every_frame: bool = True,
     limits: Limits = Limits(),
     home: Path | None = None,
     progress: ItemProgress | None = None,
@@ -53,13 +55,15 @@ def ingest(
     """Check, prepare and stage every picture and video among files, folders and zips.
 
     JPEG, PNG and WebP files are stored byte for byte, except that a GPS location is removed from their metadata; the rest of the
-    metadata stays. GIF, BMP, TIFF, HEIC, AVIF and video frames become PNG. Animations give their first frame. Of identical files
-    one is stored, unless `keep_equal`; pictures that look nearly the same are reported and kept.
+    metadata stays. GIF, BMP, TIFF, HEIC, AVIF and frames become PNG. Of identical pictures one is stored, unless `keep_equal`; pictures
+    that look nearly the same are reported and kept.
 
     owned: the answer to `ingest_report.OWNERSHIP`.  consent: whose pictures they are.
     ground: colour under transparent parts when pictures are compared (stored pictures keep their transparency).
     classes: the labels of a dataset.json or, without one, sub-folders become classes; of several folders or zips each is one.
     keep_equal: keep each of several identical files, as half of a pair.
+    every_frame: of animations and files of several pages each frame or page becomes a picture, as many as of a video; otherwise the
+    first.
     home: the store, where the pictures are staged (default: the studio's).
     progress: called with (files done, all files, name).  cancel: asked before each file and within videos.
     workers: pictures prepared at the same time; memory is that of as many files and of one large decoded picture, whatever
@@ -76,7 +80,7 @@ def ingest(
         with open_sources(paths, limits) as sources:
             found.rejected += sources.refused
             found.ignored = sources.ignored
-            _Ingestion(found, limits, classes, keep_equal, progress, cancel, workers).run(sources.files)
+            _Ingestion(found, limits, classes, keep_equal, every_frame, progress, cancel, workers).run(sources.files)
     except OSError as e:
         found.discard()
         raise StudioError(f"The pictures cannot be stored: {e.strerror or e}.", f"Is there room on the disk of {home}?") from e
@@ -86,30 +90,6 @@ def ingest(
     return found
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file that is not in use yet, and wait until it is on the disk."""
-    with open(path, "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-
-
-@dataclass(frozen=True)
-class _StagedPicture:
-    """A prepared picture on the disk: `file` in the folder incoming/. Its bytes are no longer held in memory.
-
-    original: SHA-256 of the file as it came.  sha: SHA-256 of the file as stored.
-    """
-
-    file: Path
-    original: bytes
-    sha: bytes
-    size: tuple[int, int]
-    perceptual_hash: PerceptualHash
-    note: str
-    location_removed: bool
-
-
 @dataclass(frozen=True)
 class _KeptPicture:
     """A staged picture that is no duplicate, and what its name in the set is made of.
@@ -117,7 +97,7 @@ class _KeptPicture:
     stem: safe to be written.  name: of the file as it came, or of the video's frame.
     """
 
-    staged: _StagedPicture
+    staged: StagedPicture
     source: str
     file: SourceFile
     stem: str
@@ -133,15 +113,17 @@ class _Ingestion:
         limits: Limits,
         classes: bool,
         keep_equal: bool,
+        every_frame: bool,
         progress: ItemProgress | None,
         cancel: Cancel | None,
         workers: int,
     ):
-        self.report, self.limits, self.classes, self.keep_equal = report, limits, classes, keep_equal
+        self.report, self.limits, self.classes = report, limits, classes
+        self.keep_equal, self.every_frame = keep_equal, every_frame
         self.progress, self.cancel, self.workers = progress, cancel, max(1, workers)
         self.kept: list[_KeptPicture] = []
         self.first_with: dict[bytes, int] = {}  # SHA-256 of the original -> index into kept
-        self.duplicates: list[tuple[str, SourceFile, int]] = []
+        self.duplicates: list[tuple[str, SourceFile, str, int]] = []  # (source, file, name as of _KeptPicture, index into kept)
         self.names: list[str] = []  # in the set, of those in `kept`
         self.sources: set[str] = set()
         self.large = threading.Lock()
@@ -193,8 +175,9 @@ class _Ingestion:
         except Exception:  # it will fail again where the reason is recorded
             return "picture"
 
-    def _prepare(self, file: SourceFile, form: str, number: int) -> _StagedPicture | str:
-        """A staged picture, or the reason why not; runs in a thread. Raises OSError of the disk written to."""
+    def _prepare(self, file: SourceFile, form: str, number: int) -> StagedPicture | StagedFrames | str:
+        """A staged picture, those of a file of several, or the reason why not; runs in a thread. Raises OSError of the disk written to."""
+        incoming, limits = self.report.staged / "incoming", self.limits
         try:
             if form != "picture":
                 return _WHY_NOT.get(form, "not a picture or a video")
@@ -203,36 +186,41 @@ class _Ingestion:
             with self.reading if file.path is None else contextlib.nullcontext():
                 data = read_file(file, self.limits.file_bytes)
             with open_picture(data, self.limits.max_pixels) as image:
-                pixels = image.width * image.height
-            with self.large if pixels > _LARGE else contextlib.nullcontext():
-                prepared = prepare_picture(data, self.report.ground, self.limits.max_pixels, self.limits.min_side)
+                pixels, several = image.width * image.height, self.every_frame and count_pictures(image) > 1
+            one_by_one = self.large if pixels > _LARGE else contextlib.nullcontext()
+            if not several:
+                with one_by_one:
+                    prepared = prepare_picture(data, self.report.ground, limits.max_pixels, limits.min_side)
         except Exception as e:  # decoders raise nearly anything for a damaged file
             return reason(e)
-        return self._stage(str(number), prepared, hashlib.sha256(data).digest())
-
-    def _stage(self, number: str, prepared: PreparedPicture, original: bytes) -> _StagedPicture:
-        file = self.report.staged / "incoming" / f"{number}{prepared.ending}"
-        write_synced(file, prepared.stored)
-        if prepared.preview:
-            # No sync: a preview that is lost or torn is made again from the picture.
-            file.with_name(f"{number}.preview").write_bytes(prepared.preview)
-        sha = hashlib.sha256(prepared.stored).digest()
-        return _StagedPicture(file, original, sha, prepared.size, prepared.perceptual_hash, prepared.note, prepared.location_removed)
+        if not several:
+            return stage(incoming, str(number), prepared, hashlib.sha256(data).digest())
+        with one_by_one:
+            frames = prepare_several(data, self.report.ground, limits.max_pixels, limits.min_side, limits.frames)
+            return stage_frames(incoming, number, frames, self.cancel)
 
     def _use(self, file: SourceFile, future: Future) -> None:
         result = future.result()
         if isinstance(result, str):
             self.report.rejected.append((file.name, result))
+        elif isinstance(result, StagedFrames):
+            stem = Path(file.filename).stem[:60]
+            for number, staged in result.pictures:
+                self._keep(staged, file, f"{stem}-{number:04d}.png", f"{file.name}, {result.noun} {number}")
+            if result.pictures:
+                self.report.several.append((file.name, result.taken))
+            if result.problem:
+                self.report.rejected.append((file.name, result.problem))
         else:
             self._keep(result, file, file.filename)
         self._report(file.name)
 
-    def _keep(self, staged: _StagedPicture, file: SourceFile, name: str, source: str = "") -> None:
+    def _keep(self, staged: StagedPicture, file: SourceFile, name: str, source: str = "") -> None:
         source = source or file.name
         first = len(self.kept) if self.keep_equal else self.first_with.setdefault(staged.original, len(self.kept))
         preview = staged.file.with_suffix(".preview")
         if first < len(self.kept):
-            self.duplicates.append((source, file, first))
+            self.duplicates.append((source, file, name, first))
             staged.file.unlink()
             preview.unlink(missing_ok=True)
             return
@@ -278,7 +266,7 @@ class _Ingestion:
                 stored, preview = png_bytes(image), preview_bytes(image, image.size)
                 note = f"frame at {frame.seconds:.2f} s"
                 prepared = PreparedPicture(stored, ".png", preview, image.size, frame.perceptual_hash, note)
-                staged = self._stage(f"{number}-{count}", prepared, hashlib.sha256(stored).digest())
+                staged = stage(self.report.staged / "incoming", f"{number}-{count}", prepared, hashlib.sha256(stored).digest())
                 self._keep(staged, file, f"{stem[:60]}-{frame.seconds * 1000:08.0f}ms.png", f"{file.name} at {frame.seconds:.2f} s")
                 count += 1
         except (StudioError, CancelledError, KeyboardInterrupt):
@@ -320,11 +308,11 @@ class _Ingestion:
         (self.report.staged / "incoming").rmdir()
         for folder in [pictures, *(p for p in pictures.rglob("*") if p.is_dir())]:
             fsync_path(folder)
-        self.report.duplicates = [(source, names[first]) for source, _, first in self.duplicates]
+        self.report.duplicates = [(source, names[first]) for source, _, _, first in self.duplicates]
         equal = []
-        for _, file, first in self.duplicates:
+        for _, file, name, first in self.duplicates:
             folders = self._folders_of(file)
-            equal.append(("/".join((*(folders[common:] if folders[:common] == shared else folders), file.filename)), names[first]))
+            equal.append(("/".join((*(folders[common:] if folders[:common] == shared else folders), name)), names[first]))
         differ = {name: own for name, own in origins.items() if Path(own).with_suffix("") != Path(name).with_suffix("")}
         self.report.origins = Origins(differ, tuple(equal))
         self.report.near = [tuple(names[i] for i in group) for group in similar_groups([k.staged.perceptual_hash for k in self.kept])]
@@ -338,11 +326,14 @@ class _Ingestion:
         for file in files:
             by_source.setdefault(_source_of(file), []).append(file)
         for source, label_files in by_source.items():
-            here = {_inner(k.file): name for k, name in zip(self.kept, self.names, strict=True) if _source_of(k.file) == source}
+            here: dict[str, list[str]] = {}  # of a file of several pictures, all
+            for kept, name in zip(self.kept, self.names, strict=True):
+                if _source_of(kept.file) == source:
+                    here.setdefault(_inner(kept.file), []).append(name)
             read = [(_inner(f), functools.partial(read_file, f, MAX_LABEL_FILE)) for f in label_files]
             found = read_label_files(read, here)
             self.report.label_remarks += [(printable(name), remark) for name, remark in found.remarks]
-            labels |= {here[name]: label for name, label in found.of.items()}
+            labels |= {picture: label for name, label in found.of.items() for picture in here[name]}
         self.report.labels = to_labels(labels)
 
 

@@ -53,6 +53,8 @@ class IngestReport:
     """Groups of names of pictures that look nearly the same: kept."""
     videos: list[tuple[str, int]] = field(default_factory=list)
     """(file, frames taken)."""
+    several: list[tuple[str, str]] = field(default_factory=list)
+    """(file, how many of its frames or pages were taken) of animations and files of several pages."""
     labels: Labels = NO_LABELS
     """Of a label file (dataset.json); empty where the sub-folders are the classes."""
     origins: Origins = NO_ORIGINS
@@ -76,6 +78,7 @@ class IngestReport:
         """The report in plain sentences; the lists themselves are the fields."""
         out = [f"{_count(len(self), 'picture')} added" + (f", in {len(self.classes)} classes." if self.classes else ".")]
         out += [f"{_count(count, 'frame')} of the video {name}." for name, count in self.videos]
+        out += [f"{taken} of {name}." for name, taken in self.several]
         if self.labels:
             without = len(self) - len(self.labels.of)
             rest = f"; {_count(without, 'picture')} without one." if without else "."
@@ -84,7 +87,7 @@ class IngestReport:
         if self.rejected:
             out.append(f"{_count(len(self.rejected), 'file')} left out: see the list with the reasons.")
         if self.duplicates:
-            out.append(f"{_count(len(self.duplicates), 'file')} left out as exact duplicates; in pairs they still count.")
+            out.append(f"{_count(len(self.duplicates), 'picture')} left out as exact duplicates; in pairs they still count.")
         if self.near:
             similar = sum(map(len, self.near))
             out.append(f"{similar:,} pictures look nearly the same as another, in {_count(len(self.near), 'group')}; they are kept.")
@@ -99,3 +102,8 @@ class IngestReport:
 
 def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def taken_words(taken: int, count: int, noun: str) -> str:
+    """How many of the frames or pages of a file were taken: '3 pages', '200 of 1,000 frames'."""
+    return _count(count, noun) if taken == count else f"{taken:,} of {_count(count, noun)}"

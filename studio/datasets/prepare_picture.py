@@ -1,12 +1,14 @@
 """One picture file, checked and made ready for a set: what is stored, a preview, its perceptual hash."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image, PngImagePlugin
 
+from studio.imaging.animation import evenly, is_animation, pictures_in
 from studio.imaging.colour import Colour
-from studio.imaging.decode import UnusablePicture, open_picture, over_ground, upright
+from studio.imaging.decode import UnusablePicture, count_pictures, open_picture, over_ground, upright
 from studio.imaging.location import has_location, strip_location
 from studio.imaging.perceptual_hash import PerceptualHash, perceptual_hash
 from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, read_source_metadata
@@ -44,7 +46,7 @@ def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int)
     Raises UnusablePicture, and what Pillow raises for a damaged file; `decode.reason` puts either into words.
     """
     with open_picture(data, max_pixels) as image:
-        size, form = image.size, image.format or ""
+        size, form, count = image.size, image.format or "", count_pictures(image)
         check_side(size, min_side)
         ending = _STORED_AS_THEY_ARE.get(form)
         if ending:
@@ -63,7 +65,36 @@ def prepare_picture(data: bytes, ground: Colour, max_pixels: int, min_side: int)
                 picture = upright(image)
     if not ending:
         data, ending, note = png_bytes(picture, kept), ".png", f"{form} to PNG"
+    if count > 1:
+        note = f"{note}, the first of {count:,} pictures".removeprefix(", ")
     return PreparedPicture(data, ending, preview_bytes(picture, size), size, seen, note, location_removed)
+
+
+@dataclass(frozen=True)
+class PictureOfSeveral:
+    """A frame or page of a file, ready for a set.  number: from 1.  count: of all in the file.  noun: 'frame' or 'page'."""
+
+    prepared: PreparedPicture
+    number: int
+    count: int
+    noun: str
+
+
+def prepare_several(data: bytes, ground: Colour, max_pixels: int, min_side: int, most: int) -> Iterator[PictureOfSeveral]:
+    """Check and prepare the frames of an animation, or the pages of a TIFF or HEIF, as PNGs, one at a time.
+
+    most: pictures that are taken, evenly over all.  The rest is as of `prepare_picture`.
+    """
+    with open_picture(data, max_pixels) as image:
+        count, noun = count_pictures(image), "frame" if is_animation(image) else "page"
+        kept, located = read_source_metadata(image), has_location(image)
+        for frame in pictures_in(image, max_pixels, evenly(count, most)):
+            picture = frame.picture
+            check_side(picture.size, min_side)
+            seen, note = perceptual_hash(over_ground(picture, ground)), f"{noun} {frame.index + 1:,} of {count:,}"
+            stored, preview = png_bytes(picture, kept), preview_bytes(picture, picture.size)
+            prepared = PreparedPicture(stored, ".png", preview, picture.size, seen, note, located and frame.index == 0)
+            yield PictureOfSeveral(prepared, frame.index + 1, count, noun)
 
 
 def check_side(size: tuple[int, int], min_side: int) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from studio.common import toml
 from studio.common.files import atomic_write, fsync_path
 from studio.common.progress import Cancel, ItemProgress
-from studio.datasets.ingest import ingest, write_synced
+from studio.datasets.ingest import ingest
 from studio.datasets.ingest_report import COLOURS, EARLIER_COLOURS, OWNERSHIP, IngestReport
 from studio.datasets.labels import Labels, pictures_per_class
 from studio.datasets.pairs import PairNames
@@ -31,6 +31,7 @@ from studio.datasets.previews import adopt_previews, small_picture
 from studio.datasets.rights import UNKNOWN, Consent
 from studio.datasets.set_card import SET_FORMAT, read_card
 from studio.datasets.sources import Limits, UploadedFile
+from studio.datasets.staged_pictures import write_synced
 from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.crop import crop as crop_square
@@ -120,6 +121,7 @@ class DataSetStore:
         ground: Colour = (255, 255, 255),
         classes: bool = True,
         keep_equal: bool = False,
+        every_frame: bool = True,
         limits: Limits = Limits(),
         progress: ItemProgress | None = None,
         cancel: Cancel | None = None,
@@ -135,6 +137,7 @@ class DataSetStore:
             ground=ground,
             classes=classes,
             keep_equal=keep_equal,
+            every_frame=every_frame,
             limits=limits,
             home=self.home,
             progress=progress,

@@ -75,6 +75,9 @@ class UploadZone:
             self.folder = FolderButton("Choose a folder", file_count="directory", size="sm", elem_id=f"{self.id}-folder")
             self.title = gr.Textbox("", label="Name of the training set", placeholder="My watercolours", elem_id=f"{self.id}-title")
             self.by_folder = gr.Checkbox(True, label="Each sub-folder is a class (a kind of picture)", visible=self.visible)
+            self.every_frame = gr.Checkbox(
+                True, label="Take every frame of animations, and every page of files with several", elem_id=f"{self.id}-every-frame"
+            )
             answers = [(f"{words[0].upper()}{words[1:]}", answer) for answer, words in ANSWERS.items()]
             self.owned = gr.Radio(answers, value=None, label="Rights to these pictures", elem_id=f"{self.id}-owned")
             self.licence = gr.Textbox(
@@ -126,7 +129,7 @@ class UploadZone:
         self.owned.input(self._ask_for_details, self.owned, rights[1:], **QUIET)
         added = self.add.click(friendly(self._begin_adding), s, [self.stop, self.report], **QUIET).then(
             friendly(self._add),
-            [s, self.files, self.folder, self.title, by_folder, *rights, crop, background],
+            [s, self.files, self.folder, self.title, by_folder, self.every_frame, *rights, crop, background],
             [self.report, self.title, self.files, *rights],
             show_progress="full",
             show_progress_on=self.report,
@@ -216,6 +219,7 @@ class UploadZone:
         folder: list[UploadedFile] | None,
         title: str,
         by_folder: bool,
+        every_frame: bool,
         answer: str | None,
         licence: str,
         attribution: str,
@@ -239,6 +243,7 @@ class UploadZone:
             title=title,
             ground=parse_colour(hex_colour(background)),
             classes=by_folder,
+            every_frame=every_frame,
             cancel=visit.stop.is_set,
             progress=show_progress,
         )
