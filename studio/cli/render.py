@@ -13,8 +13,8 @@ _SET_HELP = "set a parameter, such as psi=0.5 or edit.random:0:3@coarse=1.2; may
 def add_verbs(verb: AddVerb) -> None:
     """Add the verbs to the command line."""
     p = verb("render", "Make a picture again from its recipe: a JSON file, or a saved picture.", "studio render picture.png -o again.png")
-    p.add_argument("recipe", type=Path, help="recipe.json, or a PNG or WebP with a recipe inside")
-    p.add_argument("-o", "--out", type=Path, default=Path("picture.png"), help="file to write, .png or .webp (default: picture.png)")
+    p.add_argument("recipe", type=Path, help="recipe.json, or a picture with a recipe inside")
+    p.add_argument("-o", "--out", type=Path, default=Path("picture.png"), help="file to write, .png, .webp or .jpg (default: picture.png)")
     p.add_argument("--set", dest="changes", metavar="ADDRESS=VALUE", action="append", default=[], help=_SET_HELP)
     p.add_argument(
         "--source", type=Path, help="for a translated or upscaled picture: the picture it was made from, if it is no longer kept"
@@ -63,6 +63,7 @@ def run_render(args: argparse.Namespace) -> None:
 def _render_again(engine, recipe, args: argparse.Namespace) -> Path:
     """A translated or upscaled picture made again from its source."""
     from studio.common.files import sha256_of
+    from studio.outputs.animations import animation_info
     from studio.outputs.convert_files import Conversion, convert_file
     from studio.provenance.source_pictures import find_source
 
@@ -74,10 +75,13 @@ def _render_again(engine, recipe, args: argparse.Namespace) -> Path:
     if args.source and recipe.source and sha256_of(source) != recipe.source:
         print(f"studio: {source.name} is not the original source of this picture: the result will differ", file=sys.stderr)
     ending = args.out.suffix.lower().removeprefix(".")
+    # Of an animation the recipe does not say whether every frame was taken: the picture made before shows it.
+    conversion = Conversion(
+        recipe, "jpeg" if ending == "jpg" else ending, every_frame=ending == "gif" or animation_info(args.recipe) is not None
+    )
     with percent_line() as show:
-        return convert_file(
-            engine, Conversion(recipe, ending), source, args.out.with_suffix(""), lambda done, total: show(source.name, done, total)
-        )
+        made = convert_file(engine, conversion, source, args.out.with_suffix(""), lambda done, total: show(source.name, done, total))
+    return Path(made.path)
 
 
 def run_seeds(args: argparse.Namespace) -> None:

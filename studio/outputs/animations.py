@@ -193,7 +193,7 @@ def _write(
 def _with_white_holes(page: Image.Image) -> Image.Image:
     """The page with white where it is wholly transparent: libwebp leaves black out of a frame, and then takes the frame for opaque."""
     if page.mode == "RGBA":
-        page.paste((255, 255, 255, 0), mask=page.getchannel("A").point(lambda alpha: 0 if alpha else 255))
+        page.paste((255, 255, 255, 0), mask=page.getchannel("A").point([255] + [0] * 255))
     return page
 
 
@@ -215,7 +215,7 @@ def _gif_frame(frame: Image.Image, clear: bool) -> Image.Image:
         out.putpalette([*colours, *[0] * (3 * (_COLOURS - 1) - len(colours)), *_HOLE])
         out.info["transparency"] = _COLOURS - 1
         if frame.mode == "RGBA":
-            hole = frame.getchannel("A").point(lambda alpha: 255 if alpha < _OPAQUE else 0)
+            hole = frame.getchannel("A").point([255] * _OPAQUE + [0] * (256 - _OPAQUE))
             out.paste(_COLOURS - 1, mask=hole)
     return out
 

@@ -14,13 +14,13 @@ from PIL import Image
 from studio.common.files import atomic_path, ensure_room
 from studio.common.progress import Cancel, ItemProgress, raise_if_cancelled, report
 from studio.common.text import SafeFolders, UniqueNames, printable, safe_filename
-from studio.datasets.sources import Limits, copy_file, file_format, open_sources
+from studio.datasets.sources import Limits, UploadedFile, copy_file, open_sources
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, left_out, open_picture, reason, upright
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 
 _PREVIEW, _PREVIEWS = 256, 48  # px, and how many
-_ZIP_LIMITS = Limits(files=10_000, zip_bytes=8 << 30)
+_BATCH_LIMITS = Limits(files=10_000, zip_bytes=8 << 30)
 _NOT_REACHED = "not reached: you stopped before"
 
 
@@ -98,40 +98,51 @@ class Outcome:
         return self.problem if self.name in self.problem else f"{self.name}: {self.problem}"
 
 
+@dataclass(frozen=True)
+class Made:
+    """What was made of a file.  picture: the result, possibly reduced, for its preview.  data: the result as a file: its bytes, or a file,
+    which is then deleted.  ending: of that file.  remark: a sentence on what could not be kept, or ''."""
+
+    picture: Image.Image
+    data: bytes | Path
+    ending: str = ".png"
+    remark: str = ""
+
+
 S = TypeVar("S", bound=Opened)
 
 
-def unpack_zips(files: Sequence[str | Path], scratch: Path, cancel: Cancel | None = None) -> tuple[list[tuple[Path, str]], list[Outcome]]:
-    """Files with the pictures of the zips among them: ([(file, name of its result, with the folders in the zip)], what was refused).
+def batch_files(
+    given: Sequence[str | Path | UploadedFile], scratch: Path, cancel: Cancel | None = None
+) -> tuple[list[tuple[Path, str]], list[Outcome]]:
+    """The files among files, folders and zips: ([(file, its name without the ending, with its folders)], what was refused).
 
+    A folder or zip that holds everything that lies in one is left out of the names.
     scratch: folder for what is unpacked.  Raises CancelledError, and StudioError for more files than a batch may have.
     """
     out: list[tuple[Path, str]] = []
     refused: list[Outcome] = []
-    for file in map(Path, files):
-        with open(file, "rb") as opened:
-            head = opened.read(64)
-        if file_format(head, file.name) != "zip":
-            out.append((file, file.stem))
-            continue
-        with open_sources([file], _ZIP_LIMITS) as found:
-            refused += [Outcome(name, problem=why) for name, why in found.refused]
-            for member in found.files:
-                raise_if_cancelled(cancel)
-                copy = scratch / str(len(out)) / safe_filename(member.filename)
-                copy.parent.mkdir()
+    with open_sources(given, _BATCH_LIMITS) as found:
+        refused += [Outcome(name, problem=why) for name, why in found.refused]
+        common = len({file.folders[0] for file in found.files if file.folders}) == 1
+        for file in found.files:
+            raise_if_cancelled(cancel)
+            path = file.path
+            if path is None:
+                path = scratch / f"{len(out)}-{len(refused)}" / safe_filename(file.filename)
+                path.parent.mkdir()
                 try:
-                    ensure_room(scratch, member.size)
-                    copy_file(member, copy, _ZIP_LIMITS.file_bytes, cancel)
+                    ensure_room(scratch, file.size)
+                    copy_file(file, path, _BATCH_LIMITS.file_bytes, cancel)
                 except (OSError, ValueError, zipfile.BadZipFile) as e:
-                    refused.append(Outcome(member.name, problem=f"it cannot be unpacked: {e}"))
+                    refused.append(Outcome(file.name, problem=f"it cannot be unpacked: {e}"))
                     continue
-                out.append((copy, "/".join((*member.folders[1:], Path(member.filename).stem))))
+            out.append((path, "/".join((*file.folders[common:], Path(file.filename).stem))))
     return out, refused
 
 
 def process_files(
-    make: Callable[[S], tuple[Image.Image, bytes | Path]],
+    make: Callable[[S], Made],
     files: Sequence[str | Path],
     path: str | Path,
     about: str = "",
@@ -141,10 +152,10 @@ def process_files(
     made: str = "translated",
     names: Sequence[str] = (),
 ) -> list[Outcome]:
-    """Process files into a zip at `path` with one PNG per file, named after it. A file that fails is reported and stops no other.
+    """Process files into a zip at `path` with one result per file, named after it. A file that fails is reported and stops no other.
 
-    make: opened file -> (the result, possibly reduced, for its preview; the result as a PNG: bytes, or a file, which is then
-    deleted).  about: lines for the report inside the zip.  made: what was done, as a participle for that report.
+    make: opened file -> what was made of it.  about: lines for the report inside the zip.  made: what was done, as a participle for
+    that report.
     names: of the results without their endings, with folders; none = those of the files.
     progress: called with (done, all, name of the next).  cancel: asked before each; when true, or when `make` raises
     CancelledError, the results so far are kept.
@@ -160,7 +171,7 @@ def process_files(
                 try:
                     raise_if_cancelled(cancel)
                     source = open_file(file)
-                    picture, png = make(source)
+                    done = make(source)
                 except CancelledError:
                     outcomes += [Outcome(printable(Path(f).name), problem=_NOT_REACHED) for f in files[i:]]
                     break
@@ -171,10 +182,11 @@ def process_files(
                     archive = zipfile.ZipFile(stack.enter_context(atomic_path(path)), "w", zipfile.ZIP_STORED)
                     stack.enter_context(archive)
                 *folders, stem = names[i].split("/") if names else [file.stem]
-                entry = unique("/".join(safe_folders(tuple(folders))), safe_filename(stem), ".png")
-                _put(archive, entry, png, path.parent)
-                preview = reduced(picture, _PREVIEW) if i < _PREVIEWS else None
-                outcomes.append(Outcome(source.name, entry, remark=source.remark, preview=preview))
+                entry = unique("/".join(safe_folders(tuple(folders))), safe_filename(stem), done.ending)
+                _put(archive, entry, done.data, path.parent)
+                preview = reduced(done.picture, _PREVIEW) if i < _PREVIEWS else None
+                remark = " ".join(filter(None, (source.remark, done.remark)))
+                outcomes.append(Outcome(source.name, entry, remark=remark, preview=preview))
             if archive is not None:
                 archive.writestr("report.txt", _report(outcomes, about, made))
     except OSError as e:
@@ -190,16 +202,16 @@ def reduced(picture: Image.Image, side: int) -> Image.Image:
     return picture.resize([max(1, round(s * scale)) for s in picture.size], Image.Resampling.LANCZOS, reducing_gap=2)
 
 
-def _put(archive: zipfile.ZipFile, entry: str, png: bytes | Path, folder: Path) -> None:
-    if isinstance(png, bytes):
-        ensure_room(folder, len(png))
-        archive.writestr(entry, png)
+def _put(archive: zipfile.ZipFile, entry: str, data: bytes | Path, folder: Path) -> None:
+    if isinstance(data, bytes):
+        ensure_room(folder, len(data))
+        archive.writestr(entry, data)
         return
     try:
-        ensure_room(folder, png.stat().st_size)
-        archive.write(png, entry)
+        ensure_room(folder, data.stat().st_size)
+        archive.write(data, entry)
     finally:
-        png.unlink(missing_ok=True)
+        data.unlink(missing_ok=True)
 
 
 def _report(outcomes: Sequence[Outcome], about: str, made: str) -> str:

@@ -1,5 +1,6 @@
 """Upscaled pictures kept on disk, to be viewed, blended and saved any number of times."""
 
+import dataclasses
 import tempfile
 import threading
 from collections.abc import Callable
@@ -16,12 +17,13 @@ from studio.engine.engine import Engine
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.colour import in_srgb
-from studio.imaging.decode import left_out, open_picture
+from studio.imaging.decode import MAX_PIXELS, left_out, open_picture
 from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.imaging.rows import BlendedRows, DeviceWork, ResizedRows, RowSource, StoredRows, run_device_work, tiled_margin, write_rows
+from studio.imaging.source_metadata import SourceMetadata
 from studio.provenance.made_by import source_file
-from studio.provenance.metadata import kept_metadata, png_texts
+from studio.provenance.metadata import encode, kept_metadata, png_texts, write_picture
 from studio.provenance.signing import signed_file
 from studio.settings import get_settings
 
@@ -145,24 +147,31 @@ class UpscaledPicture:
         dpi: float = 0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        quality: int | None = None,
     ) -> Path:
-        """Write a PNG at the bit depth of the original, with its colour profile and the recipe inside, row by row.
+        """Write a PNG at the bit depth of the original, with its colour profile and the recipe inside, row by row; or a .jpg or .webp of
+        8 bits, of at most 178 megapixels.
 
+        quality: of the latter two, 1 to 100; None = a lossless WebP, a JPEG of 92.
         strength: share of the network's picture; the rest is the Lanczos-resized one.  source: hash of the original, for the recipe.
         dpi: dots an inch in print; 0 = as the original.  progress: called with (rows done, all).  cancel: asked from time to time; when
-        true CancelledError is raised. The file appears whole or not at all.  Raises StudioError when the disk is full.
+        true CancelledError is raised. The file appears whole or not at all.  Raises StudioError when the disk is full, or the picture too
+        large for its file type.
         """
         path, raster = Path(path), self.original.raster
         channels, dtype = raster.pixels.shape[2], raster.pixels.dtype
         picture = self._result if strength >= 1 else BlendedRows(self._result, self._plain, strength)
         recipe, done = self.recipe.replace(strength=strength, source=source), 0
         kept = kept_metadata(self.original.path)
+        kept = dataclasses.replace(kept, dpi=dpi or kept.dpi)
+        if path.suffix.lower() != ".png":
+            return self._save_whole(path, picture, recipe, kept, quality, cancel)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             ensure_room(path.parent, self.bytes // 2)
             with signed_file(path, recipe, source_file(recipe)) as file:
                 texts = png_texts(recipe, kept)
-                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts, dpi or kept.dpi, kept.exif)
+                writer = PngWriter(file, self.width, self.height, channels, dtype, raster.profile, texts, kept.dpi, kept.exif)
 
                 def write(rows: np.ndarray) -> None:
                     nonlocal done
@@ -176,6 +185,22 @@ class UpscaledPicture:
         except OSError as e:
             raise StudioError(f"The picture could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
         return path
+
+    def _save_whole(
+        self, path: Path, picture: RowSource, recipe: ImageRecipe, kept: SourceMetadata, quality: int | None, cancel: Cancel | None
+    ) -> Path:
+        if self.width * self.height > MAX_PIXELS:
+            size = f"{self.width:,} x {self.height:,} px"
+            raise StudioError(f"A result of {size} is too large for {path.suffix[1:].upper()}.", "Choose PNG, or a smaller size.")
+        raster, bands = self.original.raster, []
+
+        def write(rows: np.ndarray) -> None:
+            raise_if_cancelled(cancel)
+            bands.append(rows)
+
+        run_device_work(write_rows(picture, raster.pixels.dtype, write, _rows_at_once(picture)), lambda piece: piece())
+        image = Raster(np.concatenate(bands), raster.profile).to_image()
+        return write_picture(path, encode(image, recipe, path.suffix[1:].lower(), quality, kept), recipe, source_file(recipe))
 
 
 def upscale_to_disk(

@@ -116,6 +116,7 @@ def encode(
         if max(image.size) > MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {MAX_WEBP_SIDE} px a side.", "Choose png.")
         options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
+        image = eight_bits(image) if image.mode.startswith("I") else image
         image.save(buffer, "WEBP", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **options)
     elif format in ("jpeg", "jpg"):
         if max(image.size) > _MAX_JPEG_SIDE:
@@ -169,9 +170,17 @@ def save_picture(
     Raises StudioError for another ending or a full disk.
     """
     path = Path(path).expanduser()
-    data = encode_signed(picture, made_by, path.suffix.lower().lstrip("."), quality, source)
+    source = source or source_file(made_by)
+    return write_picture(path, encode(picture, made_by, path.suffix.lower().lstrip("."), quality, kept_metadata(source)), made_by, source)
+
+
+def write_picture(path: Path, data: bytes, made_by: MadeBy, source: Path | None = None) -> Path:
+    """Write an encoded picture atomically, signed if the policy says so.  source: the file it was made from.
+
+    Raises StudioError for a full disk.
+    """
     try:
-        atomic_write(path, data)
+        atomic_write(path, signed(data, path.suffix.lower().lstrip("."), made_by, source))
     except OSError as e:
         raise StudioError(f"The picture could not be saved: {e}.", "Free some space or choose another folder.") from None
     return path

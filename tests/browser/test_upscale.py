@@ -248,3 +248,34 @@ def test_a_picture_that_moves_stays_one(page, model, tmp_path):
     picture(3).save(tmp_path / "still.png")
     page.set_input_files("#upscale-picture input[type=file]", str(tmp_path / "still.png"))
     page.wait_for_selector("#upscale-moving", state="hidden")
+
+
+def test_a_folder_keeps_its_tree_and_results_have_a_pattern_a_type_and_a_quality(page, model, tmp_path):
+    open_upscale(page)
+    page.get_by_label("Several pictures").click()
+    for name in ("pets/cats/{1}.png", "pets/dogs/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(4).save(tmp_path / name)
+    animation.write(tmp_path / "pets/run.webp", animation.frames())
+    with page.expect_file_chooser() as chooser:
+        page.click("#upscale-folder")
+    chooser.value.set_files(str(tmp_path / "pets"))
+    page.wait_for_selector("#upscale-files :text('dogs')")
+    page.fill("#upscale-pattern textarea, #upscale-pattern input", "{number}-{name}_x{scale}")
+    page.get_by_label("JPEG: small, without transparency").click()
+    page.wait_for_selector("#upscale-quality:visible")
+    page.click("#upscale-start-many")
+    page.wait_for_selector("#upscale-many-view:has-text('3 of 3 pictures upscaled.')")
+    k = f"{model.scale:g}"
+    with zipfile.ZipFile(download(page, "#upscale-zip", tmp_path)) as archive:
+        names = [f"0003-run_x{k}.webp", f"cats/0001-{{1}}_x{k}.jpg", f"dogs/0002-1_x{k}.jpg", "report.txt"]
+        assert sorted(archive.namelist()) == names
+        with Image.open(io.BytesIO(archive.read(names[1]))) as result:
+            assert result.format == "JPEG"
+            assert np.abs(np.asarray(result).astype(int) - np.asarray(model.upscale(picture(4)))).mean() < 3
+            assert read_recipe(result, ImageRecipe).model == "sharp"
+        with Image.open(io.BytesIO(archive.read(names[0]))) as moving:
+            assert moving.n_frames == 4
+    page.fill("#upscale-pattern textarea, #upscale-pattern input", "same")
+    page.click("#upscale-start-many")
+    page.wait_for_selector(":text('gives all results one name')")

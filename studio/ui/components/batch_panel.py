@@ -1,5 +1,6 @@
-"""Panel for several pictures at once: the results are downloaded as one zip."""
+"""Panel for several pictures at once: files, a folder with its sub-folders or a zip; the results are downloaded as one zip."""
 
+import functools
 import html
 import tempfile
 from collections.abc import Callable, Sequence
@@ -8,33 +9,62 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
+from studio.datasets.sources import UploadedFile
+from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType
-from studio.outputs.batches import Outcome, process_files, unpack_zips
+from studio.outputs.animations import AnimationInfo, animation_info, convert_animation, first_animation_frame
+from studio.outputs.batches import Made, Outcome, batch_files, process_files
+from studio.outputs.convert_files import Conversion, animation_remark
+from studio.provenance.metadata import JPEG_QUALITY
+from studio.provenance.source_pictures import keep_source
 from studio.ui.components.compare import figures_html
-from studio.ui.components.handlers import Outputs
+from studio.ui.components.handlers import QUIET, Outputs
 from studio.ui.components.notes import note
 from studio.ui.components.output_names import new_output
 from studio.ui.components.tab import Tab
+from studio.ui.components.uploads import FilesInput, FolderButton
+from studio.ui.components.video_panel import VideoJob
 from studio.ui.components.work_progress import WorkProgress
 from studio.ui.session import Session
+
+_PNG, _LOSSLESS = "png", "webp-lossless"
+_TYPES = [("PNG", _PNG), ("JPEG: small, without transparency", "jpeg"), ("WebP: small", "webp"), ("WebP, lossless", _LOSSLESS)]
+_WITH_QUALITY = ("jpeg", "webp")
+# (opened picture, settings of the batch, progress(done, total), cancel) -> what was made of it
+Convert = Callable[[Any, Conversion, Callable[[int, int], None], Callable[[], bool]], Made]
 
 
 @dataclass(frozen=True)
 class BatchJob:
     """What is done to each of several pictures.
 
-    model: its id, for the name of the zip.  about: a line for the report inside the zip.  open: file -> the opened picture.
-    convert: (opened picture, progress(done, total), cancel) -> the result, or a smaller picture of it, and the same as a PNG: its
-    bytes, or a file, which is deleted afterwards.
+    recipe: model and settings, for the names.  longer_side: of the results, for the names; 0 = by the recipe's scale.
+    own_scale: the model's.  about: a line for the report inside the zip.  open: file -> the opened picture.
+    convert: a picture -> its result, in the file type of the conversion.  moving: path of an animation -> what is done to its frames.
     """
 
-    model: str
+    recipe: ImageRecipe
     about: str
     open: Callable[[Path], Any]
-    convert: Callable[[Any, Callable[[int, int], None], Callable[[], bool]], tuple[Image.Image, bytes | Path]]
+    convert: Convert
+    moving: Callable[[Path], VideoJob]
+    longer_side: int = 0
+    own_scale: int = 1
+
+
+@dataclass(frozen=True)
+class _Moving:
+    """An animation among the files. Implements `batches.Opened`."""
+
+    path: Path
+    info: AnimationInfo
+    remark: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
 
 
 class BatchPanel:
@@ -49,10 +79,24 @@ class BatchPanel:
         with gr.Column(visible=False, elem_id=f"{tab_id}-many") as self.column:
             gr.HTML(
                 note(
-                    f"<b>Several pictures.</b> {words} The zip keeps their names, and for a zip that you drop its folders too. A file that "
-                    "cannot be used is listed and skipped."
+                    f"<b>Several pictures.</b> {words} The zip keeps the sub-folders of a folder or zip that you give. A file that cannot "
+                    "be used is listed and skipped."
                 ),
                 padding=False,
+            )
+            self.pattern = gr.Textbox(
+                "{name}",
+                label="Names of the results (pattern)",
+                info="{name} of the source, {number} in the batch, {model}, {scale}: '{name}_x{scale}' makes cat_x4.",
+                elem_id=f"{tab_id}-pattern",
+            )
+            self.file_type = gr.Radio(_TYPES, value=_PNG, label="File type", elem_id=f"{tab_id}-type")
+            self.quality = gr.Slider(1, 100, JPEG_QUALITY, step=1, label="Quality", visible=False, elem_id=f"{tab_id}-quality")
+            self.every_frame = gr.Checkbox(
+                True,
+                label="Animations stay animations (otherwise their first frame alone)",
+                info="GIF, WebP and PNG stay what they are; where you choose WebP, all become WebP.",
+                elem_id=f"{tab_id}-every-frame",
             )
             with gr.Row(elem_classes="gs-tools"):
                 self.start = gr.Button(f"{verb} them", variant="primary", elem_id=f"{tab_id}-start-many")
@@ -60,36 +104,103 @@ class BatchPanel:
             self.view = gr.HTML("", visible=False, padding=False, elem_id=f"{tab_id}-many-view")
             self.zip = gr.DownloadButton("Download the zip", visible=False, elem_id=f"{tab_id}-zip")
 
-    def wire(self, tab: Tab[Any], files: gr.File, settings: Sequence[Any], job: Callable[..., BatchJob]) -> None:
-        """Connect the buttons.  files: the input.  job: (session, *values of `settings`) -> what to do with each."""
+    def wire(self, tab: Tab[Any], files: FilesInput, folder: FolderButton, settings: Sequence[Any], job: Callable[..., BatchJob]) -> None:
+        """Connect the buttons.  files: the input.  folder: adds to it.  job: (session, *values of `settings`) -> what to do with each."""
 
-        def convert(session: Session, paths: list[str] | None, *values: Any, progress: gr.Progress = gr.Progress()) -> Outputs:
-            if not paths:
+        def convert(
+            session: Session,
+            given: list[UploadedFile] | None,
+            pattern: str,
+            file_type: str,
+            quality: int,
+            every_frame: bool,
+            *values: Any,
+            progress: gr.Progress = gr.Progress(),
+        ) -> Outputs:
+            if not given:
                 raise StudioError("There are no pictures yet.", "Drop some into the box first.")
-            shown = WorkProgress(progress, "Pictures")
-            return self._convert(session, paths, job(session, *values), shown, tab.stopping(session, "batch"))
+            what, level = job(session, *values), int(quality) if file_type in _WITH_QUALITY else None
+            conversion = Conversion(
+                what.recipe,
+                {_PNG: "", _LOSSLESS: "webp"}.get(file_type, file_type),
+                longer_side=what.longer_side,
+                quality=level,
+                pattern=pattern,
+                every_frame=every_frame,
+            )
+            return self._convert(session, given, what, conversion, WorkProgress(progress, "Pictures"), tab.stopping(session, "batch"))
 
-        inputs = [tab.session, files, *settings]
+        self.file_type.input(lambda chosen: gr.update(visible=chosen in _WITH_QUALITY), self.file_type, self.quality, **QUIET)
+        folder.upload(_joined, [files, folder], files, **QUIET)
+        inputs = [tab.session, files, self.pattern, self.file_type, self.quality, self.every_frame, *settings]
         tab.long_work("batch", self.start, self.stop, convert, inputs, [self.view, self.zip], view=self.view, hide=[self.zip])
 
-    def _convert(self, session: Session, paths: list[str], job: BatchJob, progress: WorkProgress, cancel: Callable[[], bool]) -> Outputs:
-        count = [len(paths)]
+    def _convert(
+        self,
+        session: Session,
+        given: list[UploadedFile],
+        job: BatchJob,
+        conversion: Conversion,
+        progress: WorkProgress,
+        cancel: Callable[[], bool],
+    ) -> Outputs:
+        count = [len(given)]
 
-        def convert(opened: Any) -> tuple[Image.Image, bytes | Path]:
+        def open_file(path: Path) -> Any:
+            info = animation_info(path) if conversion.every_frame else None
+            return _Moving(path, info) if info is not None else job.open(path)
+
+        def convert(opened: Any) -> Made:
             begun = progress.done
-            return job.convert(opened, lambda done, total: progress(begun + done / total, count[0]), cancel)
+
+            def show(done: int, total: int) -> None:
+                progress(begun + done / total, count[0])
+
+            if isinstance(opened, _Moving):
+                return _moving(session, opened, job.moving(opened.path), conversion, Path(scratch), show, cancel)
+            return job.convert(opened, conversion, show, cancel)
 
         with tempfile.TemporaryDirectory(prefix="studio-batch-") as scratch:
-            files, refused = unpack_zips(paths, Path(scratch), cancel)
-            count[0], names = len(files), [name for _, name in files]
-            path = new_output(session, self.tab_id, f"{len(files)}-pictures-{job.model}", ".zip")
-            given = [file for file, _ in files]
-            outcomes = process_files(convert, given, path, job.about, progress, cancel, job.open, self.done, names) + refused
+            found, refused = batch_files(given, Path(scratch), cancel)
+            count[0], files = len(found), [file for file, _ in found]
+            names = ["/".join((*_folders(name), conversion.stem(_stem(name), i, job.own_scale))) for i, (_, name) in enumerate(found, 1)]
+            path = new_output(session, self.tab_id, f"{len(files)}-pictures-{job.recipe.model}", ".zip")
+            outcomes = process_files(convert, files, path, job.about, progress, cancel, open_file, self.done, names) + refused
         some = any(o.entry for o in outcomes)
         return {
             self.view: gr.update(value=outcomes_html(outcomes, self.done), visible=True),
             self.zip: gr.update(value=str(path) if some else None, visible=some),
         }
+
+
+def _joined(before: list[UploadedFile] | None, folder: list[UploadedFile]) -> list[UploadedFile]:
+    """The files of the input with those of a folder, which a browser sends in any order."""
+    return [*(before or []), *sorted(folder, key=lambda file: file.name)]
+
+
+def _folders(name: str) -> list[str]:
+    return name.split("/")[:-1]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _moving(
+    session: Session,
+    opened: _Moving,
+    job: VideoJob,
+    conversion: Conversion,
+    scratch: Path,
+    progress: Callable[[int, int], None],
+    cancel: Callable[[], bool],
+) -> Made:
+    """Every frame of an animation through the model."""
+    recipe, type_ = job.recipe.replace(source=keep_source(opened.path, session.workspace.sources)), conversion.moving_type(opened.info)
+    draw = functools.partial(job.convert, job.recipe, cancel=cancel)
+    quality = conversion.quality if type_ == "webp" else None
+    path = convert_animation(opened.path, scratch / f"moving.{type_}", draw, progress, cancel, recipe, quality)
+    return Made(first_animation_frame(path), path, path.suffix, animation_remark(opened.info, path.suffix))
 
 
 def outcomes_html(outcomes: list[Outcome], done: str) -> str:
@@ -98,6 +209,9 @@ def outcomes_html(outcomes: list[Outcome], done: str) -> str:
     text = f"<b>{len(good):,} of {len(outcomes):,} pictures {done}.</b>"
     if bad:
         text += f" Not {done}:<ul>" + "".join(f"<li>{html.escape(o.sentence)}</li>" for o in bad) + "</ul>"
+    said = [o for o in good if o.remark]
+    if said:
+        text += " To know:<ul>" + "".join(f"<li>{html.escape(f'{o.name}: {o.remark}')}</li>" for o in said) + "</ul>"
     seen = [(o.preview, o.entry) for o in good if o.preview is not None]
     more = note(f"and {len(good) - len(seen):,} more in the zip.") if len(seen) < len(good) else ""
     return note(text) + figures_html([(*figure, DigitalSourceType.COMPOSITE) for figure in seen]) + more

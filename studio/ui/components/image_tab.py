@@ -104,7 +104,7 @@ class ImageTab(Tab[S], ABC):
             self._after_open(event)
         self.result.wire(self, self.settings)
         self.animation.wire(self, self.settings, self._video_job)
-        self.batch.wire(self, source.files, self.settings, self._batch_job)
+        self.batch.wire(self, source.files, source.folder, self.settings, self._batch_job)
         self.video.wire(self, source.video, self.settings, self._video_job, self._preview_frame, self._preview_triggers)
 
     def _after_open(self, event: Dependency) -> None:

@@ -1,4 +1,4 @@
-"""Input of an image tab: one picture, several, or a video."""
+"""Input of an image tab: one picture or animation, several, or a video."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import gradio as gr
 
 from studio.ui.components.handlers import Outputs
 from studio.ui.components.picture_input import PictureInput
+from studio.ui.components.uploads import FilesInput, FolderButton
 
 ONE, SEVERAL, VIDEO = "one", "many", "clip"
 _CHOICES = [("One picture", ONE), ("Several pictures", SEVERAL), ("A video", VIDEO)]
@@ -32,10 +33,11 @@ class SourceInput:
                 buttons=[],
             )
             drop: dict[str, Any] = dict(height=200, visible=False, elem_classes="gs-drop")
-            self.files = gr.File(label="Drop pictures or a zip here", file_count="multiple", elem_id=f"{tab_id}-files", **drop)
+            self.files = FilesInput(label="Drop pictures or a zip here", file_count="multiple", elem_id=f"{tab_id}-files", **drop)
+            self.folder = FolderButton("Add a folder", file_count="directory", size="sm", visible=False, elem_id=f"{tab_id}-folder")
             self.video = gr.File(label="Drop a video here", elem_id=f"{tab_id}-video", **drop)
-        areas = {ONE: self.picture, SEVERAL: self.files, VIDEO: self.video}
-        self._parts = {what: (panels[what], area) for what, area in areas.items()}
+        areas = {ONE: [self.picture], SEVERAL: [self.files, self.folder], VIDEO: [self.video]}
+        self._parts = {what: (panels[what], *area) for what, area in areas.items()}
 
     @property
     def outputs(self) -> list[Any]:

@@ -10,7 +10,8 @@ from gradio.events import Dependency
 from PIL import Image
 
 from studio.engine.image_recipe import MAX_REPEATS, ImageRecipe
-from studio.outputs.batches import SourcePicture, open_source, reduced
+from studio.outputs.batches import Made, SourcePicture, open_source, reduced
+from studio.outputs.convert_files import Conversion
 from studio.provenance.metadata import encode_signed
 from studio.provenance.source_pictures import keep_source
 from studio.ui.components.batch_panel import BatchJob
@@ -175,13 +176,13 @@ class TranslateTab(ImageTab[TranslateState]):
     def _batch_job(self, session: Session, *settings: Any) -> BatchJob:
         recipe = self.engine.stamped(recipe_of(*settings))
 
-        def convert(source: SourcePicture, progress: Callable, cancel: Callable) -> tuple[Image.Image, bytes]:
-            picture = self.engine.translate(recipe, source.picture, progress, cancel)
+        def convert(source: SourcePicture, conversion: Conversion, progress: Callable, cancel: Callable) -> Made:
+            picture, type_ = self.engine.translate(recipe, source.picture, progress, cancel), conversion.ending[1:]
             made_by = recipe.replace(source=keep_source(source.path, session.workspace.sources))
-            return picture, encode_signed(picture, made_by, source=source.path)
+            return Made(picture, encode_signed(picture, made_by, type_, conversion.quality, source.path), conversion.ending)
 
         about = f"Model: {self.engine.library.get(recipe.model).title}, {self._words(recipe.model, recipe.direction)}."
-        return BatchJob(recipe.model, about, open_source, convert)
+        return BatchJob(recipe, about, open_source, convert, lambda path: VideoJob(recipe, self.engine.translate))
 
     def _video_job(self, video: str | Path, *settings: Any) -> VideoJob:
         return VideoJob(self.engine.stamped(recipe_of(*settings)), self.engine.translate)

@@ -35,17 +35,24 @@ class Size:
         """Dots per inch to be written into the file; 0 = none."""
         return float(self.dpi or 0) if self.by == PRINT else 0
 
+    @property
+    def target_pixels(self) -> int:
+        """Pixels of `side`; 0 = by the factor, or not stated."""
+        if self.by == FACTOR:
+            return 0
+        return max(0, round(self.pixels or 0 if self.by == PIXELS else (self.cm or 0) / CM_PER_INCH * (self.dpi or 0)))
+
     def scale(self, width: int, height: int) -> float:
         """The factor for a picture of so many pixels. Raises StudioError for a size that cannot be made."""
         if self.by == FACTOR:
             wanted = float(self.factor or 0)
         else:
-            number = self.pixels if self.by == PIXELS else (self.cm or 0) / CM_PER_INCH * (self.dpi or 0)
-            if not number or number <= 0:
+            number = self.target_pixels
+            if number <= 0:
                 what = "pixels are" if self.by == PIXELS else "centimetres or dpi are"
                 raise StudioError(f"The {what} missing.", "Enter a number above 0.")
             side = {"width": width, "height": height}.get(self.side, max(width, height))
-            wanted = max(1, round(number)) / side
+            wanted = number / side
         if wanted < 1:
             raise StudioError(f"That is smaller than the picture, which has {width:,} x {height:,} px.", "Choose a larger size.")
         if wanted > MAX_SCALE:

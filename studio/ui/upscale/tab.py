@@ -1,8 +1,9 @@
 """Upscale: your own pictures and videos enlarged by a model that draws the detail."""
 
+import functools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.outputs.animations import animation_info
+from studio.outputs.batches import Made
+from studio.outputs.convert_files import Conversion
 from studio.outputs.upscaled_picture import UpscaleSource, open_upscale_source, upscale_to_disk
 from studio.outputs.video_translation import first_frame
 from studio.provenance.metadata import save_picture
@@ -182,18 +185,24 @@ class UpscaleTab(ImageTab[UpscaleState]):
     # -- what is done to pictures --------------------------------------------------------------------------------
 
     def _batch_job(self, session: Session, *settings: Any) -> BatchJob:
-        def convert(source: UpscaleSource, progress: Callable, cancel: Callable) -> tuple[Image.Image, Path]:
+        def convert(source: UpscaleSource, conversion: Conversion, progress: Callable, cancel: Callable) -> Made:
             recipe, size = upscale_recipe(source.width, source.height, *settings)
             result = upscale_to_disk(self.engine, recipe, source, progress, cancel)
-            path = get_settings().cache / f"{secrets.token_hex(8)}.png"
-            result.save(path, recipe.strength, keep_source(source.path, session.workspace.sources), size.printed_dpi, cancel=cancel)
+            path = get_settings().cache / f"{secrets.token_hex(8)}{conversion.ending}"
+            kept, level = keep_source(source.path, session.workspace.sources), conversion.quality
+            result.save(path, recipe.strength, kept, size.printed_dpi, cancel=cancel, quality=level)
             before, after = result.views(_THUMBNAIL)
-            return Image.blend(before, after, recipe.strength), path
+            return Made(Image.blend(before, after, recipe.strength), path, path.suffix)
 
         if not settings[0]:
             raise StudioError("No model is chosen.", "Choose one first.")
-        about = f"Model: {self.engine.library.get(settings[0]).title}."
-        return BatchJob(settings[0], about, open_upscale_source, convert)
+        info, wanted = self.engine.library.get(settings[0]), Size(*settings[4:])
+        recipe = ImageRecipe(info.id, verb="upscale", scale=wanted.factor or 0 if wanted.by == FACTOR else 0)
+        moving = functools.partial(self._moving_job, settings)
+        return BatchJob(recipe, f"Model: {info.title}.", open_upscale_source, convert, moving, wanted.target_pixels, info.scale or 1)
+
+    def _moving_job(self, settings: Sequence[Any], path: Path) -> VideoJob:
+        return self._video_job(path, *settings)
 
     def _video_job(self, video: str | Path, *settings: Any) -> VideoJob:
         animation = animation_info(video)

@@ -193,10 +193,14 @@ def test_an_animation_stays_one(work, capsys, verb):
     assert read_recipe(work / "out/run.gif", ImageRecipe).verb == verb
     assert main([verb, "in/run.gif", "-o", "run.webp", "--quality", "80", "--device", "cpu"]) == 0
     assert animation.read(work / "run.webp")[1] == animation.DURATIONS
+    assert main(["render", "run.webp", "-o", "again.webp", "--device", "cpu"]) == 0
+    assert animation.read(work / "again.webp")[1] == animation.DURATIONS
     assert main([verb, str(source), "-o", "run.png", "--first-frame", "--device", "cpu"]) == 0
     assert "animation of 4 frames: only its first picture was taken" in capsys.readouterr().err
-    with Image.open(work / "run.png") as still:
-        assert not getattr(still, "is_animated", False)
+    assert main(["render", "run.png", "-o", "again.png", "--device", "cpu"]) == 0
+    for name in ("run.png", "again.png"):
+        with Image.open(work / name) as still:
+            assert not getattr(still, "is_animated", False)
 
 
 def test_a_jpeg_with_its_recipe(work):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
+from studio.datasets.sources import UploadedFile
 from studio.errors import StudioError
-from studio.outputs.batches import SourcePicture, open_source, process_files, reduced, unpack_zips
+from studio.outputs.batches import Made, SourcePicture, batch_files, open_source, process_files, reduced
 from studio.outputs.upscaled_picture import open_upscale_source
 
 
@@ -156,10 +157,10 @@ def test_a_cut_picture_is_told(tmp_path):
         open_source(tmp_path / "cut.jpg")
 
 
-def make(source: SourcePicture) -> tuple[Image.Image, bytes]:
+def make(source: SourcePicture) -> Made:
     result, buffer = ImageOps.invert(source.picture.convert("RGB")), io.BytesIO()
     result.save(buffer, "PNG")
-    return result, buffer.getvalue()
+    return Made(result, buffer.getvalue())
 
 
 def handed_in(tmp_path) -> list:
@@ -230,14 +231,37 @@ def test_a_zip_in_keeps_its_tree(tmp_path):
         z.writestr("notes.txt", "about cats")
         z.writestr("../out.png", file.getvalue())
     (tmp_path / "scratch").mkdir()
-    files, refused = unpack_zips([tmp_path / "loose.png", tmp_path / "set.zip"], tmp_path / "scratch")
+    files, refused = batch_files([tmp_path / "loose.png", tmp_path / "set.zip"], tmp_path / "scratch")
     assert [name for _, name in files] == ["loose", "cats/1", "dogs/1", "dogs/{2}", "notes"]
     assert [o.name for o in refused] == ["set.zip/../out.png"]
     assert "outside" in refused[0].problem
     outcomes = process_files(
-        lambda opened: (opened.picture, file.getvalue()), [f for f, _ in files], tmp_path / "made.zip", names=[name for _, name in files]
+        lambda opened: Made(opened.picture, file.getvalue()),
+        [f for f, _ in files],
+        tmp_path / "made.zip",
+        names=[name for _, name in files],
     )
     assert [o.entry for o in outcomes] == ["loose.png", "cats/1.png", "dogs/1.png", "dogs/{2}.png", ""]
     with zipfile.ZipFile(tmp_path / "made.zip") as made:
         assert sorted(made.namelist()) == ["cats/1.png", "dogs/1.png", "dogs/{2}.png", "loose.png", "report.txt"]
     assert not (tmp_path / "out.png").exists()
+
+
+def test_an_uploaded_folder_keeps_its_tree_and_results_have_their_own_endings(tmp_path):
+    picture().save(tmp_path / "1.png")
+    given = [UploadedFile(tmp_path / "1.png", name) for name in ("pets/cats/{1}.png", "pets/dogs/1.png", "pets/1.png", "pets/.DS_Store")]
+    files, refused = batch_files(given, tmp_path)
+    assert [name for _, name in files] == ["cats/{1}", "dogs/1", "1"]
+    assert not refused
+    two, _ = batch_files([*given[:1], UploadedFile(tmp_path / "1.png", "wild/cats/1.png")], tmp_path)
+    assert [name for _, name in two] == ["pets/cats/{1}", "wild/cats/1"], "two folders stay apart"
+    endings = iter([".jpg", ".gif", ".png"])
+    outcomes = process_files(
+        lambda opened: Made(opened.picture, b"some", next(endings), "Few colours."),
+        [f for f, _ in files],
+        tmp_path / "made.zip",
+        names=[name for _, name in files],
+    )
+    assert [o.entry for o in outcomes] == ["cats/{1}.jpg", "dogs/1.gif", "1.png"]
+    with zipfile.ZipFile(tmp_path / "made.zip") as made:
+        assert "(Few colours.)" in made.read("report.txt").decode()
