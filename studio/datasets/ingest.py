@@ -29,7 +29,7 @@ from studio.errors import StudioError
 from studio.imaging.colour import Colour
 from studio.imaging.decode import UnusablePicture, count_pictures, open_picture, reason
 from studio.imaging.perceptual_hash import similar_groups
-from studio.imaging.video import CONTAINERS, frames
+from studio.imaging.video import CONTAINERS, frames, read_video_metadata
 from studio.settings import get_settings
 
 _LARGE = 24_000_000  # pixels; of larger pictures one is decoded at a time
@@ -247,7 +247,7 @@ class _Ingestion:
                 copy_file(file, copy, self.limits.video_bytes, self.cancel)
                 raise_if_cancelled(self.cancel)
             self._report(file.name, finished=False)
-            stem = Path(file.filename).stem
+            stem, kept = Path(file.filename).stem, read_video_metadata(file.path or copy, container)
 
             def at(seconds: float, length: float) -> None:
                 self._report(f"{file.name}, {seconds:.0f} s" + (f" of {length:.0f} s" if length else ""), finished=False)
@@ -263,7 +263,7 @@ class _Ingestion:
             ):
                 image = Image.fromarray(frame.pixels)
                 check_side(image.size, self.limits.min_side)
-                stored, preview = png_bytes(image), preview_bytes(image, image.size)
+                stored, preview = png_bytes(image, kept), preview_bytes(image, image.size)
                 note = f"frame at {frame.seconds:.2f} s"
                 prepared = PreparedPicture(stored, ".png", preview, image.size, frame.perceptual_hash, note)
                 staged = stage(self.report.staged / "incoming", f"{number}-{count}", prepared, hashlib.sha256(stored).digest())

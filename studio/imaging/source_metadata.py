@@ -1,4 +1,5 @@
-"""SourceMetadata: what a picture's file says of its author, rights, content and size in print, carried over to what is made of it.
+"""SourceMetadata: what the file of a picture or video says of its author, rights, content and size in print, carried over to what is
+made of it.
 
 Positions (GPS), serial numbers and whatever else identifies a camera or its owner are never among it.
 """
@@ -6,6 +7,7 @@ Positions (GPS), serial numbers and whatever else identifies a camera or its own
 import contextlib
 import html
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,18 @@ _XMP_NAMES = {
     "terms": ("xmpRights:UsageTerms",),
     "statement": ("xmpRights:WebStatement",),
     "credit": ("photoshop:Credit",),
+}
+# Nothing but these: a phone also writes where it was, which one it is, and by what name its owner calls it.
+_VIDEO_TAGS = {
+    name: (*keys, *(f"com.apple.quicktime.{key}" for key in keys))
+    for name, keys in {
+        "creator": ("artist", "author", "album_artist", "director"),
+        "rights": ("copyright",),
+        "description": ("description", "synopsis"),
+        "title": ("title",),
+        "date": ("date", "creationdate", "creation_time"),
+        "credit": ("credits",),
+    }.items()
 }
 _ALTERNATIVES = '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'  # a text by language
 _PNG_KEYS = {"creator": "Author", "rights": "Copyright", "description": "Description", "title": "Title"}  # PNG specification, 11.3.3.2
@@ -107,6 +121,18 @@ def read_source_metadata(source: Path | Image.Image) -> SourceMetadata:
         return SourceMetadata()
 
 
+def video_metadata(tags: Mapping[str, str], packet: str = "") -> SourceMetadata:
+    """What a video says, by its XMP, else by the tags of its container.
+
+    tags: as FFmpeg names them, in any case.  packet: of XMP; '' = none.
+    """
+    said = {key.lower(): _clean(value) for key, value in tags.items() if isinstance(value, str)}
+    found = {name: next(filter(None, (said.get(key, "") for key in keys)), "") for name, keys in _VIDEO_TAGS.items()}
+    if found["description"].startswith("{"):  # a recipe, in a video that a studio made
+        found["description"] = ""
+    return SourceMetadata(**{**found, **{name: value for name, value in _from_packet(packet).items() if value}})
+
+
 def _read(image: Image.Image) -> SourceMetadata:
     found: dict[str, Any] = {}
     for read in (_from_xmp, _from_exif, _from_iptc, _from_png):
@@ -121,7 +147,10 @@ def _read(image: Image.Image) -> SourceMetadata:
 
 def _from_xmp(image: Image.Image) -> dict[str, str]:
     packet = packet_in(image)
-    packet = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
+    return _from_packet(packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet)
+
+
+def _from_packet(packet: str) -> dict[str, str]:
     if not isinstance(packet, str) or len(packet) > _MAX_XMP:
         return {}
     return {name: next(filter(None, (_property(packet, tag) for tag in tags)), "") for name, tags in _XMP_NAMES.items()}

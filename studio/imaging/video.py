@@ -12,6 +12,8 @@ from studio.common.progress import Cancel, raise_if_cancelled
 from studio.imaging.decode import UnusablePicture
 from studio.imaging.hdr import HDR, sdr_pixels
 from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash
+from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, video_metadata
+from studio.imaging.xmp import mp4_xmp
 
 _UNSPECIFIED, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
 _HD = 720  # lines; from here on players take unlabelled colours for BT.709
@@ -42,6 +44,15 @@ def open_video(path: str | Path, container: str | None = None) -> Any:
     tags: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
     # Of a relative path libav would take what comes before a colon for a protocol.
     return av.open(os.path.abspath(path), "r", format=container, options={"protocol_whitelist": "file"}, **tags)
+
+
+def read_video_metadata(path: Path, container: str) -> SourceMetadata:
+    """What a video says of its author, rights and content. Nothing is raised: what cannot be read is not said."""
+    try:
+        with open_video(path, container) as source:
+            return video_metadata(source.metadata, mp4_xmp(path))
+    except Exception:  # the parsers of metadata raise whatever the bytes of a file lead them to
+        return NO_METADATA
 
 
 def frames(

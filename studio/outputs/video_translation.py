@@ -17,7 +17,8 @@ from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.datasets.sources import file_format
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
-from studio.imaging.video import CONTAINERS, open_video, upright_pixels
+from studio.imaging.source_metadata import NO_METADATA, SourceMetadata
+from studio.imaging.video import CONTAINERS, open_video, read_video_metadata, upright_pixels
 from studio.imaging.xmp import AI_LABEL, DigitalSourceType, mp4_box
 from studio.outputs.clips import add_video, video_frame
 from studio.provenance.metadata import xmp_for
@@ -96,7 +97,9 @@ def convert_video(
         raise StudioError(f"There is no smoothing '{smoothing}'.", f"Choose one of {', '.join(SMOOTHING)}.")
     smooth = Smoother(SMOOTHING[smoothing])
     try:
-        with _reading(source) as reader, atomic_path(target) as part, contextlib.closing(_Writer(part, reader, made_by)) as writer:
+        # Author, rights and title stay, as they do for pictures; where it was filmed, and with which camera, does not.
+        kept = read_video_metadata(source, _container(source)) if provenance_policy().source_metadata else NO_METADATA
+        with _reading(source) as reader, atomic_path(target) as part, contextlib.closing(_Writer(part, reader, made_by, kept)) as writer:
             expected = _frame_count(reader, writer.video)
             for frame in writer.frames():
                 raise_if_cancelled(cancel)
@@ -169,8 +172,8 @@ class _Writer:
     video: the stream being read.  count: frames so far.
     """
 
-    def __init__(self, part: Path, reader, made_by: ImageRecipe | DigitalSourceType):
-        self.part, self.reader, self.made_by, self.count = part, reader, made_by, 0
+    def __init__(self, part: Path, reader, made_by: ImageRecipe | DigitalSourceType, kept: SourceMetadata):
+        self.part, self.reader, self.made_by, self.kept, self.count = part, reader, made_by, kept, 0
         self.video = _picture_stream(reader)
         self.begin = max(0, reader.start_time or 0) / Fraction(av.time_base)
         self.container: Any = None  # of PyAV, whose types do not distinguish video from sound
@@ -213,7 +216,7 @@ class _Writer:
         self.container.close()
         self.container = None
         with open(self.part, "ab") as file:
-            file.write(mp4_box(xmp_for(self.made_by)))
+            file.write(mp4_box(xmp_for(self.made_by, self.kept)))
 
     def close(self) -> None:
         """Close the file; it is complete only after `finish`."""
@@ -227,13 +230,19 @@ class _Writer:
         described = (
             {"description": self.made_by.to_json()} if isinstance(self.made_by, ImageRecipe) and provenance_policy().includes_recipe else {}
         )
-        self.container.metadata.update({"comment": AI_LABEL, **described})
+        self.container.metadata.update({"comment": AI_LABEL, **described, **self._kept_tags()})
         self._pictures: Any = add_video(self.container, self.video.average_rate or Fraction(25), height, width)
         self._pictures.codec_context.time_base = self.video.time_base  # not 1 / fps: frame times may be uneven
         self._out = {index: self._add_sound(s) for index, s in self._sounds.items()}
         for packet in self._waiting:
             self._sound(packet)
         self._waiting = []
+
+    def _kept_tags(self) -> dict[str, str]:
+        """Tags of the source that the result keeps, by FFmpeg's names. What it describes is a synopsis: the description is the recipe."""
+        kept = self.kept
+        tags = {"artist": kept.creator, "copyright": kept.rights, "title": kept.title, "date": kept.date, "synopsis": kept.description}
+        return {name: value for name, value in tags.items() if value}
 
     def _add_sound(self, sound) -> tuple:
         """Add an audio stream -> (stream, whether its packets are copied)."""

@@ -25,8 +25,8 @@ class ProvenancePolicy:
 
     tells: EVERYTHING (the AI label and the recipe) or LABEL_ONLY (no recipe, no seed, no name of a source).
     credentials: whether files are signed (Content Credentials).  artist: name in the signature.
-    source_metadata: whether results keep what their source says of author, rights, content and size in print; never its GPS position or
-    serial numbers.
+    source_metadata: whether results keep what their source, a picture or a video, says of author, rights, content and size in print; never
+    its GPS position or serial numbers.
     certificate, key: paths of PEM files; '' = the studio's own.  timestamp_url: a time-stamp server (RFC 3161); '' = none.
     """
 

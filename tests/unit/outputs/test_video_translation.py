@@ -11,7 +11,11 @@ from PIL import Image, ImageOps
 
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
+from studio.imaging.source_metadata import SourceMetadata, video_metadata
+from studio.imaging.video import read_video_metadata
+from studio.imaging.xmp import mp4_xmp
 from studio.outputs.video_translation import SMOOTHING, Smoother, convert_video, first_frame
+from studio.provenance.policy import ProvenancePolicy, save_policy
 
 HEIGHT, WIDTH, RATE = 48, 80, 12
 RECIPE = ImageRecipe("ink", verb="translate")
@@ -205,3 +209,68 @@ def test_smoothing_does_not_smear_what_moves_nor_a_cut():
     smooth = Smoother(SMOOTHING["strong"])
     smooth(black, black)
     assert (smooth(white, white) == 255).all()
+
+
+TAGS = {
+    "title": "Sea & <wind>",
+    "artist": "Ada Müller",
+    "copyright": "CC BY 4.0",
+    "date": "2024-05-01",
+    "description": "Waves at dusk",
+    "location": "+52.5200+013.4050/",
+    "com.apple.quicktime.location.ISO6709": "+52.5200+013.4050+034.0/",
+    "com.apple.quicktime.model": "Phone 15",
+    "make": "Maker",
+    "serial": "SN-12345",
+}
+
+
+def filmed(path, tags: dict[str, str], **options):
+    """A clip with tags, of the container and of its streams."""
+    with av.open(str(path), "w", **options) as container:
+        container.metadata.update(tags)
+        pictures = container.add_stream("libx264", rate=RATE)
+        pictures.height, pictures.width, pictures.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        tone = container.add_stream("aac", rate=44100, layout="mono")
+        for stream in (pictures, tone):
+            stream.metadata.update({"title": "+52.5200", "serial": "SN-12345"})
+        part = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        part.rate = 44100
+        container.mux(tone.encode(part))
+        container.mux(tone.encode())
+        container.mux(pictures.encode(av.VideoFrame.from_ndarray(frame(0), format="rgb24")))
+        container.mux(pictures.encode())
+    return path
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mp4", {}), ("a.mov", {"options": {"movflags": "use_metadata_tags"}}), ("a.mkv", {})])
+def test_rights_are_kept_and_places_and_serial_numbers_are_not(studio_home, tmp_path, name, options):
+    source = filmed(tmp_path / name, TAGS, **options)
+    made = convert_video(source, tmp_path / "out.mp4", lambda p: p, made_by=RECIPE)
+    with av.open(str(made)) as container:
+        said, streams = dict(container.metadata), [dict(stream.metadata) for stream in container.streams]
+    assert {key: said.get(key) for key in ("title", "artist", "copyright", "date")} == {k: TAGS[k] for k in list(TAGS)[:4]}
+    assert said["description"] == RECIPE.to_json()
+    assert said["synopsis"] == "Waves at dusk"
+    assert "52.52" not in f"{said}{streams}"
+    for secret in (b"52.52", b"SN-12345", b"Phone 15", b"Maker"):
+        assert secret not in made.read_bytes(), secret
+    packet = mp4_xmp(made)
+    assert "Ada Müller" in packet
+    assert "Sea &amp; &lt;wind&gt;" in packet
+    again = read_video_metadata(made, "mov")
+    assert (again.creator, again.rights, again.description) == ("Ada Müller", "CC BY 4.0", "Waves at dusk"), "also from what was made"
+
+
+def test_a_phone_says_it_under_names_of_its_own(tmp_path):
+    said = video_metadata({"com.apple.quicktime.author": "Ada", "com.apple.quicktime.creationdate": "2024-05-01T10:00:00+0200"})
+    assert (said.creator, said.date) == ("Ada", "2024-05-01T10:00:00+0200")
+    assert not video_metadata({"com.apple.quicktime.location.ISO6709": "+52+013/", "com.apple.quicktime.model": "Phone"})
+
+
+def test_nothing_of_the_source_is_kept_where_the_artist_says_so(studio_home, tmp_path):
+    save_policy(ProvenancePolicy(source_metadata=False))
+    made = convert_video(filmed(tmp_path / "a.mp4", TAGS), tmp_path / "out.mp4", lambda p: p, made_by=RECIPE)
+    assert read_video_metadata(made, "mov") == SourceMetadata()
+    with av.open(str(made)) as container:
+        assert not {"title", "artist", "copyright", "synopsis"} & set(container.metadata)
