@@ -18,7 +18,7 @@ from studio.errors import StudioError
 from studio.imaging.colour import Colour, colour_text
 from studio.imaging.decode import FORMATS, decode, reason
 
-_LAYOUT = 2  # of the cached folder
+_LAYOUT = 3  # of the cached folder, and of how pictures are decoded
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from studio.imaging.crop import crop as crop_square
 from studio.imaging.decode import decode, reason
 
 T = TypeVar("T")
-_LAYOUT = 3  # of the cached folder
+_LAYOUT = 4  # of the cached folder, and of how pictures are decoded
 
 
 @dataclass(frozen=True)

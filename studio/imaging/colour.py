@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from studio.errors import StudioError
+from studio.imaging.hdr import sdr_pixels
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
+STATED = "stated_colours"  # in the info of a picture: primaries and transfer characteristics (H.273) that are not sRGB's
 _ROUNDING = 1  # levels by which variants of sRGB differ
 
 
@@ -50,8 +52,11 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """8-bit sRGB version of a picture of any mode: RGBA where anything may be transparent, else RGB or L. It carries no profile.
 
     This is the one conversion for all pictures that come in. The intent is perceptual, as in PIL.ImageCms.profileToProfile.
-    profile: ICC; one that cannot be used, or that is for other modes, counts as none.
+    profile: ICC; one that cannot be used, or that is for other modes, counts as none. What `open_picture` found stated in numbers goes
+    before it.
     """
+    if STATED in image.info:
+        return _by_numbers(image)
     space = _space_of(image)
     picture = image if image.mode == "CMYK" else eight_bits(image)
     transform = _to_srgb(profile, space) if profile else None
@@ -69,6 +74,17 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         picture = picture.copy() if picture is image else picture
         del picture.info["icc_profile"]
     return picture
+
+
+def _by_numbers(image: Image.Image) -> Image.Image:
+    """8-bit sRGB version of a picture that states its primaries and transfer characteristics in numbers."""
+    primaries, transfer = image.info[STATED]
+    picture = eight_bits(image)
+    deep = np.asarray(picture.convert("RGB")).astype(np.uint16) * 257
+    out = Image.fromarray(sdr_pixels(deep, transfer, primaries))
+    if picture.mode == "RGBA":
+        out.putalpha(picture.getchannel("A"))
+    return out.getchannel("G") if picture.mode == "L" else out
 
 
 def fitting_profile(image: Image.Image) -> bytes | None:

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from studio.imaging.colour import Colour, in_srgb
+from studio.imaging.cicp import stated_colours
+from studio.imaging.colour import STATED, Colour, in_srgb
+from studio.imaging.hdr import HDR
 
 # An allow-list, whatever a file's ending: some of Pillow's formats (EPS, PDF) start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+HDR_REMARK = "It is HDR: its light was toned down to what screens show."
 MAX_PIXELS = 178_956_970  # Pillow's own limit
 
 # Above half of MAX_PIXELS Pillow warns on the console, where no artist looks.
@@ -40,6 +43,9 @@ def open_picture(data: bytes | str | Path, max_pixels: int = MAX_PIXELS, formats
             raise UnusablePicture(f"too large: {width} x {height} pixels, {max_pixels / 1e6:.0f} million are allowed")
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = _scaled_key(image)
+        colours = stated_colours(image, data)
+        if colours is not None:
+            image.info[STATED] = colours
         yield image
 
 
@@ -63,8 +69,8 @@ def decode(
 
     Turned upright by its EXIF orientation (HEIC and AVIF by their own properties, as their standard says), laid over
     `ground` where transparent, the first frame of an animation.
-    Colours are converted to sRGB by the profile of the file; CMYK without one becomes RGB by the plain formula. 16 bits are scaled
-    to 8.
+    Colours are converted to sRGB by the profile of the file, or by what it states in numbers, HDR included; CMYK without a profile becomes
+    RGB by the plain formula. 16 bits are scaled to 8.
     Raises what `open_picture` and Pillow's decoders raise; `reason` puts it into words.
     """
     with open_picture(data, max_pixels, formats) as image:
@@ -84,7 +90,11 @@ def over_ground(image: Image.Image, ground: Colour) -> Image.Image:
 
 
 def left_out(image: Image.Image) -> str:
-    """A sentence on the frames or pages of an opened picture that are not taken; '' if it has one."""
+    """Sentences on what of an opened picture is not taken: its other frames or pages, light beyond what screens show; '' if all is."""
+    return " ".join(filter(None, (_others(image), HDR_REMARK * (image.info.get(STATED, (0, 0))[1] in HDR))))
+
+
+def _others(image: Image.Image) -> str:
     count = count_pictures(image)
     if count < 2:
         return ""

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from studio.errors import StudioError
-from studio.imaging.colour import eight_bits, fitting_profile, to_srgb
+from studio.imaging.colour import STATED, eight_bits, fitting_profile, to_srgb
 from studio.imaging.decode import UnusablePicture, open_picture, reason
 
 _DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}  # FFmpeg's names of packed 16-bit pixels, and their channels
@@ -47,7 +47,7 @@ class Raster:
 
         Raises StudioError for a picture that cannot be used.
         """
-        if isinstance(image, Image.Image) and image.mode in _CONVERTED:
+        if isinstance(image, Image.Image) and (image.mode in _CONVERTED or STATED in image.info):
             return cls._of(check_image(image), None)
         stored = _checked(image, eight_bits)  # decodes it, too
         if image.mode.startswith("I"):
@@ -63,14 +63,15 @@ class Raster:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Raster":
-        """Raster of a file: upright by its EXIF orientation, first frame, with all 16 bits of a PNG or TIFF that has them.
+        """Raster of a file: upright by its EXIF orientation, first frame, with all 16 bits of a PNG or TIFF that has them; HDR and
+        colours stated in numbers become sRGB of 8 bits.
 
         Raises StudioError for a file that cannot be used.
         """
         try:
             with open_picture(path, MAX_NETWORK_PIXELS) as image:
                 tiles = getattr(image, "tile", ())
-                deep = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
+                deep = STATED not in image.info and image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
                 pixels = _deep_pixels(path, _READERS[image.format]) if deep and image.format in _READERS else None
                 if pixels is None:
                     return cls.from_image(ImageOps.exif_transpose(image))

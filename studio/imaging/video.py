@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.common.progress import Cancel, raise_if_cancelled
 from studio.imaging.decode import UnusablePicture
-from studio.imaging.hdr import HDR, sdr_pixels
+from studio.imaging.hdr import is_beyond_srgb, sdr_pixels
 from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash
 from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, video_metadata
 from studio.imaging.xmp import mp4_xmp
@@ -123,12 +123,13 @@ def _length(source, stream, time_base: int) -> float:
 def upright_pixels(frame, stream) -> np.ndarray:
     """Pixels of a decoded frame of a stream: (H, W, 3) uint8, square pixels, turned the way the camera was held.
 
-    Where the file does not state its colours they are guessed by its size, as players do; HDR is toned down to what a screen shows.
+    Where the file does not state its colours they are guessed by its size, as players do; HDR is toned down to what a screen shows, and
+    wide gamuts (BT.2020, Display P3) are converted to sRGB.
     """
     if frame.colorspace == _UNSPECIFIED:
         frame.colorspace = _BT709 if frame.height >= _HD else _BT601
-    if frame.color_trc in HDR:
-        pixels = sdr_pixels(frame.to_ndarray(format="rgb48le"), HDR[frame.color_trc])
+    if is_beyond_srgb(frame.color_primaries, frame.color_trc):
+        pixels = sdr_pixels(frame.to_ndarray(format="rgb48le"), frame.color_trc, frame.color_primaries)
     else:
         pixels = frame.to_ndarray(format="rgb24")
     aspect = stream.sample_aspect_ratio

@@ -136,7 +136,7 @@ def convert_file(
         raise StudioError(f"'{printable(target.name)}' would overwrite a source.", "Choose another folder or name for the result.")
     remark = ""
     if video:
-        _convert_video(engine, conversion, source, target, progress, cancel)
+        remark = _convert_video(engine, conversion, source, target, progress, cancel)
     elif animation is not None:
         recipe = engine.stamped(_with_source(conversion.sized(*animation.size), source))
         draw = functools.partial(engine.translate if recipe.verb == "translate" else engine.upscale, recipe, cancel=cancel)
@@ -264,7 +264,8 @@ def _with_source(recipe: ImageRecipe, source: Path) -> ImageRecipe:
 
 def _convert_video(
     engine: Engine, conversion: Conversion, source: Path, target: Path, progress: Progress | None, cancel: Cancel | None
-) -> Path:
+) -> str:
+    """Convert a video; returns what an artist should know of the result, or ''."""
     frame, _ = first_frame(source)
     recipe = conversion.recipe if conversion.recipe.verb == "translate" else conversion.sized(*frame.size)
 
@@ -272,4 +273,6 @@ def _convert_video(
         draw = engine.translate if recipe.verb == "translate" else engine.upscale
         return draw(recipe, frame, cancel=cancel)
 
-    return convert_video(source, target, make, conversion.smoothing, progress, cancel, engine.stamped(recipe))
+    said: list[str] = []
+    convert_video(source, target, make, conversion.smoothing, progress, cancel, engine.stamped(recipe), said.append)
+    return " ".join(said)

@@ -17,6 +17,8 @@ from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.datasets.sources import file_format
 from studio.engine.image_recipe import ImageRecipe
 from studio.errors import StudioError
+from studio.imaging.decode import HDR_REMARK
+from studio.imaging.hdr import HDR
 from studio.imaging.source_metadata import NO_METADATA, SourceMetadata
 from studio.imaging.video import CONTAINERS, open_video, read_video_metadata, upright_pixels
 from studio.imaging.xmp import AI_LABEL, DigitalSourceType, mp4_box
@@ -80,6 +82,7 @@ def convert_video(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     made_by: ImageRecipe | DigitalSourceType = DigitalSourceType.COMPOSITE,
+    remark: Callable[[str], object] = lambda sentence: None,
 ) -> Path:
     """Convert a video file into an .mp4 with the same number of frames at the same times and the same sound; it appears whole or
     not at all.
@@ -87,6 +90,7 @@ def convert_video(
     make: frame (RGB) -> its translated or upscaled version; all of one size.  smoothing: one of SMOOTHING, see `Smoother`.
     progress: called with (frames done, frames all, 0 = not known).  cancel: asked before each frame; when true
     CancelledError is raised.  made_by: the recipe, written into the file beside the AI label if the provenance policy allows it.
+    remark: called with a sentence on what an artist should know of the result.
 
     Frames are rotated the way the camera was held and given square pixels. Sound is copied unchanged where players expect its
     codec in an .mp4, otherwise it becomes AAC. A video that does not begin at time 0 is shifted there, picture and sound alike.
@@ -107,6 +111,10 @@ def convert_video(
                 writer.put(frame, smooth(picture, make(picture).convert("RGB")))
                 report(progress, writer.count, max(expected, writer.count) if expected else 0)
             writer.finish()
+            if said := writer.padding_words():
+                remark(said)
+            if writer.hdr:
+                remark(HDR_REMARK)
             sign_in_place(part, "mp4", made_by, source)
     except OSError as e:
         raise StudioError(f"The video could not be saved: {e.strerror or e}.", "Free some space, then try again.") from None
@@ -169,7 +177,7 @@ def _picture(frame: av.VideoFrame, stream) -> Image.Image:
 class _Writer:
     """The .mp4 while it is written. It is opened with the first frame, which determines the picture's size.
 
-    video: the stream being read.  count: frames so far.
+    video: the stream being read.  count: frames so far.  hdr: whether the source is HDR.
     """
 
     def __init__(self, part: Path, reader, made_by: ImageRecipe | DigitalSourceType, kept: SourceMetadata):
@@ -181,6 +189,7 @@ class _Writer:
         self._sounds = {s.index: s for s in reader.streams.audio if s.codec_context is not None}
         self._waiting: list[av.Packet] = []  # sound that comes before the first frame
         self._last: int | None = None
+        self.hdr = False
 
     def frames(self):
         """The frames in order; sound packets are written in between, so that both are interleaved in the file."""
@@ -196,6 +205,7 @@ class _Writer:
         """Write the picture (H, W, 3) uint8 at the time of `frame`."""
         if self.container is None:
             self._open(picture.shape[0], picture.shape[1])
+            self.hdr = frame.color_trc in HDR
         if picture.shape[:2] != self._size:  # a stream may change its size midway
             picture = np.asarray(Image.fromarray(picture).resize((self._size[1], self._size[0]), Image.Resampling.LANCZOS))
         new = video_frame(picture)
@@ -206,6 +216,15 @@ class _Writer:
         output: Any = self.container
         output.mux(self._pictures.encode(new))
         self.count += 1
+
+    def padding_words(self) -> str:
+        """What was added to the frames; '' = nothing."""
+        height, width = self._size
+        added = " and ".join(["a column at the right"] * (width % 2) + ["a row at the bottom"] * (height % 2))
+        if not added:
+            return ""
+        size = f"{width + width % 2:,} x {height + height % 2:,} px"
+        return f"It has {size}: {added} {'were' if ' and ' in added else 'was'} added, since an MP4 stores colour for two by two pixels."
 
     def finish(self) -> None:
         """Flush the codecs and write the index."""

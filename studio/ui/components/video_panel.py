@@ -127,8 +127,10 @@ class VideoPanel:
     ) -> Outputs:
         recipe = job.recipe
         path = new_output(session, self.tab_id, file_stem(f"{safe_filename(Path(video).stem)}-{recipe.model}"), ".mp4")
-        convert_video(video, path, functools.partial(job.convert, recipe, cancel=cancel), smoothing, progress, cancel, recipe)
+        said: list[str] = []
+        convert_video(video, path, functools.partial(job.convert, recipe, cancel=cancel), smoothing, progress, cancel, recipe, said.append)
+        words = " ".join([session.workspace.saved_note(path), *said])
         return {
-            self.note: gr.update(value=note(session.workspace.saved_note(path)), visible=True),
+            self.note: gr.update(value=note(words), visible=True),
             **{part: gr.update(value=str(path), visible=True) for part in (self.view, self.file)},  # Gradio changes what it is given
         }

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from studio.datasets.sources import Limits
+from studio.imaging.source_metadata import read_source_metadata
 from tests.unit.datasets.pictures import encoded, hidden, scene
 
 
@@ -79,3 +80,21 @@ def test_cancelling_in_the_middle_of_a_video(store, tmp_path):
         store.ingest([clip], owned=True, progress=lambda d, t, n: seen.append(n), cancel=lambda: len(seen) > 12)
     assert 12 < len(seen) < 18
     assert hidden(store) == []
+
+
+def test_frames_keep_the_rights_of_their_video_and_not_its_place(store, tmp_path):
+    import av
+
+    plain = film(tmp_path / "plain.mp4", COLOURS[:1])
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "clip.mp4"), "w") as out:
+        out.metadata.update({"artist": "Ada", "copyright": "CC BY 4.0", "location": "+52.5200+013.4050/"})
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    stored = store.add(store.ingest([tmp_path / "clip.mp4"], owned=True))
+    path = stored.picture(stored.names()[0])
+    said = read_source_metadata(path)
+    assert (said.creator, said.rights) == ("Ada", "CC BY 4.0")
+    assert b"52.52" not in path.read_bytes()

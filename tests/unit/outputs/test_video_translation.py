@@ -16,6 +16,7 @@ from studio.imaging.video import read_video_metadata
 from studio.imaging.xmp import mp4_xmp
 from studio.outputs.video_translation import SMOOTHING, Smoother, convert_video, first_frame
 from studio.provenance.policy import ProvenancePolicy, save_policy
+from tests.unit.imaging.test_hdr import video as hdr_video
 
 HEIGHT, WIDTH, RATE = 48, 80, 12
 RECIPE = ImageRecipe("ink", verb="translate")
@@ -129,10 +130,27 @@ def test_a_phone_held_upright(tmp_path):
     assert np.abs(after[0].astype(int) - np.rot90(before, -1)).mean() < 3, "a quarter clockwise"
 
 
-def test_odd_sides(tmp_path):
-    source = write(tmp_path / "a.mkv", sound=None, size=(33, 51), codec="ffv1")
-    after, _, _ = read(convert_video(source, tmp_path / "out.mp4", lambda p: p))
-    assert after[0].shape == (34, 52, 3), "colour is kept for squares of two by two"
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((33, 51), "It has 52 x 34 px: a column at the right and a row at the bottom were added"),
+        ((33, 50), "It has 50 x 34 px: a row at the bottom was added"),
+        ((32, 50), ""),
+    ],
+)
+def test_odd_sides(tmp_path, size, words):
+    source, said = write(tmp_path / "a.mkv", sound=None, size=size, codec="ffv1"), []
+    after, _, _ = read(convert_video(source, tmp_path / "out.mp4", lambda p: p, remark=said.append))
+    height, width = size
+    assert after[0].shape == (height + height % 2, width + width % 2, 3), "colour is kept for squares of two by two"
+    assert [sentence.startswith(words) for sentence in said] == [True] * bool(words)
+
+
+def test_hdr_is_said(tmp_path):
+    source = hdr_video(tmp_path / "a.mkv", 500, (64, 48), color_trc=16, color_primaries=9, colorspace=9)
+    said = []
+    convert_video(source, tmp_path / "out.mp4", lambda p: p, remark=said.append)
+    assert said == ["It is HDR: its light was toned down to what screens show."]
 
 
 def test_a_stopped_one_leaves_nothing(tmp_path):
