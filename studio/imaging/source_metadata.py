@@ -5,12 +5,13 @@ Positions (GPS), serial numbers and whatever else identifies a camera or its own
 """
 
 import contextlib
+import dataclasses
 import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.sax.saxutils import escape
 
 from PIL import Image, ImageFile, IptcImagePlugin
@@ -130,7 +131,8 @@ def video_metadata(tags: Mapping[str, str], packet: str = "") -> SourceMetadata:
     found = {name: next(filter(None, (said.get(key, "") for key in keys)), "") for name, keys in _VIDEO_TAGS.items()}
     if found["description"].startswith("{"):  # a recipe, in a video that a studio made
         found["description"] = ""
-    return SourceMetadata(**{**found, **{name: value for name, value in _from_packet(packet).items() if value}})
+    found |= {name: value for name, value in _from_packet(packet).items() if value}
+    return dataclasses.replace(NO_METADATA, **cast(dict[str, Any], found))
 
 
 def _read(image: Image.Image) -> SourceMetadata:

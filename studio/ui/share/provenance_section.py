@@ -56,7 +56,7 @@ class ProvenanceSection:
         )
         self.source_metadata = gr.Checkbox(
             now.source_metadata,
-            label="Results keep author, rights, description and resolution of the picture or video they were made from (never its position)",
+            label="Results keep author, rights, description and resolution of their picture or video (never its position)",
             elem_id="marks-source-metadata",
             interactive=self.editable,
         )
