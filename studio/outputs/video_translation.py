@@ -150,6 +150,8 @@ def _container(path: Path) -> str:
             format = file_format(f.read(64), path.name)
     except OSError as e:
         raise StudioError(f"The video cannot be read: {e.strerror or e}.", "Choose it again.") from None
+    if format == "picture":
+        raise StudioError("This file is a picture, not a video.", "Give pictures and animations under 'One picture' or 'Several pictures'.")
     if format not in CONTAINERS:
         raise StudioError("This file is not a video that the studio can read.", "Choose an MP4, MOV, WebM, MKV or AVI.")
     return format

@@ -38,8 +38,8 @@ class Saving:
         """The area where saved pictures are dropped."""
         gr.HTML(note(_DROP), padding=False)
         self.drop = gr.File(
-            label="Drop a PNG or WebP that was saved here",
-            file_types=[".png", ".webp"],
+            label="Drop a picture that was saved here",
+            file_types=[".png", ".webp", ".jpg"],
             height=140,
             elem_id="drop",
             elem_classes="gs-drop",

@@ -84,7 +84,7 @@ def test_seeds_render_and_mix(home, capsys):
         ("import", "plain.png"),
         ("import", "missing.pkl"),
         ("train", "missing.toml", "--out", "run"),
-        ("seeds", "1", "--out", "x.jpg"),
+        ("seeds", "1", "--out", "x.bmp"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(home, words, capsys):
@@ -92,7 +92,7 @@ def test_mistakes_are_told_in_a_sentence(home, words, capsys):
     with open("recipe.json", "w") as f:
         f.write("{}")
     if "--out" in words and words[0] == "seeds":
-        words = ("render", "good.json", "-o", "x.jpg")
+        words = ("render", "good.json", "-o", "x.bmp")
         with open("good.json", "w") as f:
             f.write('{"model": "anna"}')
     assert run(*words) == 2

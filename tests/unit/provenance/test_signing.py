@@ -21,6 +21,7 @@ from studio.engine.recipe import Recipe, SeedWeight
 from studio.errors import StudioError
 from studio.imaging.xmp import DigitalSourceType, mp4_box, mp4_xmp, stated_source_type, xmp_packet
 from studio.models.rights import to_extra
+from studio.outputs.animations import convert_animation
 from studio.outputs.class_sets import export_set
 from studio.outputs.clips import save_clip
 from studio.outputs.video_translation import convert_video
@@ -68,7 +69,7 @@ def signing(warned, studio_home, models):
         (ImageRecipe("x4", verb="upscale"), "compositeWithTrainedAlgorithmicMedia"),
     ],
 )
-@pytest.mark.parametrize("ending", ["png", "webp"])
+@pytest.mark.parametrize("ending", ["png", "webp", "jpg"])
 def test_every_picture_has_the_mark(studio_home, tmp_path, told, mark, ending):
     tale = inspect.inspect_file(save_picture(PICTURE, told, tmp_path / f"p.{ending}"))
     assert tale.source == mark
@@ -250,7 +251,7 @@ def test_the_account_names_model_recipe_and_consent(signing, models, tmp_path):
     assert not any(word in private.read_bytes() for word in PRIVATE)
 
 
-@pytest.mark.parametrize("form", ["png", "webp"])
+@pytest.mark.parametrize("form", ["png", "webp", "jpg"])
 def test_a_changed_picture_names_its_source(signing, tmp_path, form):
     source = save_picture(PICTURE, DRAWN, tmp_path / "source.png")
     told = ImageRecipe("tiny", source=keep_source(source))
@@ -271,6 +272,24 @@ def test_a_changed_video_names_its_source(signing, tmp_path):
     assert tale.credentials.intact
     assert len(tale.credentials.sources) == 1
     assert tale.source.startswith("compositeWith")
+
+
+@pytest.mark.parametrize("form", ["gif", "webp", "png"])
+def test_a_changed_animation_names_its_source_and_still_moves(signing, tmp_path, form):
+    frames = [Image.new("RGB", (16, 16), shade) for shade in ("red", "blue", "green")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=80)
+    made = convert_animation(tmp_path / "a.gif", tmp_path / f"b.{form}", lambda f: f, made_by=ImageRecipe("tiny"))
+    tale = inspect.inspect_file(made)
+    assert tale.credentials.intact
+    assert len(tale.credentials.sources) == 1
+    assert tale.source.startswith("compositeWith")
+    assert tale.recipe == ImageRecipe("tiny")
+    with Image.open(made) as image:
+        assert image.n_frames == 3
+    save_policy(provenance_policy().replace(tells="mark"))
+    private = convert_animation(tmp_path / "a.gif", tmp_path / f"c.{form}", lambda f: f, made_by=ImageRecipe("tiny"))
+    assert inspect.inspect_file(private).by_ai
+    assert not any(word in private.read_bytes() for word in PRIVATE)
 
 
 def test_sets_and_streamed_files_are_signed(signing, engine, tmp_path):
