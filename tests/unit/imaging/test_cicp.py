@@ -10,6 +10,7 @@ from PIL import Image
 
 from studio.imaging.decode import decode, open_picture, upright
 from studio.imaging.hdr import sdr_pixels
+from studio.imaging.png_stream import PngWriter
 from studio.imaging.raster import Raster
 from studio.outputs.batches import open_source
 from studio.outputs.upscaled_picture import open_upscale_source
@@ -127,3 +128,20 @@ def test_damaged_statements_are_none(tmp_path, kind):
                 assert image.info.get("stated_colours") is None or len(image.info["stated_colours"]) == 2
         except (OSError, SyntaxError, ValueError, RuntimeError):
             pass  # Pillow refuses it
+
+
+def test_sixteen_bits_are_toned_down_alike(tmp_path):
+    """Upscale keeps 16 bits of other pictures; of HDR it sees what the other doors see."""
+    buffer = io.BytesIO()
+    writer = PngWriter(buffer, 64, 64, 4, np.dtype(np.uint16))
+    deep = np.dstack([picture(), np.full((64, 64), 200, np.uint8)]).astype(np.uint16) * 257
+    writer.write(deep)
+    writer.close()
+    data, body = buffer.getvalue(), bytes([9, HLG, 0, 1])
+    chunk = struct.pack(">I", 4) + b"cICP" + body + struct.pack(">I", zlib.crc32(b"cICP" + body))
+    (tmp_path / "deep.png").write_bytes(data[:33] + chunk + data[33:])
+    raster, due = Raster.from_file(tmp_path / "deep.png"), sdr_pixels(deep[..., :3], HLG, 9)
+    assert raster.pixels.dtype == np.uint8
+    assert np.abs(raster.pixels[..., :3].astype(int) - due).max() <= 1
+    assert (raster.pixels[..., 3] == 200).all()
+    assert np.array_equal(np.asarray(open_source(tmp_path / "deep.png").picture), raster.pixels)
