@@ -1,4 +1,4 @@
-"""Translate: your own pictures and videos through a model that turns one sort of picture into another."""
+"""Translate: your own pictures, animations and videos through a model that turns one sort of picture into another."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Upscale: your own pictures and videos enlarged by a model that draws the detail."""
+"""Upscale: your own pictures, animations and videos enlarged by a model that draws the detail."""
 
 import functools
 import secrets
