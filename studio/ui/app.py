@@ -22,7 +22,7 @@ from studio.common.log import show_warnings, start_log
 from studio.datasets.store import DataSetStore
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
-from studio.engine.zero_gpu import make_engine
+from studio.engine.zero_gpu import ZeroEngine, make_engine
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery
 from studio.jobs.launchers.choose import choose_launcher
@@ -43,8 +43,10 @@ from studio.ui.access.unknown_names import no_such_function
 from studio.ui.access.visitors import DAY, MAX_UPLOAD_BYTES, Visitors
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
+from studio.ui.components.status import status_html
 from studio.ui.components.tab import Page, Tab
 from studio.ui.connections import connect, entrances
+from studio.ui.live.endpoint import LiveEndpoint, token_html
 from studio.ui.session import Session
 from studio.ui.static import page_head, style_sheet
 from studio.ui.tabs import TABS
@@ -89,6 +91,8 @@ def build(
                 tab.forget(session)
             if visitors is not None:
                 visitors.end(session.workspace)
+            if app.live is not None:
+                app.live.forget(session)
         except Exception:  # an error would end the Gradio loop that calls this
             log.exception("what a visitor used could not be freed")
 
@@ -114,6 +118,9 @@ def build(
                 with gr.Tab(TABS[id].title, id=id) as labels[id]:
                     built[id] = TABS[id].load()(page)
             connect(page)
+        if "explore" in built and not isinstance(engine, ZeroEngine):  # which is lent a GPU for one event at a time
+            explore = cast("ExploreTab", built["explore"])
+            app.live = LiveEndpoint(explore.live, visitors.browser_of if visitors is not None else None)
         _wire_opening(app, page, labels, visitors, _build_status(page))
         _build_api(engine, visitors)
     return app
@@ -124,13 +131,7 @@ def _build_status(page: Page) -> Callable[[Callable[..., Dependency]], Dependenc
     status = gr.HTML(note("Starting ..."), elem_id="status", padding=False)
 
     def describe() -> str:
-        now = page.engine.status()
-        parts = [f"model <b>{now['model'] or 'none'}</b>", f"device <b>{now['device']}</b> ({now['precision']})"]
-        if now["last_ms"]:
-            parts.append(f"<b>{now['last_ms']:.0f} ms</b> per picture")
-        if now["steps_all"] and now["steps_run"] < now["steps_all"]:
-            parts.append(f"{now['steps_run']} of {now['steps_all']} layers computed")
-        return note(" · ".join(parts))
+        return status_html(page.engine)
 
     def describe_on(on: Callable[..., Dependency]) -> Dependency:
         return on(describe, None, status, **QUIET)
@@ -142,7 +143,7 @@ def _build_status(page: Page) -> Callable[[Callable[..., Dependency]], Dependenc
 
 
 def _wire_opening(
-    app: gr.Blocks,
+    app: AppBlocks,
     page: Page,
     labels: dict[str, gr.Tab],
     visitors: Visitors | None,
@@ -153,14 +154,17 @@ def _wire_opening(
 
     def begin(request: gr.Request) -> Outputs:
         new = open_session(page.engine, visitors, request)
-        return {page.session: new, **(explore.begin(new) if explore else {})}
+        if explore is None:
+            return {page.session: new}
+        line = {explore.live.line: token_html(app.live.invite(new))} if app.live is not None else {}
+        return {page.session: new, **explore.begin(new), **line}
 
-    opened = app.load(friendly(begin), None, [page.session, *(explore.outputs if explore else [])], **QUIET)
+    opened = app.load(friendly(begin), None, [page.session, *([*explore.outputs, explore.live.line] if explore else [])], **QUIET)
     opened = describe_on(opened.then)
     enter, first = entrances(page), page.policy.shown[0]
     if first in enter:  # the first tab is open without having been chosen
         opened = enter[first](opened.then)
-    opened.then(None, None, None, js="() => studioPlace.openTab()", **QUIET)
+    opened.then(None, None, None, js="() => { studioPlace.openTab(); studioLive.open(); }", **QUIET)
     app.load(None, None, None, js="() => studioPlace.theme()", **QUIET)
     # Pressed by static/page.js.
     gr.Button(visible="hidden", elem_id="still-there").click(lambda: None, None, None, **QUIET, trigger_mode="multiple")
@@ -297,6 +301,8 @@ def _open(app: AppBlocks, visitors: Visitors | None, share: bool, local_only: bo
             },  # FastAPI would list its routes to everyone
             **options,
         )
+    if app.live is not None:
+        app.live.add_to(app.app)
     app.limit_sessions(visitors.visitor_of if visitors is not None else lambda session: "")
     if lines := printed.getvalue().strip():
         log.info("%s", lines)

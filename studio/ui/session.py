@@ -66,6 +66,7 @@ class Session:
     recipe: of the picture in Explore, which Mix and Classes start from; None = none yet.
     past, future: steps for undo and redo, the nearest last.  committed: the newest step, which undo leaves.
     touched: the control moved last; all its moves until it is released count as one step.
+    drawings: how often the picture in Explore was drawn anew, other than by the live line.
     """
 
     recipe: Recipe | None = None
@@ -73,6 +74,7 @@ class Session:
     future: list[Recipe] = field(default_factory=list)
     committed: Recipe | None = None
     touched: str = ""
+    drawings: int = 0
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     workspace: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
 

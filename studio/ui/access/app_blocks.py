@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -10,6 +10,9 @@ from studio.ui.access.app_queue import AppQueue, no_visitor
 from studio.ui.access.app_sessions import AppSessions
 from studio.ui.access.toast_text import toast_text
 from studio.ui.components.handlers import UNEXPECTED
+
+if TYPE_CHECKING:
+    from studio.ui.live.endpoint import LiveEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +24,11 @@ class AppBlocks(gr.Blocks):
     that Gradio raises before and after them, pass through `process_api`; gr.Warning, gr.Info and gr.Success through the queue.
     What is no error for people goes to the log, and the page shows a short sentence.
     strangers: whether those who see it may learn no path of this machine.  visitor_of: see `AppQueue`; set both before `queue`.
+    live: the live line of its pages; None = they have none.
     """
 
     strangers = False
+    live: "LiveEndpoint | None" = None
     visitor_of: Callable[..., str] = staticmethod(no_visitor)
 
     def queue(self, *args: Any, **kwargs: Any) -> "AppBlocks":

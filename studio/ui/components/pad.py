@@ -6,7 +6,7 @@ from studio.ui.static import static_text
 
 
 def pad(**kwargs) -> gr.HTML:
-    """The component. Its value is HTML of `pad_html`; `.input` while dragging and `.release` give x and y in [-1, 1]."""
+    """The component. Its value is HTML of `pad_html`. Dragged and let go, it sends 'pad' with x and y in [-1, 1] to the live line."""
     return gr.HTML(pad_html(0, 0), js_on_load=static_text("pad.js"), padding=False, **kwargs)
 
 

@@ -25,7 +25,8 @@ def file_url(path: Path | None) -> str:
     return f"data:image/{path.suffix[1:]};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def stage_html(picture: np.ndarray, alt: str) -> str:
-    """The big picture. Pixels of small ones stay crisp squares."""
+def stage_html(picture: np.ndarray, alt: str, number: int = 0) -> str:
+    """The big picture. Pixels of small ones stay crisp squares.  number: of the drawing, where a live line draws there too."""
     small = "small" if len(picture) <= 128 else ""
-    return f'<div class="gs-stage"><img class="{small}" alt="{html.escape(alt, quote=True)}" src="{data_url(picture)}"></div>'
+    image = f'<img class="{small}" alt="{html.escape(alt, quote=True)}" src="{data_url(picture)}">'
+    return f'<div class="gs-stage" data-drawn="{number}">{image}</div>'

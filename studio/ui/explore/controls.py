@@ -16,10 +16,12 @@ from studio.engine.parameters import (
     parameter,
 )
 from studio.engine.recipe import Recipe
-from studio.ui.components.handlers import QUIET, Outputs, event_value, friendly
+from studio.errors import StudioError
+from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.pad import pad, pad_html
 from studio.ui.components.parameter_controls import parameter_choice, parameter_number, parameter_slider
+from studio.ui.explore.live_moves import LiveControl
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -132,58 +134,45 @@ class Controls:
 
     def wire(self) -> None:
         """Connect the controls with the recipe."""
-        tab, s = self.tab, self.tab.session
-        self._slide(self.psi, self._setter("psi"))
-        self._slide(self.noise_strength, self._setter("noise.strength"))
+        tab, s, live = self.tab, self.tab.session, self.tab.live
+        for address, slider in {"psi": self.psi, "noise.strength": self.noise_strength, **self.transform}.items():
+            live.slider(slider, self._mover(address))
         for i, slider in enumerate(self.directions):
-            self._slide(slider, self._direction_setter(i), [self.layers])
-        for address, slider in self.transform.items():
-            self._slide(slider, self._setter(address))
-        tab.change(self.noise_mode.input, self._setter("noise.mode", commit=True), [self.noise_mode])
+            live.slider(slider, self._direction_mover(i), [self.layers])
+        live.controls["pad"] = LiveControl(_move_pad, 2)  # its script sends the moves
+        tab.change(self.noise_mode.input, self._setter("noise.mode"), [self.noise_mode])
         left = functools.partial(gr.on, [self.noise_seed.submit, self.noise_seed.blur])
-        tab.change(left, self._setter("noise.seed", commit=True), [self.noise_seed])
-        tab.change(self.classes.input, self._setter("class", commit=True), [self.classes])
-        tab.change(self.pad.input, self._set_pad)
-        self.pad.release(friendly(Session.commit), s, None, **QUIET)
+        tab.change(left, self._setter("noise.seed"), [self.noise_seed])
+        tab.change(self.classes.input, self._setter("class"), [self.classes])
         self.layers.input(friendly(self._show_layers), [s, self.layers], self.directions, **QUIET)
 
-    def _slide(self, slider: gr.Slider, set_value: Callable[..., Outputs], inputs: list[Any] | None = None) -> None:
-        """Follow the handle live; letting go of it ends the step of the history. A reset that follows quickly is not lost."""
-        values = [slider, *(inputs or [])]
-        self.tab.change(slider.input, set_value, values)
-        slider.release(
-            friendly(on_release(set_value, slider.value)),
-            [self.tab.session, *values],
-            self.tab.picture,
-            **QUIET,
-            trigger_mode="multiple",
-        )
-
-    def _setter(self, address: str, commit: bool = False) -> Callable[..., Outputs]:
-        """A handler that sets a parameter.  commit: it is a step of the history by itself."""
+    def _setter(self, address: str) -> Callable[..., Outputs]:
+        """A handler that sets a parameter, as a step of the history."""
 
         def set_parameter(session: Session, value: Any) -> Outputs:
             drawn = self.tab.try_recipe(session, parameter(address).set(session.open(), value), address)
-            if commit:
-                session.commit()
+            session.commit()
             return drawn
 
         return set_parameter
 
-    def _direction_setter(self, i: int) -> Callable[..., Outputs]:
-        def set_direction(session: Session, value: Any, layers_choice: str) -> Outputs:
+    @staticmethod
+    def _mover(address: str) -> Callable[[Session, Any], tuple[Recipe, str]]:
+        """What dragging a parameter does to the recipe."""
+        return lambda session, value: (parameter(address).set(session.open(), value), address)
+
+    def _direction_mover(self, i: int) -> Callable[[Session, Any, Any], tuple[Recipe, str]]:
+        """What dragging a direction's slider does to the recipe, in the layers that are chosen."""
+
+        def move(session: Session, value: Any, layers_choice: Any) -> tuple[Recipe, str]:
             recipe = session.open()
             facts = self.tab.engine.facts(recipe.model)
-            address = self._addresses(facts, layers_choice)[i]
-            return self.tab.try_recipe(session, parameter(address, facts).set(recipe, value), address)
+            addresses = self._addresses(facts, layers_choice if layers_choice in LAYER_CHOICES else LAYER_CHOICES[0])
+            if i >= len(addresses):
+                raise StudioError(f"This model has {len(addresses)} directions.", "Reload the page.")
+            return parameter(addresses[i], facts).set(recipe, value), addresses[i]
 
-        return set_direction
-
-    def _set_pad(self, session: Session, event: gr.EventData) -> Outputs:
-        recipe = session.open()
-        for axis in "xy":
-            recipe = TABLE[f"pad.{axis}"].set(recipe, event_value(event, axis))
-        return self.tab.try_recipe(session, recipe, "pad")
+        return move
 
     def _show_layers(self, session: Session, layers_choice: str) -> Outputs:
         """The sliders show what they have done to the chosen layers."""
@@ -193,15 +182,8 @@ class Controls:
         return dict(zip(self.directions, values + [0] * (DIRECTION_SLIDERS - len(values)), strict=True))
 
 
-def on_release(set_value: Callable[..., Outputs], reset_to: float) -> Callable[..., Outputs]:
-    """A handler for the release of a slider, which is also all that its little reset button sends.
-
-    Only the reset draws: a release that arrives late, after an undo, must not bring back what was undone.
-    """
-
-    def released(session: Session, value: Any, *rest: Any) -> Outputs:
-        drawn = set_value(session, value, *rest) if value == reset_to else {}
-        session.commit()
-        return drawn
-
-    return released
+def _move_pad(session: Session, x: Any, y: Any) -> tuple[Recipe, str]:
+    recipe = session.open()
+    for axis, value in (("x", x), ("y", y)):
+        recipe = TABLE[f"pad.{axis}"].set(recipe, value)
+    return recipe, "pad"

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from studio.engine.recipe import Recipe
+from studio.errors import StudioError
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import walk_at, walk_recipes
 from studio.ui.components.handlers import QUIET, Outputs, friendly
@@ -11,7 +13,6 @@ from studio.ui.components.notes import note
 from studio.ui.components.output_names import time_stamp
 from studio.ui.components.picture_html import data_url, file_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
-from studio.ui.explore.controls import on_release
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ class Pins:
         button.click(friendly(self._pin), s, outputs, **QUIET)
         self.unpin.click(friendly(self._unpin), s, outputs, **QUIET)
         tab.jump(self.strip.select, self._choose)
-        tab.change(self.walk.input, self._walk, [self.walk])
-        released = friendly(on_release(self._walk, self.walk.value))
-        self.walk.release(released, [s, self.walk], tab.picture, **QUIET, trigger_mode="multiple")
+        tab.live.slider(self.walk, self._walk)
         shown = [self.clip_view, self.clip_file]
         tab.long_work("clip", self.clip, self.clip_stop, self._make_clip, [s, self.frames], shown, view=self.clip_view)
 
@@ -80,8 +79,10 @@ class Pins:
         pins = self.tab.state_of(session).pins
         return self.tab.go(session, layers_choice, pressed(event, pins, "That pin is no longer here."))
 
-    def _walk(self, session: Session, position: Any) -> Outputs:
-        return self.tab.try_recipe(session, walk_at(self.tab.engine, self.tab.state_of(session).pins, float(position)), "walk")
+    def _walk(self, session: Session, position: Any) -> tuple[Recipe, str]:
+        if not isinstance(position, (int, float)):
+            raise StudioError("The place on the walk is not a number.", "Drag the slider again.")
+        return walk_at(self.tab.engine, self.tab.state_of(session).pins, float(position)), "walk"
 
     def _make_clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> Outputs:
         tab = self.tab

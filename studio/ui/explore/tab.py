@@ -23,6 +23,7 @@ from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
 from studio.ui.explore.controls import Controls
+from studio.ui.explore.live_moves import LiveMoves
 from studio.ui.explore.pins import Pins
 from studio.ui.explore.saving import Saving
 from studio.ui.explore.state import ExploreState
@@ -34,7 +35,7 @@ _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to wri
 
 
 class ExploreTab(Tab[ExploreState]):
-    """The large picture and its history; its other parts are Controls, Variations, Pins and Saving.
+    """The large picture and its history; its other parts are Controls, LiveMoves, Variations, Pins and Saving.
 
     `show` draws the session's recipe and sets every control; `outputs` are the components it changes.
     """
@@ -43,6 +44,7 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
+        self.live = LiveMoves(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -79,6 +81,7 @@ class ExploreTab(Tab[ExploreState]):
         self.send = gr.Row(elem_classes="gs-tools", elem_id="explore-send")
         gr.HTML(KEYS, padding=False)
         self.saving.build()
+        self.live.build()
 
     @property
     def picture(self) -> list[Any]:
@@ -107,6 +110,7 @@ class ExploreTab(Tab[ExploreState]):
     def _wire(self) -> None:
         seed = self.controls.seed
         self.controls.wire()
+        self.live.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -122,23 +126,24 @@ class ExploreTab(Tab[ExploreState]):
 
     # -- drawing -------------------------------------------------------------------------------------------------
 
-    def _draw(self, session: Session) -> Outputs:
+    def draw(self, session: Session) -> Outputs:
         """The picture of the session's recipe, for `picture`."""
         recipe = session.open()
         drawn = self.engine.draw(session.id, recipe)
         notice = gr.update(value=warning_html(drawn.warning), visible=bool(drawn.warning))
-        return {self.stage: drawn_html(drawn, recipe), self.notice: notice}
+        session.drawings += 1
+        return {self.stage: drawn_html(drawn, recipe, session.drawings), self.notice: notice}
 
     def show(self, session: Session, layers_choice: str = LAYER_CHOICES[0]) -> Outputs:
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
-        drawn = self._draw(session)
+        drawn = self.draw(session)
         session.commit()
         return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice)}
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""
         session.touch(control)
-        return self._kept_on_error(session, recipe, lambda: self._draw(session))
+        return self._kept_on_error(session, recipe, lambda: self.draw(session))
 
     def go(self, session: Session, layers_choice: str, recipe: Recipe) -> Outputs:
         """Open another recipe, for `outputs`; when it cannot be drawn the old one stays."""

@@ -17,9 +17,14 @@ _ADD_ONE = (
 )
 
 
-def drawn_html(drawn: Drawn, recipe: Recipe) -> str:
-    """The large picture."""
-    return stage_html(drawn.picture, f"Picture by the model {drawn.info.title}, seed {recipe.seed}")
+def alt_of(title: str, recipe: Recipe) -> str:
+    """What the large picture is, in words.  title: of its model."""
+    return f"Picture by the model {title}, seed {recipe.seed}"
+
+
+def drawn_html(drawn: Drawn, recipe: Recipe, number: int) -> str:
+    """The large picture.  number: of the drawing, which the live line compares."""
+    return stage_html(drawn.picture, alt_of(drawn.info.title, recipe), number)
 
 
 def warning_html(warning: str | None) -> str:

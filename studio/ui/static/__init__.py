@@ -20,5 +20,5 @@ def style_sheet() -> str:
 
 
 def page_head() -> str:
-    """HTML for the head of the page: rules for what lies around Gradio's part of it, and the page's own script."""
-    return f"<style>\n{static_text('head.css')}</style>\n<script>\n{static_text('page.js')}</script>\n"
+    """HTML for the head of the page: rules for what lies around Gradio's part of it, and the page's own scripts."""
+    return f"<style>\n{static_text('head.css')}</style>\n<script>\n{static_text('page.js')}{static_text('live.js')}</script>\n"
