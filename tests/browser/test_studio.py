@@ -77,13 +77,37 @@ def test_a_slider_changes_the_picture_and_undo_brings_it_back(page):
     becomes(page, lambda: page.locator("#direction-4 button").first.click(), first)
 
 
+def without_line(page):
+    """Open the page anew where no socket can be had."""
+    page.route_web_socket("**/live*", lambda socket: socket.close())
+    page.reload()
+    page.wait_for_selector("#explore-stage img")
+    page.wait_for_selector("body[data-live=events]")
+
+
+def test_without_a_line_the_same_moves_go_as_events_and_it_is_said(page):
+    without_line(page)
+    assert page.evaluate("ganStudio.mode") == "events"
+    first = source(page)
+    changes(page, lambda: slide(page, "psi", 0.2))
+    changes(page, lambda: slide(page, "direction-2", 1))
+    said = "getComputedStyle(document.querySelector('#status .gs-note'), '::after').content"
+    assert "without a live line" in page.evaluate(said)
+    becomes(page, lambda: [page.click("#undo"), page.click("#undo")], first)
+
+
 def test_a_reset_while_an_earlier_release_is_under_way_is_not_lost(page):
+    without_line(page)
     first, held, let_pass = source(page), [], threading.Event()
     page.route("**/queue/join*", lambda route: route.continue_() if let_pass.is_set() else held.append(route))
     with page.expect_request("**/queue/join*"):
         slide(page, "direction-4", 1)
-    while len(held) < 2:  # the new value, and that the field was left
+    for _ in range(3000):
+        if len(held) >= 2:  # the new value, and that the field was left
+            break
         page.wait_for_timeout(10)
+    else:
+        pytest.fail(f"only {len(held)} requests were sent")
     with page.expect_request("**/queue/join*"):
         page.locator("#direction-4 button").first.click()
     let_pass.set()
