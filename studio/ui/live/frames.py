@@ -42,8 +42,9 @@ class Fineness:
     def jpeg(self, picture: np.ndarray) -> bytes:
         """uint8 (H, W, 3) as a JPEG."""
         image = Image.fromarray(picture)
-        if self.shrink > 1 and min(image.size) // self.shrink >= _SMALLEST:
-            image = image.reduce(self.shrink)
+        shrink = min(self.shrink, max(1, min(image.size) // _SMALLEST))
+        if shrink > 1:
+            image = image.reduce(shrink)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self.quality, subsampling=0 if self.quality > 75 else 2)
         return buffer.getvalue()

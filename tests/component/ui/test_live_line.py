@@ -1,0 +1,205 @@
+"""The live line from the server's side: a real socket, moves in, pictures out, and what a hostile page can send."""
+
+import io
+import json
+import socket
+import threading
+from contextlib import contextmanager
+
+import gradio as gr
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from studio.engine.recipe import Recipe
+from studio.ui.access.middleware import COOKIE
+from studio.ui.access.visitors import Visitors
+from studio.ui.components.tab import Page
+from studio.ui.explore.tab import ExploreTab
+from studio.ui.live.channel import GOING_AWAY, INVALID, MAX_MESSAGE, REPLACED, UNKNOWN
+from studio.ui.live.endpoint import LiveEndpoint
+from studio.ui.session import Session
+
+
+@pytest.fixture
+def explore(engine):
+    with gr.Blocks():
+        return ExploreTab(Page(engine, gr.State()))
+
+
+@contextmanager
+def line(explore, session, browser_of=None):
+    """A server with a line: its endpoint, and a function that opens a socket of the session."""
+    endpoint, app = LiveEndpoint(explore.live, browser_of), Starlette()
+    endpoint.add_to(app)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        address, own = f"ws://127.0.0.1:{listening.getsockname()[1]}/live", endpoint.invite(session)
+
+        def open_socket(token: str = own, cookie: str = "") -> ClientConnection:
+            headers = {"Cookie": f"{COOKIE}={cookie}"} if cookie else {}
+            return connect(f"{address}?token={token}", additional_headers=headers, open_timeout=60, max_size=None)
+
+        try:
+            yield endpoint, open_socket
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+def move(n, control="psi", values=(0.5,), release=False) -> str:
+    return json.dumps({"n": n, "control": control, "values": list(values), "release": release})
+
+
+def next_frame(page) -> tuple[dict, np.ndarray]:
+    """The next frame, acknowledged: its header and its pixels."""
+    data = page.recv(60)
+    length = int.from_bytes(data[:4], "little")
+    header = json.loads(data[4 : 4 + length])
+    page.send(json.dumps({"ack": header["frame"]}))
+    with Image.open(io.BytesIO(data[4 + length :])) as image:
+        return header, np.asarray(image.convert("RGB"))
+
+
+def next_still(page) -> tuple[dict, np.ndarray]:
+    for _ in range(100):
+        header, pixels = next_frame(page)
+        if header["still"]:
+            return header, pixels
+    raise AssertionError("no still among a hundred frames")
+
+
+def test_a_move_is_drawn_and_the_still_is_exactly_the_engines_picture(explore, engine):
+    session = Session(recipe=Recipe(model="tiny"))
+    with line(explore, session) as (_, open_line), open_line() as page:
+        page.send(move(1, "psi", [0.3]))
+        header, moving = next_frame(page)
+        assert (header["n"], header["still"], header["size"]) == (1, False, [32, 32])
+        header, pixels = next_still(page)
+    assert session.recipe == Recipe(model="tiny", psi=0.3)
+    assert np.array_equal(pixels, engine.render(session.recipe))
+    assert np.abs(moving.astype(int) - pixels).mean() < 12, "a JPEG of the same picture"
+    assert header["alt"] == "Picture by the model Tiny tiny, seed 0"
+    assert "model <b>tiny</b>" in header["status"]
+
+
+def test_of_many_moves_the_last_one_stays_and_letting_go_is_one_step_of_the_history(explore, engine):
+    session = Session(recipe=Recipe(model="tiny"))
+    session.commit()
+    with line(explore, session) as (_, open_line), open_line() as page:
+        for n in range(1, 60):
+            page.send(move(n, "direction-0", [n / 30, "Everything"]))
+        page.send(move(60, "direction-0", [59 / 30, "Everything"], release=True))
+        header, pixels = next_still(page)
+        while header["n"] < 59:
+            header, pixels = next_still(page)
+        assert np.array_equal(pixels, engine.render(session.recipe))
+    assert session.recipe.edits[0].strength == 59 / 30
+    assert session.past == [Recipe(model="tiny")]
+
+
+def test_no_more_than_two_frames_travel_without_an_acknowledgement(explore):
+    session = Session(recipe=Recipe(model="tiny"))
+    with line(explore, session) as (_, open_line), open_line() as page:
+        numbers = []
+        for n in range(1, 4):
+            page.send(move(n, "psi", [n / 10]))
+            numbers.append(n)
+        frames = [page.recv(60) for _ in range(2)]
+        headers = [json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")]) for data in frames]
+        assert [h["frame"] for h in headers] == [1, 2]
+        page.send(json.dumps({"ack": 1}))
+        page.send(json.dumps({"ack": 2}))
+        header, _ = next_still(page)
+        assert header["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("control", "values"),
+    [
+        ("psi", ["much"]),
+        ("psi", [float("nan")]),
+        ("psi", [None]),
+        ("psi", []),
+        ("psi", [[1] * 10]),
+        ("direction-0", [1]),
+        ("direction-0", [1e300, "Everything"]),
+        ("pad", [{}, 0]),
+        ("nothing", [1]),
+    ],
+)
+def test_a_move_that_cannot_be_is_answered_with_a_sentence_and_changes_nothing(explore, control, values):
+    session = Session(recipe=Recipe(model="tiny"))
+    with line(explore, session) as (_, open_line), open_line() as page:
+        page.send(move(7, control, values))
+        answer = json.loads(page.recv(60))
+        assert answer["n"] == 7
+        assert answer["error"]
+        assert session.recipe == Recipe(model="tiny")
+        page.send(move(8))
+        assert next_frame(page)[0]["n"] == 8
+
+
+def test_garbage_is_passed_over_and_a_flood_of_it_closes_the_line(explore):
+    session = Session(recipe=Recipe(model="tiny"))
+    with line(explore, session) as (_, open_line):
+        garbage = ["", "{", "[]", "1", '{"ack": "x"}', '{"control": 1}', '{"n": 1, "control": "psi"}', "[" * 5000]
+        with open_line() as page:
+            for text in garbage:
+                page.send(text)
+            page.send(move(1))
+            assert next_frame(page)[0]["n"] == 1
+        for flood in (["{"] * 30, ["x" * (MAX_MESSAGE + 1)]):
+            with open_line() as page:
+                for text in flood:
+                    page.send(text)
+                with pytest.raises(ConnectionClosed) as closed:
+                    page.recv(60)
+                assert closed.value.rcvd.code == INVALID
+
+
+def closed_with(page: ClientConnection) -> int:
+    """The code with which the server closes the line."""
+    with page:
+        for _ in range(10):  # a still may be on its way
+            try:
+                page.recv(60)
+            except ConnectionClosed as closed:
+                return closed.rcvd.code
+    raise AssertionError("the line stayed open")
+
+
+def test_only_the_pages_own_token_opens_its_line(explore, tmp_path):
+    visitors = Visitors(tmp_path / "visitors")
+    cookie, other = visitors.new_cookie(), visitors.new_cookie()
+    session = Session(recipe=Recipe(model="tiny"))
+    session.workspace = visitors.workspace(visitors.browser_of(cookie), session.id)
+    with line(explore, session, visitors.browser_of) as (_, open_line):
+        assert closed_with(open_line("guess", cookie)) == UNKNOWN
+        assert closed_with(open_line()) == UNKNOWN, "no cookie"
+        assert closed_with(open_line(cookie=other)) == UNKNOWN
+        with open_line(cookie=cookie) as page:
+            page.send(move(1))
+            assert next_frame(page)[0]["n"] == 1
+    visitors.close()
+
+
+def test_a_second_socket_takes_the_line_and_leaving_closes_it(explore):
+    session = Session(recipe=Recipe(model="tiny"))
+    with line(explore, session) as (endpoint, open_line):
+        first = open_line()
+        first.send(move(1))
+        next_frame(first)
+        second = open_line()
+        second.send(move(2, "psi", [0.1]))
+        next_frame(second)
+        assert closed_with(first) == REPLACED
+        endpoint.forget(session)
+        assert closed_with(second) == GOING_AWAY
