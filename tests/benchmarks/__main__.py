@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "translate": ("--small", "--small --seconds 0.02 --sides 64"),
     "upscale": ("--sides 256 512", "--sides 64 --convs 2 --width 8"),
     "any_size": ("--size 1024 768 --steps 60", "--size 256 192 --steps 1 --ngf 2"),
+    "live": ("", "--seconds 0.4"),
     "gallery": ("--pictures 1000", "--pictures 80 --no-browser"),
     "pairs": ("{a} {b} ink-colour", "{a} {b} ink-colour"),
     "class_accuracy": ("{pictures} lpc-kinds", "{pictures} lpc-kinds --per-class 8"),
