@@ -198,15 +198,6 @@ def test_the_command_opens_a_studio_that_answers(home):
         process.wait(timeout=60)
 
 
-@pytest.mark.skipif(not (ROOT / "checkpoints" / "lpc-characters").is_dir(), reason="the shipped model is not here")
-def test_the_example_in_the_readme_runs(studio_home):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["image"].shape == (1, 3, 64, 64)
-    assert names["picture"].shape == (64, 64, 3)
-
-
 def test_a_closed_pipe_is_no_fault(home):
     """As in `studio models | head -1`: the reader leaves before all is written."""
     read, write = os.pipe()

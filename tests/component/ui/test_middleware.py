@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 
 import httpx
 import pytest
@@ -225,6 +226,8 @@ def test_the_api_draws_what_is_offered_and_nothing_else(opened):
         assert event == "complete"
         with Image.open(io.BytesIO(stranger.get(picture["url"]).raise_for_status().content)) as image:
             assert image.size == (32, 32)
+        assert httpx.get(picture["url"]).status_code == 200, "whoever has the address, which cannot be guessed, as the README says"
+        assert re.search(r"/open/[0-9a-f]{32}/", picture["url"])
         for recipe in (
             {"model": "berta"},
             {"model": "../berta"},
