@@ -103,6 +103,8 @@ def _add(args) -> None:
         report.discard()
     for line in report.lines():
         print(line)
+    if stored.already:
+        print(stored.already)
     if not stored.answered:
         print("It is not stated whose these pictures are; give --mine, --licence LICENCE or --not-mine.")
     print(f"{stored.id[:12]}  {stored.title}  {stored.path}")

@@ -86,18 +86,19 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the lines has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain as it ends
         return 0
-    except OSError as e:
-        from studio.common.files import is_disk_full
-
-        name = f" ({e.filename})" if e.filename else ""
-        hint = "Free some space, then try again." if is_disk_full(e) else "Check the folder's permissions, or name another one."
-        print(f"studio: A file cannot be read or written{name}: {e.strerror or e}. {hint}", file=sys.stderr)
-        return 2
-    except Exception:
+    except Exception as e:
         import logging
 
+        from studio.common.files import storage_problem
         from studio.common.log import start_log
 
+        if problem := storage_problem(e):
+            print(f"studio: {problem}", file=sys.stderr)
+            return 2
+        if isinstance(e, OSError):
+            name = f" ({e.filename})" if e.filename else ""
+            print(f"studio: A file cannot be read or written{name}: {e.strerror or e}. Check it, or name another one.", file=sys.stderr)
+            return 2
         path = start_log()
         logging.getLogger("studio").exception("the command failed")
         where = f"in {path}" if path else "above"

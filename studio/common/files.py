@@ -152,6 +152,38 @@ def is_disk_full(error: BaseException | None) -> bool:
     return False
 
 
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def storage_problem(error: BaseException, again: str = "try again") -> StudioError | None:
+    """What to tell people of an error that comes from a full disk, or a folder that may not be written; None for any other error.
+
+    again: what can be done once there is room.
+    """
+    of_system = error if isinstance(error, OSError) else None
+    where = f" ({of_system.filename})" if of_system is not None and of_system.filename else ""
+    if is_disk_full(error):
+        return NoRoom(f"The disk is full: a file cannot be written{where}.", f"Free some space, then {again}.")
+    if of_system is not None and of_system.errno in _FORBIDDEN:
+        return StudioError(
+            f"A file cannot be read or written{where}: {of_system.strerror}.", "Check its permissions, or name another folder."
+        )
+    return None
+
+
+@contextlib.contextmanager
+def storage_errors_in_words(again: str = "try again") -> Iterator[None]:
+    """Within it, what `storage_problem` knows is raised as its StudioError."""
+    try:
+        yield
+    except StudioError:
+        raise
+    except Exception as e:
+        if problem := storage_problem(e, again):
+            raise problem from e
+        raise
+
+
 def sweep_parts(folder: Path, unchanged: float = 3600, clock: Callable[[], float] = time.time) -> int:
     """Delete what processes that were killed left directly in a folder: names as of `part_beside`. Returns how many were deleted.
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows, whatever the ending
 _LONGEST = 80  # characters; with a class and the set's folder it stays below Windows' 260
@@ -24,6 +25,13 @@ def printable(name: str, longest: int = 160) -> str:
     """A name fit for the screen: one line, nothing invisible, at most `longest` characters or so."""
     name = "".join(c if c.isprintable() else "?" for c in name.encode(errors="replace").decode())
     return name if len(name) <= longest else f"{name[: longest // 2]}...{name[-longest // 2 :]}"
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """The first names of a list and how many follow, so that none is dropped without a word: 'a, b and 3 more'."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 class UniqueNames:

@@ -3,6 +3,7 @@
 from __future__ import annotations  # inside the class, `list` is its method
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -62,6 +63,8 @@ class DataSet:
     """All of set.json but the pictures."""
     consent: Consent = Consent()
     """Whose pictures they are."""
+    already: str = ""
+    """When the pictures that were added are those of this set: a sentence that says so; '' = it is new."""
 
     @property
     def answered(self) -> bool:
@@ -221,7 +224,8 @@ class DataSetStore:
         if target.is_dir():
             adopt_previews(staged, target)
             shutil.rmtree(staged, ignore_errors=True)
-            return self._update_answers(id, card)
+            found = self._update_answers(id, card)
+            return dataclasses.replace(found, already=_already(found, card["title"], Consent.from_dict(card.get("consent"))))
         card = {
             "format": SET_FORMAT,
             "id": id,
@@ -372,6 +376,13 @@ def _stored(path: Path) -> DataSet:
         return DataSet(card["id"], path, card["title"], card["count"], full.classes, card["owned"], card["created"], card, consent)
     except KeyError as e:
         raise StudioError(f"The training set in {path} cannot be read: its card lacks {e}.", "Add its pictures again.") from None
+
+
+def _already(found: DataSet, title: str, given: Consent) -> str:
+    said = f"These are the pictures of the set '{found.title}', which is here already: nothing was stored a second time"
+    said += f", and the title '{title}' is not used." if title != found.title else "."
+    kept = f" What was said before about whose they are still holds: {found.consent.sentence}"
+    return said + (kept if given.answer == UNKNOWN and found.consent.answer != UNKNOWN else "")
 
 
 def _link(source: Path, target: Path) -> None:

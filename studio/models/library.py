@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.common.text import some_of
 from studio.errors import StudioError
 from studio.models.acquire.bundled import BundledModel, installed_bundled_models
 from studio.models.folder import MAX_NAME, ModelInfo, check_described, is_safe_name, open_folder
@@ -102,9 +103,7 @@ class Library:
         for bundled in self.bundled:
             if allowed and bundled.id == id:
                 return bundled.install(self._root_of_bundled())
-        names = {m.id.lower(): m.id for m in self.scan()[0]}
-        near = [names[n] for n in difflib.get_close_matches(id.lower()[:MAX_NAME], names, n=3)] or list(names.values())[:5]
-        hint = f"Available: {', '.join(near)}." if near else "The library is empty: import or train a model first."
+        hint = models_there(id, [m.id for m in self.scan()[0]]) or "The library is empty: import or train a model first."
         raise StudioError(f"The model '{id:.100}' is not in this studio.", hint)
 
     def _root_of_bundled(self) -> Path:
@@ -118,6 +117,13 @@ class Library:
             n += 1
             name = f"{wanted[: MAX_NAME - 8]}-{n}"
         return name
+
+
+def models_there(wanted: str, there: Sequence[str]) -> str:
+    """A sentence on the models there are, beginning with those of a name like the wanted one; '' when there are none."""
+    by_lower = {id.lower(): id for id in there}
+    near = [by_lower[n] for n in difflib.get_close_matches(wanted.lower()[:MAX_NAME], by_lower, n=3)]
+    return f"Available: {some_of([*near, *(id for id in there if id not in near)])}." if there else ""
 
 
 def default_library() -> Library:

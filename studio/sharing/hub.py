@@ -21,7 +21,7 @@ from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.errors import StudioError
 from studio.models.folder import FILES, ModelInfo
 from studio.sharing.hub_card import hub_card
-from studio.sharing.publish_check import may_share_publicly
+from studio.sharing.publish_check import ensure_licence, may_share_publicly
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -75,7 +75,7 @@ def push_model(
     Raises StudioError on any failure, with what to do.
     """
     if not private:
-        ensure_public(info)
+        ensure_public(info, licence)
     with connect(token) as api:
         repo_id = full_name(api, repo_id)
         files: dict[str, Path | bytes] = {f"{f.relative_to(info.path).as_posix()}": f for f in published_files(info)}
@@ -97,11 +97,13 @@ def _is_ours(name: str) -> bool:
     return name in MODEL_FILES or name.startswith("examples/")
 
 
-def ensure_public(info: ModelInfo) -> None:
-    """Raises StudioError if a model may not be shared publicly."""
+def ensure_public(info: ModelInfo, licence: str) -> None:
+    """Raises StudioError if a model may not be shared publicly, or not under this licence ('' = none is chosen yet)."""
     allowed, reason = may_share_publicly(info)
     if not allowed:
         raise StudioError(f"'{info.title}' cannot be made public.", reason)
+    if licence.strip():
+        ensure_licence(info, licence)
 
 
 # -- shared by models and Spaces ------------------------------------------------------------------------------------

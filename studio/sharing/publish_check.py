@@ -1,8 +1,10 @@
-"""Check whether a model may be shared publicly, by the consent for the pictures it was trained on."""
+"""Checks whether a model may be shared publicly, and under which licence, by the consent for the pictures it was trained on."""
 
 from studio.datasets.rights import LICENSED, NONE, OWN
 from studio.datasets.store import DataSetStore
+from studio.errors import StudioError
 from studio.models.folder import ModelInfo
+from studio.models.licences import why_not
 from studio.models.rights import consent_of, is_imported
 
 _NO_LICENCE = {"all rights reserved", "none", "other", "proprietary", "unknown", "not stated", "unlicensed", "no licence", "no license"}
@@ -36,3 +38,10 @@ def may_share_publicly(info: ModelInfo, datasets: DataSetStore | None = None) ->
         )
     said = "Nobody has said whose pictures it, or the model it started from, was trained on. Until then it stays private."
     return False, f"{said} {_ASK}"
+
+
+def ensure_licence(info: ModelInfo, licence: str, datasets: DataSetStore | None = None) -> None:
+    """Raises StudioError if what a model learned from, or whoever made it, does not allow that it is published under a licence."""
+    consent = consent_of(info, datasets)
+    if reason := why_not(consent.licence, licence) if consent.answer == LICENSED else "":
+        raise StudioError(f"'{info.title}' cannot be published under {licence.strip() or 'no licence'}.", reason)

@@ -17,6 +17,7 @@ from studio.errors import StudioError
 from studio.models.folder import ModelInfo, open_folder
 from studio.sharing.hub import connect, ensure_public, full_name, open_repo, published_files, upload
 from studio.sharing.hub_card import licence_fields
+from studio.sharing.publish_check import ensure_licence
 
 HARDWARE = {
     "": "Free (processor only)",
@@ -57,7 +58,8 @@ def make_space(
     tabs: ids of its tabs.  title: its name in words.
     training: models can be trained further, where there is a graphics card and the secret STUDIO_TRAINING is 1.
     by_id: model -> 'user/name' on the Hub, for models that are downloaded at start instead of lying in the folder.
-    licence: of the Space.  Raises StudioError if there is no model or title, or something else is in `out`.
+    licence: of the Space.  Raises StudioError if there is no model or title, something else is in `out`, or a model that lies in the
+    folder may not be published under the licence.
     """
     by_id = dict(by_id or {})
     title = " ".join(title.split())
@@ -70,6 +72,9 @@ def make_space(
         raise StudioError(f"'{lost[0]:.100}' is to be downloaded from the Hub but is not among the chosen models.", "Choose it as well.")
     if new := [info.title for info in infos if not (info.path / "config.json").is_file()]:
         raise StudioError(f"'{new[0]}' is not ready yet.", "Use it once, then make the Space.")
+    for info in infos:
+        if info.id not in by_id:
+            ensure_licence(info, licence)
     _ensure_replaceable(out)
     with atomic_folder(out) as part:
         _copy_source(part / "studio")
@@ -132,7 +137,8 @@ def push_space(
         raise StudioError(f"{folder} is not a Space of this studio.", "Make one first.")
     if not private:
         for path in sorted((folder / "checkpoints").glob("*/config.json")):
-            ensure_public(open_folder(path.parent))
+            info = open_folder(path.parent)
+            ensure_public(info, info.licence)
     with connect(token) as api:
         repo_id = full_name(api, repo_id)
         files: dict[str, Path | bytes] = {

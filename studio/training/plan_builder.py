@@ -1,18 +1,20 @@
 """Plans made from an artist's choices: the page, the command line and the API get the same plan for the same choices."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from studio.datasets.pairs import BY_NAME, pair_sets
-from studio.datasets.rights import Consent, most_restrictive
+from studio.datasets.rights import LICENSED, Consent, most_restrictive
 from studio.datasets.store import DataSet
 from studio.errors import StudioError
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
+from studio.models.licences import why_not
+from studio.models.rights import consent_of
 from studio.training.data.patches import names_large_enough
 from studio.training.methods import Method, get_method
 from studio.training.plan import Card, Plan
@@ -104,6 +106,7 @@ def build_plan(choices: PlanChoices, a: DataSet, b: DataSet | None = None, libra
     method = get_method(choices.method)
     sets = _check_sets(method, a, b, choices.pairs)
     base = find_base(choices, library)
+    _check_licence(choices.licence, [*(x.consent for x in sets), *([consent_of(base)] if base else [])])
     plan = draft_plan(choices, base, a.count)
     if choices.classes and method.generates:
         plan = learning_classes(plan)
@@ -168,6 +171,13 @@ def _check_sets(method: Method, a: DataSet, b: DataSet | None, pairs: str) -> li
             "Put each class of pictures into a sub-folder and add them again, or choose another method.",
         )
     return sets
+
+
+def _check_licence(licence: str, consents: Sequence[Consent]) -> None:
+    """Raises StudioError for a licence of the model that one of the sets, or the model it starts from, does not allow."""
+    for consent in consents:
+        if licence.strip() and (reason := why_not(consent.licence, licence) if consent.answer == LICENSED else ""):
+            raise StudioError(f"The model cannot have the licence {licence.strip()}.", reason)
 
 
 def _weights(choices: PlanChoices, method: Method) -> Mapping[str, float | None]:

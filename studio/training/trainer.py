@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from PIL import Image
 
-from studio.common.files import atomic_write, ensure_room
+from studio.common.files import atomic_write, ensure_room, storage_errors_in_words
 from studio.errors import StudioError
 from studio.metrics.registry import card_rows
 from studio.models.card import training_card
@@ -32,6 +32,7 @@ from studio.training.tasks.lookup import task_of
 _STATE_FORMAT = 1
 
 
+@storage_errors_in_words("resume it: it continues from its last state")
 def train(
     plan: Plan,
     run_dir: str | Path,

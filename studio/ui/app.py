@@ -6,8 +6,10 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -244,9 +246,31 @@ def launch(
     print(f"GAN Studio is open at {url} (Ctrl-C closes it)", flush=True)
     _print_audience(share, public, visitors)
     try:
-        app.block_thread()
+        with _ended_by_signals():
+            app.block_thread()
     finally:
         _close(engine, supervisor, visitors)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Within it, a request to end (kill, a closed terminal, a server that shuts down) ends the studio as Ctrl-C does: in good order."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # only there can signals be handled
+    # What is ignored, as under nohup, stays so.
+    before = {n: signal.signal(n, _interrupt) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _limited_to_disk(policy: ServingPolicy) -> ServingPolicy:

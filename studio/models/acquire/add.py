@@ -10,9 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 from studio.common.addresses import private_ok, public_url
 from studio.common.download import checked_sha256, download_file, downloads_folder, exclusive, remove_download
+from studio.common.files import storage_errors_in_words
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
 from studio.common.text import printable
 from studio.errors import StudioError
+from studio.models import manage
 from studio.models.acquire.catalogue import CATALOGUE, CatalogueModel
 from studio.models.acquire.checkpoint_import import check_model_name, import_checkpoint
 from studio.models.acquire.folder_import import add_model_folder, is_model_folder, unpacked_model
@@ -48,6 +50,7 @@ def source_type(source: str | Path) -> SourceType:
     return "hub" if is_repo(text) and not text.lower().endswith((*CHECKPOINT_ENDINGS, ".zip")) else "file"
 
 
+@storage_errors_in_words()
 def add(
     source: str | Path,
     library: Library,
@@ -64,8 +67,8 @@ def add(
 
     source: a checkpoint in a format that can be imported, a model folder of this studio or a zip of one; the http(s) address of
     such a file; or a repository of the Hugging Face Hub, 'user/name'.
-    name: in the library; None = made from the source.  revision: of a repository.  token: for the Hub, not stored; None = that of
-    this machine's login if the studio serves this machine only, else none.
+    name: in the library, and its title; None = made from the source.  revision: of a repository.
+    token: for the Hub, not stored; None = that of this machine's login if the studio serves this machine only, else none.
     sha256: expected checksum of the file, hex; of a model folder, that of its model.safetensors. None = that of `CATALOGUE` for a
     source listed there; if the catalogue has none, the checksum of the first download is expected.
     statistics: of a checkpoint of pix2pix or CycleGAN with batch norm, by which it normalises: those of each picture, as its
@@ -77,6 +80,22 @@ def add(
     """
     check_model_name(name)
     sha256 = checked_sha256(sha256)
+    info = _add(source, library, name, revision, token, sha256, statistics, progress, cancel)
+    # A model folder has a title of its own; a name that was given replaces it, in its card too.
+    return info if name is None or info.title == name else manage.rename(library, info.id, name)
+
+
+def _add(
+    source: str | Path,
+    library: Library,
+    name: str | None,
+    revision: str | None,
+    token: str | None,
+    sha256: str | None,
+    statistics: Statistics,
+    progress: StageProgress | None,
+    cancel: Cancel | None,
+) -> ModelInfo:
     form = source_type(source)
     if form == "file" or (form == "hub" and Path(source).expanduser().exists()):  # a path may look like a repository name
         return _add_file(Path(source).expanduser(), library, name, sha256, _Source({}, statistics=statistics), progress, cancel)

@@ -26,8 +26,8 @@ def import_checkpoint(
     """Import a foreign checkpoint into the library's first folder, with a thumbnail and a card.
 
     The weights keep the precision of the file, so that pictures equal those of the original.  name: of the model, or the next
-    free one if it is taken; None = made from the file.  licence: of the model, '' = unknown.  notes: more sentences for the card.
-    extra: more facts for its config.json.  statistics: see `import_file`.
+    free one if it is taken, and its title; None = both are made from the file.  licence: of the model, '' = unknown.
+    notes: more sentences for the card.  extra: more facts for its config.json.  statistics: see `import_file`.
     Raises StudioError when the file cannot be read or the name is not allowed.
     """
     path = Path(path).expanduser()
@@ -42,7 +42,7 @@ def import_checkpoint(
         found.family,
         found.config,
         found.state_dict,
-        title=found.title,
+        title=name or found.title,
         classes=found.classes if len(found.classes) == c_dim else tuple(str(i) for i in range(c_dim)),
         licence=licence,
         card=card,

@@ -13,7 +13,7 @@ from typing import Any
 from studio.common.download import MAX_BYTES, downloads_folder, exclusive
 from studio.common.files import ensure_room
 from studio.common.progress import Cancel, StageProgress, raise_if_cancelled, report
-from studio.common.text import printable
+from studio.common.text import printable, some_of
 from studio.errors import StudioError
 from studio.models.endings import CHECKPOINT_ENDINGS, endings_in_words
 from studio.models.folder import FILES
@@ -145,10 +145,8 @@ def _weights(repo: str, sizes: dict[str, int]) -> str:
             f"Weights of GANs and upscalers are {endings_in_words(endings=_WEIGHTS)} files.",
         )
     if len(found) > 1:
-        names = ", ".join(printable(name, 60) for name in sorted(found)[:5])
-        raise StudioError(
-            f"{repo} has {len(found)} files of weights: {names}{', ...' if len(found) > 5 else ''}.", "Give the address of one of them."
-        )
+        names = some_of(printable(name, 60) for name in sorted(found))
+        raise StudioError(f"{repo} has {len(found)} files of weights: {names}.", "Give the address of one of them.")
     return found[0]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from studio.common.text import some_of
 from studio.errors import StudioError
 from studio.models.importers import (
     animegan2,
@@ -101,8 +102,8 @@ def _import_weights(path: Path, load: Callable[[Path], dict[str, torch.Tensor]],
             _refuse(path, strangers.of_tensors(weights, unread=True))
             raise
         _refuse(path, strangers.of_tensors(weights, unread=True))
-        names = ", ".join(f"'{excerpt(name, 40)}'" for name in list(weights)[:4])
-        raise UnsupportedCheckpoint(f"{what} of an unknown kind: {names}{', ...' if len(weights) > 4 else ''}")
+        names = some_of([f"'{excerpt(name, 40)}'" for name in weights], 4)
+        raise UnsupportedCheckpoint(f"{what} of an unknown kind: {names}")
 
 
 def _refuse(path: Path, stranger: strangers.Stranger | None) -> None:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from studio.common.text import some_of
 from studio.errors import StudioError
 from studio.models.importers import fastgan, nvidia_stylegan2, nvidia_stylegan3, r3gan, strangers
 from studio.models.importers.imported import ImportedModel, UnsupportedCheckpoint, excerpt
@@ -58,7 +59,7 @@ def _import(path: Path) -> ImportedModel:
         raise UnsupportedCheckpoint(f"a single {type(content).__name__}, not networks")
     key = "G_ema" if content.get("G_ema") is not None else "G"
     if not isinstance(content.get(key), PersistentObject):
-        found = ", ".join(f"'{excerpt(str(k), 30)}'" for k in list(content)[:8]) or "nothing"
+        found = some_of([f"'{excerpt(str(k), 30)}'" for k in content], 8) or "nothing"
         raise UnsupportedCheckpoint(f"no generator, but {found}")
     notes = ["It has no averaged generator (G_ema); the last state (G) was taken."] if key == "G" else []
 

@@ -1,13 +1,12 @@
 """Serving policy: what the studio offers, and to whom."""
 
-import difflib
 import ipaddress
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from studio.errors import StudioError
-from studio.models.library import Library
+from studio.models.library import Library, models_there
 from studio.ui.tabs import TABS
 
 # For visitors: how many long jobs may wait, and how many run at once.
@@ -73,8 +72,7 @@ class ServingPolicy:
         here = [m.id for m in library.scan()[0]]
         for id in self.models:
             if id not in here:
-                near = difflib.get_close_matches(str(id), here, n=3) or here[:5]
-                raise StudioError(f"The model '{id:.100}' is not in this studio.", f"Available: {', '.join(near) or 'none'}.")
+                raise StudioError(f"The model '{id:.100}' is not in this studio.", models_there(str(id), here) or "It has none.")
         return library.limited(self.models)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from studio.common.files import storage_problem
 from studio.errors import StudioError
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ UNEXPECTED = "Something went wrong that should not have. The studio's log has th
 
 
 def friendly(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler with its errors shown to people: a StudioError as a toast; anything else goes to the log, with a short sentence
-    on the screen. A CancelledError changes nothing (a newer request has overtaken this one), and neither does an empty dict.
+    """The handler with its errors shown to people: a StudioError as a toast; a full disk and a folder that may not be written in
+    a sentence; anything else goes to the log, with a short sentence on the screen.
+    A CancelledError changes nothing (a newer request has overtaken this one), and neither does an empty dict.
     """
 
     @functools.wraps(fn)
@@ -45,9 +47,9 @@ def friendly(fn: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(e), print_exception=False) from None
         except gr.Error:
             raise
-        except Exception:
+        except Exception as e:
             log.exception("%s failed", fn.__name__)
-            raise gr.Error(UNEXPECTED, print_exception=False) from None
+            raise gr.Error(str(storage_problem(e) or UNEXPECTED), print_exception=False) from None
 
     # Gradio looks there for parameters such as gr.Request.
     wrapper.__signature__ = inspect.signature(fn)  # pyright: ignore[reportAttributeAccessIssue]  # as PEP 362 has it

@@ -64,9 +64,12 @@ def _rights_html(stored: DataSet) -> str:
     return "Their rights have not been stated: to share a model trained on them, add them again and answer the question."
 
 
-def report_html(report: IngestReport) -> str:
-    """What became of an upload: a summary, then lists of rejected, duplicate and nearly identical files."""
-    parts = [note("<br>".join(html.escape(line) for line in report.lines()))]
+def report_html(report: IngestReport, already: str = "") -> str:
+    """What became of an upload: a summary, then lists of rejected, duplicate and nearly identical files.
+
+    already: what to know when the set was there before, see `DataSet.already`.
+    """
+    parts = [note("<br>".join(html.escape(line) for line in (*report.lines(), *([already] if already else []))))]
     rejected = [f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in report.rejected]
     duplicates = [f"<li>{html.escape(name)}: the same as {html.escape(other)}</li>" for name, other in report.duplicates]
     near = [f"<li>{html.escape(', '.join(group))}</li>" for group in report.near]

@@ -255,7 +255,7 @@ class UploadZone:
         visit.added = stored.id
         # The question about rights is reset: the next pictures may be somebody else's.
         cleared = dict.fromkeys([self.licence, self.attribution, self.source], gr.update(value="", visible=False))
-        return {self.report: report_html(report), self.title: stored.title, self.files: None, self.owned: None, **cleared}
+        return {self.report: report_html(report, stored.already), self.title: stored.title, self.files: None, self.owned: None, **cleared}
 
     def _show_added(self, session: Session, _: str | None, crop: str, background: str) -> Outputs:
         self._from_first_page(session)

@@ -85,8 +85,8 @@ class HubSection:
         def show_card(session: Session, name: str | None, licence: str | None) -> Outputs:
             return {self.card: self._card(tab.state_of(session), name, licence)}
 
-        def show_consent(session: Session, who: str) -> Outputs:
-            return {self.consent: consent_update([model_of(self.library, tab.state_of(session).model)], who)}
+        def show_consent(session: Session, who: str, licence: str | None) -> Outputs:
+            return {self.consent: consent_update([model_of(self.library, tab.state_of(session).model)], who, licence)}
 
         def push(session: Session, typed: str, name: str, licence: str | None, who: str, progress: gr.Progress = gr.Progress()) -> Outputs:
             state = tab.state_of(session)
@@ -105,7 +105,7 @@ class HubSection:
 
         self.models.select(friendly(choose), s, self.outputs, **QUIET).then(friendly(show_card), written, self.card, **QUIET)
         gr.on([self.name.change, self.licence.change], friendly(show_card), written, self.card, **LIVE)
-        self.who.change(friendly(show_consent), [s, self.who], self.consent, **QUIET)
+        gr.on([self.who.change, self.licence.change], friendly(show_consent), [s, self.who, self.licence], self.consent, **QUIET)
         inputs = [s, self.account.token, self.name, self.licence, self.who]
         outputs = [self.view, *self.account.outputs]
         done = tab.long_work("hub", self.push, self.stop, push, inputs, outputs, view=self.view, stopped=CANCELLED, wiring=UPLOAD)

@@ -99,8 +99,8 @@ class SpaceSection:
         def choose(session: Session, event: gr.EventData) -> Outputs:
             return self._choose(tab.state_of(session), event)
 
-        def show_consent(session: Session, who: str) -> Outputs:
-            return {self.consent: consent_update(self._chosen(tab.state_of(session)), who)}
+        def show_consent(session: Session, who: str, licence: str | None) -> Outputs:
+            return {self.consent: consent_update(self._chosen(tab.state_of(session)), who, licence)}
 
         def open_preview(session: Session, *values: Any, progress: gr.Progress = gr.Progress()) -> Outputs:
             return self._open_preview(tab.state_of(session), values, progress)
@@ -115,7 +115,7 @@ class SpaceSection:
             return {self.download: gr.update(value=str(path), visible=True)}
 
         self.models.select(friendly(choose), s, self.outputs, **QUIET)
-        self.who.change(friendly(show_consent), [s, self.who], self.consent, **QUIET)
+        gr.on([self.who.change, self.licence.change], friendly(show_consent), [s, self.who, self.licence], self.consent, **QUIET)
         shown = [self.seen, self.close]
         waiting = note("Starting; this takes up to a minute ...")
         self.show_preview.click(lambda: gr.update(value=waiting, visible=True), None, self.seen, **QUIET).then(
@@ -132,7 +132,7 @@ class SpaceSection:
             state = tab.state_of(session)
             if who == PUBLIC:
                 for info in self._chosen(state):
-                    hub.ensure_public(info)
+                    hub.ensure_public(info, "")  # `make_space` checks the licence
             folder = self._make(state, *values)
             url = push_space(
                 folder,

@@ -42,11 +42,11 @@ def grid_html(found: Sequence[ModelInfo], selected: int | Container[int] | None)
     return cells_html(model_cells(found), 3, selected)
 
 
-def consent_update(infos: Sequence[ModelInfo], who: str) -> dict[str, Any]:
-    """An update that says why models may not be public, or hides that when they may."""
+def consent_update(infos: Sequence[ModelInfo], who: str, licence: str | None) -> dict[str, Any]:
+    """An update that says why models may not be public, or not under this licence, or hides that when they may."""
     try:
         for info in infos if who == PUBLIC else []:
-            hub.ensure_public(info)
+            hub.ensure_public(info, licence or "")
     except StudioError as e:
         return gr.update(value=note(f"<b>{html.escape(e.message)}</b> {html.escape(e.hint)}"), visible=True)
     return gr.update(value="", visible=False)

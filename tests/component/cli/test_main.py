@@ -2,10 +2,12 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -214,3 +216,41 @@ def test_a_port_that_is_taken_is_said(home, capsys):
         port = str(other.getsockname()[1])
         assert main(["--no-browser", "--no-train", "--tabs", "explore", "--port", port]) == 2
     assert f"Port {port} is taken" in capsys.readouterr().err
+
+
+def test_a_name_that_is_given_is_used_everywhere(home, tmp_path, capsys):
+    """In messages, on the card and in a Space; of a checkpoint as of a model folder, which has a title of its own."""
+    for source in (GOLDEN / "stylegan2-ada-cond5-32" / "network-full.pkl", home / "models" / "anna"):
+        assert main(["import", str(source), "--name", "Tigers"]) == 0
+        id = re.search("Imported as '([^']+)'", capsys.readouterr().out)[1]
+        info = default_library().get(id)
+        assert info.title == "Tigers"
+        card = (info.path / "README.md").read_text()
+        assert "# Tigers\n" in card
+        assert 'model_name: "Tigers"' in card
+        assert main(["share", id, "anna/tigers", "--public", "--licence", "MIT"]) == 2
+        assert "'Tigers' cannot be made public" in capsys.readouterr().err
+        assert main(["space", id, "-o", str(tmp_path / id), "--licence", "MIT"]) == 0
+        assert "# Tigers\n" in (tmp_path / id / "README.md").read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_files_of_visitors_go_as_soon_as_the_studio_is_asked_to_end(home, name):
+    words = ["--no-browser", "--device", "cpu", "--visitors", "--tabs", "explore", "--models", "anna"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studio", *words], cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        url = next(re.search(r"http://\S+", line)[0] for line in process.stdout if "is open at" in line).rstrip("/")
+        with httpx.Client(base_url=url) as visitor:
+            visitor.get("/")
+            visitor.post("/gradio_api/upload", files={"files": ("mine.png", b"private")}).raise_for_status()
+        visitors = home / "visitors"
+        assert [path.read_bytes() for path in visitors.rglob("mine.png")] == [b"private"]
+        process.send_signal(getattr(signal, name))
+        assert process.wait(timeout=60) == 0
+        assert [path.name for path in visitors.iterdir() if path.name != ".lock"] == []
+    finally:
+        process.kill()
+        process.wait(timeout=60)

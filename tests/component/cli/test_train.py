@@ -93,3 +93,14 @@ def test_a_second_ctrl_c_names_the_newest_snapshot(tmp_path, monkeypatch, capsys
     monkeypatch.setattr("signal.signal", lambda *_: None)
     assert main(["train", str(run / "plan.toml"), "--out", str(run)]) == 130
     assert str(RunHistory(run).refresh().snapshots[-1].path) in capsys.readouterr().out
+
+
+def test_a_licence_that_the_pictures_do_not_allow_is_refused(studio_home, pictures, tmp_path, capsys):
+    assert main(["dataset", "add", str(pictures), "--title", "Shapes", "--licence", "CC BY-SA 4.0", "--min-side", "8"]) == 0
+    words = ["plan", "Shapes", "--method", "dcgan", "--resolution", "32", "--device", "cpu", "-o", str(tmp_path / "plan.toml")]
+    assert main([*words, "--licence", "CC-BY-NC-4.0"]) == 2
+    assert "only CC-BY-SA-4.0 or GPL 3.0" in capsys.readouterr().err
+    assert main([*words, "--licence", "CC-BY-SA-4.0"]) == 0
+    from_base = [*words, "--base", "lpc-characters", "--method", "stylegan2", "--resolution", "64"]
+    assert main([*from_base, "--licence", "CC-BY-SA-3.0"]) == 2, "the pictures' is newer"
+    assert main([*from_base, "--licence", "CC-BY-SA-4.0"]) == 0

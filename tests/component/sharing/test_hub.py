@@ -194,3 +194,20 @@ def test_public_only_with_consent(hub_server, info):
     assert not hub_server.repos["anna/faces"].private
     _push(shipped, private=True, licence=shipped.licence)
     assert hub_server.repos["anna/faces"].private
+
+
+def test_public_only_under_a_licence_that_the_pictures_allow(hub_server, studio_home, monkeypatch, capsys):
+    from studio.cli.main import main
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert main(["share", "lpc-characters", "anna/faces", "--public", "--licence", "CC-BY-NC-4.0"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be published under CC-BY-NC-4.0" in said
+    assert "CC-BY-SA-3.0 or GPL 3.0" in said
+    assert not hub_server.repos, "nothing was even made"
+    for licence in ("GPL-3.0", "CC-BY-SA-4.0"):
+        assert main(["share", "lpc-characters", "anna/faces", "--public", "--licence", licence]) == 0
+    assert main(["share", "lpc-characters", "anna/faces", "--public"]) == 0, "its own licence"
+    assert main(["space", "lpc-characters", "ink-colour", "-o", str(studio_home / "space"), "--licence", "MIT"]) == 2
+    assert "'LPC characters' cannot be published under MIT" in capsys.readouterr().err
+    assert not (studio_home / "space").exists()

@@ -215,3 +215,19 @@ def test_the_command_line(photos, store, tmp_path, capsys, monkeypatch):
     assert main(["dataset", "add", str(photos), "--flat", "--not-mine"]) == 0
     assert store.list()[0].consent.answer == "none"
     assert main(["dataset", "add", str(photos), "--mine", "--not-mine"]) == 2
+
+
+def test_the_same_pictures_added_again_are_said(store, photos):
+    def add(title, **rights):
+        return store.add(store.ingest([photos], owned=bool(rights), title=title, **rights))
+
+    first = add("Cats", consent=Consent("own"))
+    assert first.already == ""
+    again = add("Dogs")
+    assert (again.id, again.title, again.consent.answer) == (first.id, "Cats", "own")
+    assert again.already == (
+        "These are the pictures of the set 'Cats', which is here already: nothing was stored a second time, and the title 'Dogs' is not "
+        "used. What was said before about whose they are still holds: The pictures are the work of whoever trained it."
+    )
+    assert add("Cats", consent=Consent("own")).already.endswith("nothing was stored a second time.")
+    assert store.get("Cats").already == ""

@@ -89,7 +89,7 @@ def test_near_names_are_offered_whatever_their_case(tmp_path):
     save_tiny(tmp_path, "other")
     with pytest.raises(StudioError) as e:
         Library([tmp_path]).get("lpc-charakters")
-    assert e.value.hint == "Available: LPC-Characters."
+    assert e.value.hint == "Available: LPC-Characters, other."
 
 
 def test_free_names_stay_names(tmp_path):
@@ -124,3 +124,15 @@ def test_scan_reads_no_weights_twice(tmp_path, monkeypatch):
     os.utime(info.path / "model.safetensors", (1, 1))
     assert library.scan()[0][0].hash == info.hash, "a file that was touched is hashed anew"
     assert len(hashed) == 1, "a file that was touched is hashed anew"
+
+
+def test_models_that_are_not_named_are_counted(tmp_path):
+    for i in range(7):
+        save_tiny(tmp_path, f"model-{i}")
+    with pytest.raises(StudioError) as e:
+        Library([tmp_path]).get("elephant")
+    assert e.value.hint == "Available: model-0, model-1, model-2, model-3, model-4 and 2 more."
+    with pytest.raises(StudioError) as e:
+        Library([tmp_path]).get("model_6")
+    assert e.value.hint.startswith("Available: model-6, ")
+    assert e.value.hint.endswith(" and 2 more.")
