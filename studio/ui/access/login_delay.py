@@ -5,7 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_refusal
+from studio.ui.access.addresses import address_of
+from studio.ui.access.refusal import Receive, Refused, Send, send_refusal
 
 FREE = 3  # tries of an address without a delay
 LONGEST = 60.0  # seconds
@@ -36,7 +37,7 @@ class LoginDelayMiddleware:
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].rstrip("/") != "/login":
             return await self.app(scope, receive, send)
-        address = _address(scope)
+        address = address_of(scope)
         if self._waiting.get(address, 0) >= _WAITING:
             return await send_refusal(scope, send, Refused(429, "Too many wrong passwords. Wait a minute, then try again."))
         failures, last = self._failures.pop(address, (0, 0.0))
@@ -60,10 +61,3 @@ class LoginDelayMiddleware:
             await send(message)
 
         await self.app(scope, receive, noting)
-
-
-def _address(scope: dict) -> str:
-    """Where a request comes from; behind a proxy on this machine, what the proxy says."""
-    client = (scope.get("client") or ("", 0))[0]
-    said = headers_of(scope).get("x-forwarded-for", "").rpartition(",")[2].strip()
-    return said if said and client in ("127.0.0.1", "::1") else client

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from studio.common.files import ensure_room
 from studio.errors import NoRoom
+from studio.ui.access.addresses import address_of
 from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_refusal
 from studio.ui.access.visitors import DAY, MOST_UPLOADED, Visitors
 
@@ -48,7 +49,7 @@ def sender_of(request: Any, username: str | None) -> str:
     browser = Visitors.browser_of(request.cookies.get(COOKIE)) if request is not None else Visitors.browser_of(None)
     if browser != Visitors.browser_of(None):
         return browser
-    return f"address {request.client.host if request is not None and request.client else ''}"
+    return f"address {address_of(request.scope, behind_any_proxy=True) if request is not None else ''}"
 
 
 class VisitorMiddleware:
@@ -72,7 +73,7 @@ class VisitorMiddleware:
                 return await self.app(scope, receive, _with_cookie(send, known, _is_https(scope, headers)))
             self._check(asked, scope, browser)
             if scope["method"] == "POST" and asked.partition("/")[0] == "upload":
-                return await self.app(scope, self._counted(receive, headers, browser), self._recording_uploads(send, browser))
+                return await self.app(scope, self._counted(receive, scope, headers, browser), self._recording_uploads(send, browser))
             if scope["method"] == "POST":
                 receive = await self._checked_body(receive, headers, browser)
             await self.app(scope, receive, send)
@@ -81,10 +82,11 @@ class VisitorMiddleware:
         except _Disconnected:
             pass  # there is nobody left to answer
 
-    def _counted(self, receive: Receive, headers: dict[str, str], browser: str) -> Receive:
+    def _counted(self, receive: Receive, scope: dict, headers: dict[str, str], browser: str) -> Receive:
         """A `receive` that counts what a visitor uploads. Raises Refused, at once when the length that is announced is too much."""
         text = headers.get("content-length", "")
         announced = int(text) if text.isdecimal() and len(text) < 20 else 0
+        address = address_of(scope, behind_any_proxy=True)
         too_much = Refused(413, f"You can upload {MOST_UPLOADED >> 20} MB in all, and again an hour after you close the page.")
         if announced > MOST_UPLOADED:
             raise too_much
@@ -95,7 +97,7 @@ class VisitorMiddleware:
 
         async def counting() -> dict:
             message = await receive()
-            if not self.visitors.receive(browser, len(message.get("body", b""))):
+            if not self.visitors.receive(browser, address, len(message.get("body", b""))):
                 raise too_much
             return message
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import filelock
 
+from studio.ui.access.upload_quota import DAY, UploadQuota
 from studio.ui.session import Workspace
 
-DAY = 24 * 3600
 _SWEEP_INTERVAL = 600  # seconds between searches for old files
 MAX_UPLOAD_BYTES = 100 << 20  # of one file
 MOST_UPLOADED = 512 << 20  # bytes that one visitor may upload before they leave, or in a day
+MOST_OF_ADDRESS = 8 * MOST_UPLOADED  # of all visitors at one address: a router, a school, a proxy
 _HALF_SENT = 3600  # seconds after which a file whose upload was broken off is deleted
 # Folder for browsers that keep no cookie: whoever has the address of a file there, which cannot be guessed, may fetch it.
 _OPEN = "open"
@@ -45,7 +46,7 @@ class Visitors:
         self._uploaders: dict[str, set[str]] = {}  # folder of an upload -> browsers it came from
         self._open: dict[str, set[str]] = {}  # browser -> its sessions
         self._seen: dict[Path, tuple[float, float]] = {}  # file or folder -> its newest file time, and when that was first seen
-        self._received: dict[str, tuple[int, float]] = {}  # browser -> bytes it has uploaded, since when
+        self._quota = UploadQuota(self._clock)
         self._swept = self._clock()
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session hash of Gradio -> browser
         self._alone = filelock.FileLock(self.folder / ".lock", thread_local=False)
@@ -101,7 +102,7 @@ class Visitors:
             if left or browser == _OPEN:
                 return
             self._open.pop(browser, None)
-            self._received.pop(browser, None)
+            self._quota.left(browser)
             for uploaders in self._uploaders.values():
                 uploaders.discard(browser)
             orphaned = [name for name, uploaders in self._uploaders.items() if not uploaders]
@@ -180,16 +181,9 @@ class Visitors:
             self._seen[path] = before = newest, now
         return now - before[1]
 
-    def receive(self, browser: str, count: int) -> bool:
-        """Count bytes of an upload. Returns False, and counts nothing, when the visitor may not upload so many more."""
-        with self._lock:
-            total, since = self._received.get(browser, (0, self._clock()))
-            if self._clock() - since >= DAY:
-                total, since = 0, self._clock()
-            fits = total + count <= MOST_UPLOADED
-            if fits:
-                self._received[browser] = total + count, since
-            return fits
+    def receive(self, browser: str, address: str, count: int) -> bool:
+        """Count bytes of an upload. Returns False, and counts nothing, when the visitor or the address may not upload so many more."""
+        return self._quota.take("" if browser == _OPEN else browser, address, count, MOST_UPLOADED, MOST_OF_ADDRESS)
 
     def _sweep_when_due(self) -> None:
         with self._lock:

@@ -212,6 +212,38 @@ def test_a_visitor_uploads_only_so_much(browsers, opened, monkeypatch):
     assert upload(b), "others are not concerned"
 
 
+def test_neither_a_new_cookie_nor_none_brings_room_for_more(opened, monkeypatch):
+    import studio.ui.access.visitors as visitors_module
+
+    monkeypatch.setattr(visitors_module, "MOST_UPLOADED", 40_000)
+    monkeypatch.setattr(visitors_module, "MOST_OF_ADDRESS", 100_000)
+
+    def statuses(cookie: bool, address: str) -> list[int]:
+        answers = []
+        for i in range(8):
+            cookies = {COOKIE: f"{address}-{i}".replace(".", "-") + "x" * 40} if cookie else None
+            files = {"files": ("a.png", b"x" * 15_000)}
+            headers = {"x-forwarded-for": address}  # as a proxy on this machine sends it
+            answers.append(httpx.post(f"{opened[0]}/gradio_api/upload", files=files, headers=headers, cookies=cookies).status_code)
+        return answers
+
+    assert statuses(False, "198.51.100.1") == [200] * 2 + [413] * 6, "without a cookie an address is one visitor"
+    assert statuses(True, "198.51.100.2") == [200] * 6 + [413] * 2, "the bound of the address"
+    assert statuses(True, "198.51.100.3")[0] == 200, "others are not concerned"
+
+
+def test_an_upload_for_which_there_is_no_room_is_refused_before_it_comes(browsers, opened, monkeypatch):
+    a = browsers[0]
+    monkeypatch.setenv("STUDIO_KEEP_FREE_MB", str(10**9))
+    before = {path for path in (opened[1] / "visitors").rglob("*") if path.is_file()}
+    refused = a.post("/gradio_api/upload", files={"files": ("a.png", b"x" * 15_000)})
+    assert refused.status_code == 507
+    assert refused.json()["detail"] == "The disk of this studio is nearly full. Try a smaller file, or come back later."
+    assert {path for path in (opened[1] / "visitors").rglob("*") if path.is_file()} == before
+    monkeypatch.undo()
+    assert upload(a)
+
+
 def render(browser, recipe) -> list:
     """What the public API says at the end: [event, data]."""
     id = browser.post("/gradio_api/call/render", json={"data": [recipe]}).raise_for_status().json()["event_id"]

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from studio.ui.access.addresses import address_of
 from studio.ui.access.middleware import VisitorMiddleware
-from studio.ui.access.visitors import DAY, MOST_UPLOADED, Visitors
+from studio.ui.access.visitors import DAY, MOST_OF_ADDRESS, MOST_UPLOADED, Visitors
 
 A, B, NOBODY = (Visitors.browser_of(c) for c in ("a" * 43, "b" * 43, None))
 
@@ -153,13 +154,52 @@ def test_what_is_left_of_uploads_that_were_broken_off_goes(visitors, clock):
 
 def test_a_quota_of_uploads(visitors, clock):
     for _ in range(4):
-        assert visitors.receive(A, MOST_UPLOADED // 4)
-    assert not visitors.receive(A, 1)
-    assert visitors.receive(B, MOST_UPLOADED)
+        assert visitors.receive(A, "1.2.3.4", MOST_UPLOADED // 4)
+    assert not visitors.receive(A, "1.2.3.4", 1)
+    assert not visitors.receive(A, "5.6.7.8", 1), "nor from elsewhere"
+    assert visitors.receive(B, "1.2.3.4", MOST_UPLOADED)
     visitors.end(visitors.workspace(A, "session"))
-    assert visitors.receive(A, 1), "who left and comes back begins anew"
+    assert visitors.receive(A, "1.2.3.4", 1), "who left and comes back begins anew"
     clock[0] += DAY
-    assert visitors.receive(B, 1), "and so does everybody after a day"
+    assert visitors.receive(B, "1.2.3.4", 1), "and so does everybody after a day"
+
+
+def test_dropping_the_cookie_brings_no_other_quota(visitors):
+    assert visitors.receive(NOBODY, "1.2.3.4", MOST_UPLOADED)
+    assert not visitors.receive(NOBODY, "1.2.3.4", 1)
+    assert visitors.receive(NOBODY, "5.6.7.8", MOST_UPLOADED), "others without a cookie are not concerned"
+
+
+def test_a_new_cookie_for_each_upload_brings_no_other_quota(visitors):
+    taken = [visitors.receive(Visitors.browser_of(Visitors.new_cookie()), "1.2.3.4", MOST_UPLOADED) for _ in range(12)]
+    assert sum(taken) * MOST_UPLOADED == MOST_OF_ADDRESS
+    assert visitors.receive(B, "5.6.7.8", 1)
+
+
+def test_what_a_visitor_who_left_had_uploaded_counts_no_more_for_the_address(visitors):
+    for i in range(3 * MOST_OF_ADDRESS // MOST_UPLOADED):
+        browser = Visitors.browser_of(f"{i:043d}")
+        assert visitors.receive(browser, "1.2.3.4", MOST_UPLOADED), "one after the other, as in a class room"
+        visitors.end(visitors.workspace(browser, "session"))
+
+
+@pytest.mark.parametrize(
+    ("client", "said", "near", "any_proxy"),
+    [
+        ("1.2.3.4", "", "1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4", "9.9.9.9", "1.2.3.4", "1.2.3.4"),  # a stranger can say anything
+        ("127.0.0.1", "6.6.6.6, 9.9.9.9", "9.9.9.9", "9.9.9.9"),  # the last is what the proxy has seen itself
+        ("10.0.3.7", "9.9.9.9", "10.0.3.7", "9.9.9.9"),
+        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64", "2001:db8:1:2::/64"),
+        ("::ffff:1.2.3.4", "", "1.2.3.4", "1.2.3.4"),
+        ("127.0.0.1", "no address", "no address", "no address"),
+        (None, "", "", ""),
+    ],
+)
+def test_addresses_behind_proxies(client, said, near, any_proxy):
+    scope = {"client": (client, 1) if client else None, "headers": [(b"x-forwarded-for", said.encode())] if said else []}
+    assert address_of(scope) == near
+    assert address_of(scope, behind_any_proxy=True) == any_proxy
 
 
 def test_a_body_whose_line_is_cut_goes_nowhere(visitors):
