@@ -1,6 +1,7 @@
 # make run        opens the studio                    make test       runs every test
 # make lint       checks form, imports and types      make test-fast  runs the tests without browser and training
-# make bench      prints the benchmarks               make clean      removes the virtual environment
+# make bench      prints the benchmarks               make test-newest  runs those once more, on the newest other Python
+# make clean      removes the virtual environments
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorde
 STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-for-development
 
-.PHONY: run lint format test-fast test bench clean
+.PHONY: run lint format test-fast test test-newest bench clean
 
 run: $(STAMP)
 	@$(BIN)/studio $(STUDIO_ARGS)
@@ -29,6 +30,16 @@ test-fast: $(DEV_STAMP)
 test: $(DEV_STAMP)
 	@$(BIN)/python tests/get_chromium.py
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The other Python has packages of its own: a second environment, made like the first.
+test-newest:
+	@newest=$$($(PY) tests/newest_python.py); \
+	if [ -n "$$newest" ]; then \
+	  echo "The unit tests once more, on $$newest:"; \
+	  $(MAKE) --no-print-directory test-fast VENV=.venv-newest PY="$$newest"; \
+	else \
+	  echo "No other Python from 3.10 on was found here: the unit tests are not run a second time."; \
+	fi
 
 bench: $(DEV_STAMP)
 	@$(BIN)/python -m tests.benchmarks
@@ -70,4 +81,4 @@ venv:
 	  fi; }
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-newest
