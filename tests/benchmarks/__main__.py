@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "any_size": ("--size 1024 768 --steps 60", "--size 256 192 --steps 1 --ngf 2"),
     "live": ("", "--seconds 0.4"),
     "gallery": ("--pictures 1000", "--pictures 80 --no-browser"),
+    "flood": ("", "--renders 2 --waiting 9"),
     "pairs": ("{a} {b} ink-colour", "{a} {b} ink-colour"),
     "class_accuracy": ("{pictures} lpc-kinds", "{pictures} lpc-kinds --per-class 8"),
     "families": (
