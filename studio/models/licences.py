@@ -22,14 +22,13 @@ class Licence:
         return self.family.upper() + number + (" or later" if self.or_later else "")
 
 
-_ANY = None
 # Family -> families that a work made from it may have; None = any. Those of Creative Commons allow newer versions of the same family.
 _MAY_BECOME: dict[str, tuple[str, ...] | None] = {
-    "cc0": _ANY,
-    "mit": _ANY,
-    "bsd": _ANY,
-    "apache": _ANY,
-    "cc-by": _ANY,  # but not one that takes its authors' names away, see `_becomes`
+    "cc0": None,
+    "mit": None,
+    "bsd": None,
+    "apache": None,
+    "cc-by": None,  # but not one that takes its authors' names away, see `_becomes`
     "cc-by-sa": ("cc-by-sa",),
     "cc-by-nc": ("cc-by-nc", "cc-by-nc-sa"),
     "cc-by-nc-sa": ("cc-by-nc-sa",),
@@ -79,7 +78,7 @@ def why_not(theirs: str, offered: str) -> str:
 def _becomes(one: Licence, wanted: Licence | None) -> bool:
     """Whether a work made from one under a licence may have another; None = one that is not known here."""
     targets = _MAY_BECOME[one.family]
-    if targets is _ANY:
+    if targets is None:
         return not (one.family == "cc-by" and wanted is not None and wanted.family == "cc0")
     if wanted is None:
         return False
@@ -99,7 +98,7 @@ def _becomes(one: Licence, wanted: Licence | None) -> bool:
 
 def _allowed(one: Licence) -> list[str]:
     targets = _MAY_BECOME[one.family]
-    if targets is _ANY:
+    if targets is None:
         return ["a licence that names its authors"]
     names = [str(Licence(family, one.version, one.or_later)) for family in targets]
     return [*names, *([str(_GPL_3)] if one == _CC_BY_SA_4 else [])]

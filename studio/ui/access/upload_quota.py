@@ -48,8 +48,8 @@ class UploadQuota:
     def left(self, visitor: str) -> None:
         """A visitor has left, and what they uploaded is deleted: it counts no more, for their address neither."""
         with self._lock:
-            gone = self._visitors.pop(visitor, None)
-            for address, count in gone.parts.items() if gone else ():
+            gone = self._visitors.pop(visitor, None) or _Count(0.0)
+            for address, count in gone.parts.items():
                 if (where := self._addresses.get(address)) is not None and where.since <= gone.since:
                     where.bytes = max(0, where.bytes - count)
 
