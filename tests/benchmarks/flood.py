@@ -55,11 +55,11 @@ class Visitor:
 
 
 class Flood:
-    """A visitor with as many pictures waiting as the studio takes, until the context ends.  taken: at first.  done: since."""
+    """A visitor with as many pictures waiting as the studio takes, until the context ends.  taken: at first.  done: since then."""
 
     def __init__(self, visitor: Visitor, waiting: int):
         self.visitor, self.waiting, self.taken, self.done = visitor, waiting, 0, 0
-        self._over = threading.Event()
+        self._over, self._lock, self._places = threading.Event(), threading.Lock(), threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> "Flood":
@@ -73,13 +73,22 @@ class Flood:
 
     def __exit__(self, *exc) -> None:
         self._over.set()
+        for _ in self._threads:
+            self._places.release()
         for thread in self._threads:
             thread.join()
 
     def _go_on(self, event: str | None) -> None:
-        while event is not None:
-            self.done += self.visitor.receive(event)
-            event = None if self._over.is_set() else self.visitor.ask()
+        while True:
+            if event is not None:
+                came = self.visitor.receive(event)
+                with self._lock:
+                    self.done += came
+                self._places.release()
+            self._places.acquire()
+            if self._over.is_set():
+                return
+            event = self.visitor.ask()  # None: more were taken while some were done than may wait
 
 
 def studio(home: str, model: str) -> tuple[subprocess.Popen, str]:
@@ -129,7 +138,8 @@ def main() -> None:
         for state, found in (("quiet", quiet[what]), ("flooded", flooded[what])):
             print(f"{what + ', ' + state:<34}{np.median(found):>10.1f}{np.percentile(found, 95):>10.1f}")
         ratio = np.percentile(flooded[what], 95) / np.percentile(quiet[what], 95)
-        print(f"{'':<34}p95 is {ratio:.2f} times as long (the aim: less than 2)", flush=True)
+        aim = " (the aim: less than 2)" if what == "a picture" else ""
+        print(f"{'':<34}p95 is {ratio:.2f} times as long{aim}", flush=True)
 
 
 if __name__ == "__main__":
