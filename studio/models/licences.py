@@ -63,10 +63,11 @@ def why_not(theirs: str, offered: str) -> str:
     Both are free text: 'CC BY 4.0', 'CC-BY-SA-3.0 OR GPL-3.0' (either may be chosen), 'MIT; CC0' (all hold). A permission in words
     ('by e-mail from Anna') says nothing that could be compared.
     """
-    offer = [choice for choices in _groups(offered) for choice in choices]
+    offers: list[list[Licence | None]] = [[*choices] for choices in _groups(offered)] or [[None]]
     for choices in _groups(theirs):
-        # Whoever gets the model may choose among all that are offered.
-        if all(any(_becomes(one, wanted) for one in choices) for wanted in (offer or [None])):
+        # Of several that hold for the parts of a whole, as of a Space with models of different makers, one must suit; whoever gets it
+        # may choose any of its choices.
+        if any(all(any(_becomes(one, wanted) for one in choices) for wanted in offer) for offer in offers):
             continue
         named = " or ".join(str(one) for one in choices)
         allowed = list(dict.fromkeys(text for one in choices for text in _allowed(one)))

@@ -211,3 +211,4 @@ def test_public_only_under_a_licence_that_the_pictures_allow(hub_server, studio_
     assert main(["space", "lpc-characters", "ink-colour", "-o", str(studio_home / "space"), "--licence", "MIT"]) == 2
     assert "'LPC characters' cannot be published under MIT" in capsys.readouterr().err
     assert not (studio_home / "space").exists()
+    assert main(["space", "lpc-characters", "ink-colour", "-o", str(studio_home / "space")]) == 0, "each has its own licence there"

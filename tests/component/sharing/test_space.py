@@ -149,7 +149,7 @@ def test_a_space_that_does_not_start_says_why(infos, tmp_path):
 
 def test_a_public_space_needs_the_consent_of_each_model(infos, tmp_path, hub_server):
     shipped = open_folder(ROOT / "checkpoints" / "lpc-characters")
-    folder = _make([shipped, infos[0]], tmp_path / "space")
+    folder = _make([shipped, infos[0]], tmp_path / "space", licence=shipped.licence)
     with pytest.raises(StudioError, match="'Tiny anna' cannot be made public"):
         push_space(folder, "play", token=TOKEN, private=False)
     assert not hub_server.repos

@@ -13,6 +13,7 @@ ALLOWED = [
     ("CC-BY-SA-3.0 OR GPL-3.0", "CC-BY-SA-3.0 OR GPL-3.0"),
     ("CC-BY-SA-3.0 OR GPL-3.0", "GPL-3.0"),
     ("CC-BY-SA 3.0 / GPL 3.0", "gpl-3.0"),
+    ("CC-BY-SA-4.0", "CC-BY-SA-3.0 OR GPL-3.0 and CC-BY-SA-4.0"),
     ("GPL 2 or later", "GPL-3.0"),
     ("GPL-2.0+", "gpl-2.0"),
     ("LGPL-3.0", "GPL-3.0"),
