@@ -153,7 +153,7 @@ def test_a_public_space_needs_the_consent_of_each_model(infos, tmp_path, hub_ser
     with pytest.raises(StudioError, match="'Tiny anna' cannot be made public"):
         push_space(folder, "play", token=TOKEN, private=False)
     assert not hub_server.repos
-    _make([shipped], folder)
+    _make([shipped], folder, licence=shipped.licence)
     push_space(folder, "play", token=TOKEN, private=False, hardware="zero-a10g")
     assert not hub_server.repos["anna/play"].private
     assert hub_server.repos["anna/play"].asked["hardware"] == "zero-a10g"
