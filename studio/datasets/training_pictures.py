@@ -18,7 +18,7 @@ from studio.datasets.set_card import is_stored_set, read_card
 from studio.datasets.store import DataSetStore
 from studio.errors import StudioError
 from studio.imaging.colour import parse_colour
-from studio.imaging.decode import FORMATS, decode
+from studio.imaging.decode import decode
 from studio.settings import get_settings
 
 
