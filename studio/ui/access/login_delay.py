@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from studio.ui.access.addresses import address_of
+from studio.ui.access.client_address import address_of
 from studio.ui.access.refusal import Receive, Refused, Send, send_refusal
 
 FREE = 3  # tries of an address without a delay

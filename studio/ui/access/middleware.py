@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from studio.common.files import ensure_room
 from studio.errors import NoRoom
-from studio.ui.access.addresses import address_of
+from studio.ui.access.client_address import address_of
 from studio.ui.access.refusal import Receive, Refused, Send, headers_of, send_refusal
 from studio.ui.access.visitors import DAY, MOST_UPLOADED, Visitors
 

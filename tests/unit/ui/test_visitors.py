@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from studio.ui.access.addresses import address_of
+from studio.ui.access.client_address import address_of
 from studio.ui.access.middleware import VisitorMiddleware
 from studio.ui.access.visitors import DAY, MOST_OF_ADDRESS, MOST_UPLOADED, Visitors
 
