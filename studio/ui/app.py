@@ -158,10 +158,10 @@ def _wire_opening(
         new = open_session(page.engine, visitors, request)
         if explore is None:
             return {page.session: new}
-        line = {explore.live.line: token_html(app.live.invite(new))} if app.live is not None else {}
-        return {page.session: new, **explore.begin(new), **line}
+        channel = {explore.live.channel: token_html(app.live.invite(new))} if app.live is not None else {}
+        return {page.session: new, **explore.begin(new), **channel}
 
-    opened = app.load(friendly(begin), None, [page.session, *([*explore.outputs, explore.live.line] if explore else [])], **QUIET)
+    opened = app.load(friendly(begin), None, [page.session, *([*explore.outputs, explore.live.channel] if explore else [])], **QUIET)
     opened = describe_on(opened.then)
     enter, first = entrances(page), page.policy.shown[0]
     if first in enter:  # the first tab is open without having been chosen

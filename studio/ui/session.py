@@ -66,7 +66,7 @@ class Session:
     recipe: of the picture in Explore, which Mix and Classes start from; None = none yet.
     past, future: steps for undo and redo, the nearest last.  committed: the newest step, which undo leaves.
     touched: the control moved last; all its moves until it is released count as one step.
-    drawings: how often the picture in Explore was drawn anew, other than by the live line.
+    drawings: how often the picture in Explore was drawn anew, other than by the live channel.
     """
 
     recipe: Recipe | None = None

@@ -1,4 +1,4 @@
-"""The live line in a real Chromium, beside the engine alone: `python -m tests.benchmarks.live [MODEL ...] [--seconds 10]`.
+"""The live channel in a real Chromium, beside the engine alone: `python -m tests.benchmarks.live [MODEL ...] [--seconds 10]`.
 
 A handle is dragged by the page's own script at each frame of the screen, as fast as a hand could. The table tells pictures a second and
 the time from a move to the painted pixels, in milliseconds.
@@ -37,7 +37,7 @@ _DRAG = """(seconds) => new Promise((done) => {
 
 
 def engine_alone(engine: Engine, model: str, seconds: float) -> float:
-    """Pictures a second of the engine, asked one after the other as the line does."""
+    """Pictures a second of the engine, asked one after the other as the channel does."""
     recipe, made = Recipe(model=model), 0
     engine.submit("alone", recipe).result()
     began = time.perf_counter()

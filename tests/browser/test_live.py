@@ -1,4 +1,4 @@
-"""The live line in a real browser: the picture follows the hand, and stays right when the line breaks."""
+"""The live channel in a real browser: the picture follows the hand, and stays right when the channel breaks."""
 
 import numpy as np
 import pytest
@@ -48,12 +48,12 @@ def test_frames_are_painted_while_the_handle_moves_and_the_still_is_exact(page, 
     becomes(page, lambda: page.click("#undo"), first)
 
 
-def test_a_line_that_breaks_is_opened_again_and_no_move_is_lost(page, studio):
-    lines = []
+def test_a_channel_that_breaks_is_opened_again_and_no_move_is_lost(page, studio):
+    channels = []
 
-    def through(line):
-        line.connect_to_server()
-        lines.append(line)
+    def through(channel):
+        channel.connect_to_server()
+        channels.append(channel)
 
     page.route_web_socket("**/live*", through)
     page.reload()
@@ -61,19 +61,19 @@ def test_a_line_that_breaks_is_opened_again_and_no_move_is_lost(page, studio):
     live(page)
     slide(page, "psi", 0.4)
     exact(page, studio[1], Recipe(model="anna", psi=0.4))
-    page.evaluate("document.querySelector('#live-line [data-token]').remove()")  # it cannot be opened again yet
-    lines[-1].close()
+    page.evaluate("document.querySelector('#live-channel [data-token]').remove()")  # it cannot be opened again yet
+    channels[-1].close()
     page.wait_for_selector("body[data-live=events]")
     slide(page, "psi", 0.2)
     exact(page, studio[1], Recipe(model="anna", psi=0.2))
 
 
 def test_it_comes_back_by_itself_with_the_same_state(page, studio):
-    lines = []
+    channels = []
 
-    def through(line):
-        line.connect_to_server()
-        lines.append(line)
+    def through(channel):
+        channel.connect_to_server()
+        channels.append(channel)
 
     page.route_web_socket("**/live*", through)
     page.reload()
@@ -81,12 +81,12 @@ def test_it_comes_back_by_itself_with_the_same_state(page, studio):
     live(page)
     slide(page, "direction-1", 1)
     page.wait_for_function("ganStudio.frames > 0")
-    lines[-1].close()
+    channels[-1].close()
     for _ in range(600):
-        if len(lines) == 2:
+        if len(channels) == 2:
             break
         page.wait_for_timeout(50)
-    assert len(lines) == 2
+    assert len(channels) == 2
     live(page)
     slide(page, "psi", 0.3)
     exact(page, studio[1], Recipe(model="anna", psi=0.3, edits=page_edits(studio[1])))

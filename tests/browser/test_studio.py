@@ -77,7 +77,7 @@ def test_a_slider_changes_the_picture_and_undo_brings_it_back(page):
     becomes(page, lambda: page.locator("#direction-4 button").first.click(), first)
 
 
-def without_line(page):
+def without_channel(page):
     """Open the page anew where no socket can be had."""
     page.route_web_socket("**/live*", lambda socket: socket.close())
     page.reload()
@@ -85,19 +85,19 @@ def without_line(page):
     page.wait_for_selector("body[data-live=events]")
 
 
-def test_without_a_line_the_same_moves_go_as_events_and_it_is_said(page):
-    without_line(page)
+def test_without_a_channel_the_same_moves_go_as_events_and_it_is_said(page):
+    without_channel(page)
     assert page.evaluate("ganStudio.mode") == "events"
     first = source(page)
     changes(page, lambda: slide(page, "psi", 0.2))
     changes(page, lambda: slide(page, "direction-2", 1))
     said = "getComputedStyle(document.querySelector('#status .gs-note'), '::after').content"
-    assert "without a live line" in page.evaluate(said)
+    assert "without a live channel" in page.evaluate(said)
     becomes(page, lambda: [page.click("#undo"), page.click("#undo")], first)
 
 
 def test_a_reset_while_an_earlier_release_is_under_way_is_not_lost(page):
-    without_line(page)
+    without_channel(page)
     first, held, let_pass = source(page), [], threading.Event()
     page.route("**/queue/join*", lambda route: route.continue_() if let_pass.is_set() else held.append(route))
     with page.expect_request("**/queue/join*"):

@@ -24,7 +24,7 @@ class AppBlocks(gr.Blocks):
     that Gradio raises before and after them, pass through `process_api`; gr.Warning, gr.Info and gr.Success through the queue.
     What is no error for people goes to the log, and the page shows a short sentence.
     strangers: whether those who see it may learn no path of this machine.  visitor_of: see `AppQueue`; set both before `queue`.
-    live: the live line of its pages; None = they have none.
+    live: the live channel of its pages; None = they have none.
     """
 
     strangers = False

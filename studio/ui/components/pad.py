@@ -6,7 +6,7 @@ from studio.ui.static import static_text
 
 
 def pad(**kwargs) -> gr.HTML:
-    """The component. Its value is HTML of `pad_html`. Dragged and let go, it sends 'pad' with x and y in [-1, 1] to the live line."""
+    """The component. Its value is HTML of `pad_html`. Dragged and let go, it sends 'pad' with x and y in [-1, 1] to the live channel."""
     return gr.HTML(pad_html(0, 0), js_on_load=static_text("pad.js"), padding=False, **kwargs)
 
 

@@ -26,7 +26,7 @@ def file_url(path: Path | None) -> str:
 
 
 def stage_html(picture: np.ndarray, alt: str, number: int = 0) -> str:
-    """The big picture. Pixels of small ones stay crisp squares.  number: of the drawing, where a live line draws there too."""
+    """The big picture. Pixels of small ones stay crisp squares.  number: of the drawing, where a live channel draws there too."""
     small = "small" if len(picture) <= 128 else ""
     image = f'<img class="{small}" alt="{html.escape(alt, quote=True)}" src="{data_url(picture)}">'
     return f'<div class="gs-stage" data-drawn="{number}">{image}</div>'

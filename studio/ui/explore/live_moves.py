@@ -1,4 +1,4 @@
-"""Live moves of Explore: what dragging a control does to the recipe, on the live line or, without one, as events of Gradio."""
+"""Live moves of Explore: what dragging a control does to the recipe, on the live channel or, without one, as events of Gradio."""
 
 import asyncio
 from collections.abc import Callable
@@ -37,21 +37,21 @@ class LiveControl:
 
 
 class LiveMoves:
-    """The live controls by their element ids, and the line of the page."""
+    """The live controls by their element ids, and the channel of the page."""
 
     def __init__(self, tab: "ExploreTab"):
         self.tab = tab
         self.controls: dict[str, LiveControl] = {}
 
     def build(self) -> None:
-        """The place of the line's token, from which moves without a line are sent, too."""
-        self.line = gr.HTML("", visible="hidden", padding=False, elem_id="live-line", js_on_load=_FALLBACK_JS)
+        """The place of the channel's token, from which moves without a channel are sent, too."""
+        self.channel = gr.HTML("", visible="hidden", padding=False, elem_id="live-channel", js_on_load=_FALLBACK_JS)
 
     def wire(self) -> None:
-        """Connect what is sent where there is no line."""
+        """Connect what is sent where there is no channel."""
         values = [self.tab.session]
-        self.line.input(friendly(self._fallback), values, self.tab.picture, **LIVE)
-        self.line.release(friendly(self._fallback), values, self.tab.picture, **QUIET, trigger_mode="multiple")
+        self.channel.input(friendly(self._fallback), values, self.tab.picture, **LIVE)
+        self.channel.release(friendly(self._fallback), values, self.tab.picture, **QUIET, trigger_mode="multiple")
 
     def slider(self, slider: gr.Slider, apply: Callable[..., tuple[Recipe, str]], inputs: list[Any] | None = None) -> None:
         """Follow the handle live; letting go of it ends the step of the history.  inputs: values that `apply` gets after the slider's."""
@@ -74,7 +74,7 @@ class LiveMoves:
                 session.recipe = old
             raise
 
-    # -- what the line asks (studio.ui.live.channel.Drawing) ------------------------------------------------------
+    # -- what the channel asks (studio.ui.live.channel.Drawing) ------------------------------------------------------
 
     def move(self, session: Session, control: str, values: list[Any], release: bool) -> bool:
         """Apply a move. Returns whether the recipe has changed. Raises StudioError.

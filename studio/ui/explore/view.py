@@ -23,7 +23,7 @@ def alt_of(title: str, recipe: Recipe) -> str:
 
 
 def drawn_html(drawn: Drawn, recipe: Recipe, number: int) -> str:
-    """The large picture.  number: of the drawing, which the live line compares."""
+    """The large picture.  number: of the drawing, which the live channel compares."""
     return stage_html(drawn.picture, alt_of(drawn.info.title, recipe), number)
 
 

@@ -1,4 +1,4 @@
-"""One page's socket: moves are applied as they come, and the newest state is drawn as fast as engine and line allow."""
+"""One page's socket: moves are applied as they come, and the newest state is drawn as fast as engine and connection allow."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ from studio.ui.session import Session
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 16 << 10  # characters
-_MOST_INVALID = 20  # messages, after which the line is closed
+_MOST_INVALID = 20  # messages, after which the channel is closed
 _IN_FLIGHT = 2  # frames not yet acknowledged: the next one is drawn while the last one travels
-_LOST = 5.0  # seconds after which a frame counts as acknowledged, lest a lost one stops the line
+_LOST = 5.0  # seconds after which a frame counts as acknowledged, lest a lost one stops the channel
 _PAUSE = 0.12  # seconds without a move after which the still follows
 GOING_AWAY, INVALID, UNKNOWN, REPLACED = 1001, 1008, 4404, 4409  # codes with which a socket is closed
 
 
 class Drawing(Protocol):
-    """What a page draws: the tab that the line belongs to."""
+    """What a page draws: the tab that the channel belongs to."""
 
     def move(self, session: Session, control: str, values: list[Any], release: bool) -> bool:
         """Apply the move of a control. Returns whether there is something new to draw. Raises StudioError."""
@@ -45,7 +45,7 @@ class Drawing(Protocol):
 
 
 class Channel:
-    """The server's end of a line.  clock: seconds."""
+    """The server's end of a channel.  clock: seconds."""
 
     def __init__(self, socket: WebSocket, session: Session, drawing: Drawing, clock: Callable[[], float] = time.monotonic):
         self.socket, self.session, self.drawing, self._clock = socket, session, drawing, clock
@@ -58,7 +58,7 @@ class Channel:
         self._drawn: Recipe | None = session.recipe  # the last recipe that could be drawn
 
     async def run(self) -> None:
-        """Serve until the page leaves or the line is closed."""
+        """Serve until the page leaves or the channel is closed."""
         tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._draw())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -72,7 +72,7 @@ class Channel:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self, code: int) -> None:
-        """End the line, from any thread."""
+        """End the channel, from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._close(code)))
 
@@ -105,7 +105,7 @@ class Channel:
                 await self._send_error(message["n"], str(e))
                 continue
             except Exception:
-                log.exception("a move on the live line failed")
+                log.exception("a move on the live channel failed")
                 await self._send_error(message["n"], UNEXPECTED)
                 continue
             if new:

@@ -1,4 +1,4 @@
-"""Endpoint of the live line on the app's own server: which page a socket belongs to, and whether it may have it."""
+"""Endpoint of the live channel on the app's own server: which page a socket belongs to, and whether it may have it."""
 
 import html
 import secrets
@@ -19,7 +19,7 @@ PATH = "/live"
 
 
 class LiveEndpoint:
-    """One line for each session. A page proves with a token that a session is its own; where visitors are strangers to each other, its
+    """One channel for each session. A page proves with a token that a session is its own; where visitors are strangers to each other, its
     browser must also be the one that opened the session.
 
     browser_of: cookie of a visitor -> the folder of their files; None = everybody shares the home folder.
@@ -36,13 +36,13 @@ class LiveEndpoint:
         app.router.routes.insert(0, WebSocketRoute(PATH, self.serve))
 
     def invite(self, session: Session) -> str:
-        """A token with which a page opens the line of this session."""
+        """A token with which a page opens the channel of this session."""
         token = secrets.token_urlsafe(24)
         self._sessions[token] = session
         return token
 
     def forget(self, session: Session) -> None:
-        """The visitor has left: their line is closed."""
+        """The visitor has left: their channel is closed."""
         with self._lock:
             channel = self._channels.pop(session.id, None)
         if channel is not None:

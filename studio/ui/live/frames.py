@@ -1,4 +1,4 @@
-"""Frames on the live line: a short JSON header and a picture, and how fine the picture may be on this line."""
+"""Frames on the live channel: a short JSON header and a picture, and how fine the picture may be on this connection."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def still(picture: np.ndarray) -> bytes:
 
 @dataclass
 class Fineness:
-    """Quality and size of moving pictures, which follow what the line carries.
+    """Quality and size of moving pictures, which follow what the connection carries.
 
     quality: of JPEG.  shrink: factor by which both sides are divided.
     """

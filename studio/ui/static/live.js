@@ -1,8 +1,8 @@
-// The live line: moves of controls go to the server on a socket, pictures come back and are painted at once. Where no socket can be had,
+// The live channel: moves of controls go to the server on a socket, pictures come back and are painted at once. Where no socket can be had,
 // the same moves go through Gradio's events.
 (() => {
   const stats = window.ganStudio = { frames: 0, latencyMs: 0, mode: "events" };
-  const again = { first: 500, most: 10000 };  // milliseconds until a lost line is opened anew
+  const again = { first: 500, most: 10000 };  // milliseconds until a lost channel is opened anew
   let socket = null, wait = again.first, count = 0, painted = 0, newest = 0, queue = Promise.resolve();
   const began = new Map(), moves = new Map();  // by the number of a move: when it was made, and what it was
   const live = window.studioLive = {
@@ -19,7 +19,7 @@
   const over = (n) => { for (const seen of [...began.keys()]) if (seen <= n) { began.delete(seen); moves.delete(seen); } };
 
   function connect() {
-    const token = document.querySelector("#live-line [data-token]")?.dataset.token;
+    const token = document.querySelector("#live-channel [data-token]")?.dataset.token;
     if (!token) return mode("events");
     const root = (window.gradio_config?.root || location.origin + location.pathname).replace(/\/$/, "");
     const mine = socket = new WebSocket(`${root.replace(/^http/, "ws")}/live?token=${encodeURIComponent(token)}`);
@@ -32,7 +32,7 @@
       const left = [...moves.values()].sort((a, b) => a.n - b.n);  // the server may not have had them
       began.clear(); moves.clear();
       if (left.length) live.fallback(left[left.length - 1]);
-      if (e.code === 4404 || e.code === 4409) return;  // the session is gone, or another page has its line
+      if (e.code === 4404 || e.code === 4409) return;  // the session is gone, or another page has its channel
       setTimeout(() => { if (!socket) connect(); }, wait);
       wait = Math.min(again.most, wait * 2);
     };

@@ -1,4 +1,4 @@
-"""Frames of the live line: their form, and a fineness that follows what the line carries."""
+"""Frames of the live channel: their form, and a fineness that follows what the connection carries."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def test_a_still_is_exact_and_labelled(tmp_path):
     assert inspect_file(tmp_path / "still.webp").by_ai
 
 
-def test_a_slow_line_gets_coarser_then_smaller_frames_and_a_quick_one_fine_ones_again():
+def test_a_slow_connection_gets_coarser_then_smaller_frames_and_a_quick_one_fine_ones_again():
     fineness, shown, sizes = Fineness(), picture(512), []
     for seconds in [0.3] * 6:
         sizes.append(len(fineness.jpeg(shown)))

@@ -1,4 +1,4 @@
-"""The live line from the server's side: a real socket, moves in, pictures out, and what a hostile page can send."""
+"""The live channel from the server's side: a real socket, moves in, pictures out, and what a hostile page can send."""
 
 import io
 import json
@@ -32,8 +32,8 @@ def explore(engine):
 
 
 @contextmanager
-def line(explore, session, browser_of=None):
-    """A server with a line: its endpoint, and a function that opens a socket of the session."""
+def channel(explore, session, browser_of=None):
+    """A server with a channel: its endpoint, and a function that opens a socket of the session."""
     endpoint, app = LiveEndpoint(explore.live, browser_of), Starlette()
     endpoint.add_to(app)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -78,7 +78,7 @@ def next_still(page) -> tuple[dict, np.ndarray]:
 
 def test_a_move_is_drawn_and_the_still_is_exactly_the_engines_picture(explore, engine):
     session = Session(recipe=Recipe(model="tiny"))
-    with line(explore, session) as (_, open_line), open_line() as page:
+    with channel(explore, session) as (_, open_channel), open_channel() as page:
         page.send(move(1, "psi", [0.3]))
         header, moving = next_frame(page)
         assert (header["n"], header["still"], header["size"]) == (1, False, [32, 32])
@@ -93,7 +93,7 @@ def test_a_move_is_drawn_and_the_still_is_exactly_the_engines_picture(explore, e
 def test_of_many_moves_the_last_one_stays_and_letting_go_is_one_step_of_the_history(explore, engine):
     session = Session(recipe=Recipe(model="tiny"))
     session.commit()
-    with line(explore, session) as (_, open_line), open_line() as page:
+    with channel(explore, session) as (_, open_channel), open_channel() as page:
         for n in range(1, 60):
             page.send(move(n, "direction-0", [n / 30, "Everything"]))
         page.send(move(60, "direction-0", [59 / 30, "Everything"], release=True))
@@ -107,7 +107,7 @@ def test_of_many_moves_the_last_one_stays_and_letting_go_is_one_step_of_the_hist
 
 def test_no_more_than_two_frames_travel_without_an_acknowledgement(explore):
     session = Session(recipe=Recipe(model="tiny"))
-    with line(explore, session) as (_, open_line), open_line() as page:
+    with channel(explore, session) as (_, open_channel), open_channel() as page:
         numbers = []
         for n in range(1, 4):
             page.send(move(n, "psi", [n / 10]))
@@ -137,7 +137,7 @@ def test_no_more_than_two_frames_travel_without_an_acknowledgement(explore):
 )
 def test_a_move_that_cannot_be_is_answered_with_a_sentence_and_changes_nothing(explore, control, values):
     session = Session(recipe=Recipe(model="tiny"))
-    with line(explore, session) as (_, open_line), open_line() as page:
+    with channel(explore, session) as (_, open_channel), open_channel() as page:
         page.send(move(7, control, values))
         answer = json.loads(page.recv(60))
         assert answer["n"] == 7
@@ -147,17 +147,17 @@ def test_a_move_that_cannot_be_is_answered_with_a_sentence_and_changes_nothing(e
         assert next_frame(page)[0]["n"] == 8
 
 
-def test_garbage_is_passed_over_and_a_flood_of_it_closes_the_line(explore):
+def test_garbage_is_passed_over_and_a_flood_of_it_closes_the_channel(explore):
     session = Session(recipe=Recipe(model="tiny"))
-    with line(explore, session) as (_, open_line):
+    with channel(explore, session) as (_, open_channel):
         garbage = ["", "{", "[]", "1", '{"ack": "x"}', '{"control": 1}', '{"n": 1, "control": "psi"}', "[" * 5000]
-        with open_line() as page:
+        with open_channel() as page:
             for text in garbage:
                 page.send(text)
             page.send(move(1))
             assert next_frame(page)[0]["n"] == 1
         for flood in (["{"] * 30, ["x" * (MAX_MESSAGE + 1)]):
-            with open_line() as page:
+            with open_channel() as page:
                 for text in flood:
                     page.send(text)
                 with pytest.raises(ConnectionClosed) as closed:
@@ -166,38 +166,38 @@ def test_garbage_is_passed_over_and_a_flood_of_it_closes_the_line(explore):
 
 
 def closed_with(page: ClientConnection) -> int:
-    """The code with which the server closes the line."""
+    """The code with which the server closes the channel."""
     with page:
         for _ in range(10):  # a still may be on its way
             try:
                 page.recv(60)
             except ConnectionClosed as closed:
                 return closed.rcvd.code
-    raise AssertionError("the line stayed open")
+    raise AssertionError("the channel stayed open")
 
 
-def test_only_the_pages_own_token_opens_its_line(explore, tmp_path):
+def test_only_the_pages_own_token_opens_its_channel(explore, tmp_path):
     visitors = Visitors(tmp_path / "visitors")
     cookie, other = visitors.new_cookie(), visitors.new_cookie()
     session = Session(recipe=Recipe(model="tiny"))
     session.workspace = visitors.workspace(visitors.browser_of(cookie), session.id)
-    with line(explore, session, visitors.browser_of) as (_, open_line):
-        assert closed_with(open_line("guess", cookie)) == UNKNOWN
-        assert closed_with(open_line()) == UNKNOWN, "no cookie"
-        assert closed_with(open_line(cookie=other)) == UNKNOWN
-        with open_line(cookie=cookie) as page:
+    with channel(explore, session, visitors.browser_of) as (_, open_channel):
+        assert closed_with(open_channel("guess", cookie)) == UNKNOWN
+        assert closed_with(open_channel()) == UNKNOWN, "no cookie"
+        assert closed_with(open_channel(cookie=other)) == UNKNOWN
+        with open_channel(cookie=cookie) as page:
             page.send(move(1))
             assert next_frame(page)[0]["n"] == 1
     visitors.close()
 
 
-def test_a_second_socket_takes_the_line_and_leaving_closes_it(explore):
+def test_a_second_socket_takes_the_channel_and_leaving_closes_it(explore):
     session = Session(recipe=Recipe(model="tiny"))
-    with line(explore, session) as (endpoint, open_line):
-        first = open_line()
+    with channel(explore, session) as (endpoint, open_channel):
+        first = open_channel()
         first.send(move(1))
         next_frame(first)
-        second = open_line()
+        second = open_channel()
         second.send(move(2, "psi", [0.1]))
         next_frame(second)
         assert closed_with(first) == REPLACED
