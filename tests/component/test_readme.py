@@ -97,7 +97,11 @@ def _makes(target: str) -> Callable[[str], None]:
 def _make_run(command: str) -> None:
     """Checks that it installs the studio alone and then opens it."""
     steps = subprocess.run(
-        ["make", "--dry-run", "--always-make", "run", "STUDIO_ARGS="], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "--dry-run", "--always-make", "run", "STUDIO_ARGS="],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "install --quiet --disable-pip-version-check -e .\n" in steps.stdout
     assert "[test" not in steps.stdout

@@ -180,6 +180,12 @@ def test_a_user_without_a_home(tmp_path):
     assert done.stdout.strip() == str(tmp_path / "gan-studio"), done.stderr
 
 
+def test_the_page_is_light(studio_home):
+    with Engine(default_library(), device="cpu") as engine, Supervisor(every=1, slots=0) as supervisor:
+        page = json.dumps(build(engine, supervisor).get_config_file(), default=str)
+    assert len(page) < 1_500_000, "what each visitor loads before anything is shown"
+
+
 def test_without_the_variable_the_home_is_that_of_the_user(monkeypatch):
     for name in ("HOME", "STUDIO_HOME", "USERPROFILE"):
         monkeypatch.delenv(name, raising=False)
