@@ -317,6 +317,7 @@ def _open(app: AppBlocks, visitors: Visitors | None, share: bool, local_only: bo
             prevent_thread_lock=True,
             allowed_paths=[] if visitors is not None else [str(get_settings().outputs)],
             footer_links=[],
+            _frontend=False,  # Gradio would ask for its own page once more, and not start when a busy machine takes 3 s for that
             max_file_size=MAX_UPLOAD_BYTES if visitors is not None else None,
             app_kwargs={
                 "openapi_url": None,
