@@ -62,19 +62,25 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def studio(home):
-    """(URL, engine) of a running studio."""
+def studio(home, request):
+    """(URL, engine) of a running studio.
+
+    It has all tabs, or those that the module names in TABS: each page mounts every component of every tab, which takes seconds.
+    """
+    from studio.ui.access.serving import ServingPolicy
     from studio.ui.app import launch
 
     patch = pytest.MonkeyPatch()
     patch.setenv("STUDIO_HOME", str(home))
-    app, url, engine, supervisor = launch(inbrowser=False, device="cpu", block=False)
+    policy = ServingPolicy(tabs=getattr(request.module, "TABS", None))
+    app, url, engine, supervisor = launch(inbrowser=False, device="cpu", block=False, policy=policy)
     yield url, engine
     app.close()
     engine.close()
-    supervisor.close()
-    for job in supervisor.jobs():  # a test that failed may have left one at work
-        supervisor.launcher.kill(job)
+    if supervisor is not None:
+        supervisor.close()
+        for job in supervisor.jobs():  # a test that failed may have left one at work
+            supervisor.launcher.kill(job)
     patch.undo()
 
 

@@ -15,6 +15,7 @@ from tests.browser.test_studio import becomes, changes, pixels, slide, source, t
 from tests.conftest import save_tiny
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "mix", "classes", "upscale")
 
 STAGE = "#classes-stage img"
 

@@ -22,6 +22,7 @@ from tests.conftest import save_tiny
 from tests.unit.networks.test_super_resolution import make
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "translate", "upscale", "gallery")
 
 CELLS = "#gallery-grid [data-k]"
 STAGE = "#gallery-stage img"

@@ -13,6 +13,7 @@ from studio.ui.static import page_head
 from tests.browser.test_studio import changes
 
 pytestmark = pytest.mark.browser
+TABS = ("explore",)
 
 
 # The browser may say of several answers at once that they have come; this page hears of all in 300 ms together.

@@ -7,6 +7,7 @@ from studio.engine.recipe import Recipe
 from tests.browser.test_studio import becomes, pixels, slide, source
 
 pytestmark = pytest.mark.browser
+TABS = ("explore",)
 
 
 def live(page) -> None:

@@ -9,6 +9,7 @@ from tests.component.engine.test_placement import save_mover
 from tests.conftest import save_tiny
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "mix")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from studio.provenance.policy import ProvenancePolicy, provenance_policy, save_p
 from studio.ui.share.provenance_section import ProvenanceSection
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "share")
 
 
 _SAVED = ".gs-note:has-text('Saved as') code"

@@ -15,6 +15,7 @@ from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "mix", "upscale")
 
 
 def source(page, where="#explore-stage img") -> str:

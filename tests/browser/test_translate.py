@@ -23,6 +23,7 @@ from tests.conftest import save_tiny
 from tests.unit.outputs.test_video_translation import HEIGHT, WIDTH, sound, write
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "classes", "translate", "upscale", "gallery", "train")
 
 AFTER = "#translate-stage .after"
 

@@ -24,6 +24,7 @@ from tests.unit.outputs import test_animations as animation
 from tests.unit.outputs.test_video_translation import HEIGHT, WIDTH, sound, write
 
 pytestmark = pytest.mark.browser
+TABS = ("explore", "classes", "translate", "upscale", "gallery", "train")
 
 AFTER = "#upscale-stage .after"
 START = "#upscale-start button, button#upscale-start"
