@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from studio.engine.recipe import Recipe
-from tests.browser.test_studio import becomes, pixels, slide, source
+from studio.ui.components.picture_html import data_url
+from tests.browser.test_studio import becomes, slide, source
 
 pytestmark = pytest.mark.browser
 TABS = ("explore",)
@@ -26,12 +27,23 @@ def drag(page, elem_id: str, steps: int) -> None:
 
 def exact(page, engine, recipe: Recipe) -> None:
     """Wait until the picture on the page is exactly that of a recipe."""
-    wanted = engine.render(recipe)
-    for _ in range(600):
-        if page.locator("#explore-stage canvas").count() == 0 and np.array_equal(pixels(page), wanted):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail("the picture never became that of the recipe")
+    said = "(src) => !document.querySelector('#explore-stage canvas') && document.querySelector('#explore-stage img').src === src"
+    page.wait_for_function(said, arg=data_url(engine.render(recipe)))
+
+
+def through_here(page) -> list:
+    """Open the page anew, with a channel that the test can close. Returns the channels, as they are opened."""
+    channels = []
+
+    def through(channel):
+        channel.connect_to_server()
+        channels.append(channel)
+
+    page.route_web_socket("**/live*", through)
+    page.reload()
+    page.wait_for_selector("#explore-stage img")
+    live(page)
+    return channels
 
 
 def test_frames_are_painted_while_the_handle_moves_and_the_still_is_exact(page, studio):
@@ -50,16 +62,7 @@ def test_frames_are_painted_while_the_handle_moves_and_the_still_is_exact(page, 
 
 
 def test_a_channel_that_breaks_is_opened_again_and_no_move_is_lost(page, studio):
-    channels = []
-
-    def through(channel):
-        channel.connect_to_server()
-        channels.append(channel)
-
-    page.route_web_socket("**/live*", through)
-    page.reload()
-    page.wait_for_selector("#explore-stage img")
-    live(page)
+    channels = through_here(page)
     slide(page, "psi", 0.4)
     exact(page, studio[1], Recipe(model="anna", psi=0.4))
     page.evaluate("document.querySelector('#live-channel [data-token]').remove()")  # it cannot be opened again yet
@@ -70,25 +73,13 @@ def test_a_channel_that_breaks_is_opened_again_and_no_move_is_lost(page, studio)
 
 
 def test_it_comes_back_by_itself_with_the_same_state(page, studio):
-    channels = []
-
-    def through(channel):
-        channel.connect_to_server()
-        channels.append(channel)
-
-    page.route_web_socket("**/live*", through)
-    page.reload()
-    page.wait_for_selector("#explore-stage img")
-    live(page)
+    channels = through_here(page)
     slide(page, "direction-1", 1)
     page.wait_for_function("ganStudio.frames > 0")
+    page.evaluate("document.body.dataset.live = 'not known'")
     channels[-1].close()
-    for _ in range(600):
-        if len(channels) == 2:
-            break
-        page.wait_for_timeout(50)
-    assert len(channels) == 2
     live(page)
+    assert len(channels) == 2
     slide(page, "psi", 0.3)
     exact(page, studio[1], Recipe(model="anna", psi=0.3, edits=page_edits(studio[1])))
 

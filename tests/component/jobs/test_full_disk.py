@@ -95,18 +95,23 @@ def test_a_training_whose_disk_is_full_to_the_last_byte_pauses_and_goes_on(disk,
     assert sum(e["type"] == "start" for e in after) == 1
 
 
+def writing_commands(disk, pictures, plan) -> list[list[str]]:
+    """Commands that write into the home, or onto the disk."""
+    return [
+        ["import", str(_NETWORK), "--name", "five"],
+        ["dataset", "add", str(pictures), "--mine", "--min-side", "8"],
+        ["--device", "cpu", "train", str(plan), "--out", str(disk.folder / "run")],
+        ["--device", "cpu", "seeds", "1", "--outdir", str(disk.folder / "seeds")],
+        ["jobs", "add", str(plan)],
+    ]
+
+
 def test_commands_in_a_full_home(disk, pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STUDIO_HOME", str(disk.folder / "home"))
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "0")
     (tmp_path / "plan.toml").write_text(tiny_plan(pictures).to_toml())
     disk.fill()
-    for words in (
-        ["import", str(_NETWORK), "--name", "five"],
-        ["dataset", "add", str(pictures), "--mine", "--min-side", "8"],
-        ["--device", "cpu", "train", str(tmp_path / "plan.toml"), "--out", str(disk.folder / "run")],
-        ["--device", "cpu", "seeds", "1", "--outdir", str(disk.folder / "seeds")],
-        ["jobs", "add", str(tmp_path / "plan.toml")],
-    ):
+    for words in writing_commands(disk, pictures, tmp_path / "plan.toml"):
         assert main(words) == 2, words
         said = capsys.readouterr().err
         assert said.startswith("studio: "), words
@@ -124,14 +129,7 @@ def test_commands_in_a_home_that_can_only_be_read(disk, pictures, tmp_path, monk
     (tmp_path / "plan.toml").write_text(tiny_plan(pictures).to_toml())
     (disk.folder / "home").mkdir()
     disk.lock()
-    for words in (
-        ["import", str(_NETWORK), "--name", "five"],
-        ["dataset", "add", str(pictures), "--mine", "--min-side", "8"],
-        ["--device", "cpu", "train", str(tmp_path / "plan.toml"), "--out", str(disk.folder / "run")],
-        ["--device", "cpu", "seeds", "1", "--outdir", str(disk.folder / "seeds")],
-        ["jobs", "add", str(tmp_path / "plan.toml")],
-        ["marks", "--metadata", "mark"],
-    ):
+    for words in (*writing_commands(disk, pictures, tmp_path / "plan.toml"), ["marks", "--metadata", "mark"]):
         assert main(words) == 2, words
         said = capsys.readouterr().err
         assert said.startswith("studio: "), words

@@ -147,6 +147,13 @@ def test_a_move_that_cannot_be_is_answered_with_a_sentence_and_changes_nothing(e
         assert next_frame(page)[0]["n"] == 8
 
 
+def send_until_closed(page: ClientConnection, texts: list[str]) -> None:
+    """Send, and wait for an answer; the server may close the channel before all is sent."""
+    for text in texts:
+        page.send(text)
+    page.recv(60)
+
+
 def test_garbage_is_passed_over_and_a_flood_of_it_closes_the_channel(explore):
     session = Session(recipe=Recipe(model="tiny"))
     with channel(explore, session) as (_, open_channel):
@@ -158,10 +165,8 @@ def test_garbage_is_passed_over_and_a_flood_of_it_closes_the_channel(explore):
             assert next_frame(page)[0]["n"] == 1
         for flood in (["{"] * 30, ["x" * (MAX_MESSAGE + 1)]):
             with open_channel() as page:
-                for text in flood:
-                    page.send(text)
                 with pytest.raises(ConnectionClosed) as closed:
-                    page.recv(60)
+                    send_until_closed(page, flood)
                 assert closed.value.rcvd.code == INVALID
 
 
