@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from studio.imaging.srgb import linear_from_srgb, srgb_from_linear
+
 _CHUNK_PIXELS = 1 << 20  # blended at a time, so that large pictures need little extra memory
 _HALVINGS = 12  # of the interval in which the strongest displayable chroma lies
 # From linear sRGB to the responses of the eye's cones, and from their cube roots to lightness and two opponent colours.
@@ -18,12 +20,7 @@ _OPPONENTS = np.array(
 _CONES_BACK, _OPPONENTS_BACK = np.linalg.inv(_CONES), np.linalg.inv(_OPPONENTS)
 
 
-def _linear(values: np.ndarray) -> np.ndarray:
-    """Linear light of sRGB values in [0, 1] (IEC 61966-2-1)."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-_LINEAR = _linear(np.arange(256) / 255)
+_LINEAR = linear_from_srgb(np.arange(256) / 255).astype(np.float32)
 
 
 def to_oklab(pixels: np.ndarray) -> np.ndarray:
@@ -69,7 +66,7 @@ def _recoloured(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     if outside.any():
         rgb[outside] = _reduce_chroma(lab[outside])
     rgb = rgb.clip(0, 1)
-    return (np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb ** (1 / 2.4) - 0.055) * 255).round().astype(np.uint8)
+    return (srgb_from_linear(rgb) * 255).round().astype(np.uint8)
 
 
 def _displayable(rgb: np.ndarray) -> np.ndarray:

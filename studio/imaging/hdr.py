@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from studio.imaging.srgb import linear_from_srgb, srgb_from_linear
+
 # Chromaticities of the primaries (x, y), red, green and blue, by their number; the white point of all is D65 (H.273, Table 2).
 _BT709, _BT2020 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)), ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _WIDE = {9: _BT2020, 12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))}  # 12: Display P3
@@ -63,16 +65,12 @@ def sdr_pixels(pixels: np.ndarray, transfer: int, primaries: int = 9) -> np.ndar
 
 def _light(values: np.ndarray, transfer: int) -> np.ndarray:
     """Linear light of SDR values, both in [0, 1]."""
-    if transfer != _SRGB:
-        return values**_SCREEN_GAMMA
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    return linear_from_srgb(values) if transfer == _SRGB else values**_SCREEN_GAMMA
 
 
 def _encoded(linear: np.ndarray, transfer: int) -> np.ndarray:
     """The inverse of `_light`: greys stay as they are."""
-    if transfer != _SRGB:
-        return linear ** (1 / _SCREEN_GAMMA)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055)
+    return srgb_from_linear(linear) if transfer == _SRGB else linear ** (1 / _SCREEN_GAMMA)
 
 
 def _to_srgb(primaries: tuple[tuple[float, float], ...]) -> np.ndarray:

@@ -18,7 +18,7 @@ from studio.imaging.decode import UnusablePicture, count_pictures, open_picture,
 from studio.imaging.raster import MAX_NETWORK_PIXELS
 from studio.imaging.source_metadata import SourceMetadata
 from studio.imaging.xmp import DigitalSourceType, gif_with_xmp
-from studio.provenance.metadata import MAX_WEBP_SIDE, kept_metadata, png_texts, xmp_for
+from studio.provenance.metadata import MAX_WEBP_SIDE, kept_metadata, png_texts, webp_options, xmp_for
 from studio.provenance.signing import sign_in_place
 
 # Format as it came -> file type of the result. AVIF is written by few programs and read by fewer.
@@ -169,9 +169,8 @@ def _write(
 ) -> None:
     """frames: opened, with one page a frame, all of one size.  loop: how often it is played, 0 = for ever."""
     if form == "webp":
-        options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
         xmp = xmp_for(made_by, kept).encode()
-        frames.save(part, "WEBP", save_all=True, duration=durations, loop=loop, xmp=xmp, exif=kept.exif, **options)
+        frames.save(part, "WEBP", save_all=True, duration=durations, loop=loop, xmp=xmp, exif=kept.exif, **webp_options(quality))
     elif form == "png":
         info = PngImagePlugin.PngInfo()
         for key, text in png_texts(made_by, kept):

@@ -115,9 +115,8 @@ def encode(
     elif format == "webp":
         if max(image.size) > MAX_WEBP_SIDE:
             raise StudioError(f"A WebP cannot be larger than {MAX_WEBP_SIDE} px a side.", "Choose png.")
-        options = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
         image = eight_bits(image) if image.mode.startswith("I") else image
-        image.save(buffer, "WEBP", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **options)
+        image.save(buffer, "WEBP", xmp=xmp_for(made_by, kept).encode(), exif=kept.exif, icc_profile=profile, **webp_options(quality))
     elif format in ("jpeg", "jpg"):
         if max(image.size) > _MAX_JPEG_SIDE:
             raise StudioError(f"A JPEG cannot be larger than {_MAX_JPEG_SIDE} px a side.", "Choose png.")
@@ -131,6 +130,11 @@ def encode(
     else:
         raise StudioError(f"Pictures cannot be saved as '{format}'.", "Choose png, webp or jpeg.")
     return buffer.getvalue()
+
+
+def webp_options(quality: int | None) -> dict[str, Any]:
+    """Options of Pillow's WebP writer.  quality: 1 to 100; None = lossless, to the colour of what is transparent."""
+    return {"lossless": True, "exact": True} if quality is None else {"quality": quality}
 
 
 def _for_jpeg(image: Image.Image) -> Image.Image:

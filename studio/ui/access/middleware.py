@@ -62,7 +62,7 @@ class VisitorMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = headers_of(scope)
-        cookie = _cookie(headers.get("cookie", ""))
+        cookie = cookie_of(headers.get("cookie", ""))
         browser, asked = self.visitors.browser_of(cookie), scope["path"].partition(_API)[2]
         try:
             if scope["path"].startswith("/monitoring"):
@@ -188,7 +188,8 @@ def _paths(raw: Any) -> Iterator[str]:
             waiting.extend(value)
 
 
-def _cookie(header: str) -> str | None:
+def cookie_of(header: str) -> str | None:
+    """The visitor's cookie in a Cookie header; None = there is none."""
     try:
         found = SimpleCookie(header).get(COOKIE)
     except CookieError:

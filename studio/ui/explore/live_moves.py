@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +68,8 @@ class LiveMoves:
             return {}
         try:
             return self.tab.draw(session)
-        except (StudioError, CancelledError) as e:
-            if isinstance(e, StudioError):
-                session.recipe = old
+        except StudioError:
+            session.recipe = old
             raise
 
     # -- what the channel asks (studio.ui.live.channel.Drawing) ------------------------------------------------------

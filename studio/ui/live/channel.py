@@ -162,7 +162,6 @@ class Channel:
         recipe, number, after = self.session.recipe, self._newest, self.session.drawings
         if recipe is None:
             return None
-        began = self._clock()
         try:
             picture = await self.drawing.picture(self.session, recipe)
         except CancelledError:
@@ -173,10 +172,9 @@ class Channel:
             await self._send_error(number, str(e))
             return None
         self._drawn = recipe
-        ms = (self._clock() - began) * 1000
         data = await asyncio.to_thread(self._fineness.jpeg, picture)
         await self._room()
-        await self._send({"n": number, "ms": round(ms, 1), "still": False, "after": after, "size": picture.shape[1::-1]}, data)
+        await self._send({"n": number, "still": False, "after": after, "size": picture.shape[1::-1]}, data)
         return recipe, picture, number
 
     async def _room(self) -> None:

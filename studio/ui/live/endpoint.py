@@ -5,13 +5,12 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from studio.ui.access.middleware import COOKIE
+from studio.ui.access.middleware import cookie_of
 from studio.ui.live.channel import GOING_AWAY, REPLACED, UNKNOWN, Channel, Drawing
 from studio.ui.session import Session
 
@@ -70,15 +69,7 @@ class LiveEndpoint:
     def _is_theirs(self, socket: WebSocket, session: Session) -> bool:
         if self.browser_of is None or not session.workspace.guest:
             return True
-        return self.browser_of(_cookie(socket.headers.get("cookie", ""))) == session.workspace.folder.parent.name
-
-
-def _cookie(header: str) -> str | None:
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found else None
+        return self.browser_of(cookie_of(socket.headers.get("cookie", ""))) == session.workspace.folder.parent.name
 
 
 def token_html(token: str) -> str:

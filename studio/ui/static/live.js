@@ -3,7 +3,7 @@
 (() => {
   const stats = window.ganStudio = { frames: 0, latencyMs: 0, mode: "events" };
   const again = { first: 500, most: 10000 };  // milliseconds until a lost channel is opened anew
-  let socket = null, wait = again.first, count = 0, painted = 0, newest = 0, queue = Promise.resolve();
+  let socket = null, wait = again.first, count = 0, newest = 0, queue = Promise.resolve();
   const began = new Map(), moves = new Map();  // by the number of a move: when it was made, and what it was
   const live = window.studioLive = {
     fallback: () => {},
@@ -73,7 +73,6 @@
     canvas.getContext("2d").drawImage(image, 0, 0);
     image.close();
     still.hidden = true;
-    painted = header.frame;
     stats.frames += 1;
     // Answers to older moves are answered with it. The latency counts from the move that this picture shows.
     if (began.has(header.n)) stats.latencyMs = performance.now() - began.get(header.n);
