@@ -238,9 +238,12 @@ def test_a_name_that_is_given_is_used_everywhere(home, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_files_of_visitors_go_as_soon_as_the_studio_is_asked_to_end(home, name):
     words = ["--no-browser", "--device", "cpu", "--visitors", "--tabs", "explore", "--models", "anna"]
+    # The tests may run where it is ignored (nohup), which a child would inherit.
+    before = signal.signal(getattr(signal, name), signal.SIG_DFL)
     process = subprocess.Popen(
         [sys.executable, "-m", "studio", *words], cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
     )
+    signal.signal(getattr(signal, name), before)
     try:
         url = next(re.search(r"http://\S+", line)[0] for line in process.stdout if "is open at" in line).rstrip("/")
         with httpx.Client(base_url=url) as visitor:
