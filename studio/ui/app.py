@@ -120,10 +120,10 @@ def build(
                 with gr.Tab(TABS[id].title, id=id) as labels[id]:
                     built[id] = TABS[id].load()(page)
             connect(page)
-        if "explore" in built and not isinstance(engine, ZeroEngine):  # which is lent a GPU for one event at a time
-            explore = cast("ExploreTab", built["explore"])
-            app.live = LiveEndpoint(explore.live, visitors.browser_of if visitors is not None else None)
-        _wire_opening(app, page, labels, visitors, _build_status(page))
+        channel = page.live.build() if page.live.controls else None
+        if channel is not None and not isinstance(engine, ZeroEngine):  # which is lent a GPU for one event at a time
+            app.live = LiveEndpoint(page.live, visitors.browser_of if visitors is not None else None)
+        _wire_opening(app, page, labels, visitors, _build_status(page), channel)
         _build_api(engine, visitors)
     return app
 
@@ -150,18 +150,20 @@ def _wire_opening(
     labels: dict[str, gr.Tab],
     visitors: Visitors | None,
     describe_on: Callable[[Callable[..., Dependency]], Dependency],
+    channel: gr.HTML | None,
 ) -> None:
-    """What happens when the page or a tab is opened.  labels: of the tabs, by id."""
+    """What happens when the page or a tab is opened.  labels: of the tabs, by id.  channel: where the token of the live channel is."""
     explore = cast("ExploreTab | None", page.built.get("explore"))
 
     def begin(request: gr.Request) -> Outputs:
         new = open_session(page.engine, visitors, request)
-        if explore is None:
-            return {page.session: new}
-        channel = {explore.live.channel: token_html(app.live.invite(new))} if app.live is not None else {}
-        return {page.session: new, **explore.begin(new), **channel}
+        shown: Outputs = {page.session: new, **(explore.begin(new) if explore is not None else {})}
+        if channel is not None and app.live is not None:
+            shown[channel] = token_html(app.live.invite(new))
+        return shown
 
-    opened = app.load(friendly(begin), None, [page.session, *([*explore.outputs, explore.live.channel] if explore else [])], **QUIET)
+    outputs = [page.session, *(explore.outputs if explore is not None else []), *([channel] if channel is not None else [])]
+    opened = app.load(friendly(begin), None, outputs, **QUIET)
     opened = describe_on(opened.then)
     enter, first = entrances(page), page.policy.shown[0]
     if first in enter:  # the first tab is open without having been chosen

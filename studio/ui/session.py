@@ -7,6 +7,7 @@ import html
 import secrets
 import tempfile
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Session:
     recipe: of the picture in Explore, which Mix and Classes start from; None = none yet.
     past, future: steps for undo and redo, the nearest last.  committed: the newest step, which undo leaves.
     touched: the control moved last; all its moves until it is released count as one step.
-    drawings: how often the picture in Explore was drawn anew, other than by the live channel.
+    drawings: how often each large picture was drawn anew, other than by the live channel, by the element id of its stage.
     """
 
     recipe: Recipe | None = None
@@ -74,7 +75,7 @@ class Session:
     future: list[Recipe] = field(default_factory=list)
     committed: Recipe | None = None
     touched: str = ""
-    drawings: int = 0
+    drawings: Counter[str] = field(default_factory=Counter)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     workspace: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
 
@@ -99,6 +100,11 @@ class Session:
             self.past = [*self.past[-_HISTORY:], self.committed]
         self.future = []
         self.committed = self.recipe
+
+    def next_drawing(self, element: str) -> int:
+        """Number of a drawing that begins.  element: id of the stage."""
+        self.drawings[element] += 1
+        return self.drawings[element]
 
     def undo(self) -> None:
         """One step back. Raises StudioError at the beginning."""

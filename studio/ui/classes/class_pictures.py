@@ -9,13 +9,14 @@ import gradio as gr
 from studio.engine.parameters import TABLE
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.ui.classes.large_picture import LargePicture
 from studio.ui.classes.recipes import grid_recipes
 from studio.ui.classes.state import BLEND, MAX_CHOSEN, ROW, ClassesState, ClassSettings
 from studio.ui.classes.view import columns_html
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, friendly
 from studio.ui.components.notes import empty_html
 from studio.ui.components.parameter_controls import parameter_number, parameter_slider
-from studio.ui.components.picture_html import data_url, stage_html
+from studio.ui.components.picture_html import data_url
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.session import Session
 
@@ -32,6 +33,7 @@ class Pictures:
 
     def __init__(self, tab: "ClassesTab"):
         self.tab = tab
+        self.large = LargePicture(tab)
 
     # -- what is on the page -------------------------------------------------------------------------------------
 
@@ -76,7 +78,7 @@ class Pictures:
         self.mode.input(friendly(self._set_mode), [s, self.mode], [self.count, *self.weights], **QUIET).then(
             friendly(self._redraw), inputs, self.outputs, **QUIET
         )
-        gr.on([x.input for x in (self.psi, *self.weights)], friendly(self._draw_large), inputs, [self.stage], **LIVE)
+        self.tab.page.live.group(self.large, "classes", [self.psi, *self.weights], self.large.moved, self.controls)
         released = [x.release for x in (self.psi, self.count, *self.weights)]
         gr.on([*released, self.seed.submit, self.seed.blur], friendly(self._redraw), inputs, self.outputs, **LIVE)
         self.dice.click(lambda: random.randrange(_DICE_SEEDS), None, self.seed, **QUIET).then(
@@ -139,20 +141,11 @@ class Pictures:
         recipe = state.cells[state.selected]
         grid = cells_html(state.thumbnails, columns=state.columns, selected=state.selected)
         is_row = len(recipe.classes) == 1 and len({c.classes for c in state.cells}) > 1
-        return {**self._large(session, recipe), self.grid: columns_html(grid, state.columns, keep=is_row)}
+        return {**self._show_large(session, recipe), self.grid: columns_html(grid, state.columns, keep=is_row)}
 
-    def _large(self, session: Session, recipe: Recipe) -> Outputs:
-        drawn = self.tab.engine.draw(f"{session.id}/classes", recipe)
-        classes = self.tab.engine.facts(recipe.model).classes
-        names = " and ".join(classes[c.index] for c in recipe.classes)
-        return {self.stage: stage_html(drawn.picture, f"{names}, seed {recipe.seed}")}
-
-    def _draw_large(self, session: Session, *values: Any) -> Outputs:
-        state = self.tab.state_of(session)
-        if not state.model:
-            return {}
-        cells = [recipe for row in self._rows(state, ClassSettings.of(values)) for recipe in row]
-        return self._large(session, cells[min(state.selected, len(cells) - 1)])
+    def _show_large(self, session: Session, recipe: Recipe) -> Outputs:
+        self.tab.state_of(session).large = recipe
+        return self.large.draw(session)
 
     def _select(self, session: Session, event: gr.EventData) -> Outputs:
         state = self.tab.state_of(session)

@@ -18,6 +18,7 @@ class ClassesState(TabState):
     model: id of the model, '' = none yet.  followed: the model of Explore when the tab was last opened.
     chosen: classes in the order in which they were pressed.  listed: classes whose chips are on the page.
     cells: recipes of the grid; `thumbnails`: the same as cells of a press grid, in `columns`; selected: index of the large one.
+    large: the recipe of the large one, which follows the controls while one is held; None = not drawn yet.
     drawing: guards what follows a drawing of the grid.  drawn: number of the newest drawing.
     """
 
@@ -29,6 +30,7 @@ class ClassesState(TabState):
     thumbnails: list[dict[str, Any]] = field(default_factory=list)
     columns: int = 4
     selected: int = 0
+    large: Recipe | None = None
     drawing: threading.Lock = field(default_factory=threading.Lock)
     drawn: int = 0
 

@@ -159,4 +159,4 @@ class ClassesTab(Tab[ClassesState]):
 
     def forget(self, session: Session) -> None:
         super().forget(session)
-        self.engine.cancel(f"{session.id}/classes")
+        self.engine.cancel(self.pictures.large.session_of(session))

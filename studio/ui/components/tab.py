@@ -19,6 +19,7 @@ from studio.ui.access.serving import ServingPolicy
 from studio.ui.components.handlers import QUIET, WORK, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.targets import Target, target_buttons
+from studio.ui.live.moves import LiveMoves
 from studio.ui.session import Session
 from studio.ui.tabs import TABS, Given
 
@@ -30,7 +31,7 @@ class Page:
     session: holds the visitor's Session.  tabs: the row of tabs, for switching between them; None = the tab stands alone.
     policy: what is offered, and to whom.  supervisor: the queue of trainings; None = nothing can be trained.
     datasets: image sets of the host; None = visitors see none.  gallery: Session -> the saved files of its visitor.
-    built: the tabs built so far, by id.
+    built: the tabs built so far, by id.  live: the controls whose pictures follow the hand.
     """
 
     engine: Engine
@@ -41,6 +42,9 @@ class Page:
     datasets: DataSetStore | None = None
     gallery: Callable[[Session], Gallery] | None = None
     built: "dict[str, Tab]" = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.live = LiveMoves(self.engine, self.session)
 
     def targets(self, given: Given, ids: Sequence[str] = tuple(TABS)) -> list[Target]:
         """Targets of the tabs built so far that open a model, a recipe, ...; those of `ids`, in their order."""

@@ -21,7 +21,6 @@ from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.pad import pad, pad_html
 from studio.ui.components.parameter_controls import parameter_choice, parameter_number, parameter_slider
-from studio.ui.explore.live_moves import LiveControl
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Controls:
             live.slider(slider, self._mover(address))
         for i, slider in enumerate(self.directions):
             live.slider(slider, self._direction_mover(i), [self.layers])
-        live.controls["pad"] = LiveControl(_move_pad, 2)  # its script sends the moves
+        live.scripted("pad", _move_pad, 2)
         tab.change(self.noise_mode.input, self._setter("noise.mode"), [self.noise_mode])
         left = functools.partial(gr.on, [self.noise_seed.submit, self.noise_seed.blur])
         tab.change(left, self._setter("noise.seed"), [self.noise_seed])

@@ -23,7 +23,7 @@ from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
 from studio.ui.explore.controls import Controls
-from studio.ui.explore.live_moves import LiveMoves
+from studio.ui.explore.live_moves import ExploreStage
 from studio.ui.explore.pins import Pins
 from studio.ui.explore.saving import Saving
 from studio.ui.explore.state import ExploreState
@@ -35,7 +35,7 @@ _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to wri
 
 
 class ExploreTab(Tab[ExploreState]):
-    """The large picture and its history; its other parts are Controls, LiveMoves, Variations, Pins and Saving.
+    """The large picture and its history; its other parts are Controls, ExploreStage, Variations, Pins and Saving.
 
     `show` draws the session's recipe and sets every control; `outputs` are the components it changes.
     """
@@ -44,7 +44,7 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live = LiveMoves(self)
+        self.live = ExploreStage(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -81,7 +81,6 @@ class ExploreTab(Tab[ExploreState]):
         self.send = gr.Row(elem_classes="gs-tools", elem_id="explore-send")
         gr.HTML(KEYS, padding=False)
         self.saving.build()
-        self.live.build()
 
     @property
     def picture(self) -> list[Any]:
@@ -110,7 +109,6 @@ class ExploreTab(Tab[ExploreState]):
     def _wire(self) -> None:
         seed = self.controls.seed
         self.controls.wire()
-        self.live.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -131,8 +129,7 @@ class ExploreTab(Tab[ExploreState]):
         recipe = session.open()
         drawn = self.engine.draw(session.id, recipe)
         notice = gr.update(value=warning_html(drawn.warning), visible=bool(drawn.warning))
-        session.drawings += 1
-        return {self.stage: drawn_html(drawn, recipe, session.drawings), self.notice: notice}
+        return {self.stage: drawn_html(drawn, recipe, session.next_drawing(self.live.element)), self.notice: notice}
 
     def show(self, session: Session, layers_choice: str = LAYER_CHOICES[0]) -> Outputs:
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -16,11 +16,13 @@ from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.ui.components.handlers import UNEXPECTED
 from studio.ui.live.frames import Fineness, frame, still
+from studio.ui.live.moves import LiveMoves, LiveStage
 from studio.ui.session import Session
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 16 << 10  # characters
+_MOST_VALUES = 32  # of one move
 _MOST_INVALID = 20  # messages, after which the channel is closed
 _IN_FLIGHT = 2  # frames not yet acknowledged: the next one is drawn while the last one travels
 _LOST = 5.0  # seconds after which a frame counts as acknowledged, lest a lost one stops the channel
@@ -28,34 +30,19 @@ _PAUSE = 0.12  # seconds without a move after which the still follows
 GOING_AWAY, INVALID, UNKNOWN, REPLACED = 1001, 1008, 4404, 4409  # codes with which a socket is closed
 
 
-class Drawing(Protocol):
-    """What a page draws: the tab that the channel belongs to."""
-
-    def move(self, session: Session, control: str, values: list[Any], release: bool) -> bool:
-        """Apply the move of a control. Returns whether there is something new to draw. Raises StudioError."""
-        ...
-
-    def picture(self, session: Session, recipe: Recipe) -> "asyncio.Future[np.ndarray]":
-        """The picture of a recipe, uint8 (H, W, 3), once the engine has made it."""
-        ...
-
-    def described(self, recipe: Recipe) -> dict[str, str]:
-        """Words that go with a still: 'alt' of the picture, and 'status' for the line at the bottom (HTML)."""
-        ...
-
-
 class Channel:
     """The server's end of a channel.  clock: seconds."""
 
-    def __init__(self, socket: WebSocket, session: Session, drawing: Drawing, clock: Callable[[], float] = time.monotonic):
-        self.socket, self.session, self.drawing, self._clock = socket, session, drawing, clock
+    def __init__(self, socket: WebSocket, session: Session, moves: LiveMoves, clock: Callable[[], float] = time.monotonic):
+        self.socket, self.session, self.moves, self._clock = socket, session, moves, clock
         self._loop = asyncio.get_running_loop()
         self._moved, self._freed = asyncio.Event(), asyncio.Event()
-        self._newest = 0  # number of the last move that was applied
+        self._newest: dict[LiveStage, int] = {}  # picture that is to be drawn -> number of the last move that was applied to it
         self._sent: dict[int, float] = {}  # frame -> when it was sent
         self._count = 0
         self._fineness = Fineness()
-        self._drawn: Recipe | None = session.recipe  # the last recipe that could be drawn
+        stages = {control.stage for control in moves.controls.values()}
+        self._drawn = {stage: stage.recipe(session) for stage in stages}  # the last recipe of each that could be drawn
 
     async def run(self) -> None:
         """Serve until the page leaves or the channel is closed."""
@@ -98,9 +85,8 @@ class Channel:
                 continue
             try:
                 # Reading what a model can do may load it, which takes seconds.
-                new = await asyncio.to_thread(
-                    self.drawing.move, self.session, message["control"], message["values"], message.get("release") is True
-                )
+                release = message.get("release") is True
+                stage = await asyncio.to_thread(self.moves.move, self.session, message["control"], message["values"], release)
             except StudioError as e:
                 await self._send_error(message["n"], str(e))
                 continue
@@ -108,8 +94,8 @@ class Channel:
                 log.exception("a move on the live channel failed")
                 await self._send_error(message["n"], UNEXPECTED)
                 continue
-            if new:
-                self._newest = message["n"]
+            if stage is not None:
+                self._newest[stage] = message["n"]
                 self._moved.set()
 
     @staticmethod
@@ -129,7 +115,7 @@ class Channel:
         elif not (
             isinstance(message.get("control"), str)
             and isinstance(message.get("values"), list)
-            and len(message["values"]) < 16
+            and len(message["values"]) <= _MOST_VALUES
             and type(message.get("n")) is int
         ):
             raise ValueError
@@ -146,35 +132,38 @@ class Channel:
     async def _draw(self) -> None:
         while True:
             await self._moved.wait()
-            last: tuple[Recipe, np.ndarray, int] | None = None
+            last: dict[LiveStage, tuple[Recipe, np.ndarray, int]] = {}
             while True:
-                if self._moved.is_set():
+                while self._newest:
                     self._moved.clear()
-                    last = await self._draw_newest() or last
+                    stage, number = self._newest.popitem()
+                    if drawn := await self._draw_newest(stage, number):
+                        last[stage] = drawn
                 try:
                     await asyncio.wait_for(self._moved.wait(), _PAUSE)
                 except asyncio.TimeoutError:
                     break
-            if last is not None:
-                await self._send_still(*last)
+            for stage, drawn in last.items():
+                await self._send_still(stage, *drawn)
 
-    async def _draw_newest(self) -> tuple[Recipe, np.ndarray, int] | None:
-        recipe, number, after = self.session.recipe, self._newest, self.session.drawings
+    async def _draw_newest(self, stage: LiveStage, number: int) -> tuple[Recipe, np.ndarray, int] | None:
+        recipe, after = stage.recipe(self.session), self.session.drawings[stage.element]
         if recipe is None:
             return None
         try:
-            picture = await self.drawing.picture(self.session, recipe)
+            picture = await asyncio.wrap_future(stage.submit(self.session, recipe))
         except CancelledError:
             return None  # a newer picture took its place
         except StudioError as e:
-            if self.session.recipe is recipe:
-                self.session.recipe = self._drawn
+            if stage.recipe(self.session) is recipe:
+                stage.change(self.session, self._drawn[stage], "")
             await self._send_error(number, str(e))
             return None
-        self._drawn = recipe
+        self._drawn[stage] = recipe
         data = await asyncio.to_thread(self._fineness.jpeg, picture)
         await self._room()
-        await self._send({"n": number, "still": False, "after": after, "size": picture.shape[1::-1]}, data)
+        header = {"n": number, "stage": stage.element, "still": False, "after": after, "size": picture.shape[1::-1]}
+        await self._send(header, data)
         return recipe, picture, number
 
     async def _room(self) -> None:
@@ -187,11 +176,12 @@ class Channel:
                 self._fineness.took(_LOST)
                 self._sent.clear()
 
-    async def _send_still(self, recipe: Recipe, picture: np.ndarray, number: int) -> None:
+    async def _send_still(self, stage: LiveStage, recipe: Recipe, picture: np.ndarray, number: int) -> None:
         data = await asyncio.to_thread(still, picture)
-        if self.session.recipe is recipe and not self._moved.is_set():
-            words = {**await asyncio.to_thread(self.drawing.described, recipe), "after": self.session.drawings}
-            await self._send({"n": number, "still": True, "size": picture.shape[1::-1], **words}, data)
+        if stage.recipe(self.session) is recipe and stage not in self._newest:
+            words = await asyncio.to_thread(self.moves.described, stage, recipe)
+            header = {"n": number, "stage": stage.element, "still": True, "after": self.session.drawings[stage.element]}
+            await self._send({**header, "size": picture.shape[1::-1], **words}, data)
 
     async def _send(self, header: dict[str, Any], picture: bytes) -> None:
         self._count += 1

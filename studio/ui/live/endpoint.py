@@ -11,7 +11,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from studio.ui.access.middleware import cookie_of
-from studio.ui.live.channel import GOING_AWAY, REPLACED, UNKNOWN, Channel, Drawing
+from studio.ui.live.channel import GOING_AWAY, REPLACED, UNKNOWN, Channel
+from studio.ui.live.moves import LiveMoves
 from studio.ui.session import Session
 
 PATH = "/live"
@@ -24,8 +25,8 @@ class LiveEndpoint:
     browser_of: cookie of a visitor -> the folder of their files; None = everybody shares the home folder.
     """
 
-    def __init__(self, drawing: Drawing, browser_of: Callable[[str | None], str] | None = None):
-        self.drawing, self.browser_of = drawing, browser_of
+    def __init__(self, moves: LiveMoves, browser_of: Callable[[str | None], str] | None = None):
+        self.moves, self.browser_of = moves, browser_of
         self._lock = threading.Lock()
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()  # by token
         self._channels: dict[str, Channel] = {}  # by id of the session
@@ -53,7 +54,7 @@ class LiveEndpoint:
         await socket.accept()
         if session is None or not self._is_theirs(socket, session):
             return await socket.close(UNKNOWN)
-        channel = Channel(socket, session, self.drawing)
+        channel = Channel(socket, session, self.moves)
         with self._lock:
             old = self._channels.get(session.id)
             self._channels[session.id] = channel

@@ -17,10 +17,10 @@ from studio.ui.components.picture_html import data_url, stage_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab, TabState
 from studio.ui.components.targets import Target
-from studio.ui.mix.recipes import MixGrid, mixer_recipe, plain_recipe, style_grid
+from studio.ui.mix.mixer_stage import SOURCES, MixerStage
+from studio.ui.mix.recipes import MixGrid, plain_recipe, style_grid
 from studio.ui.session import Session
 
-SOURCES = 4  # pictures in the mixer
 _MAX_SEEDS = 12  # on each side of the grid
 _OWN = "own"
 _RANGES = [*zip(LAYER_CHOICES[1:], LAYER_RANGE_NAMES, strict=True), ("My own range", _OWN)]
@@ -49,6 +49,7 @@ class MixTab(Tab[MixState]):
 
     def __init__(self, page: Page):
         self.explore: Target | None = next(iter(page.targets("recipe", ["explore"])), None)
+        self.mixer = MixerStage(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class MixTab(Tab[MixState]):
         settings = [s, self.rows, self.columns, self.range, self.first_layer, self.last_layer, self.psi]
         self.long_work("grid", self.make, self.stop, self._make_grid, settings, [self.grid])
         inputs = [s, *self.enter_inputs]
-        gr.on([x.input for x in (*self.weights, self.psi)], friendly(self._mix), inputs, [self.stage], **LIVE)
+        self.page.live.group(self.mixer, "mixer", [*self.weights, self.psi], self.mixer.mixed, self.enter_inputs)
         entered = [trigger for number in self.seeds for trigger in (number.submit, number.blur)]
         gr.on(entered, friendly(self.enter), inputs, self.enter_outputs, **LIVE)
         if self.explore is not None:
@@ -129,14 +130,9 @@ class MixTab(Tab[MixState]):
 
     # -- the mixer -----------------------------------------------------------------------------------------------
 
-    def _mix(self, session: Session, psi: float, *values) -> Outputs:
-        state, like = self.state_of(session), session.open()
-        seeds = [check_seed(v) for v in values[:SOURCES]]
-        ranges = len(LAYER_RANGE_NAMES)
-        weights = [values[SOURCES + ranges * i : SOURCES + ranges * (i + 1)] for i in range(SOURCES)]
-        state.mixer = mixer_recipe(like, seeds, weights, psi, self._num_ws(like.model))
-        picture = self.engine.submit(f"{session.id}/mixer", state.mixer).result()
-        return {self.stage: stage_html(picture, "The mix of the sources")}
+    def _mix(self, session: Session, *values) -> Outputs:
+        self.state_of(session).mixer, _ = self.mixer.mixed(session, *values)
+        return self.mixer.draw(session)
 
     def _mixed(self, session: Session) -> Recipe:
         """The recipe of the mix. Raises StudioError when there is none."""
@@ -145,7 +141,7 @@ class MixTab(Tab[MixState]):
             raise StudioError("There is no mix yet.", "Move a weight first.")
         return recipe
 
-    def _num_ws(self, model: str) -> int:
+    def num_ws(self, model: str) -> int:
         """Rows of w+ of a model. Raises StudioError for one that has no latents."""
         num_ws = self.engine.model(model).num_ws
         if num_ws is None:
@@ -166,7 +162,7 @@ class MixTab(Tab[MixState]):
         progress: gr.Progress = gr.Progress(),
     ) -> Outputs:
         like = session.open()
-        num_ws = self._num_ws(like.model)
+        num_ws = self.num_ws(like.model)
         row_seeds, column_seeds = parse_seeds(rows, _MAX_SEEDS), parse_seeds(columns, _MAX_SEEDS)
         if name == _OWN:
             if not 0 <= first <= last < num_ws:
@@ -239,4 +235,4 @@ class MixTab(Tab[MixState]):
 
     def forget(self, session: Session) -> None:
         super().forget(session)
-        self.engine.cancel(f"{session.id}/mixer")
+        self.engine.cancel(self.mixer.session_of(session))

@@ -56,7 +56,7 @@
   }
 
   // Where the picture is, unless what is there was drawn after the frame was.
-  const stage = (header) => [document.querySelector("#explore-stage .gs-stage")].find((s) => s && +s.dataset.drawn <= header.after);
+  const stage = (header) => [document.querySelector(`#${header.stage} .gs-stage`)].find((s) => s && +s.dataset.drawn <= header.after);
 
   async function paint(header, picture) {
     const image = await createImageBitmap(picture), host = stage(header), still = host?.querySelector("img");

@@ -15,13 +15,16 @@ from starlette.applications import Starlette
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from studio.engine.recipe import Recipe
+from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+from studio.errors import StudioError
 from studio.ui.access.middleware import COOKIE
 from studio.ui.access.visitors import Visitors
+from studio.ui.classes.tab import ClassesTab
 from studio.ui.components.tab import Page
 from studio.ui.explore.tab import ExploreTab
 from studio.ui.live.channel import GOING_AWAY, INVALID, MAX_MESSAGE, REPLACED, UNKNOWN
 from studio.ui.live.endpoint import LiveEndpoint
+from studio.ui.mix.tab import MixTab
 from studio.ui.session import Session
 
 
@@ -32,9 +35,9 @@ def explore(engine):
 
 
 @contextmanager
-def channel(explore, session, browser_of=None):
+def channel(tab, session, browser_of=None):
     """A server with a channel: its endpoint, and a function that opens a socket of the session."""
-    endpoint, app = LiveEndpoint(explore.live, browser_of), Starlette()
+    endpoint, app = LiveEndpoint(tab.page.live, browser_of), Starlette()
     endpoint.add_to(app)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
@@ -145,6 +148,60 @@ def test_a_move_that_cannot_be_is_answered_with_a_sentence_and_changes_nothing(e
         assert session.recipe == Recipe(model="tiny")
         page.send(move(8))
         assert next_frame(page)[0]["n"] == 8
+
+
+WEIGHTS = [1, 1, 1, 0.5, 0, 1, 0, 0, 0, 0, 0, 0]
+CLASSES = ["blend", 3, 0.5, 2, 1, 0.25, 0, 0, 0, 0, 0, 0]
+
+
+def test_the_mixer_and_the_classes_follow_the_hand_on_the_same_channel(engine):
+    session = Session(recipe=Recipe(model="tiny-classes"))
+    page = Page(engine, gr.State())
+    with gr.Blocks():
+        mix, classes = MixTab(page), ClassesTab(page)
+    state = classes.state_of(session)
+    state.model, state.chosen = "tiny-classes", [2, 0]
+    with channel(mix, session) as (_, open_channel), open_channel() as socket:
+        socket.send(move(1, "mixer", [0.7, 1, 2, 3, 4, *WEIGHTS]))
+        header, pixels = next_still(socket)
+        assert (header["stage"], header["alt"]) == ("mixer-stage", "The mix of the sources")
+        mixed = mix.state_of(session).mixer
+        assert [(m.seed, m.weight) for m in mixed.mixes] == [(2, 0.5 / 1.5), (2, 0.5)]
+        assert np.array_equal(pixels, engine.render(mixed))
+        socket.send(move(2, "classes", CLASSES))
+        header, pixels = next_still(socket)
+        assert (header["stage"], header["alt"]) == ("classes-stage", "kind 2 and kind 0, seed 3")
+        blend = Recipe("tiny-classes", seeds=(SeedWeight(3),), psi=0.5, classes=(ClassWeight(2, 1), ClassWeight(0, 0.25)))
+        assert np.array_equal(pixels, engine.render(blend))
+        # Each is answered, whichever comes while the other one is drawn.
+        socket.send(move(3, "mixer", [0.2, 1, 2, 3, 4, *WEIGHTS]))
+        socket.send(move(4, "classes", ["row", *CLASSES[1:]]))
+        assert {next_still(socket)[0]["stage"] for _ in range(2)} == {"mixer-stage", "classes-stage"}
+
+
+@pytest.mark.parametrize(
+    ("control", "values"),
+    [
+        ("mixer", [0.7, 1, 2, 3, 4, "much", *WEIGHTS[1:]]),
+        ("mixer", [0.7, 1, 2, 3, None, *WEIGHTS]),
+        ("mixer", [float("nan"), 1, 2, 3, 4, *WEIGHTS]),
+        ("mixer", [0.7, 1, 2, 3, 4, *[1e308] * 12]),
+        ("mixer", [0.7]),
+        ("classes", ["row", 0, 0.5, 1e9, *CLASSES[4:]]),
+        ("classes", ["blend", {}, 0.5, 1, *CLASSES[4:]]),
+        ("classes", ["blend", 0, None, 1, *CLASSES[4:]]),
+        ("classes", ["blend", 0, 0.5, 1, "x", *CLASSES[5:]]),
+    ],
+)
+def test_a_move_of_the_mixer_or_the_classes_that_cannot_be_is_refused(engine, control, values):
+    session = Session(recipe=Recipe(model="tiny-classes"))
+    page = Page(engine, gr.State())
+    with gr.Blocks():
+        classes, _ = ClassesTab(page), MixTab(page)
+    state = classes.state_of(session)
+    state.model, state.chosen = "tiny-classes", [2, 0]
+    with pytest.raises(StudioError):
+        page.live.move(session, control, values, release=False)
 
 
 def send_until_closed(page: ClientConnection, texts: list[str]) -> None:
