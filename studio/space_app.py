@@ -29,8 +29,10 @@ def serve(models: Sequence[str] | None = None, tabs: Sequence[str] | None = None
     """
     if os.environ.get(_ZERO) and importlib.util.find_spec("spaces"):
         import spaces  # noqa: F401 # pyright: ignore[reportMissingImports] - of the host; before torch looks for CUDA, which it lends out
+    from studio.common.threads import yield_idle_threads
     from studio.errors import StudioError
 
+    yield_idle_threads()
     os.environ.setdefault("STUDIO_HOME", _home())
     os.environ["GRADIO_SSR_MODE"] = "false"  # Spaces turn it on; the studio's page is rendered in the browser
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from studio import __version__
 from studio.cli import classes, datasets, jobs, models, provenance, render, share, train, translate_upscale
+from studio.common.threads import yield_idle_threads
 from studio.errors import StudioError
 
 _EPILOG = """examples:
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 1 a bug in the studio, 2 a StudioError, 130 interrupted."""
     args = _parser().parse_args(argv)
+    yield_idle_threads()
     if args.home is not None:
         os.environ["STUDIO_HOME"] = str(args.home)
     try:

@@ -17,6 +17,7 @@ from studio.engine.device_thread import DeviceThread, Superseded
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.image_to_image import PRECISIONS, ImageToImage
 from studio.engine.latent_space import LatentSpace
+from studio.engine.loaded_model import LoadedModel
 from studio.engine.model_facts import ModelFacts
 from studio.engine.recipe import Recipe, Transform
 from studio.engine.synthesis_cache import SynthesisCache, steps_within
@@ -25,7 +26,6 @@ from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model, choose_device, float32_bytes, load_info
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
-from studio.networks import Task
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 
@@ -51,14 +51,6 @@ class Drawn:
     picture: np.ndarray
     info: ModelInfo
     warning: str | None
-
-
-@dataclass
-class _Loaded:
-    info: ModelInfo
-    model: Model
-    space: LatentSpace | None  # None for an image-to-image model
-    facts: ModelFacts | None  # None as for `space`; read on loading, so that any thread may use them
 
 
 class Engine(ImageToImage):
@@ -92,7 +84,7 @@ class Engine(ImageToImage):
             raise StudioError(f"There is no precision '{self.precision}'.", f"Choose one of {', '.join(PRECISIONS)}.")
         memory = self._memory()
         share = 2 if self.device.type == "cuda" else 4
-        self._models: ByteCache[_Loaded] = ByteCache(memory_budget or memory // share)
+        self._models: ByteCache[LoadedModel] = ByteCache(memory_budget or memory // share)
         self._caches: ByteCache[SynthesisCache] = ByteCache(max(512 << 20, memory // 8))
         # Replaced as a whole by the device thread, so that other threads may read it at any time.
         self._status: dict[str, Any] = {"model": "", "last_ms": 0.0, "steps_run": 0, "steps_all": 0, "loaded": [], "bytes": 0}
@@ -247,16 +239,16 @@ class Engine(ImageToImage):
 
     # -- on the device thread ------------------------------------------------------------------------------------
 
-    def _in_memory(self, id: str) -> _Loaded:
+    def _in_memory(self, id: str) -> LoadedModel:
         """A model, for any thread: only one that must be loaded waits for the device thread."""
         found = self._cached(self.library.get(id)) if not self._worker.closed else None
         return found or self._ask(lambda: self._load(id)).result()
 
-    def _cached(self, info: ModelInfo) -> _Loaded | None:
+    def _cached(self, info: ModelInfo) -> LoadedModel | None:
         found = self._models.get(info.id)
         return found if found is not None and found.info.hash == info.hash else None
 
-    def _load(self, id: str) -> _Loaded:
+    def _load(self, id: str) -> LoadedModel:
         info = self.library.get(id)
         found = self._cached(info)
         if found is not None:
@@ -273,8 +265,7 @@ class Engine(ImageToImage):
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
-        space = LatentSpace(model) if model.family.task is Task.GENERATE else None
-        loaded = _Loaded(info, model, space, space.facts() if space else None)
+        loaded = LoadedModel.of(info, model)
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
@@ -298,6 +289,10 @@ class Engine(ImageToImage):
         return space
 
     def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
+        with self._load(recipe.model).threads():
+            return self._render_one(recipe, preview, session)
+
+    def _render_one(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
         began = time.perf_counter()
         space = self._space(recipe.model)
         model = space.model
@@ -338,7 +333,7 @@ class Engine(ImageToImage):
         synthesis = model.network.synthesis
         ws = torch.stack([space.ws(recipe) for recipe in recipes])
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
-        with self._placed(model, recipes[0].transform):
+        with self._placed(model, recipes[0].transform), self._load(recipes[0].model).threads():
             if recipes[0].noise.mode == "random":
                 # One at a time, each with its own noise, so that a picture is the same in a sheet and alone.
                 imgs = [self._synthesise(synthesis, w[None], recipes[0], limit) for w in ws]

@@ -49,6 +49,7 @@ def test_a_blend_follows_its_weights_and_the_seed_stays(page, studio):
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 1), (2, 1), seed=5)))
     grid = source(page, "#classes-grid [data-i='3'] img")
     changes(page, lambda: slide(page, "classes-weight-0", 0.25), STAGE)
+    assert page.evaluate("ganStudio.frames") >= 1, "on the live channel"
     page.wait_for_function("(old) => document.querySelector(\"#classes-grid [data-i='3'] img\").src !== old", arg=grid)
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 0.25), (2, 1), seed=5)))
     changes(page, lambda: page.click("#classes-chips [data-i='1']"), STAGE)

@@ -280,6 +280,7 @@ def test_the_mixer_follows_its_weights(page):
     one = changes(page, lambda: slide(page, "mixer-coarse-1", 1), "#mixer-stage img")
     two = changes(page, lambda: slide(page, "mixer-coarse-0", 0), "#mixer-stage img")
     assert one != two
+    assert page.evaluate("ganStudio.frames") >= 2, "on the live channel"
     page.click("#mixer-open")
     page.wait_for_function(
         "(src) => { const i = document.querySelector('#explore-stage img'); return i.offsetParent && i.src === src }", arg=two

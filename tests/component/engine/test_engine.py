@@ -333,3 +333,17 @@ def test_facts_are_those_of_the_model_that_is_here(engine, models, monkeypatch):
     engine.close()
     with pytest.raises(StudioError, match="closed"):
         engine.facts("tiny-classes")
+
+
+@pytest.mark.parametrize(("channels", "threads"), [({}, 1), ({"channel_base": 32768, "channel_max": 256}, 2)])
+def test_a_tiny_network_draws_in_one_thread_and_others_in_all(tmp_path, channels, threads):
+    save_tiny(tmp_path, **channels)
+    with Engine(Library([tmp_path]), device="cpu") as engine:
+        seen = []
+        engine.model("tiny").network.synthesis.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        engine._ask(lambda: torch.set_num_threads(2)).result()
+        engine.render(Recipe(model="tiny"))
+        engine.render_many([Recipe(model="tiny", psi=0.5)])
+        seen.append(engine._ask(torch.get_num_threads).result())
+        engine._ask(lambda: torch.set_num_threads(1)).result()  # threads of later tests begin with what was set last
+        assert seen == [threads, threads, 2]
