@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "upscale": ("--sides 256 512", "--sides 64 --convs 2 --width 8"),
     "any_size": ("--size 1024 768 --steps 60", "--size 256 192 --steps 1 --ngf 2"),
     "live": ("", "--seconds 0.4"),
+    "live_visitors": ("", "--visitors 2 --seconds 0.3"),
     "gallery": ("--pictures 1000", "--pictures 80 --no-browser"),
     "flood": ("", "--renders 2 --waiting 9"),
     "pairs": ("{a} {b} ink-colour", "{a} {b} ink-colour"),
