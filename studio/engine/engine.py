@@ -1,7 +1,5 @@
 """The engine: models in memory, one thread that owns the device, the newest request of a session first."""
 
-import contextlib
-import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,17 +17,18 @@ from studio.engine.image_to_image import PRECISIONS, ImageToImage
 from studio.engine.latent_space import LatentSpace
 from studio.engine.loaded_model import LoadedModel
 from studio.engine.model_facts import ModelFacts
-from studio.engine.recipe import Recipe, Transform
-from studio.engine.synthesis_cache import SynthesisCache, steps_within
+from studio.engine.recipe import Recipe
+from studio.engine.rendering import PREVIEW_RESOLUTION, Rendering, batch_key
+from studio.engine.synthesis_cache import SynthesisCache
 from studio.errors import StudioError
 from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model, choose_device, float32_bytes, load_info
 from studio.models.folder import ModelInfo
 from studio.models.library import Library, default_library
+from studio.settings import get_settings
 
 __all__ = ["Engine", "Superseded", "to_uint8"]
 
-PREVIEW_RESOLUTION = 256
 _FP16_CLAMP = 256.0
 # Pictures of a sheet are rendered together up to about this many pixels. Measured on two cores: up to 128 px a batch
 # takes 20 to 50 % less time per picture; from 256 px on it no longer fits the CPU's cache and may take more.
@@ -53,8 +52,8 @@ class Drawn:
     warning: str | None
 
 
-class Engine(ImageToImage):
-    """Renders recipes; translation and upscaling are in `ImageToImage`.
+class Engine(Rendering, ImageToImage):
+    """Renders recipes, see `Rendering`; translation and upscaling are in `ImageToImage`.
 
     library: where models come from.  device: 'cuda', 'mps', 'cpu', or None = the best available.
     precision: 'fp32', 'bf16', 'fp16', or None: bf16 (fp16 on older cards) for the synthesis on CUDA, else fp32.
@@ -125,7 +124,7 @@ class Engine(ImageToImage):
         out: dict[int, np.ndarray] = {}
         groups: dict[tuple, list[int]] = {}
         for i, recipe in enumerate(recipes):
-            groups.setdefault((recipe.model, recipe.noise, recipe.transform), []).append(i)
+            groups.setdefault(batch_key(recipe), []).append(i)
         done = 0
         for rows in groups.values():
             side = self.library.get(recipes[rows[0]].model).resolution
@@ -224,8 +223,11 @@ class Engine(ImageToImage):
     def _ask(self, run: Callable[[], Any], session: Hashable | None = None) -> Future:
         return self._worker.ask(run, session)
 
+    def _note(self, **changes: Any) -> None:
+        self._status = {**self._status, **changes}
+
     def _note_model(self, model: str) -> None:
-        self._status = {**self._status, "model": model, "last_ms": 0.0, "steps_run": 0, "steps_all": 0}
+        self._note(model=model, last_ms=0.0, steps_run=0, steps_all=0)
 
     def _rescue(self) -> None:
         """Free all memory, on the device thread, after it ran out: the next try loads only what it needs."""
@@ -265,7 +267,7 @@ class Engine(ImageToImage):
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
-        loaded = LoadedModel.of(info, model)
+        loaded = LoadedModel.of(info, model, get_settings().cache / "channel-clusters")
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded
@@ -288,92 +290,6 @@ class Engine(ImageToImage):
             raise _no_latents(id)
         return space
 
-    def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
-        with self._load(recipe.model).threads():
-            return self._render_one(recipe, preview, session)
-
-    def _render_one(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
-        began = time.perf_counter()
-        space = self._space(recipe.model)
-        model = space.model
-        synthesis = model.network.synthesis
-        placed = self._placed(model, recipe.transform)
-        ws = space.ws(recipe).unsqueeze(0)
-        limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
-        end = steps_within(synthesis, limit)
-        cache, start, same = None, None, 0
-        if session is not None and recipe.noise.mode != "random":
-            here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform))
-            cache = self._caches.get(session)
-            if cache is None or not cache.fits(*here):
-                cache = SynthesisCache(*here, ws)
-            else:
-                same = cache.unchanged(ws, synthesis)
-                start = cache.start(same, end)
-        states: list = []
-        begin = start[0] if start else 0
-        if start is not None and begin == end:
-            img = start[1][1]
-        else:
-            with placed:
-                img = self._synthesise(synthesis, ws, recipe, limit, start, states if cache else None)
-        assert img is not None, "the last state holds the picture"
-        if cache is not None:
-            cache = cache.updated(ws, same, begin, states, end, img)
-            cache.shrink(self._caches.budget // 2)
-            self._caches.put(session, cache, cache.nbytes)
-        picture = to_uint8(fit(img, limit))[0]
-        ms = (time.perf_counter() - began) * 1000
-        self._status = {**self._status, "model": recipe.model, "last_ms": ms, "steps_run": end - begin, "steps_all": end}
-        return picture
-
-    def _render_batch(self, recipes: list[Recipe], preview: bool) -> list[np.ndarray]:
-        space = self._space(recipes[0].model)
-        model = space.model
-        synthesis = model.network.synthesis
-        ws = torch.stack([space.ws(recipe) for recipe in recipes])
-        limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
-        with self._placed(model, recipes[0].transform), self._load(recipes[0].model).threads():
-            if recipes[0].noise.mode == "random":
-                # One at a time, each with its own noise, so that a picture is the same in a sheet and alone.
-                imgs = [self._synthesise(synthesis, w[None], recipes[0], limit) for w in ws]
-                return [to_uint8(fit(img, limit))[0] for img in imgs]
-            return list(to_uint8(fit(self._synthesise(synthesis, ws, recipes[0], limit), limit)))
-
-    @staticmethod
-    def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:
-        """Context in which the model draws with this transform. Raises StudioError when it cannot."""
-        if transform == Transform():
-            return contextlib.nullcontext()
-        if not model.family.transformable:
-            raise StudioError(
-                f"The pictures of '{model.id}' cannot be moved or turned.", "Take the transform out of the recipe, or choose another model."
-            )
-        return model.network.synthesis.transformed(transform.x, transform.y, transform.rotate)
-
-    def _synthesise(self, synthesis, ws, recipe: Recipe, limit, start=None, trace=None) -> torch.Tensor:
-        """Pictures of ws, in the engine's precision; where half precision overflows, once more in full precision."""
-        reduced = PRECISIONS[self.precision]
-        for dtype in (reduced, None):
-            generator = None
-            if recipe.noise.mode == "random":
-                generator = torch.Generator().manual_seed(recipe.noise.seed)
-            if trace is not None:
-                trace.clear()
-            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                img = synthesis(
-                    ws,
-                    noise_mode=recipe.noise.mode,
-                    noise_strength=recipe.noise.strength,
-                    generator=generator,
-                    start=start,
-                    trace=trace,
-                    max_resolution=limit,
-                )
-            if dtype is None or torch.isfinite(img).all():
-                break
-        return img
-
 
 def _no_latents(id: str) -> StudioError:
     return StudioError(f"The model '{id}' has no latent w to explore.", "It is an image-to-image model; choose another one.")
@@ -383,10 +299,3 @@ def _changed(info: ModelInfo, recipe: Recipe | ImageRecipe) -> str | None:
     if recipe.model_hash and recipe.model_hash != info.hash:
         return f"The model '{info.id}' has changed since this was saved: the picture may differ."
     return None
-
-
-def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:
-    """Images (N, C, H, W) averaged down to `limit` px, for networks that have no image before their last layer."""
-    if limit is None or img.shape[-1] <= limit:
-        return img
-    return torch.nn.functional.adaptive_avg_pool2d(img, limit)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from studio.engine.model_facts import DirectionSet, ModelFacts
+from studio.engine.model_facts import DirectionSet, Layer, ModelFacts
 from studio.engine.recipe import Recipe, unpack_latent
 from studio.errors import StudioError
 from studio.inference.model import Model
@@ -103,6 +103,7 @@ class LatentSpace:
             has_noise=model.has_noise,
             transformable=model.family.transformable,
             direction_sets=tuple(self.direction_sets()),
+            layers=tuple(Layer(step.name, step.resolution) for step in model.network.synthesis.steps),
         )
 
     # -- directions ----------------------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from studio.common.threads import one_thread
 from studio.engine.latent_space import LatentSpace
+from studio.engine.layer_bends import LayerBends
 from studio.engine.model_facts import ModelFacts
 from studio.inference.model import Model
 from studio.models.folder import ModelInfo
@@ -19,25 +21,27 @@ _TINY_WEIGHTS, _TINY_RESOLUTION = 2_000_000, 64
 class LoadedModel:
     """A model with what the engine knows of it.
 
-    space: its latent space, None for an image-to-image model.  facts: likewise; read on loading, so that any thread may use them.
+    space: its latent space, None for an image-to-image model.  bends: likewise, what bends its layers.  facts: likewise; read on
+    loading, so that any thread may use them.
     tiny: whether one thread of a CPU draws its pictures faster than several.
     """
 
     info: ModelInfo
     model: Model
     space: LatentSpace | None
+    bends: LayerBends | None
     facts: ModelFacts | None
     tiny: bool
 
     @classmethod
-    def of(cls, info: ModelInfo, model: Model) -> "LoadedModel":
-        """The model of a folder, on its device."""
+    def of(cls, info: ModelInfo, model: Model, clusters: Path) -> "LoadedModel":
+        """The model of a folder, on its device.  clusters: folder for the clusters of channels that are found."""
         if model.family.task is not Task.GENERATE:
-            return cls(info, model, None, None, False)
+            return cls(info, model, None, None, None, False)
         space = LatentSpace(model)
         weights = sum(p.numel() for p in model.network.synthesis.parameters())
         tiny = model.device.type == "cpu" and model.resolution <= _TINY_RESOLUTION and weights <= _TINY_WEIGHTS
-        return cls(info, model, space, space.facts(), tiny)
+        return cls(info, model, space, LayerBends(model, clusters), space.facts(), tiny)
 
     def threads(self) -> contextlib.AbstractContextManager:
         """Context in which it draws, with always as many threads: other numbers of them may round sums otherwise."""

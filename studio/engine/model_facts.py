@@ -17,12 +17,21 @@ class DirectionSet:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer that can be bent.  name: of the step of the synthesis.  side: of its maps, in pixels."""
+
+    name: str
+    side: int
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """Abilities of a model that draws from noise.
 
     classes: names, none for a model without classes.  num_ws: rows of w+.
     has_noise: layers take noise besides w.  transformable: its picture can be moved and turned.
     direction_sets: directions for sliders, those that came with the model first.
+    layers: of its synthesis, in their order.
     """
 
     id: str
@@ -32,6 +41,7 @@ class ModelFacts:
     has_noise: bool
     transformable: bool
     direction_sets: tuple[DirectionSet, ...]
+    layers: tuple[Layer, ...] = ()
 
     @property
     def directions(self) -> dict[str, str]:

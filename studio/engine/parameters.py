@@ -10,17 +10,19 @@ them finds the range, the step and the labels here, and reads and writes a recip
     pad.x, pad.y             the dot of the pad, from the middle (0) to an edge (-1, 1)
     mix.0.weight             the weight of a style mix
     noise.mode, noise.seed, noise.strength
+    bend.b32.conv1.rotate    the amount of a bend; `...rotate@0-7`, `@random:30:5`, `@cluster:2:8` in some channels alone
     transform.x, transform.y, transform.rotate
 """
 
 import dataclasses
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from studio.common.text import short_repr
+from studio.engine.bend_parameters import bend_address, bend_parameter
 from studio.engine.model_facts import ModelFacts
+from studio.engine.parameter_type import Parameter
 from studio.engine.recipe import ClassWeight, Edit, Noise, Recipe, SeedWeight, Transform
 from studio.errors import StudioError
 from studio.latents.layer_ranges import LAYER_RANGE_NAMES, layer_ranges
@@ -30,61 +32,10 @@ PAD_REACH = 2.0  # standard deviations from the middle of the pad to its edge
 LAYER_CHOICES = ("Everything", "Coarse: pose, shape", "Middle: features", "Fine: colour, texture")
 NOISE_MODES = (("As learned", "const"), ("Random", "random"), ("Off", "none"))  # (label, value)
 
-Value = float | int | str
 Layers = tuple[int, int] | None  # half-open range of rows of w+; None = all
 
 _RANDOM_DIRECTION = re.compile(r"random:\d{1,10}:\d{1,3}|pad:\d{1,10}:[xy]")  # every model has these; see `LatentSpace.direction`
 _LAYERS = re.compile(rf"all|{'|'.join(LAYER_RANGE_NAMES)}|(\d{{1,3}})-(\d{{1,3}})")
-
-
-def _always(_: ModelFacts) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A value in a Recipe that can be changed.
-
-    address: its name.  label: a few words beside a control.  explanation: a sentence for beginners, or "".
-    type: of its values: a real number, a whole number, or one of `choices`, each (label, value).
-    low, high, step: the range of a control; a recipe may allow more.  default: the value a control is reset to.
-    """
-
-    address: str
-    label: str
-    explanation: str
-    type: Literal["number", "whole", "choice"]
-    low: float
-    high: float
-    step: float
-    default: Value
-    choices: tuple[tuple[str, str], ...] = ()
-    read: Callable[[Recipe], Value] = dataclasses.field(kw_only=True, repr=False, compare=False)
-    write: Callable[[Recipe, Any], Recipe] = dataclasses.field(kw_only=True, repr=False, compare=False)
-    needs: Callable[[ModelFacts], bool] = dataclasses.field(kw_only=True, repr=False, compare=False, default=_always)
-
-    def get(self, recipe: Recipe) -> Value:
-        """Its value in a recipe. Raises StudioError when the recipe has no such part (such as a third mix)."""
-        return self.read(recipe)
-
-    def set(self, recipe: Recipe, value: Any) -> Recipe:
-        """The recipe with this value. Raises StudioError when the value cannot be used."""
-        return self.write(recipe, value)
-
-    def available(self, facts: ModelFacts) -> bool:
-        """Whether a model has it."""
-        return self.needs(facts)
-
-    def parse(self, text: str) -> Value:
-        """Parse a value as people type it. Raises StudioError."""
-        text = text.strip()
-        if self.type == "choice":
-            return text
-        try:
-            return int(text) if self.type == "whole" else float(text)
-        except ValueError:
-            hint = f"Give a {'whole ' if self.type == 'whole' else ''}number, such as {self.default}."
-            raise StudioError(f"{self.address} is {short_repr(text)}.", hint) from None
 
 
 # -- edits: directions, and the pad, which moves along two of them ---------------------------------------------------
@@ -309,6 +260,7 @@ TABLE: dict[str, Parameter] = {
 }
 
 _FROM_ADDRESS: tuple[tuple[str, Callable[[str, ModelFacts | None], Parameter]], ...] = (
+    (r"bend\..+", bend_parameter),
     (r"edit\..+", _edit),
     (r"class\.\d{1,9}", _class_weight),
     (r"mix\.\d{1,4}\.weight", lambda address, _: _weight(address, "mixes", "Weight of mix", 1)),
@@ -327,17 +279,18 @@ def parameter(address: str, facts: ModelFacts | None = None) -> Parameter:
     for pattern, make in _FROM_ADDRESS:
         if re.fullmatch(pattern, address, re.DOTALL):
             return make(address, facts)
-    hint = f"There are {', '.join(TABLE)}, class.NUMBER, edit.DIRECTION, mix.NUMBER.weight and seed.NUMBER.weight."
+    hint = f"There are {', '.join(TABLE)}, bend.LAYER.OPERATION, class.NUMBER, edit.DIRECTION, mix.NUMBER.weight and seed.NUMBER.weight."
     raise StudioError(f"There is no parameter {short_repr(address)}.", hint)
 
 
 def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Parameter]:
     """All parameters of a model: the table, the weight of each class, the strength of each direction in all layers.
 
-    recipe: also the weights of its mixes and, where it blends several, of its seeds.
+    recipe: also its bends, the weights of its mixes and, where it blends several, of its seeds.
     """
     addresses = [*TABLE, *(f"class.{i}" for i in range(len(facts.classes))), *map(edit_address, facts.directions)]
     if recipe is not None:
+        addresses += [bend_address(bend) for bend in recipe.bends]
         addresses += [f"mix.{i}.weight" for i in range(len(recipe.mixes))]
         addresses += [f"seed.{i}.weight" for i in range(len(recipe.seeds)) if len(recipe.seeds) > 1]
     found = [parameter(address, facts) for address in addresses]
@@ -345,8 +298,8 @@ def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Param
 
 
 def reset(recipe: Recipe) -> Recipe:
-    """The recipe with all directions, the pad and the transform reset to the middle."""
-    return recipe.replace(edits=(), transform=Transform())
+    """The recipe with all directions, the pad and the transform reset to the middle, and without bends."""
+    return recipe.replace(edits=(), transform=Transform(), bends=())
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str], facts: ModelFacts | None = None) -> Recipe:

@@ -5,7 +5,6 @@ import binascii
 import dataclasses
 import hashlib
 import json
-import re
 import typing
 import zlib
 from dataclasses import dataclass
@@ -16,34 +15,14 @@ from pydantic import BeforeValidator
 
 from studio.common.schema import SchemaError, from_plain
 from studio.common.text import printable, short_repr
+from studio.engine.bend import Bend
+from studio.engine.recipe_checks import checked_hash, checked_name, number
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 
 VERSION = 1
 Seed = Annotated[int, BeforeValidator(check_seed)]  # 5.0 is a seed too: other programs write it so
 _MAX_JSON = 8 << 20
-
-
-def number(value: Any, low: float, high: float, what: str) -> float:
-    """Check a number against a range; returns a float. Raises StudioError."""
-    # The range check alone rejects NaN, infinity and integers too long for a float.
-    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and low <= value <= high
-    if not ok:
-        raise StudioError(f"{what} is {short_repr(value)}.", f"It must be a number from {low:g} to {high:g}.")
-    return float(value) + 0.0  # -0.0 becomes 0.0: equal recipes have equal JSON
-
-
-def checked_name(value: Any, what: str, hint: str) -> None:
-    """Check a name. Raises StudioError."""
-    # Printable: it goes into JSON, XML and file names.
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        raise StudioError(f"{what} is {short_repr(value)}.", hint)
-
-
-def checked_hash(value: Any, what: str) -> None:
-    """Check a hash. Raises StudioError."""
-    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{0,64}", value):
-        raise StudioError(f"{what} is {short_repr(value)}.", "It is up to 64 hex digits, or nothing.")
 
 
 def _layers(value: Any, what: str) -> tuple[int, int]:
@@ -217,7 +196,8 @@ class Recipe(SerializableRecipe):
     """Everything `Engine.render` needs to make one picture, and to make it again.
 
     In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
-    place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added.
+    place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added. In the synthesis the
+    bends of a layer act in their order, as soon as it is computed.
 
     model: id in the library.  model_hash: SHA-256 of its weights, "" = any.
     seeds: blended by weight.  latent: base64 of little-endian float32 (num_ws, w_dim), None = from the seeds.
@@ -237,6 +217,7 @@ class Recipe(SerializableRecipe):
     mixes: tuple[Mix, ...] = ()
     noise: Noise = Noise()
     transform: Transform = Transform()
+    bends: tuple[Bend, ...] = ()
 
     def __post_init__(self):
         checked_name(self.model, "The recipe's model", "Choose a model by its name.")
@@ -246,12 +227,21 @@ class Recipe(SerializableRecipe):
         object.__setattr__(self, "psi", number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
             raise StudioError(f"The truncation cutoff is {short_repr(self.cutoff)}.", "It must be a number of layers, or nothing.")
-        for name, entry, most in (("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000), ("mixes", Mix, 1000)):
+        lists = (
+            ("seeds", SeedWeight, 64),
+            ("classes", ClassWeight, 1000),
+            ("edits", Edit, 1000),
+            ("mixes", Mix, 1000),
+            ("bends", Bend, 64),
+        )
+        for name, entry, most in lists:
             values = getattr(self, name)
             values = tuple(values) if isinstance(values, (tuple, list)) else (None,)
             if len(values) > most or not all(isinstance(v, entry) for v in values):
                 raise StudioError(f"The recipe's {name} cannot be used.", f"They must be a list of at most {most} valid entries.")
             object.__setattr__(self, name, values)
+        if len({bend.key for bend in self.bends}) < len(self.bends):
+            raise StudioError("The recipe bends the same channels of a layer twice in the same way.", "Keep one of the two bends.")
         if not isinstance(self.transform, Transform):
             raise StudioError(f"The recipe's transform is {short_repr(self.transform)}.", "It must have x, y and rotate.")
         if not self.seeds or sum(s.weight for s in self.seeds) <= 0:

@@ -1,12 +1,15 @@
 """The layers of a picture, kept so that the next picture starts at the first layer that changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
+from studio.engine.bend import Bend
 from studio.networks.generative.latent_generator import State, SteppedSynthesis
 
-Settings = tuple  # the parts of a recipe besides ws that change layers: noise and transform
+Settings = tuple  # the parts of a recipe besides ws and bends that change layers: noise and transform
+Bends = Mapping[str, tuple[Bend, ...]]  # name of a step -> what changes it
 
 
 def steps_within(synthesis: SteppedSynthesis, limit: int | None) -> int:
@@ -28,6 +31,7 @@ class SynthesisCache:
     model_hash: str
     settings: Settings
     ws: torch.Tensor  # (1, num_ws, w_dim)
+    bends: Bends = field(default_factory=dict)
     states: list[State | None] = field(default_factory=list)
     ends: dict[int, torch.Tensor] = field(default_factory=dict)
 
@@ -35,11 +39,14 @@ class SynthesisCache:
         """Whether any layers can be reused."""
         return self.model_hash == model_hash and self.settings == settings
 
-    def unchanged(self, ws: torch.Tensor, synthesis: SteppedSynthesis) -> int:
-        """Number of leading steps whose result is the same for `ws`."""
+    def unchanged(self, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis) -> int:
+        """Number of leading steps whose result is the same for `ws` and `bends`."""
         changed = (self.ws != ws).any(dim=2)[0].nonzero()
         first = int(changed[0]) if len(changed) else synthesis.num_ws
-        return sum(step.w_index < first for step in synthesis.steps)
+        for i, step in enumerate(synthesis.steps):
+            if step.w_index >= first or self.bends.get(step.name) != bends.get(step.name):
+                return i
+        return len(synthesis.steps)
 
     def start(self, same: int, end: int) -> tuple[int, State] | None:
         """The last step <= `end` to resume from when `same` steps are unchanged, and the state before it; None = from the beginning.
@@ -58,13 +65,15 @@ class SynthesisCache:
                 return i, state
         return None
 
-    def updated(self, ws: torch.Tensor, same: int, begin: int, states: list[State], end: int, img: torch.Tensor) -> "SynthesisCache":
-        """The trace after running steps `begin` to `end` for `ws` through `states`; whatever is still valid is kept."""
+    def updated(
+        self, ws: torch.Tensor, bends: Bends, same: int, begin: int, states: list[State], end: int, img: torch.Tensor
+    ) -> "SynthesisCache":
+        """The trace after running steps `begin` to `end` for `ws` and `bends` through `states`; whatever is still valid is kept."""
         kept = [*self.states[:begin], *states]
         if same >= end:
             kept += self.states[end : same + 1]
         ends = {n: picture for n, picture in self.ends.items() if n <= same}
-        return SynthesisCache(self.model_hash, self.settings, ws, kept, {**ends, end: img})
+        return SynthesisCache(self.model_hash, self.settings, ws, bends, kept, {**ends, end: img})
 
     @property
     def nbytes(self) -> int:

@@ -24,7 +24,7 @@ from studio.imaging.raster import Raster
 from studio.models.library import Library
 
 # Maximum seconds requested of the GPU; shorter requests are granted sooner.
-_SECONDS = {"render": 15, "render_many": 60}
+_SECONDS = {"render": 15, "layer_picture": 15, "render_many": 60}
 _SECONDS_IMAGE_TO_IMAGE = 120
 
 
@@ -77,6 +77,10 @@ class ZeroEngine(Engine):
         """As `Engine.draw`, without cached layers."""
         picture = self.submit(session, recipe, preview).result()
         return Drawn(picture, self.library.get(recipe.model), self.check(recipe))
+
+    def layer_picture(self, recipe: Recipe, layer: str, channel: int | None = None, session: Hashable | None = None) -> np.ndarray:
+        """As `Engine.layer_picture`, without cached layers."""
+        return self._on_gpu("layer_picture", recipe, layer, channel)
 
     def translate(
         self, recipe: ImageRecipe, image: Image.Image, progress: Progress | None = None, cancel: Cancel | None = None

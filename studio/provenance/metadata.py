@@ -78,6 +78,7 @@ def _recipe_lines(recipe: Recipe) -> list[str]:
     parts += [f"mix: seed {m.seed} in layers {m.layers[0]}-{m.layers[1] - 1} x {m.weight:g}" for m in recipe.mixes]
     parts += [f"edit: {e.direction} x {e.strength:g}" for e in recipe.edits]
     parts.append(f"noise: {recipe.noise.mode}")
+    parts += [f"bend: {b.layer} {b.operation} {b.amount:g}, channels {b.channels}" for b in recipe.bends if b.active]
     place = recipe.transform
     if place != Transform():
         parts.append(f"moved: {place.x:g} right, {place.y:g} down, turned: {place.rotate:g} degrees")

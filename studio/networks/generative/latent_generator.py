@@ -8,7 +8,8 @@ The layers above know only this. A generator has z_dim, c_dim, w_dim, num_ws, re
 A family without a latent w of its own, such as DCGAN, has a `RowMapping`: its row is z beside the class.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,48 @@ class Step:
     run: Callable[[torch.Tensor, State, NoiseOf], State]  # (w (N, w_dim), state, noise of a layer) -> state
 
 
+@dataclass(frozen=True)
+class StepBend:
+    """What network bending does to one step (Broad 2021, "Network Bending").
+
+    change: what the step has made, features (N, C, H, W) or a picture, in vectors (N, C) -> the same shape; None = nothing.
+    noise_strength: multiplies the noise of its layers.  freeze_noise: its layers keep the constant noise where noise is random.
+    """
+
+    change: Callable[[torch.Tensor], torch.Tensor] | None = None
+    noise_strength: float = 1.0
+    freeze_noise: bool = False
+
+
+_UNBENT = StepBend()
+
+
+def made(before: State, after: State) -> int:
+    """Which part of the state a step has made: 0 = features, 1 = the picture so far."""
+    return 0 if after[0] is not None and after[0] is not before[0] else 1
+
+
+def made_by(synthesis: "SteppedSynthesis", index: int, ws: torch.Tensor, **options: Any) -> torch.Tensor:
+    """What a step makes of ws (N, num_ws, w_dim): features (N, C, H, W), vectors (N, C) or the picture so far.
+
+    options: of `SteppedSynthesis.run`.
+    """
+    trace: list[State] = []
+    after = synthesis.run(ws, **options, trace=trace, end=index + 1)
+    found = after[made(trace[-1], after)]
+    assert found is not None
+    return found
+
+
+def _changed(state: State, part: int, change: Callable[[torch.Tensor], torch.Tensor]) -> State:
+    x, img = state
+    if part == 0:
+        assert x is not None
+        return change(x), img
+    assert img is not None
+    return x, change(img)
+
+
 class SteppedSynthesis(nn.Module):
     """ws -> picture in `steps`, in order. Their `w_index` never falls, so that a change in row i of ws leaves every step
     with a smaller `w_index` as it was. The last state holds the picture.
@@ -47,7 +90,16 @@ class SteppedSynthesis(nn.Module):
         """All steps."""
         raise NotImplementedError
 
-    def forward(
+    def forward(self, ws: torch.Tensor, noise_mode: str = "const", **options: Any) -> torch.Tensor:
+        """ws: (N, num_ws, w_dim).  Returns (N, img_channels, H, W) float32, about [-1, 1], not clamped.
+
+        noise_mode and options: of `run`.
+        """
+        picture = self.run(ws, noise_mode, **options)[1]
+        assert picture is not None, "the last step gives the picture"
+        return picture
+
+    def run(
         self,
         ws: torch.Tensor,
         noise_mode: str = "const",
@@ -56,14 +108,18 @@ class SteppedSynthesis(nn.Module):
         start: tuple[int, State] | None = None,
         trace: list[State] | None = None,
         max_resolution: int | None = None,
-    ) -> torch.Tensor:
-        """ws: (N, num_ws, w_dim).  Returns (N, img_channels, H, W) float32, about [-1, 1], not clamped.
+        bends: Mapping[str, StepBend] | None = None,
+        end: int | None = None,
+    ) -> State:
+        """The state after the last step, which holds the picture.  ws: (N, num_ws, w_dim).
 
         noise_mode: 'const' (the buffers), 'random' (drawn from `generator`) or 'none'.
         noise_strength multiplies the learned strengths.
         trace: a list that is filled with the state before each step.
         start: (index of a step, state before it): go on from there.
-        max_resolution: stop there and give the picture as it is so far (only with `partial_pictures`).
+        max_resolution: stop there, with the picture as it is so far (only with `partial_pictures`).
+        bends: name of a step -> what is done to it.
+        end: index of a step before which to stop, None = run them all.
         """
         assert ws.ndim == 3, tuple(ws.shape)
         assert ws.shape[1:] == (self.num_ws, self.w_dim), tuple(ws.shape)
@@ -71,28 +127,33 @@ class SteppedSynthesis(nn.Module):
         if not self.partial_pictures:
             max_resolution = None
 
-        def noise(layer: Any) -> torch.Tensor | None:
+        def noise(layer: Any, bend: StepBend) -> torch.Tensor | None:
+            strength = noise_strength * bend.noise_strength
             if noise_mode == "none" or not layer.use_noise or noise_strength == 0:
                 return None
             value = layer.noise_const
             if noise_mode == "random":
                 # Drawn where the generator lives, so that a CPU generator gives the same noise on every device.
+                # Also where it is not used, so that a bend of one layer leaves the noise of the others as it was.
                 where = value.device if generator is None else generator.device
                 shape = (len(ws), 1, layer.resolution, layer.resolution)
-                value = torch.randn(shape, generator=generator, device=where).to(value.device)
-            return value * (layer.noise_strength * noise_strength)
+                drawn = torch.randn(shape, generator=generator, device=where).to(value.device)
+                value = value if bend.freeze_noise else drawn
+            return value * (layer.noise_strength * strength) if strength else None
 
         ws = ws.float()
         first, state = start if start is not None else (0, (None, None))
-        for step in self.steps[first:]:
+        for step in self.steps[first:end]:
             if max_resolution is not None and step.resolution > max(max_resolution, 4):
                 break
             if trace is not None:
                 trace.append(state)
-            state = step.run(ws[:, step.w_index], state, noise)
-        picture = state[1]
-        assert picture is not None, "the last step gives the picture"
-        return picture
+            bend = (bends or {}).get(step.name, _UNBENT)
+            before = state
+            state = step.run(ws[:, step.w_index], before, functools.partial(noise, bend=bend))
+            if bend.change is not None:
+                state = _changed(state, made(before, state), bend.change)
+        return state
 
 
 class RowMapping(nn.Module):

@@ -12,9 +12,13 @@ class ExploreState(TabState):
 
     listed: ids of the models that are shown, in their order.  pins: recipes in the filmstrip.
     sheet: recipes of the variations that are shown, made from `sheet_seed`.
+    bend_open: whether the panel of bends is open.  bend_layer, bend_channel: what is looked at there; None = all channels.
     """
 
     listed: list[str] = field(default_factory=list)
     pins: list[Recipe] = field(default_factory=list)
     sheet: list[Recipe] = field(default_factory=list)
     sheet_seed: int = 0
+    bend_open: bool = False
+    bend_layer: str = ""
+    bend_channel: int | None = None

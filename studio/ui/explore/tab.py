@@ -22,6 +22,7 @@ from studio.ui.components.notes import empty_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
+from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.live_moves import ExploreStage
 from studio.ui.explore.pins import Pins
@@ -35,7 +36,7 @@ _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to wri
 
 
 class ExploreTab(Tab[ExploreState]):
-    """The large picture and its history; its other parts are Controls, ExploreStage, Variations, Pins and Saving.
+    """The large picture and its history; its other parts are Controls, BendPanel, ExploreStage, Variations, Pins and Saving.
 
     `show` draws the session's recipe and sets every control; `outputs` are the components it changes.
     """
@@ -44,7 +45,7 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live = ExploreStage(self)
+        self.live, self.bend = ExploreStage(self), BendPanel(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -63,6 +64,7 @@ class ExploreTab(Tab[ExploreState]):
             with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
                 self.controls.build()
+                self.bend.build()
 
     def _build_picture(self) -> None:
         self.stage = gr.HTML(empty_html(LOADING), elem_id="explore-stage", padding=False)
@@ -90,7 +92,7 @@ class ExploreTab(Tab[ExploreState]):
     @property
     def outputs(self) -> list[Any]:
         """Components that `show` changes."""
-        return [*self.picture, self.models, *self.controls.outputs]
+        return [*self.picture, self.models, *self.controls.outputs, *self.bend.outputs]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -109,6 +111,7 @@ class ExploreTab(Tab[ExploreState]):
     def _wire(self) -> None:
         seed = self.controls.seed
         self.controls.wire()
+        self.bend.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -135,7 +138,7 @@ class ExploreTab(Tab[ExploreState]):
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
         drawn = self.draw(session)
         session.commit()
-        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice)}
+        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **self.bend.values(session)}
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""

@@ -1,0 +1,31 @@
+"""Checks of values that come into a recipe from outside."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from studio.common.text import short_repr
+from studio.errors import StudioError
+
+
+def number(value: Any, low: float, high: float, what: str) -> float:
+    """Check a number against a range; returns a float. Raises StudioError."""
+    # The range check alone rejects NaN, infinity and integers too long for a float.
+    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and low <= value <= high
+    if not ok:
+        raise StudioError(f"{what} is {short_repr(value)}.", f"It must be a number from {low:g} to {high:g}.")
+    return float(value) + 0.0  # -0.0 becomes 0.0: equal recipes have equal JSON
+
+
+def checked_name(value: Any, what: str, hint: str) -> None:
+    """Check a name. Raises StudioError."""
+    # Printable: it goes into JSON, XML and file names.
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
+        raise StudioError(f"{what} is {short_repr(value)}.", hint)
+
+
+def checked_hash(value: Any, what: str) -> None:
+    """Check a hash. Raises StudioError."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{0,64}", value):
+        raise StudioError(f"{what} is {short_repr(value)}.", "It is up to 64 hex digits, or nothing.")

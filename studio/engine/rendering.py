@@ -1,0 +1,164 @@
+"""Pictures from latents in the engine: synthesis, its cached layers, and pictures of the layers."""
+
+import contextlib
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import torch
+
+from studio.engine.byte_cache import ByteCache
+from studio.engine.image_to_image import PRECISIONS
+from studio.engine.latent_space import LatentSpace
+from studio.engine.layer_pictures import layer_picture
+from studio.engine.recipe import Recipe, Transform
+from studio.engine.synthesis_cache import Bends, SynthesisCache, steps_within
+from studio.errors import StudioError
+from studio.imaging.pixels import to_uint8
+from studio.inference.model import Model
+from studio.networks.generative.latent_generator import SteppedSynthesis, made_by
+
+PREVIEW_RESOLUTION = 256
+
+
+class Rendering:
+    """The part of `Engine` that makes pictures from latents, on the device thread. It uses from the rest of `Engine`:
+
+    device, precision; `_ask` runs a function on the device thread; there, `_load` gives a model in memory and `_space` its latents;
+    `_caches` are the layers of each session; `_note` adds to the status.
+    """
+
+    device: torch.device
+    precision: str
+    _ask: Callable[..., Future]
+    _caches: ByteCache[SynthesisCache]
+    _load: Callable[[str], Any]  # of a LoadedModel; `_space` has made sure that it has latents
+    _space: Callable[[str], LatentSpace]
+    _note: Callable[..., None]
+
+    def layer_picture(self, recipe: Recipe, layer: str, channel: int | None = None, session: Hashable | None = None) -> np.ndarray:
+        """Feature maps of a layer, bends included, side by side (the first 64) as uint8 (h, w, 3).  channel: this one alone.
+
+        session: whose cached layers may be used; of its waiting requests for a layer only the newest stays.
+        Raises StudioError when the model is missing, the recipe does not fit it, or it has no such layer or channel.
+        """
+        newest = None if session is None else (session, "layer")
+        return self._ask(lambda: self._layer_picture(recipe, layer, channel, session), newest).result()
+
+    def _layer_picture(self, recipe: Recipe, layer: str, channel: int | None, session: Hashable | None) -> np.ndarray:
+        space = self._space(recipe.model)
+        synthesis = space.model.network.synthesis
+        layer_bends = self._load(recipe.model).bends
+        index = layer_bends.index(layer)
+        bends, ws = layer_bends.active(recipe), space.ws(recipe).unsqueeze(0)
+        step_bends = layer_bends.step_bends(bends)
+        cache, same = self._cache(session, recipe, ws, bends, synthesis)
+        start = cache.start(min(same, index), len(synthesis.steps)) if cache else None
+        with self._placed(space.model, recipe.transform), self._load(recipe.model).threads():
+            return layer_picture(made_by(synthesis, index, ws, **_noise_of(recipe), bends=step_bends, start=start), channel)
+
+    def _cache(
+        self, session: Hashable | None, recipe: Recipe, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis
+    ) -> tuple[SynthesisCache | None, int]:
+        """The layers kept for a session, and how many leading steps are as in the recipe; None where none can be kept."""
+        if session is None or recipe.noise.mode == "random":
+            return None, 0
+        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform))
+        cache = self._caches.get(session)
+        if cache is None or not cache.fits(*here):
+            return SynthesisCache(*here, ws, bends), 0
+        return cache, cache.unchanged(ws, bends, synthesis)
+
+    def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
+        with self._load(recipe.model).threads():
+            return self._render_one(recipe, preview, session)
+
+    def _render_one(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
+        began = time.perf_counter()
+        space = self._space(recipe.model)
+        model = space.model
+        synthesis = model.network.synthesis
+        placed = self._placed(model, recipe.transform)
+        ws = space.ws(recipe).unsqueeze(0)
+        layer_bends = self._load(recipe.model).bends
+        bends = layer_bends.active(recipe)
+        limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
+        end = steps_within(synthesis, limit)
+        cache, same = self._cache(session, recipe, ws, bends, synthesis)
+        start = cache.start(same, end) if cache else None
+        states: list = []
+        begin = start[0] if start else 0
+        if start is not None and begin == end:
+            img = start[1][1]
+        else:
+            step_bends = layer_bends.step_bends(bends)
+            with placed:
+                img = self._synthesise(synthesis, ws, recipe, limit, step_bends, start, states if cache else None)
+        assert img is not None, "the last state holds the picture"
+        if cache is not None:
+            cache = cache.updated(ws, bends, same, begin, states, end, img)
+            cache.shrink(self._caches.budget // 2)
+            self._caches.put(session, cache, cache.nbytes)
+        picture = to_uint8(fit(img, limit))[0]
+        ms = (time.perf_counter() - began) * 1000
+        self._note(model=recipe.model, last_ms=ms, steps_run=end - begin, steps_all=end)
+        return picture
+
+    def _render_batch(self, recipes: list[Recipe], preview: bool) -> list[np.ndarray]:
+        """Pictures of recipes that differ in nothing but what `batch_key` leaves out."""
+        first = recipes[0]
+        space = self._space(first.model)
+        model = space.model
+        synthesis = model.network.synthesis
+        ws = torch.stack([space.ws(recipe) for recipe in recipes])
+        layer_bends = self._load(first.model).bends
+        step_bends = layer_bends.step_bends(layer_bends.active(first))
+        limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
+        # With random noise one at a time, each with its own, so that a picture is the same in a sheet and alone.
+        parts = ws.split(1) if first.noise.mode == "random" else [ws]
+        with self._placed(model, first.transform), self._load(first.model).threads():
+            imgs = [self._synthesise(synthesis, part, first, limit, step_bends) for part in parts]
+        return [picture for img in imgs for picture in to_uint8(fit(img, limit))]
+
+    @staticmethod
+    def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:
+        """Context in which the model draws with this transform. Raises StudioError when it cannot."""
+        if transform == Transform():
+            return contextlib.nullcontext()
+        if not model.family.transformable:
+            raise StudioError(
+                f"The pictures of '{model.id}' cannot be moved or turned.", "Take the transform out of the recipe, or choose another model."
+            )
+        return model.network.synthesis.transformed(transform.x, transform.y, transform.rotate)
+
+    def _synthesise(self, synthesis, ws, recipe: Recipe, limit, bends=None, start=None, trace=None) -> torch.Tensor:
+        """Pictures of ws, in the engine's precision; where half precision overflows, once more in full precision."""
+        reduced = PRECISIONS[self.precision]
+        for dtype in (reduced, None):
+            if trace is not None:
+                trace.clear()
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                img = synthesis(ws, **_noise_of(recipe), start=start, trace=trace, max_resolution=limit, bends=bends)
+            if dtype is None or torch.isfinite(img).all():
+                break
+        return img
+
+
+def batch_key(recipe: Recipe) -> tuple:
+    """What recipes must have in common to be rendered together."""
+    return recipe.model, recipe.noise, recipe.transform, recipe.bends
+
+
+def _noise_of(recipe: Recipe) -> dict[str, Any]:
+    """Noise as `SteppedSynthesis.run` takes it. A new generator each time: it is drawn from the beginning."""
+    generator = torch.Generator().manual_seed(recipe.noise.seed) if recipe.noise.mode == "random" else None
+    return {"noise_mode": recipe.noise.mode, "noise_strength": recipe.noise.strength, "generator": generator}
+
+
+def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:
+    """Images (N, C, H, W) averaged down to `limit` px, for networks that have no image before their last layer."""
+    if limit is None or img.shape[-1] <= limit:
+        return img
+    return torch.nn.functional.adaptive_avg_pool2d(img, limit)
