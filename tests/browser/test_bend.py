@@ -7,7 +7,7 @@ from studio.engine.bend import Bend
 from studio.engine.recipe import Recipe
 from studio.ui.components.picture_html import data_url
 from tests.browser.test_live import exact
-from tests.browser.test_studio import becomes, changes, pixels, source, toast
+from tests.browser.test_studio import becomes, changes, pixels, source
 
 pytestmark = pytest.mark.browser
 TABS = ("explore",)
@@ -74,7 +74,7 @@ def test_some_channels_and_one_channel(page, studio):
     changes(page, lambda: page.click("#bend-add"))
     assert np.array_equal(pixels(page), engine.render(recipe.replace(bends=(*recipe.bends, Bend("b8.conv1", "rotate", 30, "0-7")))))
     page.click("#bend-add")
-    assert "in the list already" in toast(page)
+    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some((t) => t.innerText.includes('in the list already'))")
     typed.fill("most of them")
     typed.press("Enter")
     page.click("#bend-add")

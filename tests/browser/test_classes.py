@@ -49,7 +49,6 @@ def test_a_blend_follows_its_weights_and_the_seed_stays(page, studio):
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 1), (2, 1), seed=5)))
     grid = source(page, "#classes-grid [data-i='3'] img")
     changes(page, lambda: slide(page, "classes-weight-0", 0.25), STAGE)
-    assert page.evaluate("ganStudio.frames") >= 1, "on the live channel"
     page.wait_for_function("(old) => document.querySelector(\"#classes-grid [data-i='3'] img\").src !== old", arg=grid)
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 0.25), (2, 1), seed=5)))
     changes(page, lambda: page.click("#classes-chips [data-i='1']"), STAGE)
@@ -60,6 +59,19 @@ def test_a_blend_follows_its_weights_and_the_seed_stays(page, studio):
     changes(page, lambda: page.click("#classes-chips [data-i='1']"), STAGE)
     assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((2, 1), seed=5)))
     assert page.locator("#classes-seed input").input_value() == "5"
+
+
+def test_the_large_picture_follows_a_handle_that_is_held(page, studio):
+    open_classes(page)
+    page.wait_for_selector("body[data-live=live]")
+    box = page.locator("#classes-psi input[type=range]").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.wait_for_function("ganStudio.frames > 0 && !document.querySelector('#classes-stage canvas')")
+    psi = float(page.locator("#classes-psi input[type=number]").input_value())
+    assert np.array_equal(pixels(page, STAGE), studio[1].render(recipe((0, 1)).replace(psi=psi)))
+    page.mouse.up()
 
 
 def test_each_class_with_the_same_seed_and_a_cell_goes_to_explore(page, studio):

@@ -203,14 +203,14 @@ def test_a_trace_gives_up_its_largest_layers_first():
     states: list = []
     img = synthesis(ws, trace=states)
     end = steps_within(synthesis, None)
-    trace = SynthesisCache("hash", ("const", 1.0, 0), ws).updated(ws, 0, 0, states, end, img)
+    trace = SynthesisCache("hash", ("const", 1.0, 0), ws, {}).updated(ws, {}, 0, 0, states, end, img)
     full = trace.nbytes
     assert trace.start(end, end)[0] == end
     begins = []
     for share in (1, 2, 4, 16):
         trace.shrink(full // share)
         assert trace.nbytes <= full // share
-        same = trace.unchanged(other, synthesis)
+        same = trace.unchanged(other, {}, synthesis)
         assert same == end - 1
         start = trace.start(same, end)
         begins.append(start[0])
