@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.engine.recipe import Recipe, number
+from studio.engine.recipe import Recipe
+from studio.engine.recipe_checks import number
 from studio.errors import StudioError
 from studio.ui.classes.recipes import grid_recipes
 from studio.ui.classes.state import ClassSettings

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.engine.recipe import Recipe
-from studio.errors import StudioError
+from studio.engine.recipe_checks import number
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import walk_at, walk_recipes
 from studio.ui.components.handlers import QUIET, Outputs, friendly
@@ -44,7 +44,7 @@ class Pins:
     def wire(self, button: gr.Button) -> None:
         """button: pins the present picture."""
         tab, s = self.tab, self.tab.session
-        outputs = [self.box, self.strip, self.walk, self.frames, self.clip]
+        outputs = [self.box, self.strip, self.walk, self.frames, self.clip, *tab.play.outputs]
         button.click(friendly(self._pin), s, outputs, **QUIET)
         self.unpin.click(friendly(self._unpin), s, outputs, **QUIET)
         tab.jump(self.strip.select, self._choose)
@@ -73,6 +73,7 @@ class Pins:
             self.walk: gr.update(value=0, visible=can_walk),
             self.frames: gr.update(visible=can_walk),
             self.clip: gr.update(visible=can_walk),
+            **self.tab.play.values(session),
         }
 
     def _choose(self, session: Session, layers_choice: str, event: gr.EventData) -> Outputs:
@@ -80,9 +81,8 @@ class Pins:
         return self.tab.go(session, layers_choice, pressed(event, pins, "That pin is no longer here."))
 
     def _walk(self, session: Session, position: Any) -> tuple[Recipe, str]:
-        if not isinstance(position, (int, float)):
-            raise StudioError("The place on the walk is not a number.", "Drag the slider again.")
-        return walk_at(self.tab.engine, self.tab.state_of(session).pins, float(position)), "walk"
+        place = number(position, 0, 1, "The place on the walk")
+        return walk_at(self.tab.engine, self.tab.state_of(session).pins, place), "walk"
 
     def _make_clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> Outputs:
         tab = self.tab

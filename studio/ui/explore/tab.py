@@ -26,6 +26,7 @@ from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.live_moves import ExploreStage
 from studio.ui.explore.pins import Pins
+from studio.ui.explore.play_panel import PlayPanel
 from studio.ui.explore.saving import Saving
 from studio.ui.explore.state import ExploreState
 from studio.ui.explore.variations import Variations
@@ -36,7 +37,7 @@ _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to wri
 
 
 class ExploreTab(Tab[ExploreState]):
-    """The large picture and its history; its other parts are Controls, BendPanel, ExploreStage, Variations, Pins and Saving.
+    """The large picture and its history; its other parts are Controls, BendPanel, PlayPanel, ExploreStage, Variations, Pins and Saving.
 
     `show` draws the session's recipe and sets every control; `outputs` are the components it changes.
     """
@@ -45,7 +46,7 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live, self.bend = ExploreStage(self), BendPanel(self)
+        self.live, self.bend, self.play = ExploreStage(self), BendPanel(self), PlayPanel(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -65,6 +66,7 @@ class ExploreTab(Tab[ExploreState]):
                 self.models = press_grid(elem_id="models")
                 self.controls.build()
                 self.bend.build()
+                self.play.build()
 
     def _build_picture(self) -> None:
         self.stage = gr.HTML(empty_html(LOADING), elem_id="explore-stage", padding=False)
@@ -92,7 +94,7 @@ class ExploreTab(Tab[ExploreState]):
     @property
     def outputs(self) -> list[Any]:
         """Components that `show` changes."""
-        return [*self.picture, self.models, *self.controls.outputs, *self.bend.outputs]
+        return [*self.picture, self.models, *self.controls.outputs, *self.bend.outputs, *self.play.outputs]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ class ExploreTab(Tab[ExploreState]):
         seed = self.controls.seed
         self.controls.wire()
         self.bend.wire()
+        self.play.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -138,7 +141,8 @@ class ExploreTab(Tab[ExploreState]):
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
         drawn = self.draw(session)
         session.commit()
-        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **self.bend.values(session)}
+        controls = self.controls.values(session.open(), layers_choice)
+        return {**drawn, **self.enter(session), **controls, **self.bend.values(session), **self.play.values(session)}
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.engine.recipe import Recipe, number
+from studio.engine.recipe import Recipe
+from studio.engine.recipe_checks import number
 from studio.latents.layer_ranges import LAYER_RANGE_NAMES
 from studio.latents.seeds import check_seed
 from studio.ui.components.handlers import Outputs
