@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Engine": "studio.engine.engine",
     "Recipe": "studio.engine.recipe",
+    "Motion": "studio.motion.motion",
     "StudioError": "studio.errors",
     "Plan": "studio.training.plan",
     "PlanChoices": "studio.training.plan_builder",
