@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Recipe):
         return value.to_dict()
     if isinstance(value, Duration):
-        return str(value)
+        return value.value if value.unit == "seconds" else str(value)
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     if not dataclasses.is_dataclass(value):

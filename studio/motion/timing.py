@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BeforeValidator
 
 from studio.common.text import short_repr
@@ -15,7 +16,7 @@ UNITS = ("seconds", "frames", "beats")
 MAX_SECONDS = 3600.0
 MAX_FRAMES = 250_000
 _SHORT = {"s": "seconds", "sec": "seconds", "second": "seconds", "frame": "frames", "beat": "beats"}
-_TEXT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*([a-z]{0,8})\s*", re.IGNORECASE)
+_TEXT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,30})?|\.\d{1,30})\s*([a-z]{0,8})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Duration:
         return self.value * 60 / bpm if self.unit == "beats" else self.value
 
     def __str__(self) -> str:
-        return f"{self.value:.12g} {self.unit if self.value != 1 else self.unit[:-1]}"
+        # All digits, and no exponent: `parse` gives the same number.
+        return f"{np.format_float_positional(self.value, trim='-')} {self.unit if self.value != 1 else self.unit[:-1]}"
 
 
 Time = Annotated[Duration, BeforeValidator(Duration.parse)]  # as a field of what is read from JSON

@@ -107,7 +107,8 @@ def add_video(
 def video_frame(picture: np.ndarray, pixel_format: str = "yuv420p") -> av.VideoFrame:
     """Picture (H, W, 3) uint8 -> a frame for `add_video`; an odd side becomes one pixel longer."""
     frame = av.VideoFrame.from_ndarray(_even(picture), format="rgb24")
-    return frame.reformat(format=pixel_format, dst_colorspace=_BT709, dst_color_range=_TV_RANGE)
+    # By one thread: with several, FFmpeg 8 now and then spoils the first pixels of a thread's share in formats of 10 bits.
+    return frame.reformat(format=pixel_format, dst_colorspace=_BT709, dst_color_range=_TV_RANGE, threads=1)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

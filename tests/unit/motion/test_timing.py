@@ -15,6 +15,12 @@ def test_durations_in_seconds_frames_and_beats(given, seconds):
     assert Duration.parse(str(duration)) == duration
 
 
+@pytest.mark.parametrize("value", [1 / 3, 1e-7, 43 / 30, 249999.123456789, 0.1 + 0.2])
+def test_no_digit_of_a_duration_is_lost(value):
+    for unit in ("seconds", "frames", "beats"):
+        assert Duration.parse(str(Duration(value, unit))) == Duration(value, unit)
+
+
 @pytest.mark.parametrize("given", ["", "four", "-1 s", "1 hour", "1e5", "nan", float("nan"), float("inf"), -1, 1e300, True, None, [], {}, "9" * 400])
 def test_what_is_no_duration(given):
     with pytest.raises(StudioError):
