@@ -23,10 +23,14 @@ def add_verb(verb: AddVerb) -> None:
     p.add_argument("--seeds", help="numbers and ranges such as 1,5,9: the key frames")
     p.add_argument("--seconds", type=float, help=f"length (default: {_SECONDS:g}, or that of the sound)")
     p.add_argument("--loop", action="store_true", help="return to the first seed; without seeds: a noise loop")
-    p.add_argument("--interpolation", choices=("linear", "spline", "slerp"), help="between seeds: in w, a curve in w, in z (default: spline)")
+    p.add_argument(
+        "--interpolation", choices=("linear", "spline", "slerp"), help="between seeds: in w, a curve in w, in z (default: spline)"
+    )
     p.add_argument("--easing", choices=("linear", "ease", "bounce", "circular", "hold"), help="between seeds (default: linear)")
     p.add_argument("--psi", type=float, help="truncation: low = near the average, 1 = as trained (default: 0.7)")
-    p.add_argument("--set", dest="changes", metavar="ADDRESS=VALUE", action="append", default=[], help="set a parameter; may be given again")
+    p.add_argument(
+        "--set", dest="changes", metavar="ADDRESS=VALUE", action="append", default=[], help="set a parameter; may be given again"
+    )
     p.add_argument("--sound", type=Path, help="a sound file that the film has; without a motion and --loop it also drives the pictures")
     p.add_argument("--fps", type=float, help="frames a second (default: 30, or the motion's)")
     p.add_argument("--size", type=int, metavar="PX", help="pixels of the longer side (default: the model's, at least 512)")

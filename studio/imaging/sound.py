@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def check_sound(path: Path) -> None:
     raise StudioError(f"'{printable(path.name, 80)}' has no sound.", "Choose another file.")
 
 
-def sound_blocks(path: Path, rate: int, channels: int) -> Iterator[np.ndarray]:
+def sound_blocks(path: Path, rate: int, channels: int) -> Generator[np.ndarray, None, None]:
     """Samples of a sound file in blocks (channels, N) float32, -1 to 1, from the file's time 0 on, without gaps.
 
     rate: samples a second.  channels: 1 or 2; others are mixed.  What encoders put before the beginning is left out.

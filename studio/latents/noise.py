@@ -26,7 +26,7 @@ def hashed(*numbers: np.ndarray | int) -> np.ndarray:
             x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             x = x ^ (x >> np.uint64(31))
-    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray((x >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def simplex_noise(x: np.ndarray, y: np.ndarray, *seed: np.ndarray | int) -> np.ndarray:
@@ -60,7 +60,7 @@ def noise_circle(seed: np.ndarray | int, part: np.ndarray, diameter: float, *mor
     part: of the round.  diameter: about one bump a unit of the circumference.  seed, more: integers, broadcast with the part.
     """
     angle = 2 * np.pi * (np.asarray(part, np.float64) % 1.0)
-    middle = (_OFFSET * hashed(seed, *more, np.int64(k)) for k in (1, 2))
+    middle = (_OFFSET * hashed(seed, *more, k) for k in (1, 2))
     x, y = (m + diameter / 2 * f(angle) for m, f in zip(middle, (np.cos, np.sin), strict=True))
     return simplex_noise(x, y, seed, *more)
 

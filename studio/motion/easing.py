@@ -63,4 +63,4 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"linear": linear, "ease
 
 def eased(name: str, x: float) -> float:
     """One value of an easing; its ends are exactly 0 and 1."""
-    return float(EASINGS[name](np.float64(min(1.0, max(0.0, x)))))
+    return float(EASINGS[name](np.asarray(min(1.0, max(0.0, x)))))

@@ -109,7 +109,8 @@ class _Film:
         self.player, self.engine, self.form, self.size, self.preview = player, engine, form, size, preview
         self.fps, self.frames = player.clock.fps, player.frames
         side = engine.model(player.motion.base.model).resolution
-        self.form.check(*(self._sized(np.zeros((side, side, 3), np.uint8)).shape[:2]), self.frames, float(self.fps))
+        height, width, _ = self._sized(np.zeros((side, side, 3), np.uint8)).shape
+        form.check(height, width, self.frames, float(self.fps))
 
     def key(self, sound: Path | None) -> str:
         """Hash of everything that the film's bytes depend on."""

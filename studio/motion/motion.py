@@ -83,7 +83,7 @@ class Motion:
         else:
             length = self.path.seconds(fps, self.bpm, self.loop) if self.path is not None else None
         if not length:
-            raise StudioError("The motion has no duration.", "Give it one, such as \"duration\": \"12 s\".")
+            raise StudioError("The motion has no duration.", 'Give it one, such as "duration": "12 s".')
         frames = max(1, round(Fraction(length) * fps))
         if length > MAX_SECONDS or frames > MAX_FRAMES:
             raise StudioError(f"The motion takes {length:,.0f} seconds.", f"It may take {MAX_SECONDS:,.0f}, and {MAX_FRAMES:,} frames.")

@@ -71,7 +71,9 @@ def following_sound(base: Recipe, features: AudioFeatures, sound: Path, facts: M
     frames = tuple(KeyFrame(seed=given[i % len(given)], duration=Duration(float(d))) for i, d in enumerate(durations))
     tracks = [Track("psi", Sound("bass"), range=(max(-2.0, base.psi - 0.25), min(2.0, base.psi + 0.25)), smoothing=0.08)]
     names = list(facts.directions)
-    for name, layers, feature, reach, smoothing in zip(names, ("fine", "middle"), ("treble", "level"), (2.0, 1.2), (0.1, 0.25), strict=False):
+    for name, layers, feature, reach, smoothing in zip(
+        names, ("fine", "middle"), ("treble", "level"), (2.0, 1.2), (0.1, 0.25), strict=False
+    ):
         tracks.append(Track(f"edit.{name}@{layers}", Sound(feature), range=(-reach / 4, reach), smoothing=smoothing))
     seconds = Duration(features.seconds)
     return Motion(base, KeyFrames(frames), tuple(tracks), seconds, bpm=_tempo(features), sound=str(sound.absolute()))

@@ -46,7 +46,9 @@ class Track:
         if not isinstance(self.invert, bool):
             raise StudioError(f"The track of '{self.parameter}' has {short_repr(self.invert)} as 'invert'.", "It must be true or false.")
         object.__setattr__(self, "amount", number(self.amount, 0, 1, f"The amount of the track of '{self.parameter}'"))
-        object.__setattr__(self, "smoothing", number(self.smoothing, 0, _MAX_SMOOTHING, f"The smoothing of the track of '{self.parameter}'"))
+        object.__setattr__(
+            self, "smoothing", number(self.smoothing, 0, _MAX_SMOOTHING, f"The smoothing of the track of '{self.parameter}'")
+        )
         if self.range is not None:
             ends = self.range if isinstance(self.range, (tuple, list)) and len(self.range) == 2 else (None, None)
             object.__setattr__(self, "range", tuple(number(v, -1e10, 1e10, f"The range of the track of '{self.parameter}'") for v in ends))
@@ -63,7 +65,7 @@ class Track:
         else:
             value = float(self.source.values(np.array([seconds]), scene)[0])
         value = min(1.0, max(0.0, value))
-        return float(CURVES[self.curve](np.float64(1 - value if self.invert else value)))
+        return float(CURVES[self.curve](np.asarray(1 - value if self.invert else value)))
 
 
 class Moved:

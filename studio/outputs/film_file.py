@@ -43,7 +43,8 @@ def write_segment(path: Path, pictures: Iterable[np.ndarray], form: FilmFormat, 
     with atomic_path(path) as part:
         container = _open_to_write(part, form)
         try:
-            stream = add_video(container, fps, *first.shape[:2], form.codecs or None, form.pixel_format)
+            height, width, _ = first.shape
+            stream = add_video(container, fps, height, width, form.codecs or None, form.pixel_format)
             if form.tag:
                 stream.codec_context.codec_tag = form.tag
             for picture in (picture for source in ((first,), pictures) for picture in source):

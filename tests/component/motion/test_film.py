@@ -86,7 +86,9 @@ def test_a_video_holds_every_frame_at_its_time_and_the_sound(engine, tmp_path, s
     assert works(home) == [], "nothing is left of the work"
 
 
-@pytest.mark.parametrize(("name", "codec", "found"), [("a.mp4", "", "h264"), ("a.mp4", "h265", "hevc"), ("a.webm", "", "vp9"), ("a.mov", "", "prores")])
+@pytest.mark.parametrize(
+    ("name", "codec", "found"), [("a.mp4", "", "h264"), ("a.mp4", "h265", "hevc"), ("a.webm", "", "vp9"), ("a.mov", "", "prores")]
+)
 def test_codecs(engine, tmp_path, name, codec, found):
     with av.open(str(noise_loop(BASE, 0.2).render(tmp_path / name, engine, codec=codec))) as container:
         assert container.streams.video[0].codec_context.name == found
@@ -97,7 +99,9 @@ def test_codecs(engine, tmp_path, name, codec, found):
 @pytest.mark.parametrize("name", FILES)
 def test_the_same_film_is_the_same_file(engine, tmp_path, name, sound):
     motion, other = through_seeds(BASE, [1, 5], 2.2), Path(name).with_stem("b").name
-    assert sha(motion.render(tmp_path / name, engine, sound=sound, size=48)) == sha(motion.render(tmp_path / other, engine, sound=sound, size=48))
+    assert sha(motion.render(tmp_path / name, engine, sound=sound, size=48)) == sha(
+        motion.render(tmp_path / other, engine, sound=sound, size=48)
+    )
 
 
 def test_frames_in_a_folder_and_a_zip_have_their_recipes(engine, tmp_path):

@@ -133,7 +133,9 @@ def test_a_film_of_a_sound_by_itself(engine, tmp_path):
         assert container.streams.audio
 
 
-@pytest.mark.parametrize(("beats", "onsets"), [((), ()), ((), (1.0, 1.1, 5.0)), (tuple(np.arange(0, 60, 0.25)), ()), ((), tuple(np.arange(0, 60, 0.05)))])
+@pytest.mark.parametrize(
+    ("beats", "onsets"), [((), ()), ((), (1.0, 1.1, 5.0)), (tuple(np.arange(0, 60, 0.25)), ()), ((), tuple(np.arange(0, 60, 0.05)))]
+)
 def test_key_frames_are_never_too_near_nor_too_far(engine, tmp_path, beats, onsets):
     features = AudioFeatures(60.0, 0.0, np.array(onsets), np.array(beats), {})
     motion = following_sound(Recipe(model="tiny"), features, tmp_path / "a.wav", engine.facts("tiny"), seeds=(4, 9))

@@ -1,5 +1,7 @@
 """Players of tiny models: exact at key frames, smooth in between, closed in loops."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,9 @@ def test_a_key_frame_is_its_picture_to_the_bit(engine, interpolation):
 def test_between_key_frames(engine):
     part = 0.3
     ws = [w(engine, s) for s in (3, 8, 5)]
-    found = {i: Player(Motion(BASE, key_frames(3, 8, 5, interpolation=i)), engine).recipe_at(1 + part) for i in ("linear", "spline", "slerp")}
+    found = {
+        i: Player(Motion(BASE, key_frames(3, 8, 5, interpolation=i)), engine).recipe_at(1 + part) for i in ("linear", "spline", "slerp")
+    }
     assert latent(engine, found["linear"]) == pytest.approx(lerp(ws[1], ws[2], part).numpy(), abs=1e-6)
     assert latent(engine, found["spline"]) == pytest.approx(spline(ws, 1 + part).numpy(), abs=1e-6)
     z = slerp(*(torch.from_numpy(z_from_seed(s, 16)[0]) for s in (8, 5)), part)
@@ -88,7 +92,7 @@ def test_the_end_of_a_loop_is_its_beginning_to_the_bit(engine, motion):
     assert player.of_frame(player.frames).to_json() == player.of_frame(0).to_json()
     assert player.of_frame(player.frames + 7).to_json() == player.of_frame(7).to_json()
     ws = [engine.ws(player.of_frame(i)) for i in (*range(player.frames), 0)]
-    steps = [float((b - a).norm()) for a, b in zip(ws, ws[1:], strict=False)]
+    steps = [float((b - a).norm()) for a, b in pairwise(ws)]
     assert steps[-1] < 1.5 * max(steps[:-1]), "no jump where it closes"
 
 
@@ -133,7 +137,9 @@ def test_a_track_of_the_class_moves_key_frames_and_loops(engine):
     track = Track("class", Constant(1.0), range=(0, 2))
     for path in (key_frames(3, 8), key_frames(3, 8, interpolation="slerp")):
         found = Player(Motion(base, path, (track,)), engine).recipe_at(0.0)
-        assert latent(engine, found) == pytest.approx(engine.ws(base.replace(seeds=(SeedWeight(3),), classes=(ClassWeight(2),))).numpy(), abs=1e-6)
+        assert latent(engine, found) == pytest.approx(
+            engine.ws(base.replace(seeds=(SeedWeight(3),), classes=(ClassWeight(2),))).numpy(), abs=1e-6
+        )
 
 
 def test_mixes_that_all_key_frames_share_can_be_moved(engine):

@@ -142,7 +142,9 @@ def test_what_is_no_json(text):
         Motion.from_json(text)
 
 
-@pytest.mark.parametrize("changes", [dict(duration=3601), dict(duration="250000 frames", fps=60), dict(duration="9 beats", bpm=0.01), dict(duration=0)])
+@pytest.mark.parametrize(
+    "changes", [dict(duration=3601), dict(duration="250000 frames", fps=60), dict(duration="9 beats", bpm=0.01), dict(duration=0)]
+)
 def test_nothing_is_longer_than_an_hour(changes):
     with pytest.raises(StudioError):
         Motion.from_dict(changed(**changes)).clock()

@@ -36,7 +36,7 @@ def test_a_value_depends_on_nothing_but_its_time(source, scene):
     together = source.values(TIMES, scene)
     alone = np.concatenate([source.values(TIMES[i : i + 1], scene) for i in range(len(TIMES) - 1, -1, -1)])[::-1]
     np.testing.assert_array_equal(together, alone)
-    assert 0 <= together.min()
+    assert together.min() >= 0
     assert together.max() <= 1
 
 

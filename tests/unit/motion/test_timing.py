@@ -7,7 +7,8 @@ from studio.motion.timing import Clock, Duration, frame_rate
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [(2, 2.0), (0.5, 0.5), ("12 s", 12.0), ("3", 3.0), ("240 frames", 8.0), ("1 frame", 1 / 30), ("4 beats", 2.0), (".5s", 0.5)]
+    ("given", "seconds"),
+    [(2, 2.0), (0.5, 0.5), ("12 s", 12.0), ("3", 3.0), ("240 frames", 8.0), ("1 frame", 1 / 30), ("4 beats", 2.0), (".5s", 0.5)],
 )
 def test_durations_in_seconds_frames_and_beats(given, seconds):
     duration = Duration.parse(given)
@@ -21,14 +22,17 @@ def test_no_digit_of_a_duration_is_lost(value):
         assert Duration.parse(str(Duration(value, unit))) == Duration(value, unit)
 
 
-@pytest.mark.parametrize("given", ["", "four", "-1 s", "1 hour", "1e5", "nan", float("nan"), float("inf"), -1, 1e300, True, None, [], {}, "9" * 400])
+@pytest.mark.parametrize(
+    "given", ["", "four", "-1 s", "1 hour", "1e5", "nan", float("nan"), float("inf"), -1, 1e300, True, None, [], {}, "9" * 400]
+)
 def test_what_is_no_duration(given):
     with pytest.raises(StudioError):
         Duration.parse(given)
 
 
 @pytest.mark.parametrize(
-    ("given", "fps"), [(30, Fraction(30)), (29.97, Fraction(30000, 1001)), (23.976, Fraction(24000, 1001)), (1, Fraction(1)), (12.5, Fraction(25, 2))]
+    ("given", "fps"),
+    [(30, Fraction(30)), (29.97, Fraction(30000, 1001)), (23.976, Fraction(24000, 1001)), (1, Fraction(1)), (12.5, Fraction(25, 2))],
 )
 def test_frame_rates_are_those_of_video(given, fps):
     assert frame_rate(given) == fps
