@@ -1,6 +1,7 @@
 """Films: a motion rendered frame by frame into a file. What was rendered before an interruption is kept, and not rendered again."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -20,7 +21,16 @@ from av.error import FFmpegError
 from PIL import Image
 
 from studio import __version__
-from studio.common.files import atomic_folder, atomic_path, atomic_write, ensure_room, is_disk_full, sha256_of, storage_errors_in_words
+from studio.common.files import (
+    atomic_folder,
+    atomic_path,
+    atomic_write,
+    can_write,
+    ensure_room,
+    is_disk_full,
+    sha256_of,
+    storage_errors_in_words,
+)
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
@@ -34,6 +44,7 @@ from studio.outputs.clips import repeated
 from studio.outputs.film_file import join_segments, write_animation, write_segment, write_zip
 from studio.outputs.film_format import FilmFormat, film_format
 from studio.provenance.metadata import encode_signed
+from studio.provenance.policy import provenance_policy
 from studio.provenance.signing import sign_in_place
 from studio.settings import get_settings
 
@@ -79,6 +90,8 @@ def render_film(
         raise StudioError(f"The size of the film is {size!r:.40}.", f"It is the longer side in pixels, 16 to {MAX_SIDE}.")
     if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StudioError(f"The folder {path} is not empty.", "Name a new one.")
+    if not can_write(path.parent):
+        raise StudioError(f"The folder {path.parent} cannot be written.", "Name another one.")
     sound_file = Path(sound).expanduser() if sound is not None else motion.sound_file()
     if sound_file is not None:
         check_sound(sound_file)
@@ -86,19 +99,26 @@ def render_film(
             features = analyse(sound_file)
         if form.sound is None:
             remark("It has no sound: its file type holds pictures alone.")
+    if provenance_policy().credentials and form.kind == "video" and form.name not in _SIGNED:
+        remark("It is not signed: Content Credentials have no place in a WebM.")
+    if warning := engine.check(motion.base):
+        remark(warning)
     film = _Film(Player(motion, engine, features), engine, form, size, preview)
-    try:
-        with storage_errors_in_words(_AGAIN), _work_folder(film.key(sound_file)) as work:
-            film.render(work, progress, cancel)
-            raise_if_cancelled(cancel)
+    with storage_errors_in_words(_AGAIN), _work_folder(film.key(sound_file)) as work:
+        film.render(work, progress, cancel)
+        raise_if_cancelled(cancel)
+        try:
+            said = film.remarks(work)
             film.assemble(work, path, sound_file)
-            for sentence in film.remarks(work):
-                remark(sentence)
+        except (FFmpegError, FileNotFoundError, ValueError) as e:
+            if is_disk_full(e):
+                raise
+            # What waits in the cache may have been damaged or deleted; the next time begins anew.
             shutil.rmtree(work, ignore_errors=True)
-    except FFmpegError as e:
-        if is_disk_full(e):
-            raise StudioError("The disk is full.", f"Free some space, then {_AGAIN}.") from None
-        raise StudioError(f"The film could not be written: {e.strerror or e}.", "Render it again, or choose another file type.") from None
+            raise StudioError(f"The film could not be put together: {e}.", "Render it again, or choose another file type.") from None
+        shutil.rmtree(work, ignore_errors=True)
+    for sentence in said:
+        remark(sentence)
     return path
 
 
@@ -120,7 +140,8 @@ class _Film:
             engine.library.get(motion.base.model).hash,
             sha256_of(sound) if sound is not None else "",
             [repr(self.form), self.size, self.preview],
-            [engine.device.type, engine.precision],
+            [engine.status()["device"], engine.precision],
+            [dataclasses.astuple(provenance_policy())],
             [__version__, torch.__version__, av.__version__, np.__version__, platform.machine()],
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
@@ -238,6 +259,10 @@ def _work_folder(key: str) -> Iterator[Path]:
 def sweep_films(films: Path, clock: Callable[[], float] = time.time) -> int:
     """Delete what is left of films that nobody went on with for 30 days. Returns how many there were."""
     gone = 0
+    for lock in films.glob(".*.lock"):
+        with contextlib.suppress(OSError):
+            if clock() - lock.stat().st_mtime > _KEPT_DAYS * 86400:
+                lock.unlink()
     for work in sorted(films.iterdir()):
         with contextlib.suppress(OSError, filelock.Timeout):
             if not work.is_dir() or clock() - work.stat().st_mtime < _KEPT_DAYS * 86400:

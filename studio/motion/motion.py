@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from studio.engine.engine import Engine
 
 VERSION = 1
-_MAX_TRACKS = 256
+_MAX_TRACKS = 64
 _MAX_NAME = 1000
 
 

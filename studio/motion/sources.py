@@ -23,7 +23,7 @@ from studio.motion.plain_data import read_plain
 from studio.motion.timing import Clock, Duration, Time
 
 SHAPES = ("sine", "triangle", "saw", "square", "random", "noise")
-_MAX_POINTS = 4096
+_MAX_POINTS = 1024
 _MAX_WALK = 1 << 20  # steps; then the walk begins again
 _SHORTEST = 0.001  # seconds of a period
 
@@ -137,6 +137,7 @@ class RandomWalk(Source):
         """As of `Source`."""
         clock = scene.clock
         rounds = clock.rounds(max(_SHORTEST, clock.seconds(self.pace)))
+        rounds = min(rounds, _MAX_WALK - 1.0) if clock.loop else rounds
         position = times / clock.length * rounds
         index = np.floor(position).astype(np.int64)
         part = position - index
@@ -145,7 +146,7 @@ class RandomWalk(Source):
             if not clock.loop:
                 n = np.maximum(n, 0) % _MAX_WALK
                 return _walk(self.seed, _power_of_two(int(n.max()) + 1))[n]
-            count = min(int(rounds), _MAX_WALK - 1)
+            count = int(rounds)
             walk, n = _walk(self.seed, _power_of_two(count + 1)), n % count
             return walk[n] - n / count * walk[count]
 
@@ -189,11 +190,10 @@ class Envelope(Source):
         value = np.array([p.value for p in points])
         before = np.searchsorted(at, times, side="right") - 1
         out = np.where(before < 0, value[0], value[np.clip(before, 0, None)])
-        for k, point in enumerate(points[:-1]):
-            here = (before == k) & (at[k + 1] > at[k])
-            if here.any():
-                part = (times[here] - at[k]) / (at[k + 1] - at[k])
-                out[here] = value[k] + (value[k + 1] - value[k]) * EASINGS[point.easing](part)
+        for k in np.unique(before[(before >= 0) & (before < len(points) - 1)]):  # of points at equal times it is the last
+            here = before == k
+            part = (times[here] - at[k]) / (at[k + 1] - at[k])
+            out[here] = value[k] + (value[k + 1] - value[k]) * EASINGS[points[k].easing](part)
         return out
 
 

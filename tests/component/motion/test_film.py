@@ -246,6 +246,18 @@ def test_a_full_disk_is_told_and_nothing_is_lost(engine, tmp_path, monkeypatch, 
     assert told == [60, 120, 129], "only the file is written"
 
 
+@pytest.mark.parametrize("damage", ["segment-000060.mp4", "segment-000060.npy"])
+def test_damaged_work_is_rendered_anew(engine, tmp_path, home, damage):
+    done = []
+    with pytest.raises(CancelledError):
+        WALK.render(tmp_path / "a.mp4", engine, size=32, progress=lambda i, total: done.append(i), cancel=lambda: 125 in done)
+    next((home / "cache" / "films").glob(f"*/{damage}")).write_bytes(b"torn")
+    with pytest.raises(StudioError, match="put together"):
+        WALK.render(tmp_path / "a.mp4", engine, size=32)
+    assert not (tmp_path / "a.mp4").exists()
+    assert WALK.render(tmp_path / "a.mp4", engine, size=32).exists()
+
+
 def test_old_work_is_swept(tmp_path):
     import time
 

@@ -112,7 +112,7 @@ def track(**changes) -> dict:
         track(source={"type": "envelope", "points": [{"at": 0}]}),
         track(source=[1]),
         track(colour="red"),
-        changed(tracks=track()["tracks"] * 257),
+        changed(tracks=track()["tracks"] * 65),
         changed(path=3),
         changed(path={"type": "straight"}),
         changed(path={"type": "key frames"}),
