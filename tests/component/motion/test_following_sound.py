@@ -6,8 +6,10 @@ import av
 import numpy as np
 import pytest
 
+from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.models.library import Library
 from studio.motion.features import FEATURES, AudioFeatures, analyse, features_of
 from studio.motion.motion import Motion
 from studio.motion.player import Player
@@ -15,6 +17,7 @@ from studio.motion.presets import following_sound
 from studio.motion.sources import Scene, Sound
 from studio.motion.timing import Clock, Duration
 from studio.motion.tracks import Track
+from tests.conftest import save_tiny
 from tests.unit.imaging.test_sound import write_wav
 
 RATE = 22050
@@ -49,12 +52,14 @@ def test_onsets_over_three_minutes(three_minutes):
     assert np.abs(features.onsets - times).max() < 0.5 / FPS
 
 
-def test_picture_and_sound_stay_within_a_frame_over_three_minutes(three_minutes, engine, tmp_path):
+def test_picture_and_sound_stay_within_a_frame_over_three_minutes(three_minutes, tmp_path, studio_home):
     """Every click is heard in the decoded film where the picture jumps: the truncation opens with it, and falls back."""
     times, path, features = three_minutes
-    base = Recipe(model="tiny", psi=0.0)
+    save_tiny(tmp_path / "models", "smallest", resolution=8)  # 5,400 frames are rendered
+    base = Recipe(model="smallest", psi=0.0)
     motion = Motion(base, tracks=(Track("psi", Sound("onset", decay=0.15), range=(0.0, 2.0)),), duration=Duration(180))
-    made = motion.render(tmp_path / "a.mp4", engine, sound=path, features=features, size=32)
+    with Engine(Library([tmp_path / "models"]), device="cpu") as engine:
+        made = motion.render(tmp_path / "a.mp4", engine, sound=path, features=features, size=32)
     with av.open(str(made)) as container:
         shown = [(f.time, f.to_ndarray(format="gray").astype(float)) for f in container.decode(video=0)]
     assert len(shown) == 180 * FPS
