@@ -78,10 +78,21 @@ def _motion(args: argparse.Namespace, engine):
     if args.motion is not None:
         if made_here:
             raise StudioError(f"{made_here[0]} is part of the motion.", f"Change it in {args.motion.name}, or leave the motion out.")
-        return Motion.load(args.motion), None
+        motion = Motion.load(args.motion)
+        sound = args.sound or motion.sound_file()
+        return motion, _listen(sound) if motion.follows_sound and sound is not None else None
     if args.seeds is None and args.sound is None and not args.loop:
         raise StudioError("There is nothing to make a film of.", "Give a motion.json, --seeds 1,5,9, --loop or --sound FILE.")
     return _made(args, engine)
+
+
+def _listen(sound: Path):
+    """Features of a sound, after a word that it takes a while: librosa is compiled when it is first used."""
+    from studio.motion.features import analyse
+
+    if sys.stderr.isatty():
+        print(f"Listening to {sound.name} ...", file=sys.stderr)
+    return analyse(sound)
 
 
 def _made(args: argparse.Namespace, engine):
@@ -97,9 +108,7 @@ def _made(args: argparse.Namespace, engine):
     seeds = parse_seeds(args.seeds, 4096) if args.seeds is not None else []
     seconds = None if args.seconds is None else number(args.seconds, 0.04, MAX_SECONDS, "The length in seconds")
     if args.sound is not None and not args.loop and args.interpolation is None:
-        from studio.motion.features import analyse
-
-        features = analyse(args.sound)
+        features = _listen(args.sound)
         motion = following_sound(base, features, args.sound, facts, seeds)
         return motion if seconds is None else motion.replace(duration=seconds), features
     if not seeds:

@@ -14,7 +14,7 @@ from studio.common.text import printable, short_repr
 from studio.engine.recipe import Recipe, number
 from studio.errors import StudioError
 from studio.motion.paths import AnyPath, KeyFrames, LatentPath
-from studio.motion.plain_data import parse_motion_json, plain, read_plain
+from studio.motion.plain_data import MAX_JSON, parse_motion_json, plain, read_plain
 from studio.motion.timing import MAX_FRAMES, MAX_SECONDS, Clock, Duration, frame_rate
 from studio.motion.tracks import Track
 
@@ -129,7 +129,7 @@ class Motion:
         path = Path(source).expanduser()
         try:
             with open(path, "rb") as file:
-                data = file.read((32 << 20) + 1)
+                data = file.read(MAX_JSON + 1)
         except OSError as e:
             raise StudioError(f"The motion '{printable(path.name, 80)}' cannot be read: {e.strerror or e}.", "Name another file.") from None
         return cls.from_json(data).replace(folder=str(path.absolute().parent))

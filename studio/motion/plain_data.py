@@ -10,14 +10,14 @@ from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.motion.timing import Duration
 
-_MAX_JSON = 32 << 20
+MAX_JSON = 16 << 20
 T = TypeVar("T")
 
 
 def parse_motion_json(text: str | bytes) -> Any:
     """JSON -> plain data. Raises StudioError."""
-    if len(text) > _MAX_JSON:
-        raise StudioError("The motion is longer than 32 MB.", "It was not made by the studio.")
+    if len(text) > MAX_JSON:
+        raise StudioError("The motion is longer than 16 MB.", "It was not made by the studio.")
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits

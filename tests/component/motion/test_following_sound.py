@@ -45,6 +45,23 @@ def three_minutes(tmp_path_factory):
     return times, path, analyse(path)
 
 
+def seen_and_heard(film) -> tuple[np.ndarray, np.ndarray]:
+    """Times at which the picture of a film jumps away from its first one, and at which its sound begins to be loud."""
+    with av.open(str(film)) as container:
+        shown = [(f.time, f.to_ndarray(format="gray").astype(float)) for f in container.decode(video=0)]
+    with av.open(str(film)) as container:
+        rate = container.streams.audio[0].rate
+        samples = np.zeros(round((shown[-1][0] + 2) * rate))
+        for frame in container.decode(audio=0):
+            at, block = round(frame.time * rate), frame.to_ndarray()
+            block = (block[0] if frame.format.is_planar else block[0, ::2]) / (32768 if block.dtype == np.int16 else 1)
+            samples[max(0, at) : at + len(block)] += block[max(0, -at) :]
+    changed = np.array([np.abs(picture - shown[0][1]).mean() for _, picture in shown])
+    jumps = [shown[i][0] for i in range(1, len(shown)) if changed[i] - changed[i - 1] > 0.3 * changed.max()]
+    loud = np.flatnonzero(np.abs(samples) > 0.2) / rate
+    return np.array(jumps), loud[np.r_[True, np.diff(loud) > 0.3]]
+
+
 def test_onsets_over_three_minutes(three_minutes):
     times, _, features = three_minutes
     assert features.seconds == pytest.approx(180, abs=0.01)
@@ -60,24 +77,27 @@ def test_picture_and_sound_stay_within_a_frame_over_three_minutes(three_minutes,
     motion = Motion(base, tracks=(Track("psi", Sound("onset", decay=0.15), range=(0.0, 2.0)),), duration=Duration(180))
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine:
         made = motion.render(tmp_path / "a.mp4", engine, sound=path, features=features, size=32)
-    with av.open(str(made)) as container:
-        shown = [(f.time, f.to_ndarray(format="gray").astype(float)) for f in container.decode(video=0)]
-    assert len(shown) == 180 * FPS
-    with av.open(str(made)) as container:
-        rate = container.streams.audio[0].rate
-        samples = np.zeros(round(181 * rate))
-        for frame in container.decode(audio=0):
-            at = round(frame.time * rate)
-            samples[at : at + frame.samples] = frame.to_ndarray()[0]
-    still = shown[0][1]
-    changed = np.array([np.abs(picture - still).mean() for _, picture in shown])
-    jumps = [shown[i][0] for i in range(1, len(shown)) if changed[i] - changed[i - 1] > 0.3 * changed.max()]
-    loud = np.flatnonzero(np.abs(samples) > 0.2) / rate
-    heard = loud[np.r_[True, np.diff(loud) > 0.3]]
+    seen, heard = seen_and_heard(made)
     assert heard == pytest.approx(times, abs=0.005), "the sound is where it was"
-    assert len(jumps) == len(heard)
+    assert len(seen) == len(heard)
     # A frame is seen from its time to that of the next; what is heard meanwhile is at most one frame away.
-    assert np.abs(np.array(jumps) - heard).max() <= 1 / FPS
+    assert np.abs(seen - heard).max() <= 1 / FPS
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.mov"])
+def test_clicks_are_heard_and_seen_together_in_every_container(engine, tmp_path, name):
+    times = np.array([0.7, 1.55, 2.9, 3.6])
+    write_wav(tmp_path / "clicks.wav", clicks(times, 5), RATE)
+    motion = Motion(
+        Recipe(model="tiny", psi=0.0),
+        tracks=(Track("psi", Sound("onset", decay=0.1), range=(0.0, 2.0)),),
+        duration=Duration(5),
+        sound=str(tmp_path / "clicks.wav"),
+    )
+    seen, heard = seen_and_heard(motion.render(tmp_path / name, engine, size=64))
+    assert heard == pytest.approx(times, abs=0.01)
+    assert len(seen) == len(heard)
+    assert np.abs(seen - heard).max() <= 1 / FPS
 
 
 def test_level_bands_and_brightness():
