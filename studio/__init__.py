@@ -14,6 +14,7 @@ _HOMES = {
     "Engine": "studio.engine.engine",
     "Recipe": "studio.engine.recipe",
     "Bend": "studio.engine.bend",
+    "Motion": "studio.motion.motion",
     "StudioError": "studio.errors",
     "Plan": "studio.training.plan",
     "PlanChoices": "studio.training.plan_builder",

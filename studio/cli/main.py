@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from studio import __version__
-from studio.cli import classes, datasets, jobs, models, provenance, render, share, train, translate_upscale
+from studio.cli import classes, datasets, film, jobs, models, provenance, render, share, train, translate_upscale
 from studio.common.threads import yield_idle_threads
 from studio.errors import StudioError
 
@@ -18,6 +18,7 @@ _EPILOG = """examples:
   studio render picture.png -o again.png   make a saved picture again, from the recipe inside
   studio translate photos/ -o paintings    translate a folder of pictures into another style
   studio upscale scan.png -o large.png     upscale a picture
+  studio film --seeds 1,5,9 -o walk.mp4    a film from seed to seed; --sound track.wav makes one to a sound
   studio import network.pkl                import a model from a file, a URL or the Hub
   studio train plan.toml --out runs/cats   train a model
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     models.add_verbs(verb)
     train.add_verbs(verb)
     classes.add_verb(verb)
+    film.add_verb(verb)
     datasets.add_verb(verb)
     jobs.add_verb(verb)
     provenance.add_verb(verb)
@@ -136,6 +138,7 @@ _VERBS = {
     "plan": train.run_plan,
     "train": train.run_train,
     "classes": classes.run,
+    "film": film.run,
     "dataset": datasets.run,
     "jobs": jobs.run,
     "marks": provenance.run,

@@ -16,7 +16,7 @@ def add_verb(verb: AddVerb) -> None:
         "Or choose the metadata of files saved from now on."
     )
     p = verb("marks", text, "studio marks picture.png")
-    p.add_argument("files", type=Path, nargs="*", help="PNG, WebP, JPEG, GIF, MP4 or MOV")
+    p.add_argument("files", type=Path, nargs="*", help="PNG, WebP, JPEG, GIF, MP4, MOV or WebM")
     p.add_argument("--metadata", choices=tuple(_WORDS), help="from now on: everything (AI label and recipe), or mark (the AI label alone)")
     p.add_argument("--tell", dest="metadata", choices=tuple(_WORDS), help=argparse.SUPPRESS)  # older spelling
     p.add_argument(

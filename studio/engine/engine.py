@@ -35,8 +35,6 @@ _FP16_CLAMP = 256.0
 _BATCH_PIXELS_CPU = 1 << 17
 _BATCH_PIXELS = 1 << 22
 _MAX_BATCH = 32
-
-
 R = TypeVar("R", Recipe, ImageRecipe)
 
 
@@ -168,6 +166,10 @@ class Engine(Rendering, ImageToImage):
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
         return self._ask(lambda: self._space(recipe.model).ws(recipe).cpu()).result()
+
+    def w_of_z(self, z: np.ndarray, recipe: Recipe) -> torch.Tensor:
+        """w+ (num_ws, w_dim) of a latent z (z_dim,) in the classes of a recipe, without truncation, on the CPU: a `Recipe.latent`."""
+        return self._ask(lambda: self._space(recipe.model).w_of_z(z, recipe).cpu()).result()
 
     def model(self, id: str) -> Model:
         """A model, loaded if it is not in memory. One in memory needs no turn of the device thread."""

@@ -63,14 +63,23 @@ class LatentSpace:
         parts = [(self._mapped(seed, index), weight) for index, weight in classes]
         return _weighted_sum(parts)
 
+    def w_of_z(self, z: np.ndarray, recipe: Recipe) -> torch.Tensor:
+        """w+ (num_ws, w_dim) of a latent z (z_dim,), blended over the classes of a recipe, without truncation."""
+        z = np.asarray(z, np.float32).reshape(1, self.z_dim)
+        return _weighted_sum([(self._map(z, index), weight) for index, weight in self._class_weights(recipe)])
+
+    def _map(self, z: np.ndarray, index: int) -> torch.Tensor:
+        """w+ (num_ws, w_dim) of z (1, z_dim) in a class."""
+        c = np.eye(self.model.c_dim, dtype=np.float32)[index : index + 1] if self.model.c_dim else None
+        return self.model.mapping(z, c)[0]
+
     def _mapped(self, seed: int, index: int) -> torch.Tensor:
         key = (seed, index)
         if key not in self._w:
             if len(self._w) >= _MAPPING_CACHE:
                 self._w.pop(next(iter(self._w)))
-            c = np.eye(self.model.c_dim, dtype=np.float32)[index : index + 1] if self.model.c_dim else None
             # Always one at a time, so that a seed gives the same w to the bit, whatever else is drawn.
-            ws = self.model.mapping(z_from_seed(seed, self.z_dim), c)[0]
+            ws = self._map(z_from_seed(seed, self.z_dim), index)
             # Most networks repeat one w for all rows; then only one is kept.
             self._w[key] = ws[:1].clone() if bool((ws == ws[:1]).all()) else ws
         return self._w[key].expand(self.num_ws, -1)

@@ -13,7 +13,7 @@ from studio.imaging.decode import UnusablePicture
 from studio.imaging.hdr import is_beyond_srgb, sdr_pixels
 from studio.imaging.perceptual_hash import PerceptualHash, is_similar, perceptual_hash
 from studio.imaging.source_metadata import NO_METADATA, SourceMetadata, video_metadata
-from studio.imaging.xmp import mp4_xmp
+from studio.imaging.xmp import MATROSKA_XMP_TAG, mp4_xmp
 
 _UNSPECIFIED, _BT709, _BT601 = 2, 1, 5  # matrices in ITU-T H.273
 _HD = 720  # lines; from here on players take unlabelled colours for BT.709
@@ -53,6 +53,15 @@ def read_video_metadata(path: Path, container: str) -> SourceMetadata:
             return video_metadata(source.metadata, mp4_xmp(path))
     except Exception:  # the parsers of metadata raise whatever the bytes of a file lead them to
         return NO_METADATA
+
+
+def matroska_xmp(path: Path) -> str:
+    """XMP that the studio has put into a WebM; '' if there is none, or the file cannot be read."""
+    try:
+        with open_video(path, "matroska") as source:
+            return source.metadata.get(MATROSKA_XMP_TAG, "")
+    except Exception:  # as above
+        return ""
 
 
 def frames(

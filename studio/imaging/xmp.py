@@ -14,6 +14,7 @@ from PIL import Image
 
 AI_LABEL = "Made by AI with GAN Studio"
 PNG_XMP_KEY = "XML:com.adobe.xmp"
+MATROSKA_XMP_TAG = "XMP"  # a tag of our own: WebM and Matroska have no place for it
 _CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _MP4_XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _GIF_XMP = b"XMP DataXMP"

@@ -1,6 +1,7 @@
 """Ways from one latent to another."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -8,6 +9,24 @@ import torch
 def lerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
     """The straight way, right for w: a at t = 0, b at t = 1. Any shape."""
     return a + (b - a) * t
+
+
+def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
+    """The way along the great circle, right for z: a at t = 0, b at t = 1, to the bit. a, b: (..., z_dim).
+
+    With unit vectors u, v of a and b and the angle W between them (Shoemake 1985, Sec. 3.3):
+    u sin((1 - t) W) / sin W + v sin(t W) / sin W; the norm goes straight from that of a to that of b. Where the vectors
+    point the same way, or opposite ways, the great circle is not defined, and the way is straight.
+    """
+    if t in (0.0, 1.0):
+        return b if t else a
+    u, v = a.double(), b.double()
+    lengths = u.norm(dim=-1, keepdim=True), v.norm(dim=-1, keepdim=True)
+    u, v = u / lengths[0].clamp(min=1e-12), v / lengths[1].clamp(min=1e-12)
+    angle = torch.acos((u * v).sum(dim=-1, keepdim=True).clamp(-1, 1))
+    sine = torch.sin(angle)
+    turned = (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / sine.clamp(min=1e-12) * lerp(*lengths, t)
+    return torch.where(sine < 1e-6, lerp(a.double(), b.double(), t), turned).to(a.dtype)
 
 
 def walk(keyframes: list[torch.Tensor], frames: int, closed: bool = False, smooth: bool = False) -> list[torch.Tensor]:
@@ -26,7 +45,7 @@ def _stretch(count: int, position: float, closed: bool) -> tuple[int, float]:
     return k, min(1.0, max(0.0, position - k))
 
 
-def polyline(keyframes: list[torch.Tensor], position: float, closed: bool = False) -> torch.Tensor:
+def polyline(keyframes: Sequence[torch.Tensor], position: float, closed: bool = False) -> torch.Tensor:
     """The point at `position` (keyframe i lies at i) on straight lines through the keyframes."""
     if len(keyframes) == 1:
         return keyframes[0]
@@ -34,7 +53,7 @@ def polyline(keyframes: list[torch.Tensor], position: float, closed: bool = Fals
     return lerp(keyframes[k], keyframes[(k + 1) % len(keyframes)], t)
 
 
-def spline(keyframes: list[torch.Tensor], position: float, closed: bool = False) -> torch.Tensor:
+def spline(keyframes: Sequence[torch.Tensor], position: float, closed: bool = False) -> torch.Tensor:
     """The point at `position` on a cubic through the keyframes that has no corners, nor a jump where it closes.
 
     Uniform Catmull-Rom (Catmull & Rom 1974): the tangent at a keyframe is half the way from its left to its right

@@ -179,7 +179,7 @@ def _write(
     else:
         count = getattr(frames, "n_frames", 1)
         clear = any(_page(frames, i).mode == "RGBA" for i in range(count))
-        pages = (_gif_frame(_page(frames, i), clear) for i in range(count))
+        pages = (gif_frame(_page(frames, i), clear) for i in range(count))
         # 1 would mean once more after the first time.
         repeats = {"loop": loop - 1 if loop else 0} if loop != 1 else {}
         # A frame that begins with an empty canvas, where there are holes in it.
@@ -201,7 +201,7 @@ def _page(frames: Image.Image, index: int) -> Image.Image:
     return frames
 
 
-def _gif_frame(frame: Image.Image, clear: bool) -> Image.Image:
+def gif_frame(frame: Image.Image, clear: bool) -> Image.Image:
     """The frame in colours of its own, dithered (Floyd and Steinberg).  clear: with one index for what is transparent."""
     picture = frame.convert("RGB")
     best = picture.quantize(_COLOURS - clear, Image.Quantize.MEDIANCUT)

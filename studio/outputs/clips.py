@@ -1,6 +1,7 @@
 """Clips: video files of a walk."""
 
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,14 @@ def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> 
     return path
 
 
-def _repeated(picture: np.ndarray) -> np.ndarray:
+def repeated(picture: np.ndarray) -> np.ndarray:
+    """A small picture (H, W, 3) with its pixels repeated until both sides have 512 px or more."""
     scale = max(1, _MIN_SIDE // min(picture.shape[:2]))
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
-    frames = [Image.fromarray(_repeated(p)) for p in pictures]
+    frames = [Image.fromarray(repeated(p)) for p in pictures]
     buffer = io.BytesIO()
     frames[0].save(
         buffer,
@@ -68,33 +70,45 @@ def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         container.metadata["comment"] = AI_LABEL
-        height, width = _repeated(pictures[0]).shape[:2]
+        height, width = repeated(pictures[0]).shape[:2]
         stream = add_video(container, Fraction(fps).limit_denominator(1001), height, width)
         for picture in pictures:
-            container.mux(stream.encode(video_frame(_repeated(picture))))
+            container.mux(stream.encode(video_frame(repeated(picture))))
         container.mux(stream.encode())
     return buffer.getvalue() + mp4_box(xmp_packet(DigitalSourceType.GENERATED))
 
 
-def add_video(container: Any, fps: Fraction, height: int, width: int) -> Any:
-    """Add a stream to an .mp4 for `video_frame`s of pictures of this size. Raises StudioError when no codec is available."""
-    for name, options in _CODECS:
+def add_video(
+    container: Any,
+    fps: Fraction,
+    height: int,
+    width: int,
+    codecs: Sequence[tuple[str, dict[str, str]]] | None = None,
+    pixel_format: str = "yuv420p",
+) -> Any:
+    """Add a stream to a video file for `video_frame`s of pictures of this size. Raises StudioError when no codec is available.
+
+    codecs: (FFmpeg's name, options) in order of preference; None = those for an .mp4.
+    """
+    for name, options in codecs or _CODECS:
         try:
             stream = container.add_stream(name, rate=fps, options=options)
         except (UnknownCodecError, ValueError):  # this build lacks it, or cannot put it into an .mp4
             continue
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, pixel_format
         # Stated explicitly, because players otherwise guess the colour space from the size.
         stream.colorspace = stream.color_primaries = stream.color_trc = _BT709
         stream.color_range = _TV_RANGE
         return stream
-    raise StudioError("This computer has no codec to write an .mp4.", "Save a .webp, or reinstall PyAV.")
+    what = "an .mp4" if codecs is None else f"this kind of video ({codecs[0][0]})"
+    raise StudioError(f"This computer has no codec to write {what}.", "Save a .webp, or reinstall PyAV.")
 
 
-def video_frame(picture: np.ndarray) -> av.VideoFrame:
+def video_frame(picture: np.ndarray, pixel_format: str = "yuv420p") -> av.VideoFrame:
     """Picture (H, W, 3) uint8 -> a frame for `add_video`; an odd side becomes one pixel longer."""
     frame = av.VideoFrame.from_ndarray(_even(picture), format="rgb24")
-    return frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_TV_RANGE)
+    # By one thread: with several, FFmpeg 8 now and then spoils the first pixels of a thread's share in formats of 10 bits.
+    return frame.reformat(format=pixel_format, dst_colorspace=_BT709, dst_color_range=_TV_RANGE, threads=1)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

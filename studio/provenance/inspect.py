@@ -8,6 +8,7 @@ from studio.datasets.rights import Consent
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.imaging.video import matroska_xmp
 from studio.imaging.xmp import DigitalSourceType, mp4_xmp, stated_source_type
 from studio.provenance.credentials import Credentials, read_credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
@@ -20,6 +21,7 @@ _SIGNATURES = (
     (4, b"ftypqt", "mov"),
     (4, b"ftyp", "mp4"),
     (0, b"GIF8", "gif"),
+    (0, b"\x1aE\xdf\xa3", "webm"),
 )
 # https://cv.iptc.org/newscodes/digitalsourcetype, as other programs write it
 _SOURCES = {
@@ -113,7 +115,7 @@ class ProvenanceReport:
 
 
 def inspect_file(path: str | Path) -> ProvenanceReport:
-    """Read the provenance of a PNG, WebP, JPEG, GIF, MP4 or MOV. Raises StudioError for other files, and unreadable ones."""
+    """Read the provenance of a PNG, WebP, JPEG, GIF, MP4, MOV or WebM. Raises StudioError for other files, and unreadable ones."""
     path = Path(path)
     name = printable(path.name, 80)
     try:
@@ -123,16 +125,16 @@ def inspect_file(path: str | Path) -> ProvenanceReport:
         raise StudioError(f"'{name}' cannot be read: {e.strerror or e}.", "Choose it again.") from None
     format = next((format for at, first, format in _SIGNATURES if head[at:].startswith(first)), None)
     if format is None:
-        raise StudioError(f"'{name}' is not a picture or video that can be inspected.", "Choose a PNG, WebP, JPEG, GIF, MP4 or MOV.")
-    moving = format in ("mp4", "mov")
-    packet = mp4_xmp(path) if moving else read_packet(path)
+        raise StudioError(f"'{name}' is not a picture or video that can be inspected.", "Choose a PNG, WebP, JPEG, GIF, MP4, MOV or WebM.")
+    moving = format in ("mp4", "mov", "webm")
+    packet = (matroska_xmp(path) if format == "webm" else mp4_xmp(path)) if moving else read_packet(path)
     try:
         recipe = recipe_in(packet) if moving else read_recipe(path)
     except StudioError:
         recipe = None
     found, credentials_problem = None, ""
     try:
-        found = read_credentials(path, format)
+        found = read_credentials(path, format) if format != "webm" else None  # C2PA has no place in it
     except StudioError as e:
         credentials_problem = f"{e}"
     return ProvenanceReport(name, stated_source_type(packet).rpartition("/")[2], recipe, found, credentials_problem)

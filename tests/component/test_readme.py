@@ -31,6 +31,7 @@ from studio.training.plan_checks import check_before_queueing
 from tests import hub_files
 from tests.conftest import GOLDEN, ROOT, save_tiny
 from tests.hub_server import TOKEN, HubServer
+from tests.unit.imaging.test_sound import tone, write_wav
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _FENCES = re.findall(r"^```(\w*)\n(.*?)^```", README, re.M | re.S)
@@ -38,6 +39,7 @@ _PROGRAM = re.compile(r"(?:[A-Z_]+=\S+ )*(?:studio\b|make |pip |python |hf |torc
 _SIDE = 40  # pixels of the pictures here
 _SNIPPETS = [text for language, text in _FENCES if language == "python"]
 _PLANS = [text for language, text in _FENCES if language == "toml"]
+_MOTIONS = [text for language, text in _FENCES if language == "json"]
 # Files that one command makes and a later one reads; each is made beforehand, so that every test can be run alone.
 _NETWORK = GOLDEN / "stylegan2-ada-cond5-32" / "network-full.pkl"
 
@@ -192,6 +194,8 @@ def place(tmp_path_factory) -> Iterator[Place]:
     shutil.copyfile(folder / "photos" / "00.png", folder / "scan.png")
     for name, source in (("cats", "cats"), ("my-pictures", "my-pictures")):
         shutil.make_archive(str(folder / name), "zip", folder / source)
+    write_wav(folder / "track.wav", tone(2.0))
+    (folder / "motion.json").write_text(_MOTIONS[0])
     shutil.copyfile(_NETWORK, folder / "network-snapshot.pkl")
     shutil.copyfile(_NETWORK, folder / "FILE")
     patch, hub = pytest.MonkeyPatch(), HubServer()
@@ -343,6 +347,8 @@ def test_snippets_run(number, place, capsys):
         assert names["image"].shape == (1, 3, 64, 64)
         assert names["pictures"].shape == (3, 64, 64, 3)
         assert (names["picture"].shape, names["picture"].dtype) == ((64, 64, 3), np.uint8)
+    elif "film" in names:
+        assert names["film"].is_file()
     else:
         assert names["picture"].shape == (64, 64, 3)
         shown = capsys.readouterr().out

@@ -1,10 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from studio.errors import StudioError
 from studio.latents.directions import Whitening
-from studio.latents.interpolation import lerp, spline, walk
+from studio.latents.interpolation import lerp, slerp, spline, walk
 from studio.latents.layer_ranges import layer_ranges, parse_layers
 from studio.latents.mixing import mix_rows
 from studio.latents.seeds import check_seed, parse_seeds, z_from_seed
@@ -111,3 +113,25 @@ def test_a_seed_of_thousands_of_digits_is_told_briefly():
     with pytest.raises(StudioError) as e:
         check_seed(10**5000)  # Python itself refuses to write this number out
     assert len(str(e.value)) < 200
+
+
+def test_slerp_keeps_angles_and_length():
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((2, 64))
+    angle = math.acos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    for t in (0.1, 0.5, 0.9):
+        found = slerp(torch.from_numpy(a), torch.from_numpy(b), t).numpy()
+        length = (1 - t) * np.linalg.norm(a) + t * np.linalg.norm(b)
+        assert np.linalg.norm(found) == pytest.approx(length)
+        assert math.acos(found @ a / np.linalg.norm(found) / np.linalg.norm(a)) == pytest.approx(t * angle)
+        assert math.acos(found @ b / np.linalg.norm(found) / np.linalg.norm(b)) == pytest.approx((1 - t) * angle)
+
+
+def test_slerp_ends_and_where_there_is_no_circle():
+    a = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    b = a.flip(0)
+    assert slerp(a, b, 0.0) is a
+    assert slerp(a, b, 1.0) is b
+    assert torch.allclose(slerp(a, 3 * a, 0.5), 2 * a)
+    assert torch.isfinite(slerp(a, -a, 0.5)).all()
+    assert torch.isfinite(slerp(a, 0 * a, 0.5)).all()

@@ -1,0 +1,60 @@
+"""Motions that are made at once."""
+
+import numpy as np
+import pytest
+
+from studio.engine.parameters import edit_strength
+from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
+from studio.errors import StudioError
+from studio.motion.motion import Motion
+from studio.motion.player import Player
+from studio.motion.presets import noise_loop, through_classes, through_directions, through_seeds, truncation_pulse
+from studio.motion.timing import Duration
+
+BASE = Recipe(model="tiny", psi=0.7)
+CLASSES = Recipe(model="tiny-classes", psi=0.9)
+
+
+def test_from_seed_to_seed_in_equal_times(engine):
+    open_walk, loop = (Player(through_seeds(BASE, [1, 5, 9], 3.0, loop), engine) for loop in (False, True))
+    assert (open_walk.frames, loop.frames) == (90, 90)
+    seeds = {s: engine.ws(BASE.replace(seeds=(SeedWeight(s),))) for s in (1, 5, 9)}
+    for player, time, seed in ((open_walk, 1.5, 5), (open_walk, 3.0, 9), (loop, 1.0, 5), (loop, 2.0, 9), (loop, 3.0, 1)):
+        assert engine.ws(player.recipe_at(time)).numpy() == pytest.approx(seeds[seed].numpy(), abs=1e-5)
+
+
+def test_from_class_to_class(engine):
+    player = Player(through_classes(CLASSES, [0, 2, 1], 3.0, loop=True), engine)
+    for time, k in ((0.0, 0), (1.0, 2), (2.0, 1), (3.0, 0)):
+        expected = engine.ws(CLASSES.replace(classes=(ClassWeight(k),)))
+        assert engine.ws(player.recipe_at(time)).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_one_direction_after_the_other(engine):
+    names = ["random:0:0", "random:0:1"]
+    player = Player(through_directions(BASE, names, 8.0, reach=1.5), engine)
+    strengths = np.array([[edit_strength(player.recipe_at(t), name) for name in names] for t in (0, 1, 2, 3, 4, 5, 6, 7, 8)])
+    assert strengths == pytest.approx(
+        np.array([[0, 0], [1.5, 0], [0, 0], [-1.5, 0], [0, 0], [0, 1.5], [0, 0], [0, -1.5], [0, 0]]), abs=1e-9
+    )
+
+
+def test_truncation_swells_and_falls(engine):
+    motion = noise_loop(BASE, 4.0).replace(tracks=(truncation_pulse(Duration(2), 0.4, 1.0),))
+    psis = [Player(motion, engine).recipe_at(t).psi for t in (0.0, 0.5, 1.0, 2.0, 3.0)]
+    assert psis == pytest.approx([0.4, 0.7, 1.0, 0.4, 1.0])
+    assert Motion.from_json(motion.to_json()) == motion
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: through_seeds(BASE, [1], 3.0),
+        lambda: through_classes(CLASSES, [], 3.0),
+        lambda: through_directions(BASE, [], 3.0),
+        lambda: noise_loop(BASE, 1e9).clock(),
+    ],
+)
+def test_what_makes_no_motion(make):
+    with pytest.raises(StudioError):
+        make()
