@@ -7,7 +7,8 @@ import numpy as np
 
 from studio.common.text import short_repr
 from studio.engine.model_facts import ModelFacts
-from studio.engine.parameters import Parameter, Value, parameter
+from studio.engine.parameter_type import Parameter, Value
+from studio.engine.parameters import parameter
 from studio.engine.recipe import Recipe, number
 from studio.errors import StudioError
 from studio.motion.easing import CURVES
