@@ -25,6 +25,7 @@ from studio.ui.components.targets import Target
 from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.live_moves import LiveMoves
+from studio.ui.explore.picture_panel import PicturePanel
 from studio.ui.explore.pins import Pins
 from studio.ui.explore.saving import Saving
 from studio.ui.explore.state import ExploreState
@@ -36,7 +37,7 @@ _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to wri
 
 
 class ExploreTab(Tab[ExploreState]):
-    """The large picture and its history; its other parts are Controls, BendPanel, LiveMoves, Variations, Pins and Saving.
+    """The large picture and its history; its other parts are Controls, BendPanel, PicturePanel, LiveMoves, Variations, Pins and Saving.
 
     `show` draws the session's recipe and sets every control; `outputs` are the components it changes.
     """
@@ -45,7 +46,7 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live, self.bend = LiveMoves(self), BendPanel(self)
+        self.live, self.bend, self.after = LiveMoves(self), BendPanel(self), PicturePanel(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -64,6 +65,7 @@ class ExploreTab(Tab[ExploreState]):
             with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
                 self.controls.build()
+                self.after.build()
                 self.bend.build()
 
     def _build_picture(self) -> None:
@@ -93,7 +95,7 @@ class ExploreTab(Tab[ExploreState]):
     @property
     def outputs(self) -> list[Any]:
         """Components that `show` changes."""
-        return [*self.picture, self.models, *self.controls.outputs, *self.bend.outputs]
+        return [*self.picture, self.models, *self.controls.outputs, *self.bend.outputs, *self.after.outputs]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -113,6 +115,7 @@ class ExploreTab(Tab[ExploreState]):
         seed = self.controls.seed
         self.controls.wire()
         self.bend.wire()
+        self.after.wire()
         self.live.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
@@ -141,7 +144,8 @@ class ExploreTab(Tab[ExploreState]):
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
         drawn = self.draw(session)
         session.commit()
-        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **self.bend.values(session)}
+        panels = {**self.bend.values(session), **self.after.values(session)}
+        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **panels}
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""
