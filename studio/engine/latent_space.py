@@ -112,6 +112,8 @@ class LatentSpace:
             has_noise=model.has_noise,
             transformable=model.family.transformable,
             direction_sets=tuple(self.direction_sets()),
+            resizable=model.family.resizable,
+            tileable=model.family.tileable,
             layers=tuple(Layer(step.name, step.resolution) for step in model.network.synthesis.steps),
         )
 

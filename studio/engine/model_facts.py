@@ -31,7 +31,7 @@ class ModelFacts:
     classes: names, none for a model without classes.  num_ws: rows of w+.
     has_noise: layers take noise besides w.  transformable: its picture can be moved and turned.
     direction_sets: directions for sliders, those that came with the model first.
-    layers: of its synthesis, in their order.
+    layers: of its synthesis, in their order.  resizable, tileable: as its family.
     """
 
     id: str
@@ -42,6 +42,8 @@ class ModelFacts:
     transformable: bool
     direction_sets: tuple[DirectionSet, ...]
     layers: tuple[Layer, ...] = ()
+    resizable: bool = False
+    tileable: bool = False
 
     @property
     def directions(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ them finds the range, the step and the labels here, and reads and writes a recip
     noise.mode, noise.seed, noise.strength
     bend.b32.conv1.rotate    the amount of a bend; `...rotate@0-7`, `@random:30:5`, `@cluster:2:8` in some channels alone
     transform.x, transform.y, transform.rotate
+    canvas.width, canvas.tileable, canvas.kaleidoscope ...; colour.exposure, colour.saturation ...
 """
 
 import dataclasses
@@ -21,8 +22,11 @@ from typing import Any, Literal
 
 from studio.common.text import short_repr
 from studio.engine.bend_parameters import bend_address, bend_parameter
+from studio.engine.canvas import Canvas
+from studio.engine.colour_grade import ColourGrade
 from studio.engine.model_facts import ModelFacts
 from studio.engine.parameter_type import Parameter
+from studio.engine.picture_parameters import CANVAS_PARAMETERS, COLOUR_PARAMETERS
 from studio.engine.recipe import ClassWeight, Edit, Noise, Recipe, SeedWeight, Transform
 from studio.errors import StudioError
 from studio.latents.layer_ranges import LAYER_RANGE_NAMES, layer_ranges
@@ -256,6 +260,8 @@ TABLE: dict[str, Parameter] = {
         _noise("mode", "Grain", "Fine detail that the model adds at random.", "choice", 0, 0, 0, "const", choices=NOISE_MODES),
         _noise("strength", "Strength of the grain", "", "number", 0, 3, 0.05, 1.0),
         _noise("seed", "Seed of the grain", "", "whole", 0, MAX_SEED, 1, 0),
+        *COLOUR_PARAMETERS,
+        *CANVAS_PARAMETERS,
     )
 }
 
@@ -298,8 +304,8 @@ def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Param
 
 
 def reset(recipe: Recipe) -> Recipe:
-    """The recipe with all directions, the pad and the transform reset to the middle, and without bends."""
-    return recipe.replace(edits=(), transform=Transform(), bends=())
+    """The recipe with all directions, the pad and the transform reset to the middle, without bends, canvas and colour grade."""
+    return recipe.replace(edits=(), transform=Transform(), bends=(), canvas=Canvas(), colour=ColourGrade())
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str], facts: ModelFacts | None = None) -> Recipe:

@@ -16,6 +16,8 @@ from pydantic import BeforeValidator
 from studio.common.schema import SchemaError, from_plain
 from studio.common.text import printable, short_repr
 from studio.engine.bend import Bend
+from studio.engine.canvas import Canvas
+from studio.engine.colour_grade import ColourGrade
 from studio.engine.recipe_checks import checked_hash, checked_name, number
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
@@ -197,7 +199,8 @@ class Recipe(SerializableRecipe):
 
     In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
     place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added. In the synthesis the
-    bends of a layer act in their order, as soon as it is computed.
+    bends of a layer act in their order, as soon as it is computed. The picture goes through the kaleidoscope of the canvas, then
+    its colours are graded.
 
     model: id in the library.  model_hash: SHA-256 of its weights, "" = any.
     seeds: blended by weight.  latent: base64 of little-endian float32 (num_ws, w_dim), None = from the seeds.
@@ -218,6 +221,8 @@ class Recipe(SerializableRecipe):
     noise: Noise = Noise()
     transform: Transform = Transform()
     bends: tuple[Bend, ...] = ()
+    canvas: Canvas = Canvas()
+    colour: ColourGrade = ColourGrade()
 
     def __post_init__(self):
         checked_name(self.model, "The recipe's model", "Choose a model by its name.")
@@ -244,6 +249,9 @@ class Recipe(SerializableRecipe):
             raise StudioError("The recipe bends the same channels of a layer twice in the same way.", "Keep one of the two bends.")
         if not isinstance(self.transform, Transform):
             raise StudioError(f"The recipe's transform is {short_repr(self.transform)}.", "It must have x, y and rotate.")
+        for name, kind in (("canvas", Canvas), ("colour", ColourGrade)):
+            if not isinstance(getattr(self, name), kind):
+                raise StudioError(f"The recipe's {name} is {short_repr(getattr(self, name))}.", "It must be a table of its settings.")
         if not self.seeds or sum(s.weight for s in self.seeds) <= 0:
             raise StudioError("The recipe has no seed with a weight.", "Give at least one seed a weight above 0.")
         if self.classes and sum(c.weight for c in self.classes) <= 0:

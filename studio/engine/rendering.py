@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,9 +16,10 @@ from studio.engine.layer_pictures import layer_picture
 from studio.engine.recipe import Recipe, Transform
 from studio.engine.synthesis_cache import Bends, SynthesisCache, steps_within
 from studio.errors import StudioError
+from studio.imaging.kaleidoscope import kaleidoscope
 from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model
-from studio.networks.generative.latent_generator import SteppedSynthesis, made_by
+from studio.networks.generative.latent_generator import FIRST_SIDE, Grid, SteppedSynthesis, made_by
 
 PREVIEW_RESOLUTION = 256
 
@@ -56,7 +57,7 @@ class Rendering:
         step_bends = layer_bends.step_bends(bends)
         cache, same = self._cache(session, recipe, ws, bends, synthesis)
         start = cache.start(min(same, index), len(synthesis.steps)) if cache else None
-        with self._placed(space.model, recipe.transform), self._load(recipe.model).threads():
+        with self._placed(space.model, recipe), self._load(recipe.model).threads():
             return layer_picture(made_by(synthesis, index, ws, **_noise_of(recipe), bends=step_bends, start=start), channel)
 
     def _cache(
@@ -65,7 +66,7 @@ class Rendering:
         """The layers kept for a session, and how many leading steps are as in the recipe; None where none can be kept."""
         if session is None or recipe.noise.mode == "random":
             return None, 0
-        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform))
+        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid))
         cache = self._caches.get(session)
         if cache is None or not cache.fits(*here):
             return SynthesisCache(*here, ws, bends), 0
@@ -80,7 +81,7 @@ class Rendering:
         space = self._space(recipe.model)
         model = space.model
         synthesis = model.network.synthesis
-        placed = self._placed(model, recipe.transform)
+        placed = self._placed(model, recipe)
         ws = space.ws(recipe).unsqueeze(0)
         layer_bends = self._load(recipe.model).bends
         bends = layer_bends.active(recipe)
@@ -101,7 +102,7 @@ class Rendering:
             cache = cache.updated(ws, bends, same, begin, states, end, img)
             cache.shrink(self._caches.budget // 2)
             self._caches.put(session, cache, cache.nbytes)
-        picture = to_uint8(fit(img, limit))[0]
+        picture = finished(img, recipe, limit)[0]
         ms = (time.perf_counter() - began) * 1000
         self._note(model=recipe.model, last_ms=ms, steps_run=end - begin, steps_all=end)
         return picture
@@ -118,20 +119,22 @@ class Rendering:
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         # With random noise one at a time, each with its own, so that a picture is the same in a sheet and alone.
         parts = ws.split(1) if first.noise.mode == "random" else [ws]
-        with self._placed(model, first.transform), self._load(first.model).threads():
+        with self._placed(model, first), self._load(first.model).threads():
             imgs = [self._synthesise(synthesis, part, first, limit, step_bends) for part in parts]
-        return [picture for img in imgs for picture in to_uint8(fit(img, limit))]
+        return [picture for img in imgs for picture in finished(img, first, limit)]
 
     @staticmethod
-    def _placed(model: Model, transform: Transform) -> contextlib.AbstractContextManager:
-        """Context in which the model draws with this transform. Raises StudioError when it cannot."""
-        if transform == Transform():
-            return contextlib.nullcontext()
-        if not model.family.transformable:
-            raise StudioError(
-                f"The pictures of '{model.id}' cannot be moved or turned.", "Take the transform out of the recipe, or choose another model."
-            )
-        return model.network.synthesis.transformed(transform.x, transform.y, transform.rotate)
+    @contextlib.contextmanager
+    def _placed(model: Model, recipe: Recipe) -> Iterator[None]:
+        """Context in which the model draws with a recipe's transform and canvas. Raises StudioError when it cannot."""
+        check_abilities(model, recipe)
+        synthesis, transform, grid = model.network.synthesis, recipe.transform, recipe.canvas.grid
+        with contextlib.ExitStack() as stack:
+            if transform != Transform():
+                stack.enter_context(synthesis.transformed(transform.x, transform.y, transform.rotate))
+            if grid != Grid():
+                stack.enter_context(synthesis.on_grid(grid))
+            yield
 
     def _synthesise(self, synthesis, ws, recipe: Recipe, limit, bends=None, start=None, trace=None) -> torch.Tensor:
         """Pictures of ws, in the engine's precision; where half precision overflows, once more in full precision."""
@@ -148,7 +151,7 @@ class Rendering:
 
 def batch_key(recipe: Recipe) -> tuple:
     """What recipes must have in common to be rendered together."""
-    return recipe.model, recipe.noise, recipe.transform, recipe.bends
+    return recipe.model, recipe.noise, recipe.transform, recipe.bends, recipe.canvas, recipe.colour
 
 
 def _noise_of(recipe: Recipe) -> dict[str, Any]:
@@ -157,8 +160,32 @@ def _noise_of(recipe: Recipe) -> dict[str, Any]:
     return {"noise_mode": recipe.noise.mode, "noise_strength": recipe.noise.strength, "generator": generator}
 
 
-def fit(img: torch.Tensor, limit: int | None) -> torch.Tensor:
-    """Images (N, C, H, W) averaged down to `limit` px, for networks that have no image before their last layer."""
-    if limit is None or img.shape[-1] <= limit:
+def check_abilities(model: Model, recipe: Recipe) -> None:
+    """Raises StudioError when a recipe asks for a transform or a canvas that the model's family cannot draw."""
+    grid, cannot = recipe.canvas.grid, f"The pictures of '{model.id}' cannot be"
+    if recipe.transform != Transform() and not model.family.transformable:
+        raise StudioError(f"{cannot} moved or turned.", "Take the transform out of the recipe, or choose another model.")
+    if (grid.height, grid.width) != (FIRST_SIDE, FIRST_SIDE) and not model.family.resizable:
+        raise StudioError(f"{cannot} wider or higher.", "Set width and height of the canvas to 1, or choose another model.")
+    if grid.wrap and not model.family.tileable:
+        raise StudioError(f"{cannot} tiled.", "Turn tileable off, or choose another model.")
+
+
+def finished(img: torch.Tensor, recipe: Recipe, limit: int | None) -> np.ndarray:
+    """Pictures as a synthesis gives them -> as they are seen, uint8 (N, H, W, 3): small enough, mirrored, graded."""
+    img = fit(img, limit, recipe.canvas.grid)
+    if recipe.canvas.kaleidoscope:
+        img = kaleidoscope(img, recipe.canvas.kaleidoscope, recipe.canvas.turn)
+    return to_uint8(recipe.colour.applied(img))
+
+
+def fit(img: torch.Tensor, limit: int | None, grid: Grid) -> torch.Tensor:
+    """Images (N, C, H, W) averaged down, for networks that have no image before their last layer.
+
+    limit: in pixels of a picture of the trained shape.
+    """
+    h, w = img.shape[-2:]
+    side = h * FIRST_SIDE // grid.height
+    if limit is None or side <= limit:
         return img
-    return torch.nn.functional.adaptive_avg_pool2d(img, limit)
+    return torch.nn.functional.adaptive_avg_pool2d(img, (h * limit // side, w * limit // side))

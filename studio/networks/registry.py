@@ -63,6 +63,12 @@ class Family:
     transformable: bool = False
     """Generators: the picture can be moved and turned (`synthesis.transformed`)."""
 
+    resizable: bool = False
+    """Generators: pictures can be wider and higher than those of the training (`synthesis.on_grid`)."""
+
+    tileable: bool = False
+    """Generators: the padding of every layer can wrap around, so that pictures can be tiled (`synthesis.on_grid`)."""
+
     progressive: bool = False
     """Progressive growing: both players can begin with small pictures and be grown to large ones (`set_grown`)."""
 

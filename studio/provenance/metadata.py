@@ -79,10 +79,17 @@ def _recipe_lines(recipe: Recipe) -> list[str]:
     parts += [f"edit: {e.direction} x {e.strength:g}" for e in recipe.edits]
     parts.append(f"noise: {recipe.noise.mode}")
     parts += [f"bend: {b.layer} {b.operation} {b.amount:g}, channels {b.channels}" for b in recipe.bends if b.active]
+    parts += [f"{name}: {getattr(recipe.canvas, name)}" for name in _changed_fields(recipe.canvas)]
+    parts += [f"{name.replace('_', ' ')}: {getattr(recipe.colour, name)}" for name in _changed_fields(recipe.colour)]
     place = recipe.transform
     if place != Transform():
         parts.append(f"moved: {place.x:g} right, {place.y:g} down, turned: {place.rotate:g} degrees")
     return parts
+
+
+def _changed_fields(settings: Any) -> list[str]:
+    """Names of the fields of a dataclass that do not have their default."""
+    return [f.name for f in dataclasses.fields(settings) if getattr(settings, f.name) != f.default]
 
 
 def png_texts(made_by: MadeBy, kept: SourceMetadata = NO_METADATA) -> list[tuple[str, str]]:

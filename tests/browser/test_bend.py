@@ -52,7 +52,7 @@ def test_a_layer_is_looked_at_bent_played_muted_removed_and_undone(page, studio)
     assert page.locator("#bends [data-act=mute]").inner_text() == "Unmute"
     becomes(page, lambda: page.click("#bends [data-act=mute]"), flipped)
     becomes(page, lambda: page.click("#bends [data-act=remove]"), first)
-    assert page.locator("#bends .bend").count() == 0
+    assert page.locator("#bends .row").count() == 0
     becomes(page, lambda: page.click("#undo"), flipped)
     becomes(page, lambda: page.click("#reset"), first)
 
@@ -84,7 +84,7 @@ def test_some_channels_and_one_channel(page, studio):
 def test_it_fits_on_a_phone(phone):
     open_panel(phone)
     changes(phone, lambda: phone.click("#bend-add"))
-    phone.wait_for_selector("#bends .bend")
+    phone.wait_for_selector("#bends .row")
     wide = phone.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390
     for part in ("#bends input[type=range]", "#bends [data-act=remove]", "#bend-add"):

@@ -548,5 +548,7 @@ register(
         discriminator=Discriminator,
         classes=True,
         settle=_settle,
+        resizable=True,
+        tileable=True,
     )
 )

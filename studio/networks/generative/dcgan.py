@@ -207,5 +207,7 @@ register(
         discriminator=Discriminator,
         classes=True,
         settle=settle_batch_norm,
+        resizable=True,
+        tileable=True,
     )
 )

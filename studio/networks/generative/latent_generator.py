@@ -9,13 +9,17 @@ A family without a latent w of its own, such as DCGAN, has a `RowMapping`: its r
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+FIRST_SIDE = 4  # pixels a side of the first map
+_AROUND = 4  # pixels of a map that are put around it, from its opposite edges, where it wraps: more than any step reaches
 State = tuple[torch.Tensor | None, torch.Tensor | None]  # (features x, picture so far)
 NoiseOf = Callable[[nn.Module], torch.Tensor | None]  # the noise of a layer, its strength included
 
@@ -28,6 +32,20 @@ class Step:
     resolution: int
     w_index: int
     run: Callable[[torch.Tensor, State, NoiseOf], State]  # (w (N, w_dim), state, noise of a layer) -> state
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The size of the first map, and what lies beyond its edges.
+
+    height, width: in pixels; 4 each gives the trained size.  stretch: a learned first map is stretched to it, else repeated.
+    wrap: opposite edges continue each other, so that the picture can be tiled.
+    """
+
+    height: int = FIRST_SIDE
+    width: int = FIRST_SIDE
+    stretch: bool = False
+    wrap: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,30 @@ class SteppedSynthesis(nn.Module):
     num_ws: int
     resolution: int
     partial_pictures: bool = False
+    grid: Grid = Grid()
+
+    @contextmanager
+    def on_grid(self, grid: Grid) -> Iterator[None]:
+        """Inside of it pictures are made from a first map of another size, or one that wraps.
+
+        A layer at resolution r then has r / 4 * (height, width) pixels, and a picture likewise.
+        """
+        own, self.grid = self.grid, grid
+        try:
+            yield
+        finally:
+            self.grid = own
+
+    def sized(self, x: torch.Tensor) -> torch.Tensor:
+        """A first map (..., 4, 4) in the size of the grid, with what lies around it where it wraps."""
+        grid, shape = self.grid, x.shape[:-2]
+        if grid.stretch and (grid.height, grid.width) != x.shape[-2:]:
+            maps = x.reshape(1, -1, *x.shape[-2:])
+            maps = F.interpolate(maps, size=(grid.height, grid.width), mode="bilinear", align_corners=False)
+            x = maps.reshape(*shape, grid.height, grid.width)
+        else:
+            x = _repeated(_repeated(x, grid.height, -2), grid.width, -1)
+        return _wrapped(x, _AROUND) if grid.wrap else x
 
     @property
     def steps(self) -> list[Step]:
@@ -127,7 +169,7 @@ class SteppedSynthesis(nn.Module):
         if not self.partial_pictures:
             max_resolution = None
 
-        def noise(layer: Any, bend: StepBend) -> torch.Tensor | None:
+        def noise(layer: Any, bend: StepBend, around: float) -> torch.Tensor | None:
             strength = noise_strength * bend.noise_strength
             if noise_mode == "none" or not layer.use_noise or noise_strength == 0:
                 return None
@@ -136,10 +178,10 @@ class SteppedSynthesis(nn.Module):
                 # Drawn where the generator lives, so that a CPU generator gives the same noise on every device.
                 # Also where it is not used, so that a bend of one layer leaves the noise of the others as it was.
                 where = value.device if generator is None else generator.device
-                shape = (len(ws), 1, layer.resolution, layer.resolution)
-                drawn = torch.randn(shape, generator=generator, device=where).to(value.device)
+                height, width = (layer.resolution * n // FIRST_SIDE for n in (self.grid.height, self.grid.width))
+                drawn = torch.randn((len(ws), 1, height, width), generator=generator, device=where).to(value.device)
                 value = value if bend.freeze_noise else drawn
-            return value * (layer.noise_strength * strength) if strength else None
+            return self._noise_on_grid(value, layer.resolution, around) * (layer.noise_strength * strength) if strength else None
 
         ws = ws.float()
         first, state = start if start is not None else (0, (None, None))
@@ -150,10 +192,50 @@ class SteppedSynthesis(nn.Module):
                 trace.append(state)
             bend = (bends or {}).get(step.name, _UNBENT)
             before = state
-            state = step.run(ws[:, step.w_index], before, functools.partial(noise, bend=bend))
+            state = self._step(step, ws[:, step.w_index], before, functools.partial(noise, bend=bend))
             if bend.change is not None:
                 state = _changed(state, made(before, state), bend.change)
         return state
+
+    def _step(self, step: Step, w: torch.Tensor, state: State, noise: Callable[..., torch.Tensor | None]) -> State:
+        """One step on the grid. Where it wraps, it sees around each map what is at the opposite edges."""
+        grid, begins = self.grid, state[0] is None and state[1] is None
+        if not grid.wrap:
+            x, img = step.run(w, state, functools.partial(noise, around=0.0))
+            if begins and x is not None and x.shape[-2:] == (FIRST_SIDE, FIRST_SIDE):
+                x = self.sized(x)  # a first map made of z is not yet in the size of the grid
+            return x, img
+        size = state[0].shape[-1] if state[0] is not None else grid.width
+        share = _AROUND / size
+        around = tuple(None if part is None else _wrapped(part, round(part.shape[-1] * share)) for part in state)
+        after = step.run(w, (around[0], around[1]), functools.partial(noise, around=_AROUND * grid.width / size / FIRST_SIDE))
+        out = []
+        for part, given, was in zip(after, around, state, strict=True):
+            if part is None or part is given:
+                out.append(was if part is given else None)
+            elif begins and part.shape[-2:] == (FIRST_SIDE, FIRST_SIDE):
+                out.append(_repeated(_repeated(part, grid.height, -2), grid.width, -1))
+            else:
+                edge = round(part.shape[-1] * share / (1 + 2 * share))
+                out.append(part[..., edge:-edge, edge:-edge])
+        return out[0], out[1]
+
+    def _noise_on_grid(self, value: torch.Tensor, resolution: int, around: float) -> torch.Tensor:
+        """Noise (..., H, W) of a layer in the size of the grid.  around: share of the trained side that is put around it."""
+        height, width = (resolution * n // FIRST_SIDE for n in (self.grid.height, self.grid.width))
+        value = _repeated(_repeated(value, height, -2), width, -1)
+        return _wrapped(value, round(resolution * around)) if around else value
+
+
+def _repeated(x: torch.Tensor, size: int, axis: int) -> torch.Tensor:
+    """An axis repeated or cut to a size, its middle in the middle."""
+    own = x.shape[axis]
+    return x if own == size else x.index_select(axis, (torch.arange(size, device=x.device) - (size - own) // 2) % own)
+
+
+def _wrapped(x: torch.Tensor, around: int) -> torch.Tensor:
+    """(..., H, W) with pixels from the opposite edges around it."""
+    return _repeated(_repeated(x, x.shape[-2] + 2 * around, -2), x.shape[-1] + 2 * around, -1)
 
 
 class RowMapping(nn.Module):

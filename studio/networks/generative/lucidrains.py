@@ -236,7 +236,7 @@ class Synthesis(SteppedSynthesis):
             def conv0(w, state, noise, block=block):
                 x, img = state
                 if block.is_first:
-                    x = self.first(x if self.no_const else self.const.unsqueeze(0)).expand(len(w), -1, -1, -1)
+                    x = self.first(x if self.no_const else self.sized(self.const).unsqueeze(0)).expand(len(w), -1, -1, -1)
                 if block.attention is not None:
                     x = block.attention(x)
                 return block.conv0(x if block.is_first else doubled(x), w, noise(block.conv0)), img
@@ -275,5 +275,7 @@ register(
         generator=Generator,
         discriminator=None,
         learns_w=True,
+        resizable=True,
+        tileable=True,
     )
 )

@@ -150,5 +150,7 @@ register(
         generator=Generator,
         discriminator=None,
         classes=True,
+        resizable=True,
+        tileable=True,
     )
 )

@@ -9,6 +9,7 @@ gives pictures of the full resolution and the discriminator takes them.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -104,6 +105,11 @@ def adain(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, eps: float 
         return torch.addcmul(shift[:, :, None, None], y, scale).to(x.dtype)
 
 
+def as_it_is(x: torch.Tensor) -> torch.Tensor:
+    """The constant in the size in which it was learned."""
+    return x
+
+
 class StyledLayer(nn.Module):
     """The learned constant or a convolution, then noise, bias, leaky ReLU and AdaIN (Fig. 1b and App. C)."""
 
@@ -123,9 +129,14 @@ class StyledLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.affine = EqualizedLinear(cfg.w_dim, 2 * out_channels)
 
-    def forward(self, x: torch.Tensor | None, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """x: (N, in, H, W), None for the constant.  w: (N, w_dim).  noise: broadcastable to (N, out, res, res), strength included."""
-        y: torch.Tensor = self.const.unsqueeze(0).expand(len(w), -1, -1, -1) if x is None else self.conv(x)
+    def forward(
+        self, x: torch.Tensor | None, w: torch.Tensor, noise: torch.Tensor | None, sized: Callable[[torch.Tensor], torch.Tensor] = as_it_is
+    ) -> torch.Tensor:
+        """x: (N, in, H, W), None for the constant, in the size that `sized` gives it.  w: (N, w_dim).
+
+        noise: broadcastable to (N, out, res, res), strength included.
+        """
+        y: torch.Tensor = sized(self.const).unsqueeze(0).expand(len(w), -1, -1, -1) if x is None else self.conv(x)
         if noise is not None:
             y = y + noise.to(y.dtype)
         y = activate(y, self.bias, "lrelu")
@@ -165,7 +176,7 @@ class Synthesis(Growing, SteppedSynthesis):
             for i, layer in enumerate((block.conv0, block.conv1)):
 
                 def styled(w, state, noise, layer=layer):
-                    return layer(state[0], w, noise(layer)), state[1]
+                    return layer(state[0], w, noise(layer), self.sized), state[1]
 
                 out.append(Step(f"b{r}.conv{i}", r, 2 * stage + i, styled))
 
@@ -296,5 +307,7 @@ register(
         learns_w=True,
         classes=True,
         progressive=True,
+        resizable=True,
+        tileable=True,
     )
 )

@@ -263,7 +263,7 @@ class Synthesis(SteppedSynthesis):
                 x, img = state
                 shortcut = None
                 if block.is_first:
-                    x = block.const.to(w.dtype).unsqueeze(0).repeat(len(w), 1, 1, 1)
+                    x = self.sized(block.const).to(w.dtype).unsqueeze(0).repeat(len(w), 1, 1, 1)
                 elif self.architecture == "resnet":
                     x, shortcut = x.chunk(2, dim=1)
                 x = block.conv1(x, w, noise(block.conv1), gain)
@@ -396,5 +396,7 @@ register(
         discriminator=Discriminator,
         learns_w=True,
         classes=True,
+        resizable=True,
+        tileable=True,
     )
 )

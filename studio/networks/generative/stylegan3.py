@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from studio.networks.generative.latent_generator import LatentGenerator, Step, SteppedSynthesis
+from studio.networks.generative.latent_generator import FIRST_SIDE, Grid, LatentGenerator, Step, SteppedSynthesis
 from studio.networks.generative.stylegan2 import Mapping
 from studio.networks.layers import EqualizedLinear, normal
 from studio.networks.registry import Family, Task, register
@@ -198,8 +198,8 @@ class SynthesisInput(nn.Module):
         self.affine.bias = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]))
         self.register_buffer("transform", torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
 
-    def forward(self, w: torch.Tensor) -> torch.Tensor:
-        """w: (N, w_dim).  Returns (N, channels, size, size).
+    def forward(self, w: torch.Tensor, grid: Grid = Grid()) -> torch.Tensor:
+        """w: (N, w_dim).  Returns (N, channels, size, size), or on a larger grid what lies beyond the edges as well.
 
         A place p of the picture (its side is 1, its middle 0, y down) shows what was at R (transform p - t) before, with
         R and t drawn from w.
@@ -218,10 +218,16 @@ class SynthesisInput(nn.Module):
             # A transform that shrinks the picture raises frequencies; what the grid cannot hold fades out.
             room = band.rate / 2 - band.cutoff
             amplitudes = (1 - (freqs.norm(dim=2) - band.cutoff) / room).clamp(0, 1)
-            at = (torch.arange(band.size, device=w.device) + 0.5 - band.size / 2) / band.rate
-            waves = freqs[:, :, 1, None, None] * at[:, None] + freqs[:, :, 0, None, None] * at  # (N, channels, size, size)
+            down, across = (self._places(n / FIRST_SIDE, grid.stretch, w.device) for n in (grid.height, grid.width))
+            waves = freqs[:, :, 1, None, None] * down[:, None] + freqs[:, :, 0, None, None] * across  # (N, channels, size, size)
             waves = torch.sin(2 * math.pi * (waves + phases[:, :, None, None])) * amplitudes[:, :, None, None]
             return F.conv2d(waves, (self.weight / math.sqrt(band.channels))[:, :, None, None])
+
+    def _places(self, sides: float, stretch: bool, device: torch.device) -> torch.Tensor:
+        """Where the samples of one axis of a picture lie that is `sides` long, margins included; the trained one has one side."""
+        size = round(self.band.rate * sides) + self.band.size - self.band.rate
+        at = (torch.arange(size, device=device) + 0.5 - size / 2) / self.band.rate
+        return at / sides if stretch else at
 
 
 class SynthesisLayer(nn.Module):
@@ -315,7 +321,7 @@ class Synthesis(SteppedSynthesis):
         """The Fourier features, then every layer."""
 
         def features(w, state, noise):
-            return self.input(w), None
+            return self.input(w, self.grid), None
 
         out = [Step("input", self.sizes[0], 0, features)]
         for i, name in enumerate(self.layer_names):
@@ -358,5 +364,6 @@ register(
         learns_w=True,
         classes=True,
         transformable=True,
+        resizable=True,
     )
 )

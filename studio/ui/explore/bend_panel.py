@@ -14,9 +14,9 @@ from studio.latents.bending import OPERATIONS
 from studio.latents.channels import ALL
 from studio.ui.components.handlers import LIVE, QUIET, Outputs, event_value, friendly
 from studio.ui.components.notes import note
+from studio.ui.components.parameter_inputs import parameter_inputs
 from studio.ui.explore.bend_view import CHANNEL_CHOICES, bends_html, layer_html
 from studio.ui.session import Session
-from studio.ui.static import static_text
 
 if TYPE_CHECKING:
     from studio.ui.explore.tab import ExploreTab
@@ -37,7 +37,7 @@ class BendPanel:
         """The panel, closed: while it is, no pictures of layers are made."""
         with gr.Accordion("Bend the network", open=False, elem_id="bend-box") as self.box:
             gr.HTML(note(_HELP), padding=False)
-            self.list = gr.HTML(bends_html((), 0), js_on_load=static_text("bend_list.js"), padding=False, elem_id="bends")
+            self.list = parameter_inputs(bends_html((), 0), elem_id="bends")
             with gr.Row(equal_height=False):
                 self.layer = gr.Dropdown([], label="Layer", elem_id="bend-layer", min_width=140)
                 self.channel = gr.Textbox("", label="Look at one channel (its number)", max_length=5, elem_id="bend-channel", min_width=140)

@@ -9,6 +9,7 @@ from studio.engine.bend_parameters import bend_address, bend_parameter
 from studio.latents.bending import OPERATIONS
 from studio.latents.channels import ALL
 from studio.ui.components.notes import note
+from studio.ui.components.parameter_inputs import inputs_html, range_input
 from studio.ui.components.picture_html import data_url
 
 _NONE = "No bends yet: choose a layer and an operation, then press <b>Add bend</b>."
@@ -22,9 +23,8 @@ _WORDS = {value: label for label, value in CHANNEL_CHOICES}
 
 
 def bends_html(bends: tuple[Bend, ...], number: int) -> str:
-    """Every bend with its slider and its buttons.  number: of the drawing; without it equal lists would not be drawn anew."""
-    rows = "".join(_row(i, bend) for i, bend in enumerate(bends))
-    return f'<div class="gs-bends" data-drawn="{number}">{rows or note(_NONE)}</div>'
+    """Every bend with its slider and its buttons.  number: of the drawing."""
+    return inputs_html("bend", number, [_row(i, bend) for i, bend in enumerate(bends)] or [note(_NONE)])
 
 
 def _row(i: int, bend: Bend) -> str:
@@ -32,16 +32,15 @@ def _row(i: int, bend: Bend) -> str:
     name = OPERATIONS[bend.operation].label
     where = f"{bend.layer} · {_WORDS.get(bend.channels, f'channels {bend.channels}')}"
     full = html.escape(f"{name}, {where}", quote=True)
-    address = html.escape(moved.address, quote=True)
-    numbers = f'min="{moved.low:g}" max="{moved.high:g}" step="{moved.step:g}" value="{bend.amount:g}"'
-    word = "Unmute" if bend.muted else "Mute"
-    words = f'<div class="name" title="{html.escape(moved.explanation, quote=True)}">{html.escape(name)}'
+    word, muted = ("Unmute", " muted") if bend.muted else ("Mute", "")
+    words = f'aria-label="{full}" data-address="{html.escape(moved.address, quote=True)}"'
+    title = html.escape(moved.explanation, quote=True)
     return (
-        f'<div class="bend{" muted" if bend.muted else ""}" data-i="{i}">'
-        f"{words}<small>{html.escape(where)}</small></div>"
-        f'<input type="range" aria-label="{full}" data-address="{address}" {numbers}><output>{bend.amount:g}</output>'
+        f'<div class="row card{muted}" data-i="{i}">'
+        f'<div class="name" title="{title}">{html.escape(name)}<small>{html.escape(where)}</small></div>'
         f'<button type="button" data-act="mute" aria-label="{word}: {full}">{word}</button>'
-        f'<button type="button" data-act="remove" aria-label="Remove: {full}">Remove</button></div>'
+        f'<button type="button" data-act="remove" aria-label="Remove: {full}">Remove</button>'
+        f"{range_input(moved, words, bend.amount)}</div>"
     )
 
 

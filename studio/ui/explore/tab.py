@@ -25,6 +25,7 @@ from studio.ui.components.targets import Target
 from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.live_moves import ExploreStage
+from studio.ui.explore.picture_panel import PicturePanel
 from studio.ui.explore.pins import Pins
 from studio.ui.explore.play_panel import PlayPanel
 from studio.ui.explore.saving import Saving
@@ -37,7 +38,7 @@ _DICE_SEEDS = 1_000_000  # the dice picks seeds that are easy to read and to wri
 
 
 class ExploreTab(Tab[ExploreState]):
-    """The large picture and its history; its other parts are Controls, BendPanel, PlayPanel, ExploreStage, Variations, Pins and Saving.
+    """The large picture and its history; its parts are Controls, the panels, ExploreStage, Variations, Pins and Saving.
 
     `show` draws the session's recipe and sets every control; `outputs` are the components it changes.
     """
@@ -46,7 +47,7 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live, self.bend, self.play = ExploreStage(self), BendPanel(self), PlayPanel(self)
+        self.live, self.bend, self.after, self.play = ExploreStage(self), BendPanel(self), PicturePanel(self), PlayPanel(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -65,6 +66,7 @@ class ExploreTab(Tab[ExploreState]):
             with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
                 self.controls.build()
+                self.after.build()
                 self.bend.build()
                 self.play.build()
 
@@ -94,7 +96,8 @@ class ExploreTab(Tab[ExploreState]):
     @property
     def outputs(self) -> list[Any]:
         """Components that `show` changes."""
-        return [*self.picture, self.models, *self.controls.outputs, *self.bend.outputs, *self.play.outputs]
+        panels = [*self.bend.outputs, *self.after.outputs, *self.play.outputs]
+        return [*self.picture, self.models, *self.controls.outputs, *panels]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -114,6 +117,7 @@ class ExploreTab(Tab[ExploreState]):
         seed = self.controls.seed
         self.controls.wire()
         self.bend.wire()
+        self.after.wire()
         self.play.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
@@ -141,8 +145,8 @@ class ExploreTab(Tab[ExploreState]):
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
         drawn = self.draw(session)
         session.commit()
-        controls = self.controls.values(session.open(), layers_choice)
-        return {**drawn, **self.enter(session), **controls, **self.bend.values(session), **self.play.values(session)}
+        panels = {**self.bend.values(session), **self.after.values(session), **self.play.values(session)}
+        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **panels}
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""

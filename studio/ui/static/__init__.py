@@ -5,7 +5,7 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent
 # In this order: of two rules that weigh the same the later one wins.
-_STYLES = ("base", "grid", "pad", "bend", "play", "compare", "train", "models", "classes", "share", "gallery", "narrow")
+_STYLES = ("base", "grid", "pad", "live_inputs", "play", "compare", "train", "models", "classes", "share", "gallery", "narrow")
 
 
 @functools.cache

@@ -3,6 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from studio.engine.canvas import Canvas
+from studio.engine.colour_grade import ColourGrade
 from studio.engine.model_facts import DirectionSet, ModelFacts
 from studio.engine.parameters import (
     LAYER_CHOICES,
@@ -33,8 +35,12 @@ FACTS = ModelFacts(
         DirectionSet("model", "Found in this model", ("model:smile", "model:a@0-3"), ("smile", "a@0-3")),
         DirectionSet("random", "Random directions", ("random:0:0",), ("Direction 1",)),
     ),
+    resizable=True,
+    tileable=True,
 )
-BARE = dataclasses.replace(FACTS, classes=(), has_noise=False, transformable=False, direction_sets=FACTS.direction_sets[1:])
+BARE = dataclasses.replace(
+    FACTS, classes=(), has_noise=False, transformable=False, resizable=False, tileable=False, direction_sets=FACTS.direction_sets[1:]
+)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,17 @@ BARE = dataclasses.replace(FACTS, classes=(), has_noise=False, transformable=Fal
         ("transform.x", 0.25, dict(transform=Transform(x=0.25))),
         ("transform.y", -0.25, dict(transform=Transform(y=-0.25))),
         ("transform.rotate", 90.0, dict(transform=Transform(rotate=90))),
+        ("colour.exposure", -1.5, dict(colour=ColourGrade(exposure=-1.5))),
+        ("colour.contrast", 2.0, dict(colour=ColourGrade(contrast=2))),
+        ("colour.saturation", 0.0, dict(colour=ColourGrade(saturation=0))),
+        ("colour.posterise", 4.0, dict(colour=ColourGrade(posterise=4))),
+        ("colour.palette_strength", 0.5, dict(colour=ColourGrade(palette_strength=0.5))),
+        ("canvas.kaleidoscope", 6, dict(canvas=Canvas(kaleidoscope=6))),
+        ("canvas.turn", 15.0, dict(canvas=Canvas(turn=15))),
+        ("canvas.width", 2.0, dict(canvas=Canvas(width=2))),
+        ("canvas.height", 0.5, dict(canvas=Canvas(height=0.5))),
+        ("canvas.fill", "stretch", dict(canvas=Canvas(fill="stretch"))),
+        ("canvas.tileable", 1, dict(canvas=Canvas(tileable=True))),
     ],
 )
 def test_a_parameter_writes_what_it_reads(address, value, changes):
@@ -130,7 +147,11 @@ def test_layer_choices():
 def test_a_model_has_what_it_can_do():
     everything = [p.address for p in parameters_of(FACTS)]
     assert everything == [*TABLE, "class.0", "class.1", "edit.model:smile", "edit.model:a@0-3@all", "edit.random:0:0"]
-    assert [p.address for p in parameters_of(BARE)] == ["seed", "psi", "pad.x", "pad.y", "edit.random:0:0"]
+    assert [p.address for p in parameters_of(BARE)] == [
+        *("seed", "psi", "pad.x", "pad.y"),
+        *("colour.exposure", "colour.contrast", "colour.saturation", "colour.posterise", "colour.palette_strength"),
+        *("canvas.kaleidoscope", "canvas.turn", "edit.random:0:0"),
+    ]
     recipe = PLAIN.replace(mixes=(Mix(5, (0, 2)),))
     assert [p.address for p in parameters_of(BARE, recipe)][-1] == "mix.0.weight"
     assert parameter("edit.model:smile", FACTS).label == "smile"
@@ -151,6 +172,13 @@ def test_a_model_has_what_it_can_do():
         ("noise.mode", "loud", "The noise is 'loud'."),
         ("noise.strength", 11, "The strength of the noise"),
         ("transform.rotate", 400, "The turn is 400."),
+        ("colour.exposure", 11, "The exposure is 11."),
+        ("colour.posterise", 2.5, "Posterise is 2.5."),
+        ("canvas.kaleidoscope", -1, "The kaleidoscope is -1."),
+        ("canvas.width", 5, "The width of the canvas is 5."),
+        ("canvas.fill", "paint", "The canvas is filled by 'paint'."),
+        ("canvas.tileable", 2, "The canvas is tileable: 2."),
+        ("canvas.tileable", "1", "The canvas is tileable: '1'."),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_the_recipes_words(address, value, message):
