@@ -34,6 +34,7 @@ from studio.common.files import (
 from studio.common.progress import Cancel, Progress, raise_if_cancelled, report
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
+from studio.engine.rendering import PREVIEW_RESOLUTION
 from studio.errors import StudioError
 from studio.imaging.flashes import FlashMeter, cells_of
 from studio.imaging.sound import check_sound
@@ -72,6 +73,7 @@ def render_film(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     remark: Callable[[str], object] = lambda sentence: None,
+    kept_in: Path | None = None,
 ) -> Path:
     """Render a motion into .mp4, .webm, .mov, .gif, .webp, a .zip or a new folder of PNGs; it appears whole or not at all.
 
@@ -81,8 +83,9 @@ def render_film(
     progress: called with (frames done, all).  cancel: asked before each frame; when true CancelledError is raised.
     remark: called with sentences on what an artist should know, such as flashes that may cause seizures.
 
-    What is rendered is kept in the home's cache until the film is done, so that the same call goes on after an interruption; the file
-    is the same to the byte. Raises StudioError for what cannot be rendered or written, and if another process renders the same film.
+    What is rendered waits in the folder `kept_in` (None = in the home's cache) until the film is done, so that the same call goes on
+    after an interruption; the file is the same to the byte. Raises StudioError for what cannot be rendered or written, and if another
+    process renders the same film.
     """
     path, motion = Path(path).expanduser(), motion.replace(fps=fps) if fps is not None else motion
     form = film_format(path, codec)
@@ -104,7 +107,7 @@ def render_film(
     if warning := engine.check(motion.base):
         remark(warning)
     film = _Film(Player(motion, engine, features), engine, form, size, preview)
-    with storage_errors_in_words(_AGAIN), _work_folder(film.key(sound_file)) as work:
+    with storage_errors_in_words(_AGAIN), _work_folder(kept_in or get_settings().cache / "films", film.key(sound_file)) as work:
         film.render(work, progress, cancel)
         raise_if_cancelled(cancel)
         try:
@@ -128,8 +131,12 @@ class _Film:
     def __init__(self, player: Player, engine: Engine, form: FilmFormat, size: int | None, preview: bool):
         self.player, self.engine, self.form, self.size, self.preview = player, engine, form, size, preview
         self.fps, self.frames = player.clock.fps, player.frames
-        side = engine.model(player.motion.base.model).resolution
-        height, width, _ = self._sized(np.zeros((side, side, 3), np.uint8)).shape
+        canvas, side = player.of_frame(0).canvas, engine.model(player.motion.base.model).resolution
+        self.grid = canvas.grid
+        shape = round(side * canvas.height), round(side * canvas.width), 3
+        if preview:
+            shape = *(round(n * min(1, PREVIEW_RESOLUTION / side)) for n in shape[:2]), 3
+        height, width, _ = self._sized(np.zeros(shape, np.uint8)).shape
         form.check(height, width, self.frames, float(self.fps))
 
     def key(self, sound: Path | None) -> str:
@@ -157,6 +164,8 @@ class _Film:
                         raise_if_cancelled(cancel)
                         recipe = self.player.of_frame(i)
                         picture = self._sized(self.engine.render(recipe, preview=self.preview))
+                        if recipe.canvas.grid != self.grid:
+                            raise StudioError("The canvas changes its size within the film.", "Keep its width and height the same.")
                         if not cells:
                             ensure_room(work, picture.nbytes * count // (2 if self.form.kind != "video" else 20))
                         cells.append(cells_of(picture))
@@ -237,9 +246,8 @@ def _opened(file: Path) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _work_folder(key: str) -> Iterator[Path]:
+def _work_folder(films: Path, key: str) -> Iterator[Path]:
     """The folder where what is rendered of a film waits, for this process alone. It stays if the film does not come to its end."""
-    films = get_settings().cache / "films"
     films.mkdir(parents=True, exist_ok=True)
     sweep_films(films)
     lock = filelock.FileLock(films / f".{key}.lock", timeout=0)

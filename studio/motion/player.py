@@ -1,5 +1,6 @@
 """A player: the recipe of a motion at any time, and on any frame. It depends on nothing that came before."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -144,7 +145,8 @@ def _key_recipes(motion: "Motion") -> list[Recipe]:
 
 
 def settings_between(a: Recipe, b: Recipe, part: float, classes: bool) -> Recipe:
-    """Recipe a with its numbers on the way to those of b: psi, strengths of edits and grain, transform; with `classes` their shares.
+    """Recipe a with its numbers on the way to those of b: psi, strengths of edits and grain, transform, amounts of bends that both have,
+    colours, turn of the kaleidoscope; with `classes` their shares.
 
     part: in [0, 1].  What has nothing in between, such as the layers of truncation, stays as in a.
     """
@@ -156,7 +158,12 @@ def settings_between(a: Recipe, b: Recipe, part: float, classes: bool) -> Recipe
     edits = tuple(Edit(*_edit(place, way(*(s.get(place, 0.0) for s in strengths)))) for place in {**strengths[0], **strengths[1]})
     place = Transform(*(way(getattr(a.transform, name), getattr(b.transform, name)) for name in ("x", "y", "rotate")))
     grain = Noise(a.noise.mode, a.noise.seed, way(a.noise.strength, b.noise.strength))
-    out = a.replace(psi=way(a.psi, b.psi), edits=edits, transform=place, noise=grain)
+    there = {bend.key: bend.amount for bend in b.bends}
+    bends = tuple(dataclasses.replace(x, amount=way(x.amount, there.get(x.key, x.amount))) for x in a.bends)
+    tones = ("exposure", "contrast", "saturation", "palette_strength")
+    colour = dataclasses.replace(a.colour, **{name: way(getattr(a.colour, name), getattr(b.colour, name)) for name in tones})
+    canvas = dataclasses.replace(a.canvas, turn=way(a.canvas.turn, b.canvas.turn))
+    out = a.replace(psi=way(a.psi, b.psi), edits=edits, transform=place, noise=grain, bends=bends, colour=colour, canvas=canvas)
     if classes and a.classes != b.classes:
         shares = [_shares(a), _shares(b)]
         weights = {i: way(*(s.get(i, 0.0) for s in shares)) for i in {**shares[0], **shares[1]}}

@@ -43,6 +43,7 @@ class ExploreStage(LiveStage):
         if address:
             session.touch(address)
         session.recipe = recipe
+        self.tab.film.moved(session, recipe)
 
     def settle(self, session: Session) -> None:
         session.commit()

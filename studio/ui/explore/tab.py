@@ -24,6 +24,7 @@ from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
 from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
+from studio.ui.explore.film_panel import FilmPanel
 from studio.ui.explore.live_moves import ExploreStage
 from studio.ui.explore.picture_panel import PicturePanel
 from studio.ui.explore.pins import Pins
@@ -47,7 +48,8 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live, self.bend, self.after, self.play = ExploreStage(self), BendPanel(self), PicturePanel(self), PlayPanel(self)
+        self.live, self.bend, self.after = ExploreStage(self), BendPanel(self), PicturePanel(self)
+        self.play, self.film = PlayPanel(self), FilmPanel(self)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -69,6 +71,7 @@ class ExploreTab(Tab[ExploreState]):
                 self.after.build()
                 self.bend.build()
                 self.play.build()
+                self.film.build()
 
     def _build_picture(self) -> None:
         self.stage = gr.HTML(empty_html(LOADING), elem_id="explore-stage", padding=False)
@@ -119,6 +122,7 @@ class ExploreTab(Tab[ExploreState]):
         self.bend.wire()
         self.after.wire()
         self.play.wire()
+        self.film.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -157,14 +161,15 @@ class ExploreTab(Tab[ExploreState]):
         """Open another recipe, for `outputs`; when it cannot be drawn the old one stays."""
         return self._kept_on_error(session, recipe, lambda: self.show(session, layers_choice))
 
-    @staticmethod
-    def _kept_on_error(session: Session, recipe: Recipe, draw: Callable[[], Outputs]) -> Outputs:
+    def _kept_on_error(self, session: Session, recipe: Recipe, draw: Callable[[], Outputs]) -> Outputs:
         old, session.recipe = session.recipe, recipe
         try:
-            return draw()
+            drawn = draw()
         except StudioError:
             session.recipe = old
             raise
+        self.film.moved(session, recipe)
+        return drawn
 
     # -- opening -------------------------------------------------------------------------------------------------
 
