@@ -167,9 +167,12 @@ class StyledConv(nn.Module):
             self.register_buffer("noise_const", normal(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(out_channels))
+        self._kept: tuple[tuple, torch.Tensor] | None = None  # see `_squares`
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None, gain: float = 1.0) -> torch.Tensor:
         """x: (N, in, H, W).  w: (N, w_dim).  noise: broadcastable to (N, 1, res, res), strength included."""
+        if len(w) == 1 and not torch.is_grad_enabled():
+            return self._of_one(x, self.affine(w), noise, gain)
         styles = self.affine(w)
         # Scaling the input by the style, convolving with shared weights and scaling the output gives the same
         # as convolving each sample with weights of its own (Eqs. 1 and 3), and keeps the convolution dense.
@@ -189,6 +192,51 @@ class StyledConv(nn.Module):
             x = x + noise.to(x.dtype)
         return activate(x, self.bias, "lrelu", gain, None if self.clamp is None else self.clamp * gain)
 
+    def _of_one(self, x: torch.Tensor, styles: torch.Tensor, noise: torch.Tensor | None, gain: float) -> torch.Tensor:
+        """The same for one picture whose gradient nobody needs, with fewer passes over weights and maps.
+
+        Style, demodulation and gain go into whichever is smaller, the weights or the maps; the gain of the activation before it, because
+        a leaky ReLU of a positive multiple is that multiple of it; what follows the convolution is done in place.
+        """
+        gain = gain * math.sqrt(2)
+        with torch.autocast(x.device.type, enabled=False):
+            styles = styles.float()
+            factor = (styles.square() @ self._squares().t() + 1e-8).rsqrt() * gain  # (1, out)
+            half = x.dtype != torch.float32 or torch.is_autocast_enabled(x.device.type)
+            if half or self.weight.numel() <= x.numel():
+                weight = self.weight * styles[:, :, None, None]
+                weight = weight.mul_(factor.reshape(-1, 1, 1, 1))
+                after = None
+            else:
+                x, weight, after = x * styles[:, :, None, None], self.weight, factor[:, :, None, None]
+        x = conv_resample(x, weight.to(x.dtype), self.resample_filter, self.up)
+        if after is not None:
+            x.mul_(after)
+        if noise is not None:
+            x.add_(noise.to(x.dtype) * gain)
+        x.add_((self.bias * gain).to(x.dtype)[:, None, None])
+        F.leaky_relu_(x, 0.2)
+        if self.clamp is not None:
+            limit = self.clamp * gain / math.sqrt(2)
+            x.clamp_(-limit, limit)
+        return x
+
+    def _squares(self) -> torch.Tensor:
+        """Sums of the squares of each kernel, (out, in); kept until the weights change."""
+        # A tensor made in inference mode counts no changes; the engine, which makes such, never changes weights.
+        version = None if self.weight.is_inference() else self.weight._version
+        if self._kept is None or self._kept[0] != (version, self.weight.data_ptr()):
+            self._kept = (version, self.weight.data_ptr()), self.weight.float().square().sum(dim=[2, 3])
+        return self._kept[1]
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "StyledConv":
+        self._kept = None  # the weights move to another device, or get another layout
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._kept = None
+        super()._load_from_state_dict(*args, **kwargs)
+
 
 class ToRGB(nn.Module):
     """Features -> picture by a modulated 1x1 convolution without demodulation."""
@@ -203,7 +251,10 @@ class ToRGB(nn.Module):
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         styles = self.affine(w) * self.weight_gain
-        x = F.conv2d(x * styles.to(x.dtype)[:, :, None, None], self.weight.to(x.dtype))
+        if len(w) == 1:  # the weights are far smaller than the maps
+            x = F.conv2d(x, (self.weight * styles[:, :, None, None]).to(x.dtype))
+        else:
+            x = F.conv2d(x * styles.to(x.dtype)[:, :, None, None], self.weight.to(x.dtype))
         return activate(x, self.bias, "linear", clamp=self.clamp)
 
 

@@ -136,3 +136,45 @@ def test_discriminator_uses_the_class():
 def test_absurd_configs_are_refused(bad):
     with pytest.raises(ValueError, match="|".join(bad)):
         StyleGAN2Config(**bad)
+
+
+@pytest.mark.parametrize("change", [{}, {"architecture": "resnet"}, {"conv_clamp": 0.5}, {"channel_base": 2048, "channel_max": 16}])
+@pytest.mark.parametrize("half", [False, True])
+def test_one_picture_without_gradients_is_that_of_a_batch(change, half):
+    network = tiny_generator(**change)
+    with torch.no_grad():
+        for name, tensor in network.synthesis.state_dict().items():
+            if name.endswith("affine.bias"):
+                tensor.mul_(3)  # styles that are not about one
+    ws = torch.randn(2, network.num_ws, network.w_dim)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        with torch.no_grad():
+            alone = torch.cat([network.synthesis(w[None]) for w in ws])
+            together = network.synthesis(ws)
+        with_gradients = torch.cat([network.synthesis(w[None]) for w in ws])
+    error = (0.03 if half else 1e-5) * together.abs().max()
+    assert (alone - together).abs().max() < error
+    assert (alone - with_gradients).abs().max() < error
+
+
+def test_one_picture_follows_weights_that_change():
+    network = tiny_generator()
+    w = torch.randn(1, network.num_ws, network.w_dim)
+
+    def agrees() -> torch.Tensor:
+        with torch.no_grad():
+            alone, batch = network.synthesis(w), network.synthesis(w.repeat(2, 1, 1))[:1]
+        assert torch.allclose(alone, batch, atol=1e-5)
+        return alone
+
+    before = agrees()
+    with torch.no_grad():
+        network.synthesis.b8.conv0.weight.mul_(torch.rand_like(network.synthesis.b8.conv0.weight))
+    changed = agrees()
+    assert not torch.allclose(before, changed, atol=1e-3)
+    network.load_state_dict(tiny_generator(seed=5).state_dict())
+    assert not torch.allclose(changed, agrees(), atol=1e-3)
+    network.to(memory_format=torch.channels_last)
+    agrees()
+    network.double().float()
+    agrees()
