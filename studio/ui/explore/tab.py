@@ -22,6 +22,7 @@ from studio.ui.components.notes import empty_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
+from studio.ui.explore.area_panel import AreaPanel
 from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.live_moves import ExploreStage
@@ -47,7 +48,8 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live, self.bend, self.after, self.play = ExploreStage(self), BendPanel(self), PicturePanel(self), PlayPanel(self)
+        self.live, self.play = ExploreStage(self), PlayPanel(self)
+        self.panels = (PicturePanel(self), AreaPanel(self), BendPanel(self), self.play)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -66,9 +68,8 @@ class ExploreTab(Tab[ExploreState]):
             with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
                 self.controls.build()
-                self.after.build()
-                self.bend.build()
-                self.play.build()
+                for panel in self.panels:
+                    panel.build()
 
     def _build_picture(self) -> None:
         self.stage = gr.HTML(empty_html(LOADING), elem_id="explore-stage", padding=False)
@@ -96,8 +97,7 @@ class ExploreTab(Tab[ExploreState]):
     @property
     def outputs(self) -> list[Any]:
         """Components that `show` changes."""
-        panels = [*self.bend.outputs, *self.after.outputs, *self.play.outputs]
-        return [*self.picture, self.models, *self.controls.outputs, *panels]
+        return [*self.picture, self.models, *self.controls.outputs, *(part for panel in self.panels for part in panel.outputs)]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -116,9 +116,8 @@ class ExploreTab(Tab[ExploreState]):
     def _wire(self) -> None:
         seed = self.controls.seed
         self.controls.wire()
-        self.bend.wire()
-        self.after.wire()
-        self.play.wire()
+        for panel in self.panels:
+            panel.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -145,8 +144,10 @@ class ExploreTab(Tab[ExploreState]):
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
         drawn = self.draw(session)
         session.commit()
-        panels = {**self.bend.values(session), **self.after.values(session), **self.play.values(session)}
-        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **panels}
+        shown = {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice)}
+        for panel in self.panels:
+            shown.update(panel.values(session))
+        return shown
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""
