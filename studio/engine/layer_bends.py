@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,11 @@ _MAX_FILE = 16 << 20
 class LayerBends:
     """Bends of one model in memory, and clusters of its channels.
 
-    folder: where clusters are kept between sessions, in a file named by the model's hash; None = nowhere.
+    folder: says where clusters are kept between sessions, in a file named by the model's hash; it is asked once there is need.
     """
 
-    def __init__(self, model: Model, folder: Path | None = None):
-        self.model = model
-        hash = model.info.hash if model.info else ""
-        self._file = folder / f"{hash}.json" if folder is not None and hash else None
+    def __init__(self, model: Model, folder: Callable[[], Path]):
+        self.model, self._folder = model, folder
         self._clusters: dict[tuple[str, int], np.ndarray] | None = None  # (layer, number of clusters) -> (C,)
 
     def index(self, layer: str) -> int:
@@ -120,13 +119,20 @@ class LayerBends:
             found.update({(layer, count): k_means(rows, count) for count in CLUSTER_COUNTS})
         return found
 
+    @property
+    def _file(self) -> Path | None:
+        """The file of clusters; None for a model that is in no folder, and so has no hash."""
+        info = self.model.info
+        return self._folder() / f"{info.hash}.json" if info is not None and info.hash else None
+
     def _read(self) -> dict[tuple[str, int], np.ndarray]:
         """Clusters in the file; none where it is missing or damaged."""
         found: dict[tuple[str, int], np.ndarray] = {}
+        file = self._file
         try:
-            if self._file is None or self._file.stat().st_size > _MAX_FILE:
+            if file is None or file.stat().st_size > _MAX_FILE:
                 return found
-            for layer, counts in json.loads(self._file.read_bytes())["layers"].items():
+            for layer, counts in json.loads(file.read_bytes())["layers"].items():
                 for count, labels in counts.items():
                     array = np.asarray(labels)
                     if array.ndim == 1 and array.dtype.kind == "i" and array.size and 0 <= array.min() <= array.max() < int(count):
@@ -134,17 +140,18 @@ class LayerBends:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            _log.warning("the file of clusters %s is damaged: they are found anew", self._file)
+            _log.warning("the file of clusters %s is damaged: they are found anew", file)
             return {}
         return found
 
     def _write(self) -> None:
-        if self._file is None or self._clusters is None:
+        file = self._file
+        if file is None or self._clusters is None:
             return
         layers: dict[str, dict[str, list[int]]] = {}
         for (layer, count), labels in self._clusters.items():
             layers.setdefault(layer, {})[str(count)] = labels.tolist()
         try:
-            atomic_write(self._file, json.dumps({"layers": layers}, separators=(",", ":")).encode())
+            atomic_write(file, json.dumps({"layers": layers}, separators=(",", ":")).encode())
         except OSError as e:
             _log.info("clusters of %s stay in memory: %s", self.model.id, e)
