@@ -13,7 +13,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "Engine": "studio.engine.engine",
     "Recipe": "studio.engine.recipe",
+    "Area": "studio.engine.area",
     "Bend": "studio.engine.bend",
+    "Canvas": "studio.engine.canvas",
+    "ColourGrade": "studio.engine.colour_grade",
     "Motion": "studio.motion.motion",
     "StudioError": "studio.errors",
     "Plan": "studio.training.plan",

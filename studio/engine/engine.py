@@ -269,7 +269,7 @@ class Engine(Rendering, ImageToImage):
             for layer in model.network.modules():
                 if getattr(layer, "clamp", 0) is None:
                     layer.clamp = _FP16_CLAMP
-        loaded = LoadedModel.of(info, model, get_settings().cache / "channel-clusters")
+        loaded = LoadedModel.of(info, model, lambda: get_settings().cache / "channel-clusters")
         self._models.put(id, loaded, model.nbytes)
         self._status = {**self._status, "loaded": self._models.keys(), "bytes": self._models.nbytes}
         return loaded

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 
 from studio.engine.model_facts import DirectionSet, Layer, ModelFacts
-from studio.engine.recipe import Recipe, unpack_latent
+from studio.engine.recipe import Recipe, SeedWeight, unpack_latent
 from studio.errors import StudioError
 from studio.inference.model import Model
 from studio.latents.directions import Whitening
@@ -57,6 +57,11 @@ class LatentSpace:
                 if edit.strength:
                     ws[low:high] += edit.strength * self.direction(edit.direction)[low:high]
         return ws
+
+    def all_ws(self, recipe: Recipe) -> torch.Tensor:
+        """w+ of a recipe and of each of its areas, (1 + areas, num_ws, w_dim). Raises as `ws`."""
+        others = [recipe.replace(seeds=(SeedWeight(area.seed),), latent=None, mixes=()) for area in recipe.areas]
+        return torch.stack([self.ws(r) for r in (recipe, *others)])
 
     def w(self, seed: int, classes: list[tuple[int, float]]) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a seed, blended over classes, without truncation."""

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +19,24 @@ from studio.engine.synthesis_cache import Bends
 from studio.errors import StudioError
 from studio.inference.model import Model
 from studio.latents.bending import OPERATIONS, bend
-from studio.latents.channels import channel_features, chosen_channels, clusters_of
+from studio.latents.channels import CLUSTER_COUNTS, channel_features, chosen_channels, clusters_of
 from studio.latents.seeds import z_from_seed
-from studio.networks.generative.latent_generator import StepBend, made_by
+from studio.networks.generative.latent_generator import StepBend
 
 _log = logging.getLogger(__name__)
-_SEEDS = 16  # pictures whose maps are compared for clusters
-_SIDE = 16  # maps are averaged down to this many pixels before they are compared
+_SEEDS = 8  # pictures whose maps are compared for clusters
+_SIDE = 8  # maps are averaged down to this many pixels before they are compared
 _MAX_FILE = 16 << 20
 
 
 class LayerBends:
     """Bends of one model in memory, and clusters of its channels.
 
-    folder: where clusters are kept between sessions, in a file named by the model's hash; None = nowhere.
+    folder: says where clusters are kept between sessions, in a file named by the model's hash; it is asked once there is need.
     """
 
-    def __init__(self, model: Model, folder: Path | None = None):
-        self.model = model
-        hash = model.info.hash if model.info else ""
-        self._file = folder / f"{hash}.json" if folder is not None and hash else None
+    def __init__(self, model: Model, folder: Callable[[], Path]):
+        self.model, self._folder = model, folder
         self._clusters: dict[tuple[str, int], np.ndarray] | None = None  # (layer, number of clusters) -> (C,)
 
     def index(self, layer: str) -> int:
@@ -88,36 +87,52 @@ class LayerBends:
     def clusters(self, layer: str, count: int, channels: int | None = None) -> np.ndarray:
         """The cluster of each channel of a layer, (C,) in [0, count): channels that are strong in the same places.
 
-        Found once, which takes as long as 16 pictures, and kept in the file.  channels: C, if it is known.
+        Found once for all layers, which takes as long as 8 pictures, and kept in the file.  channels: C, if it is known.
         """
         if self._clusters is None:
             self._clusters = self._read()
         labels = self._clusters.get((layer, count))
         if labels is None or channels not in (None, len(labels)):  # a file that somebody changed
-            labels = self._clusters[layer, count] = k_means(channel_features(self._sampled_maps(layer)), count)
+            self._clusters = self._find()
             self._write()
+            labels = self._clusters[layer, count]
         return labels
 
     @torch.inference_mode()
-    def _sampled_maps(self, layer: str) -> np.ndarray:
-        """Maps of a layer for the first seeds, (N, C, h, w), averaged down; in full precision and without bends."""
-        model, synthesis, index = self.model, self.model.network.synthesis, self.index(layer)
-        out = []
+    def _find(self) -> dict[tuple[str, int], np.ndarray]:
+        """Clusters of all layers, from their maps for the first seeds, averaged down; in full precision and without bends."""
+        model, synthesis = self.model, self.model.network.synthesis
+        maps: dict[str, list[torch.Tensor]] = {step.name: [] for step in synthesis.steps}
+
+        def keep(layer: str, x: torch.Tensor) -> torch.Tensor:
+            y = (x[:, :, None, None] if x.ndim == 2 else x).float()
+            maps[layer].append(F.adaptive_avg_pool2d(y, (min(_SIDE, y.shape[2]), min(_SIDE, y.shape[3]))).cpu())
+            return x
+
+        looks = {layer: StepBend(functools.partial(keep, layer)) for layer in maps}
         for seed in range(_SEEDS):
             c = np.eye(model.c_dim, dtype=np.float32)[[seed % model.c_dim]] if model.c_dim else None
-            ws = model.mapping(z_from_seed(seed, model.latent_sizes[0]), c)
-            x = made_by(synthesis, index, ws).float()
-            x = x[:, :, None, None] if x.ndim == 2 else x
-            out.append(F.adaptive_avg_pool2d(x, (min(_SIDE, x.shape[2]), min(_SIDE, x.shape[3]))).cpu())
-        return torch.cat(out).numpy()
+            synthesis.run(model.mapping(z_from_seed(seed, model.latent_sizes[0]), c), bends=looks)
+        found = {}
+        for layer, parts in maps.items():
+            rows = channel_features(torch.cat(parts).numpy())
+            found.update({(layer, count): k_means(rows, count) for count in CLUSTER_COUNTS})
+        return found
+
+    @property
+    def _file(self) -> Path | None:
+        """The file of clusters; None for a model that is in no folder, and so has no hash."""
+        info = self.model.info
+        return self._folder() / f"{info.hash}.json" if info is not None and info.hash else None
 
     def _read(self) -> dict[tuple[str, int], np.ndarray]:
         """Clusters in the file; none where it is missing or damaged."""
         found: dict[tuple[str, int], np.ndarray] = {}
+        file = self._file
         try:
-            if self._file is None or self._file.stat().st_size > _MAX_FILE:
+            if file is None or file.stat().st_size > _MAX_FILE:
                 return found
-            for layer, counts in json.loads(self._file.read_bytes())["layers"].items():
+            for layer, counts in json.loads(file.read_bytes())["layers"].items():
                 for count, labels in counts.items():
                     array = np.asarray(labels)
                     if array.ndim == 1 and array.dtype.kind == "i" and array.size and 0 <= array.min() <= array.max() < int(count):
@@ -125,17 +140,18 @@ class LayerBends:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            _log.warning("the file of clusters %s is damaged: they are found anew", self._file)
+            _log.warning("the file of clusters %s is damaged: they are found anew", file)
             return {}
         return found
 
     def _write(self) -> None:
-        if self._file is None or self._clusters is None:
+        file = self._file
+        if file is None or self._clusters is None:
             return
         layers: dict[str, dict[str, list[int]]] = {}
         for (layer, count), labels in self._clusters.items():
             layers.setdefault(layer, {})[str(count)] = labels.tolist()
         try:
-            atomic_write(self._file, json.dumps({"layers": layers}, separators=(",", ":")).encode())
+            atomic_write(file, json.dumps({"layers": layers}, separators=(",", ":")).encode())
         except OSError as e:
             _log.info("clusters of %s stay in memory: %s", self.model.id, e)

@@ -1,6 +1,7 @@
 """A model in the engine's memory."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class LoadedModel:
     tiny: bool
 
     @classmethod
-    def of(cls, info: ModelInfo, model: Model, clusters: Path) -> "LoadedModel":
-        """The model of a folder, on its device.  clusters: folder for the clusters of channels that are found."""
+    def of(cls, info: ModelInfo, model: Model, clusters: Callable[[], Path]) -> "LoadedModel":
+        """The model of a folder, on its device.  clusters: says the folder for the clusters of channels, once some are needed."""
         if model.family.task is not Task.GENERATE:
             return cls(info, model, None, None, None, False)
         space = LatentSpace(model)

@@ -12,6 +12,7 @@ them finds the range, the step and the labels here, and reads and writes a recip
     noise.mode, noise.seed, noise.strength
     bend.b32.conv1.rotate    the amount of a bend; `...rotate@0-7`, `@random:30:5`, `@cluster:2:8` in some channels alone
     transform.x, transform.y, transform.rotate
+    area.0.at                where the first area with another seed begins; also softness, angle, weight, seed
     canvas.width, canvas.tileable, canvas.kaleidoscope ...; colour.exposure, colour.saturation ...
 """
 
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from studio.common.text import short_repr
+from studio.engine.area_parameters import AREA_NAMES, area_addresses, area_parameter
 from studio.engine.bend_parameters import bend_address, bend_parameter
 from studio.engine.canvas import Canvas
 from studio.engine.colour_grade import ColourGrade
@@ -267,6 +269,7 @@ TABLE: dict[str, Parameter] = {
 
 _FROM_ADDRESS: tuple[tuple[str, Callable[[str, ModelFacts | None], Parameter]], ...] = (
     (r"bend\..+", bend_parameter),
+    (rf"area\.\d{{1,2}}\.({'|'.join(AREA_NAMES)})", area_parameter),
     (r"edit\..+", _edit),
     (r"class\.\d{1,9}", _class_weight),
     (r"mix\.\d{1,4}\.weight", lambda address, _: _weight(address, "mixes", "Weight of mix", 1)),
@@ -285,18 +288,20 @@ def parameter(address: str, facts: ModelFacts | None = None) -> Parameter:
     for pattern, make in _FROM_ADDRESS:
         if re.fullmatch(pattern, address, re.DOTALL):
             return make(address, facts)
-    hint = f"There are {', '.join(TABLE)}, bend.LAYER.OPERATION, class.NUMBER, edit.DIRECTION, mix.NUMBER.weight and seed.NUMBER.weight."
+    made = "area.NUMBER.NAME, bend.LAYER.OPERATION, class.NUMBER, edit.DIRECTION, mix.NUMBER.weight and seed.NUMBER.weight"
+    hint = f"There are {', '.join(TABLE)}, {made}."
     raise StudioError(f"There is no parameter {short_repr(address)}.", hint)
 
 
 def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Parameter]:
     """All parameters of a model: the table, the weight of each class, the strength of each direction in all layers.
 
-    recipe: also its bends, the weights of its mixes and, where it blends several, of its seeds.
+    recipe: also its bends and areas, the weights of its mixes and, where it blends several, of its seeds.
     """
     addresses = [*TABLE, *(f"class.{i}" for i in range(len(facts.classes))), *map(edit_address, facts.directions)]
     if recipe is not None:
         addresses += [bend_address(bend) for bend in recipe.bends]
+        addresses += [address for i, area in enumerate(recipe.areas) for address in area_addresses(i, area)]
         addresses += [f"mix.{i}.weight" for i in range(len(recipe.mixes))]
         addresses += [f"seed.{i}.weight" for i in range(len(recipe.seeds)) if len(recipe.seeds) > 1]
     found = [parameter(address, facts) for address in addresses]
@@ -304,8 +309,8 @@ def parameters_of(facts: ModelFacts, recipe: Recipe | None = None) -> list[Param
 
 
 def reset(recipe: Recipe) -> Recipe:
-    """The recipe with all directions, the pad and the transform reset to the middle, without bends, canvas and colour grade."""
-    return recipe.replace(edits=(), transform=Transform(), bends=(), canvas=Canvas(), colour=ColourGrade())
+    """The recipe with all directions, the pad and the transform reset to the middle, without bends, areas, canvas and colour grade."""
+    return recipe.replace(edits=(), transform=Transform(), bends=(), areas=(), canvas=Canvas(), colour=ColourGrade())
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str], facts: ModelFacts | None = None) -> Recipe:

@@ -8,22 +8,21 @@ import json
 import typing
 import zlib
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BeforeValidator
 
 from studio.common.schema import SchemaError, from_plain
 from studio.common.text import printable, short_repr
+from studio.engine.area import Area
 from studio.engine.bend import Bend
 from studio.engine.canvas import Canvas
 from studio.engine.colour_grade import ColourGrade
-from studio.engine.recipe_checks import checked_hash, checked_name, number
+from studio.engine.recipe_checks import Seed, checked_hash, checked_name, number
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 
 VERSION = 1
-Seed = Annotated[int, BeforeValidator(check_seed)]  # 5.0 is a seed too: other programs write it so
 _MAX_JSON = 8 << 20
 
 
@@ -198,9 +197,9 @@ class Recipe(SerializableRecipe):
     """Everything `Engine.render` needs to make one picture, and to make it again.
 
     In this order: the seeds' w are blended (in each class, and over the classes by weight), or `latent` takes their
-    place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added. In the synthesis the
-    bends of a layer act in their order, as soon as it is computed. The picture goes through the kaleidoscope of the canvas, then
-    its colours are graded.
+    place; rows are mixed; truncation (psi, cutoff) moves them towards the mean of w; edits are added. In the synthesis
+    each layer is computed for the areas as well and blended with them, then its bends act in their order. The picture goes
+    through the kaleidoscope of the canvas, then its colours are graded.
 
     model: id in the library.  model_hash: SHA-256 of its weights, "" = any.
     seeds: blended by weight.  latent: base64 of little-endian float32 (num_ws, w_dim), None = from the seeds.
@@ -223,6 +222,7 @@ class Recipe(SerializableRecipe):
     bends: tuple[Bend, ...] = ()
     canvas: Canvas = Canvas()
     colour: ColourGrade = ColourGrade()
+    areas: tuple[Area, ...] = ()
 
     def __post_init__(self):
         checked_name(self.model, "The recipe's model", "Choose a model by its name.")
@@ -232,14 +232,7 @@ class Recipe(SerializableRecipe):
         object.__setattr__(self, "psi", number(self.psi, -2, 2, "The truncation psi"))
         if self.cutoff is not None and (type(self.cutoff) is not int or not 0 <= self.cutoff <= 64):
             raise StudioError(f"The truncation cutoff is {short_repr(self.cutoff)}.", "It must be a number of layers, or nothing.")
-        lists = (
-            ("seeds", SeedWeight, 64),
-            ("classes", ClassWeight, 1000),
-            ("edits", Edit, 1000),
-            ("mixes", Mix, 1000),
-            ("bends", Bend, 64),
-        )
-        for name, entry, most in lists:
+        for name, entry, most in _LISTS:
             values = getattr(self, name)
             values = tuple(values) if isinstance(values, (tuple, list)) else (None,)
             if len(values) > most or not all(isinstance(v, entry) for v in values):
@@ -261,6 +254,13 @@ class Recipe(SerializableRecipe):
     def seed(self) -> int:
         """The first seed."""
         return self.seeds[0].seed
+
+
+# (field, type of its entries, how many there may be)
+_LISTS = (
+    *(("seeds", SeedWeight, 64), ("classes", ClassWeight, 1000), ("edits", Edit, 1000)),
+    *(("mixes", Mix, 1000), ("bends", Bend, 64), ("areas", Area, 8)),
+)
 
 
 def pack_latent(ws: np.ndarray) -> str:

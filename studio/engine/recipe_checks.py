@@ -1,12 +1,16 @@
 """Checks of values that come into a recipe from outside."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from studio.common.text import short_repr
 from studio.errors import StudioError
+from studio.latents.seeds import check_seed
+
+Seed = Annotated[int, BeforeValidator(check_seed)]  # 5.0 is a seed too: other programs write it so
 
 
 def number(value: Any, low: float, high: float, what: str) -> float:

@@ -1,6 +1,7 @@
 """Pictures from latents in the engine: synthesis, its cached layers, and pictures of the layers."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from studio.engine.area import Area
 from studio.engine.byte_cache import ByteCache
 from studio.engine.image_to_image import PRECISIONS
 from studio.engine.latent_space import LatentSpace
@@ -19,7 +21,7 @@ from studio.errors import StudioError
 from studio.imaging.kaleidoscope import kaleidoscope
 from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model
-from studio.networks.generative.latent_generator import FIRST_SIDE, Grid, SteppedSynthesis, made_by
+from studio.networks.generative.latent_generator import FIRST_SIDE, Grid, OtherLatent, SteppedSynthesis, made_by
 
 PREVIEW_RESOLUTION = 256
 
@@ -53,12 +55,13 @@ class Rendering:
         synthesis = space.model.network.synthesis
         layer_bends = self._load(recipe.model).bends
         index = layer_bends.index(layer)
-        bends, ws = layer_bends.active(recipe), space.ws(recipe).unsqueeze(0)
+        bends, ws = layer_bends.active(recipe), space.all_ws(recipe)
         step_bends = layer_bends.step_bends(bends)
         cache, same = self._cache(session, recipe, ws, bends, synthesis)
         start = cache.start(min(same, index), len(synthesis.steps)) if cache else None
         with self._placed(space.model, recipe), self._load(recipe.model).threads():
-            return layer_picture(made_by(synthesis, index, ws, **_noise_of(recipe), bends=step_bends, start=start), channel)
+            options = dict(**_noise_of(recipe), bends=step_bends, others=_others(ws[:, None], recipe), start=start)
+            return layer_picture(made_by(synthesis, index, ws[:1], **options), channel)
 
     def _cache(
         self, session: Hashable | None, recipe: Recipe, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis
@@ -66,7 +69,7 @@ class Rendering:
         """The layers kept for a session, and how many leading steps are as in the recipe; None where none can be kept."""
         if session is None or recipe.noise.mode == "random":
             return None, 0
-        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid))
+        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid, _where(recipe)))
         cache = self._caches.get(session)
         if cache is None or not cache.fits(*here):
             return SynthesisCache(*here, ws, bends), 0
@@ -82,7 +85,7 @@ class Rendering:
         model = space.model
         synthesis = model.network.synthesis
         placed = self._placed(model, recipe)
-        ws = space.ws(recipe).unsqueeze(0)
+        ws = space.all_ws(recipe)
         layer_bends = self._load(recipe.model).bends
         bends = layer_bends.active(recipe)
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
@@ -96,7 +99,7 @@ class Rendering:
         else:
             step_bends = layer_bends.step_bends(bends)
             with placed:
-                img = self._synthesise(synthesis, ws, recipe, limit, step_bends, start, states if cache else None)
+                img = self._synthesise(synthesis, ws[:, None], recipe, limit, step_bends, start, states if cache else None)
         assert img is not None, "the last state holds the picture"
         if cache is not None:
             cache = cache.updated(ws, bends, same, begin, states, end, img)
@@ -113,12 +116,12 @@ class Rendering:
         space = self._space(first.model)
         model = space.model
         synthesis = model.network.synthesis
-        ws = torch.stack([space.ws(recipe) for recipe in recipes])
+        ws = torch.stack([space.all_ws(recipe) for recipe in recipes], dim=1)
         layer_bends = self._load(first.model).bends
         step_bends = layer_bends.step_bends(layer_bends.active(first))
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         # With random noise one at a time, each with its own, so that a picture is the same in a sheet and alone.
-        parts = ws.split(1) if first.noise.mode == "random" else [ws]
+        parts = ws.split(1, dim=1) if first.noise.mode == "random" else [ws]
         with self._placed(model, first), self._load(first.model).threads():
             imgs = [self._synthesise(synthesis, part, first, limit, step_bends) for part in parts]
         return [picture for img in imgs for picture in finished(img, first, limit)]
@@ -137,13 +140,15 @@ class Rendering:
             yield
 
     def _synthesise(self, synthesis, ws, recipe: Recipe, limit, bends=None, start=None, trace=None) -> torch.Tensor:
-        """Pictures of ws, in the engine's precision; where half precision overflows, once more in full precision."""
+        """Pictures of ws (1 + areas, N, num_ws, w_dim), in the engine's precision; where half precision overflows, once more in full
+        precision."""
         reduced = PRECISIONS[self.precision]
         for dtype in (reduced, None):
             if trace is not None:
                 trace.clear()
             with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                img = synthesis(ws, **_noise_of(recipe), start=start, trace=trace, max_resolution=limit, bends=bends)
+                options = dict(start=start, trace=trace, max_resolution=limit, bends=bends, others=_others(ws, recipe))
+                img = synthesis(ws[0], **_noise_of(recipe), **options)
             if dtype is None or torch.isfinite(img).all():
                 break
         return img
@@ -151,7 +156,17 @@ class Rendering:
 
 def batch_key(recipe: Recipe) -> tuple:
     """What recipes must have in common to be rendered together."""
-    return recipe.model, recipe.noise, recipe.transform, recipe.bends, recipe.canvas, recipe.colour
+    return recipe.model, recipe.noise, recipe.transform, recipe.bends, recipe.canvas, recipe.colour, _where(recipe)
+
+
+def _where(recipe: Recipe) -> tuple[Area, ...]:
+    """The areas, whatever their seeds: those are in ws."""
+    return tuple(dataclasses.replace(area, seed=0) for area in recipe.areas)
+
+
+def _others(ws: torch.Tensor, recipe: Recipe) -> list[OtherLatent]:
+    """The latents of the areas.  ws: (1 + areas, N, num_ws, w_dim)."""
+    return [OtherLatent(w, area.share) for w, area in zip(ws[1:], recipe.areas, strict=True)]
 
 
 def _noise_of(recipe: Recipe) -> dict[str, Any]:
@@ -167,6 +182,8 @@ def check_abilities(model: Model, recipe: Recipe) -> None:
         raise StudioError(f"{cannot} moved or turned.", "Take the transform out of the recipe, or choose another model.")
     if (grid.height, grid.width) != (FIRST_SIDE, FIRST_SIDE) and not model.family.resizable:
         raise StudioError(f"{cannot} wider or higher.", "Set width and height of the canvas to 1, or choose another model.")
+    if recipe.areas and not model.family.resizable:
+        raise StudioError(f"{cannot} drawn from several seeds by area.", "Remove the areas, or choose another model.")
     if grid.wrap and not model.family.tileable:
         raise StudioError(f"{cannot} tiled.", "Turn tileable off, or choose another model.")
 

@@ -8,7 +8,7 @@ import torch
 from studio.engine.bend import Bend
 from studio.networks.generative.latent_generator import State, SteppedSynthesis
 
-Settings = tuple  # the parts of a recipe besides ws and bends that change layers: noise and transform
+Settings = tuple  # the parts of a recipe besides ws and bends that change layers: noise, transform, canvas, areas
 Bends = Mapping[str, tuple[Bend, ...]]  # name of a step -> what changes it
 
 
@@ -30,7 +30,7 @@ class SynthesisCache:
 
     model_hash: str
     settings: Settings
-    ws: torch.Tensor  # (1, num_ws, w_dim)
+    ws: torch.Tensor  # (1 + areas, num_ws, w_dim)
     bends: Bends = field(default_factory=dict)
     states: list[State | None] = field(default_factory=list)
     ends: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -41,7 +41,9 @@ class SynthesisCache:
 
     def unchanged(self, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis) -> int:
         """Number of leading steps whose result is the same for `ws` and `bends`."""
-        changed = (self.ws != ws).any(dim=2)[0].nonzero()
+        if self.ws.shape != ws.shape:
+            return 0
+        changed = (self.ws != ws).any(dim=2).any(dim=0).nonzero()
         first = int(changed[0]) if len(changed) else synthesis.num_ws
         for i, step in enumerate(synthesis.steps):
             if step.w_index >= first or self.bends.get(step.name) != bends.get(step.name):

@@ -12,7 +12,7 @@ ALL = "all"
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _SHARE = re.compile(r"random:([0-9]{1,3}):([0-9]{1,10})")
 _CLUSTER = re.compile(r"cluster:([0-9]{1,2}):([0-9]{1,2})")
-MAX_CLUSTERS = 32
+CLUSTER_COUNTS = (4, 8, 16)  # into which a layer can be divided
 Clusters = Callable[[int], np.ndarray]  # number of clusters -> the cluster of each channel, (C,)
 
 
@@ -25,9 +25,9 @@ def check_channels(text: object) -> str:
             return text
         if (found := _SHARE.fullmatch(text)) and 1 <= int(found[1]) <= 100 and int(found[2]) < 2**32:
             return text
-        if (found := _CLUSTER.fullmatch(text)) and int(found[1]) < int(found[2]) <= MAX_CLUSTERS and int(found[2]) > 1:
+        if (found := _CLUSTER.fullmatch(text)) and int(found[1]) < int(found[2]) in CLUSTER_COUNTS:
             return text
-    hint = "They are all, 0-7 (first and last), random:30:5 (per cent and seed) or cluster:0:8 (index and number of clusters)."
+    hint = "They are all, 0-7 (first and last), random:30:5 (per cent and seed) or cluster:0:8 (index, of 4, 8 or 16 clusters)."
     raise StudioError(f"The channels of a bend are {short_repr(text)}.", hint)
 
 

@@ -34,7 +34,7 @@ def mix_grid(
 def walk_recipes(engine: Engine, keyframes: list[Recipe], frames: int, closed: bool = False, smooth: bool = True) -> list[Recipe]:
     """`frames` recipes on the path through `keyframes` (recipes of one model); see `studio.latents.interpolation.walk`.
 
-    The noise is that of the first. Raises StudioError for several models, or no keyframes.
+    Noise, bends, canvas and colours are those of the first; areas are left out. Raises StudioError for several models, or no keyframes.
     """
     ws = latent_walk(_keyframe_ws(engine, keyframes), frames, closed, smooth)
     return [_with_ws(keyframes[0], w) for w in ws]
@@ -53,7 +53,8 @@ def _keyframe_ws(engine: Engine, keyframes: list[Recipe]) -> list[torch.Tensor]:
 
 
 def _with_ws(recipe: Recipe, ws: torch.Tensor) -> Recipe:
-    return recipe.replace(latent=pack_latent(ws.numpy()), psi=1.0, cutoff=None, classes=(), edits=(), mixes=())
+    # Without areas: their w come of the truncation, classes and edits that are already in `ws`.
+    return recipe.replace(latent=pack_latent(ws.numpy()), psi=1.0, cutoff=None, classes=(), edits=(), mixes=(), areas=())
 
 
 def contact_sheet(

@@ -79,6 +79,7 @@ def _recipe_lines(recipe: Recipe) -> list[str]:
     parts += [f"edit: {e.direction} x {e.strength:g}" for e in recipe.edits]
     parts.append(f"noise: {recipe.noise.mode}")
     parts += [f"bend: {b.layer} {b.operation} {b.amount:g}, channels {b.channels}" for b in recipe.bends if b.active]
+    parts += [f"area: seed {a.seed}, {a.shape} x {a.weight:g}" for a in recipe.areas]
     parts += [f"{name}: {getattr(recipe.canvas, name)}" for name in _changed_fields(recipe.canvas)]
     parts += [f"{name.replace('_', ' ')}: {getattr(recipe.colour, name)}" for name in _changed_fields(recipe.colour)]
     place = recipe.transform

@@ -7,7 +7,7 @@ from studio.engine.bend import Bend
 from studio.engine.recipe import Recipe
 from studio.ui.components.picture_html import data_url
 from tests.browser.test_live import exact
-from tests.browser.test_studio import becomes, changes, pixels, source
+from tests.browser.test_studio import becomes, changes, pixels, says, source
 
 pytestmark = pytest.mark.browser
 TABS = ("explore",)
@@ -74,11 +74,11 @@ def test_some_channels_and_one_channel(page, studio):
     changes(page, lambda: page.click("#bend-add"))
     assert np.array_equal(pixels(page), engine.render(recipe.replace(bends=(*recipe.bends, Bend("b8.conv1", "rotate", 30, "0-7")))))
     page.click("#bend-add")
-    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some((t) => t.innerText.includes('in the list already'))")
+    says(page, "in the list already")
     typed.fill("most of them")
     typed.press("Enter")
     page.click("#bend-add")
-    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some((t) => t.innerText.includes('The channels of a bend are'))")
+    says(page, "The channels of a bend are")
 
 
 def test_it_fits_on_a_phone(phone):

@@ -10,7 +10,7 @@ from studio.engine.canvas import Canvas
 from studio.engine.colour_grade import ColourGrade
 from studio.engine.recipe import Recipe
 from tests.browser.test_live import exact
-from tests.browser.test_studio import becomes, pixels, source, toast
+from tests.browser.test_studio import becomes, pixels, says, source
 
 pytestmark = pytest.mark.browser
 TABS = ("explore",)
@@ -52,7 +52,7 @@ def test_a_palette_is_taken_and_removed(page, studio):
     becomes(page, lambda: page.click("#colour [data-act=remove]"), first)
     assert page.locator("#colour .swatches").count() == 0
     page.set_input_files("#colour-box input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": b"not a picture"})
-    assert "palette cannot be taken" in toast(page)
+    says(page, "palette cannot be taken")
 
 
 def test_canvas_by_keyboard_undo_and_reset(page, studio):

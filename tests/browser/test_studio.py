@@ -54,6 +54,11 @@ def toast(page) -> str:
     return page.locator(".toast-body").last.inner_text()
 
 
+def says(page, words: str) -> None:
+    """Wait for a toast with these words."""
+    page.wait_for_function("(words) => [...document.querySelectorAll('.toast-body')].some((t) => t.innerText.includes(words))", arg=words)
+
+
 def test_the_first_screen_shows_a_picture_at_once_and_names_what_is_broken(page, studio):
     assert "broken" in toast(page)
     assert np.array_equal(pixels(page), studio[1].render(Recipe(model="anna", psi=0.7)))

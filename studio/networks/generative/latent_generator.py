@@ -9,7 +9,7 @@ A family without a latent w of its own, such as DCGAN, has a `RowMapping`: its r
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,7 @@ class Step:
     resolution: int
     w_index: int
     run: Callable[[torch.Tensor, State, NoiseOf], State]  # (w (N, w_dim), state, noise of a layer) -> state
+    margin: int = 0  # pixels of its maps beyond each edge of the picture
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,17 @@ class StepBend:
     change: Callable[[torch.Tensor], torch.Tensor] | None = None
     noise_strength: float = 1.0
     freeze_noise: bool = False
+
+
+@dataclass(frozen=True)
+class OtherLatent:
+    """Another latent in a part of the picture.
+
+    ws: (N, num_ws, w_dim).  share: (u (W,), v (H,)), places in [0, 1] from left to right and top to bottom -> (H, W) in [0, 1].
+    """
+
+    ws: torch.Tensor
+    share: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 _UNBENT = StepBend()
@@ -151,6 +163,7 @@ class SteppedSynthesis(nn.Module):
         trace: list[State] | None = None,
         max_resolution: int | None = None,
         bends: Mapping[str, StepBend] | None = None,
+        others: Sequence[OtherLatent] = (),
         end: int | None = None,
     ) -> State:
         """The state after the last step, which holds the picture.  ws: (N, num_ws, w_dim).
@@ -161,6 +174,8 @@ class SteppedSynthesis(nn.Module):
         start: (index of a step, state before it): go on from there.
         max_resolution: stop there, with the picture as it is so far (only with `partial_pictures`).
         bends: name of a step -> what is done to it.
+        others: latents of parts of the picture, each laid over those before it. What a step makes of each is blended, so that parts
+        grow together; a step without maps cannot have them.
         end: index of a step before which to stop, None = run them all.
         """
         assert ws.ndim == 3, tuple(ws.shape)
@@ -192,7 +207,13 @@ class SteppedSynthesis(nn.Module):
                 trace.append(state)
             bend = (bends or {}).get(step.name, _UNBENT)
             before = state
-            state = self._step(step, ws[:, step.w_index], before, functools.partial(noise, bend=bend))
+            noise_here = functools.partial(noise, bend=bend)
+            if others:
+                noise_here = functools.cache(noise_here)  # the same for all latents, also when it is random
+            state = self._step(step, ws[:, step.w_index], before, noise_here)
+            for other in others:
+                theirs = self._step(step, other.ws[:, step.w_index].float(), before, noise_here)
+                state = self._blended(step, made(before, state), state, theirs, other)
             if bend.change is not None:
                 state = _changed(state, made(before, state), bend.change)
         return state
@@ -219,6 +240,17 @@ class SteppedSynthesis(nn.Module):
                 edge = round(part.shape[-1] * share / (1 + 2 * share))
                 out.append(part[..., edge:-edge, edge:-edge])
         return out[0], out[1]
+
+    def _blended(self, step: Step, part: int, state: State, theirs: State, other: OtherLatent) -> State:
+        """What a step has made, with that of another latent laid over it."""
+
+        def blend(x: torch.Tensor) -> torch.Tensor:
+            y = theirs[part]
+            assert y is not None
+            v, u = ((torch.arange(n, device=x.device) + 0.5 - step.margin) / (n - 2 * step.margin) for n in x.shape[2:])
+            return x.lerp(y, other.share(u, v).to(x.dtype))
+
+        return _changed(state, part, blend)
 
     def _noise_on_grid(self, value: torch.Tensor, resolution: int, around: float) -> torch.Tensor:
         """Noise (..., H, W) of a layer in the size of the grid.  around: share of the trained side that is put around it."""

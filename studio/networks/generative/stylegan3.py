@@ -293,7 +293,7 @@ class Synthesis(SteppedSynthesis):
         self.w_dim, self.resolution, self.output_scale = cfg.w_dim, cfg.resolution, cfg.output_scale
         self.num_ws = cfg.num_layers + 2
         bands = cfg.bands
-        self.sizes = [band.size for band in bands]
+        self.sizes, self.margins = [band.size for band in bands], [(band.size - band.rate) // 2 for band in bands]
         self.input = SynthesisInput(cfg, bands[0])
         self.layer_names = [f"L{i}_{band.size}_{band.channels}" for i, band in enumerate(bands)]
         for i, name in enumerate(self.layer_names):
@@ -323,7 +323,7 @@ class Synthesis(SteppedSynthesis):
         def features(w, state, noise):
             return self.input(w, self.grid), None
 
-        out = [Step("input", self.sizes[0], 0, features)]
+        out = [Step("input", self.sizes[0], 0, features, self.margins[0])]
         for i, name in enumerate(self.layer_names):
             layer = getattr(self, name)
 
@@ -331,7 +331,7 @@ class Synthesis(SteppedSynthesis):
                 x = layer(state[0], w)
                 return (x, None) if not layer.torgb else (None, x.float() * self.output_scale)
 
-            out.append(Step(name, self.sizes[i], i + 1, run))
+            out.append(Step(name, self.sizes[i], i + 1, run, self.margins[i]))
         return out
 
 

@@ -22,6 +22,7 @@ from studio.ui.components.notes import empty_html
 from studio.ui.components.press_grid import cells_html, press_grid, pressed
 from studio.ui.components.tab import Page, Tab
 from studio.ui.components.targets import Target
+from studio.ui.explore.area_panel import AreaPanel
 from studio.ui.explore.bend_panel import BendPanel
 from studio.ui.explore.controls import Controls
 from studio.ui.explore.film_panel import FilmPanel
@@ -48,8 +49,8 @@ class ExploreTab(Tab[ExploreState]):
 
     def __init__(self, page: Page):
         self.controls, self.variations, self.pins, self.saving = Controls(self), Variations(self), Pins(self), Saving(self)
-        self.live, self.bend, self.after = ExploreStage(self), BendPanel(self), PicturePanel(self)
-        self.play, self.film = PlayPanel(self), FilmPanel(self)
+        self.live, self.play, self.film = ExploreStage(self), PlayPanel(self), FilmPanel(self)
+        self.panels = (PicturePanel(self), AreaPanel(self), BendPanel(self), self.play)
         super().__init__(page)
 
     # -- what is on the page -------------------------------------------------------------------------------------
@@ -68,10 +69,8 @@ class ExploreTab(Tab[ExploreState]):
             with gr.Column(scale=4, min_width=320, elem_id="explore-right"):
                 self.models = press_grid(elem_id="models")
                 self.controls.build()
-                self.after.build()
-                self.bend.build()
-                self.play.build()
-                self.film.build()
+                for panel in (*self.panels, self.film):
+                    panel.build()
 
     def _build_picture(self) -> None:
         self.stage = gr.HTML(empty_html(LOADING), elem_id="explore-stage", padding=False)
@@ -99,8 +98,7 @@ class ExploreTab(Tab[ExploreState]):
     @property
     def outputs(self) -> list[Any]:
         """Components that `show` changes."""
-        panels = [*self.bend.outputs, *self.after.outputs, *self.play.outputs]
-        return [*self.picture, self.models, *self.controls.outputs, *panels]
+        return [*self.picture, self.models, *self.controls.outputs, *(part for panel in self.panels for part in panel.outputs)]
 
     # -- wiring --------------------------------------------------------------------------------------------------
 
@@ -119,10 +117,8 @@ class ExploreTab(Tab[ExploreState]):
     def _wire(self) -> None:
         seed = self.controls.seed
         self.controls.wire()
-        self.bend.wire()
-        self.after.wire()
-        self.play.wire()
-        self.film.wire()
+        for panel in (*self.panels, self.film):
+            panel.wire()
         self.variations.wire(self.vary)
         self.pins.wire(self.pin)
         self.jump(seed.submit, self._set_seed, [seed])
@@ -149,8 +145,10 @@ class ExploreTab(Tab[ExploreState]):
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""
         drawn = self.draw(session)
         session.commit()
-        panels = {**self.bend.values(session), **self.after.values(session), **self.play.values(session)}
-        return {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice), **panels}
+        shown = {**drawn, **self.enter(session), **self.controls.values(session.open(), layers_choice)}
+        for panel in self.panels:
+            shown.update(panel.values(session))
+        return shown
 
     def try_recipe(self, session: Session, recipe: Recipe, control: str) -> Outputs:
         """Draw a recipe that `control` changed, for `picture`; when it cannot be drawn the old one stays."""

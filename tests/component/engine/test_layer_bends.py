@@ -8,7 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from studio.engine.area import Area
 from studio.engine.bend import Bend
+from studio.engine.canvas import Canvas
+from studio.engine.colour_grade import ColourGrade
 from studio.engine.engine import Engine, to_uint8
 from studio.engine.parameters import parameter
 from studio.engine.recipe import Edit, Noise, Recipe, SeedWeight
@@ -210,7 +213,10 @@ def test_clusters_are_found_once_and_kept(engine, folder):
     recipe = PLAIN.replace(bends=(Bend("b16.conv1", "ablate", 1, "cluster:1:4"),))
     picture = engine.render(recipe)
     file = get_settings().cache / "channel-clusters" / f"{engine.library.get('stylegan2').hash}.json"
-    kept = json.loads(file.read_bytes())["layers"]["b16.conv1"]["4"]
+    layers = json.loads(file.read_bytes())["layers"]
+    assert list(layers) == [layer.name for layer in engine.facts("stylegan2").layers]
+    assert all(set(counts) == {"4", "8", "16"} for counts in layers.values())
+    kept = layers["b16.conv1"]["4"]
     channels = len(kept)
     assert set(kept) == {0, 1, 2, 3}
     # The picture is that of the channels of cluster 1, one by one.
@@ -240,6 +246,25 @@ def test_a_damaged_file_of_clusters_is_made_anew(engine, text):
     recipe = PLAIN.replace(bends=(Bend("b16.conv1", "ablate", 1, "cluster:1:4"),))
     assert not np.array_equal(engine.render(recipe), engine.render(PLAIN))
     assert len(json.loads(file.read_bytes())["layers"]["b16.conv1"]["4"]) == 32
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_family_has_clusters(engine, name):
+    for layer in engine.facts(name).layers:
+        recipe = Recipe(model=name, bends=(Bend(layer.name, "add", 2, "cluster:0:4"),))
+        assert not np.array_equal(engine.render(recipe), engine.render(Recipe(model=name))), layer
+
+
+def test_in_half_precision_bends_areas_and_canvases_give_nearly_the_same(folder, studio_home):
+    recipes = [
+        PLAIN.replace(bends=(Bend("b16.conv1", "rotate", 30), Bend("b8.conv0", "blur", 1, "random:50:0"), Bend("b32.torgb", "add", 0.1))),
+        PLAIN.replace(areas=(Area(5),), canvas=Canvas(1.5, tileable=True), colour=ColourGrade(exposure=0.5)),
+    ]
+    with Engine(Library([folder]), device="cpu") as full, Engine(Library([folder]), device="cpu", precision="bf16") as half:
+        for recipe in recipes:
+            a, b = full.render(recipe).astype(int), half.render(recipe).astype(int)
+            assert np.abs(a - b).mean() < 4
+            assert np.array_equal(half.submit("s", recipe).result(), b)
 
 
 def test_without_a_folder_that_can_be_written_clusters_stay_in_memory(engine, studio_home):
