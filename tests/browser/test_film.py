@@ -32,8 +32,10 @@ def choose(page, name: str, label: str) -> None:
 
 def rendered(page, home):
     """The film that a press of the button makes."""
-    before = set((home / "outputs").rglob("*-film.*"))
+    before, said = set((home / "outputs").rglob("*-film.*")), page.evaluate("document.querySelector('#film-view')?.innerText ?? ''")
     page.click("#film-start")
+    now = "(old) => { const t = document.querySelector('#film-view')?.innerText ?? ''; return t.includes('Saved as') && t !== old }"
+    page.wait_for_function(now, arg=said)
     page.wait_for_selector("#film-file:visible")
     page.wait_for_selector("#film-stop", state="hidden")
     (path,) = set((home / "outputs").rglob("*-film.*")) - before
