@@ -37,7 +37,7 @@ from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.flashes import FlashMeter, cells_of
 from studio.imaging.sound import check_sound
-from studio.imaging.xmp import DigitalSourceType
+from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.motion.features import AudioFeatures, analyse
 from studio.motion.player import Player
 from studio.outputs.clips import repeated
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 SEGMENT = 60  # frames; so many are rendered again at most after an interruption
 MAX_SIDE = 8192
 _CRISP = 128  # px; pictures up to this size are enlarged without blurring their pixels
+_MAX_MOTION = 1 << 20  # characters of a motion inside its film; longer ones, with hundreds of latents, are left out
 _KEPT_DAYS = 30  # of an interrupted film
 _AGAIN = "render it again: it goes on where it stopped"
 _SIGNED = {"h264": "mp4", "h265": "mp4", "prores": "mov", "gif": "gif", "webp": "webp"}  # name of a format -> for c2pa
@@ -185,13 +186,20 @@ class _Film:
         with atomic_path(path) as part:
             if self.form.kind == "video":
                 segments = [(self._segment(work, i), min(SEGMENT, self.frames - i)) for i in range(0, self.frames, SEGMENT)]
-                join_segments(part, segments, self.form, self.fps, sound)
+                join_segments(part, segments, self.form, self.fps, self._xmp(), sound)
             elif self.form.kind == "animation":
-                write_animation(part, lambda: map(_opened, frames), self.frames, self.form, self.fps)
+                write_animation(part, map(_opened, frames), self.frames, self.form, self.fps, self._xmp())
             else:
                 write_zip(part, frames)
             if self.form.name in _SIGNED:
                 sign_in_place(part, "mov" if self.form.container == "mov" else _SIGNED[self.form.name], DigitalSourceType.GENERATED)
+
+    def _xmp(self) -> str:
+        """The AI label, and the motion if the policy includes recipes."""
+        motion = self.player.motion
+        if not provenance_policy().includes_recipe or len(link := motion.to_link()) > _MAX_MOTION:
+            return xmp_packet(DigitalSourceType.GENERATED)
+        return xmp_packet(DigitalSourceType.GENERATED, motion.base.model, motion=link)
 
     def remarks(self, work: Path) -> list[str]:
         """What an artist should know of the film."""

@@ -30,6 +30,7 @@ from studio.motion.timing import Duration
 from studio.motion.tracks import Track
 from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
+from studio.provenance.policy import LABEL_ONLY, ProvenancePolicy, save_policy
 from tests.conftest import ROOT
 from tests.unit.imaging.test_sound import tone, write_wav
 
@@ -146,6 +147,34 @@ def test_every_ending_says_that_it_was_made_by_ai(engine, tmp_path, name):
     assert report.source == DigitalSourceType.GENERATED.value.rpartition("/")[2]
 
 
+@pytest.mark.parametrize("name", [f for f in FILES if f != "a.zip"])
+def test_a_film_has_its_motion_inside(engine, tmp_path, name, home):
+    motion = through_seeds(BASE, [1, 5], 0.4).replace(sound=str(tmp_path / "of-mine" / "tone.wav"))
+    (tmp_path / "of-mine").mkdir()
+    write_wav(tmp_path / "of-mine" / "tone.wav", tone(1.0))
+    made = motion.render(tmp_path / name, engine, size=32)
+    again = Motion.load(made)
+    assert again == motion.replace(sound="tone.wav"), "but not where its sound lies"
+    assert str(tmp_path).encode() not in made.read_bytes()
+    assert "motion of the film" in inspect_file(made).lines()[1][1]
+    save_policy(ProvenancePolicy(tells=LABEL_ONLY))
+    made = motion.render(tmp_path / name, engine, size=32)
+    assert inspect_file(made).by_ai
+    with pytest.raises(StudioError, match="no motion"):
+        Motion.load(made)
+
+
+def test_files_without_a_motion(tmp_path):
+    for name, data in (("a.json", b"\x89PNG"), ("b", b"GIF89a" + bytes(50)), ("c.mp4", b"\0\0\0\x18ftypmp42" + bytes(40)), ("d", b"hello")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(StudioError, match="no motion"):
+            Motion.load(tmp_path / name)
+    bad = b"GIF89a" + bytes(7) + b"\x21\xff\x0bXMP DataXMP<gs:motion>AAAA</gs:motion>\x01\xff"
+    (tmp_path / "e.gif").write_bytes(bad)
+    with pytest.raises(StudioError, match="damaged"):
+        Motion.load(tmp_path / "e.gif")
+
+
 class Interrupted(Exception):
     """Whatever may happen in the middle of a film."""
 
@@ -195,7 +224,7 @@ with studio.Engine(Library([{str(models)!r}]), device="cpu") as engine:
         motion = studio.Motion.load(tmp_path / "motion.json")
         motion.render(tmp_path / "a.mp4", engine, size=32, progress=lambda done, total: told.append(done))
         assert told[:2] == [60, 61], "the first 60 frames were there"
-        motion.replace(duration=Duration(4.3)).render(tmp_path / "b.mp4", engine, size=32)
+        motion.render(tmp_path / "b.mp4", engine, size=32)
     assert sha(tmp_path / "a.mp4") == sha(tmp_path / "b.mp4")
 
 
