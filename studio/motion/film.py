@@ -188,7 +188,7 @@ class _Film:
                 segments = [(self._segment(work, i), min(SEGMENT, self.frames - i)) for i in range(0, self.frames, SEGMENT)]
                 join_segments(part, segments, self.form, self.fps, self._xmp(), sound)
             elif self.form.kind == "animation":
-                write_animation(part, map(_opened, frames), self.frames, self.form, self.fps, self._xmp())
+                write_animation(part, map(_opened, frames), self.frames, self.form, self.fps, self._xmp(), work)
             else:
                 write_zip(part, frames)
             if self.form.name in _SIGNED:

@@ -14,8 +14,9 @@ import av
 import numpy as np
 from av.container import Flags
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from studio.common.files import atomic_path
+from studio.common.files import atomic_path, ensure_room
 from studio.imaging.sound import sound_blocks
 from studio.imaging.xmp import AI_LABEL, MATROSKA_XMP_TAG, gif_with_xmp, mp4_box
 from studio.outputs.animations import gif_frame
@@ -135,12 +136,26 @@ def frame_milliseconds(count: int, fps: Fraction, unit: int) -> list[int]:
     return [(end - begin) * unit for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def write_animation(path: Path, pictures: Iterator[Image.Image], count: int, form: FilmFormat, fps: Fraction, packet: str) -> None:
-    """Write a GIF or WebP that plays for ever.  pictures: RGB, one at a time.  count: of them.  packet: XMP, with the AI label."""
+def write_animation(
+    path: Path, pictures: Iterator[Image.Image], count: int, form: FilmFormat, fps: Fraction, packet: str, scratch: Path
+) -> None:
+    """Write a GIF or WebP that plays for ever.
+
+    pictures: RGB, one at a time.  count: of them.  packet: XMP, with the AI label.  scratch: a folder for what waits on the disk.
+    """
     if form.name == "webp":
-        durations = frame_milliseconds(count, fps, 1)
-        options: dict[str, Any] = dict(duration=durations, loop=0, quality=_WEBP_QUALITY, method=2, xmp=packet.encode())
-        next(pictures).save(path, "WEBP", save_all=True, append_images=pictures, **options)
+        # Pillow's writer takes all pictures at once, or one file of many pages, of which it reads one at a time.
+        stored = scratch / "frames.tif"
+        with open(stored, "w+b") as file, AppendingTiffWriter(file, new=True) as pages:
+            for i, picture in enumerate(pictures):
+                if not i:
+                    ensure_room(scratch, picture.width * picture.height * 3 * count)
+                picture.save(pages, "TIFF", big_tiff=True)
+                pages.newFrame()
+        options: dict[str, Any] = dict(loop=0, quality=_WEBP_QUALITY, method=2, xmp=packet.encode())
+        with Image.open(stored, formats=("TIFF",)) as frames:
+            frames.save(path, "WEBP", save_all=True, duration=frame_milliseconds(count, fps, 1), **options)
+        stored.unlink()
         return
     durations = frame_milliseconds(count, fps, 10)
     reduced = (gif_frame(picture, False) for picture in pictures)
