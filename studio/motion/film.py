@@ -40,7 +40,7 @@ from studio.imaging.sound import check_sound
 from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.motion.features import AudioFeatures, analyse
 from studio.motion.player import Player
-from studio.outputs.clips import repeated
+from studio.outputs.clips import repeats
 from studio.outputs.film_file import join_segments, write_animation, write_segment, write_zip
 from studio.outputs.film_format import FilmFormat, film_format
 from studio.provenance.metadata import encode_signed
@@ -130,7 +130,7 @@ class _Film:
         self.player, self.engine, self.form, self.size, self.preview = player, engine, form, size, preview
         self.fps, self.frames = player.clock.fps, player.frames
         side = engine.model(player.motion.base.model).resolution
-        height, width, _ = self._sized(np.zeros((side, side, 3), np.uint8)).shape
+        height, width = self._shape(side, side)
         form.check(height, width, self.frames, float(self.fps))
 
     def key(self, sound: Path | None) -> str:
@@ -210,14 +210,21 @@ class _Film:
                 frame += 1
         return [meter.sentence()] if meter.spans else []
 
-    def _sized(self, picture: np.ndarray) -> np.ndarray:
+    def _shape(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the film for pictures of a height and width."""
         if self.size is None:
-            return picture if self.form.kind == "pictures" else repeated(picture)
-        height, width = picture.shape[:2]
+            scale = 1 if self.form.kind == "pictures" else repeats(height, width)
+            return height * scale, width * scale
         scale = self.size / max(height, width)
-        method = Image.Resampling.NEAREST if max(height, width) <= _CRISP and scale == int(scale) else Image.Resampling.LANCZOS
-        to = max(1, round(width * scale)), max(1, round(height * scale))
-        return np.asarray(Image.fromarray(picture).resize(to, method))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def _sized(self, picture: np.ndarray) -> np.ndarray:
+        height, width = self._shape(*picture.shape[:2])
+        whole = height % picture.shape[0] == 0 and width % picture.shape[1] == 0
+        method = Image.Resampling.NEAREST if whole and (self.size is None or max(picture.shape) <= _CRISP) else Image.Resampling.LANCZOS
+        if (height, width) == picture.shape[:2]:
+            return picture
+        return np.asarray(Image.fromarray(picture).resize((width, height), method))
 
     def _write_frame(self, file: Path, picture: np.ndarray, recipe: Recipe) -> None:
         if self.form.kind == "pictures":
