@@ -18,7 +18,9 @@ def add_verb(verb: AddVerb) -> None:
         "Render a film: of a motion (a JSON file), from seed to seed, a noise loop, or to a sound.",
         "studio film --seeds 1,5,9 --seconds 12 --loop -o walk.mp4",
     )
-    p.add_argument("motion", type=Path, nargs="?", help="motion.json; without it, the options below make one")
+    p.add_argument(
+        "motion", type=Path, nargs="?", help="motion.json, or a film that has its motion inside; without it, the options below make one"
+    )
     p.add_argument("--model", help="name of a model (default: the first)")
     p.add_argument("--seeds", help="numbers and ranges such as 1,5,9: the key frames")
     p.add_argument("--seconds", type=float, help=f"length (default: {_SECONDS:g}, or that of the sound)")

@@ -33,13 +33,14 @@ class DigitalSourceType(Enum):
     COMPOSITE = _CODES + "compositeWithTrainedAlgorithmicMedia"
 
 
-def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "", kept: str = "") -> str:
+def xmp_packet(made: DigitalSourceType, model: str = "", recipe: str = "", kept: str = "", motion: str = "") -> str:
     """XMP packet for a file.
 
     made: the digital source type.  model: id of the model, '' = not stated.  recipe: as in a link (letters, digits, '-' and '_'),
-    '' = not stated.  kept: properties of the source picture that are kept, as XML.
+    '' = not stated.  kept: properties of the source picture that are kept, as XML.  motion: of a film, in the same characters.
     """
     facts = f"<gs:model>{escape(model)}</gs:model>" * bool(model) + f"<gs:recipe>{recipe}</gs:recipe>" * bool(recipe)
+    facts += f"<gs:motion>{motion}</gs:motion>" * bool(motion)
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -69,6 +70,12 @@ def stated_source_type(packet: str) -> str:
     """Digital source type that an XMP packet of any program states; '' = none."""
     # Searched as text, to keep an XML parser away from untrusted files.
     found = _SOURCE_TYPE.search(packet) if len(packet) <= _MAX_XMP else None
+    return found[1] if found else ""
+
+
+def motion_in(packet: str) -> str:
+    """Motion that an XMP packet of this studio holds, as it was given to `xmp_packet`; '' = none."""
+    found = re.search(r"<gs:motion>([A-Za-z0-9_-]+)</gs:motion>", packet) if len(packet) <= _MAX_XMP else None
     return found[1] if found else ""
 
 

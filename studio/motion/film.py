@@ -38,10 +38,10 @@ from studio.engine.rendering import PREVIEW_RESOLUTION
 from studio.errors import StudioError
 from studio.imaging.flashes import FlashMeter, cells_of
 from studio.imaging.sound import check_sound
-from studio.imaging.xmp import DigitalSourceType
+from studio.imaging.xmp import DigitalSourceType, xmp_packet
 from studio.motion.features import AudioFeatures, analyse
 from studio.motion.player import Player
-from studio.outputs.clips import repeated
+from studio.outputs.clips import repeats
 from studio.outputs.film_file import join_segments, write_animation, write_segment, write_zip
 from studio.outputs.film_format import FilmFormat, film_format
 from studio.provenance.metadata import encode_signed
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 SEGMENT = 60  # frames; so many are rendered again at most after an interruption
 MAX_SIDE = 8192
 _CRISP = 128  # px; pictures up to this size are enlarged without blurring their pixels
+_MAX_MOTION = 1 << 20  # characters of a motion inside its film; longer ones, with hundreds of latents, are left out
 _KEPT_DAYS = 30  # of an interrupted film
 _AGAIN = "render it again: it goes on where it stopped"
 _SIGNED = {"h264": "mp4", "h265": "mp4", "prores": "mov", "gif": "gif", "webp": "webp"}  # name of a format -> for c2pa
@@ -133,10 +134,9 @@ class _Film:
         self.fps, self.frames = player.clock.fps, player.frames
         canvas, side = player.of_frame(0).canvas, engine.model(player.motion.base.model).resolution
         self.grid = canvas.grid
-        shape = round(side * canvas.height), round(side * canvas.width), 3
         if preview:
-            shape = *(round(n * min(1, PREVIEW_RESOLUTION / side)) for n in shape[:2]), 3
-        height, width, _ = self._sized(np.zeros(shape, np.uint8)).shape
+            side = min(side, PREVIEW_RESOLUTION)
+        height, width = self._shape(round(side * canvas.height), round(side * canvas.width))
         form.check(height, width, self.frames, float(self.fps))
 
     def key(self, sound: Path | None) -> str:
@@ -194,13 +194,20 @@ class _Film:
         with atomic_path(path) as part:
             if self.form.kind == "video":
                 segments = [(self._segment(work, i), min(SEGMENT, self.frames - i)) for i in range(0, self.frames, SEGMENT)]
-                join_segments(part, segments, self.form, self.fps, sound)
+                join_segments(part, segments, self.form, self.fps, self._xmp(), sound)
             elif self.form.kind == "animation":
-                write_animation(part, lambda: map(_opened, frames), self.frames, self.form, self.fps)
+                write_animation(part, map(_opened, frames), self.frames, self.form, self.fps, self._xmp(), work)
             else:
                 write_zip(part, frames)
             if self.form.name in _SIGNED:
                 sign_in_place(part, "mov" if self.form.container == "mov" else _SIGNED[self.form.name], DigitalSourceType.GENERATED)
+
+    def _xmp(self) -> str:
+        """The AI label, and the motion if the policy includes recipes."""
+        motion = self.player.motion
+        if not provenance_policy().includes_recipe or len(link := motion.to_link()) > _MAX_MOTION:
+            return xmp_packet(DigitalSourceType.GENERATED)
+        return xmp_packet(DigitalSourceType.GENERATED, motion.base.model, motion=link)
 
     def remarks(self, work: Path) -> list[str]:
         """What an artist should know of the film."""
@@ -211,14 +218,21 @@ class _Film:
                 frame += 1
         return [meter.sentence()] if meter.spans else []
 
-    def _sized(self, picture: np.ndarray) -> np.ndarray:
+    def _shape(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the film for pictures of a height and width."""
         if self.size is None:
-            return picture if self.form.kind == "pictures" else repeated(picture)
-        height, width = picture.shape[:2]
+            scale = 1 if self.form.kind == "pictures" else repeats(height, width)
+            return height * scale, width * scale
         scale = self.size / max(height, width)
-        method = Image.Resampling.NEAREST if max(height, width) <= _CRISP and scale == int(scale) else Image.Resampling.LANCZOS
-        to = max(1, round(width * scale)), max(1, round(height * scale))
-        return np.asarray(Image.fromarray(picture).resize(to, method))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def _sized(self, picture: np.ndarray) -> np.ndarray:
+        height, width = self._shape(*picture.shape[:2])
+        whole = height % picture.shape[0] == 0 and width % picture.shape[1] == 0
+        method = Image.Resampling.NEAREST if whole and (self.size is None or max(picture.shape) <= _CRISP) else Image.Resampling.LANCZOS
+        if (height, width) == picture.shape[:2]:
+            return picture
+        return np.asarray(Image.fromarray(picture).resize((width, height), method))
 
     def _write_frame(self, file: Path, picture: np.ndarray, recipe: Recipe) -> None:
         if self.form.kind == "pictures":

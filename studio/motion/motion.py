@@ -1,8 +1,11 @@
 """Motion: a recipe over time. The same data plays live and is rendered to a film."""
 
+import base64
+import binascii
 import dataclasses
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +16,12 @@ from pydantic import BeforeValidator
 from studio.common.text import printable, short_repr
 from studio.engine.recipe import Recipe, number
 from studio.errors import StudioError
+from studio.imaging.xmp import motion_in
 from studio.motion.paths import AnyPath, KeyFrames, LatentPath
 from studio.motion.plain_data import MAX_JSON, parse_motion_json, plain, read_plain
 from studio.motion.timing import MAX_FRAMES, MAX_SECONDS, Clock, Duration, frame_rate
 from studio.motion.tracks import Track
+from studio.provenance.inspect import read_xmp
 
 if TYPE_CHECKING:
     from studio.engine.engine import Engine
@@ -123,16 +128,40 @@ class Motion:
 
     @classmethod
     def load(cls, source: "str | bytes | os.PathLike[str]") -> "Motion":
-        """From JSON text (it begins with '{'), or from a file. Raises StudioError."""
+        """From JSON text (it begins with '{'), a file of it, or a film that has its motion inside. Raises StudioError."""
         if isinstance(source, bytes) or (isinstance(source, str) and source.lstrip().startswith("{")):
             return cls.from_json(source)
         path = Path(source).expanduser()
         try:
             with open(path, "rb") as file:
-                data = file.read(MAX_JSON + 1)
+                head = file.read(64)
+                data = head + file.read(MAX_JSON) if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else b""
         except OSError as e:
             raise StudioError(f"The motion '{printable(path.name, 80)}' cannot be read: {e.strerror or e}.", "Name another file.") from None
+        if head and not data:
+            return cls._in_film(path)
         return cls.from_json(data).replace(folder=str(path.absolute().parent))
+
+    @classmethod
+    def _in_film(cls, path: Path) -> "Motion":
+        name = printable(path.name, 80)
+        try:
+            link = motion_in(read_xmp(path)[1])
+        except StudioError:
+            link = ""
+        if not link:
+            raise StudioError(f"There is no motion in '{name}'.", "Give a motion.json, or a film that the studio saved with its motion.")
+        try:
+            packed = base64.urlsafe_b64decode(link + "=" * (-len(link) % 4))
+            text = zlib.decompressobj().decompress(packed, MAX_JSON + 1)
+        except (binascii.Error, ValueError, zlib.error):
+            raise StudioError(f"The motion in '{name}' is damaged.", "Use the motion.json it was made of.") from None
+        return cls.from_json(text).replace(folder=str(path.absolute().parent))
+
+    def to_link(self) -> str:
+        """Compressed form, as a film holds it: without the folder of its sound."""
+        bare = self.replace(sound=Path(self.sound).name)
+        return base64.urlsafe_b64encode(zlib.compress(bare.to_json().encode(), 9)).decode().rstrip("=")
 
     def render(self, path: "str | os.PathLike[str]", engine: "Engine | None" = None, **options: Any) -> Path:
         """Render the film.  path: its ending is the format.  engine: None = one of its own.  options: see `film.render_film`."""

@@ -8,6 +8,7 @@ import numpy as np
 from studio.engine.model_facts import ModelFacts
 from studio.engine.recipe import ClassWeight, Recipe
 from studio.errors import StudioError
+from studio.latents.layer_ranges import LAYER_RANGE_NAMES
 from studio.motion.features import AudioFeatures
 from studio.motion.motion import Motion
 from studio.motion.paths import KeyFrame, KeyFrames, NoiseLoop
@@ -71,10 +72,10 @@ def following_sound(base: Recipe, features: AudioFeatures, sound: Path, facts: M
     frames = tuple(KeyFrame(seed=given[i % len(given)], duration=Duration(float(d))) for i, d in enumerate(durations))
     tracks = [Track("psi", Sound("bass"), range=(max(-2.0, base.psi - 0.25), min(2.0, base.psi + 0.25)), smoothing=0.08)]
     names = list(facts.directions)
-    for name, layers, feature, reach, smoothing in zip(
-        names, ("fine", "middle"), ("treble", "level"), (2.0, 1.2), (0.1, 0.25), strict=False
-    ):
-        tracks.append(Track(f"edit.{name}@{layers}", Sound(feature), range=(-reach / 4, reach), smoothing=smoothing))
+    moves = (("fine", "treble", 2.0, 0.1), ("middle", "level", 1.2, 0.25))
+    for name, (layers, feature, reach, smoothing) in zip(names, moves, strict=False):
+        address = f"edit.{name}@{layers}" if facts.num_ws >= len(LAYER_RANGE_NAMES) else f"edit.{name}"
+        tracks.append(Track(address, Sound(feature), range=(-reach / 4, reach), smoothing=smoothing))
     seconds = Duration(features.seconds)
     return Motion(base, KeyFrames(frames), tuple(tracks), seconds, bpm=_tempo(features), sound=str(sound.absolute()))
 

@@ -43,14 +43,18 @@ def save_clip(pictures: list[np.ndarray], path: str | Path, fps: float = 24) -> 
     return path
 
 
-def repeated(picture: np.ndarray) -> np.ndarray:
-    """A small picture (H, W, 3) with its pixels repeated until both sides have 512 px or more."""
-    scale = max(1, _MIN_SIDE // min(picture.shape[:2]))
+def repeats(height: int, width: int) -> int:
+    """How often each pixel of a small picture is repeated, so that both sides have 512 px or nearly so."""
+    return max(1, _MIN_SIDE // min(height, width))
+
+
+def _repeated(picture: np.ndarray) -> np.ndarray:
+    scale = repeats(*picture.shape[:2])
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _webp(pictures: list[np.ndarray], fps: float) -> bytes:
-    frames = [Image.fromarray(repeated(p)) for p in pictures]
+    frames = [Image.fromarray(_repeated(p)) for p in pictures]
     buffer = io.BytesIO()
     frames[0].save(
         buffer,
@@ -70,10 +74,10 @@ def _mp4(pictures: list[np.ndarray], fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         container.metadata["comment"] = AI_LABEL
-        height, width = repeated(pictures[0]).shape[:2]
+        height, width = _repeated(pictures[0]).shape[:2]
         stream = add_video(container, Fraction(fps).limit_denominator(1001), height, width)
         for picture in pictures:
-            container.mux(stream.encode(video_frame(repeated(picture))))
+            container.mux(stream.encode(video_frame(_repeated(picture))))
         container.mux(stream.encode())
     return buffer.getvalue() + mp4_box(xmp_packet(DigitalSourceType.GENERATED))
 

@@ -5,7 +5,7 @@ A segment is a video of its own. So a film that was interrupted goes on with the
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import av
 import numpy as np
 from av.container import Flags
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from studio.common.files import atomic_path
+from studio.common.files import atomic_path, ensure_room
 from studio.imaging.sound import sound_blocks
-from studio.imaging.xmp import AI_LABEL, MATROSKA_XMP_TAG, DigitalSourceType, gif_with_xmp, mp4_box, xmp_packet
+from studio.imaging.xmp import AI_LABEL, MATROSKA_XMP_TAG, gif_with_xmp, mp4_box
 from studio.outputs.animations import gif_frame
 from studio.outputs.clips import add_video, video_frame
 from studio.outputs.film_format import FilmFormat
@@ -54,12 +55,14 @@ def write_segment(path: Path, pictures: Iterable[np.ndarray], form: FilmFormat, 
             container.close()
 
 
-def join_segments(path: Path, segments: Sequence[tuple[Path, int]], form: FilmFormat, fps: Fraction, sound: Path | None = None) -> None:
-    """Join segments, each with its number of frames, into a film with the AI label.
+def join_segments(
+    path: Path, segments: Sequence[tuple[Path, int]], form: FilmFormat, fps: Fraction, packet: str, sound: Path | None = None
+) -> None:
+    """Join segments, each with its number of frames, into a film.
 
-    sound: a file whose sound is cut to the film's length; a shorter one ends earlier.  Raises StudioError when it cannot be read.
+    packet: XMP, with the AI label.  sound: a file whose sound is cut to the film's length; a shorter one ends earlier.
+    Raises StudioError when it cannot be read.
     """
-    packet = xmp_packet(DigitalSourceType.GENERATED)
     options = {} if form.container == "webm" else {"movflags": "+faststart"}  # the index first: it plays while it loads
     container = _open_to_write(path, form, options=options)
     try:
@@ -68,11 +71,11 @@ def join_segments(path: Path, segments: Sequence[tuple[Path, int]], form: FilmFo
         with av.open(os.path.abspath(segments[0][0])) as first:
             video = container.add_stream_from_template(first.streams.video[0])
         heard = _Sound(container, form, sound, length) if sound is not None and form.sound is not None else None
-        for packet_ in _video_packets(segments, fps):
+        for picture in _video_packets(segments, fps):
             if heard is not None:
-                heard.write_until(float(packet_.dts * packet_.time_base))
-            packet_.stream = video
-            container.mux(packet_)
+                heard.write_until(float(picture.dts * picture.time_base))
+            picture.stream = video
+            container.mux(picture)
         if heard is not None:
             heard.write_until(float("inf"))
     finally:
@@ -133,14 +136,26 @@ def frame_milliseconds(count: int, fps: Fraction, unit: int) -> list[int]:
     return [(end - begin) * unit for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def write_animation(path: Path, frames: Callable[[], Iterator[Image.Image]], count: int, form: FilmFormat, fps: Fraction) -> None:
-    """Write a GIF or WebP that plays for ever, with the AI label.  frames: the pictures (RGB), one at a time.  count: of them."""
-    packet = xmp_packet(DigitalSourceType.GENERATED)
-    pictures = frames()
+def write_animation(
+    path: Path, pictures: Iterator[Image.Image], count: int, form: FilmFormat, fps: Fraction, packet: str, scratch: Path
+) -> None:
+    """Write a GIF or WebP that plays for ever.
+
+    pictures: RGB, one at a time.  count: of them.  packet: XMP, with the AI label.  scratch: a folder for what waits on the disk.
+    """
     if form.name == "webp":
-        durations = frame_milliseconds(count, fps, 1)
-        options: dict[str, Any] = dict(duration=durations, loop=0, quality=_WEBP_QUALITY, method=2, xmp=packet.encode())
-        next(pictures).save(path, "WEBP", save_all=True, append_images=pictures, **options)
+        # Pillow's writer takes all pictures at once, or one file of many pages, of which it reads one at a time.
+        stored = scratch / "frames.tif"
+        with open(stored, "w+b") as file, AppendingTiffWriter(file, new=True) as pages:
+            for i, picture in enumerate(pictures):
+                if not i:
+                    ensure_room(scratch, picture.width * picture.height * 3 * count)
+                picture.save(pages, "TIFF", big_tiff=True)
+                pages.newFrame()
+        options: dict[str, Any] = dict(loop=0, quality=_WEBP_QUALITY, method=2, xmp=packet.encode())
+        with Image.open(stored, formats=("TIFF",)) as frames:
+            frames.save(path, "WEBP", save_all=True, duration=frame_milliseconds(count, fps, 1), **options)
+        stored.unlink()
         return
     durations = frame_milliseconds(count, fps, 10)
     reduced = (gif_frame(picture, False) for picture in pictures)

@@ -9,7 +9,7 @@ from studio.engine.image_recipe import ImageRecipe
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.video import matroska_xmp
-from studio.imaging.xmp import DigitalSourceType, mp4_xmp, stated_source_type
+from studio.imaging.xmp import DigitalSourceType, motion_in, mp4_xmp, stated_source_type
 from studio.provenance.credentials import Credentials, read_credentials
 from studio.provenance.metadata import read_packet, read_recipe, recipe_in
 
@@ -23,6 +23,7 @@ _SIGNATURES = (
     (0, b"GIF8", "gif"),
     (0, b"\x1aE\xdf\xa3", "webm"),
 )
+_VIDEOS = ("mp4", "mov", "webm")
 # https://cv.iptc.org/newscodes/digitalsourcetype, as other programs write it
 _SOURCES = {
     "trainedAlgorithmicMedia": "made by AI (a trained network)",
@@ -51,7 +52,7 @@ class ProvenanceReport:
 
     name: of the file, safe to show.  source: IPTC's digital source type (the last part of its URL); '' = none.
     recipe: inside the file, or None.  credentials: inside the file, or None.  credentials_problem: why they could not be read; ''
-    otherwise.
+    otherwise.  has_motion: whether it is a film that holds its motion.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ProvenanceReport:
     recipe: Recipe | ImageRecipe | None
     credentials: Credentials | None
     credentials_problem: str = ""
+    has_motion: bool = False
 
     @property
     def by_ai(self) -> bool:
@@ -77,6 +79,8 @@ class ProvenanceReport:
 
     def _recipe(self) -> str:
         recipe = self.recipe
+        if self.has_motion:
+            return "The motion of the film is inside: 'studio film' renders it again."
         if recipe is None:
             return "No recipe is inside: it doesn't say which model or seed made it."
         if isinstance(recipe, ImageRecipe):
@@ -114,9 +118,11 @@ class ProvenanceReport:
         return out
 
 
-def inspect_file(path: str | Path) -> ProvenanceReport:
-    """Read the provenance of a PNG, WebP, JPEG, GIF, MP4, MOV or WebM. Raises StudioError for other files, and unreadable ones."""
-    path = Path(path)
+def read_xmp(path: Path) -> tuple[str, str]:
+    """(format, XMP packet) of a PNG, WebP, JPEG, GIF, MP4, MOV or WebM; the packet is '' if it has none.
+
+    Raises StudioError for other files, and unreadable ones.
+    """
     name = printable(path.name, 80)
     try:
         with open(path, "rb") as file:
@@ -126,10 +132,17 @@ def inspect_file(path: str | Path) -> ProvenanceReport:
     format = next((format for at, first, format in _SIGNATURES if head[at:].startswith(first)), None)
     if format is None:
         raise StudioError(f"'{name}' is not a picture or video that can be inspected.", "Choose a PNG, WebP, JPEG, GIF, MP4, MOV or WebM.")
-    moving = format in ("mp4", "mov", "webm")
-    packet = (matroska_xmp(path) if format == "webm" else mp4_xmp(path)) if moving else read_packet(path)
+    if format == "webm":
+        return format, matroska_xmp(path)
+    return format, mp4_xmp(path) if format in _VIDEOS else read_packet(path)
+
+
+def inspect_file(path: str | Path) -> ProvenanceReport:
+    """Read the provenance of a PNG, WebP, JPEG, GIF, MP4, MOV or WebM. Raises StudioError for other files, and unreadable ones."""
+    path = Path(path)
+    format, packet = read_xmp(path)
     try:
-        recipe = recipe_in(packet) if moving else read_recipe(path)
+        recipe = recipe_in(packet) if format in _VIDEOS else read_recipe(path)
     except StudioError:
         recipe = None
     found, credentials_problem = None, ""
@@ -137,4 +150,5 @@ def inspect_file(path: str | Path) -> ProvenanceReport:
         found = read_credentials(path, format) if format != "webm" else None  # C2PA has no place in it
     except StudioError as e:
         credentials_problem = f"{e}"
-    return ProvenanceReport(name, stated_source_type(packet).rpartition("/")[2], recipe, found, credentials_problem)
+    source, name = stated_source_type(packet).rpartition("/")[2], printable(path.name, 80)
+    return ProvenanceReport(name, source, recipe, found, credentials_problem, bool(motion_in(packet)))

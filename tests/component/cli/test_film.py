@@ -48,7 +48,7 @@ def test_from_seed_to_seed(home, capsys):
 
 
 def test_a_noise_loop(home):
-    assert run("--loop", "--seconds", "0.5", "--set", "psi=0.5", "--size", "32", "--save-motion", "m.json", "-o", "frames.zip") == 0
+    assert run("--loop", "--seconds", "0.5", "--set", "psi=0.5", "--size", "64", "--save-motion", "m.json", "-o", "frames.zip") == 0
     motion = Motion.load("m.json")
     assert isinstance(motion.path, NoiseLoop)
     assert motion.base.psi == 0.5
@@ -71,7 +71,7 @@ def test_flashes_are_warned_of(home, capsys):
     raw = {"base": {"model": "anna"}, "duration": 2, "tracks": [{"parameter": "psi", "source": source, "range": [-2, 2]}]}
     with open("motion.json", "w") as file:
         json.dump(raw, file)
-    assert run("motion.json", "--size", "32") == 0
+    assert run("motion.json", "--size", "64") == 0
     shown = capsys.readouterr()
     assert shown.out.strip() == "film.mp4"
     assert "seizures" in shown.err

@@ -30,6 +30,7 @@ from studio.motion.timing import Duration
 from studio.motion.tracks import Track
 from studio.provenance.inspect import inspect_file
 from studio.provenance.metadata import read_recipe
+from studio.provenance.policy import LABEL_ONLY, ProvenancePolicy, save_policy
 from tests.conftest import ROOT
 from tests.unit.imaging.test_sound import tone, write_wav
 
@@ -99,8 +100,8 @@ def test_codecs(engine, tmp_path, name, codec, found):
 @pytest.mark.parametrize("name", FILES)
 def test_the_same_film_is_the_same_file(engine, tmp_path, name, sound):
     motion, other = through_seeds(BASE, [1, 5], 2.2), Path(name).with_stem("b").name
-    assert sha(motion.render(tmp_path / name, engine, sound=sound, size=48)) == sha(
-        motion.render(tmp_path / other, engine, sound=sound, size=48)
+    assert sha(motion.render(tmp_path / name, engine, sound=sound, size=64)) == sha(
+        motion.render(tmp_path / other, engine, sound=sound, size=64)
     )
 
 
@@ -146,13 +147,41 @@ def test_every_ending_says_that_it_was_made_by_ai(engine, tmp_path, name):
     assert report.source == DigitalSourceType.GENERATED.value.rpartition("/")[2]
 
 
+@pytest.mark.parametrize("name", [f for f in FILES if f != "a.zip"])
+def test_a_film_has_its_motion_inside(engine, tmp_path, name, home):
+    motion = through_seeds(BASE, [1, 5], 0.4).replace(sound=str(tmp_path / "of-mine" / "tone.wav"))
+    (tmp_path / "of-mine").mkdir()
+    write_wav(tmp_path / "of-mine" / "tone.wav", tone(1.0))
+    made = motion.render(tmp_path / name, engine, size=64)
+    again = Motion.load(made)
+    assert again == motion.replace(sound="tone.wav"), "but not where its sound lies"
+    assert str(tmp_path).encode() not in made.read_bytes()
+    assert "motion of the film" in inspect_file(made).lines()[1][1]
+    save_policy(ProvenancePolicy(tells=LABEL_ONLY))
+    made = motion.render(tmp_path / name, engine, size=64)
+    assert inspect_file(made).by_ai
+    with pytest.raises(StudioError, match="no motion"):
+        Motion.load(made)
+
+
+def test_files_without_a_motion(tmp_path):
+    for name, data in (("a.json", b"\x89PNG"), ("b", b"GIF89a" + bytes(50)), ("c.mp4", b"\0\0\0\x18ftypmp42" + bytes(40)), ("d", b"hello")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(StudioError, match="no motion"):
+            Motion.load(tmp_path / name)
+    bad = b"GIF89a" + bytes(7) + b"\x21\xff\x0bXMP DataXMP<gs:motion>AAAA</gs:motion>\x01\xff"
+    (tmp_path / "e.gif").write_bytes(bad)
+    with pytest.raises(StudioError, match="damaged"):
+        Motion.load(tmp_path / "e.gif")
+
+
 class Interrupted(Exception):
     """Whatever may happen in the middle of a film."""
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_interrupted_film_goes_on_and_is_the_same_file(engine, tmp_path, monkeypatch, name, home):
-    whole = WALK.render(tmp_path / f"whole{Path(name).suffix}", engine, size=32)
+    whole = WALK.render(tmp_path / f"whole{Path(name).suffix}", engine, size=64)
     rendered = []
 
     def render(recipe, preview=False):
@@ -163,14 +192,14 @@ def test_an_interrupted_film_goes_on_and_is_the_same_file(engine, tmp_path, monk
 
     monkeypatch.setattr(engine, "render", render)
     with pytest.raises(Interrupted):
-        WALK.render(tmp_path / name, engine, size=32)
+        WALK.render(tmp_path / name, engine, size=64)
     assert not (tmp_path / name).exists()
     assert not list(tmp_path.glob(".*.part"))
     assert len(works(home)) == 1
     assert not list((home / "cache" / "films").glob("*/.*.part"))
     rendered.clear()
     rendered += [None] * 100
-    made = WALK.render(tmp_path / name, engine, size=32)
+    made = WALK.render(tmp_path / name, engine, size=64)
     assert len(rendered) - 100 == 69, "the first segment of 60 was kept"
     assert sha(made) == sha(whole)
     assert works(home) == []
@@ -184,7 +213,7 @@ import os, signal, studio
 from studio.models.library import Library
 with studio.Engine(Library([{str(models)!r}]), device="cpu") as engine:
     kill = lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 75 else None
-    studio.Motion.load("motion.json").render("a.mp4", engine, size=32, progress=kill)
+    studio.Motion.load("motion.json").render("a.mp4", engine, size=64, progress=kill)
 """
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env)
@@ -193,20 +222,20 @@ with studio.Engine(Library([{str(models)!r}]), device="cpu") as engine:
     told = []
     with Engine(Library([models]), device="cpu") as engine:
         motion = studio.Motion.load(tmp_path / "motion.json")
-        motion.render(tmp_path / "a.mp4", engine, size=32, progress=lambda done, total: told.append(done))
+        motion.render(tmp_path / "a.mp4", engine, size=64, progress=lambda done, total: told.append(done))
         assert told[:2] == [60, 61], "the first 60 frames were there"
-        motion.replace(duration=Duration(4.3)).render(tmp_path / "b.mp4", engine, size=32)
+        motion.render(tmp_path / "b.mp4", engine, size=64)
     assert sha(tmp_path / "a.mp4") == sha(tmp_path / "b.mp4")
 
 
 def test_a_stopped_film_goes_on_and_another_one_does_not_take_its_place(engine, tmp_path, home):
     done = []
     with pytest.raises(CancelledError):
-        WALK.render(tmp_path / "a.mp4", engine, size=32, progress=lambda i, total: done.append(i), cancel=lambda: len(done) >= 70)
+        WALK.render(tmp_path / "a.mp4", engine, size=64, progress=lambda i, total: done.append(i), cancel=lambda: len(done) >= 70)
     assert len(done) == 70
     other = WALK.replace(base=BASE.replace(psi=0.7))
     seen = []
-    other.render(tmp_path / "b.mp4", engine, size=32, progress=lambda i, total: seen.append(i))
+    other.render(tmp_path / "b.mp4", engine, size=64, progress=lambda i, total: seen.append(i))
     assert seen[0] == 1
     assert len(works(home)) == 1, "the stopped one waits"
 
@@ -217,19 +246,19 @@ def test_a_film_that_is_being_rendered_is_not_rendered_twice(engine, tmp_path):
     def again(done, total):
         if done == 1:
             with pytest.raises(StudioError, match="already") as e:
-                WALK.render(tmp_path / "b.mp4", engine, size=32)
+                WALK.render(tmp_path / "b.mp4", engine, size=64)
             refused.append(e.value)
 
     noise = noise_loop(BASE, 0.1)
-    WALK.render(tmp_path / "a.mp4", engine, size=32, progress=again, cancel=lambda: False)
+    WALK.render(tmp_path / "a.mp4", engine, size=64, progress=again, cancel=lambda: False)
     assert refused
-    assert noise.render(tmp_path / "b.mp4", engine, size=32).exists()
+    assert noise.render(tmp_path / "b.mp4", engine, size=64).exists()
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(engine, tmp_path, monkeypatch, home):
     monkeypatch.setenv("STUDIO_KEEP_FREE_MB", "1e9")
     with pytest.raises(NoRoom):
-        WALK.render(tmp_path / "a.mp4", engine, size=32)
+        WALK.render(tmp_path / "a.mp4", engine, size=64)
     monkeypatch.delenv("STUDIO_KEEP_FREE_MB")
 
     def full(*args, **kwargs):
@@ -237,12 +266,12 @@ def test_a_full_disk_is_told_and_nothing_is_lost(engine, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(film, "join_segments", full)
     with pytest.raises(StudioError, match="disk is full"):
-        WALK.render(tmp_path / "a.mp4", engine, size=32)
+        WALK.render(tmp_path / "a.mp4", engine, size=64)
     assert not list(tmp_path.glob("*a.mp4*"))
     monkeypatch.undo()
     told = []
     monkeypatch.setenv("STUDIO_HOME", str(home))
-    WALK.render(tmp_path / "a.mp4", engine, size=32, progress=lambda done, total: told.append(done))
+    WALK.render(tmp_path / "a.mp4", engine, size=64, progress=lambda done, total: told.append(done))
     assert told == [60, 120, 129], "only the file is written"
 
 
@@ -250,12 +279,12 @@ def test_a_full_disk_is_told_and_nothing_is_lost(engine, tmp_path, monkeypatch, 
 def test_damaged_work_is_rendered_anew(engine, tmp_path, home, damage):
     done = []
     with pytest.raises(CancelledError):
-        WALK.render(tmp_path / "a.mp4", engine, size=32, progress=lambda i, total: done.append(i), cancel=lambda: 125 in done)
+        WALK.render(tmp_path / "a.mp4", engine, size=64, progress=lambda i, total: done.append(i), cancel=lambda: 125 in done)
     next((home / "cache" / "films").glob(f"*/{damage}")).write_bytes(b"torn")
     with pytest.raises(StudioError, match="put together"):
-        WALK.render(tmp_path / "a.mp4", engine, size=32)
+        WALK.render(tmp_path / "a.mp4", engine, size=64)
     assert not (tmp_path / "a.mp4").exists()
-    assert WALK.render(tmp_path / "a.mp4", engine, size=32).exists()
+    assert WALK.render(tmp_path / "a.mp4", engine, size=64).exists()
 
 
 def test_old_work_is_swept(tmp_path):
@@ -276,7 +305,7 @@ def test_flashes_are_warned_of(engine, tmp_path):
     for period in (0.2, 2.0):
         track = Track("psi", LFO("square", Duration(period)), range=(-2, 2))
         motion = Motion(BASE, tracks=(track,), duration=Duration(2), fps=20)
-        assert motion.render(tmp_path / f"{period}.mp4", engine, size=32, remark=said.append).exists()
+        assert motion.render(tmp_path / f"{period}.mp4", engine, size=64, remark=said.append).exists()
     lights = [film.cells_of(engine.render(BASE.replace(psi=psi))).mean() for psi in (-2.0, 2.0)]
     assert abs(lights[0] - lights[1]) > 20, "the test's own premise"
     assert len(said) == 1
@@ -300,6 +329,8 @@ def test_preview_size_and_rate(engine, tmp_path):
         ("a.gif", {"fps": 60}),
         ("a.gif", {"size": 8000}),
         ("a.mp4", {"size": 7}),
+        ("a.mp4", {"size": 32}),
+        ("a.mp4", {"size": 100, "codec": "h265"}),
         ("a.mp4", {"size": 1e9}),
         ("a.mp4", {"size": "large"}),
         ("a.mp4", {"fps": 0}),
@@ -315,5 +346,5 @@ def test_what_cannot_be_rendered_is_told(engine, tmp_path, name, options):
 
 def test_the_motion_names_its_sound(engine, tmp_path, sound):
     (tmp_path / "motion.json").write_text(json.dumps({**noise_loop(BASE, 0.5).to_dict(), "sound": "tone.wav"}))
-    with av.open(str(Motion.load(tmp_path / "motion.json").render(tmp_path / "a.mp4", engine, size=32))) as container:
+    with av.open(str(Motion.load(tmp_path / "motion.json").render(tmp_path / "a.mp4", engine, size=64))) as container:
         assert container.streams.audio

@@ -76,7 +76,7 @@ def test_picture_and_sound_stay_within_a_frame_over_three_minutes(three_minutes,
     base = Recipe(model="smallest", psi=0.0)
     motion = Motion(base, tracks=(Track("psi", Sound("onset", decay=0.15), range=(0.0, 2.0)),), duration=Duration(180))
     with Engine(Library([tmp_path / "models"]), device="cpu") as engine:
-        made = motion.render(tmp_path / "a.mp4", engine, sound=path, features=features, size=32)
+        made = motion.render(tmp_path / "a.mp4", engine, sound=path, features=features, size=64)
     seen, heard = seen_and_heard(made)
     assert heard == pytest.approx(times, abs=0.005), "the sound is where it was"
     assert len(seen) == len(heard)
@@ -154,7 +154,7 @@ def test_a_film_of_a_sound_by_itself(engine, tmp_path):
     assert len({player.of_frame(i).key() for i in range(0, player.frames, 10)}) > 30
     again = Motion.from_json(motion.to_json())
     assert again == motion
-    with av.open(str(again.render(tmp_path / "a.mp4", engine, size=32))) as container:
+    with av.open(str(again.render(tmp_path / "a.mp4", engine, size=64))) as container:
         assert container.streams.audio
 
 

@@ -1,14 +1,17 @@
 """Motions that are made at once."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from studio.engine.parameters import edit_strength
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
+from studio.motion.features import AudioFeatures
 from studio.motion.motion import Motion
 from studio.motion.player import Player
-from studio.motion.presets import noise_loop, through_classes, through_directions, through_seeds, truncation_pulse
+from studio.motion.presets import following_sound, noise_loop, through_classes, through_directions, through_seeds, truncation_pulse
 from studio.motion.timing import Duration
 
 BASE = Recipe(model="tiny", psi=0.7)
@@ -44,6 +47,13 @@ def test_truncation_swells_and_falls(engine):
     psis = [Player(motion, engine).recipe_at(t).psi for t in (0.0, 0.5, 1.0, 2.0, 3.0)]
     assert psis == pytest.approx([0.4, 0.7, 1.0, 0.4, 1.0])
     assert Motion.from_json(motion.to_json()) == motion
+
+
+def test_a_sound_moves_a_model_of_one_layer_as_a_whole(engine, tmp_path):
+    facts = dataclasses.replace(engine.facts("tiny"), num_ws=1)
+    features = AudioFeatures(8.0, 0.0, np.array([]), np.array([]), {})
+    motion = following_sound(BASE, features, tmp_path / "a.wav", facts)
+    assert [t.parameter for t in motion.tracks] == ["psi", "edit.random:0:0", "edit.random:0:1"]
 
 
 @pytest.mark.parametrize(
