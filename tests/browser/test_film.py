@@ -32,14 +32,14 @@ def choose(page, name: str, label: str) -> None:
 
 def rendered(page, home):
     """The film that a press of the button makes."""
-    before, said = set((home / "outputs").rglob("*-film.*")), page.evaluate("document.querySelector('#film-view')?.innerText ?? ''")
+    path = "document.querySelector('#film-view code')?.innerText ?? ''"
+    before, said = set((home / "outputs").rglob("*-film.*")), page.evaluate(path)
     page.click("#film-start")
-    now = "(old) => { const t = document.querySelector('#film-view')?.innerText ?? ''; return t.includes('Saved as') && t !== old }"
-    page.wait_for_function(now, arg=said)
+    page.wait_for_function(f"(old) => {{ const now = {path}; return now && now !== old }}", arg=said)
     page.wait_for_selector("#film-file:visible")
     page.wait_for_selector("#film-stop", state="hidden")
-    (path,) = set((home / "outputs").rglob("*-film.*")) - before
-    return path
+    (film,) = set((home / "outputs").rglob("*-film.*")) - before
+    return film
 
 
 def frames(path) -> list[np.ndarray]:

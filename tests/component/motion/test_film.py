@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import studio
+from studio.engine.canvas import Canvas
 from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe
 from studio.errors import NoRoom, StudioError
@@ -25,7 +26,7 @@ from studio.motion import film
 from studio.motion.motion import Motion
 from studio.motion.player import Player
 from studio.motion.presets import noise_loop, through_seeds
-from studio.motion.sources import LFO
+from studio.motion.sources import LFO, Ramp
 from studio.motion.timing import Duration
 from studio.motion.tracks import Track
 from studio.provenance.inspect import inspect_file
@@ -348,3 +349,13 @@ def test_the_motion_names_its_sound(engine, tmp_path, sound):
     (tmp_path / "motion.json").write_text(json.dumps({**noise_loop(BASE, 0.5).to_dict(), "sound": "tone.wav"}))
     with av.open(str(Motion.load(tmp_path / "motion.json").render(tmp_path / "a.mp4", engine, size=64))) as container:
         assert container.streams.audio
+
+
+def test_a_wider_canvas_makes_a_wider_film_and_one_that_changes_is_refused(models, engine, tmp_path):
+    wide = Motion(Recipe(model="tiny", canvas=Canvas(width=2.0)), duration=Duration(0.2), fps=10)
+    heights, widths = zip(*(picture.shape[:2] for picture in decoded(wide.render(tmp_path / "wide.mp4", engine))), strict=True)
+    assert [2 * h for h in heights] == list(widths)
+    changing = wide.replace(tracks=(Track("canvas.width", Ramp(), range=(1.0, 2.0)),))
+    with pytest.raises(StudioError, match="canvas changes"):
+        changing.render(tmp_path / "changing.mp4", engine)
+    assert not (tmp_path / "changing.mp4").exists()
