@@ -151,11 +151,14 @@ class Engine(Rendering, ImageToImage):
 
         return self._ask(run, session).result()
 
-    def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
+    def submit(self, session: Hashable, recipe: Recipe, preview: bool = False, live: bool = False) -> "Future[np.ndarray]":
         """Queue a picture for a session. A waiting request of the same session is dropped (its future raises Superseded).
-        Layers that did not change since the session's last picture are not computed again; the bytes are those of `render`."""
+        Layers that did not change since the session's last picture are not computed again; the bytes are those of `render`.
+
+        live: the picture is seen for a moment, so that it may be made in bf16 where that is faster (see `live_is_exact`).
+        """
         self._on_request()
-        return self._ask(lambda: self._render(recipe, preview, session), session)
+        return self._ask(lambda: self._render(recipe, preview, session, live), session)
 
     def cancel(self, session: Hashable) -> None:
         """Drop the session's waiting request and its cached layers."""

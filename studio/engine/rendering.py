@@ -15,6 +15,7 @@ from studio.engine.byte_cache import ByteCache
 from studio.engine.image_to_image import PRECISIONS
 from studio.engine.latent_space import LatentSpace
 from studio.engine.layer_pictures import layer_picture
+from studio.engine.live_precision import live_precision
 from studio.engine.recipe import Recipe, Transform
 from studio.engine.synthesis_cache import Bends, SynthesisCache, steps_within
 from studio.errors import StudioError
@@ -30,7 +31,7 @@ class Rendering:
     """The part of `Engine` that makes pictures from latents, on the device thread. It uses from the rest of `Engine`:
 
     device, precision; `_ask` runs a function on the device thread; there, `_load` gives a model in memory and `_space` its latents;
-    `_caches` are the layers of each session; `_note` adds to the status.
+    `_caches` are the layers of each session; `_note` adds to the status. `model` gives a model to any thread.
     """
 
     device: torch.device
@@ -40,6 +41,7 @@ class Rendering:
     _load: Callable[[str], Any]  # of a LoadedModel; `_space` has made sure that it has latents
     _space: Callable[[str], LatentSpace]
     _note: Callable[..., None]
+    model: Callable[[str], Model]
 
     def layer_picture(self, recipe: Recipe, layer: str, channel: int | None = None, session: Hashable | None = None) -> np.ndarray:
         """Feature maps of a layer, bends included, side by side (the first 64) as uint8 (h, w, 3).  channel: this one alone.
@@ -57,29 +59,33 @@ class Rendering:
         index = layer_bends.index(layer)
         bends, ws = layer_bends.active(recipe), space.all_ws(recipe)
         step_bends = layer_bends.step_bends(bends)
-        cache, same = self._cache(session, recipe, ws, bends, synthesis)
+        cache, same = self._cache(session, recipe, ws, bends, synthesis, self.precision)
         start = cache.start(min(same, index), len(synthesis.steps)) if cache else None
         with self._placed(space.model, recipe), self._load(recipe.model).threads():
             options = dict(**_noise_of(recipe), bends=step_bends, others=_others(ws[:, None], recipe), start=start)
             return layer_picture(made_by(synthesis, index, ws[:1], **options), channel)
 
     def _cache(
-        self, session: Hashable | None, recipe: Recipe, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis
+        self, session: Hashable | None, recipe: Recipe, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis, precision: str
     ) -> tuple[SynthesisCache | None, int]:
         """The layers kept for a session, and how many leading steps are as in the recipe; None where none can be kept."""
         if session is None or recipe.noise.mode == "random":
             return None, 0
-        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid, _where(recipe)))
+        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid, _where(recipe), precision))
         cache = self._caches.get(session)
         if cache is None or not cache.fits(*here):
             return SynthesisCache(*here, ws, bends), 0
         return cache, cache.unchanged(ws, bends, synthesis)
 
-    def _render(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
-        with self._load(recipe.model).threads():
-            return self._render_one(recipe, preview, session)
+    def live_is_exact(self, id: str) -> bool:
+        """Whether live pictures of a model are those of `render` to the byte. Raises StudioError when the model is missing."""
+        return live_precision(self.device, self.precision, self.model(id).resolution) == self.precision
 
-    def _render_one(self, recipe: Recipe, preview: bool, session: Hashable | None) -> np.ndarray:
+    def _render(self, recipe: Recipe, preview: bool, session: Hashable | None, live: bool = False) -> np.ndarray:
+        with self._load(recipe.model).threads():
+            return self._render_one(recipe, preview, session, live)
+
+    def _render_one(self, recipe: Recipe, preview: bool, session: Hashable | None, live: bool) -> np.ndarray:
         began = time.perf_counter()
         space = self._space(recipe.model)
         model = space.model
@@ -90,7 +96,8 @@ class Rendering:
         bends = layer_bends.active(recipe)
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         end = steps_within(synthesis, limit)
-        cache, same = self._cache(session, recipe, ws, bends, synthesis)
+        precision = live_precision(self.device, self.precision, model.resolution) if live else self.precision
+        cache, same = self._cache(session, recipe, ws, bends, synthesis, precision)
         start = cache.start(same, end) if cache else None
         states: list = []
         begin = start[0] if start else 0
@@ -99,7 +106,7 @@ class Rendering:
         else:
             step_bends = layer_bends.step_bends(bends)
             with placed:
-                img = self._synthesise(synthesis, ws[:, None], recipe, limit, step_bends, start, states if cache else None)
+                img = self._synthesise(synthesis, ws[:, None], recipe, limit, step_bends, start, states if cache else None, precision)
         assert img is not None, "the last state holds the picture"
         if cache is not None:
             cache = cache.updated(ws, bends, same, begin, states, end, img)
@@ -139,10 +146,12 @@ class Rendering:
                 stack.enter_context(synthesis.on_grid(grid))
             yield
 
-    def _synthesise(self, synthesis, ws, recipe: Recipe, limit, bends=None, start=None, trace=None) -> torch.Tensor:
-        """Pictures of ws (1 + areas, N, num_ws, w_dim), in the engine's precision; where half precision overflows, once more in full
-        precision."""
-        reduced = PRECISIONS[self.precision]
+    def _synthesise(
+        self, synthesis, ws, recipe: Recipe, limit, bends=None, start=None, trace=None, precision: str | None = None
+    ) -> torch.Tensor:
+        """Pictures of ws (1 + areas, N, num_ws, w_dim), in the engine's precision or another one; where half precision overflows, once
+        more in full precision."""
+        reduced = PRECISIONS[precision or self.precision]
         for dtype in (reduced, None):
             if trace is not None:
                 trace.clear()

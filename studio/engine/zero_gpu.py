@@ -67,7 +67,7 @@ class ZeroEngine(Engine):
         report(progress, len(recipes), len(recipes))
         return pictures
 
-    def submit(self, session: Hashable, recipe: Recipe, preview: bool = False) -> "Future[np.ndarray]":
+    def submit(self, session: Hashable, recipe: Recipe, preview: bool = False, live: bool = False) -> "Future[np.ndarray]":
         """As `Engine.submit`, without cached layers."""
         # The GPU is lent to the visitor of this request, whom the device thread knows only through the request's context.
         context = contextvars.copy_context()

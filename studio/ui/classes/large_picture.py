@@ -55,8 +55,8 @@ class LargePicture(LiveStage):
     def change(self, session: Session, recipe: Recipe | None, address: str) -> None:
         self.tab.state_of(session).large = recipe
 
-    def submit(self, session: Session, recipe: Recipe) -> "Future[np.ndarray]":
-        return self.tab.engine.submit(self.session_of(session), recipe)
+    def submit(self, session: Session, recipe: Recipe, live: bool = False) -> "Future[np.ndarray]":
+        return self.tab.engine.submit(self.session_of(session), recipe, live=live)
 
     def alt(self, recipe: Recipe) -> str:
         classes = self.tab.engine.facts(recipe.model).classes

@@ -48,8 +48,8 @@ class ExploreStage(LiveStage):
     def settle(self, session: Session) -> None:
         session.commit()
 
-    def submit(self, session: Session, recipe: Recipe) -> "Future[np.ndarray]":
-        return self.tab.engine.submit(session.id, recipe)
+    def submit(self, session: Session, recipe: Recipe, live: bool = False) -> "Future[np.ndarray]":
+        return self.tab.engine.submit(session.id, recipe, live=live)
 
     def alt(self, recipe: Recipe) -> str:
         return alt_of(self.tab.engine.library.get(recipe.model).title, recipe)

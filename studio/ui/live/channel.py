@@ -151,7 +151,7 @@ class Channel:
         if recipe is None:
             return None
         try:
-            picture = await asyncio.wrap_future(stage.submit(self.session, recipe))
+            picture = await asyncio.wrap_future(stage.submit(self.session, recipe, live=True))
         except CancelledError:
             return None  # a newer picture took its place
         except StudioError as e:
@@ -177,6 +177,11 @@ class Channel:
                 self._sent.clear()
 
     async def _send_still(self, stage: LiveStage, recipe: Recipe, picture: np.ndarray, number: int) -> None:
+        if not await asyncio.to_thread(self.moves.engine.live_is_exact, recipe.model):
+            try:
+                picture = await asyncio.wrap_future(stage.submit(self.session, recipe))
+            except (CancelledError, StudioError):
+                return  # an event draws another one, or it can no longer be drawn
         data = await asyncio.to_thread(still, picture)
         if stage.recipe(self.session) is recipe and stage not in self._newest:
             words = await asyncio.to_thread(self.moves.described, stage, recipe)

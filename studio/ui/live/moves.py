@@ -43,8 +43,8 @@ class LiveStage:
     def settle(self, session: Session) -> None:
         """The control was let go."""
 
-    def submit(self, session: Session, recipe: Recipe) -> "Future[np.ndarray]":
-        """The picture of a recipe, uint8 (H, W, 3). A newer one for the same page takes its place."""
+    def submit(self, session: Session, recipe: Recipe, live: bool = False) -> "Future[np.ndarray]":
+        """The picture of a recipe, uint8 (H, W, 3). A newer one for the same page takes its place.  live: as in `Engine.submit`."""
         raise NotImplementedError
 
     def alt(self, recipe: Recipe) -> str:

@@ -52,8 +52,8 @@ class MixerStage(LiveStage):
     def change(self, session: Session, recipe: Recipe | None, address: str) -> None:
         self.tab.state_of(session).mixer = recipe
 
-    def submit(self, session: Session, recipe: Recipe) -> "Future[np.ndarray]":
-        return self.tab.engine.submit(self.session_of(session), recipe)
+    def submit(self, session: Session, recipe: Recipe, live: bool = False) -> "Future[np.ndarray]":
+        return self.tab.engine.submit(self.session_of(session), recipe, live=live)
 
     def alt(self, recipe: Recipe) -> str:
         return "The mix of the sources"

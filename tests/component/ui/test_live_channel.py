@@ -15,8 +15,10 @@ from starlette.applications import Starlette
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
+from studio.models.library import Library
 from studio.ui.access.middleware import COOKIE
 from studio.ui.access.visitors import Visitors
 from studio.ui.classes.tab import ClassesTab
@@ -26,6 +28,7 @@ from studio.ui.live.channel import GOING_AWAY, INVALID, MAX_MESSAGE, REPLACED, U
 from studio.ui.live.endpoint import LiveEndpoint
 from studio.ui.mix.tab import MixTab
 from studio.ui.session import Session
+from tests.conftest import save_tiny
 
 
 @pytest.fixture
@@ -265,3 +268,24 @@ def test_a_second_socket_takes_the_channel_and_leaving_closes_it(explore):
         assert closed_with(first) == REPLACED
         endpoint.forget(session)
         assert closed_with(second) == GOING_AWAY
+
+
+def test_moving_pictures_may_be_in_bf16_and_the_still_is_exact(tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.engine.live_precision.bf16_is_faster", lambda: True)
+    save_tiny(tmp_path, resolution=128, channel_base=1024)
+    with Engine(Library([tmp_path]), device="cpu") as engine:
+        assert not engine.live_is_exact("tiny")
+        with gr.Blocks():
+            explore = ExploreTab(Page(engine, gr.State()))
+        session, recipe = Session(recipe=Recipe(model="tiny")), Recipe(model="tiny", psi=0.5)
+        exact, moving = engine.render(recipe), engine.submit("a", recipe, live=True).result()
+        difference = np.abs(moving.astype(int) - exact)
+        assert 0 < difference.max() < 40
+        assert difference.mean() < 2
+        assert np.array_equal(engine.submit("a", recipe).result(), exact), "layers in bf16 are not gone on from"
+        with channel(explore, session) as (_, open_channel), open_channel() as page:
+            page.send(move(1))
+            header, _ = next_frame(page)
+            assert not header["still"]
+            header, pixels = next_still(page)
+        assert np.array_equal(pixels, exact)
