@@ -14,8 +14,7 @@ from studio.engine.byte_cache import ByteCache
 from studio.engine.device_thread import DeviceThread, Superseded
 from studio.engine.image_recipe import ImageRecipe
 from studio.engine.image_to_image import PRECISIONS, ImageToImage
-from studio.engine.latent_space import LatentSpace
-from studio.engine.loaded_model import LoadedModel
+from studio.engine.loaded_model import LatentModel, LoadedModel
 from studio.engine.model_facts import ModelFacts
 from studio.engine.recipe import Recipe
 from studio.engine.rendering import PREVIEW_RESOLUTION, Rendering, batch_key
@@ -168,11 +167,11 @@ class Engine(Rendering, ImageToImage):
 
     def ws(self, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a recipe, on the CPU."""
-        return self._ask(lambda: self._space(recipe.model).ws(recipe).cpu()).result()
+        return self._ask(lambda: self._latent_model(recipe.model).space.ws(recipe).cpu()).result()
 
     def w_of_z(self, z: np.ndarray, recipe: Recipe) -> torch.Tensor:
         """w+ (num_ws, w_dim) of a latent z (z_dim,) in the classes of a recipe, without truncation, on the CPU: a `Recipe.latent`."""
-        return self._ask(lambda: self._space(recipe.model).w_of_z(z, recipe).cpu()).result()
+        return self._ask(lambda: self._latent_model(recipe.model).space.w_of_z(z, recipe).cpu()).result()
 
     def model(self, id: str) -> Model:
         """A model, loaded if it is not in memory. One in memory needs no turn of the device thread."""
@@ -184,7 +183,7 @@ class Engine(Rendering, ImageToImage):
         Raises StudioError when the model is missing, or is an image-to-image model.
         """
         loaded = self._in_memory(id)
-        if loaded.facts is None:
+        if not isinstance(loaded, LatentModel):
             raise _no_latents(id)
         return loaded.facts
 
@@ -289,11 +288,11 @@ class Engine(Rendering, ImageToImage):
         self._status = {**self._status, "model": id}
         return model
 
-    def _space(self, id: str) -> LatentSpace:
-        space = self._load(id).space
-        if space is None:
+    def _latent_model(self, id: str) -> LatentModel:
+        loaded = self._load(id)
+        if not isinstance(loaded, LatentModel):
             raise _no_latents(id)
-        return space
+        return loaded
 
 
 def _no_latents(id: str) -> StudioError:

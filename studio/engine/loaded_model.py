@@ -8,7 +8,6 @@ from pathlib import Path
 from studio.common.threads import one_thread
 from studio.engine.latent_space import LatentSpace
 from studio.engine.layer_bends import LayerBends
-from studio.engine.model_facts import ModelFacts
 from studio.inference.model import Model
 from studio.models.folder import ModelInfo
 from studio.networks import Task
@@ -18,31 +17,32 @@ from studio.networks import Task
 _TINY_WEIGHTS, _TINY_RESOLUTION = 2_000_000, 64
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoadedModel:
-    """A model with what the engine knows of it.
-
-    space: its latent space, None for an image-to-image model.  bends: likewise, what bends its layers.  facts: likewise; read on
-    loading, so that any thread may use them.
-    tiny: whether one thread of a CPU draws its pictures faster than several.
-    """
+    """A model, and what its folder says of it."""
 
     info: ModelInfo
     model: Model
-    space: LatentSpace | None
-    bends: LayerBends | None
-    facts: ModelFacts | None
-    tiny: bool
 
     @classmethod
     def of(cls, info: ModelInfo, model: Model, clusters: Callable[[], Path]) -> "LoadedModel":
         """The model of a folder, on its device.  clusters: says the folder for the clusters of channels, once some are needed."""
-        if model.family.task is not Task.GENERATE:
-            return cls(info, model, None, None, None, False)
-        space = LatentSpace(model)
+        return LatentModel(info, model, clusters) if model.family.task is Task.GENERATE else cls(info, model)
+
+
+class LatentModel(LoadedModel):
+    """A model that draws from latents.
+
+    space: its latent space.  bends: what bends its layers.  facts: read on loading, so that any thread may use them.
+    tiny: whether one thread of a CPU draws its pictures faster than several.
+    """
+
+    def __init__(self, info: ModelInfo, model: Model, clusters: Callable[[], Path]):
+        super().__init__(info, model)
         weights = sum(p.numel() for p in model.network.synthesis.parameters())
-        tiny = model.device.type == "cpu" and model.resolution <= _TINY_RESOLUTION and weights <= _TINY_WEIGHTS
-        return cls(info, model, space, LayerBends(model, clusters), space.facts(), tiny)
+        self.space, self.bends = LatentSpace(model), LayerBends(model, clusters)
+        self.facts = self.space.facts()
+        self.tiny = model.device.type == "cpu" and model.resolution <= _TINY_RESOLUTION and weights <= _TINY_WEIGHTS
 
     def threads(self) -> contextlib.AbstractContextManager:
         """Context in which it draws, with always as many threads: other numbers of them may round sums otherwise."""

@@ -13,16 +13,16 @@ import torch
 from studio.engine.area import Area
 from studio.engine.byte_cache import ByteCache
 from studio.engine.image_to_image import PRECISIONS
-from studio.engine.latent_space import LatentSpace
 from studio.engine.layer_pictures import layer_picture
 from studio.engine.live_precision import live_precision
+from studio.engine.loaded_model import LatentModel
 from studio.engine.recipe import Recipe, Transform
 from studio.engine.synthesis_cache import Bends, SynthesisCache, steps_within
 from studio.errors import StudioError
 from studio.imaging.kaleidoscope import kaleidoscope
 from studio.imaging.pixels import to_uint8
 from studio.inference.model import Model
-from studio.networks.generative.latent_generator import FIRST_SIDE, Grid, OtherLatent, SteppedSynthesis, made_by
+from studio.networks.generative.latent_generator import FIRST_SIDE, Grid, OtherLatent, made_by
 
 PREVIEW_RESOLUTION = 256
 
@@ -30,7 +30,7 @@ PREVIEW_RESOLUTION = 256
 class Rendering:
     """The part of `Engine` that makes pictures from latents, on the device thread. It uses from the rest of `Engine`:
 
-    device, precision; `_ask` runs a function on the device thread; there, `_load` gives a model in memory and `_space` its latents;
+    device, precision; `_ask` runs a function on the device thread; there, `_latent_model` gives a model that draws from latents;
     `_caches` are the layers of each session; `_note` adds to the status. `model` gives a model to any thread.
     """
 
@@ -38,8 +38,7 @@ class Rendering:
     precision: str
     _ask: Callable[..., Future]
     _caches: ByteCache[SynthesisCache]
-    _load: Callable[[str], Any]  # of a LoadedModel; `_space` has made sure that it has latents
-    _space: Callable[[str], LatentSpace]
+    _latent_model: Callable[[str], LatentModel]
     _note: Callable[..., None]
     model: Callable[[str], Model]
 
@@ -53,51 +52,48 @@ class Rendering:
         return self._ask(lambda: self._layer_picture(recipe, layer, channel, session), newest).result()
 
     def _layer_picture(self, recipe: Recipe, layer: str, channel: int | None, session: Hashable | None) -> np.ndarray:
-        space = self._space(recipe.model)
-        synthesis = space.model.network.synthesis
-        layer_bends = self._load(recipe.model).bends
+        loaded = self._latent_model(recipe.model)
+        space, layer_bends, synthesis = loaded.space, loaded.bends, loaded.model.network.synthesis
         index = layer_bends.index(layer)
         bends, ws = layer_bends.active(recipe), space.all_ws(recipe)
         step_bends = layer_bends.step_bends(bends)
-        cache, same = self._cache(session, recipe, ws, bends, synthesis, self.precision)
+        cache, same = self._cache(session, recipe, ws, bends, loaded, self.precision)
         start = cache.start(min(same, index), len(synthesis.steps)) if cache else None
-        with self._placed(space.model, recipe), self._load(recipe.model).threads():
+        with self._placed(loaded.model, recipe), loaded.threads():
             options = dict(**_noise_of(recipe), bends=step_bends, others=_others(ws[:, None], recipe), start=start)
             return layer_picture(made_by(synthesis, index, ws[:1], **options), channel)
 
     def _cache(
-        self, session: Hashable | None, recipe: Recipe, ws: torch.Tensor, bends: Bends, synthesis: SteppedSynthesis, precision: str
+        self, session: Hashable | None, recipe: Recipe, ws: torch.Tensor, bends: Bends, loaded: LatentModel, precision: str
     ) -> tuple[SynthesisCache | None, int]:
         """The layers kept for a session, and how many leading steps are as in the recipe; None where none can be kept."""
         if session is None or recipe.noise.mode == "random":
             return None, 0
-        here = (self._load(recipe.model).info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid, _where(recipe), precision))
+        here = (loaded.info.hash, (recipe.noise, recipe.transform, recipe.canvas.grid, _where(recipe), precision))
         cache = self._caches.get(session)
         if cache is None or not cache.fits(*here):
             return SynthesisCache(*here, ws, bends), 0
-        return cache, cache.unchanged(ws, bends, synthesis)
+        return cache, cache.unchanged(ws, bends, loaded.model.network.synthesis)
 
     def live_is_exact(self, id: str) -> bool:
         """Whether live pictures of a model are those of `render` to the byte. Raises StudioError when the model is missing."""
         return live_precision(self.device, self.precision, self.model(id).resolution) == self.precision
 
     def _render(self, recipe: Recipe, preview: bool, session: Hashable | None, live: bool = False) -> np.ndarray:
-        with self._load(recipe.model).threads():
-            return self._render_one(recipe, preview, session, live)
+        loaded = self._latent_model(recipe.model)
+        with loaded.threads():
+            return self._render_one(loaded, recipe, preview, session, live)
 
-    def _render_one(self, recipe: Recipe, preview: bool, session: Hashable | None, live: bool) -> np.ndarray:
+    def _render_one(self, loaded: LatentModel, recipe: Recipe, preview: bool, session: Hashable | None, live: bool) -> np.ndarray:
         began = time.perf_counter()
-        space = self._space(recipe.model)
-        model = space.model
+        space, model, layer_bends = loaded.space, loaded.model, loaded.bends
         synthesis = model.network.synthesis
         placed = self._placed(model, recipe)
-        ws = space.all_ws(recipe)
-        layer_bends = self._load(recipe.model).bends
-        bends = layer_bends.active(recipe)
+        ws, bends = space.all_ws(recipe), layer_bends.active(recipe)
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         end = steps_within(synthesis, limit)
         precision = live_precision(self.device, self.precision, model.resolution) if live else self.precision
-        cache, same = self._cache(session, recipe, ws, bends, synthesis, precision)
+        cache, same = self._cache(session, recipe, ws, bends, loaded, precision)
         start = cache.start(same, end) if cache else None
         states: list = []
         begin = start[0] if start else 0
@@ -120,16 +116,15 @@ class Rendering:
     def _render_batch(self, recipes: list[Recipe], preview: bool) -> list[np.ndarray]:
         """Pictures of recipes that differ in nothing but what `batch_key` leaves out."""
         first = recipes[0]
-        space = self._space(first.model)
-        model = space.model
+        loaded = self._latent_model(first.model)
+        space, model, layer_bends = loaded.space, loaded.model, loaded.bends
         synthesis = model.network.synthesis
         ws = torch.stack([space.all_ws(recipe) for recipe in recipes], dim=1)
-        layer_bends = self._load(first.model).bends
         step_bends = layer_bends.step_bends(layer_bends.active(first))
         limit = PREVIEW_RESOLUTION if preview and model.resolution > PREVIEW_RESOLUTION else None
         # With random noise one at a time, each with its own, so that a picture is the same in a sheet and alone.
         parts = ws.split(1, dim=1) if first.noise.mode == "random" else [ws]
-        with self._placed(model, first), self._load(first.model).threads():
+        with self._placed(model, first), loaded.threads():
             imgs = [self._synthesise(synthesis, part, first, limit, step_bends) for part in parts]
         return [picture for img in imgs for picture in finished(img, first, limit)]
 

@@ -1,15 +1,47 @@
 """Gradio's memory of sessions, with a limit: the least recently used go, and all that they own goes with them."""
 
+import copy
+import datetime
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from gradio.blocks import Blocks
-from gradio.state_holder import StateHolder
+from gradio.components import State
+from gradio.state_holder import SessionState, StateHolder
 
-MOST_SESSIONS = 256  # pages; each takes about 1 MB
+MOST_SESSIONS = 256  # pages
 MOST_OF_ONE = 32  # pages of one visitor
 MOST_CALLS = 32  # sessions without a page, which each call of the API makes
+_KEPT_CLOSED = 3600  # seconds for which the state of a closed page stays, as Gradio has it
 log = logging.getLogger(__name__)
+
+
+class LightSession(SessionState):
+    """What Gradio remembers of a session, without a description of every component, which only its deep links read. Making those took
+    the event loop 15 ms for each call of the API, and as long again for each handler that changes many components.
+    """
+
+    def __init__(self, blocks: Blocks):
+        self.blocks_config = copy.copy(blocks.default_config)
+        self.config_values: dict[int, dict] = {}
+        self.state_data: dict[int, Any] = {}
+        self._state_ttl: dict[int, tuple] = {}
+        self.is_closed, self.STATE_TTL_WHEN_CLOSED = False, _KEPT_CLOSED
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        block = self.blocks_config.blocks.get(key)
+        if isinstance(block, State):
+            self._state_ttl[key] = block.time_to_live, datetime.datetime.now()
+            self.state_data[key] = value
+        else:
+            self.blocks_config.blocks[key] = value
+
+    def _update_config(self, key: int) -> None:
+        """Called after a component was changed."""
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        """Called after a value was changed."""
 
 
 class AppSessions(StateHolder):
@@ -23,6 +55,12 @@ class AppSessions(StateHolder):
         super().__init__()
         self.visitor_of = visitor_of
         self.set_blocks(blocks)
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        with self.lock:
+            if session_id not in self.session_data:
+                self.session_data[session_id] = LightSession(self.blocks)
+        return super().__getitem__(session_id)
 
     def update(self, session_id: str) -> None:
         """Called whenever a session is used: make it the newest, and let others go."""

@@ -6,10 +6,10 @@ import weakref
 
 import gradio as gr
 import pytest
-from gradio.state_holder import StateHolder
+from gradio.state_holder import SessionState, StateHolder
 
 from studio.ui.access.app_blocks import AppBlocks
-from studio.ui.access.app_sessions import MOST_CALLS, MOST_OF_ONE, MOST_SESSIONS
+from studio.ui.access.app_sessions import MOST_CALLS, MOST_OF_ONE, MOST_SESSIONS, LightSession
 
 
 class Owned:
@@ -101,3 +101,24 @@ def test_gradio_still_remembers_sessions_there():
         "StateHolder of Gradio has changed: see ui/access/app_sessions.py"
     )
     assert "app.state_holder[" in inspect.getsource(__import__("gradio.route_utils").route_utils)
+
+
+def test_a_session_has_all_that_gradios_has(page):
+    app, sessions, state, _ = page
+    ours, gradios = LightSession(app), SessionState(app)
+    assert vars(ours).keys() == vars(gradios).keys(), "SessionState of Gradio has changed: see ui/access/app_sessions.py"
+    assert {name: vars(ours)[name] for name in ("state_data", "_state_ttl", "is_closed", "STATE_TTL_WHEN_CLOSED")} == {
+        name: vars(gradios)[name] for name in ("state_data", "_state_ttl", "is_closed", "STATE_TTL_WHEN_CLOSED")
+    }
+    for session in (ours, gradios):
+        session[state] = "kept"
+        button = next(id for id, block in app.blocks.items() if isinstance(block, gr.Button))
+        changed = gr.Button("other", render=False)
+        session[button] = changed
+        session._update_config(button)
+        session._update_value_in_config(button, "value")
+        assert session[state] == "kept"
+        assert session[button] is changed
+        assert app.blocks[button] is not changed, "others see their own"
+        assert [(block._id, value) for block, value, _ in session.state_components] == [(state, "kept")]
+    assert isinstance(sessions["a page"], LightSession)
