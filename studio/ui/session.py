@@ -68,6 +68,7 @@ class Session:
     past, future: steps for undo and redo, the nearest last.  committed: the newest step, which undo leaves.
     touched: the control moved last; all its moves until it is released count as one step.
     drawings: how often each large picture was drawn anew, other than by the live channel, by the element id of its stage.
+    drawn: the last recipe of each that could be drawn, by whatever way.
     """
 
     recipe: Recipe | None = None
@@ -76,6 +77,7 @@ class Session:
     committed: Recipe | None = None
     touched: str = ""
     drawings: Counter[str] = field(default_factory=Counter)
+    drawn: dict[str, Recipe] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     workspace: Workspace = field(default_factory=lambda: Workspace(get_settings().home))
 
@@ -101,9 +103,10 @@ class Session:
         self.future = []
         self.committed = self.recipe
 
-    def next_drawing(self, element: str) -> int:
-        """Number of a drawing that begins.  element: id of the stage."""
+    def drew(self, element: str, recipe: Recipe) -> int:
+        """A large picture was drawn anew; returns the number of the drawing.  element: id of the stage."""
         self.drawings[element] += 1
+        self.drawn[element] = recipe
         return self.drawings[element]
 
     def undo(self) -> None:

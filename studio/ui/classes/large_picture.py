@@ -67,4 +67,4 @@ class LargePicture(LiveStage):
         if recipe is None:
             return {}
         drawn = self.tab.engine.draw(self.session_of(session), recipe)
-        return {self.tab.stage: stage_html(drawn.picture, self.alt(recipe), session.next_drawing(self.element))}
+        return {self.tab.stage: stage_html(drawn.picture, self.alt(recipe), session.drew(self.element, recipe))}

@@ -1,6 +1,8 @@
 """Film in Explore: the pins, a noise loop, a sound or what was played, rendered into a video file."""
 
 import html
+import shutil
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from studio.motion.motion import Motion
 from studio.motion.paths import KeyFrame, KeyFrames
 from studio.motion.presets import following_sound, noise_loop
 from studio.motion.timing import Duration
+from studio.outputs.film_format import film_format
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.output_names import time_stamp
@@ -50,7 +53,8 @@ _TYPES = [
     ("GIF: 256 colours", ".gif "),
     ("PNG pictures in a zip", ".zip "),
 ]
-_GUEST_SECONDS = 60.0  # longest film of a visitor on a shared studio
+# Most of a film by a visitor on a shared studio; the bytes are of pictures that are kept whole.
+_GUEST_SECONDS, _GUEST_FPS, _GUEST_SIDE, _GUEST_BYTES = 60.0, 60, 1024, 300 << 20
 _HELP = (
     "<b>Film.</b> Rendered picture by picture at full quality; after an interruption it goes on where it stopped. <b>Record</b> keeps what "
     "you move and play, to be rendered later."
@@ -81,7 +85,7 @@ class FilmPanel:
                 self.loop = gr.Checkbox(True, label="The end meets the beginning (loop)", elem_id="film-loop")
                 self.preview = gr.Checkbox(False, label="Quick preview (at most 256 px)", elem_id="film-preview")
             self.sound = gr.File(
-                label="Sound (WAV, MP3, FLAC ...)", file_types=["audio"], type="filepath", height=110, elem_id="film-sound"
+                label="Sound under the film (WAV, MP3, FLAC ...)", file_types=["audio"], type="filepath", height=110, elem_id="film-sound"
             )
             self.file_type = gr.Dropdown(_TYPES, value=_TYPES[0][1], label="File type", elem_id="film-type")
             with gr.Row(elem_classes="gs-tools"):
@@ -110,7 +114,14 @@ class FilmPanel:
         ]
         shown = [self.view, self.video, self.file]
         tab.long_work("film", self.start, self.stop, self._render, [tab.session, *settings], shown, view=self.view, hide=shown[1:])
+        self.what.change(friendly(self._choose), self.what, [self.seconds, self.way, self.easing, self.loop, self.sound], **QUIET)
         self.record.click(friendly(self._record), tab.session, [self.record, self.recorded, self.what], **QUIET)
+
+    def _choose(self, what: str) -> Outputs:
+        """Only the settings that this film has."""
+        pins = gr.update(visible=what == PINS)
+        parts: Outputs = {self.way: pins, self.easing: pins, self.loop: pins, self.seconds: gr.update(visible=what in (PINS, LOOP))}
+        return {**parts, self.sound: gr.update(label="Sound to follow" if what == SOUND else "Sound under the film (WAV, MP3, FLAC ...)")}
 
     # -- recording -----------------------------------------------------------------------------------------------
 
@@ -158,6 +169,17 @@ class FilmPanel:
         keys = KeyFrames(tuple(KeyFrame(recipe=pin, duration=share, easing=easing) for pin in state.pins), way)
         return Motion(state.pins[0], keys, duration=Duration(seconds), loop=loop), None
 
+    def _check_guest(self, motion: Motion, side: int | None, kind: str) -> None:
+        """Raises StudioError for a film that is too much for a studio that many use.  side: of the film; None = the model's."""
+        clock, canvas = motion.clock(), motion.base.canvas
+        side = side or round(self.tab.engine.model(motion.base.model).resolution * max(canvas.width, canvas.height))
+        at_home = "Make it shorter or smaller, or install the studio at home."
+        if clock.length > _GUEST_SECONDS or clock.fps > _GUEST_FPS or side > _GUEST_SIDE:
+            most = f"{_GUEST_SECONDS:g} seconds, {_GUEST_FPS} frames a second and {_GUEST_SIDE} px"
+            raise StudioError(f"A film has at most {most} a side here.", at_home)
+        if kind != "video" and 3 * side**2 * clock.frames > _GUEST_BYTES:
+            raise StudioError("Such a film keeps each picture whole, and is too large here.", f"Choose MP4. {at_home}")
+
     def _render(
         self,
         session: Session,
@@ -180,26 +202,31 @@ class FilmPanel:
         length = number(seconds, 0.1, 3600, "The length of the film")
         motion, features = self._motion(session, what, length, way, easing, loop, file)
         motion = motion.replace(fps=number(fps, 1, 120, "The number of frames a second"))
-        if session.workspace.guest and motion.clock().length > _GUEST_SECONDS:
-            raise StudioError(
-                f"A film takes at most {_GUEST_SECONDS:g} seconds here.", "Make a shorter one, or install the studio at home."
-            )
         ending, _, codec = file_type.partition(" ")
+        side = None if size in (None, 0) else int(number(size, 16, 8192, "The size of the film"))
+        if session.workspace.guest:
+            self._check_guest(motion, side, film_format(Path(f"film{ending}"), codec).kind)
         remarks: list[str] = []
-        path = render_film(
-            motion,
-            tab.engine,
-            session.workspace.output("explore", f"{time_stamp()}-film{ending}"),
-            sound=file,
-            size=None if size in (None, 0) else int(number(size, 16, 8192, "The size of the film")),
-            preview=preview,
-            codec=codec,
-            features=features,
-            progress=shown,
-            cancel=tab.stopping(session, "film"),
-            remark=remarks.append,
-            kept_in=session.workspace.folder / "films" if session.workspace.guest else None,
-        )
+        kept_in = session.workspace.folder / "films" if session.workspace.guest else None
+        try:
+            path = render_film(
+                motion,
+                tab.engine,
+                session.workspace.output("explore", f"{time_stamp()}-film{ending}"),
+                sound=file,
+                size=side,
+                preview=preview,
+                codec=codec,
+                features=features,
+                progress=shown,
+                cancel=tab.stopping(session, "film"),
+                remark=remarks.append,
+                kept_in=kept_in,
+            )
+        except CancelledError:
+            if kept_in is not None:  # it would lie there until the visitor leaves
+                shutil.rmtree(kept_in, ignore_errors=True)
+            raise
         words = " ".join([session.workspace.saved_note(path), *map(html.escape, remarks)])
         plays = ending in (".mp4", ".webm") and codec != "h265"  # what browsers play
         return {

@@ -9,7 +9,7 @@ import numpy as np
 from studio.engine.recipe import Recipe
 from studio.ui.components.handlers import Outputs
 from studio.ui.explore.view import alt_of
-from studio.ui.live.moves import Apply, LiveControl, LiveStage
+from studio.ui.live.moves import Apply, LiveStage
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ExploreStage(LiveStage):
 
     def scripted(self, name: str, apply: Apply, count: int) -> None:
         """Follow a control whose own script sends its moves.  count: number of its values."""
-        self.tab.page.live.controls[name] = LiveControl(self, apply, count)
+        self.tab.page.live.scripted(self, name, apply, count)
 
     @property
     def outputs(self) -> list[Any]:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from studio.engine.recipe import Recipe
 from studio.engine.recipe_checks import number
+from studio.errors import StudioError
 from studio.outputs.clips import save_clip
 from studio.outputs.sheets import walk_at, walk_recipes
 from studio.ui.components.handlers import QUIET, Outputs, friendly
@@ -82,7 +83,10 @@ class Pins:
 
     def _walk(self, session: Session, position: Any) -> tuple[Recipe, str]:
         place = number(position, 0, 1, "The place on the walk")
-        return walk_at(self.tab.engine, self.tab.state_of(session).pins, place), "walk"
+        here = [pin for pin in self.tab.state_of(session).pins if pin.model == session.open().model]
+        if len(here) < 2:
+            raise StudioError("A walk needs two pins or more of the open model.", "Pin more pictures of it, or open the model of the pins.")
+        return walk_at(self.tab.engine, here, place), "walk"
 
     def _make_clip(self, session: Session, frames: float, progress: gr.Progress = gr.Progress()) -> Outputs:
         tab = self.tab

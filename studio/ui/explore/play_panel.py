@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.common.text import short_repr
+from studio.engine.bend_parameters import bend_address
 from studio.engine.parameters import parameter, parameters_of
 from studio.engine.recipe import Recipe
 from studio.engine.recipe_checks import number
@@ -42,7 +43,9 @@ class PlayPanel:
     def wire(self) -> None:
         """Connect the panel with the recipe."""
         self.tab.live.scripted("play", self._move, 1)
-        self.panel.release(friendly(self._settled), [self.tab.session, self.tab.controls.layers], self.tab.controls.outputs, **QUIET)
+        tab = self.tab
+        outputs = [*tab.controls.outputs, *(part for panel in tab.panels for part in panel.outputs)]
+        self.panel.release(friendly(self._settled), [tab.session, tab.controls.layers], outputs, **QUIET)
 
     @property
     def outputs(self) -> list[Any]:
@@ -51,17 +54,22 @@ class PlayPanel:
 
     def values(self, session: Session) -> Outputs:
         """The parameters of the session's recipe."""
-        recipe, pins = session.open(), self.tab.state_of(session).pins
+        recipe = session.open()
+        pins = [pin for pin in self.tab.state_of(session).pins if pin.model == recipe.model]
         found = parameters_of(self.tab.engine.facts(recipe.model), recipe)
         return {self.parameters: parameters_html(found, len(pins) > 1)}
 
     def _settled(self, session: Session, layers_choice: str) -> Outputs:
         """The other controls show where the movement ended."""
-        return self.tab.controls.values(session.open(), layers_choice)
+        shown = self.tab.controls.values(session.open(), layers_choice)
+        for panel in self.tab.panels:
+            shown |= panel.values(session)
+        return shown
 
     def _move(self, session: Session, moves: Any) -> tuple[Recipe, str]:
         """Set parameters.  moves: [address, value] of each; 'walk' is a place on the way along the pins, 'pin' the number of one."""
-        recipe, pins = session.open(), self.tab.state_of(session).pins
+        recipe = session.open()
+        pins = [pin for pin in self.tab.state_of(session).pins if pin.model == recipe.model]
         facts = self.tab.engine.facts(recipe.model)
         if not isinstance(moves, list) or len(moves) > MAX_MOVES or not all(isinstance(m, list) and len(m) == 2 for m in moves):
             raise StudioError("The page sent moves that cannot be read.", "Reload it.")
@@ -75,6 +83,8 @@ class PlayPanel:
             elif address == "walk":
                 place = number(value, 0, 1, "The place on the walk")
                 recipe = walk_at(self.tab.engine, pins, place) if len(pins) > 1 else recipe
+            elif address.startswith("bend.") and address not in map(bend_address, recipe.bends):
+                continue  # it was removed while it played
             else:
                 moved = parameter(address, facts)
                 if not moved.available(facts):

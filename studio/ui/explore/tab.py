@@ -139,7 +139,7 @@ class ExploreTab(Tab[ExploreState]):
         recipe = session.open()
         drawn = self.engine.draw(session.id, recipe)
         notice = gr.update(value=warning_html(drawn.warning), visible=bool(drawn.warning))
-        return {self.stage: drawn_html(drawn, recipe, session.next_drawing(self.live.element)), self.notice: notice}
+        return {self.stage: drawn_html(drawn, recipe, session.drew(self.live.element, recipe)), self.notice: notice}
 
     def show(self, session: Session, layers_choice: str = LAYER_CHOICES[0]) -> Outputs:
         """The picture and all controls, after the recipe was replaced.  layers_choice: whose edits the sliders show."""

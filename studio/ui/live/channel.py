@@ -41,8 +41,6 @@ class Channel:
         self._sent: dict[int, float] = {}  # frame -> when it was sent
         self._count = 0
         self._fineness = Fineness()
-        stages = {control.stage for control in moves.controls.values()}
-        self._drawn = {stage: stage.recipe(session) for stage in stages}  # the last recipe of each that could be drawn
 
     async def run(self) -> None:
         """Serve until the page leaves or the channel is closed."""
@@ -72,7 +70,10 @@ class Channel:
     async def _receive(self) -> None:
         invalid = 0
         while True:
-            text = await self.socket.receive_text()
+            received = await self.socket.receive()
+            if received["type"] != "websocket.receive":
+                return
+            text = received.get("text") or ""  # what is not text is invalid
             try:
                 message = self._parsed(text)
             except ValueError:
@@ -156,10 +157,10 @@ class Channel:
             return None  # a newer picture took its place
         except StudioError as e:
             if stage.recipe(self.session) is recipe:
-                stage.change(self.session, self._drawn[stage], "")
+                stage.change(self.session, self.session.drawn.get(stage.element), "")
             await self._send_error(number, str(e))
             return None
-        self._drawn[stage] = recipe
+        self.session.drawn[stage.element] = recipe
         data = await asyncio.to_thread(self._fineness.jpeg, picture)
         await self._room()
         header = {"n": number, "stage": stage.element, "still": False, "after": after, "size": picture.shape[1::-1]}

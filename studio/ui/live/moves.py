@@ -88,16 +88,25 @@ class LiveMoves:
         channel.release(friendly(self._fallback), self.session, outputs, **QUIET, trigger_mode="multiple")
         return channel
 
+    def scripted(self, stage: LiveStage, name: str, apply: Apply, count: int) -> None:
+        """Follow a control whose own script sends its moves.  count: number of its values."""
+        self._add(name, LiveControl(stage, apply, count))
+
+    def _add(self, name: str, control: LiveControl) -> None:
+        if name in self.controls:
+            raise ValueError(f"two live controls of the page are called {name!r}")
+        self.controls[name] = control
+
     def slider(self, stage: LiveStage, slider: gr.Slider, apply: Apply, inputs: Sequence[Any] = ()) -> None:
         """Follow the handle of a slider; letting go of it settles the picture.  inputs: values that `apply` gets after the slider's."""
         values, name, reset_to = [slider, *inputs], str(slider.elem_id), slider.value
-        self.controls[name] = LiveControl(stage, apply, len(values), lambda sent: sent[0] == reset_to)
+        self._add(name, LiveControl(stage, apply, len(values), lambda sent: sent[0] == reset_to))
         slider.input(None, values, None, js=f"(...values) => studioLive.move('{name}', values)", **QUIET)
         slider.release(None, values, None, js=f"(...values) => studioLive.move('{name}', values, true)", **QUIET)
 
     def group(self, stage: LiveStage, name: str, sliders: Sequence[gr.Slider], apply: Apply, inputs: Sequence[Any]) -> None:
         """Follow the handles of several sliders that move the picture together.  inputs: everything that `apply` gets."""
-        self.controls[name] = LiveControl(stage, apply, len(inputs), lambda sent: True)
+        self._add(name, LiveControl(stage, apply, len(inputs), lambda sent: True))
         for event, release in (("input", "false"), ("release", "true")):
             js = f"(...values) => studioLive.move('{name}', values, {release})"
             gr.on([getattr(slider, event) for slider in sliders], None, list(inputs), None, js=js, **QUIET)

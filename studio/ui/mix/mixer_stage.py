@@ -63,4 +63,4 @@ class MixerStage(LiveStage):
         if recipe is None:
             return {}
         picture = self.submit(session, recipe).result()
-        return {self.tab.stage: stage_html(picture, self.alt(recipe), session.next_drawing(self.element))}
+        return {self.tab.stage: stage_html(picture, self.alt(recipe), session.drew(self.element, recipe))}

@@ -363,9 +363,9 @@ element.addEventListener("change", async (e) => {
   if (input.name === "open" && input.files[0]) {
     try {
       if (input.files[0].size > 1 << 20) throw new Error("This file is too long to be a preset.");
-      const raw = JSON.parse(await input.files[0].text());
-      preset = checked(raw);
+      const raw = JSON.parse(await input.files[0].text()), opened = checked(raw);
       if (Array.isArray(raw.slots)) slots = Array.from({ length: SLOTS }, (_, i) => raw.slots[i] ? checked(raw.slots[i]) : slots[i]);
+      preset = opened;
       say("Opened.");
     } catch (error) { say(error instanceof SyntaxError ? "This file is not JSON: open one that was saved here." : error.message); }
     input.value = "";
@@ -407,6 +407,8 @@ const onKey = (e) => {
 window.addEventListener("keydown", onKey, true);
 window.addEventListener("keyup", (e) => held.delete(e.key));
 window.addEventListener("blur", () => held.clear());
+// What goes back through the history would otherwise be overtaken at once.
+document.addEventListener("click", (e) => { if (playing && e.target.closest("#undo, #redo")) play(false); }, true);
 // The model was changed: its parameters are others.
 const watched = document.querySelector("#play-parameters");
 if (watched) new MutationObserver(() => draw()).observe(watched, { subtree: true, childList: true, attributes: true });

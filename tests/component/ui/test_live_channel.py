@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from studio.engine.bend import Bend
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
@@ -289,3 +290,32 @@ def test_moving_pictures_may_be_in_bf16_and_the_still_is_exact(tmp_path, monkeyp
             assert not header["still"]
             header, pixels = next_still(page)
         assert np.array_equal(pixels, exact)
+
+
+def test_a_move_that_cannot_be_drawn_brings_back_what_an_event_had_opened(explore, engine):
+    session = Session(recipe=Recipe(model="tiny"))
+    with channel(explore, session) as (_, open_channel), open_channel() as page:
+        page.send(move(1, "psi", [0.3]))
+        next_still(page)
+        opened = Recipe(model="tiny-classes", psi=0.9)
+        explore.go(session, "Everything", opened)  # by an event, of which the channel knows nothing
+        broken = Bend("b8.conv1", "rotate", 5, "9000-9001")
+        session.recipe = opened.replace(bends=(broken,))
+        page.send(move(2, "psi", [0.4]))
+        while isinstance(answer := page.recv(60), bytes):
+            pass
+        assert json.loads(answer)["n"] == 2
+        assert session.recipe == opened
+
+
+def test_what_is_not_text_is_invalid_and_the_channel_lives_on(explore):
+    session = Session(recipe=Recipe(model="tiny"))
+    with channel(explore, session) as (_, open_channel), open_channel() as page:
+        page.send(b"\x00\x01")
+        page.send(move(1))
+        assert next_frame(page)[0]["n"] == 1
+
+
+def test_two_controls_of_one_name_are_refused(explore):
+    with pytest.raises(ValueError, match="psi"):
+        explore.live.scripted("psi", lambda session, value: (session.open(), "psi"), 1)

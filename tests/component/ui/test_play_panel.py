@@ -7,12 +7,14 @@ import re
 import gradio as gr
 import pytest
 
+from studio.engine.bend import Bend
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.outputs.sheets import walk_at
 from studio.ui.components.tab import Page
+from studio.ui.explore.picture_panel import PicturePanel
 from studio.ui.explore.tab import ExploreTab
-from studio.ui.session import Session
+from studio.ui.session import Session, Workspace
 
 START = Recipe(model="tiny-classes", psi=0.7)
 
@@ -92,3 +94,40 @@ def test_moves_that_cannot_be_are_refused_and_change_nothing(tab, moves):
     with pytest.raises(StudioError):
         tab.page.live.move(session, "play", [moves], False)
     assert session.recipe == START
+
+
+def test_a_bend_that_was_removed_while_it_played_does_not_come_back(tab):
+    session = Session(recipe=START.replace(bends=(Bend("b8.conv1", "rotate", 10),)))
+    tab.page.live.move(session, "play", [[["bend.b8.conv1.rotate", 20]]], False)
+    assert session.recipe.bends[0].amount == 20
+    session.recipe = START
+    assert tab.page.live.move(session, "play", [[["bend.b8.conv1.rotate", 30]]], False) is None
+    assert session.recipe == START
+
+
+def test_pins_of_another_model_are_not_played(tab):
+    session = Session(recipe=START)
+    tab.state_of(session).pins.extend([Recipe(model="tiny", psi=0.1), Recipe(model="tiny", psi=0.9)])
+    assert tab.page.live.move(session, "play", [[["pin", 1], ["walk", 0.5]]], False) is None
+    with pytest.raises(StudioError, match="two pins"):
+        tab.page.live.move(session, "walk", [0.5], False)
+    assert session.recipe == START
+
+
+def test_every_panel_shows_where_the_movement_ended(tab):
+    session = Session(recipe=START)
+    tab.page.live.move(session, "play", [[["colour.saturation", 0.25]]], False)
+    shown = tab.play._settled(session, "Everything")
+    (panel,) = [panel for panel in tab.panels if isinstance(panel, PicturePanel)]
+    assert 'value="0.25"' in shown[panel.colour]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps", "size", "file_type"),
+    [(61, 30, 0, ".mp4 h264"), (1, 120, 0, ".mp4 h264"), (1, 30, 2048, ".mp4 h264"), (60, 30, 1024, ".zip ")],
+)
+def test_a_film_of_a_visitor_has_bounds(tab, tmp_path, seconds, fps, size, file_type):
+    session = Session(recipe=START, workspace=Workspace(tmp_path / "guest", guest=True))
+    with pytest.raises(StudioError, match="here"):
+        tab.film._render(session, "loop", seconds, fps, size, "spline", "linear", True, False, None, file_type)
+    assert not list(tmp_path.rglob("*.mp4"))
