@@ -92,3 +92,19 @@ def test_it_fits_on_a_phone(phone):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
         assert box["height"] >= 24
+
+
+def test_a_value_that_is_refused_does_not_stay_on_the_page(page):
+    page.click("#canvas-box > button")
+    wide, high = (page.locator(f"#canvas [data-address='canvas.{side}']") for side in ("width", "height"))
+
+    def drag(slider, value: str) -> None:
+        slider.fill(value)
+        slider.dispatch_event("change")
+
+    drag(wide, "4")
+    page.wait_for_function("document.querySelector('#explore-stage img').naturalWidth === 128")
+    drag(high, "4")
+    page.wait_for_function("[...document.querySelectorAll('.toast-body')].some((t) => t.innerText.includes('4 by 4'))")
+    page.wait_for_function("document.querySelector(\"#canvas [data-address='canvas.height']\").value === '1'")
+    assert wide.input_value() == "4"

@@ -1,6 +1,7 @@
 """Colour and canvas in Explore: what is done to the picture after the network, its shape, and how it repeats."""
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from studio.engine.recipe import Recipe
 from studio.errors import StudioError
 from studio.imaging.decode import UnusablePicture, decode, reason
 from studio.imaging.grading import palette_of
-from studio.ui.components.handlers import Outputs
+from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.parameter_inputs import input_row, inputs_html, parameter_inputs
 from studio.ui.session import Session
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from studio.ui.explore.tab import ExploreTab
 
 _ADDRESSES = {p.address for p in (*COLOUR_PARAMETERS, *CANVAS_PARAMETERS)}
+_drawings = itertools.count(1)  # of the panels: equal HTML would not be drawn anew
 _MAX_PIXELS = 64_000_000  # of a picture whose palette is taken
 
 
@@ -47,12 +49,14 @@ class PicturePanel:
         """The panels as the session's recipe has it."""
         recipe = session.open()
         facts = self.tab.engine.facts(recipe.model)
-        number = session.drawings[self.tab.live.element]
+        number = next(_drawings)
         return {self.colour: _colour_html(recipe, number), self.canvas: _canvas_html(recipe, facts, number)}
 
     def wire(self) -> None:
         """Connect the panels with the recipe."""
         self.tab.live.scripted("picture", _move, 2)
+        for part in self.outputs:  # a value that was refused does not stay on the page
+            part.release(friendly(lambda session, part=part: {part: self.values(session)[part]}), self.tab.session, part, **QUIET)
         self.tab.jump(self.palette.upload, self._take_palette, [self.palette])
         self.tab.jump(self.colour.select, lambda session, layers: self._with_palette(session, layers, ()))
 
