@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import atexit
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from studio.engine.engine import Engine
 from studio.engine.recipe import Recipe, pack_latent
 from studio.models.folder import save_folder
 from studio.models.library import Library
+from studio.networks.generative import dcgan
 from studio.networks.generative.stylegan2 import Discriminator, Generator, StyleGAN2Config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,8 +84,6 @@ def tiny_generator(seed: int = 0, **changes) -> Generator:
 
 def save_tiny(folder: Path, name: str = "tiny", seed: int = 0, **changes):
     """A model folder with random weights."""
-    import dataclasses
-
     network = tiny_generator(seed, **changes)
     torch.manual_seed(seed)
     return save_folder(
@@ -97,6 +97,14 @@ def save_tiny(folder: Path, name: str = "tiny", seed: int = 0, **changes):
         discriminator=Discriminator(network.config).state_dict(),
         dtype="float32",
     )
+
+
+def save_one_row(folder: Path):
+    """A folder with the DCGAN 'one-row', whose w+ has one row, with random weights."""
+    torch.manual_seed(0)
+    network = dcgan.Generator(dcgan.DCGANConfig(resolution=32, z_dim=16, ngf=8, channel_max=16)).eval()
+    config, thumbnail = dataclasses.asdict(network.config), Image.new("RGB", (64, 64))
+    return save_folder(folder / "one-row", "dcgan", config, network.state_dict(), title="One row", thumbnail=thumbnail, dtype="float32")
 
 
 @pytest.fixture

@@ -30,11 +30,13 @@ from studio.engine.model_facts import ModelFacts
 from studio.engine.parameter_type import Parameter
 from studio.engine.picture_parameters import CANVAS_PARAMETERS, COLOUR_PARAMETERS
 from studio.engine.recipe import ClassWeight, Edit, Noise, Recipe, SeedWeight, Transform
+from studio.engine.recipe_checks import number
 from studio.errors import StudioError
 from studio.latents.layer_ranges import LAYER_RANGE_NAMES, layer_ranges
 from studio.latents.seeds import MAX_SEED, check_seed
 
 PAD_REACH = 2.0  # standard deviations from the middle of the pad to its edge
+_PAD_FURTHEST = 50.0  # the dot in a recipe; the slider of an edit reaches twice as far
 LAYER_CHOICES = ("Everything", "Coarse: pose, shape", "Middle: features", "Fine: colour, texture")
 NOISE_MODES = (("As learned", "const"), ("Random", "random"), ("Off", "none"))  # (label, value)
 
@@ -66,7 +68,8 @@ def edit_address(direction: str, layers: Layers = None) -> str:
 
 def chosen_layers(choice: str, num_ws: int) -> Layers:
     """The rows that one of LAYER_CHOICES stands for; None = all."""
-    return layer_ranges(num_ws).get(choice.split(":")[0].strip().lower())
+    layers = layer_ranges(num_ws).get(choice.split(":")[0].strip().lower())
+    return None if layers == (0, num_ws) else layers
 
 
 def pad_position(recipe: Recipe) -> tuple[float, float]:
@@ -110,8 +113,9 @@ def _edit(address: str, facts: ModelFacts | None) -> Parameter:
 
 def _pad(axis: Literal["x", "y"], label: str) -> Parameter:
     def write(recipe: Recipe, value: Any) -> Recipe:
-        reach = value * PAD_REACH if isinstance(value, (int, float)) else value
-        return with_edit(recipe, f"pad:{recipe.seed}:{axis}", None, reach)
+        # Checked before it is multiplied: a whole number of thousands of digits has no product with a float.
+        place = number(value, -_PAD_FURTHEST, _PAD_FURTHEST, f"The place on the pad, {axis},")
+        return with_edit(recipe, f"pad:{recipe.seed}:{axis}", None, place * PAD_REACH)
 
     return Parameter(
         f"pad.{axis}",

@@ -29,10 +29,10 @@ from studio.gallery.items import (
     row_of,
     split_tags,
 )
-from studio.gallery.thumbnails import ThumbnailCache, look_inside
+from studio.gallery.thumbnails import VIDEOS, ThumbnailCache, look_inside
 from studio.gallery.trash import TRASH_DAYS, Trash
 
-ENDINGS = (".png", ".webp", ".jpg", ".gif", ".mp4")
+ENDINGS = (".png", ".webp", ".jpg", ".gif", *VIDEOS)
 _BATCH_SIZE = 100  # files that are read between two writes of the index
 _MAX_TAG_LENGTH, _MAX_TAGS = 40, 50
 _MAX_TIME = 2**63 - 1  # ns; the largest integer that SQLite stores

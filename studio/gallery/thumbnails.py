@@ -20,6 +20,7 @@ from studio.provenance.metadata import read_recipe
 
 SIDE = 256  # px, the longer side of a thumbnail
 CRISP = 128  # px; pictures up to this size are scaled without blurring their pixels
+VIDEOS = {".mp4": "mov", ".mov": "mov", ".webm": "matroska"}  # ending -> container, of `imaging.video.CONTAINERS`
 _FORMATS = ("PNG", "WEBP", "JPEG", "GIF")
 _MAX_WEBP = 512 << 20  # bytes; Pillow reads the whole file to see its header
 _LARGE = 24_000_000  # pixels; larger pictures are decoded one at a time
@@ -39,7 +40,7 @@ class Inside:
 def look_inside(path: Path) -> Inside:
     """Read a file's header. What cannot be read, in a damaged or malicious file, is left at its default; nothing is raised."""
     try:
-        if path.suffix.lower() == ".mp4":
+        if path.suffix.lower() in VIDEOS:
             return _inside_clip(path)
         with _header(path) as image:
             recipe = None
@@ -47,7 +48,7 @@ def look_inside(path: Path) -> Inside:
                 recipe = read_recipe(path if image.format == "GIF" else image)
             return Inside(image.width, image.height, bool(getattr(image, "is_animated", False)), recipe)
     except Exception:  # the parsers of Pillow and FFmpeg may raise anything
-        return Inside(moving=path.suffix.lower() == ".mp4")
+        return Inside(moving=path.suffix.lower() in VIDEOS)
 
 
 def _header(path: Path) -> Image.Image:
@@ -60,7 +61,7 @@ def _header(path: Path) -> Image.Image:
 
 
 def _inside_clip(path: Path) -> Inside:
-    with open_video(path) as container:
+    with open_video(path, VIDEOS[path.suffix.lower()]) as container:
         stream = container.streams.video[0]
         recipe = None
         with contextlib.suppress(StudioError):
@@ -74,7 +75,7 @@ def small_view(path: Path, side: int) -> Image.Image:
     Raises StudioError for files that cannot be decoded, and for more than 178 million pixels.
     """
     try:
-        if path.suffix.lower() == ".mp4":
+        if path.suffix.lower() in VIDEOS:
             return reduced(_first_frame(path), side)
         with open_picture(path, MAX_PIXELS, _FORMATS) as image:
             image.draft("RGB", (2 * side, 2 * side))  # a JPEG can be decoded at reduced size
@@ -88,7 +89,7 @@ def small_view(path: Path, side: int) -> Image.Image:
 
 
 def _first_frame(path: Path) -> Image.Image:
-    with open_video(path) as container:
+    with open_video(path, VIDEOS[path.suffix.lower()]) as container:
         stream = container.streams.video[0]
         if stream.width * stream.height > MAX_PIXELS:
             raise UnusablePicture("too large")

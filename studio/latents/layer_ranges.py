@@ -11,8 +11,11 @@ def layer_ranges(num_ws: int) -> dict[str, tuple[int, int]]:
     """The three half-open row ranges by name, for a network of `num_ws` rows.
 
     coarse: pose and outline (4-8 px), middle: features (16-32 px), fine: colour and texture (above).
-    Rows of a small network are divided in the same proportion. num_ws: at least 3, so that no range is empty.
+    Rows of a small network are divided in the same proportion. With fewer than three rows each name stands for all of them, so that
+    no range is empty.
     """
+    if num_ws < len(LAYER_RANGE_NAMES):
+        return dict.fromkeys(LAYER_RANGE_NAMES, (0, num_ws))
     a, b = (4, 8) if num_ws >= 10 else (max(1, num_ws * 2 // 5), max(2, num_ws * 4 // 5))
     return {"coarse": (0, a), "middle": (a, b), "fine": (b, num_ws)}
 

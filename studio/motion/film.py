@@ -134,6 +134,8 @@ class _Film:
         self.fps, self.frames = player.clock.fps, player.frames
         canvas, side = player.of_frame(0).canvas, engine.model(player.motion.base.model).resolution
         self.grid = canvas.grid
+        if any(canvas.grid != self.grid for canvas in player.canvases()):  # an error now rather than in the middle of the film
+            raise _canvas_changes()
         if preview:
             side = min(side, PREVIEW_RESOLUTION)
         height, width = self._shape(round(side * canvas.height), round(side * canvas.width))
@@ -165,7 +167,7 @@ class _Film:
                         recipe = self.player.of_frame(i)
                         picture = self._sized(self.engine.render(recipe, preview=self.preview))
                         if recipe.canvas.grid != self.grid:
-                            raise StudioError("The canvas changes its size within the film.", "Keep its width and height the same.")
+                            raise _canvas_changes()
                         if not cells:
                             ensure_room(work, picture.nbytes * count // (2 if self.form.kind != "video" else 20))
                         cells.append(cells_of(picture))
@@ -252,6 +254,10 @@ class _Film:
 
     def _frame(self, work: Path, index: int) -> Path:
         return work / f"frame-{index + 1:05d}.png"
+
+
+def _canvas_changes() -> StudioError:
+    return StudioError("The canvas changes its size within the film.", "Keep its width, height, filling and edges the same.")
 
 
 def _opened(file: Path) -> Image.Image:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from studio.engine.canvas import Canvas
 from studio.engine.engine import Engine
 from studio.engine.recipe import ClassWeight, Edit, Noise, Recipe, SeedWeight, Transform, pack_latent
 from studio.errors import StudioError
@@ -59,6 +60,20 @@ class Player:
     def of_frame(self, frame: int) -> Recipe:
         """The recipe of a frame, counted from 0."""
         return self.recipe_at(self.clock.time(frame))
+
+    def canvases(self) -> Iterator[Canvas]:
+        """The canvas of every key frame or, if tracks give it another shape, that of every frame; no latents are computed for them."""
+        recipes = self._keys or [self.motion.base]
+        moved = [m for m in self._moved if any(map(m.changes_grid, recipes))]
+        if not moved:
+            yield from (recipe.canvas for recipe in recipes)
+            return
+        path = self.motion.path
+        for time in map(self.clock.time, range(self.frames)):
+            recipe = recipes[path.locate(time, self.clock)[0] if isinstance(path, KeyFrames) else 0]
+            for m in moved:
+                recipe = m.apply(recipe, time, self._scene)
+            yield recipe.canvas
 
     def recipe_at(self, seconds: float) -> Recipe:
         """The recipe at a time. In a loop that at the end is that at the beginning; otherwise the end stays. Raises StudioError."""

@@ -1,8 +1,8 @@
 """Sources: what moves a parameter. Each is a value in [0, 1] at any time, and depends on nothing but the time.
 
 So a film can be rendered from any frame on, and live and film are the same. In a loop every source comes back to where it began:
-periods are fitted to a whole number, and a random walk is bent back. Later sources that only exist live (MIDI, OSC, a hand on a
-slider) are further classes in `SOURCES`.
+periods are fitted to a whole number, and a random walk is bent back. Sources that only exist live (MIDI, keys, a hand) are in the page,
+`ui/static/play.js`; what they moved gets into a film as key frames, by recording it.
 """
 
 import functools

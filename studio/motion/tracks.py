@@ -86,6 +86,12 @@ class Moved:
         """The recipe with the parameter as it is at a time."""
         return self._set(recipe, self.track.value(seconds, scene))
 
+    def changes_grid(self, recipe: Recipe) -> bool:
+        """Whether the track gives the canvas of a recipe another shape at one of its ends."""
+        if not self.parameter.address.startswith("canvas."):
+            return False
+        return any(self._set(recipe, value).canvas.grid != recipe.canvas.grid for value in (0.0, 1.0))
+
     def _set(self, recipe: Recipe, value: float) -> Recipe:
         return self.parameter.set(recipe, _mapped(self.track, self.parameter, recipe, value))
 

@@ -1,6 +1,7 @@
 """Network bending in Explore: a layer with its picture, an operation, and the list of bends with a slider each."""
 
 import dataclasses
+import html
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -25,6 +26,7 @@ _HELP = (
     "<b>Network bending.</b> Change what the network computes inside, layer by layer: early layers (few pixels) hold shapes, late ones "
     "texture and colour."
 )
+_DIGITS = 5  # of the number of a channel
 
 
 class BendPanel:
@@ -40,7 +42,9 @@ class BendPanel:
             self.list = parameter_inputs(bends_html((), 0), elem_id="bends")
             with gr.Row(equal_height=False):
                 self.layer = gr.Dropdown([], label="Layer", elem_id="bend-layer", min_width=140)
-                self.channel = gr.Textbox("", label="Look at one channel (its number)", max_length=5, elem_id="bend-channel", min_width=140)
+                self.channel = gr.Textbox(
+                    "", label="Look at one channel (its number)", max_length=_DIGITS, elem_id="bend-channel", min_width=140
+                )
             self.picture = gr.HTML("", padding=False, elem_id="bend-picture")
             with gr.Row(equal_height=False):
                 self.operation = gr.Dropdown(_operations(True), value="rotate", label="Operation", elem_id="bend-operation", min_width=140)
@@ -66,13 +70,13 @@ class BendPanel:
         names = [layer.name for layer in facts.layers]
         if state.bend_layer not in names:
             state.bend_layer, state.bend_channel = names[len(names) // 2], None
-        channel = "" if state.bend_channel is None else str(state.bend_channel)
+        looked = self._look(session)  # may let go of the channel
         return {
-            self.channel: channel,
+            self.channel: "" if state.bend_channel is None else str(state.bend_channel),
             self.layer: gr.update(choices=[(f"{x.name} ({x.side} px)", x.name) for x in facts.layers], value=state.bend_layer),
             self.operation: gr.update(choices=_operations(facts.has_noise)),
             self.list: bends_html(recipe.bends, session.drawings[self.tab.live.element]),
-            **self._look(session),
+            **looked,
         }
 
     # -- wiring --------------------------------------------------------------------------------------------------
@@ -95,18 +99,32 @@ class BendPanel:
     def _choose(self, session: Session, layer: Any, channel: Any) -> Outputs:
         state = self.tab.state_of(session)
         text = str(channel or "").strip()
-        if text and not (text.isascii() and text.isdecimal()):
+        if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
             raise StudioError(f"The channel is {short_repr(text)}.", "Give its number, counted from 0, or nothing for all.")
-        state.bend_layer, state.bend_channel = str(layer), int(text) if text else None
-        return self._look(session)
+        chosen = str(layer), int(text) if text else None
+        shown = self._picture_of(session, *chosen) if state.bend_open else {}
+        state.bend_layer, state.bend_channel = chosen  # only now: a layer or channel that is not there must not stay
+        return shown
 
     def _look(self, session: Session) -> Outputs:
-        """The picture of the chosen layer, while the panel is open."""
+        """The picture of the chosen layer while the panel is open, or in its place why there is none. A channel that the layer does not
+        have, as after a change of the model, is let go of.  Raises no StudioError: other controls are set together with this one.
+        """
         state = self.tab.state_of(session)
         if not state.bend_open:
             return {}
-        picture = self.tab.engine.layer_picture(session.open(), state.bend_layer, state.bend_channel, session.id)
-        return {self.picture: layer_html(picture, state.bend_layer, state.bend_channel)}
+        try:
+            return self._picture_of(session, state.bend_layer, state.bend_channel)
+        except StudioError as e:
+            if state.bend_channel is None:
+                return {self.picture: note(html.escape(str(e)))}
+            state.bend_channel = None
+            return self._look(session)
+
+    def _picture_of(self, session: Session, layer: str, channel: int | None) -> Outputs:
+        """The picture of a layer. Raises StudioError when there is no such layer or channel."""
+        picture = self.tab.engine.layer_picture(session.open(), layer, channel, session.id)
+        return {self.picture: layer_html(picture, layer, channel)}
 
     def _add(self, session: Session, layers_choice: str, layer: Any, operation: Any, channels: Any) -> Outputs:
         recipe = session.open()

@@ -17,6 +17,7 @@ from studio.engine.parameters import (
 )
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
+from studio.latents.layer_ranges import LAYER_RANGE_NAMES
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.notes import note
 from studio.ui.components.pad import pad, pad_html
@@ -105,7 +106,7 @@ class Controls:
             self.classes: classes,
             self.seed: recipe.seed,
             self.psi: recipe.psi,
-            self.layers: layers_choice,
+            self.layers: gr.update(value=layers_choice, visible=facts.num_ws >= len(LAYER_RANGE_NAMES)),
             **self._direction_values(facts, recipe, layers_choice),
             self.pad: pad_html(*pad_position(recipe)),
             self.noise_box: gr.update(visible=facts.has_noise),

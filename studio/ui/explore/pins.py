@@ -19,6 +19,7 @@ from studio.ui.session import Session
 if TYPE_CHECKING:
     from studio.ui.explore.tab import ExploreTab
 
+MAX_PINS = 64  # each new one draws all of them
 _HELP = "<b>Filmstrip.</b> Press a pin to return to it; with two or more, walk between them."
 
 
@@ -54,7 +55,10 @@ class Pins:
         tab.long_work("clip", self.clip, self.clip_stop, self._make_clip, [s, self.frames], shown, view=self.clip_view)
 
     def _pin(self, session: Session) -> Outputs:
-        self.tab.state_of(session).pins.append(session.open())
+        pins = self.tab.state_of(session).pins
+        if len(pins) >= MAX_PINS:
+            raise StudioError(f"There are {len(pins)} pins, the most there can be.", "Remove the last one first.")
+        pins.append(session.open())
         return self._draw(session)
 
     def _unpin(self, session: Session) -> Outputs:

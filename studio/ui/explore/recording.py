@@ -22,12 +22,16 @@ class Recording:
     clock: Callable[[], float] = time.monotonic
     moves: list[tuple[float, Recipe]] = field(default_factory=list)
     ended: float | None = None
+    elsewhere: int = 0  # moves of another model, which are not recorded
     _apart: float = 0.0  # seconds that two moves must lie apart
 
     def add(self, recipe: Recipe) -> None:
         """A move that was made just now. Those of another model, and after ten minutes, are not recorded."""
         now = self.clock()
-        if self.ended is not None or (self.moves and (recipe.model != self.moves[0][1].model or now - self.moves[0][0] > _LONGEST)):
+        if self.ended is not None or (self.moves and now - self.moves[0][0] > _LONGEST):
+            return
+        if self.moves and recipe.model != self.moves[0][1].model:
+            self.elsewhere += 1
             return
         if self.moves and now - self.moves[-1][0] < self._apart:
             self.moves[-1] = (self.moves[-1][0], recipe)
@@ -48,9 +52,25 @@ class Recording:
         end = self.clock() if self.ended is None else self.ended
         return min(end - self.moves[0][0], _LONGEST) if self.moves else 0.0
 
+    @property
+    def moved(self) -> int:
+        """Number of moves after the picture that it began with."""
+        return max(0, len(self.moves) - 1)
+
+    @property
+    def summary(self) -> str:
+        """What was recorded, in sentences."""
+        left_out = " Moves of another model are not recorded." if self.elsewhere else ""
+        if not self.moved:
+            return f"Nothing was recorded.{left_out}"
+        return f"Recorded: {self.seconds:.1f} seconds, {self.moved} move{'' if self.moved == 1 else 's'}.{left_out}"
+
     def motion(self, fps: float = 30.0) -> Motion:
         """The recording as a motion. Raises StudioError when nothing was recorded."""
-        if len(self.moves) < 2:
+        if not self.moved:
+            if self.elsewhere:
+                hint = "Press Record with the model that you want to play, and stay with it."
+                raise StudioError("Nothing was recorded: the moves of another model are not recorded.", hint)
             raise StudioError("Nothing was recorded yet.", "Press Record, move or play something, and press it again.")
         times = [t for t, _ in self.moves]
         last = max(1 / fps, self.seconds - (times[-1] - times[0]))

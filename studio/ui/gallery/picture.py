@@ -13,7 +13,7 @@ from studio.models.library import Library
 from studio.ui.components.handlers import Outputs, event_value
 from studio.ui.components.notes import note
 from studio.ui.gallery.state import GalleryState
-from studio.ui.gallery.view import facts_html, stage_html
+from studio.ui.gallery.view import PLAYED, facts_html, stage_html
 from studio.ui.tabs import TABS
 
 _KEYS = '<div class="gs-note keys">Keys: ← → newer and older · Esc all pictures</div>'
@@ -92,7 +92,7 @@ class PicturePanel:
         """The open picture."""
         gallery, opened = state.gallery, state.opened()
         item = state.item = gallery.item(opened.path) or opened
-        playing = item.path.lower().endswith(".mp4") and gallery.file(item).is_file()
+        playing = item.path.lower().endswith(PLAYED) and gallery.file(item).is_file()
         recipe = gallery.recipe(item)
         position, count = gallery.place(state.query, item), gallery.count(state.query)
         tab = _TAB_OF.get(item.verb) if recipe is not None else None

@@ -12,9 +12,9 @@ from studio.engine.recipe import Recipe, Transform
 from studio.errors import StudioError
 from studio.gallery.gallery import Gallery
 from studio.gallery.items import CLIP, Item
-from studio.gallery.thumbnails import CRISP, small_view
+from studio.gallery.thumbnails import CRISP, VIDEOS, small_view
 from studio.ui.components.compare import VIEW, picture_url
-from studio.ui.components.notes import empty_html
+from studio.ui.components.notes import empty_html, note
 from studio.ui.components.picture_html import file_url
 from studio.ui.components.work_progress import bytes_in_words
 from studio.ui.tabs import TABS
@@ -22,6 +22,7 @@ from studio.ui.tabs import TABS
 FILE_TYPES = {"picture": "Pictures", CLIP: "Clips"}
 _MAX_PICTURE_BYTES = 4 << 20  # larger files are shown as a smaller picture
 _MAX_CLIP_BYTES = 24 << 20  # the limit for a clip that the page plays
+PLAYED = (".mp4", ".webm")  # endings of the films that browsers play; of others a still is shown
 _DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
 
 # A press opens a picture; while several are chosen it adds it to the selection or removes it, with shift everything since the press
@@ -81,20 +82,23 @@ def title_of(item: Item) -> str:
 
 
 def stage_html(gallery: Gallery, item: Item) -> str:
-    """One picture large: the file itself, so that it can be dragged away with its recipe; a smaller picture of a heavy file."""
+    """One picture large: the file itself, so that it can be dragged away with its recipe; of a heavy file, and of a film, a still one."""
     alt, path = html.escape(title_of(item), quote=True), gallery.file(item)
     try:
-        if item.size <= (_MAX_CLIP_BYTES if item.kind == CLIP else _MAX_PICTURE_BYTES):
+        film = path.suffix.lower() in VIDEOS
+        if not film and item.size <= (_MAX_CLIP_BYTES if item.kind == CLIP else _MAX_PICTURE_BYTES):
             gallery.thumbnail(item)  # says whether it can be shown at all
             url = file_url(path)
         else:
+            path.stat()  # OSError if it is gone
             url = picture_url(small_view(path, VIEW))
     except StudioError as e:
         return empty_html(f"<b>{html.escape(e.message)}</b><br>{html.escape(e.hint)}")
     except OSError:
         return empty_html("<b>This file is no longer here.</b><br>Go back to all pictures.")
     small = "small" if max(item.width, item.height) <= CRISP else ""
-    return f'<div class="gs-stage"><img class="{small}" alt="{alt}" src="{url}"></div>'
+    words = note("The first picture of the film: browsers do not play its file type. <b>Download</b> it to see it.") if film else ""
+    return f'<div class="gs-stage"><img class="{small}" alt="{alt}" src="{url}"></div>{words}'
 
 
 def facts_html(item: Item, recipe: Recipe | ImageRecipe | None, model: str) -> str:

@@ -17,11 +17,12 @@ def mixer_recipe(like: Recipe, seeds: Sequence[int], weights: Sequence[Sequence[
     """The first seed's picture, with shares of the other seeds in each layer range.
 
     like: gives model, classes and noise.  weights: of each seed, one for each of LAYER_RANGE_NAMES, at least 0. Within each
-    range they are relative; where all are 0 only the first seed remains.
+    range they are relative; where all are 0 only the first seed remains. What several names stand for, in a network of one or two
+    rows, gets the sum of their weights.
     """
-    mixes = []
-    for i, layers in enumerate(layer_ranges(num_ws)[name] for name in LAYER_RANGE_NAMES):
-        shares = [float(w[i]) for w in weights]
+    mixes, ranges = [], [layer_ranges(num_ws)[name] for name in LAYER_RANGE_NAMES]
+    for layers in dict.fromkeys(ranges):
+        shares = [sum(float(w[i]) for i, other in enumerate(ranges) if other == layers) for w in weights]
         total = sum(shares)
         mixes += [Mix(seed, layers, share / total) for seed, share in zip(seeds[1:], shares[1:], strict=True) if share > 0]
     first = plain_recipe(like, seeds[0], psi)

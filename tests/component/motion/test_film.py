@@ -24,9 +24,10 @@ from studio.imaging.xmp import DigitalSourceType
 from studio.models.library import Library
 from studio.motion import film
 from studio.motion.motion import Motion
+from studio.motion.paths import KeyFrame, KeyFrames
 from studio.motion.player import Player
 from studio.motion.presets import noise_loop, through_seeds
-from studio.motion.sources import LFO, Ramp
+from studio.motion.sources import LFO, Constant, Envelope, Point, Ramp
 from studio.motion.timing import Duration
 from studio.motion.tracks import Track
 from studio.provenance.inspect import inspect_file
@@ -359,3 +360,26 @@ def test_a_wider_canvas_makes_a_wider_film_and_one_that_changes_is_refused(model
     with pytest.raises(StudioError, match="canvas changes"):
         changing.render(tmp_path / "changing.mp4", engine)
     assert not (tmp_path / "changing.mp4").exists()
+
+
+@pytest.mark.parametrize("how", ["key frames", "width", "height", "tileable"])
+def test_a_canvas_that_will_change_is_refused_before_anything_is_rendered(engine, tmp_path, how, monkeypatch):
+    monkeypatch.setattr(engine, "render", lambda *args, **options: pytest.fail("a picture was rendered"))
+    second = Duration(1)
+    if how == "key frames":
+        keys = tuple(KeyFrame(recipe=BASE.replace(canvas=Canvas(width=w)), duration=second) for w in (1.0, 1.0, 2.0))
+        changing = Motion(BASE, KeyFrames(keys), fps=10)
+    else:
+        late = Envelope((Point(Duration(0), 0.0), Point(Duration(2.5), 0.0), Point(Duration(3), 1.0)))
+        ends = (0, 1) if how == "tileable" else (1.0, 2.0)
+        changing = Motion(BASE, tracks=(Track(f"canvas.{how}", late, range=ends),), duration=Duration(3), fps=10)
+    with pytest.raises(StudioError, match="canvas changes"):
+        changing.render(tmp_path / "changing.mp4", engine)
+
+
+def test_a_track_that_keeps_another_width_makes_a_film(engine, tmp_path):
+    keys = KeyFrames(tuple(KeyFrame(seed=seed, duration=Duration(0.2)) for seed in (1, 2)))
+    kept = Motion(BASE, keys, (Track("canvas.width", Constant(0.5), range=(1.0, 3.0)),), fps=10)
+    shapes = {picture.shape for picture in decoded(kept.render(tmp_path / "kept.mp4", engine))}
+    assert [(2 * h, w) for h, w, _ in shapes] == [(w, w) for _, w, _ in shapes]
+    assert len(shapes) == 1

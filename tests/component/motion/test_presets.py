@@ -8,11 +8,12 @@ import pytest
 from studio.engine.parameters import edit_strength
 from studio.engine.recipe import ClassWeight, Recipe, SeedWeight
 from studio.errors import StudioError
-from studio.motion.features import AudioFeatures
+from studio.motion.features import FEATURES, AudioFeatures
 from studio.motion.motion import Motion
 from studio.motion.player import Player
 from studio.motion.presets import following_sound, noise_loop, through_classes, through_directions, through_seeds, truncation_pulse
 from studio.motion.timing import Duration
+from tests.conftest import save_one_row
 
 BASE = Recipe(model="tiny", psi=0.7)
 CLASSES = Recipe(model="tiny-classes", psi=0.9)
@@ -54,6 +55,20 @@ def test_a_sound_moves_a_model_of_one_layer_as_a_whole(engine, tmp_path):
     features = AudioFeatures(8.0, 0.0, np.array([]), np.array([]), {})
     motion = following_sound(BASE, features, tmp_path / "a.wav", facts)
     assert [t.parameter for t in motion.tracks] == ["psi", "edit.random:0:0", "edit.random:0:1"]
+
+
+@pytest.mark.parametrize("layers", ["fine", "middle", "coarse"])
+def test_a_dcgan_follows_a_sound_also_where_a_motion_names_layers(models, engine, tmp_path, layers):
+    save_one_row(models)
+    base, loud = Recipe(model="one-row", psi=0.7), (1 / 30, np.linspace(0, 1, 240))
+    features = AudioFeatures(8.0, 0.0, np.array([]), np.array([]), dict.fromkeys(FEATURES, loud))
+    motion = following_sound(base, features, tmp_path / "a.wav", engine.facts("one-row"))
+    named = dataclasses.replace(motion.tracks[1], parameter=f"edit.random:0:0@{layers}")  # as another model's motion, given this one
+    assert engine.facts("one-row").num_ws == 1
+    for made in (motion, motion.replace(tracks=(*motion.tracks[:1], named))):
+        recipe = Player(made, engine, features).recipe_at(6.0)
+        assert sum(e.strength for e in recipe.edits if e.direction == "random:0:0") > 0
+        assert not np.array_equal(engine.render(recipe), engine.render(recipe.replace(edits=())))
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,18 @@ def test_the_pad_stays_within_its_edges():
 
 def test_layer_choices():
     assert [chosen_layers(choice, 10) for choice in LAYER_CHOICES] == [None, (0, 4), (4, 8), (8, 10)]
+    for few in (1, 2):
+        assert [chosen_layers(choice, few) for choice in LAYER_CHOICES] == [None] * 4, "they all mean everything"
+        fine = parameter("edit.random:0:0@fine", dataclasses.replace(BARE, num_ws=few))
+        assert fine.set(PLAIN, 1).edits == (Edit("random:0:0", 1, (0, few)),)
+
+
+@pytest.mark.parametrize("value", [10**4000, -(10**400), float("nan"), float("inf"), 51, True, "0.5", None], ids=lambda v: str(v)[:6])
+def test_the_place_on_the_pad_is_checked(value):
+    for axis in "xy":
+        with pytest.raises(StudioError, match=f"on the pad, {axis}"):
+            parameter(f"pad.{axis}").set(PLAIN, value)
+    assert parameter("pad.x").set(PLAIN, np.float32(0.5)).edits == (Edit("pad:0:x", 0.5 * PAD_REACH),)
 
 
 def test_a_model_has_what_it_can_do():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import io
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import traceback
 import zipfile
 import zlib
 from concurrent.futures import CancelledError
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,8 @@ from studio.gallery.gallery import Gallery
 from studio.gallery.items import Choices, Query
 from studio.gallery.thumbnails import small_view
 from studio.outputs.clips import save_clip
+from studio.outputs.film_file import write_segment
+from studio.outputs.film_format import film_format
 from studio.provenance.metadata import save_picture
 
 DAY = 86400
@@ -102,6 +106,32 @@ def test_the_newest_come_first_with_what_is_known_of_them(gallery):
     assert two.tab == "explore"
     assert names(gallery.page(Query(), 1, 2)) == ["plain", "hill"]
     assert gallery.choices() == Choices(("anna", "ink"), ("classes", "explore", "translate"), ("clip", "picture"), ())
+
+
+@pytest.mark.parametrize("name", ["film.webm", "FILM.MOV"])
+def test_films_are_listed_with_their_first_frame(home, name):
+    path, form = home / "outputs" / "explore" / name, film_format(Path(name.lower()))
+    path.parent.mkdir(parents=True)
+    grey = np.full((64, 96, 3), 128, np.uint8)
+    write_segment(path, iter([grey] * 3), form, Fraction(10))
+    gallery = Gallery.at(home)
+    gallery.refresh()
+    [film] = gallery.page(Query())
+    assert (film.kind, film.width, film.height, film.tab) == ("clip", 96, 64, "explore")
+    with Image.open(io.BytesIO(gallery.thumbnail(film))) as view:
+        assert view.size == (96, 64)
+        assert np.asarray(view.convert("RGB")) == pytest.approx(128, abs=6)
+    gallery.close()
+
+
+def test_a_zip_of_pictures_is_not_listed(home):
+    save(home, "explore/a.png")
+    with zipfile.ZipFile(home / "outputs" / "explore" / "film.zip", "w") as file:
+        file.writestr("frame-00001.png", b"")
+    gallery = Gallery.at(home)
+    gallery.refresh()
+    assert found(gallery) == ["a"]
+    gallery.close()
 
 
 def test_search(gallery):
@@ -347,7 +377,7 @@ def test_hostile_files_are_listed_as_pictures_without_a_recipe(home):
         info = PngImagePlugin.PngInfo()
         info.add_itxt("gan-studio-recipe", recipe)
         Image.new("RGB", (8, 8)).save(folder / f"{name}.png", pnginfo=info)
-    for name in ("noise.png", "noise.webp", "noise.mp4"):
+    for name in ("noise.png", "noise.webp", "noise.mp4", "noise.webm", "noise.mov"):
         (folder / name).write_bytes(os.urandom(3000))
     (folder / "empty.png").write_bytes(b"")
     old = save(home, "explore/from-1901.png")
@@ -355,10 +385,10 @@ def test_hostile_files_are_listed_as_pictures_without_a_recipe(home):
     gallery = Gallery.at(home)
     gallery.refresh()
     items = {i.path.split("/")[1]: i for i in gallery.page(Query())}
-    assert len(items) == 10
+    assert len(items) == 12
     assert all(i.verb == i.model == "" and i.seed is None for i in items.values())
     assert items["bomb.png"].width == 100_000
-    for name in ("bomb.png", "noise.png", "noise.webp", "noise.mp4", "empty.png"):
+    for name in ("bomb.png", "noise.png", "noise.webp", "noise.mp4", "noise.webm", "noise.mov", "empty.png"):
         with pytest.raises(StudioError, match="too large" if name == "bomb.png" else "damaged"):
             gallery.thumbnail(items[name])
         assert gallery.recipe(items[name]) is None

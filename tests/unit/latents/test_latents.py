@@ -29,11 +29,17 @@ def test_seed_lists():
             parse_seeds(bad, 100)
 
 
-@pytest.mark.parametrize("num_ws", [4, 6, 8, 10, 14, 18])
+@pytest.mark.parametrize("num_ws", [3, 4, 5, 6, 8, 10, 14, 18])
 def test_bands_cover_all_layers_once(num_ws):
     ranges = list(layer_ranges(num_ws).values())
     assert [i for low, high in ranges for i in range(low, high)] == list(range(num_ws))
     assert all(low < high for low, high in ranges)
+
+
+@pytest.mark.parametrize("num_ws", [1, 2])
+def test_in_one_or_two_layers_each_band_is_all_of_them(num_ws):
+    assert layer_ranges(num_ws) == dict.fromkeys(("coarse", "middle", "fine"), (0, num_ws))
+    assert parse_layers("fine", num_ws) == (0, num_ws)
 
 
 def test_layers_as_people_write_them():

@@ -67,3 +67,20 @@ def test_nothing_another_model_and_what_comes_after_ten_minutes_is_left_out(cloc
     recording.add(psi(0.3))
     assert [recipe.psi for _, recipe in recording.moves] == [0.1, 0.2]
     assert recording.seconds == 600
+
+
+def test_what_was_recorded_is_told_in_words(clock):
+    recording = Recording(clock)
+    recording.add(psi(0.1))
+    assert recording.summary == "Nothing was recorded."
+    recording.add(Recipe(model="other"))
+    assert recording.summary == "Nothing was recorded. Moves of another model are not recorded."
+    with pytest.raises(StudioError, match="moves of another model"):
+        recording.motion()
+    clock.now += 2.5
+    recording.add(psi(0.2))
+    assert recording.summary == "Recorded: 2.5 seconds, 1 move. Moves of another model are not recorded."
+    recording.elsewhere = 0
+    clock.now += 1
+    recording.add(psi(0.3))
+    assert recording.summary == "Recorded: 3.5 seconds, 2 moves."
