@@ -125,10 +125,10 @@ class FilmPanel:
 
     # -- recording -----------------------------------------------------------------------------------------------
 
-    def moved(self, session: Session, recipe: Recipe | None) -> None:
-        """The picture was moved."""
+    def drew(self, session: Session, recipe: Recipe) -> None:
+        """The large picture was drawn."""
         recording = self.tab.state_of(session).recording
-        if recording is not None and recipe is not None:
+        if recording is not None:
             recording.add(recipe)
 
     def _record(self, session: Session) -> Outputs:

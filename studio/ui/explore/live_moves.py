@@ -43,7 +43,10 @@ class ExploreStage(LiveStage):
         if address:
             session.touch(address)
         session.recipe = recipe
-        self.tab.film.moved(session, recipe)
+
+    def drew(self, session: Session, recipe: Recipe) -> None:
+        super().drew(session, recipe)
+        self.tab.film.drew(session, recipe)
 
     def settle(self, session: Session) -> None:
         session.commit()

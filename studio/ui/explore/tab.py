@@ -138,6 +138,7 @@ class ExploreTab(Tab[ExploreState]):
         """The picture of the session's recipe, for `picture`."""
         recipe = session.open()
         drawn = self.engine.draw(session.id, recipe)
+        self.film.drew(session, recipe)
         notice = gr.update(value=warning_html(drawn.warning), visible=bool(drawn.warning))
         return {self.stage: drawn_html(drawn, recipe, session.drew(self.live.element, recipe)), self.notice: notice}
 
@@ -159,15 +160,14 @@ class ExploreTab(Tab[ExploreState]):
         """Open another recipe, for `outputs`; when it cannot be drawn the old one stays."""
         return self._kept_on_error(session, recipe, lambda: self.show(session, layers_choice))
 
-    def _kept_on_error(self, session: Session, recipe: Recipe, draw: Callable[[], Outputs]) -> Outputs:
+    @staticmethod
+    def _kept_on_error(session: Session, recipe: Recipe, draw: Callable[[], Outputs]) -> Outputs:
         old, session.recipe = session.recipe, recipe
         try:
-            drawn = draw()
+            return draw()
         except StudioError:
             session.recipe = old
             raise
-        self.film.moved(session, recipe)
-        return drawn
 
     # -- opening -------------------------------------------------------------------------------------------------
 

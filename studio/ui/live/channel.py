@@ -160,7 +160,7 @@ class Channel:
                 stage.change(self.session, self.session.drawn.get(stage.element), "")
             await self._send_error(number, str(e))
             return None
-        self.session.drawn[stage.element] = recipe
+        stage.drew(self.session, recipe)
         data = await asyncio.to_thread(self._fineness.jpeg, picture)
         await self._room()
         header = {"n": number, "stage": stage.element, "still": False, "after": after, "size": picture.shape[1::-1]}

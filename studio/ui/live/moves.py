@@ -47,6 +47,10 @@ class LiveStage:
         """The picture of a recipe, uint8 (H, W, 3). A newer one for the same page takes its place.  live: as in `Engine.submit`."""
         raise NotImplementedError
 
+    def drew(self, session: Session, recipe: Recipe) -> None:
+        """The picture of a recipe was made for the live channel."""
+        session.drawn[self.element] = recipe
+
     def alt(self, recipe: Recipe) -> str:
         """What is to be seen, in words."""
         raise NotImplementedError

@@ -294,6 +294,7 @@ def test_moving_pictures_may_be_in_bf16_and_the_still_is_exact(tmp_path, monkeyp
 
 def test_a_move_that_cannot_be_drawn_brings_back_what_an_event_had_opened(explore, engine):
     session = Session(recipe=Recipe(model="tiny"))
+    explore.film._record(session)
     with channel(explore, session) as (_, open_channel), open_channel() as page:
         page.send(move(1, "psi", [0.3]))
         next_still(page)
@@ -306,6 +307,8 @@ def test_a_move_that_cannot_be_drawn_brings_back_what_an_event_had_opened(explor
             pass
         assert json.loads(answer)["n"] == 2
         assert session.recipe == opened
+    recorded = [recipe for _, recipe in explore.state_of(session).recording.moves]
+    assert recorded == [Recipe(model="tiny"), Recipe(model="tiny", psi=0.3)], "only what was drawn, of one model"
 
 
 def test_what_is_not_text_is_invalid_and_the_channel_lives_on(explore):
