@@ -141,8 +141,7 @@ class FilmPanel:
             return {self.record: gr.update(value="End the recording"), self.recorded: gr.update(value=words, visible=True)}
         assert state.recording is not None
         state.recording.end()
-        count, seconds = len(state.recording.moves), state.recording.seconds
-        words = note(f"Recorded: {seconds:.1f} seconds, {count} moves. <b>Render the film</b> makes a video of it.")
+        words = note(state.recording.summary + (" <b>Render the film</b> makes a video of it." if state.recording.moved else ""))
         return {self.record: gr.update(value="Record"), self.recorded: gr.update(value=words, visible=True), self.what: PLAYED}
 
     # -- rendering -----------------------------------------------------------------------------------------------
