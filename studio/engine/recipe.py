@@ -18,7 +18,7 @@ from studio.engine.area import Area
 from studio.engine.bend import Bend
 from studio.engine.canvas import Canvas
 from studio.engine.colour_grade import ColourGrade
-from studio.engine.recipe_checks import Seed, checked_hash, checked_name, number
+from studio.engine.recipe_checks import Seed, checked_hash, checked_json, checked_name, number
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 
@@ -175,12 +175,7 @@ class SerializableRecipe:
 
 def parse_json(text: str | bytes) -> Any:
     """JSON of a recipe -> plain data. Raises StudioError."""
-    if len(text) > _MAX_JSON:
-        raise StudioError("The recipe is longer than 8 MB.", "It was not made by the studio.")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits
-        raise StudioError("The recipe is not valid JSON.", "Use a file that the studio saved.") from None
+    return checked_json(text, _MAX_JSON, "recipe", "Use a file that the studio saved.")
 
 
 def unpack_link(link: str) -> bytes:

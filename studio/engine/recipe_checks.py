@@ -1,5 +1,6 @@
 """Checks of values that come into a recipe from outside."""
 
+import json
 import re
 from typing import Annotated, Any
 
@@ -33,3 +34,13 @@ def checked_hash(value: Any, what: str) -> None:
     """Check a hash. Raises StudioError."""
     if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{0,64}", value):
         raise StudioError(f"{what} is {short_repr(value)}.", "It is up to 64 hex digits, or nothing.")
+
+
+def checked_json(text: str | bytes, most: int, what: str, hint: str) -> Any:
+    """JSON -> plain data. Raises StudioError.  most: characters, a whole number of MB.  hint: what to do when it is not valid."""
+    if len(text) > most:
+        raise StudioError(f"The {what} is longer than {most >> 20} MB.", "It was not made by the studio.")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits
+        raise StudioError(f"The {what} is not valid JSON.", hint) from None

@@ -10,7 +10,7 @@ from studio.engine.recipe import Recipe, Seed, number
 from studio.errors import StudioError
 from studio.latents.seeds import check_seed
 from studio.motion.easing import eased
-from studio.motion.plain_data import read_plain
+from studio.motion.plain_data import read_typed
 from studio.motion.sources import check_easing
 from studio.motion.timing import Clock, Duration, Time
 
@@ -157,13 +157,7 @@ PATHS: dict[str, type[LatentPath]] = {p.type: p for p in (KeyFrames, NoiseLoop, 
 
 def path_from(raw: Any) -> LatentPath | None:
     """A path from plain data: its fields, and 'type'. Raises StudioError."""
-    if raw is None or isinstance(raw, LatentPath):
-        return raw
-    name = raw.get("type") if isinstance(raw, dict) else None
-    cls = PATHS.get(name) if isinstance(name, str) else None
-    if cls is None:
-        raise StudioError(f"There is no path {short_repr(name)}.", f"Choose one of {', '.join(PATHS)}, or update the studio.")
-    return read_plain(cls, {k: v for k, v in raw.items() if k != "type"}, f"path '{name}'")
+    return None if raw is None else read_typed(LatentPath, PATHS, raw, "path")
 
 
 AnyPath = Annotated[Any, BeforeValidator(path_from)]  # as a field of what is read from JSON

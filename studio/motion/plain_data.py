@@ -1,12 +1,13 @@
 """Motions as plain data: what JSON holds, from and to dataclasses."""
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from studio.common.schema import SchemaError, from_plain
 from studio.common.text import printable, short_repr
 from studio.engine.recipe import Recipe
+from studio.engine.recipe_checks import checked_json
 from studio.errors import StudioError
 from studio.motion.timing import Duration
 
@@ -16,12 +17,7 @@ T = TypeVar("T")
 
 def parse_motion_json(text: str | bytes) -> Any:
     """JSON -> plain data. Raises StudioError."""
-    if len(text) > MAX_JSON:
-        raise StudioError("The motion is longer than 16 MB.", "It was not made by the studio.")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # ValueError: also a wrong encoding, and numbers of thousands of digits
-        raise StudioError("The motion is not valid JSON.", "Correct it, or use a file that the studio saved.") from None
+    return checked_json(text, MAX_JSON, "motion", "Correct it, or use a file that the studio saved.")
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +35,20 @@ def plain(value: Any) -> Any:
         if f.metadata.get("written", True) and (own := getattr(value, f.name)) != f.default:
             out[f.name] = plain(own)
     return out
+
+
+def read_typed(base: type[T], table: Mapping[str, type[T]], raw: Any, what: str) -> T:
+    """One of several dataclasses from plain data: its fields, and 'type', its name in the table. Raises StudioError.
+
+    raw: may be of `base` already.  what: what they are, in a word.
+    """
+    if isinstance(raw, base):
+        return raw
+    name = raw.get("type") if isinstance(raw, dict) else None
+    cls = table.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise StudioError(f"There is no {what} {short_repr(name)}.", f"Choose one of {', '.join(table)}, or update the studio.")
+    return read_plain(cls, {k: v for k, v in raw.items() if k != "type"}, f"{what} '{name}'")
 
 
 def read_plain(cls: type[T], raw: Any, what: str) -> T:

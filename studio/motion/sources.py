@@ -19,7 +19,7 @@ from studio.latents.noise import hashed, noise_circle, noise_line
 from studio.latents.seeds import check_seed
 from studio.motion.easing import EASINGS
 from studio.motion.features import AudioFeatures, check_feature
-from studio.motion.plain_data import read_plain
+from studio.motion.plain_data import read_typed
 from studio.motion.timing import Clock, Duration, Time
 
 SHAPES = ("sine", "triangle", "saw", "square", "random", "noise")
@@ -253,13 +253,7 @@ def _walk(seed: int, count: int) -> np.ndarray:
 
 def source_from(raw: Any) -> Source:
     """A source from plain data: its fields, and 'type'. Raises StudioError."""
-    if isinstance(raw, Source):
-        return raw
-    name = raw.get("type") if isinstance(raw, dict) else None
-    cls = SOURCES.get(name) if isinstance(name, str) else None
-    if cls is None:
-        raise StudioError(f"There is no source {short_repr(name)}.", f"Choose one of {', '.join(SOURCES)}, or update the studio.")
-    return read_plain(cls, {k: v for k, v in raw.items() if k != "type"}, f"source '{name}'")
+    return read_typed(Source, SOURCES, raw, "source")
 
 
 AnySource = Annotated[Any, BeforeValidator(source_from)]  # as a field of what is read from JSON

@@ -104,7 +104,8 @@ class Pictures:
 
     # -- drawing -------------------------------------------------------------------------------------------------
 
-    def _rows(self, state: ClassesState, settings: ClassSettings) -> list[list[Recipe]]:
+    def rows(self, state: ClassesState, settings: ClassSettings) -> list[list[Recipe]]:
+        """The recipes that the settings describe, see `grid_recipes`. Raises StudioError for a seed out of range."""
         return grid_recipes(state.model, state.chosen, len(self.tab.classes_of(state)), settings)
 
     def _redraw(self, session: Session, *values: Any) -> Outputs:
@@ -121,7 +122,7 @@ class Pictures:
             return {}
         with state.drawing:
             number = state.drawn = state.drawn + 1
-        rows = self._rows(state, settings)
+        rows = self.rows(state, settings)
         cells = [recipe for row in rows for recipe in row]
         pictures = self.tab.engine.render_many(cells, preview=True, cancel=lambda: state.drawn != number)
         classes, small = self.tab.classes_of(state), len(pictures[0]) <= 128

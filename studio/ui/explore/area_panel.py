@@ -12,10 +12,10 @@ from studio.engine.area_parameters import area_addresses
 from studio.engine.parameters import parameter
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.imaging.decode import UnusablePicture, decode, reason
 from studio.ui.components.handlers import Outputs, event_value
 from studio.ui.components.notes import note
 from studio.ui.components.parameter_inputs import input_row, inputs_html, parameter_inputs
+from studio.ui.explore.given_picture import given_picture
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _HELP = "<b>Several seeds in one picture.</b> Another seed takes over in a part of it; all layers grow together."
 _CHOICES = [("Left to right", "gradient"), ("Circle in the middle", "circle")]
 _WORDS = {"gradient": "gradient", "circle": "circle", "mask": "mask from a picture"}
-_MAX_PIXELS = 64_000_000  # of a picture that becomes a mask
 
 
 class AreaPanel:
@@ -69,11 +68,7 @@ class AreaPanel:
         return self._with(session, layers_choice, area)
 
     def _add_mask(self, session: Session, layers_choice: str, file: str, seed: Any) -> Outputs:
-        try:
-            picture = decode(file, max_pixels=_MAX_PIXELS)
-        except (UnusablePicture, OSError, ValueError, SyntaxError, EOFError) as e:
-            raise StudioError(f"The mask cannot be taken: {reason(e)}.", "Choose another picture.") from None
-        grey = Image.fromarray(picture).convert("L").resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)
+        grey = Image.fromarray(given_picture(file, "mask")).convert("L").resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)
         return self._with(session, layers_choice, Area(seed, "mask", mask=pack_mask(np.asarray(grey))))
 
     def _with(self, session: Session, layers_choice: str, area: Area) -> Outputs:

@@ -160,7 +160,7 @@ class FilmPanel:
             if sound is None:
                 raise StudioError("There is no sound yet.", "Drop a sound file below.")
             features = analyse(sound)
-            seeds = [pin.seed for pin in state.pins if pin.model == recipe.model]
+            seeds = [pin.seed for pin in state.pins_of(recipe.model)]
             return following_sound(recipe, features, sound, self.tab.engine.facts(recipe.model), seeds), features
         if len(state.pins) < 2:
             raise StudioError("A film from pin to pin needs two pins or more.", "Pin pictures you like, or choose the noise loop.")

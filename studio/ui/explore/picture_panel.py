@@ -12,10 +12,10 @@ from studio.engine.parameters import TABLE
 from studio.engine.picture_parameters import CANVAS_PARAMETERS, COLOUR_PARAMETERS
 from studio.engine.recipe import Recipe
 from studio.errors import StudioError
-from studio.imaging.decode import UnusablePicture, decode, reason
 from studio.imaging.grading import palette_of
 from studio.ui.components.handlers import QUIET, Outputs, friendly
 from studio.ui.components.parameter_inputs import input_row, inputs_html, parameter_inputs
+from studio.ui.explore.given_picture import given_picture
 from studio.ui.session import Session
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _ADDRESSES = {p.address for p in (*COLOUR_PARAMETERS, *CANVAS_PARAMETERS)}
 _drawings = itertools.count(1)  # of the panels: equal HTML would not be drawn anew
-_MAX_PIXELS = 64_000_000  # of a picture whose palette is taken
 
 
 class PicturePanel:
@@ -61,11 +60,7 @@ class PicturePanel:
         self.tab.jump(self.colour.select, lambda session, layers: self._with_palette(session, layers, ()))
 
     def _take_palette(self, session: Session, layers_choice: str, file: str) -> Outputs:
-        try:
-            picture = decode(file, max_pixels=_MAX_PIXELS)
-        except (UnusablePicture, OSError, ValueError, SyntaxError, EOFError) as e:
-            raise StudioError(f"The palette cannot be taken: {reason(e)}.", "Choose another picture.") from None
-        return self._with_palette(session, layers_choice, colour_names(palette_of(picture)))
+        return self._with_palette(session, layers_choice, colour_names(palette_of(given_picture(file, "palette"))))
 
     def _with_palette(self, session: Session, layers_choice: str, palette: tuple[str, ...]) -> Outputs:
         recipe = session.open()

@@ -87,7 +87,7 @@ class Pins:
 
     def _walk(self, session: Session, position: Any) -> tuple[Recipe, str]:
         place = number(position, 0, 1, "The place on the walk")
-        here = [pin for pin in self.tab.state_of(session).pins if pin.model == session.open().model]
+        here = self.tab.state_of(session).pins_of(session.open().model)
         if len(here) < 2:
             raise StudioError("A walk needs two pins or more of the open model.", "Pin more pictures of it, or open the model of the pins.")
         return walk_at(self.tab.engine, here, place), "walk"

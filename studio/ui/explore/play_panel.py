@@ -55,7 +55,7 @@ class PlayPanel:
     def values(self, session: Session) -> Outputs:
         """The parameters of the session's recipe."""
         recipe = session.open()
-        pins = [pin for pin in self.tab.state_of(session).pins if pin.model == recipe.model]
+        pins = self.tab.state_of(session).pins_of(recipe.model)
         found = parameters_of(self.tab.engine.facts(recipe.model), recipe)
         return {self.parameters: parameters_html(found, len(pins) > 1)}
 
@@ -69,7 +69,7 @@ class PlayPanel:
     def _move(self, session: Session, moves: Any) -> tuple[Recipe, str]:
         """Set parameters.  moves: [address, value] of each; 'walk' is a place on the way along the pins, 'pin' the number of one."""
         recipe = session.open()
-        pins = [pin for pin in self.tab.state_of(session).pins if pin.model == recipe.model]
+        pins = self.tab.state_of(session).pins_of(recipe.model)
         facts = self.tab.engine.facts(recipe.model)
         if not isinstance(moves, list) or len(moves) > MAX_MOVES or not all(isinstance(m, list) and len(m) == 2 for m in moves):
             raise StudioError("The page sent moves that cannot be read.", "Reload it.")

@@ -25,3 +25,7 @@ class ExploreState(TabState):
     bend_open: bool = False
     bend_layer: str = ""
     bend_channel: int | None = None
+
+    def pins_of(self, model: str) -> list[Recipe]:
+        """The pins of one model."""
+        return [pin for pin in self.pins if pin.model == model]
